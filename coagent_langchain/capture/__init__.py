@@ -1,0 +1,1 @@
+"""Capture: from LangChain's callbacks to entries. The only wing that imports LangChain."""

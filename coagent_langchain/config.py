@@ -1,0 +1,142 @@
+"""Settings: from arguments, then `COAGENT_*` variables, then defaults."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from coagent_langchain.errors import ConfigurationError
+
+DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
+DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the server is away
+
+
+def default_spool_dir() -> Path:
+    """The user's state folder for this package, e.g. `~/.local/state/coagent-langchain/spool`."""
+    return platformdirs.user_state_path("coagent-langchain") / "spool"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where events go and how. Immutable; make one with `Settings.load`.
+
+    Attributes:
+        base_url: the API's address, with `/api/v1`.
+        auth_token: bearer token, or None. Never shown by `repr`.
+        spool_dir: folder of the queue on disk, or None for memory only.
+        spool_quota: bytes that the spool may take on disk.
+        exit_timeout: seconds that the interpreter's exit may wait for delivery.
+        capture_content: False keeps ids, numbers and timing only.
+    """
+
+    base_url: str = DEFAULT_BASE_URL
+    auth_token: str | None = field(default=None, repr=False)
+    spool_dir: Path | None = field(default_factory=default_spool_dir)
+    spool_quota: int = DEFAULT_SPOOL_QUOTA
+    exit_timeout: float = 2.0
+    capture_content: bool = True
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Self:
+        """Build settings: an argument that is not None wins over its variable, a variable over the default.
+
+        Parameters:
+            environ: the environment to read; `os.environ` when None.
+            arguments: fields of `Settings`. `spool_dir` may be a str, a `Path` or `"off"`.
+
+        Raises:
+            ConfigurationError: an argument or a variable is unknown or wrong; the message names it.
+        """
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(arguments) - known):
+            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        environ = os.environ if environ is None else environ
+        values = {name: _PARSERS[name](environ[variable], variable) for name, variable in _VARIABLES.items()
+                  if environ.get(variable)}  # fmt: skip
+        values |= {name: _PARSERS[name](value, name) for name, value in arguments.items() if value is not None}
+        return cls(**values)
+
+
+def _url(value: Any, source: str) -> str:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except (ValueError, AttributeError, TypeError):
+        valid = False
+    if not valid:
+        raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {value!r}")
+    return str(value).rstrip("/")
+
+
+def _token(value: Any, source: str) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigurationError(f"{source} must be a string of printable ASCII characters without spaces")
+    return value
+
+
+def _folder(value: Any, source: str) -> Path | None:
+    if isinstance(value, str) and value.lower() == "off":
+        return None
+    try:
+        return Path(value).expanduser().absolute()
+    except (TypeError, RuntimeError) as error:
+        raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only, not {value!r}") from error
+
+
+def _positive_int(value: Any, source: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number <= 0:
+        raise ConfigurationError(f"{source} must be a number of bytes above 0, not {value!r}")
+    return number
+
+
+def _seconds(value: Any, source: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not (math.isfinite(number) and number >= 0):
+        raise ConfigurationError(f"{source} must be a number of seconds, 0 or more, not {value!r}")
+    return number
+
+
+def parse_bool(value: Any, source: str) -> bool:
+    """Read `true/false`, `1/0`, `yes/no`, `on/off` in any case.
+
+    Raises:
+        ConfigurationError: anything else; the message names `source`.
+    """
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off", ""):
+        return False
+    raise ConfigurationError(f"{source} must be true or false, not {value!r}")
+
+
+_PARSERS: dict[str, Callable[[Any, str], Any]] = {
+    "base_url": _url,
+    "auth_token": _token,
+    "spool_dir": _folder,
+    "spool_quota": _positive_int,
+    "exit_timeout": _seconds,
+    "capture_content": parse_bool,
+}
+_VARIABLES = {
+    "base_url": "COAGENT_BASE_URL",
+    "auth_token": "COAGENT_AUTH_TOKEN",
+    "spool_dir": "COAGENT_SPOOL_DIR",
+    "capture_content": "COAGENT_CAPTURE_CONTENT",
+}

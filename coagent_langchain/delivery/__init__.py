@@ -1,0 +1,43 @@
+"""Delivery: the door through which every entry leaves the process. Nothing lost, nothing blocked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts since the process started; `waiting*` is what lies in the spool now."""
+
+    written: int = 0
+    acknowledged: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    oldest_age_s: float | None = None
+    retried: int = 0
+    rejected: int = 0
+    refused: int = 0
+
+
+class Delivery(Protocol):
+    """What capture and sessions hand entries to."""
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything appended so far is acknowledged.
+
+        Parameters:
+            timeout: seconds to wait at most.
+
+        Returns:
+            True when all of it is acknowledged.
+        """
+
+    def close(self) -> None:
+        """Flush within the exit timeout and stop; what is not sent stays in the spool."""
+
+    def stats(self) -> Stats:
+        """Count what was written, acknowledged, is waiting, was retried, rejected and refused."""

@@ -1,0 +1,90 @@
+"""What may raise (set-up only), and the one guard that contains everything else.
+
+CoagentError
+├── ConfigurationError      a setting is wrong: raised at once, says what to do
+└── CoagentClientError      a call of the synchronous client failed: says what was tried
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("coagent_langchain")
+logger.addHandler(logging.NullHandler())
+
+
+class CoagentError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class ConfigurationError(CoagentError, ValueError):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+class CoagentClientError(CoagentError):
+    """A call of `CoagentClient` failed after all its tries.
+
+    Attributes:
+        status: HTTP status of the last answer, or None when there was none.
+        attempts: how many requests were made.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+        self.attempts = attempts
+
+
+class Guard:
+    """Contains the exceptions of our own code, so that none reaches the host application.
+
+    Each kind (place and type) is logged once with its traceback and counted from then on. Tests set `collected` to a
+    list: what was contained is then also put there, and the test fails with it.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.collected: list[Exception] | None = None
+        self._lock = threading.Lock()
+
+    def contain(self, place: str, error: Exception) -> None:
+        """Count `error`, say it once per kind, and go on.
+
+        Parameters:
+            place: where it happened, for the log line.
+            error: what was caught.
+        """
+        if self.collected is not None:
+            self.collected.append(error)
+        kind = f"{place}: {type(error).__name__}"
+        with self._lock:
+            self.counts[kind] += 1
+            first = self.counts[kind] == 1
+        if first:
+            logger.warning("internal error in %s; the application is not affected, events may be incomplete", place,
+                           exc_info=error)  # fmt: skip
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R | None]:
+        """Decorate `function` so that it returns None instead of raising an `Exception`."""
+        place = function.__qualname__
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the one place that keeps our faults away from the host
+                self.contain(place, error)
+                return None
+
+        return guarded
+
+
+guard = Guard()

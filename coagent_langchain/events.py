@@ -1,0 +1,213 @@
+"""The wire model: one language for handler, client, server and readers.
+
+Source of the format: the CoAgent event logging reference and the published client `coa-dev-coagent` (0.6 to 0.7).
+An entry is one JSON object; optional fields are absent when unknown, unknown fields are kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION = "2.0.0"
+MAX_SESSION_ID = 512  # characters
+MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
+
+JsonObject = dict[str, Any]
+
+
+class EventType(StrEnum):
+    """The event types: the 17 of published servers in their order, then the three of the reference's section 8."""
+
+    SESSION_START = "session_start"
+    SESSION_END = "session_end"
+    USER_INPUT = "user_input"
+    COMPONENT_ENTER = "component_enter"
+    COMPONENT_EXIT = "component_exit"
+    ROUTING = "routing"
+    CONSENSUS_SUCCESS = "consensus_success"
+    CONSENSUS_FAILURE = "consensus_failure"
+    TOOL_CALL = "tool_call"
+    TOOL_RESPONSE = "tool_response"
+    ERROR = "error"
+    RECOVERY = "recovery"
+    PERFORMANCE_DEGRADATION = "performance_degradation"
+    HUMAN_OVERSIGHT = "human_oversight"
+    TEST_RESULT = "test_result"
+    LLM_CALL = "llm_call"
+    LLM_RESPONSE = "llm_response"
+    INFO = "info"
+    WARNING = "warning"
+    DEBUG = "debug"
+
+
+class Severity(StrEnum):
+    """How bad an error is (`error_info.error_severity`)."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class LlmCall(_Part):
+    """Who asked a model, with which system prompt and history; the prompt itself is the entry's `prompt`."""
+
+    issuer: str | None = None
+    history: JsonObject | list[Any] | None = None
+    system_prompt: str | None = None
+
+
+class LlmResponse(_Part):
+    """What a model answered, its tool calls and tokens."""
+
+    response: str | None = None
+    tool_calls: JsonObject | list[Any] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    execution_time_ms: int | None = None
+
+
+class ToolCall(_Part):
+    """A tool's name and arguments."""
+
+    tool_name: str | None = None
+    parameters: JsonObject | None = None
+
+
+class ToolResponse(_Part):
+    """What a tool gave back, or why it failed."""
+
+    tool_name: str | None = None
+    parameters: JsonObject | None = None
+    result: JsonObject | None = None
+    success: bool | None = None
+    error_message: str | None = None
+    execution_time_ms: int | None = None
+
+
+class ErrorInfo(_Part):
+    """An error, or how one was recovered from."""
+
+    error_id: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    error_severity: Severity | None = None
+    stack_trace: str | None = None
+    component_id: str | None = None
+    recovery_strategy: str | None = None
+    recovery_actions: list[Any] | None = None
+    recovery_successful: bool | None = None
+    human_intervention_required: bool | None = None
+    impact_assessment: str | None = None
+    root_cause: str | None = None
+
+
+class PerformanceMetrics(_Part):
+    """Figures of one event; `cost` in US dollars."""
+
+    success_rate: float | None = None
+    confidence_score: float | None = None
+    accuracy_score: float | None = None
+    cost: float | None = None
+    tokens_used: int | None = None
+    memory_usage_mb: float | None = None
+    cpu_usage_percent: float | None = None
+    network_bytes: int | None = None
+
+
+class TestResult(_Part):
+    """The outcome of a test run."""
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    status: str | None = None
+    total_tests: int | None = None
+    passed_tests: int | None = None
+
+
+class TargetComponent(_Part):
+    """The component that an event is about."""
+
+    id: str | None = None
+    name: str | None = None
+    component_type: str | None = None
+
+
+Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
+
+
+class LogEntry(BaseModel):
+    """One event on the wire. Unknown fields are kept and given back (`model_extra`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str = VERSION
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID)]
+    prompt_number: Counter
+    turn_number: Counter
+    event_id: Annotated[str, Field(min_length=1)]
+    event_type: EventType
+    timestamp: Annotated[int, Field(ge=0, le=2**53)]
+    prompt: str | None = None
+    meta: JsonObject | None = None
+    input_data: JsonObject | None = None
+    output_data: JsonObject | None = None
+    custom_metadata: JsonObject | None = None
+    conversation_context: JsonObject | None = None
+    graph_context: JsonObject | None = None
+    consensus_info: JsonObject | None = None
+    agent_stack: list[str] | None = None
+    routing_type: str | None = None
+    llm_call: LlmCall | None = None
+    llm_response: LlmResponse | None = None
+    tool_call: ToolCall | None = None
+    tool_response: ToolResponse | None = None
+    error_info: ErrorInfo | None = None
+    performance_metrics: PerformanceMetrics | None = None
+    test_result: TestResult | None = None
+    target_component: TargetComponent | None = None
+
+
+class _Ids:
+    """Unique ids without a system call each: a random prefix per process and a counter."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._prefix = secrets.token_hex(8)
+        self._next = itertools.count(1).__next__
+
+    def __call__(self) -> str:
+        return f"{self._prefix}-{self._next():08x}"
+
+
+new_event_id = _Ids()
+os.register_at_fork(after_in_child=new_event_id.renew)
+
+
+def now_ms() -> int:
+    """The wall clock in Unix milliseconds, as `timestamp` wants it."""
+    return time.time_ns() // 1_000_000
+
+
+def encode(entry: JsonObject) -> bytes:
+    """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+
+    Raises:
+        TypeError: the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first).
+    """
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,1 @@
+"""The embedded CoAgent server: JSON API, store and log viewer (extra `server`)."""

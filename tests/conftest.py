@@ -1,0 +1,40 @@
+"""What every test has: a clean environment, and internal errors that fail the test instead of being contained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from coagent_langchain.errors import guard
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No `COAGENT_*` variable of the developer's, and a spool of this test's own."""
+    for name in [n for n in os.environ if n.startswith("COAGENT_") and n != "COAGENT_TEST_HEAVY"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path_factory.mktemp("spool")))
+    for name in ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def internal_errors(request: pytest.FixtureRequest) -> Iterator[list[Exception]]:
+    """What the guard contained during the test; raised at its end unless the test is marked `internal_errors`."""
+    guard.collected = collected = []
+    guard.counts.clear()
+    yield collected
+    guard.collected = None
+    if collected and not request.node.get_closest_marker("internal_errors"):
+        raise ExceptionGroup("the guard contained internal errors", collected)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is heavy unless it is switched on."""
+    if os.environ.get("COAGENT_TEST_HEAVY"):
+        return
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker(pytest.mark.skip(reason="heavy: set COAGENT_TEST_HEAVY=1"))

@@ -1,0 +1,54 @@
+"""The rules of the house: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "coagent_langchain"
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file imports, wherever the statement stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def importers(*prefixes: str) -> set[str]:
+    """The files of the package that import a module of one of the names, or below it."""
+    return {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if any(name == p or name.startswith(p + ".") for name in imports(path) for p in prefixes)
+    }
+
+
+def test_langchain_is_imported_by_capture_alone() -> None:
+    """Only the capture wing knows LangChain."""
+    outside = {f for f in importers("langchain_core", "langchain", "langgraph") if not f.startswith("capture/")}
+
+    assert outside == set()
+
+
+def test_run_tree_knows_no_langchain() -> None:
+    """The run tree is plain Python: no LangChain types."""
+    assert "capture/runs.py" not in importers("langchain_core", "langchain", "langgraph")
+
+
+def test_nobody_knows_the_server_but_the_command_line() -> None:
+    """The server is an extra: only the command line and the server itself import it."""
+    outside = {f for f in importers("coagent_langchain.server") if not f.startswith(("server/", "cli"))}
+
+    assert outside == set()
+
+
+def test_delivery_and_server_do_not_know_capture() -> None:
+    """Arrows point down: delivery and server know the shared rooms only."""
+    outside = {f for f in importers("coagent_langchain.capture") if f.startswith(("delivery/", "server/", "events.py"))}
+
+    assert outside == set()
