@@ -1,0 +1,50 @@
+"""Events kept in memory, for tests that look at what was logged."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import orjson
+
+from coagent_langchain.delivery import Stats
+from coagent_langchain.events import LogEntry
+
+
+class MemoryDelivery:
+    """A `Delivery` that keeps every entry instead of sending it: `CoagentCallbackHandler(delivery=MemoryDelivery())`.
+
+    Attributes:
+        entries: what was logged, in order, as a server would be sent it.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def events(self) -> list[LogEntry]:
+        """The entries as typed events."""
+        return [LogEntry.model_validate(entry) for entry in self.entries]
+
+    @property
+    def sequence(self) -> list[tuple[str, int, int]]:
+        """`(event_type, prompt_number, turn_number)` of every entry: what most tests compare."""
+        return [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in self.entries]
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep `count` entries, each a line of JSON."""
+        entries = [orjson.loads(line) for line in lines.splitlines()]
+        with self._lock:
+            self.entries += entries
+
+    def flush(self, timeout: float) -> bool:
+        """Nothing is ever waiting: True."""
+        return True
+
+    def close(self) -> None:
+        """Keep the entries readable; there is nothing to close."""
+
+    def stats(self) -> Stats:
+        """Every entry counts as written and acknowledged."""
+        return Stats(written=len(self.entries), acknowledged=len(self.entries))

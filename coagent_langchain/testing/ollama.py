@@ -1,0 +1,227 @@
+"""A stand-in for Ollama: a real HTTP server that speaks Ollama's API and gives the answers that it was told to give.
+
+It counts honestly what it can count: one word is one token, in `prompt_eval_count` and in `eval_count` (and one
+streamed piece); durations are measured. No model is behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+from coagent_langchain.testing.replies import Answer, Failure, Json, OllamaRequest, Reply, Script, as_answer, is_json
+
+VERSION = "0.12.0"  # of the API that it speaks
+_WORD = re.compile(r"\s*\S+")
+
+
+def count_tokens(text: str) -> int:
+    """One word, one token: what the stand-in counts."""
+    return len(text.split())
+
+
+class OllamaStandIn:
+    """An HTTP server on a free port of 127.0.0.1 that answers as Ollama does; a context manager.
+
+    Parameters:
+        script: the replies in order, or a function from `OllamaRequest` to the reply. A reply is a string, a mapping
+            or pydantic model (sent as JSON: structured output), a `ToolUse`, an `Answer`, or a `Failure`.
+        models: names of the models that it claims to have.
+        tokens_per_second: how fast it streams; None for as fast as possible.
+
+    Attributes:
+        url: the address, for `base_url=` or `OLLAMA_HOST`.
+        requests: what it was asked, in order.
+    """
+
+    def __init__(
+        self, script: Script, *, models: Iterable[str] = ("llama3.2",), tokens_per_second: float | None = None
+    ) -> None:
+        self.models = tuple(models)
+        self.requests: list[OllamaRequest] = []
+        self.pause = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._script = script if callable(script) else iter(tuple(script))
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def reply(self, request: OllamaRequest) -> Answer | Failure:
+        """The scripted reply to `request`; a failure that says so when the script has come to its end."""
+        with self._lock:
+            self.requests.append(request)
+            if callable(self._script):
+                reply: Reply = self._script(request)
+            else:
+                reply = next(self._script, Failure(f"the script has no reply {len(self.requests)}"))
+        answer = as_answer(reply)
+        if isinstance(answer, Answer) and request.body.get("format") and not answer.tools and not is_json(answer.text):
+            return Failure(f"the request asks for JSON, the scripted reply is {answer.text!r}")
+        return answer
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # `server_close` waits for them: nothing is left running
+    request_queue_size = 128
+
+    def __init__(self, stand_in: OllamaStandIn) -> None:
+        self.stand_in = stand_in
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 10  # seconds that a silent client may hold a connection
+    wbufsize = -1  # a piece leaves as one packet, when it is flushed
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing on the host's stderr."""
+
+    def do_GET(self) -> None:
+        stand_in = self.server.stand_in
+        match self.path:
+            case "/api/tags":
+                self._json({"models": [_described(name) for name in stand_in.models]})
+            case "/api/version":
+                self._json({"version": VERSION})
+            case "/api/ps":
+                self._json({"models": []})
+            case _:
+                self._json({"error": "not found"}, 404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        model = body.get("model", "")
+        if not any(model in (name, name.partition(":")[0]) for name in self.server.stand_in.models):
+            self._json({"error": f"model '{model}' not found"}, 404)
+        elif self.path == "/api/show":
+            self._json(_described(model) | {"capabilities": ["completion", "tools"], "model_info": {}})
+        elif self.path in ("/api/chat", "/api/generate"):
+            self._answer(OllamaRequest(self.path, body, _messages(body)))
+        else:
+            self._json({"error": "not found"}, 404)
+
+    def _answer(self, request: OllamaRequest) -> None:
+        stand_in = self.server.stand_in
+        reply = stand_in.reply(request)
+        if isinstance(reply, Failure) and reply.after is None:
+            self._json({"error": reply.message}, reply.status)
+            return
+        parts = _parts(request, reply, stand_in.pause)
+        if not request.body.get("stream", True):
+            self._json(_merged(parts))
+            return
+        self._head("application/x-ndjson", ("Transfer-Encoding", "chunked"))
+        with suppress(ConnectionError):  # the client may go away: an abandoned stream
+            for part in parts:
+                self._chunk(json.dumps(part).encode() + b"\n")
+            if isinstance(reply, Answer):
+                self._chunk(b"")  # without it the client sees a connection that was cut
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def _json(self, content: Json, status: int = 200) -> None:
+        data = json.dumps(content).encode()
+        self._head("application/json", ("Content-Length", str(len(data))), status)
+        self.wfile.write(data)
+
+    def _head(self, content_type: str, length: tuple[str, str], status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header(*length)
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Iterator[Json]:
+    """The pieces of a streamed answer, word by word; the last one of a complete answer carries the counts."""
+    started = time.perf_counter_ns()
+    thinking = reply.thinking if isinstance(reply, Answer) else ""
+    words = [("thinking", word) for word in _WORD.findall(thinking)]
+    words += [("content", word) for word in _WORD.findall(reply.text)]
+    for kind, word in words[: reply.after if isinstance(reply, Failure) else None]:
+        time.sleep(pause)
+        yield _part(request, {kind: word})
+    if isinstance(reply, Failure):
+        return
+    if reply.tools:
+        yield _part(request, {"tool_calls": [{"function": asdict(tool)} for tool in reply.tools]})
+    counted = len(words) + sum(count_tokens(f"{tool.name} {json.dumps(tool.arguments)}") for tool in reply.tools)
+    elapsed = time.perf_counter_ns() - started
+    yield _part(request, {}) | {
+        "done": True,
+        "done_reason": reply.reason,
+        "total_duration": elapsed,
+        "load_duration": 0,
+        "prompt_eval_count": _prompt_tokens(request),
+        "prompt_eval_duration": 0,
+        "eval_count": counted,
+        "eval_duration": elapsed,
+    }
+
+
+def _part(request: OllamaRequest, piece: Json) -> Json:
+    part: Json = {"model": request.body["model"], "created_at": _now(), "done": False}
+    if request.path == "/api/chat":
+        return part | {"message": {"role": "assistant", "content": "", **piece}}
+    return part | {"response": piece.get("content", "")} | {k: v for k, v in piece.items() if k == "thinking"}
+
+
+def _merged(parts: Iterable[Json]) -> Json:
+    """The one JSON object that a client gets which does not stream."""
+    all_parts = list(parts)
+    whole = all_parts[-1]
+    text = whole.get("message", whole)
+    for source in [part.get("message", part) for part in all_parts[:-1]]:
+        for key in ("content", "response", "thinking"):
+            if key in source:
+                text[key] = text.get(key, "") + source[key]
+        if "tool_calls" in source:
+            text["tool_calls"] = source["tool_calls"]
+    return whole
+
+
+def _prompt_tokens(request: OllamaRequest) -> int:
+    texts = [message.get("content") or "" for message in request.messages]
+    tools = request.body.get("tools")
+    return sum(map(count_tokens, [*texts, json.dumps(tools) if tools else ""]))
+
+
+def _described(name: str) -> Json:
+    details = {"format": "none", "family": "stand-in", "parameter_size": "0B", "quantization_level": "none"}
+    return {"name": name, "model": name, "modified_at": _now(), "size": 0, "digest": "0" * 64, "details": details}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _messages(body: Json) -> list[Json]:
+    if "messages" in body:
+        return list(body["messages"] or [])
+    system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
+    return [*system, {"role": "user", "content": body.get("prompt") or ""}]

@@ -1,0 +1,112 @@
+"""What a scripted stand-in answers, and what it was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool that the stand-in's answer asks for.
+
+    Attributes:
+        name: the tool's name.
+        arguments: its arguments.
+    """
+
+    name: str
+    arguments: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the stand-in answers; a plain string is an `Answer` with that text.
+
+    Attributes:
+        text: the content.
+        tools: the tools that it asks for.
+        thinking: reasoning, sent before the content.
+        reason: `done_reason`, e.g. "stop" or "length".
+    """
+
+    text: str = ""
+    tools: tuple[ToolUse, ...] = ()
+    thinking: str = ""
+    reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error instead of an answer.
+
+    Attributes:
+        message: what the error says.
+        status: the HTTP status.
+        after: None: answer with the status; a number: stream so many pieces of `text`, then cut the connection.
+        text: what is streamed until the cut.
+    """
+
+    message: str = "the stand-in was told to fail"
+    status: int = 500
+    after: int | None = None
+    text: str = "An answer that breaks off in the middle of its sentence"
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaRequest:
+    """What a client asked: one call of `/api/chat` or `/api/generate`.
+
+    Attributes:
+        path: "/api/chat" or "/api/generate".
+        body: the JSON as it came.
+        messages: the messages; for `/api/generate` the system and the prompt as messages.
+    """
+
+    path: str
+    body: Json
+    messages: list[Json]
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message."""
+        return next((m.get("content") or "" for m in reversed(self.messages) if m.get("role") == "user"), "")
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools offered."""
+        return [tool["function"]["name"] for tool in self.body.get("tools") or []]
+
+
+Reply = str | Mapping[str, Any] | BaseModel | ToolUse | Answer | Failure
+Script = Callable[[OllamaRequest], Reply] | Iterable[Reply]
+
+
+def as_answer(reply: Reply) -> Answer | Failure:
+    """Any reply as what is sent."""
+    match reply:
+        case Answer() | Failure():
+            return reply
+        case str():
+            return Answer(reply)
+        case ToolUse():
+            return Answer(tools=(reply,))
+        case BaseModel():
+            return Answer(reply.model_dump_json())
+        case _:
+            return Answer(json.dumps(dict(reply)))
+
+
+def is_json(text: str) -> bool:
+    """Whether the text is what structured output must be."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,199 @@
+"""The public fakes: Ollama's real clients talk to the stand-in, and events are kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import ollama
+import pytest
+from langchain_core.tools import tool
+from langchain_ollama import ChatOllama, OllamaLLM
+from pydantic import BaseModel
+
+from coagent_langchain.events import encode
+from coagent_langchain.testing import Answer, Failure, MemoryDelivery, OllamaRequest, OllamaStandIn, ToolUse
+
+
+class Recipe(BaseModel):
+    """A dish."""
+
+    name: str
+    minutes: int
+
+
+@tool
+def pantry(item: str) -> int:
+    """How many of the item there are."""
+    return len(item)
+
+
+@pytest.fixture(autouse=True)
+def no_ollama_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own Ollama takes part."""
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+
+
+def chat(stand_in: OllamaStandIn, **options: Any) -> ChatOllama:
+    """LangChain's client for the stand-in, which is asked whether it has the model."""
+    return ChatOllama(model="llama3.2", base_url=stand_in.url, validate_model_on_init=True, **options)
+
+
+def test_chat_model_gets_the_scripted_text_and_usage() -> None:
+    """One word is one token, in the prompt as in the answer."""
+    with OllamaStandIn(["Rice with beans."]) as stand_in:
+        message = chat(stand_in).invoke([("system", "Be a chef."), ("user", "What is for dinner?")])
+
+    assert (message.content, message.usage_metadata) == (
+        "Rice with beans.",
+        {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    )
+
+
+def test_streamed_text_comes_word_by_word() -> None:
+    """A stream has a piece for each word and ends with the usage."""
+    with OllamaStandIn(["Rice with beans."]) as stand_in:
+        pieces = list(chat(stand_in).stream("Dinner?"))
+
+    assert [p.content for p in pieces if p.content] == ["Rice", " with", " beans."]
+    assert [p.usage_metadata["output_tokens"] for p in pieces if p.usage_metadata] == [3]
+
+
+def test_async_chat_model() -> None:
+    """The async client works as the sync one."""
+    with OllamaStandIn(["Soup."]) as stand_in:
+        message = asyncio.run(chat(stand_in).ainvoke("Dinner?"))
+
+    assert message.content == "Soup."
+
+
+def test_text_model_reads_the_counts_of_generate() -> None:
+    """`OllamaLLM` uses `/api/generate`; its counts are in the generation's info."""
+    with OllamaStandIn(["Rice with beans."]) as stand_in:
+        result = OllamaLLM(model="llama3.2", base_url=stand_in.url).generate(["What is for dinner?"])
+    generation = result.generations[0][0]
+
+    assert generation.text == "Rice with beans."
+    assert [generation.generation_info[k] for k in ("prompt_eval_count", "eval_count")] == [4, 3]
+
+
+def test_tool_use_reaches_the_chat_model() -> None:
+    """A `ToolUse` in the script comes out as a tool call with its arguments."""
+    with OllamaStandIn([ToolUse("pantry", {"item": "rice"})]) as stand_in:
+        message = chat(stand_in).bind_tools([pantry]).invoke("Is there rice?")
+
+    assert [(c["name"], c["args"]) for c in message.tool_calls] == [("pantry", {"item": "rice"})]
+    assert stand_in.requests[0].tools == ["pantry"]
+
+
+def test_structured_output_from_a_model_or_a_mapping() -> None:
+    """A pydantic model or a mapping in the script is sent as the JSON that `format` asks for."""
+    with OllamaStandIn([Recipe(name="Stew", minutes=40), {"name": "Soup", "minutes": 20}]) as stand_in:
+        model = chat(stand_in).with_structured_output(Recipe)
+        recipes = [model.invoke("A recipe, please"), model.invoke("Another one")]
+
+    assert recipes == [Recipe(name="Stew", minutes=40), Recipe(name="Soup", minutes=20)]
+
+
+def test_text_where_json_is_asked_for_is_an_error() -> None:
+    """A script that does not fit the request is told, not sent."""
+    with OllamaStandIn(["Stew"]) as stand_in, pytest.raises(ollama.ResponseError, match="asks for JSON"):
+        chat(stand_in).with_structured_output(Recipe).invoke("A recipe, please")
+
+
+def test_thinking_comes_before_the_text() -> None:
+    """A reasoning model's thoughts are kept apart from its answer."""
+    with OllamaStandIn([Answer("Soup.", thinking="It is cold outside.")]) as stand_in:
+        message = chat(stand_in, reasoning=True).invoke("Dinner?")
+
+    assert (message.content, message.additional_kwargs["reasoning_content"]) == ("Soup.", "It is cold outside.")
+
+
+def test_function_as_script_sees_the_request() -> None:
+    """A function answers each request by what it asks."""
+
+    def echo(request: OllamaRequest) -> str:
+        return request.prompt.upper()
+
+    with OllamaStandIn(echo) as stand_in:
+        answers = [m.content for m in chat(stand_in).batch(["one", "two"])]
+
+    assert answers == ["ONE", "TWO"]
+
+
+def test_failure_has_its_status_and_message() -> None:
+    """A `Failure` is an HTTP error of Ollama's shape."""
+    failed = pytest.raises(ollama.ResponseError, match="out of memory")
+    with OllamaStandIn([Failure("out of memory", status=503)]) as stand_in, failed as caught:
+        chat(stand_in).invoke("Dinner?")
+
+    assert caught.value.status_code == 503
+
+
+def test_failure_in_the_middle_of_a_stream() -> None:
+    """A connection that is cut reaches the client after the pieces that were sent."""
+    seen = []
+    with OllamaStandIn([Failure(after=2)]) as stand_in, pytest.raises(httpx.RemoteProtocolError):
+        seen.extend(piece.content for piece in chat(stand_in).stream("Dinner?"))
+
+    assert seen == ["An", " answer"]
+
+
+def test_end_of_the_script_is_told() -> None:
+    """A list that has come to its end answers with an error that says so."""
+    with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match="no reply 1"):
+        chat(stand_in).invoke("Dinner?")
+
+
+def test_unknown_model_is_not_found() -> None:
+    """The stand-in has the models that it was given, as Ollama has those that were pulled."""
+    not_found = pytest.raises(ollama.ResponseError, match="model 'llama3' not found")
+    with OllamaStandIn([], models=["qwen3:8b"]) as stand_in, not_found:
+        ollama.Client(stand_in.url).generate("llama3", "Dinner?")
+
+
+@pytest.fixture
+def client() -> Iterator[ollama.Client]:
+    """Ollama's own client, for a stand-in with two models."""
+    with OllamaStandIn(["Soup for two."], models=["llama3.2:latest", "qwen3:8b"]) as stand_in:
+        yield ollama.Client(stand_in.url)
+
+
+def test_ollamas_own_client_lists_and_shows(client: ollama.Client) -> None:
+    """`list`, `show` and `ps` are answered."""
+    names = [m.model for m in client.list().models]
+
+    assert (names, client.show("qwen3:8b").capabilities, list(client.ps().models)) == (
+        ["llama3.2:latest", "qwen3:8b"],
+        ["completion", "tools"],
+        [],
+    )
+
+
+def test_ollamas_own_client_without_streaming(client: ollama.Client) -> None:
+    """An answer that is not streamed is one JSON object with text and counts; a name stands for its `:latest`."""
+    answer = client.generate("llama3.2", "What is for dinner?")
+
+    assert (answer.response, answer.prompt_eval_count, answer.eval_count) == ("Soup for two.", 4, 3)
+
+
+def test_abandoned_stream_leaves_the_stand_in_well() -> None:
+    """A client that goes away in the middle of a stream does not disturb the next one."""
+    with OllamaStandIn(["word " * 2000, "Soup."], tokens_per_second=20_000) as stand_in:
+        for _ in chat(stand_in).stream("Tell me a long story"):
+            break
+        message = chat(stand_in).invoke("Dinner?")
+
+    assert message.content == "Soup."
+
+
+def test_memory_delivery_keeps_entries() -> None:
+    """Every line becomes an entry; the short form is what tests compare."""
+    entry = {"session_id": "s", "event_id": "e", "event_type": "info", "timestamp": 1, "prompt_number": 1}
+    delivery = MemoryDelivery()
+    delivery.append(encode(entry | {"turn_number": 0}) + encode(entry | {"turn_number": 1}), 2)
+
+    assert delivery.sequence == [("info", 1, 0), ("info", 1, 1)]
+    assert (delivery.flush(0), delivery.stats().written, delivery.events[0].turn_number) == (True, 2, 0)
