@@ -1,0 +1,43 @@
+"""Run the benchmarks, each in a fresh process: `python -m benchmarks [name …]`; without a name all but `peers`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KNOWN = {
+    "import_time": "what importing the package costs",
+    "growth": "depth, width and history: linear at worst",
+    "capture": "what one hook costs",
+    "delivery": "what the queue on disk takes and gives",
+    "server": "events a second into the server",
+    "stores": "SQLite beside ClickHouse",
+    "viewer": "pages of large runs",
+    "peers": "the handler beside its peers (`make bench-peers`; takes minutes)",
+}
+
+
+def main() -> None:
+    """Run the named benchmarks one after the other and print their tables."""
+    there = {name: about for name, about in KNOWN.items() if (HERE / f"{name}.py").exists()}
+    listing = "\n".join(f"  {name:<12} {about}" for name, about in there.items())
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=listing,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="name")
+    names = parser.parse_args().names
+    if unknown := sorted(set(names) - set(there)):
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(there)}")
+    failed = []
+    for name in names or [name for name in there if name != "peers"]:
+        print(f"\n## {name}: {there[name]}\n", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""One cell of the tables: one handler doing one kind of work in this process, told as a line of JSON.
+
+python -m benchmarks.cell HANDLER WORK --url SINK [--runs N] [--profile | --callgrind]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+from benchmarks import handlers
+from benchmarks.profile import Profile
+from benchmarks.work import WORK
+
+
+def measure(handler: str, work: str, url: str, runs: int, profile: Profile | None = None) -> dict[str, float]:
+    """Do the work once and say what it took.
+
+    Returns:
+        Seconds: `wall` and `thread_cpu` of the calling thread, `cpu` of the whole process with `flush`; `peak_mb` of
+        the process, `grown_mb` of that during the work.
+    """
+    callbacks, flush = handlers.HANDLERS[handler](url)
+    run = WORK[work].run
+    run(max(runs // 100, 2), {"callbacks": callbacks})  # imports, caches and threads are there before the clock starts
+    flush()
+    gc.collect()
+    peak = peak_mb()
+    if profile:
+        profile.start()
+    wall, thread, process = time.perf_counter(), time.thread_time(), time.process_time()
+    run(runs, {"callbacks": callbacks})
+    wall, thread = time.perf_counter() - wall, time.thread_time() - thread
+    if profile:
+        profile.stop()
+    started = time.perf_counter()
+    flush()
+    flushed = time.perf_counter() - started
+    process = time.process_time() - process
+    return {"wall": wall, "thread_cpu": thread, "cpu": process, "flush": flushed, "peak_mb": peak_mb(),
+            "grown_mb": peak_mb() - peak}  # fmt: skip
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Callgrind:
+    """Counts instructions between start and stop, where this process runs under `valgrind --tool=callgrind`."""
+
+    def start(self) -> None:
+        self._control("--instr=on")
+
+    def stop(self) -> None:
+        """Nothing: the delivery that follows is counted too."""
+
+    def report(self) -> None:
+        self._control("--instr=off")
+
+    def _control(self, option: str) -> None:
+        subprocess.run(["callgrind_control", option, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Measure one cell, print it and leave at once, without the exit handlers of what was measured."""
+    parser = argparse.ArgumentParser("python -m benchmarks.cell", description=__doc__)
+    parser.add_argument("handler", choices=handlers.HANDLERS)
+    parser.add_argument("work", choices=WORK)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--events", action="store_true", help="count the callback events of one run instead")
+    parser.add_argument("--profile", action="store_true", help="sample the lines that the calling thread is in")
+    parser.add_argument("--callgrind", action="store_true", help="switch a surrounding callgrind on for the work")
+    asked = parser.parse_args()
+    runs = asked.runs or WORK[asked.work].runs
+    if asked.events:
+        counting = handlers.Counting()
+        WORK[asked.work].run(1, {"callbacks": [counting]})
+        answer: dict[str, float] = dict(counting.counts)
+    else:
+        profile = Profile() if asked.profile else Callgrind() if asked.callgrind else None
+        answer = measure(asked.handler, asked.work, asked.url, runs, profile)
+        if profile:
+            profile.report()
+    print(json.dumps(answer), flush=True)
+    for folder in handlers.made:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

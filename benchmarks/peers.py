@@ -1,0 +1,220 @@
+"""The handler beside its peers: the same LangChain work with each, against a local sink.
+
+    make bench-peers      or      python -m benchmarks.peers [--only ours,nothing] [--work a,b] [--rounds 5] [--quick]
+
+Every cell is a fresh process; the rounds go over all handlers in turn, so that a slow minute of the machine meets all.
+Wall time is of the calling thread, without the final flush; CPU time is of the whole process, the flush included; both
+over the same work with no handler. The environment of the peers is made in `.venv/peers` when it is first needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.sink import SinkProcess
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = ROOT / ".venv" / "peers"
+REQUIREMENTS = ROOT / "benchmarks" / "peers.txt"
+CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
+CELL_TIMEOUT_S = 240
+OURS = ("none", "nothing", "ours", "ours-0")
+PEERS = ("langsmith", "langfuse", "openinference", "openllmetry", "posthog", "mlflow")
+WORK = {"a": "chain", "b": "agent", "c": "stream", "d": "async", "e": "300 KB", "f": "batch ×16"}
+RUNS = {"a": 2000, "b": 200, "c": 200, "d": 2000, "e": 200, "f": 2000}
+QUICK = 10  # one tenth of the runs
+
+SETTINGS = ("LANGSMITH_", "LANGCHAIN_", "LANGFUSE_", "OTEL_", "COAGENT_", "MLFLOW_")  # not the caller's, but defaults
+
+Cell = dict[str, float]
+Cells = dict[tuple[str, str], list[Cell]]
+
+
+def python() -> str:
+    """The interpreter of the peers' environment, which is made, or made anew, where the requirements changed."""
+    stamp, wanted = ENVIRONMENT / "made-for", REQUIREMENTS.read_text() + CONSTRAINTS.read_text()
+    interpreter = str(ENVIRONMENT / "bin" / "python")
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print("making the environment of the peers …", file=sys.stderr)
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint",
+                        CONSTRAINTS, "--requirement", REQUIREMENTS], check=True)  # fmt: skip
+        stamp.write_text(wanted)
+    return interpreter
+
+
+def run_cell(interpreter: str, handler: str, work: str, *options: str, prefix: tuple[str, ...] = ()) -> Cell | None:
+    """Run one cell in a fresh process; None where it failed, which is said."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    environ |= {"PYTHONHASHSEED": "0", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [*prefix, interpreter, "-m", "benchmarks.cell", handler, work, *options]
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environ, timeout=CELL_TIMEOUT_S, capture_output=True, text=True)
+        cell: Cell = json.loads(done.stdout.splitlines()[-1])
+        return cell | instructions(done.stderr)
+    except subprocess.TimeoutExpired:
+        print(f"{handler} {work}: not finished after {CELL_TIMEOUT_S} s", file=sys.stderr)
+    except (IndexError, ValueError):
+        print(f"{handler} {work}: failed\n{done.stderr[-2000:]}", file=sys.stderr)
+    return None
+
+
+def instructions(output: str) -> Cell:
+    """What callgrind collected, in instructions."""
+    found = re.search(r"Collected : (\d+)", output)
+    return {"instructions": float(found[1])} if found else {}
+
+
+def measure(interpreter: str, asked: argparse.Namespace, runs: dict[str, int]) -> Cells:
+    """All rounds over all cells, interleaved."""
+    cells: Cells = defaultdict(list)
+    prefix = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
+    with SinkProcess(interpreter) as sink:
+        for number in range(asked.rounds):
+            for work in asked.work:
+                for handler in asked.only if number % 2 == 0 else reversed(asked.only):
+                    print(
+                        f"round {number + 1}/{asked.rounds}, {WORK[work]}, {handler}      ", end="\r", file=sys.stderr
+                    )
+                    sink.clear()
+                    options = ["--url", sink.url, "--runs", str(runs[work])]
+                    if asked.callgrind:
+                        cell = run_cell(interpreter, handler, work, *options, "--callgrind", prefix=prefix)
+                    else:
+                        cell = run_cell(interpreter, handler, work, *options)
+                    if cell:
+                        cells[handler, work].append(cell | {"delivered": sink.count()["runs"]})
+    print(" " * 60, end="\r", file=sys.stderr)
+    return cells
+
+
+class Tables:
+    """The tables over the measured cells, in Markdown."""
+
+    def __init__(
+        self, cells: Cells, handlers: list[str], work: list[str], runs: dict[str, int], events: dict[str, int]
+    ):
+        self.cells, self.work, self.runs, self.events = cells, work, runs, events
+        self.handlers = [handler for handler in handlers if handler != "none"]
+
+    def added(self, handler: str, work: str, field: str, best: bool = False) -> float | None:
+        """Microseconds (or instructions) an event over no handler; None where a cell is missing."""
+        pick = min if best else median
+        with_handler = [cell[field] for cell in self.cells[handler, work]]
+        without = [cell[field] for cell in self.cells["none", work]]
+        if not with_handler or not without:
+            return None
+        scale = 1.0 if field == "instructions" else 1e6
+        return (pick(with_handler) - pick(without)) * scale / (self.runs[work] * self.events[work])
+
+    def per_event(self, title: str, field: str) -> None:
+        """A table of what is added per event: median and, in brackets, the best of the rounds; then the ratio."""
+        self._head(title)
+        for handler in self.handlers:
+            row = []
+            for work in self.work:
+                middle, best = self.added(handler, work, field), self.added(handler, work, field, best=True)
+                row.append("failed" if middle is None or best is None else f"{middle:.1f} ({best:.1f})")
+            self._row(handler, row)
+        peers = [handler for handler in self.handlers if handler in PEERS]
+        if "ours" in self.handlers and peers:
+            self._row("**ours / best peer**", [self._ratio(work, field, peers) for work in self.work])
+
+    def _ratio(self, work: str, field: str, peers: list[str]) -> str:
+        mine = self.added("ours", work, field)
+        theirs = [value for peer in peers if (value := self.added(peer, work, field)) is not None]
+        return f"1 / {min(theirs) / mine:.1f}" if mine and theirs and mine > 0 else "?"
+
+    def memory(self) -> None:
+        """The process' peak, and how much of it came during the work."""
+        self._head("Peak memory of the process in MB (of which during the work)")
+        for handler in ["none", *self.handlers]:
+            self._row(handler, [f"{self._median(handler, work, 'peak_mb')} ({self._median(handler, work, 'grown_mb')})"
+                                for work in self.work])  # fmt: skip
+
+    def delivered(self) -> None:
+        """How many of the runs had reached the sink when the flush returned."""
+        self._head(
+            "Runs delivered when the flush returned, of " + ", ".join(str(self.runs[work]) for work in self.work)
+        )
+        for handler in self.handlers:
+            if handler not in ("nothing", "ours-0"):
+                self._row(handler, [self._median(handler, work, "delivered") for work in self.work])
+
+    def _median(self, handler: str, work: str, field: str) -> str:
+        values = [cell[field] for cell in self.cells[handler, work]]
+        return f"{median(values):.0f}" if values else "failed"
+
+    def _head(self, title: str) -> None:
+        print(f"\n{title}\n")
+        self._row("", [WORK[work] for work in self.work])
+        print("|---" * (len(self.work) + 1) + "|")
+
+    def _row(self, name: str, values: list[str]) -> None:
+        print(f"| {name} | " + " | ".join(values) + " |", flush=True)
+
+
+def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, int]) -> None:
+    """Everything that was measured."""
+    counted = ", ".join(f"{WORK[work]} {events[work]}" for work in asked.work)
+    print(f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best.")
+    tables = Tables(cells, asked.only, asked.work, runs, events)
+    if asked.callgrind:
+        tables.per_event("Added instructions per callback event, whole process, delivery included", "instructions")
+    else:
+        tables.per_event("Added wall µs per callback event in the calling thread", "wall")
+        tables.per_event("Added CPU µs per callback event, whole process, delivery and flush included", "cpu")
+        tables.memory()
+    tables.delivered()
+
+
+def names(known: Any, text: str) -> list[str]:
+    """Read `a,b` against what is known."""
+    chosen = text.split(",")
+    if unknown := sorted(set(chosen) - set(known)):
+        raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
+    return chosen
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line; `none` is always measured."""
+    parser = argparse.ArgumentParser("python -m benchmarks.peers", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--only", type=lambda text: names((*OURS, *PEERS), text), default=[*OURS, *PEERS],
+                        help="handlers, with commas: " + ", ".join((*OURS, *PEERS)))  # fmt: skip
+    parser.add_argument("--work", type=lambda text: names(WORK, text), default=list(WORK), help="e.g. a,b")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
+    parser.add_argument("--callgrind", action="store_true", help="instructions instead of time: no noise, but slow")
+    parser.add_argument("--json", type=Path, help="also keep all cells in this file")
+    asked = parser.parse_args(arguments)
+    asked.only = ["none", *(handler for handler in asked.only if handler != "none")]
+    return asked
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = parse()
+    interpreter = python() if set(asked.only) & set(PEERS) else sys.executable
+    runs = {work: RUNS[work] // QUICK if asked.quick or asked.callgrind else RUNS[work] for work in RUNS}
+    events = {
+        work: sum((run_cell(interpreter, "none", work, "--url", "-", "--events") or {}).values()) for work in asked.work
+    }
+    cells = measure(interpreter, asked, runs)
+    if asked.json:
+        asked.json.write_text(json.dumps({" ".join(key): value for key, value in cells.items()}))
+    print_tables(cells, asked, runs, events)
+
+
+if __name__ == "__main__":
+    main()
