@@ -1,0 +1,139 @@
+"""The JSON API that CoAgent clients speak."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from coagent_langchain.server import filters, validation
+from coagent_langchain.server.store import Store, Unavailable
+
+THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
+MAX_FILTERED = 20_000  # entries that a filter may look at
+
+
+def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def failure(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """The answer to a request that failed: `{"success": false, "message": ...}`."""
+    return answer({"success": False, "message": message, **more}, status, headers)
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+async def post_logs(request: Request) -> Response:
+    """Store one entry or an array of entries; the good ones of a partly bad batch are stored."""
+    store = _store(request)
+    try:
+        body = await _body(request)
+        if len(body) > THREAD_FROM:
+            batch = await run_in_threadpool(validation.read, body, store.event_types)
+        else:
+            batch = validation.read(body, store.event_types)
+    except validation.BodyError as error:
+        return failure(str(error), error.status)
+    if batch.entries:
+        await asyncio.wrap_future(store.append(batch.entries))
+    if batch.faults:
+        return failure(_describe(batch), 400, errors=batch.faults)
+    return answer(_STORED_ONE if batch.single else _STORED_ALL)
+
+
+_STORED_ONE = {"success": True, "message": "Log entry stored successfully"}
+_STORED_ALL = {"success": True, "message": "All log entries stored successfully"}
+
+
+def _describe(batch: validation.Batch) -> str:
+    first = batch.faults[0]
+    where = "" if batch.single else f"entry {first['index']}: "
+    more = len({fault["index"] for fault in batch.faults}) - 1
+    text = f"{where}{first['field']} {first['message']}".replace("  ", " ")
+    return f"{text} (and {more} more entries)" if more else text
+
+
+async def _body(request: Request) -> bytes:
+    """The body within its limits, decompressed."""
+    unpack = _unpacker(request.headers.get("content-encoding", "identity").lower())
+    parts: list[bytes] = []
+    room = validation.MAX_BODY
+    async for chunk in request.stream():
+        part = unpack.decompress(chunk, room + 1) if unpack else chunk
+        room -= len(part)
+        if room < 0:
+            raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also when unpacked", 413)
+        parts.append(part)
+    if unpack and not unpack.eof:
+        raise validation.BodyError("the body is not complete gzip")
+    return b"".join(parts)
+
+
+def _unpacker(encoding: str) -> Any:
+    if encoding == "gzip":
+        return zlib.decompressobj(31)
+    if encoding != "identity":
+        raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
+    return None
+
+
+async def get_runs(request: Request) -> Response:
+    """All session ids, or with `?summarize=1` a summary of each."""
+    if request.query_params.get("summarize", "0") in ("0", "false", ""):
+        return answer(await run_in_threadpool(_store(request).session_ids))
+    summaries = await run_in_threadpool(_store(request).summaries)
+    return answer([
+        {"run_id": s.session_id, "log_count": s.entries, "start_timestamp": s.first_ms, "end_timestamp": s.last_ms}
+        for s in summaries
+    ])  # fmt: skip
+
+
+async def get_logs(request: Request) -> Response:
+    """A session's entries in chronological order, each byte for byte as it was posted."""
+    bodies = await run_in_threadpool(lambda: list(_store(request).export(request.path_params["session_id"])))
+    return Response(b"[%b]" % b",".join(bodies), media_type="application/json")
+
+
+async def filter_logs(request: Request) -> Response:
+    """A session's entries after a preset or a JMESPath expression."""
+    expression = request.query_params.get("pre", "all")
+    try:
+        return answer(
+            await run_in_threadpool(_filtered, _store(request), request.path_params["session_id"], expression)
+        )
+    except filters.FilterError as error:
+        return failure(str(error), 400)
+
+
+def _filtered(store: Store, session_id: str, expression: str) -> Any:
+    entries = store.entries(session_id, limit=MAX_FILTERED + 1)
+    if len(entries) > MAX_FILTERED:
+        raise filters.FilterError(f"a filter reads sessions of up to {MAX_FILTERED} entries; read /logs instead")
+    return filters.apply(expression, [orjson.loads(entry.body) for entry in entries])
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """The store is down or busy: try again later."""
+    assert isinstance(error, Unavailable)
+    return failure(str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
+
+
+routes: list[BaseRoute] = [
+    Mount("/api/v1", routes=[
+        Route("/logs", post_logs, methods=["POST"]),
+        Route("/runs", get_runs),
+        Route("/logs/{session_id:path}", get_logs),
+        Route("/filter_logs/{session_id:path}", filter_logs),
+    ]),
+]  # fmt: skip

@@ -1,0 +1,110 @@
+"""One door in front of every route: who may ask, from where, and what a browser may do with the answer."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from urllib.parse import parse_qs, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coagent_langchain.server.api import failure
+
+COOKIE = "coagent_session"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Security:
+    """ASGI middleware: host, origin, content type, token, response headers.
+
+    Parameters:
+        hosts: names that the Host header may have, without port; any when empty.
+        token: bearer token that every request needs, or None.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None) -> None:
+        self.app = app
+        self._hosts = hosts
+        self._token = token
+        self._cookie = secrets.token_urlsafe(32)  # a new secret each start
+        self._tickets: set[str] = set()
+
+    def ticket(self) -> str:
+        """A token for one opening of the viewer: `/?ticket=...` exchanges it for the cookie."""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets.add(ticket)
+        return ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refuse(scope, Headers(scope=scope))
+        await (refusal or self.app)(scope, receive, send_with_headers)
+
+    def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
+        if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:
+            return failure("this server is not reached by this name (Host header); start it with --host", 400)
+        if scope["method"] not in ("GET", "HEAD"):
+            if not _same_origin(headers):
+                return failure("a page of another origin may not write here", 403)
+            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+                return failure("Content-Type must be application/json", 415)
+        return self._identify(scope, headers) if self._token else None
+
+    def _identify(self, scope: Scope, headers: Headers) -> Response | None:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and _equal(given.strip(), self._token or ""):
+            return None
+        if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
+            return None
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        for ticket in query.pop("ticket", []):
+            if ticket in self._tickets and scope["method"] == "GET":
+                self._tickets.discard(ticket)
+                return self._welcome(query)
+        return failure("a token is needed: Authorization: Bearer <token>", 401, {"WWW-Authenticate": "Bearer"})
+
+    def _welcome(self, query: dict[str, list[str]]) -> Response:
+        response = RedirectResponse("/?" + urlencode(query, doseq=True) if query else "/", 303)
+        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def _hostname(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
+
+
+def _same_origin(headers: Headers) -> bool:
+    """Whether a browser says that the request comes from our own page; other programs say nothing."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
+
+
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())

@@ -1,0 +1,235 @@
+"""The store: what the API and the pages need from a database, as one protocol with two implementations.
+
+Times are Unix milliseconds. All methods block and may be called from any thread; `append` alone returns at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+STATUSES = ("running", "completed", "failed", "cancelled", "idle")
+
+
+class Unavailable(Exception):
+    """The store cannot answer now; the client shall try again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NewEntry(NamedTuple):
+    """A validated entry on its way in.
+
+    Attributes:
+        fields: the parsed JSON object.
+        body: the JSON text as it was posted, without white space around it.
+    """
+
+    fields: dict[str, Any]
+    body: bytes
+
+
+class Cursor(NamedTuple):
+    """A place in a session's order: entries come by timestamp, then by arrival."""
+
+    timestamp: int
+    seq: int
+
+
+class Entry(NamedTuple):
+    """A stored entry.
+
+    Attributes:
+        seq: arrival number: grows with each stored entry; a stable address of the entry in this store.
+        timestamp: of the event, in milliseconds.
+        body: the JSON text as it was posted, byte for byte.
+    """
+
+    seq: int
+    timestamp: int
+    body: bytes
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place right after this entry, for `Store.entries(after=...)`."""
+        return Cursor(self.timestamp, self.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's roll-up, kept right for entries that come late, twice or out of order.
+
+    Attributes:
+        first_ms, last_ms: earliest and latest timestamp of its entries.
+        status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none, "running" before it or
+            when activity follows it.
+        title: beginning of its first prompt, or "".
+        entries: how many are stored.
+        prompts: highest prompt number.
+        turns: sum over the prompts of their highest turn number.
+        total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
+        cached_tokens: part of `input_tokens` that the provider read from its cache.
+        cost: US dollars, or None when no entry names a cost.
+        types: event type → how many entries.
+        models, tags: sorted.
+    """
+
+    session_id: str
+    first_ms: int
+    last_ms: int
+    status: str = "running"
+    title: str = ""
+    entries: int = 0
+    prompts: int = 0
+    turns: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+    recoveries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = None
+    types: dict[str, int] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @property
+    def duration_ms(self) -> int:
+        """From its first to its last entry."""
+        return self.last_ms - self.first_ms
+
+
+Sort = Literal[
+    "last", "first", "duration", "entries", "prompts", "llm_calls", "tool_calls", "errors", "total_tokens", "cost"
+]
+SORTS: tuple[Sort, ...] = Sort.__args__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which sessions, in which order, which page. Empty fields do not filter; all filters must hold.
+
+    Attributes:
+        text: words; each must begin a word of the session's id or title, or all of them of one of its entries.
+        status: one of `STATUSES`.
+        type: event type that the session must contain.
+        since_ms, until_ms: the session has entries in this time; `until_ms` is exclusive.
+        sort: what to sort by, see `SORTS`; descending unless `ascending`.
+    """
+
+    text: str = ""
+    status: str = ""
+    type: str = ""
+    model: str = ""
+    tag: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
+    sort: Sort = "last"
+    ascending: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of sessions, and how many the query finds in all."""
+
+    sessions: list[Session]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The four figures of `GET /runs?summarize=1`."""
+
+    session_id: str
+    entries: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `Store.prune` deleted."""
+
+    sessions: int
+    entries: int
+
+
+class Store(Protocol):
+    """Where entries are kept. The same tests run on every implementation (`tests/server/test_store.py`)."""
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The event types that this store can keep."""
+
+    def append(self, entries: Sequence[NewEntry]) -> Future[None]:
+        """Store entries; each (session_id, event_id, body) is kept once.
+
+        Returns:
+            A future that is done when all of them are durable and can be read and found.
+
+        Raises:
+            Unavailable: (here or from the future) the entries are not stored; try again later.
+        """
+
+    def session_ids(self) -> list[str]:
+        """Every session's id, the earliest session first."""
+
+    def summaries(self) -> list[Summary]:
+        """Every session's four figures, the earliest session first."""
+
+    def sessions(self, query: Query) -> Page:
+        """One page of the sessions that match."""
+
+    def session(self, session_id: str) -> Session | None:
+        """One session's roll-up, or None when there is none."""
+
+    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
+        """Every model or tag that any session has, sorted: the choices of a filter."""
+
+    def entries(
+        self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
+    ) -> list[Entry]:
+        """A session's entries by timestamp, then arrival.
+
+        Parameters:
+            after: begin behind this place; the beginning when None.
+            limit: how many at most.
+            types: only these event types; all when empty.
+        """
+
+    def entry(self, session_id: str, event_id: str) -> Entry | None:
+        """One entry by its event id, the earliest where an id was used again."""
+
+    def search(
+        self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[tuple[str, Entry]]:
+        """Entries that contain all the words (each as the beginning of a word, case and accents ignored), newest
+        arrival first, with their session's id. What JSON calls the fields is not searched, their values are.
+
+        Parameters:
+            session_id: only in this session.
+            before: only entries with a smaller `seq`: the next page.
+        """
+
+    def latest(self) -> int:
+        """The highest `seq` stored so far, 0 when empty: cheap, for live views that look for news."""
+
+    def since(self, seq: int, *, session_id: str | None = None, limit: int = 200) -> list[tuple[str, Entry]]:
+        """Entries that arrived after `seq`, in order of arrival, with their session's id: the live tail."""
+
+    def export(self, session_id: str) -> Iterator[bytes]:
+        """The bodies of a session's entries, in order, read page by page."""
+
+    def prune(self, before_ms: int) -> Pruned:
+        """Delete every session whose last entry is older than `before_ms`."""
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the database."""

@@ -1,0 +1,129 @@
+"""The roll-up of a session: sums, extremes and sets only, so that the order of arrival does not matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+TITLE = 200  # characters
+LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
+ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
+STATUS_OF = {"completed": "completed", "failed": "failed", "cancelled": "cancelled", "idle": "idle"}
+
+
+@dataclass(slots=True)
+class Rollup:
+    """What some entries of one session add to it."""
+
+    session_id: str
+    first_ms: int
+    last_ms: int
+    entries: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+    recoveries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = None
+    title_ms: int | None = None
+    title: str = ""
+    ended_ms: int = -1
+    ended: str = ""
+    active_ms: int = -1
+    turns: dict[int, int] = field(default_factory=dict)
+    types: Counter[str] = field(default_factory=Counter)
+    models: set[str] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Count one validated entry in."""
+        kind, timestamp = entry["event_type"], entry["timestamp"]
+        self.entries += 1
+        self.types[kind] += 1
+        self.first_ms = min(self.first_ms, timestamp)
+        self.last_ms = max(self.last_ms, timestamp)
+        prompt_number, turn = entry["prompt_number"], entry["turn_number"]
+        if turn >= self.turns.get(prompt_number, 0):
+            self.turns[prompt_number] = turn
+        if kind in ACTIVE:
+            self._add_activity(entry, timestamp)
+        if kind in _ADD:
+            _ADD[kind](self, entry)
+        if meta := entry.get("meta"):
+            self._add_meta(meta)
+        if (metrics := entry.get("performance_metrics")) and (cost := metrics.get("cost")):
+            self.cost = (self.cost or 0.0) + cost
+
+    def _add_activity(self, entry: dict[str, Any], timestamp: int) -> None:
+        self.active_ms = max(self.active_ms, timestamp)
+        prompt = entry.get("prompt")
+        if prompt and (self.title_ms is None or timestamp < self.title_ms):
+            self.title_ms, self.title = timestamp, " ".join(prompt[: 2 * TITLE].split())[:TITLE]
+
+    def _add_meta(self, meta: dict[str, Any]) -> None:
+        if isinstance(model := meta.get("model"), str) and model:
+            self.models.add(model[:TITLE])
+        context = meta.get("context")
+        for tags in (meta.get("tags"), context.get("tags") if isinstance(context, dict) else None):
+            if isinstance(tags, list):
+                self.tags.update(tag[:TITLE] for tag in tags if isinstance(tag, str) and tag)
+
+    def _add_llm_call(self, entry: dict[str, Any]) -> None:
+        self.llm_calls += 1
+
+    def _add_llm_response(self, entry: dict[str, Any]) -> None:
+        response = entry.get("llm_response") or {}
+        given, made = _count(response.get("input_tokens")), _count(response.get("output_tokens"))
+        self.input_tokens += given
+        self.output_tokens += made
+        self.total_tokens += _count(response.get("total_tokens")) or given + made
+        usage = (entry.get("meta") or {}).get("usage")
+        details = usage.get("input_token_details") if isinstance(usage, dict) else None
+        if isinstance(details, dict):
+            self.cached_tokens += _count(details.get("cache_read"))
+
+    def _add_tool_call(self, entry: dict[str, Any]) -> None:
+        self.tool_calls += 1
+
+    def _add_error(self, entry: dict[str, Any]) -> None:
+        self.errors += 1
+
+    def _add_recovery(self, entry: dict[str, Any]) -> None:
+        self.recoveries += 1
+
+    def _add_end(self, entry: dict[str, Any]) -> None:
+        status = (entry.get("meta") or {}).get("status")
+        status = STATUS_OF.get(status, "completed") if isinstance(status, str) else "completed"
+        # the greater status wins a tie, so that the order of arrival does not decide
+        self.ended_ms, self.ended = max((self.ended_ms, self.ended), (entry["timestamp"], status))
+
+
+_ADD = {
+    "llm_call": Rollup._add_llm_call,
+    "llm_response": Rollup._add_llm_response,
+    "tool_call": Rollup._add_tool_call,
+    "error": Rollup._add_error,
+    "recovery": Rollup._add_recovery,
+    "session_end": Rollup._add_end,
+}
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and 0 <= value <= LARGEST else 0
+
+
+def roll_up(entries: Iterable[dict[str, Any]]) -> list[Rollup]:
+    """One roll-up for each session of the entries."""
+    rollups: dict[str, Rollup] = {}
+    for entry in entries:
+        session_id = entry["session_id"]
+        rollup = rollups.get(session_id)
+        if rollup is None:
+            rollups[session_id] = rollup = Rollup(session_id, entry["timestamp"], entry["timestamp"])
+        rollup.add(entry)
+    return list(rollups.values())

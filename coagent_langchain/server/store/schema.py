@@ -1,0 +1,55 @@
+"""The SQLite schema, as a list of migrations: each runs once, in order, in one transaction with its number."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
+            "total_tokens", "cached_tokens")  # fmt: skip
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    counters = ", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in COUNTERS)
+    for statement in (
+        f"""CREATE TABLE sessions (
+            id INTEGER PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
+            first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, {counters}, cost REAL,
+            prompts INTEGER NOT NULL DEFAULT 0,
+            title_ms INTEGER, title TEXT NOT NULL DEFAULT '',
+            ended_ms INTEGER NOT NULL DEFAULT -1, ended TEXT NOT NULL DEFAULT '', active_ms INTEGER NOT NULL DEFAULT -1,
+            status TEXT AS (CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END) VIRTUAL,
+            duration INTEGER AS (last_ms - first_ms) VIRTUAL)""",
+        "CREATE INDEX sessions_last ON sessions (last_ms)",
+        "CREATE INDEX sessions_first ON sessions (first_ms)",
+        "CREATE TABLE prompts (session INTEGER, prompt_number INTEGER, turns INTEGER,"
+        " PRIMARY KEY (session, prompt_number)) WITHOUT ROWID",
+        "CREATE TABLE facets (session INTEGER, kind TEXT, value TEXT, count INTEGER,"
+        " PRIMARY KEY (session, kind, value)) WITHOUT ROWID",
+        "CREATE INDEX facets_value ON facets (kind, value)",
+        "CREATE TABLE entries (seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, timestamp INTEGER NOT NULL,"
+        " type INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)",
+        "CREATE UNIQUE INDEX entries_once ON entries (session, digest)",
+        "CREATE INDEX entries_order ON entries (session, timestamp)",
+        "CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11",
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database up to date.
+
+    Raises:
+        ValueError: a newer version of the package made it.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise ValueError(f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}")
+    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        migration(connection)
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
