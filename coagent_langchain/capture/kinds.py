@@ -1,0 +1,221 @@
+"""How a snapshot reads an object: one plan per type, made from the type alone, without running the object's code."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+import sys
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePath
+from types import GetSetDescriptorType, MappingProxyType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from coagent_langchain.capture import media
+
+if TYPE_CHECKING:
+    from coagent_langchain.capture.snapshot import Walk
+
+MAX_KINDS = 1_000  # types whose plan is remembered; programs that make types for ever must not grow us
+MAX_NAME = 200
+
+Plan = Callable[["Walk", Any, int], Any]
+
+_SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authorization|access_?key|(^|_)token$)")
+_plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept: a metaclass may make a type unhashable
+
+
+def plan(kind: type) -> Plan:
+    """How objects of exactly this type are read."""
+    known = _plans.get(id(kind))
+    if known is None:
+        if len(_plans) >= MAX_KINDS:
+            _plans.clear()
+        known = _plans[id(kind)] = (kind, _made(kind))
+    return known[1]
+
+
+def name(kind: type) -> str:
+    """`module.Class`, read without the metaclass's code."""
+    module = type.__getattribute__(kind, "__dict__").get("__module__")
+    short = type.__dict__["__qualname__"].__get__(kind)
+    full = short if module in (None, "builtins", "__main__") or type(module) is not str else f"{module}.{short}"
+    return str(full)[:MAX_NAME]
+
+
+def _made(kind: type) -> Plan:
+    mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
+    bases = {id(base) for base in mro}
+    for base, known in _BASES:
+        if id(base) in bases:
+            return known
+    names = {name(base) for base in mro}
+    if "langchain_core.messages.base.BaseMessage" in names:
+        return _message
+    if names & _SECRETS:
+        return _hidden
+    if names & _OPAQUE:
+        return _named
+    if "numpy.generic" in names:
+        return _numpy_scalar
+    if "numpy.ndarray" in names:
+        return _numpy_array
+    if "pydantic.main.BaseModel" in names:
+        return functools.partial(_fields, hidden=_hidden_pydantic(mro), label=None, slots=_slots(mro))
+    if any("__dataclass_fields__" in base.__dict__ for base in mro):
+        return functools.partial(_fields, hidden=_hidden_dataclass(mro), label=None, slots=_slots(mro))
+    slots = _slots(mro)
+    if not slots:
+        return _named
+    return functools.partial(_fields, hidden=frozenset(), label=name(kind), slots=slots)
+
+
+def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
+    """What holds an instance's values: its `__dict__` and slots, as the interpreter's own descriptors."""
+    found: dict[str, Any] = {}
+    for base in reversed(mro[:-1]):
+        for key, descriptor in type.__getattribute__(base, "__dict__").items():
+            slot = type(descriptor) is MemberDescriptorType and base.__module__ != "builtins"
+            if slot or (key == "__dict__" and type(descriptor) is GetSetDescriptorType):
+                found[key] = descriptor
+    return found
+
+
+def _fields(
+    walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
+) -> Any:
+    """An object's public fields, as they lie in it."""
+    found: dict[Any, Any] = {} if label is None else {"__type__": label}
+    for key, descriptor in slots.items():
+        if key == "__dict__":
+            found |= {k: v for k, v in list(descriptor.__get__(value).items()) if _public(k, hidden)}
+        elif key == "__pydantic_extra__":
+            extra = descriptor.__get__(value)
+            found |= extra if isinstance(extra, dict) else {}
+        elif _public(key, hidden):
+            try:
+                found[key] = descriptor.__get__(value)
+            except AttributeError:  # a slot that was never filled
+                continue
+    if label is not None and len(found) == 1:
+        return f"<{label}>"
+    me = id(value)
+    if me in walk.path:
+        return f"<cycle: {name(type(value))}>"
+    walk.path.add(me)
+    plain = walk.mapping(found, depth)
+    walk.path.discard(me)
+    return plain
+
+
+def _public(key: Any, hidden: frozenset[str]) -> bool:
+    return type(key) is str and not key.startswith("_") and key not in hidden and not _is_secret(key)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_secret(key: str) -> bool:
+    return _SECRET.search(key) is not None
+
+
+def _hidden_pydantic(mro: tuple[type, ...]) -> frozenset[str]:
+    """Fields that the model's author excluded or hid from `repr`."""
+    for base in mro:
+        own = type.__getattribute__(base, "__dict__")
+        known = own.get("__pydantic_fields__") or own.get("model_fields")
+        if isinstance(known, dict):
+            return frozenset(k for k, f in known.items() if f.exclude or not getattr(f, "repr", True))
+    return frozenset()
+
+
+def _hidden_dataclass(mro: tuple[type, ...]) -> frozenset[str]:
+    for base in mro:
+        if known := base.__dict__.get("__dataclass_fields__"):
+            return frozenset(k for k, f in known.items() if not f.repr)
+    return frozenset()
+
+
+def _named(walk: Walk, value: Any, depth: int) -> str:
+    own = getattr(value, "__qualname__", None) if type(value).__module__ == "builtins" else None
+    return f"<{name(type(value))} {own}>"[:MAX_NAME] if type(own) is str else f"<{name(type(value))}>"
+
+
+def _hidden(walk: Walk, value: Any, depth: int) -> str:
+    return "**********"
+
+
+def _message(walk: Walk, value: Any, depth: int) -> Any:
+    from coagent_langchain.capture import messages  # late: it builds on snapshot
+
+    return messages.message_dict(value, walk.limit)
+
+
+def _error(walk: Walk, value: BaseException, depth: int) -> Any:
+    args = BaseException.__dict__["args"].__get__(value)
+    return walk.mapping({"error_type": name(type(value)), "args": list(args)}, depth)
+
+
+def _type(walk: Walk, value: type, depth: int) -> str:
+    return f"<class {name(value)}>"
+
+
+def _numpy_scalar(walk: Walk, value: Any, depth: int) -> Any:
+    return walk.value(sys.modules["numpy"].generic.item(value), depth)
+
+
+def _numpy_array(walk: Walk, value: Any, depth: int) -> Any:
+    return f"<{name(type(value))} {value.dtype!s} {'x'.join(map(str, value.shape))}>"
+
+
+def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
+    """A named tuple as its fields, another tuple as a list."""
+    mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(type(value))
+    fields = next((own for base in mro if (own := base.__dict__.get("_fields")) is not None), None)
+    items = list(tuple.__iter__(value))
+    if isinstance(fields, tuple) and len(fields) == len(items):
+        return walk.mapping(dict(zip(fields, items, strict=True)), depth)
+    return walk.sequence(items, depth)
+
+
+# What cannot be told by a field: services and programs, named only.
+_OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
+                     "langchain_core.callbacks.base.BaseCallbackManager", "logging.Logger",
+                     "threading.Thread"})  # fmt: skip
+_SECRETS = frozenset({"pydantic.types._SecretBase", "pydantic.types.SecretStr", "pydantic.types.SecretBytes",
+                      "pydantic.v1.types.SecretStr", "pydantic.v1.types.SecretBytes"})  # fmt: skip
+
+# The first base that fits decides; methods are called on the base, so that a subclass's own code never runs.
+_BASES: list[tuple[type, Plan]] = [
+    (type, _type),
+    (str, lambda w, v, d: w.string(str.__str__(v))),
+    (bool, lambda w, v, d: bool(v)),
+    (int, lambda w, v, d: w.value(int.__int__(v), d)),
+    (float, lambda w, v, d: w.value(float.__float__(v), d)),
+    (Enum, lambda w, v, d: w.value(v._value_, d)),
+    (dict, lambda w, v, d: w.mapping(v, d)),
+    (MappingProxyType, lambda w, v, d: w.mapping(v.copy(), d)),
+    (list, lambda w, v, d: w.sequence(list.copy(v), d)),
+    (tuple, _tuple),
+    (set, lambda w, v, d: w.sequence(set.copy(v), d)),
+    (frozenset, lambda w, v, d: w.sequence(frozenset.copy(v), d)),
+    (deque, lambda w, v, d: w.sequence(list(deque.copy(v)), d)),
+    (range, lambda w, v, d: w.sequence(v, d)),
+    (bytes, lambda w, v, d: media.of_bytes(v)),
+    (bytearray, lambda w, v, d: media.of_bytes(v)),
+    (memoryview, lambda w, v, d: media.of_bytes(v)),
+    (datetime.datetime, lambda w, v, d: datetime.datetime.isoformat(v)),
+    (datetime.date, lambda w, v, d: datetime.date.isoformat(v)),
+    (datetime.time, lambda w, v, d: datetime.time.isoformat(v)),
+    (datetime.timedelta, lambda w, v, d: datetime.timedelta.__str__(v)),
+    (UUID, lambda w, v, d: UUID.__str__(v)),
+    (PurePath, lambda w, v, d: w.string(PurePath.__str__(v))),
+    (Decimal, lambda w, v, d: w.string(Decimal.__str__(v))),
+    (Fraction, lambda w, v, d: w.string(Fraction.__str__(v))),
+    (complex, lambda w, v, d: complex.__str__(v)),
+    (re.Pattern, lambda w, v, d: w.string(v.pattern) if isinstance(v.pattern, str) else "<re.Pattern>"),
+    (BaseException, _error),
+]

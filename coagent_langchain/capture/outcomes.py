@@ -1,0 +1,164 @@
+"""What an exception means: a failure, or LangGraph's and Python's way to interrupt, hand over, drain or stop."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from coagent_langchain.capture.snapshot import clean, snapshot, text
+from coagent_langchain.events import Severity
+
+MAX_MESSAGE = 20_000  # characters
+MAX_STACK = 100_000  # characters; what is left out lies in the middle
+MAX_LEAVES = 100  # of an exception group
+
+Kind = Literal["error", "interrupt", "routing", "drained", "cancelled", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended that did not return. Only the kind "error" is a failure."""
+
+    kind: Kind
+
+    @property
+    def failed(self) -> bool:
+        """True for an error."""
+        return self.kind == "error"
+
+
+ERROR, INTERRUPT, ROUTING = Outcome("error"), Outcome("interrupt"), Outcome("routing")
+DRAINED, CANCELLED, ABANDONED = Outcome("drained"), Outcome("cancelled"), Outcome("abandoned")
+_STOPS = (asyncio.CancelledError, concurrent.futures.CancelledError, KeyboardInterrupt, SystemExit)
+# First that fits; a name that this version of langgraph does not have is skipped.
+_GRAPH = (("GraphInterrupt", INTERRUPT), ("ParentCommand", ROUTING), ("GraphDrained", DRAINED),
+          ("GraphBubbleUp", ROUTING))  # fmt: skip
+
+
+def classify(error: BaseException) -> Outcome:
+    """What `error` means. LangGraph's own classes are asked, never names or texts, and only if langgraph is loaded."""
+    if isinstance(error, GeneratorExit):
+        return ABANDONED
+    if isinstance(error, _STOPS):
+        return CANCELLED
+    graph = sys.modules.get("langgraph.errors")
+    if graph is not None:
+        for name, outcome in _GRAPH:
+            known = getattr(graph, name, None)
+            if isinstance(known, type) and isinstance(error, known):
+                return outcome
+    return ERROR
+
+
+def interrupts(error: BaseException) -> list[tuple[str, Any]]:
+    """The questions that a `GraphInterrupt` carries, as (id, plain value) each."""
+    found: list[tuple[str, Any]] = []
+    for argument in getattr(error, "args", ()):
+        for item in argument if isinstance(argument, (list, tuple)) else [argument]:
+            own = getattr(item, "id", None) or getattr(item, "interrupt_id", None)
+            if own is not None or hasattr(item, "value"):
+                found.append((str(own or ""), snapshot(getattr(item, "value", None))))
+    return found
+
+
+def route(error: BaseException) -> dict[str, Any]:
+    """Where a `ParentCommand` goes: `{graph?, goto: [names]}`."""
+    command = next(iter(getattr(error, "args", ())), None)
+    goto = getattr(command, "goto", ())
+    targets = [str(getattr(target, "node", target)) for target in (goto if isinstance(goto, (list, tuple)) else [goto])]
+    graph = getattr(command, "graph", None)
+    return {**({"graph": str(graph)} if graph else {}), "goto": targets}
+
+
+def error_message(error: BaseException) -> str:
+    """What the exception says, bounded and without secrets; its type's name when it says nothing."""
+    try:
+        said = str(error)
+    except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
+        said = f"<its text could not be read: {type(failure).__name__}>"
+    return text(redacted(clean(said)), MAX_MESSAGE) or type(error).__name__
+
+
+def stack_trace(error: BaseException) -> str:
+    """The traceback with causes, contexts and the members of exception groups, bounded and without secrets."""
+    try:
+        full = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - exceptions may lie about themselves
+        full = f"{type(error).__name__}: {error_message(error)}\n"
+    full = redacted(clean(full))
+    if len(full) <= MAX_STACK:
+        return full
+    half = MAX_STACK // 2
+    left = len(full) - 2 * half
+    return f"{full[:half]}\n… [cut: {left:,} of {len(full):,} characters]\n{full[-half:]}"
+
+
+def severity(error: BaseException, handled: bool = False) -> Severity:
+    """How bad an error is.
+
+    Parameters:
+        error: the exception.
+        handled: the application went on all the same, e.g. a tool's error that was given back to the model.
+
+    Returns:
+        low: control flow, or handled; medium: tools, validation, timeouts, rate limits, servers in trouble; high:
+        authentication, missing things, faults of the program; critical: the process itself is in danger.
+    """
+    if handled or not classify(error).failed:
+        return Severity.LOW
+    if isinstance(error, BaseExceptionGroup):
+        leaves = map(severity, error.exceptions[:MAX_LEAVES])
+        return max(leaves, key=_ORDER.index, default=Severity.MEDIUM)
+    if isinstance(error, (MemoryError, SystemError)) or (isinstance(error, OSError) and error.errno in _FULL):
+        return Severity.CRITICAL
+    status = _status(error)
+    if status is not None:
+        return Severity.HIGH if status in (401, 402, 403, 404) or _is_out_of_quota(error) else Severity.MEDIUM
+    return Severity.HIGH if isinstance(error, _HIGH) else Severity.MEDIUM
+
+
+_ORDER = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
+_FULL = (12, 23, 24, 28)  # no memory, too many files (two kinds), no space on the disk
+_HIGH = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
+         NotImplementedError, FileNotFoundError)  # fmt: skip
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that a provider's error carries."""
+    for place in (error, getattr(error, "response", None)):
+        for key in ("status_code", "status", "http_status", "code"):
+            value = getattr(place, key, None)
+            if type(value) is int and 400 <= value < 600:
+                return value
+    return None
+
+
+def _is_out_of_quota(error: BaseException) -> bool:
+    return getattr(error, "code", None) in ("insufficient_quota", "billing_hard_limit_reached")
+
+
+_KEYS = re.compile(
+    r"\b(?:sk-(?:ant-|proj-|or-|lf-)?[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
+    r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
+)
+_HEADERS = re.compile(
+    r"""(?ix)(["']?\b(?:authorization|proxy-authorization|x-api-key|api[-_]?key|x-goog-api-key|api[-_]?token|
+    access[-_]?token|client[-_]?secret|secret[-_]?access[-_]?key|password|set-cookie|cookie)["']?\s*[:=]\s*)
+    (?:"[^"\n]*"|'[^'\n]*'|(?:bearer|basic|token)\s+[^\s"',;}]+|[^\s"',;&}\])]+)"""
+)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}")
+_USERINFO = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+
+
+def redacted(said: str) -> str:
+    """The text with keys, tokens, passwords and credentials in addresses replaced; all else stays."""
+    said = _HEADERS.sub(r"\1[redacted]", said)
+    said = _BEARER.sub(r"\1 [redacted]", said)
+    said = _USERINFO.sub("[redacted]", said)
+    return _KEYS.sub("[redacted]", said)

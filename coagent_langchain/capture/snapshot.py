@@ -1,0 +1,207 @@
+"""Any object made safe: plain JSON values of bounded size, without running code of the object's own.
+
+What a snapshot holds: strings up to a limit (a longer one is cut and says so), numbers, lists and string-keyed dicts.
+NaN and the infinities are the strings "NaN", "Infinity", "-Infinity"; integers beyond 64 bit are strings; bytes and
+base64 media are `{mime, bytes, sha256}`; a cycle, what lies too deep and what is no datum (iterators, locks, clients,
+functions) are short names in angle brackets. Iterators are never advanced, properties and `__repr__` never run, secrets
+(`SecretStr`, fields hidden from `repr`, attributes named like a key or password) are never read.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import Any
+
+from coagent_langchain import events
+from coagent_langchain.capture import media
+
+MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
+MAX_DEPTH = 32  # nested containers
+MAX_ITEMS = 10_000  # entries of one container
+MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
+TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
+MAX_KEY = 1_000  # characters of a key
+
+_LOW, _HIGH = -(2**63), 2**64 - 1  # what JSON's readers and orjson take as an integer
+
+JsonValue = Any
+
+
+def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
+    """A plain JSON copy of `value`, made now: what changes later does not change it.
+
+    Parameters:
+        value: any object at all.
+        limit: characters that one string may have; all strings together may have four times as many.
+
+    Returns:
+        dict, list, str, int, float, bool or None. Lone surrogates are left in strings (`encode_safely` sees to them).
+    """
+    kind = type(value)
+    if kind is str:
+        return text(value, limit)
+    return Walk(limit).value(value, 0)
+
+
+def text(value: str, limit: int = MAX_FIELD) -> str:
+    """The string itself, or its first `limit` characters and how much was cut."""
+    size = len(value)
+    if size <= limit:
+        return value
+    return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
+
+
+def encode_safely(entry: dict[str, Any]) -> bytes:
+    """One entry as a line of JSON, whatever is in it. NaN in an entry that is no snapshot becomes null.
+
+    Parameters:
+        entry: what `events.encode` takes; what JSON cannot hold (lone surrogates, odd types) is made safe first.
+    """
+    try:
+        return events.encode(entry)
+    except TypeError:
+        return events.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
+
+
+def clean(value: str) -> str:
+    """The string with surrogate pairs joined and lone surrogates written out, so that it has a UTF-8 form."""
+    joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return joined.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Walk:
+    """One pass over one value: what it may still take, and the containers that it is inside of."""
+
+    __slots__ = ("chars", "deepest", "items", "limit", "path", "strict")
+
+    def __init__(self, limit: int, scale: int = 1, strict: bool = False) -> None:
+        self.limit = limit
+        self.chars = TOTAL_FIELDS * limit
+        self.items = MAX_TOTAL * scale
+        self.deepest = MAX_DEPTH * (2 if strict else 1)
+        self.path: set[int] = set()
+        self.strict = strict
+
+    def value(self, value: Any, depth: int) -> JsonValue:
+        """Any value, at a depth of the walk."""
+        kind = type(value)
+        if kind is str:
+            return self.string(value)
+        if kind is bool or value is None:
+            return value
+        if kind is int:
+            return integer(value)
+        if kind is float:
+            return number(value)
+        if kind is dict:
+            return self.mapping(value, depth)
+        if kind is list or kind is tuple:
+            return self.sequence(value, depth)
+        return self.other(value, kind, depth)
+
+    def other(self, value: Any, kind: type, depth: int) -> JsonValue:
+        """A value of any other type, by the plan for its type."""
+        from coagent_langchain.capture import kinds  # late: it builds on this module
+
+        try:
+            return kinds.plan(kind)(self, value, depth)
+        except Exception:  # noqa: BLE001 - an object's time zone, metaclass or state may raise anything when looked at
+            return f"<unreadable {kinds.name(kind)}>"
+
+    def string(self, value: str) -> str:
+        """A string within the limits."""
+        room = self.limit if self.limit < self.chars else max(self.chars, 0)
+        self.chars -= len(value)
+        if self.strict and not value.isascii():
+            value = clean(value)
+        return value if len(value) <= room else text(value, room)
+
+    def mapping(self, value: dict[Any, Any], depth: int) -> JsonValue:
+        """A dict with string keys; base64 media in it are described."""
+        if (refused := self.refused(value, depth)) is not None:
+            return refused
+        me = id(value)
+        self.path.add(me)
+        found: dict[str, Any] = {}
+        for key, item in self.entries(value):
+            if type(key) is not str or len(key) > MAX_KEY or self.strict:
+                key = self.key(key, found)
+            kind = type(item)
+            if kind is str:
+                if (key in media.KEYS or item[:5] == "data:") and (seen := media.in_block(key, item, value)):
+                    found[key] = seen
+                elif len(item) > self.limit or self.chars < self.limit or self.strict:
+                    found[key] = self.string(item)
+                else:
+                    self.chars -= len(item)
+                    found[key] = item
+            else:
+                found[key] = self.value(item, depth + 1)
+        if len(value) > len(found) and (left := len(value) - len(found)) > 0:
+            found["…"] = f"[cut: {left:,} of {len(value):,} entries]"
+        self.path.discard(me)
+        return found
+
+    def sequence(self, value: Any, depth: int) -> JsonValue:
+        """A list of whatever can be iterated again: list, tuple, set, deque."""
+        if (refused := self.refused(value, depth)) is not None:
+            return refused
+        me = id(value)
+        self.path.add(me)
+        found = [
+            (media.of_data_uri(item) if type(item) is str and item[:5] == "data:" else None)
+            or self.value(item, depth + 1)
+            for item in self.entries(value)
+        ]
+        if (left := len(value) - len(found)) > 0:
+            found.append(f"… [cut: {left:,} of {len(value):,} items]")
+        self.path.discard(me)
+        return found
+
+    def entries(self, value: Any) -> list[Any]:
+        """The container's entries at this moment, as many as may still be taken."""
+        room = min(MAX_ITEMS if not self.strict else 10 * MAX_ITEMS, max(self.items, 0))
+        source = dict.items(value) if isinstance(value, dict) else value
+        found = list(source) if len(value) <= room else list(islice(source, room))
+        self.items -= len(found)
+        return found
+
+    def refused(self, value: Any, depth: int) -> str | None:
+        """Why the container cannot be walked: it is inside itself, or too deep."""
+        if id(value) in self.path:
+            return f"<cycle: {type(value).__name__}>"
+        if depth >= self.deepest:
+            return f"<too deep: {type(value).__name__} of {len(value):,}>"
+        return None
+
+    def key(self, key: Any, taken: dict[str, Any]) -> str:
+        """A key as a string that is not taken yet."""
+        plain = self.value(key, self.deepest) if not isinstance(key, (tuple, frozenset)) else str_key(key)
+        name = plain if type(plain) is str else str(plain)
+        if len(name) > MAX_KEY:
+            name = text(name, MAX_KEY)
+        while name in taken:
+            name = f"{name} ({type(key).__name__})"
+        return name
+
+
+def str_key(key: Any) -> str:
+    """A tuple or set as a key: its parts, joined."""
+    walk = Walk(MAX_KEY)
+    return "(" + ", ".join(str(walk.value(part, MAX_DEPTH)) for part in islice(key, 20)) + ")"
+
+
+def integer(value: int) -> int | str:
+    """An integer, or as a string when it has more than 64 bit."""
+    if _LOW <= value <= _HIGH:
+        return value
+    bits = value.bit_length()
+    return str(value) if bits < 10_000 else f"<integer of {bits:,} bits>"
+
+
+def number(value: float) -> float | str:
+    """A finite number, or the name of NaN or an infinity."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
