@@ -17,6 +17,7 @@ import time
 
 from benchmarks import handlers
 from benchmarks.profile import Profile
+from benchmarks.sink import clear
 from benchmarks.work import WORK
 
 
@@ -31,6 +32,7 @@ def measure(handler: str, work: str, url: str, runs: int, profile: Profile | Non
     run = WORK[work].run
     run(max(runs // 100, 2), {"callbacks": callbacks})  # imports, caches and threads are there before the clock starts
     flush()
+    clear(url)
     gc.collect()
     peak = peak_mb()
     if profile:

@@ -125,21 +125,14 @@ def mlflow(url: str) -> Made:
     os.environ |= {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{url}/v1/traces",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false",  # the global provider, which can be flushed
         "MLFLOW_TRACKING_URI": f"file://{_folder()}",
     }
     import mlflow.langchain
     from opentelemetry import trace
 
     mlflow.langchain.autolog(silent=True)
-
-    def flush() -> None:
-        mlflow.flush_trace_async_logging()
-        force_flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-        if force_flush:
-            force_flush()
-
-    return [], flush
+    return [], lambda: trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
 
 
 def posthog(url: str) -> Made:

@@ -1,6 +1,6 @@
 """The handler beside its peers: the same LangChain work with each, against a local sink.
 
-    make bench-peers      or      python -m benchmarks.peers [--only ours,nothing] [--work a,b] [--rounds 5] [--quick]
+    make bench-peers      or      python -m benchmarks.peers [--only ours,nothing] [--work a,b] [--rounds 3] [--quick]
 
 Every cell is a fresh process; the rounds go over all handlers in turn, so that a slow minute of the machine meets all.
 Wall time is of the calling thread, without the final flush; CPU time is of the whole process, the flush included; both
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.sink import SinkProcess
+from benchmarks.sink import SinkProcess, clear
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / ".venv" / "peers"
@@ -86,7 +86,7 @@ def measure(interpreter: str, asked: argparse.Namespace, runs: dict[str, int]) -
                     print(
                         f"round {number + 1}/{asked.rounds}, {WORK[work]}, {handler}      ", end="\r", file=sys.stderr
                     )
-                    sink.clear()
+                    clear(sink.url)
                     options = ["--url", sink.url, "--runs", str(runs[work])]
                     if asked.callgrind:
                         cell = run_cell(interpreter, handler, work, *options, "--callgrind", prefix=prefix)
@@ -193,7 +193,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: names((*OURS, *PEERS), text), default=[*OURS, *PEERS],
                         help="handlers, with commas: " + ", ".join((*OURS, *PEERS)))  # fmt: skip
     parser.add_argument("--work", type=lambda text: names(WORK, text), default=list(WORK), help="e.g. a,b")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
     parser.add_argument("--callgrind", action="store_true", help="instructions instead of time: no noise, but slow")
     parser.add_argument("--json", type=Path, help="also keep all cells in this file")

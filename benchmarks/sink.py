@@ -163,12 +163,14 @@ class SinkProcess:
         self._process.terminate()
         self._process.wait()
 
-    def clear(self) -> None:
-        urlopen(f"{self.url}/clear").read()
-
     def count(self) -> dict[str, int]:
         answer: dict[str, int] = json.load(urlopen(f"{self.url}/count"))
         return answer
+
+
+def clear(url: str) -> None:
+    """Make the sink at `url` forget what it was sent so far."""
+    urlopen(f"{url}/clear").read()
 
 
 async def main() -> None:
