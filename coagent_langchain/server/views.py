@@ -1,15 +1,153 @@
-"""The log viewer's pages."""
+"""The log viewer's pages: the list of sessions, one session, two compared."""
 
 from __future__ import annotations
 
+import importlib.resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from coagent_langchain.events import EventType, now_ms
+from coagent_langchain.server import formats, fragments, live
+from coagent_langchain.server.pages import render, session_of, store_of
+from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
+
+PAGE = 50
+PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000), "7d": ("Last 7 days", 604_800_000),
+           "30d": ("Last 30 days", 2_592_000_000)}  # fmt: skip
+COLUMNS = [
+    # query name of the sort, label, class
+    ("", "Status", "c-status"), ("", "Session", "c-title"), ("first", "Started", "c-time"),
+    ("duration", "Duration", "num w-l"), ("prompts", "Prompts", "num w-s c-less"), ("", "Turns", "num w-s c-less"),
+    ("llm_calls", "Models", "num w-s c-less"), ("tool_calls", "Tools", "num w-s c-less"),
+    ("total_tokens", "Tokens in", "num w-l"), ("", "Out", "num w-m c-less"), ("cost", "Cost", "num w-m"),
+    ("errors", "Errors", "num w-s"), ("", "Model", "c-models"), ("", "Tags", "c-tags"),
+]  # fmt: skip
 
 
-async def home(request: Request) -> HTMLResponse:
-    """The list of sessions. `request.app.state.store` is the `Store`."""
-    return HTMLResponse("<!doctype html><title>CoAgent</title><h1>CoAgent</h1>")
+def home(request: Request) -> HTMLResponse:
+    """The list of sessions, or the lines to paste when there is none."""
+    context = _list(request)
+    if not context["page"].total and not context["filtered"]:
+        base_url = str(request.base_url).rstrip("/") + "/api/v1"
+        return render("sessions.html", onboarding=True, base_url=base_url, token_needed=_token_needed(request))
+    return render("sessions.html", onboarding=False, filters=_filters(request, context["query"]), **context)
 
 
-routes: list[BaseRoute] = [Route("/", home, name="home")]
+def session_rows(request: Request) -> HTMLResponse:
+    """The table of the list alone: the list fetches it when something is new."""
+    return render("session_rows.html", **_list(request))
+
+
+def session(request: Request) -> HTMLResponse:
+    """One session's page; `?event=` selects an event by its id."""
+    try:
+        found = session_of(request)
+    except HTTPException as error:
+        return render("missing.html", 404, message=error.detail)
+    chosen = request.query_params.get("event")
+    entry = store_of(request).entry(found.session_id, chosen) if chosen else None
+    title = formats.preview(found.title or found.session_id, 140)
+    return render("session.html", s=found, path=quote(found.session_id, safe=""), title=title,
+                  selected=entry.seq if entry else "")  # fmt: skip
+
+
+def head(request: Request) -> HTMLResponse:
+    """The figures at the top of a session's page alone, for the live tail."""
+    found = session_of(request)
+    return render("head.html", s=found, title=formats.preview(found.title or found.session_id, 140))
+
+
+def _token_needed(request: Request) -> bool:
+    return "authorization" in request.headers or bool(request.cookies)
+
+
+def _list(request: Request) -> dict[str, Any]:
+    """What the table of sessions shows for the query in the address."""
+    query = read_query(request.query_params)
+    page = store_of(request).sessions(query)
+    given = dict(request.query_params)
+
+    def link(**changes: str) -> str:
+        return "/?" + urlencode({key: value for key, value in (given | changes).items() if value})
+
+    columns = [
+        (name, label, cls, sort := name, link(sort=_turned(query, name), page="") if sort else "", _state(query, name))
+        for name, label, cls in COLUMNS
+    ]
+    number = query.offset // PAGE + 1
+    return {
+        "page": page, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
+        "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
+        "previous": link(page=str(number - 1)) if number > 1 else "",
+        "next": link(page=str(number + 1)) if query.offset + PAGE < page.total else "",
+    }  # fmt: skip
+
+
+def read_query(given: Any) -> Query:
+    """The store's query of the list's address. What makes no sense there does not filter."""
+    sort = given.get("sort", "")
+    name: Sort = next((known for known in SORTS if known == sort.removeprefix("-")), "first")
+    number = given.get("page", "1")
+    page = min(max(int(number), 1), 10**9) if number.isascii() and number.isdigit() else 1
+    period = PERIODS.get(given.get("period", ""))
+    return Query(
+        text=given.get("q", "")[:500],
+        status=_known(given.get("status"), STATUSES),
+        type=_known(given.get("type"), EventType),
+        model=given.get("model", ""),
+        tag=given.get("tag", ""),
+        since_ms=now_ms() - period[1] if period else None,
+        sort=name,
+        ascending=bool(sort) and not sort.startswith("-"),
+        limit=PAGE,
+        offset=(page - 1) * PAGE,
+    )
+
+
+def _known(value: str | None, choices: Any) -> str:
+    return value if value is not None and value in tuple(choices) else ""
+
+
+def _turned(query: Query, name: str) -> str:
+    """A click sorts descending first; on the column that sorts already it turns the order round."""
+    return name if query.sort == name and not query.ascending else f"-{name}"
+
+
+def _state(query: Query, name: str) -> str:
+    return "" if name != query.sort else "ascending" if query.ascending else "descending"
+
+
+def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[str, str]], str]]:
+    """The choices above the list: name, label, (value, text) and what is chosen."""
+    store = store_of(request)
+
+    def named(values: Any) -> list[tuple[str, str]]:
+        return [("", "any"), *((str(value), formats.preview(str(value), 60)) for value in values)]
+
+    periods = [("", "any"), *((name, text) for name, (text, _) in PERIODS.items())]
+    return [
+        ("status", "Status", named(STATUSES), query.status),
+        ("period", "Time", periods, request.query_params.get("period", "")),
+        ("type", "Has", named(EventType), query.type),
+        ("model", "Model", named(store.facets("model")), query.model),
+        ("tag", "Tag", named(store.facets("tag")), query.tag),
+    ]
+
+
+_static = StaticFiles(directory=str(importlib.resources.files("coagent_langchain.server") / "static"))
+routes: list[BaseRoute] = [
+    Route("/", home, name="home"),
+    Route("/sessions/", session),
+    Route("/sessions/{session_id:path}", session, name="session"),
+    Route("/view/sessions", session_rows),
+    Route("/view/head/{session_id:path}", head),
+    *fragments.routes,
+    *live.routes,
+    Mount("/static", _static, name="static"),
+]

@@ -1,0 +1,89 @@
+"""Figures of a session at a glance: the token bars, and what each model and tool did. Numbers only; templates draw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from coagent_langchain.server.formats import count
+from coagent_langchain.server.timeline import Bar, Timeline
+
+MAX_BARS = 120  # more calls than that share a bar
+HEIGHT = 60  # pixels of the highest bar
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBar:
+    """One stacked bar: x, width in per cent, heights in pixels from the bottom: cached input, other input, output."""
+
+    x: float
+    width: float
+    cached: float
+    fresh: float
+    output: float
+    title: str
+    seq: int
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one model or tool did."""
+
+    name: str
+    calls: int
+    errors: int
+    tokens: int
+    median_ms: float | None
+    cost: float
+
+
+def token_bars(models: list[Bar]) -> list[TokenBar]:
+    """The bars of the chart, in order of start; with more than `MAX_BARS` calls each bar is a run of calls in a row."""
+    each = max(1, -(-len(models) // MAX_BARS))
+    groups = [models[at : at + each] for at in range(0, len(models), each)]
+    highest = max((sum(bar.input + bar.output for bar in group) for group in groups), default=0) or 1
+    slot = min(100 / max(len(groups), 1), 4)
+    return [_bar(group, number * slot, slot * 0.72, HEIGHT / highest) for number, group in enumerate(groups)]
+
+
+def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
+    taken, given = sum(bar.input for bar in group), sum(bar.output for bar in group)
+    cached = min(sum(bar.cached for bar in group), taken)
+    first = group[0]
+    name = (
+        f"{first.label}, turn {first.prompt}.{first.turn}"
+        if len(group) == 1
+        else f"{len(group)} calls from turn {first.prompt}.{first.turn}"
+    )
+    title = f"{name}: {count(taken)} in ({count(cached)} cached), {count(given)} out"
+    return TokenBar(round(x, 3), round(width, 3), round(cached * scale, 2), round((taken - cached) * scale, 2),
+                    round(given * scale, 2), title, first.events[-1][1] if first.events else 0,
+                    any(bar.status in ("error", "recovered") for bar in group))  # fmt: skip
+
+
+def used(bars: list[Bar]) -> list[Used]:
+    """The bars by name, those with the most calls first."""
+    by_name: dict[str, list[Bar]] = defaultdict(list)
+    for bar in bars:
+        by_name[bar.label].append(bar)
+    rows = [Used(name, len(group), sum(bar.status in ("error", "recovered") for bar in group),
+                 sum(bar.input + bar.output for bar in group), _median(group), sum(bar.cost for bar in group))
+            for name, group in by_name.items()]  # fmt: skip
+    return sorted(rows, key=lambda row: (-row.calls, row.name))
+
+
+def _median(bars: list[Bar]) -> float | None:
+    times = [bar.duration for bar in bars if bar.duration is not None]
+    return median(times) if times else None
+
+
+def overview(timeline: Timeline) -> dict[str, Any]:
+    """What the overview template shows."""
+    bars = token_bars(timeline.models)
+    sums = [bar.input + bar.output for bar in timeline.models]
+    return {"bars": bars, "calls": len(sums), "tokens": sum(sums), "highest": max(sums, default=0),
+            "shared": -(-len(sums) // MAX_BARS) if sums else 1, "height": HEIGHT,
+            "models": used(timeline.models), "tools": used(timeline.tools)}  # fmt: skip

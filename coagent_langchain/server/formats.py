@@ -1,0 +1,115 @@
+"""How the pages write things: durations, counts, costs, times, and text with its invisible characters shown."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+# Control characters but tab and newline, bidirectional controls, zero-width and other invisible characters, tag
+# characters, lone surrogates: they could reorder or hide what stands in a log.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Write each invisible character as a sign: U+0007 as ␇, U+202E as ⟨U+202E⟩; `\\r\\n` is a newline."""
+    return _INVISIBLE.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def _sign(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+
+def preview(text: str, limit: int = 160) -> str:
+    """The beginning of a text on one line, invisible characters shown."""
+    head = " ".join(visible(text[: limit * 2]).split())
+    return head if len(head) <= limit and len(text) <= limit * 2 else head[:limit].rstrip() + "…"
+
+
+def duration(ms: float | None) -> str:
+    """412 ms, 2.3 s, 1 min 04 s, 2 h 05 min, 3 d 4 h; an en dash where unknown."""
+    if ms is None or ms < 0:
+        return "–"
+    if ms < 1000:
+        return f"{round(ms)} ms"
+    if ms < 59_950:
+        return f"{ms / 1000:.1f} s"
+    seconds = round(ms / 1000)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    minutes = seconds // 60
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def count(number: float | None) -> str:
+    """A whole number with separators for thousands; an en dash where unknown."""
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def cost(dollars: float | None) -> str:
+    """$12.30, $0.0042, <$0.0001; an en dash where unknown."""
+    if dollars is None:
+        return "–"
+    if 0 < dollars < 0.0001:
+        return "<$0.0001"
+    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
+
+
+def size(octets: int) -> str:
+    """812 B, 4.0 kB, 5.2 MB."""
+    if octets < 1000:
+        return f"{octets} B"
+    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
+
+
+def moment(ms: int) -> datetime:
+    """Unix milliseconds as a time; the highest possible where the number is beyond the calendar."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def iso(ms: int) -> str:
+    """2026-11-22T13:04:18.219Z, for `<time datetime>`."""
+    return moment(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def when(ms: int) -> str:
+    """2026-11-22 13:04:18, in UTC: what stands there until the browser writes it in the reader's time zone."""
+    return moment(ms).strftime("%Y-%m-%d %H:%M:%S") if ms < 253_402_300_800_000 else "9999-12-31"
+
+
+def session_path(session_id: str) -> str:
+    """The path of a session's page. `.` and `..` would be resolved away by a browser and go as a query."""
+    if session_id in (".", ".."):
+        return f"/sessions/?id={session_id}"
+    return "/sessions/" + quote(session_id, safe="")
+
+
+def text(value: Any) -> str:
+    """The value if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is an object, else {}."""
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: Any) -> list[Any]:
+    """The value if it is an array, else []."""
+    return value if isinstance(value, list) else []
+
+
+def whole(value: Any) -> int:
+    """The value as an int if it is a sane number, else 0."""
+    sane = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
+    return int(value) if sane else 0

@@ -1,0 +1,170 @@
+"""What a session's page fetches: rows of the timeline, details of an event, pages of events, long texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from coagent_langchain.server import charts
+from coagent_langchain.server.details import detail
+from coagent_langchain.server.formats import visible
+from coagent_langchain.server.jsonview import pretty
+from coagent_langchain.server.moments import read
+from coagent_langchain.server.pages import render, session_of, store_of, view_of
+from coagent_langchain.server.rows import rows
+from coagent_langchain.server.store import Cursor, Entry
+from coagent_langchain.server.timelines import View, entry_at
+
+MAX_PAGE = 500  # events of one request
+MAX_HITS = 20_000  # events that a search inside a session finds
+CHUNK = 131_072  # characters of a long text that one request gives
+_REF = re.compile(r"(-?\d{1,16})-(\d{1,18})")
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def timeline(request: Request) -> Response:
+    """The rows of the tree (`rows.rows`), with the figures that they are relative to."""
+    view = view_of(request)
+    return _json({"t0": view.session.first_ms, "rows": rows(view.timeline, view.session.first_ms),
+                  "entries": len(view.timeline.times)})  # fmt: skip
+
+
+def overview(request: Request) -> HTMLResponse:
+    """Token chart and the tables of models and tools."""
+    return render("overview.html", **charts.overview(view_of(request).timeline))
+
+
+def chosen(request: Request) -> list[Entry]:
+    """The entries that the query names: `e=timestamp-seq`, once or more.
+
+    Raises:
+        HTTPException: 404, no such entry.
+    """
+    store, session_id = store_of(request), request.path_params["session_id"]
+    found = []
+    for ref in request.query_params.getlist("e")[:50]:
+        parts = _REF.fullmatch(ref)
+        entry = entry_at(store, session_id, int(parts[1]), int(parts[2])) if parts else None
+        if entry is None:
+            raise HTTPException(404, "There is no such event.")
+        found.append(entry)
+    if not found:
+        raise HTTPException(404, "Name an event: ?e=timestamp-seq")
+    return found
+
+
+def event_detail(request: Request) -> HTMLResponse:
+    """The detail pane of one bar's entries."""
+    made = detail(chosen(request))
+    tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
+    return render("detail.html", d=made, tabs=tabs)
+
+
+def text(request: Request) -> PlainTextResponse:
+    """A piece of one text of an entry: `path` is a JSON array of keys, `[]` the whole entry as indented JSON.
+
+    `from` is where the piece begins; header `x-next` says where the next begins, and is absent at the end. With
+    `whole=1` all of it, exactly as it was logged: for copying.
+    """
+    value = orjson.loads(chosen(request)[0].body)
+    try:
+        for key in orjson.loads(request.query_params.get("path", "[]")):
+            value = value[key]
+        start = int(request.query_params.get("from", "0"))
+    except (ValueError, TypeError, LookupError):
+        raise HTTPException(404, "There is no such text.") from None
+    whole = value if isinstance(value, str) else pretty(value)
+    if request.query_params.get("whole"):
+        return PlainTextResponse(whole)
+    end = max(start, 0) + CHUNK
+    headers = {"x-total": str(len(whole))} | ({"x-next": str(end)} if end < len(whole) else {})
+    return PlainTextResponse(visible(whole[max(start, 0) : end]), headers=headers)
+
+
+def events(request: Request) -> Response:
+    """A page of the table of events: `offset`, `limit`, and optionally `q` (words) and `type`."""
+    view = view_of(request)
+    given = request.query_params
+    places = _places(request, view, given.get("q", ""), given.get("type", ""))
+    try:
+        offset, limit = max(int(given.get("offset", "0")), 0), min(max(int(given.get("limit", "200")), 0), MAX_PAGE)
+    except ValueError:
+        raise HTTPException(400, "offset and limit are whole numbers") from None
+    page = places[offset : offset + limit]
+    return _json({"total": len(places), "t0": view.session.first_ms, "rows": _event_rows(request, view, page)})
+
+
+def _event_rows(request: Request, view: View, places: Any) -> list[list[Any]]:
+    """The rows of the events at these places of the timeline, read in one go where they follow each other."""
+    made: list[list[Any]] = []
+    store, session_id = store_of(request), view.session.session_id
+    times, seqs = view.timeline.times, view.timeline.seqs
+    at = 0
+    while at < len(places):
+        run = 1
+        while at + run < len(places) and places[at + run] == places[at] + run:
+            run += 1
+        place = places[at]
+        entries = store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
+        made += [_event_row(entry) for entry in entries]
+        at += run
+    return made
+
+
+def _event_row(entry: Entry) -> list[Any]:
+    m = read(entry.seq, entry.body)
+    return [m.seq, m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms, m.input,
+            m.output, m.cached, m.cost, visible(m.event_id), len(entry.body)]  # fmt: skip
+
+
+def _places(request: Request, view: View, words: str, event_type: str) -> Any:
+    """Which events of the timeline a search and a type leave over."""
+    timeline = view.timeline
+    if not words.strip() and not event_type:
+        return range(len(timeline.seqs))
+    hits = set(_hits(request, view.session.session_id, words)) if words.strip() else None
+    return [place for place, seq in enumerate(timeline.seqs)
+            if (hits is None or seq in hits) and (not event_type or timeline.types[place] == event_type)]  # fmt: skip
+
+
+def find(request: Request) -> Response:
+    """The seq of every event of the session that contains all the words of `q`."""
+    found = session_of(request)
+    return _json({"seqs": _hits(request, found.session_id, request.query_params.get("q", ""))})
+
+
+def _hits(request: Request, session_id: str, words: str) -> list[int]:
+    store = store_of(request)
+    found: list[int] = []
+    before: int | None = None
+    while len(found) < MAX_HITS:
+        page = store.search(words[:500], session_id=session_id, before=before, limit=1000)
+        found += [entry.seq for _, entry in page]
+        if len(page) < 1000:
+            break
+        before = found[-1]
+    return found
+
+
+def _route(name: str, view: Callable[[Request], Response]) -> Route:
+    return Route(f"/view/{name}/{{session_id:path}}", view)
+
+
+routes: list[BaseRoute] = [
+    _route("timeline", timeline),
+    _route("overview", overview),
+    _route("detail", event_detail),
+    _route("text", text),
+    _route("events", events),
+    _route("find", find),
+]

@@ -1,0 +1,75 @@
+"""Any JSON value as folded HTML: everything from a log is text, escaped; big values are cut and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from markupsafe import Markup, escape
+
+from coagent_langchain.server.formats import size, visible
+
+INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
+MAX_NODES = 400  # values of one tree
+MAX_DEPTH = 12
+
+Path = Sequence[str | int]
+
+
+def shown(value: str, ref: str, path: Path, *, limit: int = INLINE) -> Markup:
+    """A text, its invisible characters shown; what is longer than `limit` gets a button that fetches the rest."""
+    if len(value) <= limit:
+        return escape(visible(value))
+    octets = len(value.encode("utf-8", "replace"))
+    more = Markup(
+        '<button type="button" class="plain more" data-more="{}" data-path="{}" data-from="{}">Show more of {}</button>'
+    )
+    return escape(visible(value[:limit])) + more.format(ref, orjson.dumps(list(path)).decode(), limit, size(octets))
+
+
+def tree(value: Any, ref: str, path: Path = ()) -> Markup:
+    """A JSON value as nested, foldable lists."""
+    return Markup('<div class="json">{}</div>').format(_Tree(ref).value(value, list(path), 0))
+
+
+class _Tree:
+    def __init__(self, ref: str) -> None:
+        self.ref, self.left = ref, MAX_NODES
+
+    def value(self, value: Any, path: list[str | int], depth: int) -> Markup:
+        self.left -= 1
+        if isinstance(value, dict | list) and value:
+            return self._group(value, path, depth)
+        if isinstance(value, str):
+            return Markup('<span class="s">{}</span>').format(shown(value, self.ref, path))
+        return Markup('<span class="n">{}</span>').format(orjson.dumps(value).decode())
+
+    def _group(self, value: dict[str, Any] | list[Any], path: list[str | int], depth: int) -> Markup:
+        pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+        if depth >= MAX_DEPTH or self.left <= 0:
+            return Markup('<span class="k">… {} more, see Raw</span>').format(len(pairs))
+        lines: list[Markup] = []
+        for key, child in pairs:
+            if self.left <= 0:
+                lines.append(Markup('<div class="k">… {} more, see Raw</div>').format(len(pairs) - len(lines)))
+                break
+            lines.append(self._line(key, child, [*path, key], depth))
+        return Markup("").join(lines)
+
+    def _line(self, key: str | int, child: Any, path: list[str | int], depth: int) -> Markup:
+        name = Markup('<span class="k">{}:</span>').format(visible(str(key)[:200]))
+        inner = self.value(child, path, depth + 1)
+        if isinstance(child, dict | list) and child:
+            number = len(child)
+            kind = f"{number} item{'s' if number != 1 else ''}" if isinstance(child, list) else ""
+            state = Markup(" open") if depth < 3 and number <= 20 else ""
+            return Markup('<details{}><summary>{} <span class="k">{}</span></summary><div>{}</div></details>').format(
+                state, name, kind, inner
+            )
+        return Markup("<div>{} {}</div>").format(name, inner)
+
+
+def pretty(value: Any) -> str:
+    """A JSON value as indented text."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

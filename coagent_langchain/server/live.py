@@ -1,0 +1,62 @@
+"""Live pages: a stream of `news` events (SSE), one whenever entries have arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from coagent_langchain.server.pages import store_of
+from coagent_langchain.server.store import Store
+
+MAX_CLIENTS = 20  # streams at a time; a browser tab is one
+POLL_S = 0.25  # how often a stream looks for news: `latest()` is one indexed look-up
+BEAT_S = 15.0  # a comment this often, so that a dead connection is noticed
+
+
+async def stream(request: Request) -> Response:
+    """`/view/live` for all sessions, `/view/live?session=ID` for one."""
+    clients: set[object] = request.app.state.__dict__.setdefault("_live_clients", set())
+    if len(clients) >= MAX_CLIENTS:
+        return Response("too many live views", 503, {"Retry-After": "10"})
+    session_id = request.query_params.get("session")
+    mark = object()
+    clients.add(mark)
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            async for line in _news(request, store_of(request), session_id):
+                yield line
+        finally:
+            clients.discard(mark)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def _news(request: Request, store: Store, session_id: str | None) -> AsyncIterator[str]:
+    seen = await run_in_threadpool(store.latest)
+    yield f"retry: 2000\nid: {seen}\n\n"
+    quiet = 0.0
+    while not await request.is_disconnected():
+        await asyncio.sleep(POLL_S)
+        latest = await run_in_threadpool(store.latest)
+        quiet += POLL_S
+        if latest != seen:
+            before, seen = seen, latest
+            if session_id is None or await run_in_threadpool(_has_news, store, before, session_id):
+                quiet = 0.0
+                yield f"event: news\nid: {latest}\ndata: {latest}\n\n"
+        if quiet >= BEAT_S:
+            quiet = 0.0
+            yield ": still here\n\n"
+
+
+def _has_news(store: Store, seq: int, session_id: str) -> bool:
+    return bool(store.since(seq, session_id=session_id, limit=1))
+
+
+routes: list[BaseRoute] = [Route("/view/live", stream)]

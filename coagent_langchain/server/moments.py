@@ -1,0 +1,215 @@
+"""What the timeline needs of one entry: a small record, so that the entry's body need not stay in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from coagent_langchain.server.formats import listing, mapping, preview, text, visible, whole
+
+Json = dict[str, Any]
+MAX_NAME = 120  # characters of a name in a row
+
+
+@dataclass(slots=True)
+class Moment:
+    """One entry in short.
+
+    Attributes:
+        run, parent, root: run ids of `meta.trace`, "" where the client writes none.
+        place: LangGraph's checkpoint namespace: finds the node when the parent run itself is not logged.
+        name: of the model, tool or component; for display.
+        who: node, agent or issuer.
+        note: beginning of the content, on one line.
+        key: what pairs it where runs do not: tool call id, interrupt id, error id.
+        ms: how long it took, by its own account.
+        failed: why it failed, "" when it did not.
+        outcome: `meta.outcome` or a status.
+        asks: ids of the tool calls that a response asks for.
+    """
+
+    seq: int
+    at: int
+    type: str
+    prompt: int
+    turn: int
+    event_id: str
+    run: str = ""
+    parent: str = ""
+    root: str = ""
+    place: str = ""
+    name: str = ""
+    who: str = ""
+    note: str = ""
+    key: str = ""
+    ms: int | None = None
+    failed: str = ""
+    outcome: str = ""
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cost: float = 0.0
+
+
+def read(seq: int, body: bytes) -> Moment:
+    """Make the moment of a stored entry."""
+    return shorten(seq, orjson.loads(body))
+
+
+def shorten(seq: int, entry: Json) -> Moment:
+    """Make the moment of an entry. Fields of a wrong type count as absent."""
+    meta = mapping(entry.get("meta"))
+    trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
+    made = Moment(
+        seq, whole(entry.get("timestamp")), text(entry.get("event_type")), whole(entry.get("prompt_number")),
+        whole(entry.get("turn_number")), text(entry.get("event_id")), text(trace.get("run_id")),
+        text(trace.get("parent_run_id")), text(trace.get("root_run_id")), text(framework.get("checkpoint_ns")),
+        text(trace.get("name")), text(framework.get("node")) or text(framework.get("agent")),
+        outcome=text(meta.get("outcome")),
+    )  # fmt: skip
+    _READERS.get(made.type, _other)(made, entry, meta)
+    made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])
+    return made
+
+
+def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
+    made.name = text(meta.get("model")) or made.name or "model"
+    made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
+    made.note = preview(text(entry.get("prompt")))
+
+
+def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
+    answer = mapping(entry.get("llm_response"))
+    usage = mapping(meta.get("usage"))
+    made.name = text(meta.get("model")) or made.name
+    made.input, made.output = whole(answer.get("input_tokens")), whole(answer.get("output_tokens"))
+    made.cached = whole(mapping(usage.get("input_token_details")).get("cache_read"))
+    made.ms = _ms(answer.get("execution_time_ms"))
+    made.cost = _cost(entry)
+    made.note = preview(text(answer.get("response"))) or _asked(answer.get("tool_calls"))
+    made.failed = "error" if made.outcome == "error" else ""
+
+
+def _tool_call(made: Moment, entry: Json, meta: Json) -> None:
+    call = mapping(entry.get("tool_call"))
+    made.name = text(call.get("tool_name")) or made.name or "tool"
+    made.key = text(meta.get("tool_call_id"))
+    made.note = _arguments(call.get("parameters"))
+    made.outcome = text(meta.get("kind"))
+
+
+def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
+    answer = mapping(entry.get("tool_response"))
+    made.name = text(answer.get("tool_name")) or made.name
+    made.key = text(meta.get("tool_call_id"))
+    made.ms = _ms(answer.get("execution_time_ms"))
+    if answer.get("success") is False:
+        made.failed = preview(text(answer.get("error_message"))) or "failed"
+    made.note = made.failed
+    made.cost = _cost(entry)
+
+
+def _component(made: Moment, entry: Json, meta: Json) -> None:
+    target = mapping(entry.get("target_component"))
+    made.name = text(target.get("name")) or made.name or text(target.get("id")) or "component"
+    made.who = text(target.get("component_type"))
+    made.ms = _ms(meta.get("execution_time_ms"))
+    made.failed = "error" if made.outcome == "error" else ""
+
+
+def _error(made: Moment, entry: Json, meta: Json) -> None:
+    info = mapping(entry.get("error_info"))
+    kind, message = text(info.get("error_type")), text(info.get("error_message"))
+    made.key = text(info.get("error_id"))
+    made.name = kind or "Error"
+    made.failed = made.note = preview(f"{kind}: {message}" if kind and message else kind or message or "error")
+
+
+def _recovery(made: Moment, entry: Json, meta: Json) -> None:
+    info = mapping(entry.get("error_info"))
+    made.key = text(info.get("error_id"))
+    made.outcome = preview(text(info.get("recovery_strategy")) or "recovered", 40)
+    made.name = "Recovery"
+    made.failed = "recovery failed" if info.get("recovery_successful") is False else ""
+    made.note = made.outcome
+
+
+def _oversight(made: Moment, entry: Json, meta: Json) -> None:
+    given = mapping(entry.get("input_data"))
+    made.key = text(given.get("interrupt_id"))
+    made.outcome = text(meta.get("status"))
+    made.name = "Human"
+    made.note = _short(given.get("value"))
+
+
+def _prompt(made: Moment, entry: Json, meta: Json) -> None:
+    made.note = preview(text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt")))
+
+
+def _session_end(made: Moment, entry: Json, meta: Json) -> None:
+    made.outcome = text(meta.get("status")) or "completed"
+    made.name = "Session end"
+    made.note = preview(text(mapping(entry.get("output_data")).get("response")))
+
+
+def _other(made: Moment, entry: Json, meta: Json) -> None:
+    target = mapping(entry.get("target_component"))
+    message = text(mapping(entry.get("output_data")).get("message"))
+    made.who = made.who or text(meta.get("logger"))
+    made.name = made.type.replace("_", " ").capitalize()
+    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or _short(_rest(entry))
+
+
+_READERS: dict[str, Callable[[Moment, Json, Json], None]] = {
+    "llm_call": _llm_call,
+    "llm_response": _llm_response,
+    "tool_call": _tool_call,
+    "tool_response": _tool_response,
+    "component_enter": _component,
+    "component_exit": _component,
+    "error": _error,
+    "recovery": _recovery,
+    "human_oversight": _oversight,
+    "session_start": _prompt,
+    "user_input": _prompt,
+    "session_end": _session_end,
+}
+
+
+def _rest(entry: Json) -> Any:
+    for field in ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data"):
+        if entry.get(field):
+            return entry[field]
+    return None
+
+
+def _ms(value: Any) -> int | None:
+    return None if value is None else whole(value)
+
+
+def _cost(entry: Json) -> float:
+    value = mapping(entry.get("performance_metrics")).get("cost")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else 0.0
+
+
+def _asked(calls: Any) -> str:
+    """`→ flight_search, train_search`: what an answer without text asks for."""
+    listed = listing(calls) or listing(mapping(calls).get("calls"))
+    names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]
+    return preview("→ " + ", ".join(names)) if names else ""
+
+
+def _arguments(parameters: Any) -> str:
+    """`from: MAD, to: BCN`."""
+    pairs = list(mapping(parameters).items())[:6]
+    return preview(", ".join(f"{key[:40]}: {_short(value)}" for key, value in pairs))
+
+
+def _short(value: Any) -> str:
+    """Any JSON value on one line."""
+    if value is None:
+        return ""
+    return preview(value if isinstance(value, str) else orjson.dumps(value).decode())

@@ -1,0 +1,56 @@
+"""The timeline as the browser gets it: one flat list of rows in the order of the tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.server.timeline import Bar, Timeline
+
+Row = list[Any]
+
+
+def rows(timeline: Timeline, t0: int) -> list[Row]:
+    """Flatten the tree, parents before their children.
+
+    Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input, output and
+    cached tokens, cost, errors in it and below, rows below it, and its entries as timestamp after `t0`, seq, …
+    """
+    made: list[Row] = []
+    places: list[tuple[Bar, Row, int]] = []
+    stack = [(bar, 1, "") for bar in reversed(timeline.roots)]
+    while stack:
+        bar, level, above = stack.pop()
+        row = _row(bar, level, above, t0)
+        places.append((bar, row, len(made)))
+        made.append(row)
+        stack += [(child, level + 1, bar.label) for child in reversed(bar.children)]
+    for bar, row, place in reversed(places):
+        row[13] = sum(made[child][13] + 1 for child in _children(bar, made, place))
+    return made
+
+
+def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
+    """The places of a row's children; those rows know their size already, because we come from the end."""
+    found, place = [], place + 1
+    for _ in bar.children:
+        found.append(place)
+        place += made[place][13] + 1
+    return found
+
+
+def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
+    note = f"{bar.who} · {bar.note}" if bar.kind == "model" and bar.who not in ("", above) else bar.note
+    events = [number for at, seq in bar.events for number in (at - t0, seq)]
+    label = bar.label or f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.label
+    return [level, bar.kind, bar.status, label, _turns(bar) if bar.kind in ("prompt", "turn") else note, bar.start - t0,
+            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
+            0, events]  # fmt: skip
+
+
+def _turns(bar: Bar) -> str:
+    """What a prompt or a turn holds, e.g. `3 turns · 1 error`."""
+    turns = len({child.turn for child in bar.children if child.turn}) if bar.kind == "prompt" else 0
+    parts = [f"{turns} turn{'s' if turns > 1 else ''}"] if turns else []
+    if bar.errors:
+        parts.append(f"{bar.errors} error{'s' if bar.errors > 1 else ''}")
+    return " · ".join(parts)

@@ -1,0 +1,92 @@
+// The pane with one event: its tabs, copying, the rest of long texts.
+import { copy, get, localTimes, nodes } from "./page.js";
+
+const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
+
+export class Detail {
+  constructor(pane, path, { opened, closed }) {
+    Object.assign(this, { pane, path, opened, closed, refs: [], tab: "content", turn: 0 });
+    pane.addEventListener("click", (event) => this.click(event));
+    pane.addEventListener("keydown", (event) => this.keys(event));
+  }
+
+  url(name, refs) { return `/view/${name}/${this.path}?${new URLSearchParams(refs.map((ref) => ["e", ref]))}`; }
+
+  /** Show the bar of these entries; the last one asked for wins. */
+  async show(refs, { focus = false } = {}) {
+    const turn = ++this.turn;
+    const html = await (await get(this.url("detail", refs))).text();
+    if (turn !== this.turn) return;
+    this.refs = refs;
+    this.pane.replaceChildren(...nodes(html));
+    this.pane.hidden = false;
+    this.pane.scrollTop = 0;
+    localTimes(this.pane);
+    this.choose(this.pane.querySelector(`[data-body="${this.tab}"]`) ? this.tab : "content");
+    this.opened(this.pane.firstElementChild.dataset.event);
+    if (focus) this.pane.focus();
+  }
+
+  close() {
+    if (this.pane.hidden) return false;
+    this.turn++;
+    this.pane.hidden = true;
+    this.pane.replaceChildren();
+    this.closed();
+    return true;
+  }
+
+  choose(name) {
+    for (const tab of this.pane.querySelectorAll("[data-body]")) {
+      const chosen = tab.dataset.body === name;
+      tab.setAttribute("aria-selected", chosen);
+      tab.tabIndex = chosen ? 0 : -1;
+    }
+    for (const body of this.pane.querySelectorAll(".d-body")) body.hidden = body.dataset.of !== name;
+  }
+
+  keys(event) {
+    if (!event.target.matches("[data-body]") || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const tabs = [...this.pane.querySelectorAll("[data-body]")];
+    const next = tabs.at((tabs.indexOf(event.target) + (event.key === "ArrowRight" ? 1 : -1)) % tabs.length);
+    next.focus();
+    next.click();
+  }
+
+  async click(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.dataset.body) {
+      this.tab = button.dataset.body;
+      this.choose(this.tab);
+    } else if (button.dataset.act === "close") this.close();
+    else if (button.dataset.act === "link") copy(location.href, button);
+    else if (button.dataset.act === "markdown") copy(await (await get(this.url("markdown", this.refs))).text(), button);
+    else if (button.dataset.act === "copy") {
+      const url = `${this.url("text", [button.dataset.ref])}&whole=1&path=${encodeURIComponent(button.dataset.path)}`;
+      copy(await (await get(url)).text(), button);
+    }
+  }
+}
+
+/** The rest of a long text, a piece at a click. Works wherever a `data-more` button stands. */
+export async function more(button, path) {
+  button.disabled = true;
+  const { more: ref, path: keys, from } = button.dataset;
+  const query = new URLSearchParams([["e", ref], ["path", keys], ["from", from]]);
+  const answer = await get(`/view/text/${path}?${query}`);
+  const text = await answer.text();
+  for (let at = 0; at < text.length; at += CHUNK) {
+    const piece = document.createElement("span");
+    if (text.length > CHUNK) piece.className = "chunk";
+    piece.textContent = text.slice(at, at + CHUNK);
+    button.before(piece);
+  }
+  const next = answer.headers.get("x-next");
+  if (!next) return button.remove();
+  button.dataset.from = next;
+  button.textContent = `Show more: ${Math.round(100 * next / answer.headers.get("x-total"))} % shown`;
+  button.disabled = false;
+}

@@ -1,0 +1,89 @@
+// What every page has: keyboard, help, copying, times in the reader's own zone, the live stream.
+
+const typing = (target) => target.closest?.("input, select, textarea, [contenteditable]");
+
+/** Call `keys[event.key]` on a key without a modifier, unless somebody types; `?` opens the help. */
+export function onKeys(keys) {
+  const help = document.getElementById("help");
+  document.getElementById("help-button").addEventListener("click", () => help.showModal());
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (typing(event.target)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (event.key === "?") return help.showModal();
+    const action = keys.get(event.key);
+    if (action && action(event) !== false) event.preventDefault();
+  });
+}
+
+const units = [["year", 31536e6], ["month", 2592e6], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** "2 min. ago". */
+export function ago(ms) {
+  const passed = ms - Date.now();
+  const [unit, size] = units.find(([, each]) => Math.abs(passed) >= each) ?? units.at(-1);
+  return Math.abs(passed) < 1000 ? "now" : relative.format(Math.round(passed / size), unit);
+}
+
+/** Write all `<time>` below `root` for the reader: relative, the exact time on hover; `data-exact` shows both. */
+export function localTimes(root = document) {
+  for (const element of root.querySelectorAll("time")) {
+    const at = new Date(element.dateTime);
+    if (Number.isNaN(at.valueOf())) continue;
+    const exact = absolute.format(at);
+    element.title = `${exact} (${element.dateTime})`;
+    element.textContent = "exact" in element.dataset ? `${exact}, ${ago(at.valueOf())}` : ago(at.valueOf());
+  }
+}
+
+/** Copy text, and say so on the button for a moment. */
+export async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.body.appendChild(document.createElement("textarea"));
+    area.value = text;
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.classList.add("done");
+  const label = button.getAttribute("aria-label");
+  if (label) button.setAttribute("aria-label", "Copied");
+  setTimeout(() => { button.classList.remove("done"); if (label) button.setAttribute("aria-label", label); }, 1200);
+}
+
+/** HTML from this server as nodes; nothing in it runs. */
+export function nodes(html) {
+  return new DOMParser().parseFromString(html, "text/html").body.childNodes;
+}
+
+/** Fetch from this server; throws where the answer is not 2xx. */
+export async function get(url, options) {
+  const answer = await fetch(url, options);
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  return answer;
+}
+
+/** Call `news()` when the server has something new, at most once every `pause` milliseconds. */
+export function live(url, news, { pause = 1000, state = () => {} } = {}) {
+  const source = new EventSource(url);
+  let waiting = 0, last = 0;
+  source.addEventListener("open", () => state(true));
+  source.addEventListener("error", () => state(false));
+  source.addEventListener("news", () => {
+    if (waiting) return;
+    waiting = setTimeout(async () => { waiting = 0; last = Date.now(); await news(); }, Math.max(0, last + pause - Date.now()));
+  });
+  addEventListener("pagehide", () => source.close());
+  return source;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (button) copy(document.getElementById(button.dataset.copy).textContent, button);
+});

@@ -1,0 +1,69 @@
+// A long list of which only the rows in sight exist as elements.
+
+/**
+ * @param box      scrolls; gets the rows
+ * @param options  height: pixels of a row; make(): a new row element; fill(element, index); top: pixels above the rows
+ */
+export class Rows {
+  constructor(box, { height, make, fill, top = 0 }) {
+    Object.assign(this, { box, height, make, fill, top, count: 0, used: new Map(), spare: [] });
+    this.space = document.createElement("div");
+    this.space.className = "space";
+    this.space.setAttribute("role", "presentation");
+    box.append(this.space);
+    box.addEventListener("scroll", () => this.soon(), { passive: true });
+    new ResizeObserver(() => this.soon()).observe(box);
+  }
+
+  /** Set how many rows there are and draw those in sight anew. */
+  show(count) {
+    this.count = count;
+    this.space.style.height = `${count * this.height}px`;
+    for (const element of this.used.values()) this.spare.push(element);
+    this.used.clear();
+    this.draw();
+  }
+
+  /** Draw in the next frame. */
+  soon() {
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); });
+  }
+
+  /** First and last index in sight. */
+  range() {
+    const first = Math.floor((this.box.scrollTop - this.top) / this.height);
+    const fit = Math.ceil(this.box.clientHeight / this.height);
+    return [Math.max(0, first - 4), Math.min(this.count, first + fit + 5)];
+  }
+
+  draw() {
+    const [first, end] = this.range();
+    for (const [index, element] of this.used) {
+      if (index < first || index >= end) { this.used.delete(index); this.spare.push(element); }
+    }
+    for (let index = first; index < end; index++) {
+      if (this.used.has(index)) continue;
+      const element = this.spare.pop() ?? this.make();
+      if (!element.isConnected) this.space.append(element);
+      element.hidden = false;
+      element.style.transform = `translateY(${index * this.height}px)`;
+      this.used.set(index, element);
+      this.fill(element, index);
+    }
+    for (const element of this.spare) element.hidden = true;
+  }
+
+  /** Fill the rows in sight again, where they stand. */
+  refill() {
+    for (const [index, element] of this.used) this.fill(element, index);
+  }
+
+  /** Bring a row into sight. */
+  reveal(index) {
+    const y = index * this.height + this.top;
+    const { scrollTop, clientHeight } = this.box;
+    if (y - this.top < scrollTop) this.box.scrollTop = y - this.top;
+    else if (y + this.height > scrollTop + clientHeight) this.box.scrollTop = y + this.height - clientHeight;
+    this.draw();
+  }
+}

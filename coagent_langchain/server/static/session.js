@@ -1,0 +1,151 @@
+// One session's page: puts tabs, tree, details, live tail and keyboard together.
+import { Detail, more } from "./detail.js";
+import { get, live, localTimes, nodes, onKeys } from "./page.js";
+import { refs, Tree } from "./tree.js";
+
+const page = document.getElementById("session");
+const { path, id, t0: first, running, select } = page.dataset;
+const byId = (name) => document.getElementById(name);
+const tabs = ["timeline", "conversation", "events", "raw"];
+const panels = new Map(); // name → what was loaded for the tab
+const search = byId("search");
+let t0 = Number(first), tab = "timeline";
+
+const address = (change) => {
+  const url = new URL(location.href);
+  change(url.searchParams);
+  history.replaceState(null, "", url);
+};
+const detail = new Detail(byId("detail"), path, {
+  opened: (event) => { page.classList.add("detailed"); address((query) => query.set("event", event)); tree.list.soon(); },
+  closed: () => { page.classList.remove("detailed"); address((query) => query.delete("event")); current().focus(); },
+});
+const tree = new Tree(byId("tree"), byId("axis"), byId("tree-row"), (index, row) => {
+  const wanted = refs(row, t0);
+  if (wanted.length) detail.show(wanted);
+});
+const current = () => (tab === "timeline" ? byId("tree") : tab === "events" ? byId("events") : byId(`panel-${tab}`));
+
+async function load() {
+  const [timeline, overview] = await Promise.all([get(`/view/timeline/${path}`), get(`/view/overview/${path}`)]);
+  const data = await timeline.json();
+  t0 = data.t0;
+  tree.load(data.rows);
+  byId("overview").replaceChildren(...nodes(await overview.text()));
+  page.dataset.loaded = data.entries;
+}
+
+async function openTab(name, { focus = false } = {}) {
+  tab = name;
+  for (const each of tabs) {
+    const button = byId(`tab-${each}`), chosen = each === name;
+    button.setAttribute("aria-selected", chosen);
+    button.tabIndex = chosen ? 0 : -1;
+    byId(`panel-${each}`).hidden = !chosen;
+    const tools = byId(`tools-${each}`);
+    if (tools) tools.hidden = !chosen;
+  }
+  address((query) => (name === "timeline" ? query.delete("tab") : query.set("tab", name)));
+  if (name !== "timeline") {
+    if (!panels.has(name)) panels.set(name, import(`./${name}.js`).then((module) => module.open({ path, detail, search })));
+    (await panels.get(name)).shown?.();
+  }
+  if (focus) current().focus();
+  find();
+}
+
+let asked = 0, pause = 0;
+function find() {
+  clearTimeout(pause);
+  pause = setTimeout(findNow, 120);
+}
+
+async function findNow() {
+  const words = search.value.trim(), turn = ++asked;
+  if (tab === "events") return (await panels.get("events")).search(words);
+  if (!words) {
+    byId("found").textContent = "";
+    if (tree.hits) tree.search(null);
+    return;
+  }
+  const { seqs } = await (await get(`/view/find/${path}?q=${encodeURIComponent(words)}`)).json();
+  if (turn !== asked) return;
+  const rows = tree.search(new Set(seqs));
+  byId("found").textContent = seqs.length === 1 ? "1 event" : `${seqs.length} events${rows && tab !== "timeline" ? ", see Timeline" : ""}`;
+}
+
+function jump(seq) {
+  const index = tree.rowOf(seq);
+  if (index < 0) return;
+  if (tab !== "timeline") openTab("timeline");
+  tree.select(index);
+}
+
+function error() {
+  const index = tree.nextError();
+  if (index < 0) return;
+  if (tab !== "timeline") openTab("timeline");
+  tree.select(index);
+}
+
+const inTree = (action) => () => (tab === "timeline" ? action() : false);
+const step = (by) => async () => (tab === "timeline" ? tree.move(by) : (await panels.get(tab)).move?.(by));
+onKeys(new Map([
+  ["/", () => search.focus()], ["e", error],
+  ["j", step(1)], ["ArrowDown", step(1)], ["k", step(-1)], ["ArrowUp", step(-1)],
+  ["ArrowLeft", inTree(() => tree.sideways(false))], ["ArrowRight", inTree(() => tree.sideways(true))],
+  ["Home", inTree(() => tree.move(-1e9))], ["End", inTree(() => tree.move(1e9))],
+  ["PageDown", inTree(() => tree.move(15))], ["PageUp", inTree(() => tree.move(-15))],
+  ["Enter", (event) => { if (event.target.closest("a, button, summary")) return false; byId("detail").focus(); }],
+  ["Escape", () => detail.close()],
+  ...tabs.map((name, number) => [String(number + 1), () => { openTab(name, { focus: true }); }]),
+]));
+
+page.addEventListener("click", (event) => {
+  const target = event.target;
+  const button = target.closest("[data-more]"), bar = target.closest("[data-seq]"), name = target.closest("[role=tab][id]")?.id.slice(4);
+  if (button) more(button, path);
+  else if (bar) { event.preventDefault(); jump(Number(bar.dataset.seq)); }
+  else if (name) openTab(name);
+  else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
+  else if (target.closest("#fold")) tree.foldAll();
+});
+page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
+  const turn = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!turn || !event.target.matches("[role=tab]")) return;
+  event.stopPropagation();
+  const name = tabs.at((tabs.indexOf(tab) + turn) % tabs.length);
+  openTab(name);
+  byId(`tab-${name}`).focus();
+});
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+search.addEventListener("input", find);
+search.addEventListener("keydown", (event) => { if (event.key === "Enter") { current().focus(); if (tab === "timeline") tree.move(1); } });
+
+async function news() {
+  const began = performance.now();
+  byId("head").replaceChildren(...nodes(await (await get(`/view/head/${path}`)).text()));
+  localTimes(byId("head"));
+  await load();
+  for (const panel of panels.values()) (await panel).news?.();
+  if (search.value) find();
+  return performance.now() - began;
+}
+
+localTimes();
+await load();
+const asks = new URLSearchParams(location.search).get("tab");
+if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
+if (select) jump(Number(select));
+else if (!document.activeElement || document.activeElement === document.body) current().focus({ preventScroll: true });
+page.dataset.ready = "1";
+live(`/view/live?session=${encodeURIComponent(id)}`, news, {
+  pause: Math.max(700, tree.rows.length / 10),
+  state: (connected) => {
+    byId("live").classList.toggle("on", connected);
+    byId("live").textContent = connected ? "Live" : "";
+  },
+});
+void running;

@@ -1,0 +1,204 @@
+// The timeline: tree and waterfall as one list. Rows as the server sends them (rows.py): arrays, never merged into objects.
+import { cost, count, duration, ticks } from "./format.js";
+import { Rows } from "./rows.js";
+
+const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
+const words = new Map([["error", "failed"], ["recovered", "failed, recovered"], ["open", "still open"], ["waiting", "waits for a human"]]);
+const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"]]);
+const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
+
+export class Tree {
+  /** @param choose  called with a row's index and its array when the reader selects it */
+  constructor(box, axis, template, choose) {
+    Object.assign(this, { box, axis, template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, scale: 1 });
+    this.list = new Rows(box, { height: 28, make: () => this.make(), fill: (element, place) => this.fill(element, place) });
+    box.addEventListener("click", (event) => this.click(event));
+    new ResizeObserver(() => this.drawAxis()).observe(axis);
+  }
+
+  /** Take the rows; what was folded and selected stays so, found again by its first entry. */
+  load(rows) {
+    const selected = this.rows[this.at], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
+    this.rows = rows;
+    this.origin = new Float64Array(rows.length);
+    this.parent = new Int32Array(rows.length).fill(-1);
+    this.position = new Int32Array(rows.length);
+    this.siblings = new Int32Array(rows.length);
+    this.index();
+    this.folded = new Set(folded.size ? rows.flatMap((row, index) => (row[SIZE] && folded.has(this.key(row)) ? [index] : [])) : []);
+    this.at = selected ? rows.findIndex((row) => this.key(row) === this.key(selected)) : -1;
+    this.layout();
+  }
+
+  key(row) { return `${row[KIND]} ${row[TURN]} ${row[EVENTS][1] ?? row[LABEL]}`; }
+
+  index() {
+    const open = [], children = new Map();
+    let origin = 0, span = 1;
+    this.rows.forEach((row, index) => {
+      if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = row[START];
+      this.origin[index] = row[KIND] === "end" ? row[START] : origin;
+      span = Math.max(span, row[START] + (row[TIME] ?? 0) - this.origin[index]);
+      open.length = row[LEVEL] - 1;
+      const parent = open.at(-1) ?? -1;
+      this.parent[index] = parent;
+      if (!children.has(parent)) children.set(parent, []);
+      this.position[index] = children.get(parent).push(index);
+      open.push(index);
+    });
+    for (const group of children.values()) for (const index of group) this.siblings[index] = group.length;
+    this.scale = span;
+  }
+
+  /** Work out which rows can be seen: not below a folded one; while searching, hits and what they hang on. */
+  layout() {
+    const wanted = this.hits && this.withParents();
+    this.shown = [];
+    for (let index = 0; index < this.rows.length; index++) {
+      if (wanted && !wanted.has(index)) continue;
+      this.shown.push(index);
+      if (!wanted && this.folded.has(index)) index += this.rows[index][SIZE];
+    }
+    this.place = new Map(this.shown.map((index, place) => [index, place]));
+    this.list.show(this.shown.length);
+    this.drawAxis();
+    this.mark();
+  }
+
+  withParents() {
+    const wanted = new Set();
+    for (let index of this.hits) for (; index >= 0 && !wanted.has(index); index = this.parent[index]) wanted.add(index);
+    return wanted;
+  }
+
+  /** Show only rows with one of these entries (a Set of seq), or all rows with null. */
+  search(seqs) {
+    this.hits = seqs && new Set(this.rows.flatMap((row, index) => (row[EVENTS].some((seq, odd) => odd % 2 && seqs.has(seq)) ? [index] : [])));
+    this.layout();
+    return this.hits?.size ?? 0;
+  }
+
+  make() { return this.template.content.firstElementChild.cloneNode(true); }
+
+  fill(element, place) {
+    const index = this.shown[place], row = this.rows[index], kind = known.has(row[KIND]) ? row[KIND] : "note";
+    const [what, lane, time, tokens, price] = element.children, [twist, icon, label, state, note] = what.children;
+    element.id = `row-${index}`;
+    element.dataset.index = index;
+    element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
+    element.classList.toggle("at", index === this.at);
+    element.classList.toggle("hit", Boolean(this.hits?.has(index)));
+    element.setAttribute("aria-level", row[LEVEL]);
+    element.setAttribute("aria-setsize", this.siblings[index]);
+    element.setAttribute("aria-posinset", this.position[index]);
+    element.setAttribute("aria-selected", index === this.at);
+    if (row[SIZE]) element.setAttribute("aria-expanded", !this.folded.has(index)); else element.removeAttribute("aria-expanded");
+    what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
+    twist.hidden = false;
+    icon.firstElementChild.setAttribute("href", `#i-${kind === "note" && row[STATUS] === "warning" ? "warning" : (kind !== "prompt" && kind !== "turn" && icons.get(row[STATUS])) || kind}`);
+    label.textContent = row[LABEL];
+    state.textContent = words.get(row[STATUS]) ?? "";
+    note.textContent = row[NOTE];
+    element.title = row[NOTE] ? `${row[LABEL]}: ${row[NOTE]}` : row[LABEL];
+    time.textContent = row[TIME] === null ? (row[STATUS] === "open" ? "open" : "–") : row[TIME] || row[SIZE] || kind === "model" || kind === "tool" ? duration(row[TIME]) : "";
+    tokens.textContent = row[INPUT] || row[OUTPUT] ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
+    price.textContent = cost(row[COST]);
+    const span = lane.firstElementChild, start = row[START] - this.origin[index];
+    span.style.left = `${100 * start / this.scale}%`;
+    span.style.width = `${100 * (row[TIME] ?? Math.max(this.scale - start, 0)) / this.scale}%`;
+  }
+
+  drawAxis() {
+    const width = this.axis.clientWidth, all = ticks(this.scale, Math.max(2, Math.floor(width / 72)));
+    this.axis.replaceChildren(...all.flatMap((ms) => {
+      const x = Math.round(ms / this.scale * width);
+      if (x > width - 24 && ms) return [];
+      const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+      for (const [name, value] of [["x1", x], ["x2", x], ["y1", 6], ["y2", 24]]) line.setAttribute(name, value);
+      const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+      text.setAttribute("x", x + 4);
+      text.setAttribute("y", 16);
+      text.textContent = ms ? duration(ms).replace(".0 s", " s") : "0";
+      return [line, text];
+    }));
+  }
+
+  click(event) {
+    const element = event.target.closest(".row");
+    if (!element) return;
+    const index = Number(element.dataset.index);
+    if (event.target.closest(".twist") && this.rows[index][SIZE]) this.fold(index, !this.folded.has(index));
+    else this.select(index);
+  }
+
+  /** Select a row; unfolds what hides it. */
+  select(index, { quiet = false } = {}) {
+    if (index < 0 || index >= this.rows.length) return;
+    this.at = index;
+    let hidden = false;
+    for (let above = this.parent[index]; above >= 0; above = this.parent[above]) hidden = this.folded.delete(above) || hidden;
+    if (this.hits && !this.place.has(index)) { this.hits = null; hidden = true; }
+    if (hidden) this.layout(); else this.mark();
+    this.list.reveal(this.place.get(index));
+    this.mark();
+    if (!quiet) this.choose(index, this.rows[index]);
+  }
+
+  mark() {
+    for (const element of this.list.used.values()) {
+      const chosen = Number(element.dataset.index) === this.at;
+      element.classList.toggle("at", chosen);
+      element.setAttribute("aria-selected", chosen);
+    }
+    if (this.place.has(this.at)) this.box.setAttribute("aria-activedescendant", `row-${this.at}`);
+    else this.box.removeAttribute("aria-activedescendant");
+  }
+
+  move(step) {
+    const place = this.place.get(this.at) ?? (step > 0 ? -1 : this.shown.length);
+    const next = Math.min(Math.max(place + step, 0), this.shown.length - 1);
+    if (this.shown.length) this.select(this.shown[next]);
+  }
+
+  fold(index, folded) {
+    if (folded) this.folded.add(index); else this.folded.delete(index);
+    this.layout();
+  }
+
+  /** Left: fold, or go to the parent. Right: unfold, or go to the first child. */
+  sideways(right) {
+    const row = this.rows[this.at];
+    if (!row) return;
+    const folded = this.folded.has(this.at);
+    if (right && row[SIZE] && folded) this.fold(this.at, false);
+    else if (right && row[SIZE]) this.select(this.at + 1);
+    else if (!right && row[SIZE] && !folded) this.fold(this.at, true);
+    else if (!right && this.parent[this.at] >= 0) this.select(this.parent[this.at]);
+  }
+
+  foldAll() {
+    if (this.folded.size) this.folded.clear();
+    else this.rows.forEach((row, index) => { if (row[SIZE]) this.folded.add(index); });
+    this.layout();
+  }
+
+  /** The row that holds an entry, or -1. */
+  rowOf(seq) { return this.rows.findIndex((row) => row[EVENTS].some((each, odd) => odd % 2 && each === seq)); }
+
+  /** The next row that failed, from the selected one on, round and round; -1 when there is none. */
+  nextError() {
+    const failed = (row) => (row[STATUS] === "error" || row[STATUS] === "recovered") && row[KIND] !== "prompt" && row[KIND] !== "turn";
+    for (let step = 1; step <= this.rows.length; step++) {
+      const index = (this.at + step + this.rows.length) % this.rows.length;
+      if (failed(this.rows[index])) return index;
+    }
+    return -1;
+  }
+}
+
+/** The references of a row's entries, as the detail pane asks for them. */
+export function refs(row, t0) {
+  const found = [];
+  for (let at = 0; at < row[EVENTS].length; at += 2) found.push(`${row[EVENTS][at] + t0}-${row[EVENTS][at + 1]}`);
+  return found;
+}

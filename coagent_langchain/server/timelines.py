@@ -1,0 +1,71 @@
+"""The timelines of the sessions that are being looked at: built once, kept while the session stays as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coagent_langchain.server.moments import Moment, read
+from coagent_langchain.server.store import Cursor, Entry, Session, Store
+from coagent_langchain.server.timeline import Timeline, build
+
+KEPT_ENTRIES = 250_000  # of all timelines kept; about 0.4 KB of memory each
+PAGE = 2_000  # entries read from the store at once
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A timeline and the session that it was built from."""
+
+    session: Session
+    timeline: Timeline
+
+
+class Timelines:
+    """The latest timelines, oldest use dropped first. Safe for threads.
+
+    Parameters:
+        store: where the entries are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._views: OrderedDict[str, View] = OrderedDict()
+        self._lock = threading.Lock()
+        self._building: dict[str, threading.Lock] = {}
+
+    def get(self, session: Session) -> View:
+        """The session's timeline: the kept one while no entry came since, else a new one."""
+        with self._lock:
+            building = self._building.setdefault(session.session_id, threading.Lock())
+        with building:
+            kept = self._views.get(session.session_id)
+            if kept is None or kept.session.entries != session.entries:
+                kept = View(session, build(self._moments(session.session_id)))
+            self._keep(session.session_id, kept)
+        return kept
+
+    def _keep(self, session_id: str, view: View) -> None:
+        with self._lock:
+            self._views[session_id] = view
+            self._views.move_to_end(session_id)
+            total = sum(len(kept.timeline.times) for kept in self._views.values())
+            while total > KEPT_ENTRIES and len(self._views) > 1:
+                dropped, gone = self._views.popitem(last=False)
+                self._building.pop(dropped, None)
+                total -= len(gone.timeline.times)
+
+    def _moments(self, session_id: str) -> Iterator[Moment]:
+        after: Cursor | None = None
+        while entries := self._store.entries(session_id, after=after, limit=PAGE):
+            for entry in entries:
+                yield read(entry.seq, entry.body)
+            after = entries[-1].cursor
+
+
+def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
+    """One entry by its place in the session's order."""
+    found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
+    return found[0] if found and found[0].seq == seq else None
