@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from coagent_langchain.config import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -41,3 +43,14 @@ class Delivery(Protocol):
 
     def stats(self) -> Stats:
         """Count what was written, acknowledged, is waiting, was retried, rejected and refused."""
+
+
+def shared(settings: Settings) -> Delivery:
+    """The delivery that everything in this process shares which has the same server, token and spool folder.
+
+    Parameters:
+        settings: where events go. Quota and exit timeout are those of the first who asked for the destination.
+    """
+    from coagent_langchain.delivery.registry import registry  # late: it brings the network with it
+
+    return registry.get(settings)

@@ -1,0 +1,45 @@
+"""What delivery says in the log: one line a minute at most while something is wrong, one when it is right again."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+logger = logging.getLogger("coagent_langchain")
+
+INTERVAL_S = 60.0
+
+
+class Notices:
+    """Says what is wrong, but not every time.
+
+    Parameters:
+        destination: the server's address as it may be shown.
+    """
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+        self._said = -INTERVAL_S
+        self._wrong = False
+
+    def wrong(self, problem: str, waiting: int) -> None:
+        """Events wait, or some were given up.
+
+        Parameters:
+            problem: what is wrong.
+            waiting: events in the spool.
+        """
+        self._wrong = True
+        if time.monotonic() - self._said >= INTERVAL_S:
+            self._said = time.monotonic()
+            logger.warning("delivery to %s: %s; %d events wait", self._destination, problem, waiting)
+
+    def right(self, delivered: int) -> None:
+        """The server took something.
+
+        Parameters:
+            delivered: events that it has taken altogether.
+        """
+        if self._wrong:
+            self._wrong = False
+            logger.warning("delivery to %s works again: %d events delivered", self._destination, delivered)

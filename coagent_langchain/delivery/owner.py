@@ -1,0 +1,73 @@
+"""Who owns which files of a spool folder: a lock file a process, held while the process lives.
+
+The only place that uses `flock`. The lock goes with the process however it dies, so a free lock means a dead owner;
+process ids, which are used again, decide nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import Self
+
+_TRIES = 5  # each failed try means that somebody took a lock file for an abandoned one in the moment of its birth
+
+
+class Owner:
+    """A held lock file `<pid>-<random>.lock`; the segments of its process carry the same name.
+
+    Attributes:
+        folder: where the files lie.
+        name: `<pid>-<random>`.
+    """
+
+    def __init__(self, folder: Path, name: str, descriptor: int) -> None:
+        self.folder = folder
+        self.name = name
+        self._descriptor = descriptor
+
+    @classmethod
+    def create(cls, folder: Path) -> Self:
+        """Become a new owner.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        for _ in range(_TRIES):
+            if owner := cls.claim(folder, f"{os.getpid()}-{secrets.token_hex(4)}"):
+                return owner
+        raise OSError(f"no lock file could be held in {folder}")
+
+    @classmethod
+    def claim(cls, folder: Path, name: str) -> Self | None:
+        """Take over the files of `name`; None while their owner lives.
+
+        Raises:
+            OSError: the lock file cannot be opened.
+        """
+        path = folder / f"{name}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino
+        except OSError:  # held by a living process, or removed by one that was faster
+            held = False
+        if held:
+            return cls(folder, name, descriptor)
+        os.close(descriptor)
+        return None
+
+    def release(self) -> None:
+        """Give the name up for good: no segment of it is left."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.folder / f"{self.name}.lock")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the lock file only: the files are left to whoever claims them (or, after a fork, to the parent)."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

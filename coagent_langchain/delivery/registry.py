@@ -1,0 +1,48 @@
+"""The deliveries of a process: one for each destination, closed together at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from pathlib import Path
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery.spooled import SpooledDelivery
+
+_Key = tuple[str, str | None, Path | None]
+
+
+class Registry:
+    """Hands out one `SpooledDelivery` for each server, token and spool folder."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[_Key, SpooledDelivery] = {}
+        self._lock = threading.Lock()
+
+    def get(self, settings: Settings) -> SpooledDelivery:
+        """The delivery for the settings' destination; quota and exit timeout are those of the first who asked."""
+        key = (settings.base_url, settings.auth_token, settings.spool_dir)
+        with self._lock:
+            if key not in self._deliveries:
+                self._deliveries[key] = SpooledDelivery(settings)
+            return self._deliveries[key]
+
+    def close_all(self) -> None:
+        """Close every delivery, all of them within the longest of their exit timeouts."""
+        deliveries = list(self._deliveries.values())
+        for delivery in deliveries:
+            delivery.flush(0.0)  # all hurry at once
+        started = time.monotonic()
+        for delivery in deliveries:
+            delivery.close(elapsed=time.monotonic() - started)
+
+    def renew_lock(self) -> None:
+        """After a fork: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+
+registry = Registry()
+os.register_at_fork(after_in_child=registry.renew_lock)
+atexit.register(registry.close_all)

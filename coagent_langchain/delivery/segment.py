@@ -1,0 +1,191 @@
+"""One segment of the spool: a fixed header that holds the acknowledged offset, then JSON lines.
+
+The offset lies inside the file that it describes and is updated in place, so an acknowledgement needs no new disk
+space and no second file can disagree with it. The header is itself a line of JSON: any tool can read a segment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+HEADER_BYTES = 64
+BATCH_BYTES = 1 << 20  # large enough to make a request cheap, small enough for memory and for most servers
+BATCH_ENTRIES = 1000  # what our server takes at once
+_HEADER = re.compile(rb'\{"coagent_spool":1,"acknowledged":"(\d{20})" *\}\n')
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def header(acknowledged: int) -> bytes:
+    """The first line of a segment of which everything before the offset `acknowledged` is acknowledged."""
+    return (b'{"coagent_spool":1,"acknowledged":"%020d"' % acknowledged).ljust(HEADER_BYTES - 2) + b"}\n"
+
+
+def nameless(in_memory: bool) -> int:
+    """Open a file without a name, which goes with the process.
+
+    Parameters:
+        in_memory: True for memory, False for the temporary folder. Each stands in where the other is not to be had.
+
+    Raises:
+        OSError: neither can be had.
+    """
+    if in_memory and hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):
+            return os.memfd_create("coagent-spool", os.MFD_CLOEXEC)
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            return os.dup(file.fileno())
+    except OSError:
+        if in_memory:
+            raise
+        return nameless(in_memory=True)
+
+
+class Segment:
+    """The writing end of one segment.
+
+    Attributes:
+        path: where it lies, or None for a nameless file.
+        size: bytes written, with the header; the caller's lock protects it.
+        synced: bytes of it that are known to be on the disk.
+    """
+
+    def __init__(self, descriptor: int, path: Path | None) -> None:
+        self.path = path
+        self.size = HEADER_BYTES
+        self.synced = HEADER_BYTES
+        self.descriptor = descriptor
+        if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
+            raise OSError("no space for a new segment")
+
+    @classmethod
+    def create(cls, path: Path | None, in_memory: bool = False) -> Segment:
+        """Make an empty segment.
+
+        Raises:
+            OSError: it cannot be made; nothing is left behind.
+        """
+        if path is None:
+            return cls(nameless(in_memory), None)
+        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            return cls(descriptor, path)
+        except OSError:
+            os.close(descriptor)
+            os.unlink(path)
+            raise
+
+    def open(self) -> Reader:
+        """The reading end, with a descriptor of its own.
+
+        Raises:
+            OSError: the file is gone.
+        """
+        if self.descriptor >= 0:
+            return Reader(os.dup(self.descriptor))
+        return Reader(os.open(self.path or "", _FLAGS))
+
+    def finish(self) -> None:
+        """Nothing will be written any more. A nameless segment stays open, since nobody could open it again."""
+        if self.path:
+            self.close()
+
+    def close(self) -> None:
+        """Close the writing end."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """Close the writing end and unlink the file."""
+        self.close()
+        if self.path:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def empty(self, reader: Reader) -> None:
+        """Use the file again from its beginning: everything in it is acknowledged."""
+        os.ftruncate(self.descriptor, HEADER_BYTES)
+        self.size = self.synced = HEADER_BYTES
+        reader.restart()
+
+
+class Reader:
+    """The reading end of a segment: whole lines from the acknowledged offset on.
+
+    Attributes:
+        offset: everything before it is acknowledged.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.offset = self._acknowledged_offset()
+
+    @classmethod
+    def of(cls, path: Path) -> Reader:
+        """Open the segment at `path`.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return cls(os.open(path, _FLAGS))
+
+    def _acknowledged_offset(self) -> int:
+        """The offset that the header names; the first line's where the header is damaged: twice rather than never."""
+        match = _HEADER.fullmatch(os.pread(self._descriptor, HEADER_BYTES, 0))
+        offset = int(match[1]) if match else HEADER_BYTES
+        plausible = HEADER_BYTES <= offset <= self.size() and os.pread(self._descriptor, 1, offset - 1) == b"\n"
+        return offset if plausible else HEADER_BYTES
+
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, end: int, limit: int = BATCH_BYTES) -> bytes:
+        """Whole lines between the acknowledged offset and `end`: a batch of up to `limit` bytes, but at least one line.
+
+        A last line without its newline is a torn write, of an `append` that never returned: it is left out.
+        """
+        while self.offset < end:
+            block = os.pread(self._descriptor, min(limit, end - self.offset), self.offset)
+            if cut := block.rfind(b"\n") + 1:
+                return _at_most(BATCH_ENTRIES, block[:cut])
+            if len(block) < limit:
+                break
+            limit *= 2
+        return b""
+
+    def acknowledge(self, length: int) -> None:
+        """Move the offset `length` bytes on, in the file too.
+
+        Raises:
+            OSError: the header could not be written; the entries may be sent once more by a later process.
+        """
+        self.offset += length
+        os.pwrite(self._descriptor, header(self.offset), 0)
+
+    def restart(self) -> None:
+        """The file was emptied: begin again behind the header."""
+        self.offset = HEADER_BYTES
+        self.acknowledge(0)
+
+    def sync(self) -> None:
+        """Wait until the file is on the disk."""
+        getattr(os, "fdatasync", os.fsync)(self._descriptor)
+
+    def close(self) -> None:
+        """Close the reading end."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _at_most(entries: int, block: bytes) -> bytes:
+    if block.count(b"\n") <= entries:
+        return block
+    rest = block.split(b"\n", entries)[-1]
+    return block[: len(block) - len(rest)]

@@ -1,0 +1,154 @@
+"""A batch on its way: sent whole, split where it is too large, searched for the entry that the server refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
+
+
+class Posts(Protocol):
+    """What sends one request body."""
+
+    def post(self, body: bytes) -> Outcome:
+        """Send it and wait for the answer; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one request came to.
+
+    Attributes:
+        verdict: of the answer.
+        length: bytes of the batch that are settled now, from its beginning.
+        stored: entries acknowledged.
+        rejected: entries given up.
+    """
+
+    verdict: Verdict
+    length: int = 0
+    stored: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Lines that go in one request, and the bytes of the batch that are settled with them."""
+
+    lines: bytes
+    length: int
+
+    @property
+    def count(self) -> int:
+        return self.lines.count(b"\n")
+
+    def body(self) -> bytes:
+        """A JSON array, made without looking into the lines; a single entry as such: every server knows that form."""
+        if self.count == 1:
+            return self.lines[:-1]
+        return b"[" + self.lines[:-1].replace(b"\n", b",") + b"]"
+
+
+class Sender:
+    """Takes a batch apart as the server's answers demand, from left to right, one request a step.
+
+    Parameters:
+        transport: sends a body.
+        reject: keeps a line that is given up, with the reason.
+    """
+
+    def __init__(self, transport: Posts, reject: Callable[[bytes, str], None]) -> None:
+        self._transport = transport
+        self._reject = reject
+        self._parts: list[_Part] = []  # the leftmost is the last
+        self._arrays = True
+        self._pair = 0  # entries yet to be taken one by one after a pair of them was refused as an array
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is on its way."""
+        return bool(self._parts)
+
+    def load(self, lines: bytes) -> None:
+        """Take a batch of whole lines."""
+        self._parts = [_Part(lines, len(lines))]
+        if not self._arrays:
+            self._one_by_one()
+
+    def step(self) -> Step:
+        """Make one request and draw the conclusion. A batch that is to be tried again stays as it is."""
+        part = self._parts[-1]
+        count = part.count
+        verdict = judge(self._transport.post(part.body()), count) if count else Verdict(Meaning.STORED)
+        if verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
+            return Step(verdict)
+        self._parts.pop()
+        if verdict.meaning is Meaning.STORED:
+            self._learn(count)
+            return Step(verdict, part.length, stored=count)
+        if verdict.meaning is Meaning.REFUSED and (rejected := self._clear_of_refused(part, verdict)) is not None:
+            return Step(verdict, 0, rejected=rejected)
+        if count == 1:
+            self._pair = 0
+            self._reject(part.lines[:-1], verdict.reason)
+            return Step(verdict, part.length, rejected=1)
+        self._pair = 2 if count == 2 and verdict.meaning is Meaning.REFUSED else 0
+        self._split(part)
+        return Step(verdict)
+
+    def _learn(self, count: int) -> None:
+        """A server that refuses two entries together and takes each of them alone knows no arrays."""
+        if self._pair and count == 1:
+            self._pair -= 1
+            if self._pair == 0:
+                self._arrays = False
+                self._one_by_one()
+        else:
+            self._pair = 0
+
+    def _one_by_one(self) -> None:
+        while any(part.count > 1 for part in self._parts):
+            self._parts = [half for part in self._parts for half in _halves(part)]
+
+    def _split(self, part: _Part) -> None:
+        self._parts += _halves(part)
+
+    def _clear_of_refused(self, part: _Part, verdict: Verdict) -> int | None:
+        """Reject the entries that the server named, or that are no JSON; the rest goes once more, in one request.
+
+        A server that stored the rest already knows it by its event ids; one that stored nothing gets it now.
+
+        Returns:
+            how many were rejected, or None where there is nothing to go by.
+        """
+        lines = [line.strip(b"\0 \r") for line in part.lines.split(b"\n")[:-1]]
+        refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}
+        if not refused:
+            return None
+        for index, reason in refused.items():
+            self._reject(lines[index], reason)
+        rest = b"".join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
+        self._parts.append(_Part(rest, part.length))
+        return len(refused)
+
+
+def _halves(part: _Part) -> list[_Part]:
+    """The right and the left half. Where lines were taken out, what is settled is only known at the end."""
+    middle = part.count // 2
+    if not middle:
+        return [part]
+    rest = part.lines.split(b"\n", middle)[-1]
+    left = part.lines[: len(part.lines) - len(rest)]
+    whole = part.length == len(part.lines)
+    return [_Part(rest, len(rest) if whole else part.length), _Part(left, len(left) if whole else 0)]
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except ValueError:
+        return False

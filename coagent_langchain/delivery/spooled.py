@@ -1,0 +1,123 @@
+"""The delivery of a process to one destination: a spool, and a worker that empties it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import weakref
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery import Stats
+from coagent_langchain.delivery.notices import Notices
+from coagent_langchain.delivery.rejected import Rejected
+from coagent_langchain.delivery.sender import Sender
+from coagent_langchain.delivery.spool import Spool
+from coagent_langchain.delivery.transport import Transport, public_url
+from coagent_langchain.delivery.worker import Worker
+
+_STOP_S = 0.2  # for the worker's thread to end once there is nothing more to wait for
+
+
+def destination_folder(spool_dir: Path, base_url: str) -> Path:
+    """Where the events for one server lie: a readable host, and a hash that tells its addresses apart."""
+    url = public_url(base_url)
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).hostname or "server")[:64]
+    return spool_dir / f"{host}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
+class SpooledDelivery:
+    """A `Delivery` that keeps entries on disk until the server has acknowledged them. Made by `delivery.shared`.
+
+    Parameters:
+        settings: destination, spool folder, quota and exit timeout.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = public_url(settings.base_url)
+        self._folder = destination_folder(settings.spool_dir, settings.base_url) if settings.spool_dir else None
+        self._transport = Transport(settings.base_url, settings.auth_token)
+        self._begin()
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        self._spool = Spool(self._folder, self._settings.spool_quota)
+        sender = Sender(self._transport, Rejected(self._folder).keep)
+        self._worker = Worker(self._spool, sender, self._folder, Notices(self._url))
+
+    def __repr__(self) -> str:
+        return f"SpooledDelivery({self._url!r}, folder={str(self._folder)!r})"
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
+        self._spool.append(lines, count)
+        if self._worker.idle:
+            self._worker.wake()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything appended so far is acknowledged or rejected.
+
+        Parameters:
+            timeout: seconds to wait at most.
+
+        Returns:
+            True when nothing of it waits any more.
+        """
+        return self._worker.wait_until_settled(self._spool.written, timeout)
+
+    def close(self, elapsed: float = 0.0) -> None:
+        """Flush within the exit timeout and stop. What is not sent stays in the spool; a later `append` starts anew.
+
+        Parameters:
+            elapsed: seconds of the exit timeout that are already used up.
+        """
+        self.flush(max(0.0, self._settings.exit_timeout - elapsed))
+        if self._worker.stop(_STOP_S):
+            self._spool.release()
+
+    def stats(self) -> Stats:
+        """Count this process's entries; `written` is `acknowledged`, `rejected` and `waiting` together."""
+        spool, worker = self._spool, self._worker
+        settled, written = spool.settled, spool.written
+        return Stats(
+            written=written,
+            acknowledged=worker.acknowledged,
+            waiting=written - settled,
+            waiting_bytes=spool.waiting_bytes if written > settled else 0,
+            oldest_age_s=age_of(spool.first_line()) if written > settled else None,
+            retried=worker.retried,
+            rejected=worker.rejected,
+            refused=spool.refused,
+        )
+
+    def _after_fork(self) -> None:
+        """Begin anew in the child: the entries, files, threads and locks of before are the parent's."""
+        self._spool.abandon()
+        self._transport.renew()
+        self._begin()
+
+
+def age_of(line: bytes) -> float | None:
+    """Seconds since the event in `line` was made, by its `timestamp`; None where it has none."""
+    try:
+        made = float(orjson.loads(line)["timestamp"]) / 1000
+        return max(0.0, time.time() - made)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+_alive: weakref.WeakSet[SpooledDelivery] = weakref.WeakSet()
+
+
+def _renew_after_fork() -> None:
+    for delivery in list(_alive):
+        delivery._after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_after_fork)

@@ -1,0 +1,41 @@
+"""Brings the spool to the disk a few times a second, so that a crash of the machine loses half a second at most.
+
+A thread of its own: the worker may hang in the network when it is time, and a hook must not wait for the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from coagent_langchain.delivery.spool import Spool
+from coagent_langchain.errors import guard
+
+SYNC_S = 0.4
+
+
+class Syncer:
+    """Syncs one spool while something waits in it."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._wakened = threading.Event()
+
+    def start(self, stop: threading.Event) -> None:
+        """Start the thread; it ends when `stop` is set and `wake` called."""
+        threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True).start()
+
+    def wake(self) -> None:
+        """Something was written."""
+        self._wakened.set()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if self._spool.settled == self._spool.written:
+                self._wakened.wait()
+            self._wakened.clear()
+            stop.wait(SYNC_S)
+            self._sync()
+
+    @guard
+    def _sync(self) -> None:
+        self._spool.sync()

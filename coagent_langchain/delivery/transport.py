@@ -1,0 +1,82 @@
+"""One POST to the server, and what came of it: an `Outcome`, never an exception."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from coagent_langchain.delivery.verdict import Outcome
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 1 << 20  # an answer names the refused entries; more than this is no answer of ours
+
+
+def public_url(base_url: str) -> str:
+    """The address without a user name and password: fit for log lines and files."""
+    parts = urlsplit(base_url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class Transport:
+    """Posts to `<base_url>/logs` over one kept connection. Used by one thread at a time.
+
+    TLS is verified. Proxies and certificates come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`,
+    `REQUESTS_CA_BUNDLE`), read once. No redirect is followed: the token goes to nobody but `base_url`.
+
+    Parameters:
+        base_url: the API's address.
+        auth_token: bearer token, or None.
+    """
+
+    def __init__(self, base_url: str, auth_token: str | None = None) -> None:
+        import requests  # late, since it is slow to import; here and not in the worker, since a fork in the middle
+        import urllib3  # of an import leaves the child with a lock that nobody will ever give back
+
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if auth_token:
+            headers["Authorization"] = f"Bearer {auth_token}"
+        self._secret = auth_token
+        # Prepared without a session, which would put a .netrc entry in the place of the token.
+        self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
+        self._failures = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+        self._inherited: list[requests.Session] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        import requests
+
+        self._session = requests.Session()
+        self._environment = self._session.merge_environment_settings(self._request.url, {}, True, None, None)
+
+    def renew(self) -> None:
+        """After a fork: a connection of one's own. The parent's is kept untouched, since closing it takes locks."""
+        self._inherited.append(self._session)
+        self._connect()
+
+    def post(self, body: bytes) -> Outcome:
+        """Send `body`, which is JSON, and wait for the answer."""
+        request = self._request.copy()
+        request.body = body
+        request.headers["Content-Length"] = str(len(body))
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        try:
+            answer = self._session.send(request, timeout=timeout, allow_redirects=False, **self._environment)
+            try:
+                text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
+            finally:
+                answer.close()
+        except self._failures as error:
+            return Outcome(None, self._scrub(_describe(error)))
+        return Outcome(answer.status_code, self._scrub(text), answer.headers.get("Retry-After"))
+
+    def _scrub(self, text: str) -> str:
+        """What a server or a library says may repeat the token."""
+        return text.replace(self._secret, "***") if self._secret else text
+
+
+def _describe(error: BaseException) -> str:
+    """The kind of failure and its first cause; the layers between repeat addresses, maybe with a proxy's password."""
+    cause = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    return f"{type(error).__name__}: {cause}" if isinstance(cause, OSError) else type(error).__name__

@@ -1,0 +1,134 @@
+"""What an answer means for the entries of a request: the status matrix, as one pure function.
+
+| answer | meaning |
+|---|---|
+| 2xx | stored; with `success: false` as 400; with something other than JSON: not our server, as 404 |
+| 409 on one entry | stored before |
+| 413 | too much at once: split |
+| 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else look for them |
+| 408, 425, 429, 5xx, no answer | try again later |
+| 3xx, 401, 403, 404 and the like | the set-up is wrong: keep everything, try again slowly |
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+MAX_RETRY_AFTER_S = 300.0
+_RETRY = {408, 425, 429}
+_SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 426, 428, 431, 451}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one POST.
+
+    Attributes:
+        status: HTTP status, or None when there was no answer.
+        body: the answer's body, or what kept it from coming.
+        retry_after: the header of that name.
+    """
+
+    status: int | None
+    body: str = ""
+    retry_after: str | None = None
+
+
+class Meaning(enum.Enum):
+    """What to do with the entries of a request."""
+
+    STORED = enum.auto()
+    SPLIT = enum.auto()
+    REFUSED = enum.auto()
+    RETRY = enum.auto()
+    PAUSE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The meaning of an answer.
+
+    Attributes:
+        meaning: what to do.
+        reason: in the server's words where it has any.
+        refused: index and reason of each entry that the server named.
+        wait: seconds that the server asks to wait.
+    """
+
+    meaning: Meaning
+    reason: str = ""
+    refused: dict[int, str] = field(default_factory=dict)
+    wait: float = 0.0
+
+
+def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
+    """Tell what the answer to a request with `count` entries means.
+
+    Parameters:
+        outcome: what came of the request.
+        count: entries in it, at least 1.
+        now: the wall clock, for `Retry-After` with a date.
+    """
+    status = outcome.status
+    reason = f"HTTP {status}: {outcome.body[:300]}" if status else outcome.body
+    if status is None or status >= 500 or status in _RETRY:
+        return Verdict(Meaning.RETRY, reason, wait=retry_after(outcome.retry_after, now or datetime.now(UTC)))
+    if status < 300:
+        return _judge_success(outcome, count, reason)
+    if status < 400 or status in _SETUP:
+        return Verdict(Meaning.PAUSE, reason)
+    if status == 413:
+        return Verdict(Meaning.SPLIT, reason)
+    if status == 409 and count == 1:
+        return Verdict(Meaning.STORED, reason)
+    return Verdict(Meaning.REFUSED, reason, _named(_json(outcome.body), count))
+
+
+def _judge_success(outcome: Outcome, count: int, reason: str) -> Verdict:
+    answer = _json(outcome.body)
+    if outcome.body.strip() and answer is None:
+        return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}")
+    refused = _named(answer, count)
+    if refused or (isinstance(answer, dict) and answer.get("success") is False):
+        return Verdict(Meaning.REFUSED, reason, refused)
+    return Verdict(Meaning.STORED)
+
+
+def _json(body: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return None
+
+
+def _named(answer: Any, count: int) -> dict[int, str]:
+    """The entries that the answer's `errors` name, each with what is wrong with it."""
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    named: dict[int, str] = {}
+    for error in errors if isinstance(errors, list) else []:
+        index = error.get("index") if isinstance(error, dict) else None
+        if isinstance(index, int) and 0 <= index < count:
+            named[index] = ": ".join(str(error[key]) for key in ("field", "message") if error.get(key)) or "refused"
+    return named
+
+
+def retry_after(value: str | None, now: datetime) -> float:
+    """Seconds that a `Retry-After` header asks for, in either of its forms; 0 without one, 300 at most."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value) if value.strip().isdigit() else (_date(value) - now).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _date(value: str) -> datetime:
+    date = parsedate_to_datetime(value)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

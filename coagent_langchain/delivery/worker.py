@@ -1,0 +1,208 @@
+"""The one thread that empties the spool: gathers, sends, waits, adopts what dead processes left."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from pathlib import Path
+
+from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.notices import Notices
+from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
+from coagent_langchain.delivery.sender import Sender, Step
+from coagent_langchain.delivery.spool import Spool
+from coagent_langchain.delivery.sync import Syncer
+from coagent_langchain.delivery.verdict import Meaning
+from coagent_langchain.errors import guard
+
+GATHER_S = 0.2  # a viewer sees an event within a second, and the application's threads are seldom disturbed
+ADOPT_EVERY_S = 60.0
+PAUSE_S = 60.0
+_BACKOFF_BASE_S = 0.2
+_BACKOFF_MAX_S = 30.0
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before the next try: full jitter over a doubling span.
+
+    Parameters:
+        attempt: how many tries failed in a row, from 1.
+    """
+    return random.uniform(0.0, min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
+
+
+class Worker:
+    """Empties one spool.
+
+    Parameters:
+        spool: this process's entries.
+        sender: takes batches apart and sends them.
+        folder: where dead processes' segments lie; None: there are none.
+        notices: what the log is told.
+
+    Attributes:
+        idle: the thread waits for `wake`, or there is no thread. `append` looks at this alone.
+        acknowledged, retried, rejected: counts for `stats`: entries, requests, entries.
+    """
+
+    def __init__(self, spool: Spool, sender: Sender, folder: Path | None, notices: Notices) -> None:
+        self.idle = True
+        self.acknowledged = self.retried = self.rejected = 0
+        self._spool = spool
+        self._sender = sender
+        self._folder = folder
+        self._notices = notices
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._stop = threading.Event()
+        self._wakened = threading.Event()
+        self._progress = threading.Condition()
+        self._syncer = Syncer(spool)
+        self._source: Spool | Adopted = spool
+        self._adopted: Adopted | None = None
+        self._next_look = 0.0
+        self._hurry = 0
+        self._attempt = 0
+        self._refused = 0
+
+    # --- any thread ---------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Make sure that the thread runs and looks at the spool. At interpreter shutdown none can be started."""
+        self.idle = False
+        self._wakened.set()
+        with self._starting, contextlib.suppress(RuntimeError):
+            if self._thread is None or not self._thread.is_alive():
+                self._stop = stop = threading.Event()
+                thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
+                thread.start()
+                self._thread = thread
+                self._syncer.start(stop)
+
+    def wait_until_settled(self, entries: int, timeout: float) -> bool:
+        """Wait until the first `entries` entries of the spool are settled, and send what waits at once.
+
+        Parameters:
+            entries: as `Spool.written` counts.
+            timeout: seconds.
+        """
+        if self._spool.settled >= entries:
+            return True
+        self._hurry = max(self._hurry, entries)
+        self.wake()
+        with self._progress:
+            return self._progress.wait_for(lambda: self._spool.settled >= entries, timeout)
+
+    def stop(self, timeout: float) -> bool:
+        """End the thread; True when it ended within `timeout` seconds. `wake` starts a new one."""
+        self._stop.set()
+        self._wakened.set()
+        self._syncer.wake()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # --- the thread ---------------------------------------------------------------------------------------------
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                if self._cycle() is None:  # contained: an error of ours must not become a busy loop
+                    self._wait(1.0)
+        finally:
+            self.idle = True
+
+    @guard
+    def _cycle(self) -> bool:
+        self._tell_refused()
+        if self._sender.busy or self._load():
+            step = self._sender.step()
+            self._source.settle(step.length, step.stored + step.rejected)
+            self._conclude(step)
+        else:
+            self._rest()
+        return True
+
+    def _load(self) -> bool:
+        """Take the next batch: this process's own entries first, then those of the dead."""
+        if self._waits():
+            self._gather()
+            self._source, lines = self._spool, self._spool.read()
+        else:
+            lines = self._read_adopted()
+        if lines:
+            self._sender.load(lines)
+        return bool(lines)
+
+    def _waits(self) -> bool:
+        return self._spool.settled < self._spool.written
+
+    def _gather(self) -> None:
+        """Let a batch come together, unless there is one or somebody waits for it."""
+        waiting = self._spool.written - self._spool.settled
+        large = waiting >= BATCH_ENTRIES or self._spool.waiting_bytes >= BATCH_BYTES
+        if not large and self._spool.settled >= self._hurry:
+            self._wait(GATHER_S)
+
+    def _read_adopted(self) -> bytes:
+        while True:
+            if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
+                self._spool.measure_others()
+                self._adopted = Adopted.next(self._folder)
+            if self._adopted is None:
+                self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
+                return b""
+            if lines := self._adopted.read():
+                self._source = self._adopted
+                return lines
+            self._adopted.release()
+            self._adopted = None
+
+    def _rest(self) -> None:
+        """Wait for `wake`: there is nothing to do."""
+        self._spool.recycle()
+        self.idle = True
+        if not self._waits() and not self._stop.is_set():
+            self._wakened.wait()
+        self._wakened.clear()
+        self.idle = False
+        self._syncer.wake()
+
+    def _conclude(self, step: Step) -> None:
+        """Count, tell and wait as the answer demands."""
+        if self._source is self._spool:
+            self.acknowledged += step.stored
+            self.rejected += step.rejected
+        with self._progress:
+            self._progress.notify_all()
+        if step.rejected:
+            self._tell(f"{step.rejected} events rejected: {step.verdict.reason}")
+        if step.verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
+            self._tell(step.verdict.reason)
+            self.retried += 1
+            self._attempt += 1
+            pause = PAUSE_S if step.verdict.meaning is Meaning.PAUSE else 0.0
+            self._wait(max(backoff(self._attempt), pause, step.verdict.wait), patient=step.verdict.wait > 0)
+        elif step.stored:
+            self._attempt = 0
+            self._notices.right(self.acknowledged)
+
+    def _wait(self, seconds: float, patient: bool = False) -> None:
+        """Wait; `flush` and `close` cut it short, but where it is the server's own wish (`patient`) only `close`."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
+            wakened = self._wakened.wait(left)
+            self._wakened.clear()
+            if wakened and not patient:
+                return
+
+    def _tell_refused(self) -> None:
+        if self._spool.refused > self._refused:
+            self._tell(f"{self._spool.refused - self._refused} events refused: the spool or the disk is full")
+            self._refused = self._spool.refused
+
+    def _tell(self, problem: str) -> None:
+        self._notices.wrong(problem, self._spool.written - self._spool.settled)
