@@ -1,27 +1,63 @@
-"""What a model call cost, in US dollars, by the prices of `genai-prices` (the extra `cost`)."""
+"""What a model call cost, in US dollars, by the prices of `genai-prices` (the extra `cost`).
+
+A price is linear in the tokens of each kind, within a band of input sizes. So the rates of a model's band are asked
+from `genai-prices` once, by pricing single tokens, and the calls after that are a few multiplications.
+"""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from coagent_langchain.capture.usage import Usage, count
 
+MAX_MODELS = 1_000  # remembered at a time
+
 _PROVIDERS = {"amazon_bedrock": "aws", "google_genai": "google", "google_vertexai": "google", "xai": "x-ai",
-              "mistralai": "mistral", "together": "together_ai"}  # fmt: skip
+              "google_anthropic_vertex": "google", "mistralai": "mistral", "together": "together_ai",
+              "azure-openai": "azure"}  # fmt: skip
+_TIERS = ("flex", "priority")
+
+
+class Rates(NamedTuple):
+    """US dollars of one token of each kind, and of the request itself."""
+
+    request: float
+    plain: float
+    read: float
+    write: float
+    write_1h: float
+    output: float
+
+
+class _Known:
+    """What has been asked so far, of one set of prices."""
+
+    prices: Any = None
+    models: dict[tuple[str | None, str], Any] = {}  # noqa: RUF012 - one for the process, cleared when it is full
+    bands: dict[int, tuple[Any, list[int]]] = {}  # noqa: RUF012
+    rates: dict[tuple[int, int], Rates] = {}  # noqa: RUF012
+
+    @classmethod
+    def renew(cls, prices: Any) -> None:
+        cls.prices = prices
+        for table in (cls.models, cls.bands, cls.rates):
+            table.clear()
 
 
 def prepare() -> bool:
-    """Load the prices, about 0.15 s: call it while setting up, not in a hook.
+    """Load the prices, about 0.2 s: call it while setting up, so that no hook has to.
 
     Returns:
         True when `genai-prices` is installed.
     """
     if "genai_prices" not in sys.modules and find_spec("genai_prices") is None:
         return False
-    import genai_prices  # noqa: F401 - the import is the preparation
+    from genai_prices.data_snapshot import get_snapshot
 
+    get_snapshot()
     return True
 
 
@@ -29,38 +65,113 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
     """Price one call.
 
     Parameters:
-        provider: LangChain's `ls_provider`, or None.
+        provider: LangChain's `ls_provider`; None finds it by the model's name.
         model: the provider's name of the model.
-        usage: the tokens; those that LangChain answered from its own cache cost nothing.
+        usage: the tokens; what LangChain answered from its own cache costs nothing.
 
     Returns:
         US dollars; None when the price, the model or the tokens are unknown.
     """
-    if usage is None or not model:
-        return None
-    if usage.cached:
-        return 0.0
-    if usage.input_tokens is None and usage.output_tokens is None:
+    if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None
     if "genai_prices" not in sys.modules and not prepare():
         return None
-    from genai_prices import calc_price
-
+    known = _model(_PROVIDERS.get(provider or "", provider), model)
+    if known is None:
+        return None
+    if usage.cached:
+        return 0.0
     try:
-        return float(
-            calc_price(_priced(usage), model, provider_id=_PROVIDERS.get(provider or "", provider)).total_price
-        )
-    except (LookupError, ValueError):
+        return _priced(known, usage)
+    except (ValueError, ArithmeticError):  # counts that contradict each other, or a price without one of them
         return None
 
 
-def _priced(usage: Usage) -> Any:
-    from genai_prices import Usage as Priced
+def _model(provider: str | None, model: str) -> Any:
+    """The (provider, model) of the price list, or None."""
+    from genai_prices.data_snapshot import get_snapshot
 
-    details = usage.details.get("input_token_details") or {}
-    return Priced(
-        input_tokens=usage.input_tokens or 0,
-        output_tokens=usage.output_tokens or 0,
-        cache_read_tokens=count(details.get("cache_read")) or 0,
-        cache_write_tokens=count(details.get("cache_creation")) or 0,
-    )
+    prices = get_snapshot()
+    if prices is not _Known.prices or len(_Known.models) >= MAX_MODELS:
+        _Known.renew(prices)
+    if (provider, model) not in _Known.models:
+        try:
+            found = prices.find_provider_model(model, None, provider, None)
+        except LookupError:
+            found = None
+        _Known.models[provider, model] = found
+    return _Known.models[provider, model]
+
+
+def _priced(known: Any, usage: Usage) -> float:
+    """By the rates of the model's band; sound and service tiers, which are rare, by `genai-prices` itself."""
+    provider, model = known
+    details = _dict(usage.details.get("input_token_details"))
+    now = datetime.now(UTC)
+    tier = next((name for name in _TIERS if name in details), None)
+    tokens = _counts(usage, details, f"{tier}_" if tier else "")
+    heard = count(details.get("audio")) or 0
+    spoken = count(_dict(usage.details.get("output_token_details")).get("audio")) or 0
+    if tier or heard or spoken:
+        context = {"service_tier": tier} if tier else None
+        return _asked(model, provider, now, context, **tokens, input_audio_tokens=heard, output_audio_tokens=spoken)
+    rates = _rates(model, provider, now, tokens["input_tokens"])
+    read, write, write_1h = tokens["cache_read_tokens"], tokens["cache_write_tokens"], tokens["cache_write_1h_tokens"]
+    plain = tokens["input_tokens"] - read - write
+    if plain < 0:
+        raise ValueError("more tokens from the cache than tokens")
+    dollars = (rates.request + plain * rates.plain + read * rates.read + (write - write_1h) * rates.write
+               + write_1h * rates.write_1h + tokens["output_tokens"] * rates.output)  # fmt: skip
+    return round(dollars, 12)
+
+
+def _counts(usage: Usage, details: dict[str, Any], prefix: str) -> dict[str, int]:
+    """The tokens as `genai-prices` names them: all input, and which part of it was read from and written to a cache."""
+    hour = count(details.get("ephemeral_1h_input_tokens")) or 0
+    timed = hour + (count(details.get("ephemeral_5m_input_tokens")) or 0)
+    return {
+        "input_tokens": usage.input_tokens or 0,
+        "output_tokens": usage.output_tokens or 0,
+        "cache_read_tokens": count(details.get(f"{prefix}cache_read")) or 0,
+        "cache_write_tokens": max(timed, count(details.get(f"{prefix}cache_creation")) or 0),
+        "cache_write_1h_tokens": hour,
+    }
+
+
+def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
+    """The model's rates at this time, for inputs of this size."""
+    price = model.get_prices(now)
+    starts = _starts(price)
+    band = sum(start < size for start in starts) if starts else 0
+    key = (id(price), band)
+    if key not in _Known.rates:
+        one = starts[band - 1] + 1 if band else 1  # the smallest input of the band
+        request = _asked(model, provider, now, None, input_tokens=0, output_tokens=0)
+        base = _asked(model, provider, now, None, input_tokens=one)
+        parts = ({"cache_read_tokens": one}, {"cache_write_tokens": one},
+                 {"cache_write_tokens": one, "cache_write_1h_tokens": one})  # fmt: skip
+        read, write, write_1h = (_asked(model, provider, now, None, input_tokens=one, **part) for part in parts)
+        output = _asked(model, provider, now, None, input_tokens=one, output_tokens=1) - base
+        plain, read, write, write_1h = ((dollars - request) / one for dollars in (base, read, write, write_1h))
+        _Known.rates[key] = Rates(request, plain, read, write, write_1h, output)
+    return _Known.rates[key]
+
+
+def _starts(price: Any) -> list[int]:
+    """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
+    if id(price) not in _Known.bands:
+        tiers = [tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())]
+        _Known.bands[id(price)] = (price, sorted(set(tiers)))
+    return _Known.bands[id(price)][1]
+
+
+def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:
+    from genai_prices import Usage as Tokens
+
+    known = Tokens(**{key: value for key, value in tokens.items() if value})
+    priced = model.calc_price(known, provider, genai_request_timestamp=now, price_context=context)
+    return float(priced.total_price)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -42,7 +42,7 @@ def plan(kind: type) -> Plan:
 
 def name(kind: type) -> str:
     """`module.Class`, read without the metaclass's code."""
-    module = type.__getattribute__(kind, "__dict__").get("__module__")
+    module = type.__dict__["__module__"].__get__(kind)
     short = type.__dict__["__qualname__"].__get__(kind)
     full = short if module in (None, "builtins", "__main__") or type(module) is not str else f"{module}.{short}"
     return str(full)[:MAX_NAME]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from typing import Any
 
 MAX_HASHED = 1 << 26  # 64 MiB: above it a digest would hold the event loop for too long
 MAX_KNOWN = 256  # media of one conversation come again with every turn: their digests are kept, not their bytes
+MIN_UNNAMED = 256  # characters: a shorter text that happens to be base64 is taken for text where nothing says media
 
 KEYS = frozenset({"base64", "data", "bytes", "b64_json", "file_data", "image_data", "result", "url", "image_url"})
-_SURE_KEYS = frozenset({"base64", "b64_json"})
-_MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType", "format", "output_format")
-_MEDIA_TYPES = frozenset({"base64", "image", "audio", "video", "file", "media", "input_audio", "image_generation_call"})
+_MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
+_FORMATS = frozenset({"wav", "mp3", "flac", "opus", "ogg", "aac", "pcm16", "png", "jpeg", "jpg", "gif", "webp", "pdf",
+                      "mp4", "webm"})  # fmt: skip
+_MEDIA_TYPES = frozenset({"base64", "image", "audio", "video", "file", "media", "input_audio", "document"})
+_URLSAFE = str.maketrans("-_", "+/")
 
 _known: dict[tuple[int, int], tuple[int, str] | None] = {}
 
@@ -38,21 +40,25 @@ def of_data_uri(uri: str) -> dict[str, Any] | None:
 def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | None:
     """Describe `block[key]` if it is base64 media in any provider's shape; None when it is plain text.
 
-    Known: LangChain blocks (`base64`; `source_type`, `data`), Anthropic (`source.data`), OpenAI (`input_audio.data`,
-    `audio.data`, `b64_json`, `file_data`, image generation's `result`) and Gemini (`data` with `mime_type`).
+    Known: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
+    (`input_audio.data`, `audio.data`, `b64_json`, `file_data`, image generation's `result`), Gemini (`data` with
+    `mime_type`), Bedrock (`source.bytes`).
     """
     if value.startswith("data:"):
         return of_data_uri(value)
-    kind = block.get("type")
-    kind = kind if isinstance(kind, str) else None
+    if key == "url" or key == "image_url" or not value:
+        return None
+    kind, form = block.get("type"), block.get("format") or block.get("output_format")
     mime = next((m for k in _MIME_KEYS if isinstance(m := block.get(k), str)), None)
+    named = mime or (form if isinstance(form, str) and form in _FORMATS else None)
     if key == "result":
-        sure = kind == "image_generation_call"
-    elif key in ("url", "image_url"):
-        sure = False
-    else:
-        sure = key in _SURE_KEYS or mime is not None or kind in _MEDIA_TYPES or "transcript" in block
-    return _described(value, 0, mime or kind or "application/octet-stream") if sure and value else None
+        return _described(value, 0, named or "image") if kind == "image_generation_call" else None
+    if kind == "text":  # Anthropic's plain text source has a `media_type` too
+        return None
+    sure = key == "base64" or key == "b64_json" or named is not None or kind in _MEDIA_TYPES
+    if not sure and len(value) < MIN_UNNAMED:
+        return None
+    return _described(value, 0, named or (kind if isinstance(kind, str) else "application/octet-stream"))
 
 
 def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
@@ -62,7 +68,7 @@ def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
         _known[known] = _measured(value[start:] if start else value)
-    measured = _known[known]
+    measured = _known.get(known)
     if measured is None:
         return None
     return {"mime": mime, "bytes": measured[0], **({"sha256": measured[1]} if measured[1] else {})}
@@ -72,15 +78,14 @@ def _measured(encoded: str) -> tuple[int, str] | None:
     """Size and digest of what the base64 text stands for; None when it is not base64."""
     if not encoded.isascii():
         return None
-    if len(encoded) > MAX_HASHED:
+    if len(encoded) > 2 * MAX_HASHED:
         return len(encoded) * 3 // 4, ""
+    if "\n" in encoded or "\r" in encoded:
+        encoded = "".join(encoded.split())
+    if "-" in encoded or "_" in encoded:
+        encoded = encoded.translate(_URLSAFE)
     try:
-        content = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=_alphabet(encoded), validate=False)
-    except (binascii.Error, ValueError):
+        content = binascii.a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
+    except binascii.Error:
         return None
-    plausible = len(content) >= (len(encoded) - encoded.count("\n") - encoded.count("\r")) * 3 // 4 - 3
-    return (len(content), hashlib.sha256(content).hexdigest()) if plausible else None
-
-
-def _alphabet(encoded: str) -> bytes | None:
-    return b"-_" if "-" in encoded or "_" in encoded else None
+    return len(content), hashlib.sha256(content).hexdigest() if len(content) <= MAX_HASHED else ""

@@ -8,23 +8,27 @@ from coagent_langchain.capture.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
 MAX_TOOLS = 1_000
+MAX_NAME = 1_000  # characters
 
-_ALLOWED = (
-    "temperature", "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample", "max_new_tokens",
-    "num_predict", "top_p", "top_k", "min_p", "typical_p", "n", "best_of", "candidate_count", "seed", "stop",
-    "stop_sequences",
-    "presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty", "repeat_last_n", "logit_bias",
-    "logprobs", "top_logprobs", "stream", "streaming", "parallel_tool_calls", "tool_choice", "service_tier",
-    "reasoning_effort", "reasoning", "thinking", "effort", "thinking_budget", "include_thoughts", "verbosity",
-    "modalities", "response_modalities", "response_mime_type", "response_format", "format", "truncation", "store",
-    "use_responses_api", "num_ctx", "num_keep", "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z", "keep_alive",
-    "decoding_method",
-    "min_new_tokens", "random_seed", "guardrail_config", "performance_config", "context_management", "betas",
-)  # fmt: skip
+_ALLOWED = frozenset({
+    "temperature", "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample",
+    "max_new_tokens", "num_predict", "top_p", "top_k", "min_p", "typical_p", "n", "best_of", "candidate_count",
+    "seed", "random_seed", "stop", "stop_sequences", "presence_penalty", "frequency_penalty", "repetition_penalty",
+    "repeat_penalty", "repeat_last_n", "logit_bias", "logprobs", "top_logprobs", "stream", "streaming",
+    "parallel_tool_calls", "tool_choice", "service_tier", "reasoning_effort", "reasoning", "thinking", "effort",
+    "thinking_budget", "include_thoughts", "verbosity", "modalities", "response_modalities", "response_mime_type",
+    "response_format", "format", "truncation", "store", "use_responses_api", "num_ctx", "num_keep", "mirostat",
+    "mirostat_eta", "mirostat_tau", "tfs_z", "keep_alive", "decoding_method", "min_new_tokens", "performance_config",
+    "betas",
+})  # fmt: skip
 _MODEL_KEYS = ("model", "model_name", "model_id", "modelId", "deployment_name", "azure_deployment", "deployment",
                "engine", "repo_id")  # fmt: skip
 _MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample",
                     "max_new_tokens", "num_predict")  # fmt: skip
+_SCHEMA_KEYS = ("response_format", "format", "response_schema", "text")
+_PLAIN = frozenset({int, bool, float})
+
+Dict = dict[Any, Any]
 
 
 def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, options: Any = None) -> dict[str, Any]:
@@ -40,85 +44,98 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         `model`, `provider`, `temperature`, `max_tokens`, `parameters`, `tools_offered` and `structured_output`, each
         only if known.
     """
-    params, facts, options = _dict(invocation_params), _dict(metadata), _dict(options)
-    given = {key: params[key] for key in _ALLOWED if params.get(key) is not None}
-    if options.get("stop") is not None:
-        given["stop"] = options["stop"]
-    found: dict[str, Any] = {
-        "model": _text(facts.get("ls_model_name")) or _model(params, _dict(serialized)),
-        "provider": _text(facts.get("ls_provider")) or _provider(params, _dict(serialized)),
-        "temperature": _number(facts.get("ls_temperature"), given.get("temperature")),
-        "max_tokens": _number(facts.get("ls_max_tokens"), *(given.get(key) for key in _MAX_TOKENS_KEYS)),
-        "structured_output": structured_output(params, facts, options),
-    }
-    if "response_format" in given and found["structured_output"]:
-        del given["response_format"]  # its name is told; the schema may be large
-    found = {key: value for key, value in found.items() if value is not None}
-    found["parameters"] = _plain(given)
-    found["tools_offered"] = tools_offered(params)
-    return {key: value for key, value in found.items() if value or value == 0}
+    params, facts, settings = _dict(invocation_params), _dict(metadata), _dict(options)
+    given = {key: value for key, value in params.items() if value is not None and key in _ALLOWED}
+    if settings.get("stop") is not None:
+        given["stop"] = settings["stop"]
+    found: dict[str, Any] = {}
+    if model := _text(facts.get("ls_model_name")) or _model(params, _dict(serialized)):
+        found["model"] = model
+    if provider := _text(facts.get("ls_provider")) or _provider(params, _dict(serialized)):
+        found["provider"] = provider
+    if (temperature := _number(facts.get("ls_temperature"), given.get("temperature"))) is not None:
+        found["temperature"] = temperature
+    if (most := _number(facts.get("ls_max_tokens"), *[given[k] for k in _MAX_TOKENS_KEYS if k in given])) is not None:
+        found["max_tokens"] = most
+    if schema := structured_output(params, facts, settings):
+        found["structured_output"] = schema
+        given.pop("response_format", None)  # its name is told; the schema itself may be large
+    if given:
+        found["parameters"] = {k: v if type(v) in _PLAIN else snapshot(v, MAX_PARAMETER) for k, v in given.items()}
+    if tools := tools_offered(params):
+        found["tools_offered"] = tools
+    return found
 
 
-def tools_offered(params: dict[str, Any]) -> list[str]:
-    """Names of the tools that the model may call, in the shapes of all providers."""
-    config = params.get("toolConfig") or params.get("tool_config")  # Bedrock Converse
-    places = [params.get("tools"), params.get("functions"), _dict(config).get("tools")]
+def tools_offered(params: Dict) -> list[str]:
+    """Names of the tools that the model may call, in the shapes of OpenAI, Anthropic, Bedrock, Gemini and Ollama."""
+    config = _dict(params.get("toolConfig") or params.get("tool_config"))  # Bedrock Converse
     found: list[str] = []
-    for place in places:
-        for tool in place if isinstance(place, (list, tuple)) else [place] if isinstance(place, dict) else []:
-            found += _tool_names(tool)
-    return list(dict.fromkeys(found))[:MAX_TOOLS]
+    for place in (params.get("tools"), params.get("functions"), config.get("tools")):
+        if place:
+            for tool in place[:MAX_TOOLS] if isinstance(place, (list, tuple)) else [place]:
+                found += _tool_names(tool)
+    return list(dict.fromkeys(found))
 
 
 def _tool_names(tool: Any) -> list[str]:
+    """A tool's name; several for Gemini, which declares functions in groups."""
     if not isinstance(tool, dict):
-        own = _text(getattr(tool, "name", None)) or _text(getattr(tool, "__name__", None))
-        declarations = getattr(tool, "function_declarations", None)
-        nested = [n for d in declarations for n in _tool_names(d)] if isinstance(declarations, (list, tuple)) else []
-        return [own] if own else nested
-    declarations = tool.get("function_declarations") or tool.get("functionDeclarations")  # Gemini
-    if isinstance(declarations, (list, tuple)):
-        return [name for declaration in declarations for name in _tool_names(declaration)]
+        return _names_of_object(tool)
     for inner in (tool.get("function"), tool.get("toolSpec"), tool.get("custom"), tool):  # OpenAI, Bedrock, Anthropic
-        name = _text(_dict(inner).get("name")) or _text(_dict(inner).get("title"))
-        if name:
+        if isinstance(inner, dict) and (name := _text(inner.get("name")) or _text(inner.get("title"))):
             return [name]
-    kind = _text(tool.get("type"))  # built-in tools: {"type": "web_search"}
+    declared = tool.get("function_declarations") or tool.get("functionDeclarations")
+    if isinstance(declared, (list, tuple)):
+        return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]
+    kind = _text(tool.get("type"))  # built in at the provider: {"type": "web_search"}, {"google_search": {}}
     return [kind] if kind and kind != "function" else [key for key in tool if isinstance(key, str)][:1]
 
 
-def structured_output(params: dict[str, Any], facts: dict[str, Any], options: dict[str, Any]) -> str | None:
+def _names_of_object(tool: Any) -> list[str]:
+    """The name of a tool that is given as an object or a function."""
+    fields = getattr(tool, "__dict__", None)
+    known = fields if isinstance(fields, dict) else {}
+    declared = known.get("function_declarations")
+    if isinstance(declared, (list, tuple)):
+        return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]
+    name = _text(known.get("name")) or _text(getattr(tool, "__name__", None))
+    return [name] if name else []
+
+
+def structured_output(params: Dict, facts: Dict, options: Dict) -> str | None:
     """Name of the schema that the answer must follow, or None."""
     own = _dict(options.get("ls_structured_output_format")) or _dict(facts.get("ls_structured_output_format"))
-    schemas = [own.get("schema"), params.get("response_format"), params.get("format"), params.get("response_schema"),
-               _dict(params.get("text")).get("format")]  # fmt: skip
-    for schema in schemas:
-        if name := _schema_name(schema):
-            return name
-    return "schema" if own else None
+    if own:
+        return _schema_name(own.get("schema")) or "schema"
+    for key in _SCHEMA_KEYS:
+        if (schema := params.get(key)) is not None:
+            name = _schema_name(_dict(schema).get("format") if key == "text" else schema)
+            if name:
+                return name
+    return None
 
 
 def _schema_name(schema: Any) -> str | None:
     if isinstance(schema, type):
         return schema.__name__
     known = _dict(schema)
-    for inner in (_dict(known.get("json_schema")), _dict(known.get("function")), known, _dict(known.get("schema"))):
-        if name := _text(inner.get("name")) or _text(inner.get("title")):
+    for inner in (known.get("json_schema"), known.get("function"), known, known.get("schema")):
+        if isinstance(inner, dict) and (name := _text(inner.get("name")) or _text(inner.get("title"))):
             return name
-    kind = _text(known.get("type"))
-    return kind if kind in ("json_object", "json_schema") else None
+    kind = known.get("type")
+    return str(kind) if kind in ("json_object", "json_schema") else None
 
 
-def _model(params: dict[str, Any], serialized: dict[str, Any]) -> str | None:
+def _model(params: Dict, serialized: Dict) -> str | None:
     kwargs = _dict(serialized.get("kwargs"))
     names = (_text(place.get(key)) for place in (params, kwargs) for key in _MODEL_KEYS)
     return next(filter(None, names), None)
 
 
-def _provider(params: dict[str, Any], serialized: dict[str, Any]) -> str | None:
-    """`azure-chat` → azure; else the integration package: `langchain_openai` → openai."""
-    kind = _text(params.get("_type"))
-    if kind:
+def _provider(params: Dict, serialized: Dict) -> str | None:
+    """`azure-openai-chat` → azure-openai; else the integration package: `langchain_groq` → groq."""
+    if kind := _text(params.get("_type")):
         return kind.removesuffix("-chat").removesuffix("-llm").removeprefix("chat-")
     path = serialized.get("id")
     package = path[0] if isinstance(path, (list, tuple)) and path else None
@@ -127,20 +144,16 @@ def _provider(params: dict[str, Any], serialized: dict[str, Any]) -> str | None:
     return None if package in ("langchain_core", "langchain_community") else package.removeprefix("langchain_")
 
 
-def _plain(given: dict[str, Any]) -> dict[str, Any]:
-    return {key: snapshot(value, MAX_PARAMETER) for key, value in given.items()}
-
-
 def _number(*values: Any) -> int | float | None:
     for value in values:
-        if type(value) in (int, float) and value == value:
-            return value  # type: ignore[no-any-return]
+        if type(value) is int or (type(value) is float and value == value):
+            return value
     return None
 
 
 def _text(value: Any) -> str | None:
-    return value[:1000] if isinstance(value, str) and value else None
+    return value[:MAX_NAME] if isinstance(value, str) and value else None
 
 
-def _dict(value: Any) -> dict[Any, Any]:
+def _dict(value: Any) -> Dict:
     return value if isinstance(value, dict) else {}

@@ -22,6 +22,7 @@ MAX_ITEMS = 10_000  # entries of one container
 MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
 TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
 MAX_KEY = 1_000  # characters of a key
+SHORT, MANY = 1_000, 64  # characters and entries: below both a dict needs no budget
 
 _LOW, _HIGH = -(2**63), 2**64 - 1  # what JSON's readers and orjson take as an integer
 
@@ -41,7 +42,32 @@ def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
     kind = type(value)
     if kind is str:
         return text(value, limit)
+    if kind is dict and limit >= SHORT and (plain := _flat(value)) is not None:
+        return plain
     return Walk(limit).value(value, 0)
+
+
+def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
+    """The copy of a small dict that is plain already, the commonest case by far; None for any other."""
+    if len(value) > MANY:
+        return None
+    found = value.copy()
+    for key, item in found.items():
+        kind = type(item)
+        if kind is str:
+            if len(item) > SHORT or key in media.KEYS or item[:5] == "data:":
+                return None
+        elif kind is int:
+            if not _LOW <= item <= _HIGH:
+                return None
+        elif kind is float:
+            if item - item != 0.0:  # NaN or an infinity
+                return None
+        elif kind is not bool and item is not None:
+            return None
+        if type(key) is not str or len(key) > MAX_KEY:
+            return None
+    return found
 
 
 def text(value: str, limit: int = MAX_FIELD) -> str:
@@ -125,7 +151,7 @@ class Walk:
         self.path.add(me)
         found: dict[str, Any] = {}
         for key, item in self.entries(value):
-            if type(key) is not str or len(key) > MAX_KEY or self.strict:
+            if type(key) is not str or key in found or len(key) > MAX_KEY or self.strict:
                 key = self.key(key, found)
             kind = type(item)
             if kind is str:
@@ -138,7 +164,7 @@ class Walk:
                     found[key] = item
             else:
                 found[key] = self.value(item, depth + 1)
-        if len(value) > len(found) and (left := len(value) - len(found)) > 0:
+        if (left := len(value) - len(found)) > 0:
             found["…"] = f"[cut: {left:,} of {len(value):,} entries]"
         self.path.discard(me)
         return found
@@ -149,11 +175,17 @@ class Walk:
             return refused
         me = id(value)
         self.path.add(me)
-        found = [
-            (media.of_data_uri(item) if type(item) is str and item[:5] == "data:" else None)
-            or self.value(item, depth + 1)
-            for item in self.entries(value)
-        ]
+        found: list[Any] = []
+        for item in self.entries(value):
+            kind = type(item)
+            if kind is int:
+                found.append(item if _LOW <= item <= _HIGH else integer(item))
+            elif item is None or kind is bool or (kind is float and item - item == 0.0):
+                found.append(item)
+            elif kind is str and item[:5] == "data:":
+                found.append(media.of_data_uri(item) or self.string(item))
+            else:
+                found.append(self.value(item, depth + 1))
         if (left := len(value) - len(found)) > 0:
             found.append(f"… [cut: {left:,} of {len(value):,} items]")
         self.path.discard(me)
@@ -197,7 +229,7 @@ def integer(value: int) -> int | str:
     if _LOW <= value <= _HIGH:
         return value
     bits = value.bit_length()
-    return str(value) if bits < 10_000 else f"<integer of {bits:,} bits>"
+    return str(value) if bits < 2_000 else f"<integer of {bits:,} bits>"
 
 
 def number(value: float) -> float | str:

@@ -22,7 +22,7 @@ MAX_TOKENS = 2**53  # above it a number is no count
 Dict = dict[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens of one model call; None where the provider does not say.
 
@@ -70,12 +70,11 @@ def _from_messages(generations: list[Any]) -> Usage | None:
     seen: list[Dict] = []
     for generation in generations:
         own = getattr(getattr(generation, "message", None), "usage_metadata", None)
-        if isinstance(own, dict) and own and own not in seen:
+        if own and isinstance(own, dict) and (not seen or own not in seen):
             seen.append(own)
     if not seen:
         return None
-    merged = seen[0] if len(seen) == 1 else _summed(seen)
-    return _standard(merged)
+    return _standard(seen[0] if len(seen) == 1 else _summed(seen), "message.usage_metadata")
 
 
 def _summed(parts: list[Dict]) -> Dict:
@@ -93,12 +92,16 @@ def _summed(parts: list[Dict]) -> Dict:
     return total
 
 
-def _standard(own: Dict) -> Usage:
+def _standard(own: Dict, source: str) -> Usage:
     """LangChain's `usage_metadata`. Input below its own cached part cannot include it: then it is added."""
     tokens, answered = count(own.get("input_tokens")), count(own.get("output_tokens"))
     total = count(own.get("total_tokens"))
-    details = {str(k): snapshot(v) for k, v in own.items() if k not in _COUNTS and v not in (None, {})}
-    cache = cache_tokens(details.get("input_token_details"))
+    details = {}
+    if len(own) > 3:
+        details = {
+            str(k): snapshot(v, 10_000) for k, v in own.items() if k not in _COUNTS and v is not None and v != {}
+        }
+    cache = cache_tokens(details["input_token_details"]) if "input_token_details" in details else 0
     if tokens is not None and cache > tokens:
         details["input_tokens_without_cache"] = tokens
         total = total + cache if total is not None else None
@@ -106,8 +109,8 @@ def _standard(own: Dict) -> Usage:
     if total is None and tokens is not None and answered is not None:
         total = tokens + answered
     free = own.get("total_cost")
-    cached = type(free) in (int, float) and free == 0
-    return Usage(tokens, answered, total, details, cached, "message.usage_metadata")
+    cached = free is not None and type(free) in (int, float) and free == 0
+    return Usage(tokens, answered, total, details, cached, source)
 
 
 _COUNTS = frozenset({"input_tokens", "output_tokens", "total_tokens"})
@@ -183,6 +186,7 @@ _OUTPUT_PARTS = {
     ("completion_tokens_details", "reasoning_tokens"): "reasoning",
     ("completion_tokens_details", "audio_tokens"): "audio",
     ("output_tokens_details", "reasoning_tokens"): "reasoning",
+    ("output_tokens_details", "thinking_tokens"): "reasoning",
     ("", "thoughts_token_count"): "reasoning",
     ("", "thoughtsTokenCount"): "reasoning",
 }
@@ -197,6 +201,8 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
         cached: what `Usage.cached` shall say.
     """
     own = _dict(raw)
+    if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
+        return _standard(own, source)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
     read, written = _first(own, _BESIDE_READ), _first(own, _BESIDE_WRITE)
     beside = (read or 0) + (written or 0) + (_first(own, _BESIDE_INPUT) or 0)

@@ -1,0 +1,136 @@
+"""What a message holds: its text, reasoning, tool calls and other blocks, in every provider's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.capture.snapshot import MAX_FIELD, snapshot, text
+
+_CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
+                          "input_json_delta", "custom_tool_call"})  # fmt: skip
+_REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
+_TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
+
+
+def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) -> Any:
+    """A block list as one text when it holds text alone, else as plain blocks; tool calls are not said twice."""
+    if not isinstance(content, (list, tuple)):
+        return snapshot(content, limit)
+    ids = {call["id"] for call in calls} if calls else ()
+    blocks = [block for block in content if not _is_call(block, ids)]
+    if all(_is_plain_text(block) and not _is_annotated(block) for block in blocks):
+        return text(joined(blocks, "\n" if calls is None else ""), limit)
+    return snapshot(blocks, limit)
+
+
+def _is_call(block: Any, ids: Any) -> bool:
+    return (
+        isinstance(block, dict)
+        and block.get("type") in _CALL_BLOCKS
+        and (block.get("call_id") or block.get("id")) in ids
+    )
+
+
+def _is_annotated(block: Any) -> bool:
+    return isinstance(block, dict) and bool(block.get("annotations") or block.get("citations"))
+
+
+def _is_plain_text(block: Any) -> bool:
+    if type(block) is str:
+        return True
+    return isinstance(block, dict) and block.get("type", "text") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
+
+
+def joined(blocks: Any, separator: str) -> str:
+    """The text of a message's content: itself, or its text blocks."""
+    if type(blocks) is str:
+        return blocks
+    if not isinstance(blocks, (list, tuple)):
+        return ""
+    return separator.join(block if type(block) is str else block["text"] for block in blocks if _is_plain_text(block))
+
+
+def text_of(message: Any) -> str:
+    """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line)."""
+    content = getattr(message, "content", None)
+    if isinstance(content, str):
+        return content
+    return joined(content, "" if getattr(message, "type", "") in ("ai", "AIMessageChunk") else "\n")
+
+
+def reasoning_of(message: Any) -> str | None:
+    """What the model thought aloud: reasoning and thinking blocks, or the provider's `reasoning_content`."""
+    found: list[str] = []
+    content = getattr(message, "content", None)
+    if isinstance(content, list):
+        for block in content:
+            if isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS:
+                found += _reasoning(block)
+    extra = getattr(message, "additional_kwargs", None)
+    if not found and isinstance(extra, dict):
+        own = extra.get("reasoning_content") or extra.get("reasoning")
+        found += [own] if isinstance(own, str) else _reasoning(own) if isinstance(own, dict) else []
+    return "\n".join(part for part in found if part) or None
+
+
+def _reasoning(block: dict[Any, Any]) -> list[str]:
+    own = block.get("reasoning_content")
+    if isinstance(own, dict):  # Bedrock Converse
+        block = own
+    texts = [v for k in ("thinking", "reasoning", "reasoning_content", "text") if isinstance(v := block.get(k), str)]
+    summary = block.get("summary")  # OpenAI's Responses API
+    parts = summary if isinstance(summary, list) else []
+    return texts[:1] + [p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)]
+
+
+def tool_calls_of(message: Any, limit: int = MAX_FIELD) -> list[dict[str, Any]]:
+    """The tools that a message asks for: `{id, name, args}`; what could not be parsed is marked `invalid`."""
+    fields = getattr(message, "__dict__", None)
+    return calls_in(fields, limit) if type(fields) is dict else []
+
+
+def calls_in(fields: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    """As `tool_calls_of`, from the message's own fields."""
+    found: list[dict[str, Any]] = []
+    if known := fields.get("tool_calls"):
+        for call in _dicts(known):
+            call_id, name, args = call.get("id"), call.get("name"), call.get("args")
+            found.append({"id": call_id if type(call_id) is str else _plain_id(call_id),
+                          "name": name if type(name) is str else _plain_id(name),
+                          "args": snapshot(args, limit) if args else {}})  # fmt: skip
+    if unparsed := fields.get("invalid_tool_calls"):
+        found += [_invalid(call, limit) for call in _dicts(unparsed)]
+    extra = fields.get("additional_kwargs")
+    if extra and not found and isinstance(extra, dict) and isinstance(old := extra.get("function_call"), dict):
+        found.append({"id": None, "name": _plain_id(old.get("name")), "args": snapshot(old.get("arguments"), limit)})
+    return found
+
+
+def _invalid(call: dict[str, Any], limit: int) -> dict[str, Any]:
+    plain = {"id": _plain_id(call.get("id")), "name": _plain_id(call.get("name")),
+             "args": snapshot(call.get("args"), limit), "invalid": True}  # fmt: skip
+    return {**plain, "error": snapshot(call["error"], limit)} if call.get("error") else plain
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    if not value or not isinstance(value, (list, tuple)):
+        return []
+    return [item for item in value if isinstance(item, dict)]
+
+
+def _plain_id(value: Any) -> str | None:
+    return value if value is None or type(value) is str else str(snapshot(value, 1000))
+
+
+def other_blocks(content: list[Any], calls: list[dict[str, Any]], limit: int) -> list[Any]:
+    """The blocks that are neither text nor reasoning nor a tool call: images, sound, citations, server tools."""
+    ids = {call["id"] for call in calls}
+    rest = [
+        block
+        for block in content
+        if not _is_plain_text(block)
+        and not _is_call(block, ids)
+        and not (isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS)
+    ]
+    plain = snapshot(rest, limit) if rest else []
+    return plain if isinstance(plain, list) else [plain]

@@ -1,0 +1,346 @@
+"""Messages, answers and parameters come out right, in every provider's shape."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+from coagent_langchain.capture.messages import (
+    answer,
+    message_dict,
+    reasoning_of,
+    split,
+    text_of,
+    tool_calls_of,
+)
+from coagent_langchain.capture.parameters import model_parameters
+
+CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
+ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")
+DIGEST = {"mime": "image/png", "bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
+
+
+def chat(*messages: AIMessage, **output: Any) -> LLMResult:
+    """A chat model's result with a candidate for each message."""
+    return LLMResult(generations=[[ChatGeneration(message=m) for m in messages]], llm_output=output or None)
+
+
+def rebuilt(prompt: str | None, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages put together again as the module says."""
+    marked = [item for item in history if item.get("content_is_prompt")]
+    items = [{"role": i["role"], "content": i.get("content", prompt)} for i in history]
+    return items if marked or prompt is None else [*items, {"role": "user", "content": prompt}]
+
+
+def test_the_last_user_message_is_the_prompt() -> None:
+    """System messages are joined, the last user text is the prompt and not in the history."""
+    found = split([SystemMessage("a"), HumanMessage("1"), SystemMessage("b"), AIMessage("2"), HumanMessage("3")])
+
+    assert found.prompt == "3"
+    assert found.system_prompt == "a\n\nb"
+    assert found.history == [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]
+
+
+def test_an_agent_keeps_the_place_of_its_prompt() -> None:
+    """Inside an agent's loop the prompt is marked at its place, and its text is written once."""
+    found = split([HumanMessage("weather?"), ASKED, TOLD])
+
+    assert found.prompt == "weather?"
+    assert found.history == [
+        {"role": "user", "content_is_prompt": True},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "sunny", "tool_call_id": "call_1", "name": "weather"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [HumanMessage("1")],
+        [HumanMessage("1"), AIMessage("2"), HumanMessage("3")],
+        [HumanMessage("1"), ASKED, TOLD],
+        [HumanMessage("1"), HumanMessage("1", name="Ann")],
+        [AIMessage("2")],
+        [],
+    ],
+)
+def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
+    """Prompt and history hold every message, in order."""
+    found = split(messages)
+
+    roles = {"human": "user", "ai": "assistant", "tool": "tool"}
+    assert rebuilt(found.prompt, found.history) == [{"role": roles[m.type], "content": m.content} for m in messages]
+
+
+def test_a_multimodal_prompt_keeps_its_blocks() -> None:
+    """The prompt is the text; the message itself stays in the history with its media described."""
+    blocks = [{"type": "text", "text": "what"}, {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}]
+
+    found = split([HumanMessage([*blocks, {"type": "text", "text": "is it?"}])])
+
+    assert found.prompt == "what\nis it?"
+    assert found.history == [
+        {
+            "role": "user",
+            "content": [blocks[0], {**blocks[1], "base64": DIGEST}, {"type": "text", "text": "is it?"}],
+            "content_is_prompt": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (HumanMessage("a", name="Ann"), {"role": "user", "content": "a", "name": "Ann"}),
+        (HumanMessage([{"type": "text", "text": "a"}, "b"]), {"role": "user", "content": "a\nb"}),
+        (AIMessage("a"), {"role": "assistant", "content": "a"}),
+        (AIMessageChunk("a"), {"role": "assistant", "content": "a"}),
+        (ASKED, {"role": "assistant", "content": "", "tool_calls": [CALL]}),
+        (
+            AIMessage([{"type": "text", "text": "a"}, {"type": "tool_use", "id": "call_1"}], tool_calls=[CALL]),
+            {"role": "assistant", "content": "a", "tool_calls": [CALL]},
+        ),
+        (
+            AIMessage([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]),
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]},
+        ),
+        (
+            AIMessage([{"type": "text", "text": "a", "citations": [{"url": "u"}]}]),
+            {"role": "assistant", "content": [{"type": "text", "text": "a", "citations": [{"url": "u"}]}]},
+        ),
+        (
+            ToolMessage("no", tool_call_id="1", status="error"),
+            {"role": "tool", "content": "no", "tool_call_id": "1", "status": "error"},
+        ),
+        (FunctionMessage("a", name="f"), {"role": "function", "content": "a", "name": "f"}),
+        (ChatMessage("a", role="developer"), {"role": "developer", "content": "a"}),
+        (ChatMessage("a", role="human"), {"role": "user", "content": "a"}),
+        (RemoveMessage(id="1"), {"role": "remove", "content": ""}),
+        ("text", {"role": "user", "content": "text"}),
+        (("human", "text"), {"role": "user", "content": "text"}),
+        ({"role": "assistant", "content": "a"}, {"role": "assistant", "content": "a"}),
+        (None, {"role": "unknown", "content": None}),
+    ],
+)
+def test_each_message_has_its_form(message: Any, expected: dict[str, Any]) -> None:
+    """Every kind of message, and what stands in place of one, has one plain form."""
+    assert message_dict(message) == expected
+
+
+def test_long_texts_are_cut() -> None:
+    """A text over the limit is cut wherever it stands, and says so."""
+    found = split(
+        [SystemMessage("s" * 20), HumanMessage("u" * 20), AIMessage([{"type": "text", "text": "a" * 20}])], 10
+    )
+
+    cut = "… [cut: 10 of 20 characters]"
+    assert (found.prompt, found.system_prompt) == ("u" * 10 + cut, "s" * 10 + cut)
+    assert found.history[1]["content"] == "a" * 10 + cut
+
+
+def test_arguments_are_copied() -> None:
+    """What the application does to a tool call's arguments later does not show."""
+    message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"a": [1]}}])
+
+    found = tool_calls_of(message)
+    message.tool_calls[0]["args"]["a"].append(2)
+
+    assert found == [{"id": "1", "name": "f", "args": {"a": [1]}}]
+
+
+def test_calls_that_could_not_be_parsed_are_marked() -> None:
+    """An invalid tool call keeps its raw arguments and error; the oldest form of a call is understood."""
+    broken = AIMessage("", additional_kwargs={"tool_calls": [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{not json"}}]})  # fmt: skip
+    old = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}})
+
+    assert [{k: v for k, v in call.items() if k != "error"} for call in tool_calls_of(broken)] == [
+        {"id": "1", "name": "f", "args": "{not json", "invalid": True}
+    ]
+    assert tool_calls_of(old) == [{"id": None, "name": "f", "args": '{"a": 1}'}]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage([{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "a"}]),
+        AIMessage([{"type": "reasoning", "reasoning": "hm"}]),
+        AIMessage([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}]),
+        AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "x"}}]),
+        AIMessage("a", additional_kwargs={"reasoning_content": "hm"}),
+        AIMessage("a", additional_kwargs={"reasoning": {"summary": [{"type": "summary_text", "text": "hm"}]}}),
+    ],
+)
+def test_reasoning_is_found(message: AIMessage) -> None:
+    """Reasoning is read from every provider's place, and is no part of the text."""
+    assert reasoning_of(message) == "hm"
+    assert text_of(message) in ("a", "")
+
+
+def test_an_answer_has_everything() -> None:
+    """Text, calls, reasoning, reason to stop, model, other blocks and other candidates are read."""
+    first = AIMessage(
+        [
+            {"type": "reasoning", "reasoning": "hm"},
+            {"type": "text", "text": "It is "},
+            {"type": "text", "text": "sunny."},
+            {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"},
+        ],
+        tool_calls=[CALL],
+        response_metadata={"finish_reason": "stop", "model_name": "gpt-4o"},
+    )
+
+    found = answer(chat(first, AIMessage("or not")))
+
+    assert (found.text, found.tool_calls, found.reasoning) == ("It is sunny.", [CALL], "hm")
+    assert (found.finish_reason, found.model, found.generations_count) == ("stop", "gpt-4o", 2)
+    assert found.blocks == [{"type": "image", "base64": DIGEST, "mime_type": "image/png"}]
+    assert found.alternatives == [{"text": "or not"}]
+
+
+def test_a_text_models_answer_is_read() -> None:
+    """A text model's generation gives its text and reason."""
+    result = LLMResult(generations=[[Generation(text="a", generation_info={"done_reason": "stop", "model": "llama3"})]])
+
+    found = answer(result)
+
+    assert (found.text, found.finish_reason, found.model, found.generations_count) == ("a", "stop", "llama3", 1)
+
+
+@pytest.mark.parametrize("result", [LLMResult(generations=[]), LLMResult(generations=[[]]), None, object()])
+def test_an_empty_result_is_an_empty_answer(result: Any) -> None:
+    """Where there is no candidate the text is unknown, not empty."""
+    found = answer(result)
+
+    assert (found.text, found.generations_count, found.tool_calls) == (None, 0, [])
+
+
+def test_a_candidate_without_message_is_read() -> None:
+    """A chat generation whose message is missing still gives what it has."""
+    broken = ChatGeneration.model_construct(message=None, text="a", generation_info=None)
+
+    found = answer(LLMResult.model_construct(generations=[[broken]], llm_output=None))
+
+    assert (found.text, found.generations_count) == ("a", 1)
+
+
+def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
+    """Chunks merged by LangChain itself give text, calls and the reason once, though merging repeats it."""
+    pieces = [
+        AIMessageChunk("Let me ", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
+        AIMessageChunk("see", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
+        AIMessageChunk("", tool_call_chunks=[{"index": 0, "id": "call_1", "name": "weather", "args": '{"city": '}]),
+        AIMessageChunk("", tool_call_chunks=[{"index": 0, "id": None, "name": None, "args": '"Paris"}'}]),
+    ]
+    merged = ChatGenerationChunk(message=pieces[0])
+    for piece in pieces[1:]:
+        merged += ChatGenerationChunk(message=piece)
+
+    found = answer(LLMResult(generations=[[merged]]))
+
+    assert merged.message.response_metadata["finish_reason"] == "tool_callstool_calls"
+    assert (found.text, found.tool_calls) == ("Let me see", [CALL])
+    assert (found.finish_reason, found.model) == ("tool_calls", "gpt-4o")
+
+
+def test_parameters_are_an_allow_list() -> None:
+    """Known parameters come through; keys, headers, addresses and unknown ones do not."""
+    params = {
+        "model": "gpt-4o", "temperature": 0.0, "max_tokens": 10, "stop": ["x"], "api_key": "sk-1", "base_url": "http://a",
+        "extra_headers": {"Authorization": "Bearer x"}, "default_headers": {}, "openai_api_key": "sk-2", "user": "Ann",
+    }  # fmt: skip
+
+    found = model_parameters(None, params, {"ls_provider": "openai", "ls_model_name": "gpt-4o-2024"}, {"stop": ["y"]})
+
+    assert found == {
+        "model": "gpt-4o-2024", "provider": "openai", "temperature": 0.0, "max_tokens": 10,
+        "parameters": {"temperature": 0.0, "max_tokens": 10, "stop": ["y"]},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "text", []])
+def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
+    """Every argument may be missing or odd."""
+    assert model_parameters(nothing, nothing, nothing, nothing) == {}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}]},
+        {"tools": [{"name": "weather", "input_schema": {}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "weather"}}]},
+        {"functions": [{"name": "weather"}]},
+        {"toolConfig": {"tools": [{"toolSpec": {"name": "weather"}}, {"cachePoint": {}}]}},
+        {"tools": [{"function_declarations": [{"name": "weather"}]}]},
+        {"tools": {"functionDeclarations": [{"name": "weather"}]}},
+        {"tools": [{"type": "weather"}]},
+        {"tools": [{"title": "weather", "type": "object"}]},
+    ],
+)
+def test_tools_are_named(params: dict[str, Any]) -> None:
+    """Tools are found in the shapes of OpenAI, Anthropic, Bedrock, Gemini and of schemas."""
+    assert model_parameters(None, params, None)["tools_offered"][0] == "weather"
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return city
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (ChatOpenAI(model="gpt-4o", api_key="sk-x", temperature=0.5), ("gpt-4o", "openai", 0.5)),
+        (
+            ChatAnthropic(model="claude-sonnet-4-5", api_key="sk-x", max_tokens=9),
+            ("claude-sonnet-4-5", "anthropic", None),
+        ),
+    ],
+)
+def test_real_models_parameters_are_read(model: Any, expected: tuple[Any, ...]) -> None:
+    """What the providers' own classes hand to callbacks gives model, provider and tools, and no key."""
+    bound = model.bind_tools([weather])
+    params = model._get_invocation_params(**bound.kwargs)
+
+    found = model_parameters(None, params, model._get_ls_params(), None)
+
+    assert (found["model"], found["provider"], found.get("temperature")) == expected
+    assert found["tools_offered"] == ["weather"]
+    assert "sk-x" not in repr(found)
+
+
+def test_structured_output_is_named() -> None:
+    """The schema's name is told, from LangChain's own mark or the provider's parameter."""
+    schema = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": {}}}
+    mark = {"ls_structured_output_format": {"kwargs": {}, "schema": {"title": "Forecast", "type": "object"}}}
+
+    assert model_parameters(None, {"response_format": schema}, None) == {"structured_output": "Forecast"}
+    assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
+
+
+def test_a_real_call_gives_what_the_hooks_get() -> None:
+    """LangChain's own fake model, called, gives an answer that reads back."""
+    model = GenericFakeChatModel(messages=iter([AIMessage("a", tool_calls=[CALL])]))
+
+    found = answer(model.generate([[HumanMessage("hi")]]))
+
+    assert (found.text, found.tool_calls) == ("a", [CALL])

@@ -1,0 +1,452 @@
+"""Any object becomes plain JSON of bounded size, and nothing of the object's own runs."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import enum
+import hashlib
+import io
+import math
+import threading
+import types
+import uuid
+from collections import Counter, OrderedDict, deque, namedtuple
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import HumanMessage
+from pydantic import BaseModel, Field, SecretStr, computed_field
+
+from coagent_langchain.capture import kinds, media
+from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, encode_safely, snapshot, text
+
+PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
+BASE64 = base64.b64encode(PIXEL).decode()
+DIGEST = hashlib.sha256(PIXEL).hexdigest()
+
+
+def described(mime: str) -> dict[str, Any]:
+    """What stands in place of the pixel."""
+    return {"mime": mime, "bytes": len(PIXEL), "sha256": DIGEST}
+
+
+class Hostile:
+    """Raises whatever one does to it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("repr")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    def __hash__(self) -> int:
+        return 1
+
+
+class Sly:
+    """Lies about its class, and would do something when read."""
+
+    def __init__(self) -> None:
+        self.size = 3
+        self.api_key = "sk-1234"
+        self._private = "hidden"
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("class")
+
+    @property
+    def total(self) -> int:
+        raise RuntimeError("a property ran")
+
+
+class Colour(enum.Enum):
+    """An enumeration."""
+
+    RED = "red"
+
+
+class Order(BaseModel):
+    """A pydantic model with a secret and a costly field."""
+
+    number: int
+    token: SecretStr = SecretStr("sk-secret")
+    internal: str = Field("hidden", exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def price(self) -> int:
+        """Never to be computed by a snapshot."""
+        raise RuntimeError("a computed field ran")
+
+    def model_dump(self, **kwargs: Any) -> Any:
+        """Never to be called by a snapshot."""
+        raise RuntimeError("model_dump ran")
+
+
+@dataclasses.dataclass(slots=True)
+class Line:
+    """A dataclass with slots and a hidden field."""
+
+    text: str
+    password: str = dataclasses.field(default="x", repr=False)
+
+
+Point = namedtuple("Point", "x y")
+
+
+def test_plain_values_stay_as_they_are() -> None:
+    """What is JSON already comes back equal, as a copy."""
+    value = {"a": 1, "b": [1.5, None, True, {"c": "d"}], "e": ""}
+
+    copy = snapshot(value)
+
+    assert copy == value
+    assert copy is not value
+    assert copy["b"] is not value["b"]
+
+
+def test_snapshot_does_not_change_with_its_source() -> None:
+    """A later change of the source does not reach the snapshot."""
+    flat, nested = {"a": 1}, {"a": [1]}
+
+    copies = snapshot(flat), snapshot(nested)
+    flat["a"] = 2
+    nested["a"].append(2)
+
+    assert copies == ({"a": 1}, {"a": [1]})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (math.nan, "NaN"),
+        (-math.inf, "-Infinity"),
+        ({"x": math.inf}, {"x": "Infinity"}),
+        ([math.nan], ["NaN"]),
+        (2**64, str(2**64)),
+        ({"x": -(2**63) - 1}, {"x": str(-(2**63) - 1)}),
+        (Decimal("1.10"), "1.10"),
+        (3 + 4j, "(3+4j)"),
+        ((1, 2), [1, 2]),
+        ({1}, [1]),
+        (deque([1]), [1]),
+        (range(3), [0, 1, 2]),
+        (Point(1, 2), {"x": 1, "y": 2}),
+        (OrderedDict(a=1), {"a": 1}),
+        (Counter("a"), {"a": 1}),
+        (types.MappingProxyType({"a": 1}), {"a": 1}),
+        (Colour.RED, "red"),
+        (Path("/a/b"), "/a/b"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), "2026-01-02T03:04:00+00:00"),
+        (datetime.timedelta(seconds=1), "0:00:01"),
+        ({1: "a", "1": "b", None: "c", (1, 2): "d"}, {"1": "a", "1 (str)": "b", "None": "c", "(1, 2)": "d"}),
+        (ValueError("no", 1), {"error_type": "ValueError", "args": ["no", 1]}),
+        (Order(number=1), {"number": 1}),
+        (Line("a"), {"text": "a"}),
+        (HumanMessage("hi"), {"role": "user", "content": "hi"}),
+        (Document("text", metadata={"k": 1}), {"page_content": "text", "metadata": {"k": 1}, "type": "Document"}),
+        (Colour, f"<class {__name__}.Colour>"),
+    ],
+)
+def test_types_have_their_form(value: Any, expected: Any) -> None:
+    """Each common type has one plain form."""
+    found = snapshot(value)
+
+    if isinstance(found, dict):
+        found.pop("id", None)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: iter([1]),
+        lambda: (x for x in [1]),
+        threading.Lock,
+        lambda: len,
+        lambda: threading,
+        lambda: FakeListChatModel(responses=["a"]),
+        lambda: io.StringIO("a"),
+        object,
+    ],
+)
+def test_what_is_no_datum_is_named(make: Any) -> None:
+    """Iterators, locks, functions, models and files are named, not read."""
+    value = make()
+    found = snapshot({"x": value})["x"]
+
+    assert isinstance(found, str)
+    assert found.startswith("<")
+    assert "0x" not in found
+
+
+def test_an_enormous_integer_is_named() -> None:
+    """An integer that Python itself would not write out is told by its size."""
+    assert snapshot([10**20_000]) == ["<integer of 66,439 bits>"]
+
+
+def test_iterators_are_not_advanced() -> None:
+    """A generator and an iterator give all their items after a snapshot."""
+    numbers, letters = (n for n in range(3)), iter("ab")
+    snapshot({"n": numbers, "l": [letters]})
+
+    assert (list(numbers), list(letters)) == ([0, 1, 2], ["a", "b"])
+
+
+def test_hostile_objects_are_harmless() -> None:
+    """Objects that raise or lie when looked at leave a placeholder or their plain fields."""
+    found = snapshot([Hostile(), Sly()])
+
+    assert found == [f"<{__name__}.Hostile>", {"__type__": f"{__name__}.Sly", "size": 3}]
+
+
+def test_hostile_metaclass_is_harmless() -> None:
+    """A type that cannot be hashed or compared is still named."""
+
+    class Meta(type):
+        def __hash__(cls) -> int:
+            raise RuntimeError("hash")
+
+        def __eq__(cls, other: object) -> bool:
+            raise RuntimeError("eq")
+
+    found = snapshot(Meta("Odd", (), {"__module__": "m"})())
+
+    assert found == "<m.Odd>"
+
+
+def test_a_time_zone_that_raises_is_contained() -> None:
+    """Code of the object's own that cannot be avoided may raise: the value is marked unreadable."""
+
+    class Zone(datetime.tzinfo):
+        def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
+            raise RuntimeError("offset")
+
+    found = snapshot([datetime.datetime(2026, 1, 1, tzinfo=Zone())])
+
+    assert found == ["<unreadable datetime.datetime>"]
+
+
+def test_cycles_end() -> None:
+    """A container inside itself is named, at whatever distance; the same object twice side by side is no cycle."""
+    cycle: dict[str, Any] = {"list": []}
+    cycle["list"].append(cycle)
+    leaf = [1]
+
+    assert snapshot(cycle) == {"list": ["<cycle: dict>"]}
+    assert snapshot([leaf, leaf]) == [[1], [1]]
+
+
+def test_deep_values_are_cut() -> None:
+    """Below the greatest depth a container is named."""
+    deep: Any = "bottom"
+    for _ in range(10_000):
+        deep = [deep]
+
+    found, depth = snapshot(deep), 0
+    while isinstance(found, list):
+        found, depth = found[0], depth + 1
+
+    assert (found, depth) == ("<too deep: list of 1>", MAX_DEPTH)
+
+
+def test_wide_values_are_cut_and_say_so() -> None:
+    """A container of very many entries keeps the first ones and says how many are missing."""
+    items = snapshot(list(range(MAX_ITEMS + 5)))
+    entries = snapshot({str(n): n for n in range(MAX_ITEMS + 5)})
+
+    assert (len(items), items[-1]) == (MAX_ITEMS + 1, "… [cut: 5 of 10,005 items]")
+    assert (len(entries), entries["…"]) == (MAX_ITEMS + 1, "[cut: 5 of 10,005 entries]")
+
+
+def test_branching_values_are_bounded_in_total() -> None:
+    """A small object that unfolds into an enormous one is cut by the total, in time."""
+    bomb: Any = ["x"] * 100
+    for _ in range(20):
+        bomb = [bomb] * 100
+
+    assert len(orjson.dumps(snapshot(bomb))) < 20_000_000
+
+
+def test_long_strings_are_cut_and_say_so() -> None:
+    """A string over the limit keeps its beginning and tells how much was cut; at the limit it is whole."""
+    assert text("x" * 10, 10) == "x" * 10
+    assert snapshot({"a": "x" * 2000}, 1500) == {"a": "x" * 1500 + "… [cut: 500 of 2,000 characters]"}
+    assert snapshot("x" * 300_000) == "x" * 300_000
+
+
+def test_strings_are_bounded_in_total() -> None:
+    """All strings of one snapshot together have four times the limit of one."""
+    found = snapshot(["x" * 1000] * 50, 1000)
+
+    assert sum(len(s) for s in found) < 4 * 1000 + 50 * 50
+
+
+def test_secrets_are_not_read() -> None:
+    """Secret values, hidden and excluded fields, and attributes named like keys do not show."""
+    found = orjson.dumps(
+        snapshot([Order(number=1), Line("a"), Sly(), SecretStr("sk-secret"), {"t": SecretStr("sk-x")}])
+    )
+
+    assert not [word for word in (b"sk-", b"hidden", b"password") if word in found]
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BASE64}"}},
+            {"type": "image_url", "image_url": {"url": described("image/png")}},
+        ),
+        (
+            {"type": "image", "base64": BASE64, "mime_type": "image/png"},
+            {"type": "image", "base64": described("image/png"), "mime_type": "image/png"},
+        ),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BASE64}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": described("image/png")}},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}},
+            {"type": "input_audio", "input_audio": {"data": described("wav"), "format": "wav"}},
+        ),
+        (
+            {"type": "file", "source_type": "base64", "data": BASE64, "mime_type": "application/pdf"},
+            {"type": "file", "source_type": "base64", "data": described("application/pdf"),
+             "mime_type": "application/pdf"},
+        ),
+        (
+            {"type": "image_generation_call", "result": BASE64},
+            {"type": "image_generation_call", "result": described("image")},
+        ),
+        (
+            {"image": {"source": {"bytes": PIXEL}}},
+            {"image": {"source": {"bytes": described("application/octet-stream")}}},
+        ),
+        ([f"data:image/png;base64,{BASE64}"], [described("image/png")]),
+    ],
+)  # fmt: skip
+def test_media_are_described(block: Any, expected: Any) -> None:
+    """Base64 media and bytes become mime, size and digest, in every provider's shape."""
+    assert snapshot(block) == expected
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"data": "hello", "format": "csv"},
+        {"data": "abcd"},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "abcd"}},
+        {"result": "abcd"},
+        {"url": "https://example.org/data:x"},
+        {"url": "data:text/plain,hello"},
+        {"mime_type": "text/plain", "data": "plain words, not base64"},
+    ],
+)
+def test_plain_text_is_not_taken_for_media(block: dict[str, Any]) -> None:
+    """Text under the same keys stays text."""
+    assert snapshot(block) == block
+
+
+def test_known_media_are_bounded() -> None:
+    """The digests that are remembered stay few, however many media pass."""
+    for number in range(media.MAX_KNOWN + 10):
+        snapshot({"base64": base64.b64encode(str(number).encode()).decode()})
+
+    assert len(media._known) <= media.MAX_KNOWN
+
+
+def test_known_kinds_are_bounded() -> None:
+    """A program that makes types for ever does not grow the plans."""
+    for _ in range(kinds.MAX_KINDS + 10):
+        snapshot(type("T", (), {})())
+
+    assert len(kinds._plans) <= kinds.MAX_KINDS
+
+
+def test_encode_safely_takes_what_json_cannot() -> None:
+    """Lone surrogates are written out, pairs joined, and odd types made safe; all else is unchanged."""
+    entry = {"a": "x\ud800", "b": "\ud83d\ude00", "c": 2**70, "d": object(), "e": {"\udfff": 1}, "f": 1.5}
+
+    line = encode_safely(entry)
+
+    assert orjson.loads(line) == {
+        "a": "x\\ud800", "b": "😀", "c": str(2**70), "d": "<object>", "e": {"\\udfff": 1},
+        "f": 1.5,
+    }  # fmt: skip
+    assert line.endswith(b"\n")
+
+
+def test_encode_safely_keeps_large_content() -> None:
+    """The slow path cuts nothing that the fast path would keep."""
+    entry = {"text": "x" * 2_000_000, "list": [{"n": n} for n in range(20_000)], "bad": "\ud800"}
+
+    found = orjson.loads(encode_safely(entry))
+
+    assert found == {**entry, "bad": "\\ud800"}
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters()), st.binary(), st.decimals(),
+    st.datetimes(), st.uuids(), st.complex_numbers(), st.dates(), st.timedeltas(),
+    st.builds(object), st.builds(Hostile), st.builds(Sly), st.builds(threading.Lock), st.just(Colour.RED),
+    st.builds(Order, number=st.integers()), st.builds(Line, st.text()),
+    st.sampled_from(["data:", f"data:image/png;base64,{BASE64}", BASE64, "\ud800"]),
+)  # fmt: skip
+KEYS = st.one_of(
+    st.text(st.characters()), st.integers(), st.booleans(), st.none(), st.floats(),
+    st.sampled_from(["type", "data", "base64", "url", "result", "format", "…"]),
+)  # fmt: skip
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner), st.dictionaries(KEYS, inner), st.lists(inner).map(tuple), st.lists(inner).map(iter),
+        st.lists(inner).map(deque), inner.map(lambda v: types.SimpleNamespace(v=v)), inner.map(lambda v: ValueError(v)),
+    ),
+    max_leaves=40,
+)  # fmt: skip
+
+
+def parts_of(value: Any, depth: int = 0) -> Iterator[tuple[int, Any]]:
+    """Every value inside plain JSON, keys too, with its depth."""
+    yield depth, value
+    if isinstance(value, dict):
+        yield from ((depth + 1, key) for key in value)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts_of(inner, depth + 1)
+
+
+@given(ANYTHING, st.integers(min_value=1, max_value=2000))
+def test_anything_becomes_bounded_json(value: Any, limit: int) -> None:
+    """Whatever the value, its snapshot holds plain types alone, of bounded depth and length, and encodes."""
+    found = snapshot(value, limit)
+    parts = list(parts_of(found))
+
+    assert {type(part) for _, part in parts} <= {dict, list, str, int, float, bool, type(None)}
+    assert max(depth for depth, _ in parts) <= MAX_DEPTH + 2
+    assert max((len(part) for _, part in parts if isinstance(part, str)), default=0) <= max(limit, 1000) + 100
+    assert orjson.loads(encode_safely({"value": found})).keys() == {"value"}
+
+
+@given(ANYTHING)
+def test_anything_can_be_encoded(value: Any) -> None:
+    """An entry with anything in it becomes one line of JSON."""
+    line = encode_safely({"value": value})
+
+    assert line.count(b"\n") == 1
+    assert set(orjson.loads(line)) == {"value"}
