@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import charts
-from coagent_langchain.server.details import detail
+from coagent_langchain.server import charts, transcript
+from coagent_langchain.server import conversation as talk
+from coagent_langchain.server.details import detail, ref_of
 from coagent_langchain.server.formats import visible
-from coagent_langchain.server.jsonview import pretty
+from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.moments import read
 from coagent_langchain.server.pages import render, session_of, store_of, view_of
 from coagent_langchain.server.rows import rows
@@ -24,6 +25,7 @@ from coagent_langchain.server.timelines import View, entry_at
 
 MAX_PAGE = 500  # events of one request
 MAX_HITS = 20_000  # events that a search inside a session finds
+RAW_PAGE = 50  # entries of one request
 CHUNK = 131_072  # characters of a long text that one request gives
 _REF = re.compile(r"(-?\d{1,16})-(\d{1,18})")
 
@@ -156,6 +158,56 @@ def _hits(request: Request, session_id: str, words: str) -> list[int]:
     return found
 
 
+def conversation(request: Request) -> HTMLResponse:
+    """A page of the conversation, from the item `from` on."""
+    view = view_of(request)
+    outline = talk.outline(view.timeline)
+    start = _start(request)
+    end = start + talk.PAGE
+    made = talk.items(outline[start:end], reader(request, view.session.session_id))
+    more = len(outline) - end
+    return render("conversation.html", items=made, next=end if more > 0 else 0, left=max(more, 0))
+
+
+def reader(request: Request, session_id: str) -> talk.Read:
+    """Gives entries by their place, parsed."""
+    store = store_of(request)
+
+    def read_entry(at: int, seq: int) -> dict[str, Any] | None:
+        entry = entry_at(store, session_id, at, seq)
+        return talk.parse(entry.body) if entry else None
+
+    return read_entry
+
+
+def raw(request: Request) -> HTMLResponse:
+    """A page of the entries as indented JSON, from the place `from` on."""
+    view = view_of(request)
+    times, seqs, start = view.timeline.times, view.timeline.seqs, _start(request)
+    after = Cursor(times[start], seqs[start] - 1) if start < len(seqs) else None
+    entries = store_of(request).entries(view.session.session_id, after=after, limit=RAW_PAGE) if after else []
+    shown_entries = [_raw_entry(entry, number) for number, entry in enumerate(entries, start + 1)]
+    end = start + len(entries)
+    more = len(seqs) - end
+    return render("raw.html", entries=shown_entries, next=end if more > 0 else 0, left=max(more, 0))
+
+
+def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
+    moment = read(entry.seq, entry.body)
+    return {"number": number, "type": moment.type, "note": moment.note or moment.name,
+            "text": shown(pretty(orjson.loads(entry.body)), ref_of(entry), [])}  # fmt: skip
+
+
+def _start(request: Request) -> int:
+    given = request.query_params.get("from", "0")
+    return min(int(given), 10**9) if given.isascii() and given.isdigit() else 0
+
+
+def markdown(request: Request) -> PlainTextResponse:
+    """The named entries as Markdown, for the clipboard."""
+    return PlainTextResponse("".join(transcript.entries(entry.body for entry in chosen(request))).lstrip())
+
+
 def _route(name: str, view: Callable[[Request], Response]) -> Route:
     return Route(f"/view/{name}/{{session_id:path}}", view)
 
@@ -167,4 +219,7 @@ routes: list[BaseRoute] = [
     _route("text", text),
     _route("events", events),
     _route("find", find),
+    _route("conversation", conversation),
+    _route("raw", raw),
+    _route("markdown", markdown),
 ]

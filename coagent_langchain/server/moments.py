@@ -108,7 +108,10 @@ def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
     made.ms = _ms(answer.get("execution_time_ms"))
     if answer.get("success") is False:
         made.failed = preview(text(answer.get("error_message"))) or "failed"
-    made.note = made.failed
+    result = answer.get("result")
+    if isinstance(result, dict) and list(result) == ["output"]:
+        result = result["output"]
+    made.note = made.failed or _short(result)
     made.cost = _cost(entry)
 
 

@@ -56,8 +56,13 @@ def session_of(request: Request) -> Session:
 
 def view_of(request: Request) -> View:
     """The session in the path with its timeline."""
+    return timelines_of(request).get(session_of(request))
+
+
+def timelines_of(request: Request) -> Timelines:
+    """The timelines kept for this server."""
     state = request.app.state
     if not hasattr(state, "timelines"):
         state.timelines = Timelines(store_of(request))
     timelines: Timelines = state.timelines
-    return timelines.get(session_of(request))
+    return timelines

@@ -41,8 +41,12 @@ def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
 def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
     note = f"{bar.who} · {bar.note}" if bar.kind == "model" and bar.who not in ("", above) else bar.note
     events = [number for at, seq in bar.events for number in (at - t0, seq)]
-    label = bar.label or f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.label
-    return [level, bar.kind, bar.status, label, _turns(bar) if bar.kind in ("prompt", "turn") else note, bar.start - t0,
+    if bar.kind in ("prompt", "turn"):
+        note = _turns(bar)
+    elif level == 2 and bar.turn:
+        note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
+    label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
+    return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
             0, events]  # fmt: skip
 

@@ -163,8 +163,8 @@ class _Pairing:
         bar.end = moment.at
         bar.input, bar.output, bar.cached = moment.input, moment.output, moment.cached
         bar.cost += moment.cost
-        if moment.note:
-            bar.note = moment.note
+        if moment.note and (bar.kind not in ("tool", "retriever") or moment.failed or not bar.note):
+            bar.note = moment.note  # a tool keeps its arguments: what it gave is in the details
         if moment.failed:
             bar.status = "error"
         elif bar.status == "open":

@@ -13,21 +13,31 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from coagent_langchain.events import EventType, now_ms
-from coagent_langchain.server import formats, fragments, live
-from coagent_langchain.server.pages import render, session_of, store_of
+from coagent_langchain.server import exports, formats, fragments, live
+from coagent_langchain.server.compare import figures, pairs, sides
+from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
 from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
 
 PAGE = 50
 PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000), "7d": ("Last 7 days", 604_800_000),
            "30d": ("Last 30 days", 2_592_000_000)}  # fmt: skip
 COLUMNS = [
-    # query name of the sort, label, class
-    ("", "Status", "c-status"), ("", "Session", "c-title"), ("first", "Started", "c-time"),
-    ("duration", "Duration", "num w-l"), ("prompts", "Prompts", "num w-s c-less"), ("", "Turns", "num w-s c-less"),
-    ("llm_calls", "Models", "num w-s c-less"), ("tool_calls", "Tools", "num w-s c-less"),
-    ("total_tokens", "Tokens in", "num w-l"), ("", "Out", "num w-m c-less"), ("cost", "Cost", "num w-m"),
-    ("errors", "Errors", "num w-s"), ("", "Model", "c-models"), ("", "Tags", "c-tags"),
-]  # fmt: skip
+    # what the column sorts by, label, hint, class
+    ("", "Status", "", "c-status"),
+    ("", "Session", "First prompt and id", "c-title"),
+    ("first", "Started", "First event", "c-time"),
+    ("duration", "Duration", "From the first to the last event", "num w-l"),
+    ("prompts", "Prompts", "User interactions", "num w-s c-less"),
+    ("", "Turns", "Model interactions, over all prompts", "num w-s c-less"),
+    ("llm_calls", "Calls", "Model calls", "num w-s c-less"),
+    ("tool_calls", "Tools", "Tool calls", "num w-s c-less"),
+    ("total_tokens", "Tokens in", "Input tokens; sorts by input and output together", "num w-l"),
+    ("", "Out", "Output tokens", "num w-m c-less"),
+    ("cost", "Cost", "US dollars, where a price is known", "num w-m"),
+    ("errors", "Errors", "", "num w-s"),
+    ("", "Models", "", "c-models"),
+    ("", "Tags", "", "c-tags"),
+]
 
 
 def home(request: Request) -> HTMLResponse:
@@ -63,6 +73,23 @@ def head(request: Request) -> HTMLResponse:
     return render("head.html", s=found, title=formats.preview(found.title or found.session_id, 140))
 
 
+def compare(request: Request) -> HTMLResponse:
+    """Two sessions side by side: `?s=ID&s=ID`; asks for what is missing."""
+    chosen = request.query_params.getlist("s")[:2]
+    found = [session for name in chosen if name and (session := store_of(request).session(name))]
+    if len(found) < 2:
+        missing = [name for name in chosen if name not in [session.session_id for session in found]]
+        message = (
+            f"There is no session {formats.preview(missing[0])}." if missing and missing[0] else "Name the second."
+        )
+        recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
+        return render("compare.html", both=[], message=message, chosen=chosen, recent=recent)
+    halves = [
+        sides(timelines_of(request).get(one).timeline, fragments.reader(request, one.session_id)) for one in found
+    ]
+    return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves))
+
+
 def _token_needed(request: Request) -> bool:
     return "authorization" in request.headers or bool(request.cookies)
 
@@ -77,8 +104,8 @@ def _list(request: Request) -> dict[str, Any]:
         return "/?" + urlencode({key: value for key, value in (given | changes).items() if value})
 
     columns = [
-        (name, label, cls, sort := name, link(sort=_turned(query, name), page="") if sort else "", _state(query, name))
-        for name, label, cls in COLUMNS
+        (label, hint, cls, link(sort=_turned(query, name), page="") if name else "", _state(query, name))
+        for name, label, hint, cls in COLUMNS
     ]
     number = query.offset // PAGE + 1
     return {
@@ -147,7 +174,9 @@ routes: list[BaseRoute] = [
     Route("/sessions/{session_id:path}", session, name="session"),
     Route("/view/sessions", session_rows),
     Route("/view/head/{session_id:path}", head),
+    Route("/compare", compare),
     *fragments.routes,
+    *exports.routes,
     *live.routes,
     Mount("/static", _static, name="static"),
 ]

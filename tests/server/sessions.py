@@ -20,7 +20,7 @@ class Story:
     def __init__(self, session_id: str, at: int = T0) -> None:
         self.session_id, self.now, self.entries = session_id, at, list[Entry]()
         self.prompt, self.turn, self._runs, self._written = 1, 0, 0, 0
-        self.root = ""
+        self.root, self.began = "", at
 
     def run(self) -> str:
         """Make the next run id."""
@@ -221,7 +221,7 @@ class Story:
     def end(self, response: str, status: str = "completed") -> list[Entry]:
         """End the session; gives all its entries."""
         self.turn = 0
-        elapsed = self.now - self.entries[0]["timestamp"]
+        elapsed = self.now - self.began
         self.log("session_end", output_data={"response": response}, meta={"status": status, "elapsed_time_ms": elapsed})
         return self.entries
 
@@ -565,5 +565,4 @@ def big(events: int, session_id: str = "big", at: int = T0) -> Iterator[Entry]:
         story.leave(node, f"step {story.turn}", 60)
         yield from story.entries[:-1]
         del story.entries[:-1]
-    story.entries[0] |= {"timestamp": at}
     yield from story.end("Listed every change")

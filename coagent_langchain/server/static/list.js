@@ -40,7 +40,6 @@ async function refresh() {
     if (row.dataset.href === focused) row.querySelector(".c-title a").focus({ preventScroll: true });
   }
   rows()[at]?.classList.add("at");
-  state(true);
   localTimes(list);
   chosen();
 }

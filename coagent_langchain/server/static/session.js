@@ -4,7 +4,7 @@ import { get, live, localTimes, nodes, onKeys } from "./page.js";
 import { refs, Tree } from "./tree.js";
 
 const page = document.getElementById("session");
-const { path, id, t0: first, running, select } = page.dataset;
+const { path, id, t0: first, select } = page.dataset;
 const byId = (name) => document.getElementById(name);
 const tabs = ["timeline", "conversation", "events", "raw"];
 const panels = new Map(); // name → what was loaded for the tab
@@ -94,7 +94,7 @@ onKeys(new Map([
   ["/", () => search.focus()], ["e", error],
   ["j", step(1)], ["ArrowDown", step(1)], ["k", step(-1)], ["ArrowUp", step(-1)],
   ["ArrowLeft", inTree(() => tree.sideways(false))], ["ArrowRight", inTree(() => tree.sideways(true))],
-  ["Home", inTree(() => tree.move(-1e9))], ["End", inTree(() => tree.move(1e9))],
+  ["z", inTree(() => tree.zoomIn())], ["Home", inTree(() => tree.move(-1e9))], ["End", inTree(() => tree.move(1e9))],
   ["PageDown", inTree(() => tree.move(15))], ["PageUp", inTree(() => tree.move(-15))],
   ["Enter", (event) => { if (event.target.closest("a, button, summary")) return false; byId("detail").focus(); }],
   ["Escape", () => detail.close()],
@@ -109,6 +109,7 @@ page.addEventListener("click", (event) => {
   else if (name) openTab(name);
   else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
   else if (target.closest("#fold")) tree.foldAll();
+  else if (target.closest("#zoom")) tree.zoomIn();
 });
 page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   const turn = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -139,13 +140,11 @@ await load();
 const asks = new URLSearchParams(location.search).get("tab");
 if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
 if (select) jump(Number(select));
-else if (!document.activeElement || document.activeElement === document.body) current().focus({ preventScroll: true });
 page.dataset.ready = "1";
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
   state: (connected) => {
     byId("live").classList.toggle("on", connected);
-    byId("live").textContent = connected ? "Live" : "";
+    byId("live").textContent = connected ? "Live" : "Reconnecting";
   },
 });
-void running;

@@ -10,7 +10,7 @@ const known = new Set(["prompt", "turn", "model", "tool", "retriever", "componen
 export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
   constructor(box, axis, template, choose) {
-    Object.assign(this, { box, axis, template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, scale: 1 });
+    Object.assign(this, { box, axis, template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, scale: 1, from: 0, zoomed: -1 });
     this.list = new Rows(box, { height: 28, make: () => this.make(), fill: (element, place) => this.fill(element, place) });
     box.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.drawAxis()).observe(axis);
@@ -20,6 +20,7 @@ export class Tree {
   load(rows) {
     const selected = this.rows[this.at], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
     this.rows = rows;
+    this.zoomed = -1;
     this.origin = new Float64Array(rows.length);
     this.parent = new Int32Array(rows.length).fill(-1);
     this.position = new Int32Array(rows.length);
@@ -47,7 +48,24 @@ export class Tree {
       open.push(index);
     });
     for (const group of children.values()) for (const index of group) this.siblings[index] = group.length;
-    this.scale = span;
+    this.whole = span;
+    this.stretch();
+  }
+
+  /** Set what the time axis spans: everything, or the row that is zoomed to. */
+  stretch() {
+    const row = this.rows[this.zoomed];
+    this.from = row ? row[START] - this.origin[this.zoomed] : 0;
+    this.scale = row ? Math.max(row[TIME] ?? this.whole - this.from, 1) : this.whole;
+  }
+
+  /** Stretch the selected row over the whole width; again: everything. */
+  zoomIn() {
+    this.zoomed = this.zoomed < 0 ? this.at : -1;
+    this.stretch();
+    document.getElementById("zoom").setAttribute("aria-pressed", this.zoomed >= 0);
+    this.list.refill();
+    this.drawAxis();
   }
 
   /** Work out which rows can be seen: not below a folded one; while searching, hits and what they hang on. */
@@ -103,7 +121,7 @@ export class Tree {
     time.textContent = row[TIME] === null ? (row[STATUS] === "open" ? "open" : "–") : row[TIME] || row[SIZE] || kind === "model" || kind === "tool" ? duration(row[TIME]) : "";
     tokens.textContent = row[INPUT] || row[OUTPUT] ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
     price.textContent = cost(row[COST]);
-    const span = lane.firstElementChild, start = row[START] - this.origin[index];
+    const span = lane.firstElementChild, start = row[START] - this.origin[index] - this.from;
     span.style.left = `${100 * start / this.scale}%`;
     span.style.width = `${100 * (row[TIME] ?? Math.max(this.scale - start, 0)) / this.scale}%`;
   }
@@ -118,7 +136,7 @@ export class Tree {
       const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
       text.setAttribute("x", x + 4);
       text.setAttribute("y", 16);
-      text.textContent = ms ? duration(ms).replace(".0 s", " s") : "0";
+      text.textContent = ms + this.from ? duration(ms + this.from).replace(".0 s", " s") : "0";
       return [line, text];
     }));
   }

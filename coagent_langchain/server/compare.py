@@ -1,0 +1,123 @@
+"""Two sessions side by side: figures, then prompt by prompt what was asked and answered."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+from coagent_langchain.server import formats
+from coagent_langchain.server.conversation import Read
+from coagent_langchain.server.formats import mapping, text, visible
+from coagent_langchain.server.store import Session
+from coagent_langchain.server.timeline import Bar, Timeline
+
+MAX_PROMPTS = 50
+MAX_DIFF = 4_000  # characters of an answer that are compared word by word
+
+
+@dataclass(slots=True)
+class Side:
+    """One prompt of one session."""
+
+    bar: Bar | None = None
+    prompt: str = ""
+    answer: str = ""
+    turns: int = 0
+    tools: list[str] = field(default_factory=list)
+    marked: Markup = field(default_factory=Markup)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table of figures."""
+
+    name: str
+    left: str
+    right: str
+    difference: str
+
+
+def sides(timeline: Timeline, read: Read) -> list[Side]:
+    """A session's prompts, each with its last answer that is not inside a tool."""
+    return [_side(bar, read) for bar in timeline.roots if bar.kind == "prompt"][:MAX_PROMPTS]
+
+
+def _side(prompt: Bar, read: Read) -> Side:
+    side = Side(prompt)
+    stack, models = list(reversed(prompt.children)), []
+    while stack:
+        bar = stack.pop()
+        if bar.kind == "model":
+            models.append(bar)
+        elif bar.kind in ("tool", "retriever"):
+            side.tools.append(bar.label)
+        else:
+            stack += reversed(bar.children)
+    side.turns = len(models)
+    side.prompt = _first(prompt, read, "prompt") or prompt.label
+    side.answer = next((answer for model in reversed(models) if (answer := _first(model, read, "llm_response"))), "")
+    return side
+
+
+def _first(bar: Bar, read: Read, name: str) -> str:
+    """The first text that one of the bar's entries has under this name."""
+    for at, seq in bar.events:
+        value = (read(at, seq) or {}).get(name)
+        if found := text(mapping(value).get("response")) or text(value):
+            return found
+    return ""
+
+
+def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:
+    """The prompts of both, by their order, with the words that differ marked."""
+    made = []
+    for place in range(max(len(left), len(right))):
+        a = left[place] if place < len(left) else Side()
+        b = right[place] if place < len(right) else Side()
+        a.marked, b.marked = marked(a.answer, b.answer)
+        made.append((a, b))
+    return made
+
+
+def marked(left: str, right: str) -> tuple[Markup, Markup]:
+    """Both texts, with `<del>` around words that only the left has and `<ins>` around those that only the right has."""
+    a, b = (re.findall(r"\s+|[^\s]+", visible(side[:MAX_DIFF])) for side in (left, right))
+    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False) if len(a) * len(b) < 1_500_000 else None
+    cut = tuple("…" if len(side) > MAX_DIFF else "" for side in (left, right))
+    if not a or not b or matcher is None or matcher.ratio() < 0.2:
+        return escape("".join(a) + cut[0]), escape("".join(b) + cut[1])
+    one, two = Markup(""), Markup("")
+    for change, i1, i2, j1, j2 in matcher.get_opcodes():
+        old, new = "".join(a[i1:i2]), "".join(b[j1:j2])
+        one += escape(old) if change == "equal" or not old else Markup("<del>{}</del>").format(old)
+        two += escape(new) if change == "equal" or not new else Markup("<ins>{}</ins>").format(new)
+    return one + cut[0], two + cut[1]
+
+
+def figures(a: Session, b: Session) -> list[Figure]:
+    """The table at the top: what each took, and the difference."""
+    return [
+        _figure("Duration", a.duration_ms, b.duration_ms, formats.duration),
+        _figure("Prompts", a.prompts, b.prompts, formats.count),
+        _figure("Turns", a.turns, b.turns, formats.count),
+        _figure("Model calls", a.llm_calls, b.llm_calls, formats.count),
+        _figure("Tool calls", a.tool_calls, b.tool_calls, formats.count),
+        _figure("Tokens in", a.input_tokens, b.input_tokens, formats.count),
+        _figure("of it cached", a.cached_tokens, b.cached_tokens, formats.count),
+        _figure("Tokens out", a.output_tokens, b.output_tokens, formats.count),
+        _figure("Cost", a.cost, b.cost, formats.cost),
+        _figure("Errors", a.errors, b.errors, formats.count),
+    ]
+
+
+def _figure(name: str, a: float | None, b: float | None, write: Callable[[float | None], str]) -> Figure:
+    if a is None or b is None:
+        return Figure(name, write(a), write(b), "")
+    change = b - a
+    sign = "+" if change > 0 else "−"
+    percent = f" ({sign}{abs(change) / a:.0%})" if a and change else ""
+    return Figure(name, write(a), write(b), f"{sign}{write(abs(change))}{percent}" if change else "same")

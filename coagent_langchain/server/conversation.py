@@ -1,0 +1,185 @@
+"""A session as people read it: what was asked and answered, tool calls folded in, errors where they arose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from markupsafe import Markup, escape
+
+from coagent_langchain.server.formats import listing, mapping, preview, text, visible
+from coagent_langchain.server.jsonview import INLINE, shown, tree
+from coagent_langchain.server.prose import prose
+from coagent_langchain.server.timeline import Bar, Timeline
+
+Json = dict[str, Any]
+PAGE = 40  # items of one fetch
+INNER = 30  # items folded into one tool call
+Read = Callable[[int, int], Json | None]  # (timestamp, seq) → the entry
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing in the conversation: rule, user, answer, tool, error, human or end.
+
+    Attributes:
+        seq: of its first entry: finds its row in the timeline.
+        parts: (title, content) that stand folded below it.
+        inner: the conversation that a tool call had inside, e.g. of a sub-agent.
+        left_out: how many inner items are not shown.
+    """
+
+    kind: str
+    bar: Bar
+    title: str = ""
+    content: Markup = field(default_factory=Markup)
+    parts: list[tuple[str, Markup]] = field(default_factory=list)
+    inner: list[Item] = field(default_factory=list)
+    left_out: int = 0
+
+    @property
+    def seq(self) -> int:
+        """Of its first entry, 0 where it has none."""
+        return self.bar.events[0][1] if self.bar.events else 0
+
+
+def outline(timeline: Timeline) -> list[Bar]:
+    """What stands in the conversation, in order: prompts, and inside them models, tools, humans and errors."""
+    return [bar for root in timeline.roots for bar in (root, *_speaking(root.children))]
+
+
+def _speaking(bars: Iterable[Bar]) -> list[Bar]:
+    """The bars that say something, through turns and components, but not into tools."""
+    found, stack = [], list(reversed(list(bars)))
+    while stack:
+        bar = stack.pop()
+        if bar.kind in ("turn", "component"):
+            if bar.status == "error" and bar.kind == "component" and not bar.children:
+                found.append(bar)
+            stack += reversed(bar.children)
+        elif bar.kind != "note" or bar.status == "warning":
+            found.append(bar)
+    return found
+
+
+def items(bars: Iterable[Bar], read: Read) -> list[Item]:
+    """The items of these bars, as texts to show."""
+    reader = _Reader(read)
+    return [item for bar in bars for item in reader.items(bar)]
+
+
+class _Reader:
+    """Reads the bars of one scope in order and remembers the last prompt, so that it is not shown at every turn."""
+
+    def __init__(self, read: Read, asked: str = "") -> None:
+        self._read, self._asked = read, asked
+
+    def items(self, bar: Bar) -> list[Item]:
+        entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
+        if bar.kind == "prompt":
+            return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
+        if bar.kind == "model":
+            return [*self._user(bar, entries), *self._answer(bar, entries)]
+        if bar.kind in ("tool", "retriever"):
+            return [self._tool(bar, entries)]
+        if bar.kind == "end":
+            return [Item("end", bar, f"Session {visible(bar.status)}")]
+        if bar.kind == "human":
+            return [self._human(bar, entries)]
+        return (
+            [self._failure(bar, entries)]
+            if bar.status in ("error", "recovered")
+            else [Item("note", bar, bar.label, escape(bar.note))]
+        )
+
+    def _user(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
+        for ref, entry in entries:
+            prompt = text(entry.get("prompt"))
+            if prompt and entry.get("event_type") != "llm_response" and prompt != self._asked:
+                self._asked = prompt
+                return [Item("user", bar, "User" if bar.kind == "prompt" else "Prompt", shown(prompt, ref, ["prompt"]))]
+        return []
+
+    def _answer(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
+        made = []
+        for ref, entry in entries:
+            answer = mapping(entry.get("llm_response"))
+            said = text(answer.get("response"))
+            reasoning = text(mapping(entry.get("meta")).get("reasoning"))
+            if said or reasoning:
+                parts = [("Reasoning", shown(reasoning, ref, ["meta", "reasoning"]))] if reasoning else []
+                made.append(Item("answer", bar, bar.who or "Assistant", _said(said, ref), parts))
+            elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
+                made.append(
+                    Item("answer", bar, bar.who or "Assistant", parts=[("Tool calls", tree(answer["tool_calls"], ref))])
+                )
+        if bar.status in ("error", "recovered"):
+            made.append(self._failure(bar, entries))
+        elif bar.status == "open":
+            made.append(Item("open", bar, bar.who or "Assistant", escape("No answer yet")))
+        return made
+
+    def _tool(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+        item = Item("tool", bar, bar.label)
+        for ref, entry in entries:
+            call, answer = mapping(entry.get("tool_call")), mapping(entry.get("tool_response"))
+            if call.get("parameters"):
+                item.parts.append(("Arguments", tree(call["parameters"], ref, ["tool_call", "parameters"])))
+            if answer.get("result") is not None:
+                item.parts.append(("Result", _result(answer["result"], ref)))
+        if bar.status in ("error", "recovered"):
+            failure = self._failure(bar, entries)
+            item.parts += [("Error", failure.content), *failure.parts]
+        inside = _speaking(bar.children)
+        scope = _Reader(self._read, self._asked)
+        item.inner = [inner for child in inside[:INNER] for inner in scope.items(child)]
+        item.left_out = max(0, len(inside) - INNER)
+        return item
+
+    def _failure(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+        for ref, entry in entries:
+            info = mapping(entry.get("error_info"))
+            if entry.get("event_type") == "error":
+                stack = text(info.get("stack_trace"))
+                parts = [("Stack trace", shown(stack, ref, ["error_info", "stack_trace"]))] if stack else []
+                message = shown(text(info.get("error_message")), ref, ["error_info", "error_message"])
+                kind = escape(preview(text(info.get("error_type")) or "Error"))
+                return Item("error", bar, bar.label, kind + escape(": ") + message, parts)
+        return Item("error", bar, bar.label, escape(bar.note or "failed"))
+
+    def _human(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+        parts = []
+        for ref, entry in entries:
+            word = preview(text(mapping(entry.get("meta")).get("status")) or "Human", 40).capitalize()
+            value = mapping(entry.get("input_data")).get("value")
+            parts.append(
+                (
+                    word,
+                    shown(value, ref, ["input_data", "value"])
+                    if isinstance(value, str)
+                    else tree(value, ref, ["input_data", "value"]),
+                )
+            )
+        return Item("human", bar, "Waits for a human" if bar.status == "waiting" else "A human was asked", parts=parts)
+
+
+def _said(said: str, ref: str) -> Markup:
+    """An answer as prose, the rest of a long one behind its button."""
+    whole = shown(said, ref, ["llm_response", "response"])
+    return prose(said) if len(said) <= INLINE else prose(said[:INLINE]) + whole[whole.index("<button") :]
+
+
+def _result(result: Any, ref: str) -> Markup:
+    path: list[str | int] = ["tool_response", "result"]
+    if isinstance(result, dict) and list(result) == ["output"]:
+        result, path = result["output"], [*path, "output"]
+    if isinstance(result, str):
+        return Markup('<div class="text small">{}</div>').format(shown(result, ref, path))
+    return tree(result, ref, path)
+
+
+def parse(body: bytes | None) -> Json | None:
+    """The entry of a stored body."""
+    return None if body is None else mapping(orjson.loads(body))

@@ -1,0 +1,80 @@
+"""A session as a file: JSON lines as they were posted, CSV for a spreadsheet, Markdown to read; streamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from coagent_langchain.server import formats, transcript
+from coagent_langchain.server.moments import read
+from coagent_langchain.server.pages import session_of, store_of
+from coagent_langchain.server.store import Session
+
+COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
+           "input_tokens", "output_tokens", "cached_tokens", "cost", "event_id", "run_id", "parent_run_id")  # fmt: skip
+_FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet run a cell
+
+
+def jsonl(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """One line an entry, byte for byte as posted; an entry that was posted on several lines is put on one."""
+    for body in bodies:
+        yield (orjson.dumps(orjson.loads(body)) if b"\n" in body or b"\r" in body else body) + b"\n"
+
+
+def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """CSV: a head, then one line an entry. No cell begins like a formula."""
+    yield _line(COLUMNS)
+    for body in bodies:
+        m = read(0, body)
+        took = "" if m.ms is None else m.ms
+        yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, took, m.input, m.output,
+                     m.cached, m.cost, m.event_id, m.run, m.parent))  # fmt: skip
+
+
+def _line(cells: Iterable[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_cell(cell) for cell in cells])
+    return line.getvalue().encode("utf-8", "replace")
+
+
+def _cell(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA) else cell
+
+
+def markdown(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Markdown: the session's figures, then a section for each entry."""
+    yield transcript.opening(session).encode()
+    for section in transcript.entries(bodies):
+        yield section.encode("utf-8", "replace")
+
+
+FORMATS = {
+    "jsonl": (jsonl, "application/x-ndjson"),
+    "csv": (table, "text/csv"),
+    "md": (markdown, "text/markdown"),
+}
+
+
+def export(request: Request) -> Response:
+    """`/export/{session_id}?format=jsonl|csv|md`."""
+    session = session_of(request)
+    ending = request.query_params.get("format", "jsonl")
+    if ending not in FORMATS:
+        raise HTTPException(400, f"format must be one of {', '.join(FORMATS)}")
+    write, media = FORMATS[ending]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", session.session_id)[:100].strip("._") or "session"
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
+    return StreamingResponse(
+        write(session, store_of(request).export(session.session_id)), media_type=media, headers=headers
+    )
+
+
+routes: list[BaseRoute] = [Route("/export/{session_id:path}", export)]

@@ -1,0 +1,164 @@
+// The Events tab: a table of which only the rows in sight exist; pages come from the server as they are scrolled to.
+import { cost, count, duration } from "./format.js";
+import { get } from "./page.js";
+import { Rows } from "./rows.js";
+
+const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
+const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES] = Array(15).keys();
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+const some = (number) => (number ? count(number) : "");
+
+// name, label, width, text of a row, class, shown from the start
+const columns = [
+  ["time", "Time", "100px", (row) => clock.format(row[AT]), "", true],
+  ["after", "After", "88px", (row, t0) => `+${duration(row[AT] - t0)}`, "num", true],
+  ["type", "Type", "132px", (row) => row[TYPE], "type", true],
+  ["turn", "Turn", "48px", (row) => row[TURN], "num", true],
+  ["name", "Name", "minmax(90px, 150px)", (row) => row[NAME], "", true],
+  ["content", "Content", "minmax(180px, 1fr)", (row) => row[NOTE], "", true],
+  ["by", "By", "110px", (row) => row[WHO], "", false],
+  ["outcome", "Outcome", "130px", (row) => row[STATE], "", false],
+  ["took", "Took", "84px", (row) => (row[MS] === null ? "" : duration(row[MS])), "num", true],
+  ["in", "In", "64px", (row) => some(row[INPUT]), "num", true],
+  ["out", "Out", "64px", (row) => some(row[OUTPUT]), "num", true],
+  ["cached", "Cached", "64px", (row) => some(row[CACHED]), "num", false],
+  ["cost", "Cost", "72px", (row) => cost(row[COST]), "num", false],
+  ["bytes", "Bytes", "72px", (row) => count(row[BYTES]), "num", false],
+  ["id", "Event id", "260px", (row) => row[ID], "mono", false],
+];
+
+class Events {
+  constructor(path, detail) {
+    Object.assign(this, { path, detail, pages: new Map(), total: 0, t0: 0, at: -1, words: "", version: 0 });
+    this.box = document.getElementById("events");
+    this.type = document.getElementById("type");
+    this.chosen = new Set(this.stored() ?? columns.flatMap((column) => (column[5] ? [column[0]] : [])));
+    this.head = document.createElement("div");
+    this.head.className = "row columns";
+    this.head.setAttribute("role", "row");
+    this.head.setAttribute("aria-rowindex", "1");
+    this.head.style.position = "sticky";
+    this.box.append(this.head);
+    this.list = new Rows(this.box, { height: 28, top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
+    this.box.addEventListener("click", (event) => { const row = event.target.closest("[data-index]"); if (row) this.select(Number(row.dataset.index)); });
+    this.type.addEventListener("change", () => this.reload());
+    this.choices();
+    this.layout();
+  }
+
+  stored() { try { return JSON.parse(localStorage.getItem("columns")); } catch { return null; } }
+
+  choices() {
+    const box = document.getElementById("columns");
+    box.replaceChildren(...columns.map(([name, label]) => {
+      const line = document.createElement("label"), check = document.createElement("input");
+      check.type = "checkbox";
+      check.checked = this.chosen.has(name);
+      check.addEventListener("change", () => {
+        if (check.checked) this.chosen.add(name); else this.chosen.delete(name);
+        try { localStorage.setItem("columns", JSON.stringify([...this.chosen])); } catch { /* lasts as long as the page */ }
+        this.layout();
+      });
+      line.append(check, ` ${label}`);
+      return line;
+    }));
+  }
+
+  layout() {
+    this.columns = columns.filter(([name]) => this.chosen.has(name));
+    this.grid = this.columns.map((column) => column[2]).join(" ");
+    this.head.style.gridTemplateColumns = this.grid;
+    this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, `${cls} `.includes("num ") ? "num" : "", "columnheader")));
+    this.box.setAttribute("aria-colcount", this.columns.length);
+    this.list.space.replaceChildren();
+    this.list.used.clear();
+    this.list.spare.length = 0;
+    this.list.show(this.total);
+  }
+
+  cell(text, cls, role) {
+    const element = document.createElement("span");
+    element.className = cls;
+    element.setAttribute("role", role);
+    element.textContent = text;
+    return element;
+  }
+
+  make() {
+    const element = document.createElement("div");
+    element.setAttribute("role", "row");
+    element.style.gridTemplateColumns = this.grid;
+    element.append(...this.columns.map(([, , , , cls]) => this.cell("", cls, "gridcell")));
+    return element;
+  }
+
+  fill(element, index) {
+    const row = this.row(index), failed = row && (row[TYPE] === "error" || (row[TYPE] === "tool_response" && row[STATE]));
+    element.id = `event-${index}`;
+    element.dataset.index = index;
+    element.className = `row${index === this.at ? " at" : ""}${failed ? " x-error" : ""}`;
+    element.setAttribute("aria-rowindex", index + 2);
+    element.setAttribute("aria-selected", index === this.at);
+    this.columns.forEach((column, place) => { element.children[place].textContent = row ? column[3](row, this.t0) : ""; });
+    element.title = row ? row[NOTE] : "";
+  }
+
+  /** The row at an index, or undefined while its page is on the way. */
+  row(index) {
+    const number = Math.floor(index / PAGE);
+    if (!this.pages.has(number)) this.fetch(number);
+    const page = this.pages.get(number);
+    return Array.isArray(page) ? page[index % PAGE] : undefined;
+  }
+
+  async fetch(number) {
+    const version = this.version;
+    const query = new URLSearchParams({ offset: number * PAGE, limit: PAGE, q: this.words, type: this.type.value });
+    this.pages.set(number, null);
+    const data = await (await get(`/view/events/${this.path}?${query}`)).json();
+    if (version !== this.version) return;
+    this.pages.set(number, data.rows);
+    if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
+    this.t0 = data.t0;
+    this.box.setAttribute("aria-rowcount", data.total + 1);
+    document.getElementById("found").textContent = this.words || this.type.value ? `${count(data.total)} events` : "";
+    if (data.total !== this.total) { this.total = data.total; this.list.show(this.total); } else this.list.refill();
+  }
+
+  async reload() {
+    this.version++;
+    this.pages.clear();
+    this.at = -1;
+    await this.fetch(0);
+  }
+
+  async search(words) {
+    if (words === this.words) return;
+    this.words = words;
+    await this.reload();
+  }
+
+  news() {
+    this.version++;
+    this.pages.clear();
+    this.fetch(Math.floor(this.list.range()[0] / PAGE));
+  }
+
+  move(step) { this.select(Math.min(Math.max(this.at + step, 0), this.total - 1)); }
+
+  select(index) {
+    const row = this.row(index);
+    this.at = index;
+    this.list.reveal(index);
+    this.list.refill();
+    this.box.setAttribute("aria-activedescendant", `event-${index}`);
+    if (row) this.detail.show([`${row[AT]}-${row[SEQ]}`]);
+  }
+}
+
+export async function open({ path, detail, search }) {
+  const events = new Events(path, detail);
+  events.words = search.value.trim();
+  await events.fetch(0);
+  return events;
+}

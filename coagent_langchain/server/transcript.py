@@ -1,0 +1,83 @@
+"""A session or a few entries as Markdown: to read, to keep, to give to an assistant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from coagent_langchain.server import formats
+from coagent_langchain.server.formats import listing, mapping, text, visible
+from coagent_langchain.server.moments import Moment, shorten
+from coagent_langchain.server.store import Session
+
+Json = dict[str, Any]
+FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
+          "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
+
+
+def opening(session: Session) -> str:
+    """The head of a whole session: its figures."""
+    figures = [
+        ("Session", f"`{visible(session.session_id)}`"),
+        ("Status", session.status),
+        ("Started", formats.iso(session.first_ms)),
+        ("Duration", formats.duration(session.duration_ms)),
+        ("Prompts, turns", f"{session.prompts}, {session.turns}"),
+        ("Model calls, tool calls", f"{session.llm_calls}, {session.tool_calls}"),
+        ("Tokens in, out", f"{formats.count(session.input_tokens)}, {formats.count(session.output_tokens)}"),
+        ("Cost", formats.cost(session.cost)), ("Errors", str(session.errors)),
+    ]  # fmt: skip
+    title = formats.preview(session.title or session.session_id)
+    return f"# {title}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
+
+
+def entries(bodies: Iterable[bytes]) -> Iterator[str]:
+    """One section an entry."""
+    for body in bodies:
+        fields = mapping(orjson.loads(body))
+        yield section(fields, shorten(0, fields))
+
+
+def section(fields: Json, moment: Moment) -> str:
+    """One entry: heading, facts, then its texts as code blocks."""
+    facts = [formats.iso(moment.at), f"prompt {moment.prompt}, turn {moment.turn}"]
+    if moment.ms is not None:
+        facts.append(formats.duration(moment.ms))
+    if moment.input or moment.output:
+        facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
+    made = [f"\n## {visible(moment.type)} {moment.name}\n\n{', '.join(facts)}\n"]
+    if prompt := text(fields.get("prompt")):
+        made.append(_block("Prompt", prompt))
+    for name in FIELDS:
+        if fields.get(name):
+            made += _field(name, fields[name])
+    return "\n".join(made)
+
+
+def _field(name: str, value: Any) -> list[str]:
+    group = mapping(value)
+    made = [_block(f"{name}.{key}", part) for key in ("system_prompt", "response", "error_message", "stack_trace")
+            if (part := text(group.get(key)))]  # fmt: skip
+    rest = {
+        key: part
+        for key, part in group.items()
+        if key not in ("system_prompt", "response", "error_message", "stack_trace")
+    }
+    if name == "llm_call":
+        history = rest.pop("history", None)
+        messages = listing(history) or listing(mapping(history).get("messages"))
+        made += [_block("Message", message) for message in messages]
+    if rest or not group:
+        made.append(_block(name, rest or value))
+    return made
+
+
+def _block(title: str, value: Any) -> str:
+    """A fenced block; the fence is longer than any run of backticks inside."""
+    body = visible(value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"**{visible(title)}**\n\n{fence}{'' if isinstance(value, str) else 'json'}\n{body}\n{fence}\n"
