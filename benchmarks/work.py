@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -24,6 +25,7 @@ TOOL_CALLS = 5
 TOKENS = 200
 
 
+@cache
 def text(size: int) -> str:
     """Words that do not repeat themselves, so that no compression makes them nothing; the same in each process."""
     random = Random(size)
