@@ -32,6 +32,7 @@ class Profile:
         self.samples = 0
         self.inside = 0
         self.lines: Counter[tuple[str, int]] = Counter()
+        self.own: Counter[tuple[str, int]] = Counter()
         self.functions: Counter[str] = Counter()
         signal.signal(signal.SIGPROF, self._sample)
         signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
@@ -43,10 +44,12 @@ class Profile:
     def _sample(self, number: int, frame: FrameType | None) -> None:
         self.samples += 1
         lines, functions = set(), set()
+        innermost = frame
         while frame:
             code = frame.f_code
             if code.co_filename.startswith(PACKAGE):
                 lines.add((code.co_filename, frame.f_lineno))
+                self.own[code.co_filename, frame.f_lineno] += frame is innermost
                 functions.add(f"{code.co_filename[len(PACKAGE) + 1 :]}:{code.co_qualname}")
             frame = frame.f_back
         self.inside += bool(lines)
@@ -60,10 +63,11 @@ class Profile:
               f"below it\n\nfunctions:", file=out)  # fmt: skip
         for name, count in self.functions.most_common(most):
             print(f"{count / self.samples:7.1%}  {name}", file=out)
-        print("\nlines:", file=out)
-        for (path, line), count in self.lines.most_common(most):
-            text = linecache.getline(path, line).strip()
-            print(f"{count / self.samples:7.1%}  {path[len(PACKAGE) + 1 :]}:{line}  {text}", file=out)
+        for title, counted in (("lines, with what they call:", self.lines), ("lines alone:", self.own)):
+            print(f"\n{title}", file=out)
+            for (path, line), count in counted.most_common(most):
+                text = linecache.getline(path, line).strip()
+                print(f"{count / self.samples:7.1%}  {path[len(PACKAGE) + 1 :]}:{line}  {text}", file=out)
 
 
 def main() -> None:
