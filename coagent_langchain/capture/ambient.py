@@ -1,0 +1,53 @@
+"""What LangChain's own context tells about the run around the current call.
+
+Children of `with_fallbacks`, and handlers passed again in a nested call, arrive without their parent's id; session ids
+in `configurable` do not reach handlers at all. Both are in the config that LangChain keeps for child runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+SESSION_KEYS = ("session_id", "thread_id", "conversation_id", "langfuse_session_id")
+
+_variable: Any = None
+
+
+def config() -> Mapping[str, Any] | None:
+    """The config of the run around this call, or None at a root."""
+    global _variable
+    if _variable is None:
+        # Not imported: whatever runs a runnable has loaded it, and it is heavy.
+        module = sys.modules.get("langchain_core.runnables.config")
+        _variable = getattr(module, "var_child_runnable_config", None)
+        if _variable is None:
+            return None
+    found = _variable.get()
+    return found if isinstance(found, Mapping) else None
+
+
+def parent_run_id(around: Mapping[str, Any] | None) -> UUID | None:
+    """The run that `around` says its children belong to."""
+    if around is None:
+        return None
+    return getattr(around.get("callbacks"), "parent_run_id", None)
+
+
+def session_id(values: Mapping[str, Any] | None) -> str | None:
+    """The session that metadata or `configurable` values name."""
+    if not values:
+        return None
+    for key in SESSION_KEYS:
+        value = values.get(key)
+        if value is not None and value != "":
+            return str(value)[:512]
+    return None
+
+
+def configured_session_id(around: Mapping[str, Any] | None) -> str | None:
+    """The session that the surrounding `configurable` names."""
+    configurable = around.get("configurable") if around is not None else None
+    return session_id(configurable) if isinstance(configurable, Mapping) else None

@@ -1,0 +1,89 @@
+"""Where a run stands in its framework, and what its user attached to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata as package_metadata
+from typing import Any
+
+from coagent_langchain.capture.ambient import SESSION_KEYS
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.events import JsonObject
+
+HIDDEN_TAG = "langsmith:hidden"
+_RETRY_TAG = "retry:attempt:"
+_STACK = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
+# Metadata that LangChain and LangGraph put there themselves, or that the entry says elsewhere.
+_OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
+_OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id",
+                       "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
+_OWN_TAGS = ("seq:step:", "graph:step:", "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+
+
+def framework(metadata: Mapping[str, Any] | None, name: str = "") -> JsonObject | None:
+    """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain."""
+    if not metadata:
+        return {"name": "langgraph"} if name == "LangGraph" else None
+    node = metadata.get("langgraph_node")
+    agent = metadata.get("lc_agent_name")
+    if node is None and agent is None:
+        return {"name": "langgraph"} if name == "LangGraph" else None
+    found: JsonObject = {"name": "langgraph"}
+    if node is not None:
+        found["node"] = node
+        found["step"] = metadata.get("langgraph_step")
+        namespace = metadata.get("langgraph_checkpoint_ns")
+        if isinstance(namespace, str):
+            found["checkpoint_ns"] = namespace
+            if "|" in namespace:
+                found["path"] = [part.partition(":")[0] for part in namespace.split("|")]
+    if agent is not None:
+        found["agent"] = agent
+    return found
+
+
+def user_context(metadata: Mapping[str, Any] | None, tags: Sequence[str] | None) -> JsonObject | None:
+    """The user's own metadata and tags."""
+    found: JsonObject = {}
+    if metadata:
+        own = {k: v for k, v in metadata.items() if k not in _OWN_KEYS and not str(k).startswith(_OWN_PREFIXES)}
+        if own:
+            found["metadata"] = snapshot(own)
+    if tags:
+        mine = [tag for tag in tags if not tag.startswith(_OWN_TAGS)]
+        if mine:
+            found["tags"] = mine
+    return found or None
+
+
+def attempt(tags: Sequence[str] | None) -> int:
+    """The number that `with_retry` gave this attempt: 2 for the second, 0 for what is no repetition."""
+    for tag in tags or ():
+        if tag.startswith(_RETRY_TAG) and tag[len(_RETRY_TAG) :].isdigit():
+            return int(tag[len(_RETRY_TAG) :])
+    return 0
+
+
+def is_node(name: str, metadata: Mapping[str, Any] | None, tags: Sequence[str] | None) -> bool:
+    """Whether a chain run is a LangGraph node itself, not something inside one or LangGraph's plumbing."""
+    if not metadata or metadata.get("langgraph_node") != name or name == "__start__":
+        return False
+    return not is_hidden(tags) and any(tag.startswith("graph:step:") for tag in tags or ())
+
+
+def is_hidden(tags: Sequence[str] | None) -> bool:
+    """Whether LangChain marks the run as plumbing."""
+    return bool(tags) and HIDDEN_TAG in (tags or ())
+
+
+def agent_stack() -> list[str]:
+    """The packages that the process runs on, as `name::version`."""
+    stack = []
+    for name in _STACK:
+        if name == "coagent-langchain" or name.replace("-", "_") in sys.modules:
+            try:
+                stack.append(f"{name}::{package_metadata.version(name)}")
+            except package_metadata.PackageNotFoundError:
+                continue
+    return stack

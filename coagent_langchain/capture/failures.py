@@ -1,0 +1,188 @@
+"""What went wrong, once, where it arose; and what came right again after all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.capture.messages import Answer
+from coagent_langchain.capture.outcomes import (
+    Outcome,
+    classify,
+    error_message,
+    interrupts,
+    route,
+    severity,
+    stack_trace,
+)
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.runs import Run
+from coagent_langchain.capture.usage import Usage
+from coagent_langchain.events import EventType, JsonObject, Severity
+from coagent_langchain.totals import Totals
+
+_NOT_AN_ERROR = ""  # stands for an event id where an exception is no failure: an interrupt, a hand-over
+
+
+class Failures:
+    """Reports what a run raised: errors, interrupts, hand-overs and cancellations; and recoveries from errors."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def failed(
+        self, run: Run, error: BaseException, answer: Answer | None = None, usage: Usage | None = None
+    ) -> Outcome:
+        """Log the end of a run that raised.
+
+        Parameters:
+            answer: what a model had said until then.
+            usage: the tokens until then.
+        """
+        outcome = classify(error)
+        error_id = run.reported(error)
+        entries = [] if error_id is not None else self._report(run, error, outcome, answer)
+        if error_id is None:
+            error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
+        if run.parent is not None and outcome.kind not in ("cancelled", "abandoned"):
+            run.parent.remember_failure(error, error_id)
+        if run.kind in ("tool", "retriever"):
+            entries.append(self._failed_tool(run, error, outcome, error_id))
+        if entries:
+            self._recorder.outlet.emit(*entries)
+        if run.kind == "llm" and not outcome.failed:
+            self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
+        if run.component:
+            self._recorder.component_ended(run, None, _PAST.get(outcome.kind, outcome.kind))
+        return outcome
+
+    def recovered(self, run: Run) -> None:
+        """Log that `run` ended well though something below it had failed."""
+        failures, run.failures = run.failures, None
+        for _, error_id in failures or ():
+            if error_id == _NOT_AN_ERROR:
+                continue
+            strategy, actions = self._strategy(run)
+            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+
+    def handled(self, run: Run, message: str) -> str:
+        """Log that a tool turned its own failure into an answer (`ToolMessage.status == "error"`).
+
+        Returns:
+            the id of the error.
+        """
+        entry = self._recorder.entry(run, EventType.ERROR, {"path": run.path()})
+        error_id: str = entry["event_id"]
+        entry["error_info"] = {
+            "error_id": error_id,
+            "error_type": "ToolError",
+            "error_message": message,
+            "error_severity": Severity.LOW,
+            "component_id": run.name,
+        }
+        self._recorder.prompt_of(run).session.count(Totals.add_error)
+        self._recorder.outlet.emit(
+            entry, self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
+        )
+        return error_id
+
+    def _strategy(self, run: Run) -> tuple[str, list[str]]:
+        if run.attempt > 1:
+            return "retry", [f"attempt {run.attempt} ended well"]
+        if run.name == "RunnableWithFallbacks":
+            return "fallback", ["a fallback ended well"]
+        return "handled", [f"{run.name} went on"]
+
+    def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
+        meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
+        entry = self._recorder.entry(run, EventType.RECOVERY, meta)
+        entry["error_info"] = {
+            "error_id": error_id,
+            "component_id": run.name,
+            "recovery_strategy": strategy,
+            "recovery_actions": actions,
+            "recovery_successful": True,
+        }
+        self._recorder.prompt_of(run).session.count(Totals.add_recovery)
+        return entry
+
+    def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer | None) -> list[JsonObject]:
+        if run.kind != "llm" and not run.turn:
+            run.turn = run.latest_turn()
+        if outcome.kind == "interrupt":
+            return self._interrupted(run, error)
+        if outcome.kind == "routing":
+            return [self._handed_over(run, route(error))]
+        if not outcome.failed:
+            return []
+        return [self._error(run, error, answer)]
+
+    def _error(self, run: Run, error: BaseException, answer: Answer | None) -> JsonObject:
+        session = self._recorder.prompt_of(run).session
+        meta: JsonObject = {"path": run.path()}
+        if run.attempt:
+            meta["attempt"] = run.attempt
+        if run.kind == "llm":
+            meta |= {**(run.parameters or {}), "execution_time_ms": self._recorder.elapsed_ms(run)}
+        entry = self._recorder.entry(run, EventType.ERROR, meta)
+        entry["error_info"] = {
+            "error_id": entry["event_id"],
+            "error_type": type(error).__name__,
+            "error_message": error_message(error),
+            "error_severity": severity(error),
+            "stack_trace": stack_trace(error),
+            "component_id": run.name,
+        }
+        if answer is not None and answer.text:
+            entry["output_data"] = {"partial_response": answer.text}
+        session.count(Totals.add_error)
+        if session.scoped:
+            session.last_error = (error, entry["event_id"])
+        return entry
+
+    def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:
+        if not outcome.failed:
+            return self._recorder.tool_response(
+                run, None, success=None, meta={"outcome": _PAST.get(outcome.kind, outcome.kind)}
+            )
+        return self._recorder.tool_response(
+            run, None, success=False, error=error_message(error), meta={"error_id": error_id}
+        )
+
+    def _interrupted(self, run: Run, error: BaseException) -> list[JsonObject]:
+        """One `human_oversight` for each question that was not asked before."""
+        prompt = self._recorder.prompt_of(run)
+        prompt.session.interrupted = run.root.prompt
+        return [
+            self.question(run, interrupt_id, value)
+            for interrupt_id, value in interrupts(error)
+            if interrupt_id not in prompt.session.interrupts
+        ]
+
+    def question(self, run: Run, interrupt_id: str, value: Any) -> JsonObject:
+        """A `human_oversight` entry that asks."""
+        session = self._recorder.prompt_of(run).session
+        session.interrupts[interrupt_id] = True
+        meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
+        entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
+        entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
+        return entry
+
+    def _handed_over(self, run: Run, target: JsonObject) -> JsonObject:
+        entry = self._recorder.entry(run, EventType.ROUTING, {"source_component": run.name, **target})
+        entry["routing_type"] = "transfer"
+        names = target.get("goto") or []
+        entry["target_component"] = {"id": ",".join(names), "name": ", ".join(names), "component_type": "node"}
+        return entry
+
+    def routed(self, run: Run, outputs: Any) -> None:
+        """Log where a node or tool sends its graph next, when its output says so."""
+        for part in outputs if isinstance(outputs, list) else [outputs]:
+            goto = getattr(part, "goto", None)
+            if goto and hasattr(part, "update") and getattr(part, "graph", None) is None:
+                target = {
+                    "goto": [str(getattr(each, "node", each)) for each in ([goto] if isinstance(goto, str) else goto)]
+                }
+                self._recorder.outlet.emit(self._handed_over(run, target))
+
+
+_PAST = {"interrupt": "interrupted", "routing": "handed over"}

@@ -1,0 +1,225 @@
+"""`CoagentCallbackHandler`: one short method a hook."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from coagent_langchain.capture.hooks import Hooks
+from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.capture.snapshot import encode_safely
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery import Delivery, Stats, shared
+from coagent_langchain.errors import CoagentClientError, ConfigurationError, guard, logger
+from coagent_langchain.events import EventType, JsonObject, Severity
+from coagent_langchain.outlet import Outlet, Redact
+from coagent_langchain.registry import sessions_of
+from coagent_langchain.session import Session, check_session_id, new_session_id
+
+COMPONENTS = ("nodes", "all", "none")
+_LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
+
+
+class CoagentCallbackHandler(Hooks):
+    """Logs what LangChain and LangGraph runs do as CoAgent events; pass it as `callbacks=[handler]`.
+
+    One handler serves any number of runs at once: threads, asyncio, batches, many conversations. It is cheap to make;
+    all handlers of a process with the same destination share one spool and one sending thread. It never raises into
+    the application, never waits for the network and never changes what it is given.
+
+    Parameters:
+        session_id: the session of every run; without one it comes from the run's metadata or `configurable`
+            (`session_id`, `thread_id`, `conversation_id`), else the handler has a session of its own.
+        base_url: the CoAgent API; `COAGENT_BASE_URL` or http://localhost:3000/api/v1 when None.
+        auth_token: bearer token; `COAGENT_AUTH_TOKEN` when None.
+        spool_dir: folder of the queue on disk, or `"off"` for memory only; `COAGENT_SPOOL_DIR` or the user's state
+            folder when None.
+        capture_content: False keeps ids, numbers, timing and names only; `COAGENT_CAPTURE_CONTENT` or True when None.
+        redact: a callable, or several, each given an entry as plain JSON values before it is written anywhere, and
+            returning what may be written. If one raises, the entry goes without its content.
+        components: which chain runs become `component_enter` and `component_exit`: `"nodes"` (LangGraph's), `"all"`
+            or `"none"`.
+        sample_rate: share of root runs that are logged, 0 to 1, decided by the run's id.
+        resume: continue the numbering of `session_id` where the server's copy ends (asks the server once, here).
+        delivery: where entries go instead of the server, e.g. `coagent_langchain.testing.MemoryDelivery()`.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message says which and what to do.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Be a `GraphCallbackHandler` too where langgraph is loaded: only those are told of interrupts and resumes."""
+        instance: Self = super().__new__(_with_graph_hooks(cls))
+        return instance
+
+    def __init__(
+        self,
+        session_id: str | None = None,
+        *,
+        base_url: str | None = None,
+        auth_token: str | None = None,
+        spool_dir: str | Path | None = None,
+        capture_content: bool | None = None,
+        redact: Redact | Sequence[Redact] | None = None,
+        components: str = "nodes",
+        sample_rate: float = 1.0,
+        resume: bool = False,
+        delivery: Delivery | None = None,
+    ) -> None:
+        if components not in COMPONENTS:
+            raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {components!r}")
+        if type(sample_rate) not in (int, float) or not 0 <= sample_rate <= 1:
+            raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {sample_rate!r}")
+        if resume and session_id is None:
+            raise ConfigurationError("resume=True needs the session_id that is to be continued")
+        self._arguments = {"session_id": session_id, "base_url": base_url, "auth_token": auth_token,
+                           "spool_dir": spool_dir, "capture_content": capture_content, "redact": redact,
+                           "components": components, "sample_rate": sample_rate}  # fmt: skip
+        self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
+                                       capture_content=capture_content)  # fmt: skip
+        self._session_id = None if session_id is None else check_session_id(session_id)
+        self._own_session_id: str | None = None
+        self._delivery = shared(self._settings) if delivery is None else delivery
+        self._sessions = sessions_of(self._delivery)
+        self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
+                              redact=_redactors(redact), encode=encode_safely)  # fmt: skip
+        tree = RunTree()
+        placing = Placing(tree, self._sessions, self._outlet, session_id=self._session_id,
+                          own_session_id=self._make_session_id, sample_rate=sample_rate,
+                          after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
+        super().__init__(tree, placing, self._outlet, components=components)
+        self._sessions.register(self._recorder)
+
+    # -- what users call
+
+    def session(
+        self, prompt: str | None = None, session_id: str | None = None, meta: JsonObject | None = None
+    ) -> Session:
+        """A session around a block of code, or around each call of a decorated function.
+
+        Parameters:
+            prompt: the task, for `session_start`.
+            session_id: its id; the handler's own explicit one, else a new one, when None.
+            meta: free JSON for `session_start`.
+
+        Returns:
+            a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
+
+        Raises:
+            ConfigurationError: the session id is unusable.
+        """
+        return Session(self._sessions, self._outlet, session_id or self._session_id, text=prompt, meta=meta)
+
+    @guard
+    def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:
+        """Log an event of your own, in the run or session around the call.
+
+        Parameters:
+            level: `debug`, `info` or `warning`; anything else is `info`.
+            message: what to say.
+            meta: free JSON.
+        """
+        self._remarks.here(_LEVELS.get(level, EventType.INFO), message, meta)
+
+    @guard
+    def log_error(self, message: str, error: BaseException | None = None, *, critical: bool = False,
+                  meta: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+        """Log an error that your code met itself, in the run or session around the call.
+
+        Parameters:
+            message: what happened.
+            error: the exception, for its type and stack.
+            critical: severity `critical` instead of `high`.
+            meta: free JSON.
+        """
+        self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta or {})
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until the server has acknowledged everything logged so far.
+
+        Parameters:
+            timeout: seconds to wait at most.
+
+        Returns:
+            True when all of it is acknowledged.
+        """
+        return self._delivery.flush(timeout)
+
+    def close(self) -> None:
+        """End the sessions that this handler opened and deliver what is waiting, within the exit timeout.
+
+        The handler may be used again afterwards.
+        """
+        self._end_sessions()
+        self._delivery.flush(self._settings.exit_timeout)
+
+    def stats(self) -> Stats:
+        """What was written, acknowledged, is waiting, was retried, rejected and refused, by the shared delivery."""
+        return self._delivery.stats()
+
+    @guard
+    def _end_sessions(self) -> None:
+        self._recorder.close([run for root in self._tree.lingering for run in root.open.values()], "unknown")
+        self._tree.lingering.clear()
+        self._sessions.end_all(self._outlet)
+
+    def _make_session_id(self) -> str:
+        if self._own_session_id is None:
+            self._own_session_id = new_session_id()
+        return self._own_session_id
+
+    # -- identity
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _rebuild, (self._arguments,)
+
+
+def _rebuild(arguments: dict[str, Any]) -> CoagentCallbackHandler:
+    return CoagentCallbackHandler(**arguments)
+
+
+_graph_classes: dict[type, type] = {}
+
+
+def _with_graph_hooks(cls: type) -> Any:
+    module = sys.modules.get("langgraph.callbacks")
+    base = getattr(module, "GraphCallbackHandler", None)
+    if base is None or issubclass(cls, base):
+        return cls
+    if cls not in _graph_classes:
+        _graph_classes[cls] = type(
+            cls.__name__, (cls, base), {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        )
+    return _graph_classes[cls]
+
+
+def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
+    if redact is None:
+        return ()
+    found = [redact] if callable(redact) else list(redact)
+    for each in found:
+        if not callable(each):
+            raise ConfigurationError(f"redact must be a callable or several, not {each!r}")
+    return found
+
+
+def _last_prompt(settings: Settings, session_id: str | None) -> int:
+    """The last prompt number that the server has of a session; 0, and a warning, when it cannot be asked."""
+    from coagent_langchain.client import CoagentClient  # type: ignore[import-not-found,unused-ignore]
+
+    try:
+        with CoagentClient(settings.base_url, settings.auth_token, timeout=5.0, max_retries=0) as client:
+            found = client.filter_logs(str(session_id), "max([].prompt_number)")
+    except CoagentClientError as error:
+        logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
+        return 0
+    return found if isinstance(found, int) else 0

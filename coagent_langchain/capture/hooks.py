@@ -1,0 +1,342 @@
+"""LangChain's hooks, one short method each: what a hook is told goes to the recorder as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from coagent_langchain.capture import context
+from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.messages import Conversation, answer, split
+from coagent_langchain.capture.parameters import model_parameters
+from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.remarks import Remarks
+from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.tools import documents as summary_of
+from coagent_langchain.capture.tools import tool_arguments, tool_result
+from coagent_langchain.capture.usage import usage
+from coagent_langchain.errors import guard
+from coagent_langchain.events import EventType, JsonObject
+from coagent_langchain.outlet import Outlet
+
+# How what is still open ends, when its root was cancelled or failed.
+_OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}
+
+
+class Hooks(BaseCallbackHandler):
+    """Every hook of LangChain and LangGraph, with core's own parameter names.
+
+    Every argument may be missing or odd; no hook raises, waits or changes what it is given.
+    """
+
+    # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
+    run_inline = True
+    raise_error = False
+
+    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet, *, components: str) -> None:
+        self._tree = tree
+        self._placing = placing
+        self._recorder = Recorder(tree, placing, outlet, components=components)
+        self._failures = Failures(self._recorder)
+        self._remarks = Remarks(self._recorder)
+        self._awaiting_token: dict[int, Run] = {}
+
+    # -- model calls
+
+    @guard
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
+                            tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """`llm_call` of a chat model."""
+        run = self._start_call(serialized, run_id, parent_run_id, tags, metadata, kwargs, messages)
+        if run is not None:
+            batch = messages if isinstance(messages, (list, tuple)) else []
+            flat = batch[0] if len(batch) == 1 else [message for each in batch for message in each]
+            self._recorder.call_started(run, split(flat), _parameters(serialized, kwargs, metadata))
+
+    @guard
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
+                     tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """`llm_call` of a text model."""
+        run = self._start_call(serialized, run_id, parent_run_id, tags, metadata, kwargs, prompts)
+        if run is not None:
+            texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
+            prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
+            self._recorder.call_started(run, Conversation(prompt), _parameters(serialized, kwargs, metadata))
+
+    def _start_call(self, serialized: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any, metadata: Any,
+                    kwargs: dict[str, Any], inputs: Any) -> Run | None:  # fmt: skip
+        if not isinstance(metadata, dict):
+            metadata = None
+        name = kwargs.get("name") or _name_of(serialized) or (metadata or {}).get("ls_model_name") or "model"
+        inputs = inputs[0] if parent_run_id is None and isinstance(inputs, (list, tuple)) and inputs else None
+        run = self._placing.start("llm", run_id, parent_run_id, name, metadata, tags, inputs)
+        if run is not None:
+            run.framework = context.framework(metadata)
+            run.context = context.user_context(metadata, tags)
+            self._awaiting_token[run_id.int] = run
+        return run
+
+    @guard
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
+                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """Time to the first token with content."""
+        run = self._awaiting_token.get(run_id.int)
+        if run is not None and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
+            run.first_token_ns = self._tree.clock()
+            self._awaiting_token.pop(run_id.int, None)
+
+    @guard
+    def on_stream_event(self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
+                        **kwargs: Any) -> None:  # fmt: skip
+        """Time to the first token, in `stream_events(version="v3")`."""
+        run = self._awaiting_token.get(run_id.int)
+        if run is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
+            run.first_token_ns = self._tree.clock()
+            self._awaiting_token.pop(run_id.int, None)
+
+    @guard
+    def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
+                   **kwargs: Any) -> None:  # fmt: skip
+        """`llm_response`."""
+        run = self._end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
+        if run is not None:
+            self._recorder.call_ended(run, answer(response), usage(response))
+            self._over(run)
+
+    @guard
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
+                     **kwargs: Any) -> None:  # fmt: skip
+        """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
+        run = self._end(run_id) or self._late("llm", run_id, parent_run_id, "model")
+        if run is not None:
+            partial = kwargs.get("response")
+            self._failed(run, error, answer(partial) if partial is not None else None,
+                         usage(partial) if partial is not None else None)  # fmt: skip
+
+    # -- chains
+
+    @guard
+    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
+                       tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
+        name = kwargs.get("name") or _name_of(serialized) or "chain"
+        run = self._placing.start("chain", run_id, parent_run_id, name, metadata, tags, inputs)
+        if run is None or run.parent is None or self._recorder.components == "none":
+            return
+        if context.is_node(name, metadata, tags) or (
+            self._recorder.components == "all" and not context.is_hidden(tags)
+        ):
+            run.framework = context.framework(metadata)
+            run.context = context.user_context(metadata, tags)
+            self._recorder.component_started(run, "node" if run.framework else "orchestrator")
+
+    @guard
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`component_exit` of a graph node, `recovery` where a child had failed; the end of a root."""
+        run = self._end(run_id)
+        if run is None:
+            return
+        if run.component:
+            self._failures.routed(run, outputs)
+            self._recorder.component_ended(run, outputs)
+        self._over(run, outputs, kwargs.get("inputs"))
+
+    @guard
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+                       **kwargs: Any) -> None:  # fmt: skip
+        """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
+        run = self._end(run_id)
+        if run is not None:
+            self._failed(run, error, inputs=kwargs.get("inputs"))
+
+    @guard
+    def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`debug`: an agent's decision. The tool that it chose has runs and events of its own."""
+        text = f"agent action: {getattr(action, 'tool', action)}"
+        self._say(
+            EventType.DEBUG, text, run_id, {"name": "agent_action", "log": snapshot(getattr(action, "log", None))}
+        )
+
+    @guard
+    def on_agent_finish(self, finish: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`debug`: an agent's last word. The run goes on until its own end."""
+        self._say(
+            EventType.DEBUG,
+            "agent finish",
+            run_id,
+            {"name": "agent_finish", "log": snapshot(getattr(finish, "log", None))},
+        )
+
+    # -- tools and retrievers
+
+    @guard
+    def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
+                      tags: Any = None, metadata: Any = None, inputs: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """`tool_call`."""
+        name = kwargs.get("name") or _name_of(serialized) or "tool"
+        self._start_tool("tool", name, tool_arguments(inputs, input_str), run_id, parent_run_id, tags, metadata,
+                         kwargs.get("tool_call_id"))  # fmt: skip
+
+    @guard
+    def on_retriever_start(self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
+                           tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+        """`tool_call` of a retriever."""
+        name = kwargs.get("name") or _name_of(serialized) or "retriever"
+        self._start_tool("retriever", name, {"query": query}, run_id, parent_run_id, tags, metadata, None)
+
+    def _start_tool(self, kind: str, name: str, arguments: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any,
+                    metadata: Any, tool_call_id: Any) -> None:  # fmt: skip
+        run = self._placing.start(kind, run_id, parent_run_id, name, metadata, tags, arguments)
+        if run is not None:
+            run.framework = context.framework(metadata)
+            run.context = context.user_context(metadata, tags)
+            self._recorder.tool_started(run, arguments, tool_call_id if isinstance(tool_call_id, str) else None)
+
+    @guard
+    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`tool_response`."""
+        run = self._end(run_id) or self._late("tool", run_id, parent_run_id, kwargs.get("name") or "tool")
+        if run is None:
+            return
+        found = tool_result(output)
+        run.tool_call_id = run.tool_call_id or found.tool_call_id
+        if found.failed:
+            error_id = self._failures.handled(run, found.message)
+            self._recorder.tool_ended(
+                run, found.result, success=False, error=found.message, meta={"error_id": error_id}
+            )
+        else:
+            self._recorder.tool_ended(run, found.result, success=True)
+        self._failures.routed(run, output)
+        self._over(run, output)
+
+    @guard
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+                      **kwargs: Any) -> None:  # fmt: skip
+        """`tool_response` without success, and `error` where the exception arose here."""
+        run = self._end(run_id) or self._late("tool", run_id, parent_run_id, "tool")
+        if run is not None:
+            self._failed(run, error)
+
+    @guard
+    def on_retriever_end(
+        self, documents: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """`tool_response` of a retriever, its documents summarised."""
+        run = self._end(run_id) or self._late("retriever", run_id, parent_run_id, "retriever")
+        if run is not None:
+            self._recorder.tool_ended(run, summary_of(documents), success=True)
+            self._over(run)
+
+    on_retriever_error = on_tool_error
+
+    # -- other events
+
+    @guard
+    def on_text(self, text: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`debug`."""
+        self._say(EventType.DEBUG, text, run_id, {"name": "text"})
+
+    @guard
+    def on_retry(self, retry_state: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """`warning`: a text model's own retry."""
+        number = getattr(retry_state, "attempt_number", None)
+        outcome = getattr(retry_state, "outcome", None)
+        error = outcome.exception() if outcome is not None and getattr(outcome, "failed", False) else None
+        self._say(
+            EventType.WARNING,
+            f"retry after attempt {number}: {error!r:.500}",
+            run_id,
+            {"name": "retry", "attempt": number},
+        )
+
+    @guard
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, tags: Any = None, metadata: Any = None,
+                        **kwargs: Any) -> None:  # fmt: skip
+        """`info`, or the level that the event's data names (`level`: debug, info, warning)."""
+        level = data.get("level") if isinstance(data, dict) else None
+        event_type = EventType(level) if level in ("debug", "warning") else EventType.INFO
+        self._say(event_type, name, run_id, {"name": name, "value": snapshot(data)})
+
+    @guard
+    def on_interrupt(self, event: Any) -> None:
+        """`human_oversight`, unless the exception has told of the same question already."""
+        run = self._tree.find(getattr(event, "run_id", None))
+        if not isinstance(run, Run):
+            return
+        session = self._recorder.prompt_of(run).session
+        session.interrupted = run.root.prompt
+        asked = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
+        asked = asked or [(str(event.checkpoint_id), str(event.status))]
+        for interrupt_id, value in asked:
+            if interrupt_id not in session.interrupts:
+                self._recorder.outlet.emit(self._failures.question(run, interrupt_id, value))
+
+    @guard
+    def on_resume(self, event: Any) -> None:
+        """Nothing of its own: the person's answer is in the resumed run's input, which has its event."""
+
+    # -- ends
+
+    def _end(self, run_id: UUID) -> Run | None:
+        self._awaiting_token.pop(run_id.int, None)
+        run = self._tree.end(run_id)
+        return run if isinstance(run, Run) else None
+
+    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, name: str) -> Run | None:
+        """An end whose start was never told (another handler may silence it): both are logged now."""
+        if self._tree.was_ended(run_id):
+            return None
+        run = self._placing.start(kind, run_id, parent_run_id, name, None, None)
+        if run is None:
+            return None
+        if kind == "llm":
+            self._recorder.call_started(run, Conversation(), {"late": True})
+        else:
+            self._recorder.tool_started(run, {}, None)
+        self._tree.end(run_id)
+        return run
+
+    def _over(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
+        if run.failures:
+            self._failures.recovered(run)
+        if run.parent is None:
+            self._recorder.root_ended(run, outputs, inputs, failed=False)
+        self._let_go(run)
+
+    def _failed(
+        self, run: Run, error: BaseException, partial: Any = None, tokens: Any = None, inputs: Any = None
+    ) -> None:
+        outcome = self._failures.failed(run, error, partial, tokens)
+        if run.parent is None:
+            word = _OUTCOME_WORDS.get(outcome.kind)
+            self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
+        self._let_go(run)
+
+    def _let_go(self, run: Run) -> None:
+        run.release()
+        if self._tree.crowded:
+            self._recorder.sweep()
+
+    def _say(self, event_type: EventType, message: Any, run_id: UUID, meta: JsonObject) -> None:
+        run = self._tree.find(run_id)
+        if isinstance(run, Run):
+            self._remarks.of_run(run, event_type, message, meta)
+
+
+def _name_of(serialized: Any) -> str | None:
+    if not isinstance(serialized, dict):
+        return None
+    name = serialized.get("name")
+    if isinstance(name, str):
+        return name
+    path = serialized.get("id")
+    return path[-1] if isinstance(path, list) and path and isinstance(path[-1], str) else None
+
+
+def _parameters(serialized: Any, kwargs: dict[str, Any], metadata: Any) -> JsonObject:
+    return model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options"))

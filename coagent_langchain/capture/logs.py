@@ -1,0 +1,38 @@
+"""Python's `logging` records as info, warning, debug and error events of the current session."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from coagent_langchain.capture.handler import CoagentCallbackHandler
+from coagent_langchain.errors import guard
+
+_OWN_THREADS = "coagent-"  # what our own sending logs must not become an event that is sent
+
+
+class CoagentLogHandler(logging.Handler):
+    """Forwards log records into the session of the run, or of the `with handler.session(...)` block, around them.
+
+    Parameters:
+        handler: the callback handler whose runs and sessions the records belong to.
+        level: the lowest level that is forwarded.
+    """
+
+    def __init__(self, handler: CoagentCallbackHandler, level: int | str = logging.INFO) -> None:
+        super().__init__(level)
+        self._handler = handler
+
+    @guard
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record as an event; never raises and never prints."""
+        if record.name.startswith("coagent_langchain") or (record.threadName or "").startswith(_OWN_THREADS):
+            return
+        message = record.getMessage() if self.formatter is None else self.format(record)
+        meta: dict[str, Any] = {"logger": record.name, "level": record.levelname}
+        if record.levelno >= logging.ERROR:
+            error = record.exc_info[1] if record.exc_info else None
+            self._handler.log_error(message, error, critical=record.levelno >= logging.CRITICAL, meta=meta)
+            return
+        name = "warning" if record.levelno >= logging.WARNING else "info" if record.levelno >= logging.INFO else "debug"
+        self._handler.log(name, message, meta=meta)

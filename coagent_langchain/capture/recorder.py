@@ -1,0 +1,275 @@
+"""From a hook's facts to entries: model calls, tools, components. What went wrong is in `failures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coagent_langchain.capture.cost import cost
+from coagent_langchain.capture.inputs import answer_text, update_of, user_text
+from coagent_langchain.capture.messages import Answer, Conversation
+from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.usage import Usage
+from coagent_langchain.events import EventType, JsonObject
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.registry import Sweeper
+from coagent_langchain.session import MAX_RESPONSE, Prompt
+from coagent_langchain.totals import Totals
+
+
+class Recorder(Sweeper):
+    """Turns what happens to a run into entries of its session.
+
+    Parameters:
+        tree: the open runs.
+        placing: finds where a run belongs.
+        outlet: takes the entries.
+        components: `nodes`, `all` or `none`.
+    """
+
+    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet, *, components: str) -> None:
+        self.tree = tree
+        self.placing = placing
+        self.outlet = outlet
+        self.components = components
+
+    # -- entries
+
+    def entry(self, run: Run, event_type: EventType, meta: JsonObject, timestamp: int | None = None) -> JsonObject:
+        """The start of an entry of `run`, at its prompt and turn."""
+        prompt = self.prompt_of(run)
+        entry = prompt.session.entry(
+            event_type, prompt.number, run.turn, self.tree.wall() if timestamp is None else timestamp
+        )
+        meta = {"trace": run.trace, **meta}
+        if run.framework:
+            meta["framework"] = run.framework
+        if run.context:
+            meta["context"] = run.context
+        entry["meta"] = meta
+        return entry
+
+    def prompt_of(self, run: Run) -> Prompt:
+        """The prompt that a run belongs to; binds its root if nothing did so far."""
+        if run.prompt is None:
+            run.prompt = self.placing.bind(run.root)
+        return run.prompt
+
+    def elapsed_ms(self, run: Run) -> int:
+        """Milliseconds since the run began, by the monotonic clock."""
+        return round((self.tree.clock() - run.started_ns) / 1e6)
+
+    # -- model calls
+
+    def call_started(self, run: Run, conversation: Conversation, parameters: JsonObject) -> None:
+        """Log `llm_call`; the call takes the next turn of its prompt."""
+        prompt = self.prompt_of(run)
+        if not prompt.logged:
+            self.placing.log_input(run.root, conversation.prompt)
+        run.take_turn(prompt.session.next_turn(prompt))
+        run.structured_output = parameters.pop("structured_output", None)
+        run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
+        if run.attempt:
+            parameters["attempt"] = run.attempt
+        entry = self.entry(run, EventType.LLM_CALL, parameters, run.timestamp)
+        if conversation.prompt is not None:
+            entry["prompt"] = conversation.prompt
+        call: JsonObject = {"issuer": _issuer(run)}
+        if conversation.history:
+            call["history"] = {"messages": conversation.history}
+        if conversation.system_prompt is not None:
+            call["system_prompt"] = conversation.system_prompt
+        entry["llm_call"] = call
+        self.outlet.emit(entry)
+
+    def call_ended(self, run: Run, answer: Answer, usage: Usage | None, outcome: str | None = None) -> None:
+        """Log `llm_response`."""
+        prompt = self.prompt_of(run)
+        meta = self._response_meta(run, answer, usage, outcome)
+        entry = self.entry(run, EventType.LLM_RESPONSE, meta)
+        response: JsonObject = {"execution_time_ms": self.elapsed_ms(run)}
+        if answer.text is not None:
+            response["response"] = answer.text
+        if answer.tool_calls:
+            response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
+        entry["llm_response"] = response
+        if usage is not None:
+            self._add_usage(run, prompt, usage, response, entry)
+        if run.parent is None and answer.text:
+            prompt.session.response = answer.text[:MAX_RESPONSE]
+        self.outlet.emit(entry)
+
+    def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
+        calls = []
+        for call in answer.tool_calls:
+            if run.structured_output is not None and call.get("name") == run.structured_output:
+                call = {**call, "structured_output": True}
+            elif isinstance(call.get("id"), str):
+                prompt.session.remember_tool_call(call["id"], prompt, run.turn)
+            calls.append(call)
+        return calls
+
+    def _response_meta(self, run: Run, answer: Answer, usage: Usage | None, outcome: str | None) -> JsonObject:
+        meta: JsonObject = dict(run.parameters or {})
+        if answer.model:
+            meta["model"] = answer.model
+        if answer.finish_reason:
+            meta["finish_reason"] = answer.finish_reason
+        if answer.reasoning:
+            meta["reasoning"] = answer.reasoning
+        if answer.blocks:
+            meta["blocks"] = answer.blocks
+        if answer.alternatives:
+            meta["alternatives"] = answer.alternatives
+        if run.first_token_ns:
+            meta["time_to_first_token_ms"] = round((run.first_token_ns - run.started_ns) / 1e6)
+        if usage is not None:
+            meta["usage"] = usage.details
+            if usage.cached:
+                meta["cached"] = True
+        if outcome:
+            meta["outcome"] = outcome
+        return meta
+
+    def _add_usage(self, run: Run, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
+        tokens = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
+        for name, value in zip(("input_tokens", "output_tokens", "total_tokens"), tokens, strict=True):
+            if value is not None:
+                response[name] = value
+        meta = entry["meta"]
+        price = cost(meta.get("provider"), meta.get("model"), usage)
+        metrics: JsonObject = {}
+        if usage.total_tokens is not None:
+            metrics["tokens_used"] = usage.total_tokens
+        if price is not None:
+            metrics["cost"] = price
+        if metrics:
+            entry["performance_metrics"] = metrics
+        if usage.cached:
+            tokens = (None, None, None)  # answered from a cache: shown, but nothing was used
+        prompt.session.count(lambda totals: totals.add_tokens(*tokens, price))
+
+    # -- tools and retrievers
+
+    def tool_started(self, run: Run, parameters: Any, tool_call_id: str | None) -> None:
+        """Log `tool_call`, at the turn of the response that asked for it."""
+        prompt = self.prompt_of(run)
+        session = prompt.session
+        asked = session.tool_turns.get(tool_call_id) if tool_call_id is not None else None
+        if asked is not None:
+            run.prompt, run.turn = asked
+        else:
+            run.turn = run.latest_turn()
+        run.tool_call_id = tool_call_id
+        session.count(Totals.add_tool_call)
+        entry = self.entry(run, EventType.TOOL_CALL, _tool_meta(run), run.timestamp)
+        arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
+        entry["tool_call"] = {"tool_name": run.name, "parameters": snapshot(arguments)}
+        self.outlet.emit(entry)
+
+    def tool_ended(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
+                   meta: JsonObject | None = None) -> None:  # fmt: skip
+        """Log `tool_response`."""
+        self.outlet.emit(self.tool_response(run, result, success=success, error=error, meta=meta))
+
+    def tool_response(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
+                      meta: JsonObject | None = None) -> JsonObject:  # fmt: skip
+        """A `tool_response` entry."""
+        entry = self.entry(run, EventType.TOOL_RESPONSE, {**_tool_meta(run), **(meta or {})})
+        response: JsonObject = {"tool_name": run.name, "execution_time_ms": self.elapsed_ms(run)}
+        if result is not None:
+            response["result"] = result
+        if success is not None:
+            response["success"] = success
+        if error is not None:
+            response["error_message"] = error
+        entry["tool_response"] = response
+        return entry
+
+    # -- chains
+
+    def component_started(self, run: Run, component_type: str) -> None:
+        """Log `component_enter`."""
+        run.component = True
+        run.turn = run.latest_turn()
+        entry = self.entry(run, EventType.COMPONENT_ENTER, {}, run.timestamp)
+        entry["target_component"] = _component(run, component_type)
+        self.outlet.emit(entry)
+
+    def component_ended(self, run: Run, outputs: Any, outcome: str | None = None) -> None:
+        """Log `component_exit`."""
+        meta: JsonObject = {"execution_time_ms": self.elapsed_ms(run)}
+        if outcome:
+            meta["outcome"] = outcome
+        entry = self.entry(run, EventType.COMPONENT_EXIT, meta)
+        entry["target_component"] = _component(run, "node")
+        summary = update_of(outputs, meta)
+        if summary:
+            entry["output_data"] = summary
+        self.outlet.emit(entry)
+
+    def root_ended(self, run: Run, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
+        """Close a root: late user input, last answer, and with an error or a cancellation what is still open."""
+        prompt = self.prompt_of(run)
+        if not prompt.logged:
+            if inputs is not None:
+                run.pending_input = inputs
+            self.placing.log_input(run, user_text(run.pending_input))
+        session = prompt.session
+        session.running -= 1
+        session.touched = self.tree.clock() / 1e9
+        session.failed = failed
+        answer = answer_text(outputs, MAX_RESPONSE)
+        if answer:
+            session.response = answer
+        if outcome is not None:
+            self.close(list(run.open.values()), outcome)
+
+    # -- the end of what gives no sign of it
+
+    def sweep(self) -> None:
+        """End what nobody waits for any more."""
+        self.close(self.tree.given_up(), "unknown")
+
+    def close(self, runs: list[Run], outcome: str) -> None:
+        """End runs that give no sign of their end."""
+        for run in runs:
+            self.tree.forget(run)
+            if run.kind == "llm":
+                self.call_ended(run, Answer(), None, outcome)
+            elif run.kind in ("tool", "retriever"):
+                self.tool_ended(run, None, success=None, meta={"outcome": outcome})
+            elif run.component:
+                self.component_ended(run, None, outcome)
+            run.release()
+
+
+def _issuer(run: Run) -> str:
+    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own."""
+    facts = run.framework or {}
+    if facts.get("node") or facts.get("agent"):
+        agent, node = facts.get("agent"), facts.get("node")
+        return f"{agent}.{node}" if agent and node else str(agent or node)
+    above = run.parent
+    while above is not None:
+        if not above.name.startswith("Runnable"):
+            return above.name
+        above = above.parent
+    return run.root.name
+
+
+def _tool_meta(run: Run) -> JsonObject:
+    meta: JsonObject = {}
+    if run.tool_call_id is not None:
+        meta["tool_call_id"] = run.tool_call_id
+    if run.kind == "retriever":
+        meta["kind"] = "retriever"
+    if run.attempt:
+        meta["attempt"] = run.attempt
+    return meta
+
+
+def _component(run: Run, component_type: str) -> JsonObject:
+    return {"id": str(run.run_id), "name": run.name, "component_type": component_type}

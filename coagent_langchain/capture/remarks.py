@@ -1,0 +1,80 @@
+"""Info, warning, debug and logged errors: what people and programs say beside the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coagent_langchain import scope
+from coagent_langchain.capture import ambient
+from coagent_langchain.capture.outcomes import error_message, stack_trace
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.runs import Run
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.events import EventType, JsonObject, Severity
+from coagent_langchain.session import Prompt, Session
+from coagent_langchain.totals import Totals
+
+
+class Remarks:
+    """Logs a remark in the run that it was made in, else in the session around it, else in the handler's own."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
+        """A remark of a known run."""
+        run.turn = run.turn or run.latest_turn()
+        self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
+
+    def here(self, event_type: EventType, message: Any, meta: Mapping[str, Any] | None = None) -> None:
+        """A remark made in application code: it belongs to what is running around it."""
+        self._emit(self._entry_here(event_type, meta or {}), message)
+
+    def error_here(
+        self, message: str, error: BaseException | None, severity: Severity, meta: Mapping[str, Any]
+    ) -> None:
+        """An error that application code reports itself."""
+        entry = self._entry_here(EventType.ERROR, meta)
+        info: JsonObject = {
+            "error_id": entry["event_id"],
+            "error_type": "LogRecord" if error is None else type(error).__name__,
+            "error_message": message if error is None else f"{message}: {error_message(error)}",
+            "error_severity": severity,
+            "component_id": meta.get("logger", "application"),
+        }
+        if error is not None:
+            info["stack_trace"] = stack_trace(error)
+        entry["error_info"] = info
+        self._recorder.outlet.emit(entry)
+
+    def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> JsonObject:
+        run = self._recorder.tree.find(ambient.parent_run_id(ambient.config()))
+        if isinstance(run, Run):
+            session = self._recorder.prompt_of(run).session
+            run.turn = run.turn or run.latest_turn()
+            entry = self._recorder.entry(run, event_type, _known(meta))
+        else:
+            session, number, turn = self._around()
+            session.start()
+            entry = session.entry(event_type, number, turn)
+            if meta:
+                entry["meta"] = _known(meta)
+        if event_type is EventType.ERROR:
+            session.count(Totals.add_error)
+        return entry
+
+    def _around(self) -> tuple[Session, int, int]:
+        around = scope.current.get()
+        if isinstance(around, Prompt) and around.number:
+            return around.session, around.number, around.turn
+        session = around if isinstance(around, Session) else self._recorder.placing.own_session()
+        return session, max(session.last_prompt, 1), 0
+
+    def _emit(self, entry: JsonObject, message: Any) -> None:
+        entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}
+        self._recorder.outlet.emit(entry)
+
+
+def _known(meta: Mapping[str, Any]) -> JsonObject:
+    return {key: value for key, value in meta.items() if value is not None}

@@ -1,0 +1,222 @@
+"""The run tree: run id → open run; parents, turns, idempotence, bounds. No LangChain types, no payloads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from coagent_langchain.events import JsonObject, now_ms
+from coagent_langchain.session import Prompt
+
+MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
+MAX_ENDED = 2_048  # ended runs that are remembered: for a second end, and as parents of what starts late
+MAX_FAILURES = 64  # exceptions that one run remembers of its children
+LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
+
+
+class Run:
+    """One open run: ids, names and times; never what went in or came out.
+
+    Attributes:
+        kind: `chain`, `llm`, `tool` or `retriever`.
+        turn: the latest turn started at or below this run, 0 before the first model call.
+        failures: exceptions of children that this run may yet recover from, with the ids of their error events.
+        open: on a root, the runs below it that have not ended.
+    """
+
+    # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
+    first_token_ns = 0
+    attempt = 0
+    turn = 0
+    component = False
+    failures: list[tuple[BaseException, str]] | None = None
+    tool_call_id: str | None = None
+    structured_output: str | None = None
+    framework: JsonObject | None = None
+    context: JsonObject | None = None
+    parameters: JsonObject | None = None
+    pending_input: Any = None
+    root_ended = 0
+    _trace: JsonObject | None = None
+
+    def __init__(self, run_id: UUID, kind: str, name: str, parent: Run | None, started_ns: int, timestamp: int) -> None:
+        self.run_id = run_id
+        self.kind = kind
+        self.name = name
+        self.parent = parent
+        self.started_ns = started_ns
+        self.timestamp = timestamp
+        if parent is None:
+            self.root = self
+            self.prompt: Prompt | None = None
+            self.open: dict[int, Run] = {}
+        else:
+            self.root = root = parent.root
+            self.prompt = root.prompt
+            root.open[run_id.int] = self
+
+    @property
+    def trace(self) -> JsonObject:
+        """What the entries of this run say of its place in the tree."""
+        if self._trace is None:
+            self._trace = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
+            if self.parent is not None:
+                self._trace["parent_run_id"] = self.parent.run_id
+        return self._trace
+
+    def release(self) -> None:
+        """Let go of everything but ids, names and numbers: the run has ended."""
+        if self.failures:
+            self.failures = None
+        if self.context:
+            self.context = None
+        if self.parent is None:
+            self.pending_input = None
+
+    def take_turn(self, turn: int) -> None:
+        """Note that a model call with this turn began here: all runs above now have it as their latest."""
+        run: Run | None = self
+        while run is not None:
+            run.turn = turn
+            run = run.parent
+
+    def latest_turn(self) -> int:
+        """The latest turn at, below or above this run."""
+        run: Run | None = self
+        while run is not None:
+            if run.turn:
+                return run.turn
+            run = run.parent
+        return 0
+
+    def path(self) -> list[str]:
+        """Names from the root down to this run."""
+        names = []
+        run: Run | None = self
+        while run is not None:
+            names.append(run.name)
+            run = run.parent
+        return names[::-1]
+
+    def remember_failure(self, error: BaseException, error_id: str) -> None:
+        """Keep the exception (itself, for its `id()` may be another's once it is gone) until this run ends."""
+        if self.failures is None:
+            self.failures = []
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append((error, error_id))
+
+    def reported(self, error: BaseException) -> str | None:
+        """The id under which `error`, or one that it was raised from, was reported below this run."""
+        if not self.failures:
+            return None
+        known = {id(failure): error_id for failure, error_id in self.failures}  # alive, so their id() is theirs
+        seen: set[int] = set()
+        todo: list[BaseException | None] = [error]
+        while todo:
+            each = todo.pop()
+            if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
+                continue
+            if (error_id := known.get(id(each))) is not None:
+                return error_id
+            seen.add(id(each))
+            todo += [each.__cause__, each.__context__]
+            if isinstance(each, BaseExceptionGroup):
+                todo += each.exceptions
+        return None
+
+
+class _Muted:
+    """Stands in the tree for every run of a root that sampling left out."""
+
+
+MUTED: Final = _Muted()
+
+
+class RunTree:
+    """Open runs by id. Starts and ends are idempotent; what is kept is bounded.
+
+    Parameters:
+        clock: monotonic nanoseconds.
+        wall: Unix milliseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns, wall: Callable[[], int] = now_ms) -> None:
+        self.clock = clock
+        self.wall = wall
+        self.open: dict[int, Run | _Muted] = {}
+        self.lingering: list[Run] = []
+        self._ended: dict[int, Run | _Muted] = {}
+
+    def find(self, run_id: UUID | None) -> Run | _Muted | None:
+        """The run with that id, open or ended a moment ago."""
+        if run_id is None:
+            return None
+        key = run_id.int
+        return self.open.get(key) or self._ended.get(key)
+
+    def knows(self, run_id: UUID) -> bool:
+        """Whether a run with that id was started already: this start is a second one."""
+        return run_id.int in self.open or run_id.int in self._ended
+
+    def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run:
+        """Open a run."""
+        run = Run(run_id, kind, name, parent, self.clock(), self.wall())
+        self.open[run_id.int] = run
+        return run
+
+    def mute(self, run_id: UUID) -> None:
+        """Open a run that is not logged."""
+        self.open[run_id.int] = MUTED
+
+    def end(self, run_id: UUID) -> Run | _Muted | None:
+        """Close a run: the run, or None when no such run is open."""
+        key = run_id.int
+        run = self.open.pop(key, None)
+        if run is None:
+            return None
+        self._remember(key, run)
+        if isinstance(run, _Muted):
+            return run
+        root = run.root
+        if root is run:
+            if root.open:
+                root.root_ended = self.clock()
+                self.lingering.append(root)
+        else:
+            root.open.pop(key, None)
+        return run
+
+    def forget(self, run: Run) -> None:
+        """End a run that gives no sign of its end."""
+        self.open.pop(run.run_id.int, None)
+        run.root.open.pop(run.run_id.int, None)
+        self._remember(run.run_id.int, run)
+
+    def was_ended(self, run_id: UUID) -> bool:
+        """Whether a run with that id has ended: this end is a second one."""
+        return run_id.int in self._ended
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there may be runs to give up."""
+        return bool(self.lingering) or len(self.open) > MAX_OPEN
+
+    def given_up(self, *, now: int | None = None) -> list[Run]:
+        """Runs that nobody waits for: their root ended a while ago (or, with too many open, the oldest)."""
+        if self.lingering:
+            deadline = (self.clock() if now is None else now) - int(LINGER_S * 1e9)
+            over = [root for root in self.lingering if root.root_ended <= deadline or not root.open]
+            if over:
+                self.lingering = [root for root in self.lingering if root not in over]
+                return [run for root in over for run in list(root.open.values())]
+        if len(self.open) > MAX_OPEN:
+            return [run for run in list(self.open.values())[: MAX_OPEN // 10] if isinstance(run, Run)]
+        return []
+
+    def _remember(self, key: int, run: Run | _Muted) -> None:
+        ended = self._ended
+        ended[key] = run
+        if len(ended) > MAX_ENDED:
+            ended.pop(next(iter(ended)), None)

@@ -1,0 +1,68 @@
+"""Tool calls, tool results and retrieved documents as plain values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.events import JsonObject
+
+_MAX_DOCUMENTS = 50
+_MAX_PAGE = 2_000  # characters of one document that the event keeps
+_MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool gave back."""
+
+    result: JsonObject
+    failed: bool = False
+    message: str = ""
+    tool_call_id: str | None = None
+
+
+def tool_arguments(inputs: Any, input_str: Any) -> Any:
+    """The arguments of a tool: the dict where LangChain gives it, else what its text says."""
+    if isinstance(inputs, Mapping):
+        return inputs
+    if isinstance(input_str, str) and input_str.startswith("{") and len(input_str) <= _MAX_LITERAL:
+        try:
+            found = ast.literal_eval(input_str)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return input_str
+        if isinstance(found, dict):
+            return found
+    return input_str
+
+
+def tool_result(output: Any) -> ToolResult:
+    """Read a tool's output: a `ToolMessage` with its status and artifact, or any object."""
+    fields = getattr(output, "__dict__", None)
+    if not isinstance(fields, dict) or fields.get("type") != "tool":
+        return ToolResult({"output": snapshot(output)})
+    content = snapshot(fields.get("content"))
+    result: JsonObject = {"output": content}
+    if fields.get("artifact") is not None:
+        result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
+    failed = fields.get("status") == "error"
+    call_id = fields.get("tool_call_id")
+    message = content if isinstance(content, str) else str(content)
+    return ToolResult(result, failed, message if failed else "", call_id if isinstance(call_id, str) else None)
+
+
+def documents(found: Any) -> JsonObject:
+    """Retrieved documents, summarised: how many, and the beginning and metadata of the first ones."""
+    if not isinstance(found, Sequence):
+        return {"output": snapshot(found)}
+    kept = []
+    for document in found[:_MAX_DOCUMENTS]:
+        item = {"page_content": snapshot(getattr(document, "page_content", document), _MAX_PAGE)}
+        for name in ("id", "metadata"):
+            if getattr(document, name, None):
+                item[name] = snapshot(getattr(document, name), _MAX_PAGE)
+        kept.append(item)
+    return {"count": len(found), "documents": kept}

@@ -1,0 +1,69 @@
+"""The handler on every chain of the process, without a change at any call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+from coagent_langchain.capture.handler import CoagentCallbackHandler
+from coagent_langchain.config import parse_bool
+
+VARIABLE = "COAGENT_TRACING"
+
+
+class _Everywhere:
+    """Read by LangChain as a context variable, but with one value for the process: threads of any making see it."""
+
+    def __init__(self) -> None:
+        self.handlers: list[CoagentCallbackHandler] = []
+        self._registered = False
+
+    def get(self) -> CoagentCallbackHandler | None:
+        """The handler to add to a run that has none of ours."""
+        return self.handlers[-1] if self.handlers else None
+
+    def register(self) -> None:
+        """Have LangChain ask, once."""
+        if not self._registered:
+            from langchain_core.tracers.context import register_configure_hook
+
+            self._registered = True
+            register_configure_hook(cast("Any", self), inheritable=True, handle_class=CoagentCallbackHandler)
+
+
+_everywhere = _Everywhere()
+
+
+@contextmanager
+def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCallbackHandler]:
+    """Log every chain that runs meanwhile, in all threads of the process, as if it had `callbacks=[handler]`.
+
+    Parameters:
+        handler: what to attach; a new `CoagentCallbackHandler()`, closed at the end, when None.
+    """
+    attached = CoagentCallbackHandler() if handler is None else handler
+    _everywhere.register()
+    _everywhere.handlers.append(attached)
+    try:
+        yield attached
+    finally:
+        _everywhere.handlers.remove(attached)
+        if handler is None:
+            attached.close()
+
+
+def enable(environ: Mapping[str, str] | None = None) -> CoagentCallbackHandler | None:
+    """Attach a handler for the life of the process if `COAGENT_TRACING` is true.
+
+    Raises:
+        ConfigurationError: the variable is neither true nor false, or another setting is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    if not parse_bool(environ.get(VARIABLE, ""), VARIABLE):
+        return None
+    if not _everywhere.handlers:
+        _everywhere.register()
+        _everywhere.handlers.append(CoagentCallbackHandler())
+    return _everywhere.get()

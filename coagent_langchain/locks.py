@@ -1,0 +1,17 @@
+"""A lock that a fork leaves free and what it guards whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+def fork_safe_lock() -> threading.Lock:
+    """A lock for a module (never one per object: the registration stays for the life of the process).
+
+    It is taken around every fork, so that a child never meets it held by a thread that it does not have. Hold it for
+    counting only, never across I/O.
+    """
+    lock = threading.Lock()
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock

@@ -1,0 +1,98 @@
+"""The way from a finished entry to delivery: content rules, redaction, encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from coagent_langchain.delivery import Delivery
+from coagent_langchain.errors import guard
+from coagent_langchain.events import JsonObject, encode
+
+Redact = Callable[[JsonObject], JsonObject]
+
+# What an entry may keep with `capture_content=False`: ids, numbers, timing and names, by field.
+_KEPT = frozenset({"version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
+                   "agent_stack", "routing_type", "performance_metrics", "target_component",
+                   "test_result"})  # fmt: skip
+_KEPT_INSIDE = {
+    "llm_call": frozenset({"issuer"}),
+    "llm_response": frozenset({"input_tokens", "output_tokens", "total_tokens", "execution_time_ms"}),
+    "tool_call": frozenset({"tool_name"}),
+    "tool_response": frozenset({"tool_name", "success", "execution_time_ms"}),
+    "error_info": frozenset({"error_id", "error_type", "error_severity", "component_id", "recovery_strategy",
+                             "recovery_successful", "human_intervention_required"}),
+    "meta": frozenset({"trace", "framework", "model", "provider", "temperature", "max_tokens", "tools_offered",
+                       "finish_reason", "usage", "time_to_first_token_ms", "cached", "outcome", "tool_call_id", "kind",
+                       "status", "elapsed_time_ms", "execution_time_ms", "prompts", "turns", "llm_calls", "tool_calls",
+                       "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens", "cost", "level",
+                       "logger", "attempt", "path", "interrupt_id"}),
+}  # fmt: skip
+
+
+def without_content(entry: JsonObject) -> JsonObject:
+    """Keep ids, numbers, timing and names of `entry`; drop what people or models said."""
+    kept = {name: value for name, value in entry.items() if name in _KEPT}
+    for name, inner in _KEPT_INSIDE.items():
+        part = entry.get(name)
+        if isinstance(part, dict):
+            kept[name] = {key: value for key, value in part.items() if key in inner}
+    kept["meta"] = {**kept.get("meta", {}), "content": "not captured"}
+    return kept
+
+
+class Outlet:
+    """Where capture and sessions put their entries.
+
+    Parameters:
+        delivery: the door to the server.
+        capture_content: False keeps ids, numbers, timing and names only.
+        redact: callables, each given the entry as plain JSON values of its own and returning what is to be written.
+            One that raises costs the entry its content, never more (it fails closed).
+        encode: turns an entry into a line of JSON.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        capture_content: bool = True,
+        redact: Sequence[Redact] = (),
+        encode: Callable[[JsonObject], bytes] = encode,
+    ) -> None:
+        self.delivery = delivery
+        self._capture_content = capture_content
+        self._redact = tuple(redact)
+        self._encode = encode
+        self._plain = capture_content and not redact
+
+    def emit(self, *entries: JsonObject) -> None:
+        """Hand `entries` to delivery, in this order, in one write."""
+        if not self._plain:
+            lines = b"".join([self._encode(self._cleaned(entry)) for entry in entries])
+        elif len(entries) == 1:
+            lines = self._encode(entries[0])
+        else:
+            lines = b"".join([self._encode(entry) for entry in entries])
+        self.delivery.append(lines, len(entries))
+
+    def _cleaned(self, entry: JsonObject) -> JsonObject:
+        if not self._capture_content:
+            entry = without_content(entry)
+        if not self._redact:
+            return entry
+        # A redactor may change what it gets in place: it gets values of its own, never the application's objects.
+        entry = plain = orjson.loads(self._encode(entry))
+        for redact in self._redact:
+            try:
+                entry = redact(entry)
+                if not isinstance(entry, dict):
+                    raise TypeError(f"redact must return the entry as a dict, not {type(entry).__name__}")
+            except Exception as error:  # noqa: BLE001 - a user's callable: fail closed, keep the event's numbers
+                guard.contain("redact", error)
+                return {
+                    **without_content(plain),
+                    "meta": {**without_content(plain)["meta"], "content": "redact failed"},
+                }
+        return entry

@@ -1,0 +1,151 @@
+"""The open sessions of a process: one per destination and id, ended when idle and at exit."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+from coagent_langchain.delivery import Delivery
+from coagent_langchain.errors import guard
+from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.session import Session
+
+IDLE_AFTER = 30 * 60.0  # seconds without an event after which a session ends by itself
+ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
+MAX_SESSIONS = 10_000  # open ones; the one that was idle longest makes room
+MAX_ENDED = 10_000  # ended ones whose last prompt number is remembered
+SWEEP_EVERY = 5.0  # seconds
+
+_lock = fork_safe_lock()
+
+
+class Sessions:
+    """The sessions of one destination. All handlers of the process with that destination share it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[str, Session] = {}
+        self._last_prompts: dict[str, int] = {}
+        self._sweepers: weakref.WeakSet[Sweeper] = weakref.WeakSet()
+
+    def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
+        """The open session with that id, or a new one.
+
+        Parameters:
+            after_prompt: the last prompt number that the server already has; the new session continues from there.
+        """
+        session = self._open.get(session_id)
+        if session is not None:
+            return session
+        first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
+        new = Session(self, outlet, session_id, first_prompt=first, started=after_prompt > 0)
+        with _lock:
+            session = self._open.setdefault(session_id, new)
+        self._make_room()
+        return session
+
+    def adopt(self, session: Session) -> None:
+        """Take in a session that was made outside, continuing the numbers of an earlier one with its id."""
+        with _lock:
+            known = self._open.get(session.session_id, session)
+            ended = self._last_prompts.get(session.session_id, 0)
+            session.last_prompt = max(session.last_prompt, known.last_prompt, ended)
+            self._open[session.session_id] = session
+        self._make_room()
+
+    def _make_room(self) -> None:
+        excess = len(self._open) - MAX_SESSIONS
+        if excess > 0:
+            for oldest in sorted(self._open.values(), key=lambda each: each.touched)[: excess + MAX_SESSIONS // 10]:
+                oldest.end("idle")
+        _watch(self)
+
+    def forget(self, session: Session) -> None:
+        """Let go of a session that ended; only its last prompt number is kept."""
+        with _lock:
+            if self._open.get(session.session_id) is session:
+                del self._open[session.session_id]
+            self._last_prompts.pop(session.session_id, None)
+            self._last_prompts[session.session_id] = session.last_prompt
+            if len(self._last_prompts) > MAX_ENDED:
+                del self._last_prompts[next(iter(self._last_prompts))]
+
+    def sweep(self) -> None:
+        """End what is idle."""
+        now = self._clock()
+        for sweeper in list(self._sweepers):
+            sweeper.sweep()
+        for session in list(self._open.values()):
+            limit = ABANDONED_AFTER if session.running or session.scoped else IDLE_AFTER
+            if now - session.touched > limit:
+                session.end("idle")
+
+    def end_all(self, outlet: Outlet | None = None) -> None:
+        """End every open session, or those that came through `outlet`."""
+        for session in list(self._open.values()):
+            if outlet is None or session.outlet is outlet:
+                session.end()
+
+    def register(self, sweeper: Sweeper) -> None:
+        """Have `sweeper` called now and then while it lives."""
+        self._sweepers.add(sweeper)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+class Sweeper:
+    """Something that wants to look after itself now and then."""
+
+    def sweep(self) -> None:
+        """Let go of what is over."""
+
+
+_by_delivery: weakref.WeakKeyDictionary[Delivery, Sessions] = weakref.WeakKeyDictionary()
+_watched: weakref.WeakSet[Sessions] = weakref.WeakSet()
+_thread: threading.Thread | None = None
+_stop = threading.Event()
+
+
+def sessions_of(delivery: Delivery) -> Sessions:
+    """The sessions that deliver through `delivery`."""
+    sessions = _by_delivery.get(delivery)
+    if sessions is None:
+        sessions = _by_delivery.setdefault(delivery, Sessions())
+        # Registered again each time, so that it runs before the exit handler of the newest delivery.
+        atexit.unregister(_end_at_exit)
+        atexit.register(_end_at_exit)
+    return sessions
+
+
+def _watch(sessions: Sessions) -> None:
+    global _thread
+    _watched.add(sessions)
+    if _thread is not None and _thread.is_alive():
+        return
+    _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
+    try:
+        _thread.start()
+    except RuntimeError:  # the interpreter is shutting down: the exit handler ends the sessions
+        _thread = None
+
+
+def _sweep_for_ever() -> None:
+    while not _stop.wait(SWEEP_EVERY):
+        _sweep()
+
+
+@guard
+def _sweep() -> None:
+    for sessions in list(_watched):
+        sessions.sweep()
+
+
+@guard
+def _end_at_exit() -> None:
+    for sessions in list(_by_delivery.values()):
+        sessions.end_all()

@@ -1,0 +1,150 @@
+"""One object as context manager and decorator, for functions, coroutines, generators and async generators."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+current: ContextVar[Scope | None] = ContextVar("coagent_scope", default=None)
+"""The innermost open session or prompt of this context."""
+
+
+class Scope(ABC):
+    """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions."""
+
+    _outer: Scope | None = None
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Open; never raises."""
+
+    @abstractmethod
+    def _end(self, error: BaseException | None) -> None:
+        """Close, knowing what the body raised; never raises."""
+
+    @abstractmethod
+    def _fresh(self, function: Callable[..., Any]) -> Scope:
+        """A scope of its own for one call of the decorated `function`."""
+
+    def __enter__(self) -> Self:
+        self._begin()
+        self._outer = current.get()
+        current.set(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        # Not reset by token: an async generator may be closed in another context than the one that entered.
+        current.set(self._outer)
+        self._end(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, tb)
+
+    def __call__(self, function: F) -> F:
+        """Decorate `function`: each call has a scope of its own."""
+        if inspect.isasyncgenfunction(function):
+            wrapper = self._wrap_async_generator(function)
+        elif inspect.iscoroutinefunction(function):
+            wrapper = self._wrap_coroutine(function)
+        elif inspect.isgeneratorfunction(function):
+            wrapper = self._wrap_generator(function)
+        else:
+            wrapper = self._wrap_function(function)
+        return cast("F", functools.wraps(function)(wrapper))
+
+    def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._fresh(function):
+                return function(*args, **kwargs)
+
+        return call
+
+    def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with self._fresh(function):
+                return await function(*args, **kwargs)
+
+        return call
+
+    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            scope = self._fresh(function)
+            with scope._lifetime():
+                inner = function(*args, **kwargs)
+                step, value = inner.send, None
+                while True:
+                    try:
+                        with scope._current():
+                            item = step(value)
+                    except StopIteration as end:
+                        return end.value
+                    try:
+                        value = yield item
+                        step = inner.send
+                    except GeneratorExit:
+                        with scope._current():
+                            inner.close()
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - handed on to the generator, which may raise it
+                        step, value = inner.throw, error
+
+        return call
+
+    def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            scope = self._fresh(function)
+            with scope._lifetime():
+                inner = function(*args, **kwargs)
+                step, value = inner.asend, None
+                while True:
+                    try:
+                        with scope._current():
+                            item = await step(value)
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        value = yield item
+                        step = inner.asend
+                    except GeneratorExit:
+                        with scope._current():
+                            await inner.aclose()
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - handed on to the generator, which may raise it
+                        step, value = inner.athrow, error
+
+        return call
+
+    @contextmanager
+    def _lifetime(self) -> Iterator[None]:
+        self._begin()
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._end(error)
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Be the current scope while a generator runs, not while its consumer does."""
+        outer = current.get()
+        current.set(self)
+        try:
+            yield
+        finally:
+            current.set(outer)

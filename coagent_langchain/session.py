@@ -1,0 +1,291 @@
+"""`Session` and `Prompt`: numbering, totals, start and end; as context manager and decorator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from coagent_langchain.errors import ConfigurationError, guard
+from coagent_langchain.events import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, new_event_id, now_ms
+from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.scope import Scope
+from coagent_langchain.totals import Totals
+
+if TYPE_CHECKING:
+    from coagent_langchain.registry import Sessions
+
+MAX_TOOL_CALLS = 1_000  # tool calls of a session that may still be answered; older ones take the latest turn
+MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
+MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
+
+_lock = fork_safe_lock()
+
+
+class Session(Scope):
+    """One session: its prompts, turns and totals.
+
+    Made by `CoagentCallbackHandler.session` and `CoagentClient.start_session`. As a context manager it logs
+    `session_start` when entered and `session_end`, with status, elapsed time and totals, when left. As a decorator
+    every call of the function is a session of its own.
+
+    Attributes:
+        session_id: the id, as it is on the server.
+        totals: what the session used so far.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        outlet: Outlet,
+        session_id: str | None = None,
+        *,
+        text: str | None = None,
+        meta: JsonObject | None = None,
+        first_prompt: int = 1,
+        started: bool = False,
+    ) -> None:
+        self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
+        self.totals = Totals()
+        self.outlet = outlet
+        self.tool_turns: dict[str, tuple[Prompt, int]] = {}
+        self.interrupts: dict[str, Any] = {}
+        self.interrupted: Prompt | None = None
+        self.last_error: tuple[BaseException, str] | None = None
+        self.response: str | None = None
+        self.failed = False
+        self.running = 0
+        self.scoped = False
+        self.touched = time.monotonic()
+        self.last_prompt = first_prompt - 1
+        self._explicit_id = session_id is not None
+        self._sessions = sessions
+        self._text = text
+        self._meta = meta
+        self._started = started
+        self._started_at = time.monotonic()
+        self._ended = False
+        self._owner = os.getpid()
+        self._prompts: dict[int, Prompt] = {}
+
+    def prompt(self, text: str, *, meta: JsonObject | None = None) -> Prompt:
+        """One user interaction: every run inside belongs to it, whatever its number of chains.
+
+        Parameters:
+            text: what the user asked.
+            meta: free JSON for the `user_input` event.
+        """
+        return Prompt(self, text=text, meta=meta)
+
+    def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
+              agent_stack: list[str] | None = None) -> None:  # fmt: skip
+        """Log `session_start`, once."""
+        with _lock:
+            if self._started:
+                return
+            self._started = True
+        entry = self.entry(EventType.SESSION_START, self.last_prompt or 1, 0, timestamp)
+        text = self._text if self._text is not None else text
+        if text is not None:
+            entry["prompt"] = text
+        if agent_stack:
+            entry["agent_stack"] = agent_stack
+        meta = {**(meta or {}), **(self._meta or {})}
+        if meta:
+            entry["meta"] = meta
+        self.outlet.emit(entry)
+
+    def end(self, status: str | None = None, response: str | None = None) -> None:
+        """Log `session_end` with totals, once; a session that goes on later is another one with the next numbers.
+
+        Parameters:
+            status: `completed`, `failed`, `cancelled` or `idle`; from the last run when None.
+            response: the final output; the last run's answer when None.
+        """
+        with _lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._sessions.forget(self)
+        if not self._started or self._owner != os.getpid():
+            return  # nothing to end, or a fork's copy: the parent ends it
+        entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0)
+        status = status or ("failed" if self.failed else "completed")
+        entry["output_data"] = {"response": (response or self.response or status)[:MAX_RESPONSE]}
+        elapsed = round((time.monotonic() - self._started_at) * 1000)
+        entry["meta"] = {"status": status, "elapsed_time_ms": elapsed, **self.totals.as_meta()}
+        self.outlet.emit(entry)
+
+    @property
+    def ended(self) -> bool:
+        """Whether `session_end` was logged."""
+        return self._ended
+
+    def open_prompt(self, number: int | None = None) -> Prompt:
+        """The prompt of a new root run: the next number, or the one that the run's metadata asks for."""
+        with _lock:
+            if number is not None and number in self._prompts:
+                return self._prompts[number]
+            prompt = Prompt(self)
+            self._count(prompt, number)
+        return prompt
+
+    def _count(self, prompt: Prompt, number: int | None = None) -> None:
+        if number is None or not 0 < number <= MAX_COUNTER:
+            number = self.last_prompt + 1
+        self.last_prompt = max(self.last_prompt, number)
+        prompt.number = number
+        self.totals.prompts += 1
+        self._prompts[number] = prompt
+        if len(self._prompts) > MAX_PROMPTS:
+            del self._prompts[next(iter(self._prompts))]
+
+    def next_turn(self, prompt: Prompt) -> int:
+        """The next turn of `prompt`: one per model call, from 1."""
+        with _lock:
+            prompt.turn += 1
+            self.totals.turns += 1
+            self.totals.llm_calls += 1
+            return prompt.turn
+
+    def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
+        """Note which turn asked for a tool, so that its run takes the same numbers, also after an interrupt."""
+        self.tool_turns[tool_call_id] = (prompt, turn)
+        if len(self.tool_turns) > MAX_TOOL_CALLS:
+            with _lock:
+                self.tool_turns.pop(next(iter(self.tool_turns)), None)
+
+    def count(self, update: Callable[[Totals], None]) -> None:
+        """Change the totals."""
+        with _lock:
+            update(self.totals)
+
+    def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
+        """The fields that every entry has."""
+        return {
+            "version": VERSION,
+            "session_id": self.session_id,
+            "prompt_number": prompt_number,
+            "turn_number": turn_number,
+            "event_id": new_event_id(),
+            "event_type": event_type,
+            "timestamp": now_ms() if timestamp is None else timestamp,
+        }
+
+    @guard
+    def _begin(self) -> None:
+        self.scoped = True
+        self._sessions.adopt(self)
+        self.start()
+
+    @guard
+    def _end(self, error: BaseException | None) -> None:
+        if error is None:
+            self.end()
+            return
+        status = scope_status(error)
+        if status == "failed":
+            self._log_error(error)
+        self.end(status, f"Error: {_text_of(error)}" if status == "failed" else status)
+
+    def _log_error(self, error: BaseException) -> None:
+        if self.last_error is not None and self.last_error[0] is error:
+            return  # a run has reported it where it arose
+        entry = self.entry(EventType.ERROR, max(self.last_prompt, 1), 0)
+        entry["error_info"] = {
+            "error_id": entry["event_id"],
+            "error_type": type(error).__name__,
+            "error_message": _text_of(error),
+            "error_severity": "high",
+            "stack_trace": "".join(traceback.format_exception(error)),
+            "component_id": "session",
+        }
+        self.count(Totals.add_error)
+        self.outlet.emit(entry)
+
+    def _fresh(self, function: Callable[..., Any]) -> Self:
+        return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
+                          text=self._text or f"Running {function.__name__}", meta=self._meta)  # fmt: skip
+
+
+class Prompt(Scope):
+    """One user interaction of a session; made by `Session.prompt`.
+
+    Attributes:
+        session: the session that it belongs to.
+        number: `prompt_number`, from 1; 0 until the prompt is entered.
+        turn: the latest turn so far, 0 before the first model call.
+    """
+
+    def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
+        self.session = session
+        self.number = 0
+        self.turn = 0
+        self.text = text
+        self.logged = False
+        self._meta = meta
+
+    def log_input(self, text: str, *, timestamp: int | None = None, inputs: Any = None,
+                  meta: JsonObject | None = None) -> None:  # fmt: skip
+        """Log `user_input`, once."""
+        if self.logged:
+            return
+        self.logged = True
+        entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
+        entry["prompt"] = text
+        entry["input_data"] = {"prompt": text} if inputs is None else {"prompt": text, "inputs": inputs}
+        meta = {**(meta or {}), **(self._meta or {})}
+        if meta:
+            entry["meta"] = meta
+        self.session.outlet.emit(entry)
+
+    @guard
+    def _begin(self) -> None:
+        with _lock:
+            self.session._count(self)
+        self.session.start(self.text)
+        if self.text is not None:
+            self.log_input(self.text)
+
+    def _end(self, error: BaseException | None) -> None:
+        """A prompt has no event of its own at its end."""
+
+    def _fresh(self, function: Callable[..., Any]) -> Prompt:
+        return Prompt(self.session, text=self.text, meta=self._meta)
+
+
+def new_session_id() -> str:
+    """A session id that nobody else has."""
+    return f"session-{uuid.uuid4().hex[:16]}"
+
+
+def check_session_id(session_id: object) -> str:
+    """Give back a usable session id.
+
+    Raises:
+        ConfigurationError: it is not a text of 1 to 512 characters.
+    """
+    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
+        raise ConfigurationError(
+            f"session_id must be a text of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
+        )
+    return session_id
+
+
+def scope_status(error: BaseException) -> str:
+    """What an exception that leaves a session means for it: `cancelled` or `failed`."""
+    cancelled = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
+    stopped = isinstance(error, SystemExit) and error.code in (None, 0)
+    return "cancelled" if stopped or isinstance(error, cancelled) else "failed"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return type(error).__name__

@@ -1,0 +1,53 @@
+"""What a session used: the figures of `session_end`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coagent_langchain.events import JsonObject
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them."""
+
+    prompts: int = 0
+    turns: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+    recoveries: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cost: float | None = None
+
+    def add_error(self) -> None:
+        """Count an error."""
+        self.errors += 1
+
+    def add_recovery(self) -> None:
+        """Count a recovery."""
+        self.recoveries += 1
+
+    def add_tool_call(self) -> None:
+        """Count a tool call."""
+        self.tool_calls += 1
+
+    def add_tokens(
+        self, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None, cost: float | None
+    ) -> None:
+        """Add one response's figures; None leaves a figure as it is."""
+        if input_tokens is not None:
+            self.input_tokens = (self.input_tokens or 0) + input_tokens
+        if output_tokens is not None:
+            self.output_tokens = (self.output_tokens or 0) + output_tokens
+        if total_tokens is not None:
+            self.total_tokens = (self.total_tokens or 0) + total_tokens
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+
+    def as_meta(self) -> JsonObject:
+        """The figures by name, without those that are unknown."""
+        figures = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in figures.items() if value is not None}

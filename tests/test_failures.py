@@ -1,0 +1,202 @@
+"""Errors once, recoveries, interrupts, hand-overs and cancellations."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import ScriptedChat, calls, chat
+
+
+@pytest.fixture
+def log() -> MemoryDelivery:
+    """Where the events go."""
+    return MemoryDelivery()
+
+
+@pytest.fixture
+def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
+    """A handler without a session id."""
+    return CoagentCallbackHandler(delivery=log)
+
+
+def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
+    """The entries of one type."""
+    return [entry for entry in log.entries if entry["event_type"] == event_type]
+
+
+@tool
+def ask(question: str) -> str:
+    """Ask a person."""
+    return str(interrupt({"question": question}))
+
+
+@tool
+def bad(food: str) -> str:
+    """Fail."""
+    raise ToolException("no stock")
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def test_fallback_recovers_the_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A fallback that ends well is one prompt with an error and its recovery."""
+    chat(ValueError("down")).with_fallbacks([chat("ok")]).invoke("q", {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert log.sequence[2:] == [
+        ("llm_call", 1, 1),
+        ("error", 1, 1),
+        ("llm_call", 1, 2),
+        ("llm_response", 1, 2),
+        ("recovery", 1, 2),
+    ]
+    assert recovery["error_info"]["error_id"] == error["error_info"]["error_id"] == error["event_id"]
+    assert recovery["error_info"]["recovery_strategy"] == "fallback"
+
+
+def test_retry_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each failed attempt is an error, recovered by the attempt that ended well."""
+    model = chat(ValueError("1"), ValueError("2"), "ok").with_retry(wait_exponential_jitter=False)
+    model.invoke("q", {"callbacks": [handler]})
+
+    recoveries = of_type(log, "recovery")
+    assert [e["error_info"]["error_id"] for e in recoveries] == [e["event_id"] for e in of_type(log, "error")]
+    assert {(e["error_info"]["recovery_strategy"], e["meta"]["attempt"]) for e in recoveries} == {("retry", 3)}
+    assert [e["meta"].get("attempt") for e in of_type(log, "llm_call")] == [None, 2, 3]
+
+
+def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two calls that raise one object have an error each: every call is closed."""
+    error = ValueError("again")
+    model = chat(error, error, "ok").with_retry(wait_exponential_jitter=False)
+    model.invoke("q", {"callbacks": [handler]})
+
+    assert len(of_type(log, "error")) == 2
+
+
+def test_wrapped_exception_is_not_reported_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An exception raised from one that was reported is the same failure."""
+
+    def wrap(value: str) -> str:
+        try:
+            return str(chat(ValueError("inner")).invoke(value, {"callbacks": [handler]}))
+        except ValueError as error:
+            raise RuntimeError("outer") from error
+
+    with pytest.raises(RuntimeError, match="outer"):
+        RunnableLambda(wrap).invoke("q", {"callbacks": [handler]})
+
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["inner"]
+
+
+def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A tool's exception is one error and a response without success that names it."""
+    agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1"))), [bad])
+    with pytest.raises(ToolException):
+        agent.invoke({"messages": [("user", "cook")]}, {"callbacks": [handler]})
+
+    (error,), (response,) = of_type(log, "error"), of_type(log, "tool_response")
+    assert (response["tool_response"]["success"], response["tool_response"]["error_message"]) == (False, "no stock")
+    assert (response["meta"]["error_id"], response["meta"]["tool_call_id"]) == (error["event_id"], "c1")
+    assert of_type(log, "recovery") == []
+
+
+def test_handled_tool_error_is_recovered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A tool that answers with an error message failed, and the agent went on."""
+    lenient = bad.model_copy(update={"handle_tool_error": True})
+    agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [lenient])
+    agent.invoke({"messages": [("user", "cook")]}, {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert of_type(log, "tool_response")[0]["tool_response"]["success"] is False
+    assert (error["error_info"]["error_severity"], recovery["error_info"]["recovery_strategy"]) == ("low", "handled")
+
+
+def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An interrupt is asked once and answered once; the tool goes on in the turn that asked for it."""
+    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
+    agent.invoke({"messages": [("user", "do it")]}, config)
+    agent.invoke(Command(resume="yes"), config)
+
+    oversight = of_type(log, "human_oversight")
+    assert [(e["meta"]["status"], e["input_data"]["value"]) for e in oversight] == [
+        ("interrupted", {"question": "ok?"}),
+        ("resumed", "yes"),
+    ]
+    assert len({e["input_data"]["interrupt_id"] for e in oversight}) == 1
+    assert [(e["turn_number"], e["meta"].get("outcome")) for e in of_type(log, "tool_response")] == [
+        (1, "interrupted"),
+        (1, None),
+    ]
+    assert {e["prompt_number"] for e in log.entries} == {1}
+    assert len(of_type(log, "user_input")) == 1
+    assert of_type(log, "error") == []
+
+
+def test_cancelled_call_is_closed_as_cancelled(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain gives a cancelled call no end: its root's end closes it, and it is no error."""
+    asked = asyncio.Event()
+
+    class Slow(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            asked.set()
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        chain = RunnableLambda(lambda x: x) | Slow(script=["x"])
+        task = asyncio.create_task(chain.ainvoke("q", {"callbacks": [handler]}))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    assert [e["event_type"] for e in log.entries[2:]] == ["llm_call", "llm_response"]
+    assert log.entries[-1]["meta"]["outcome"] == "cancelled"
+    assert handler._tree.open == {}
+
+
+def test_abandoned_stream_keeps_what_arrived(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A consumer that stops early leaves a response with the text so far, and no error."""
+    stream = chat("one two three").stream("q", {"callbacks": [handler]})
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    gc.collect()
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
+    assert of_type(log, "error") == []
+
+
+def test_tools_take_the_turn_that_asked_for_them(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two tools of turn 1 and one of turn 2 carry these turns."""
+    agent = create_agent(
+        chat(
+            calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")),
+            calls(("add", {"a": 3, "b": 7}, "c3")),
+            "10",
+        ),
+        [add],
+    )
+    agent.invoke({"messages": [("user", "sum")]}, {"callbacks": [handler]})
+
+    turns = {e["meta"]["tool_call_id"]: e["turn_number"] for e in of_type(log, "tool_response")}
+    assert turns == {"c1": 1, "c2": 1, "c3": 2}
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["model"] * 3

@@ -1,0 +1,158 @@
+"""The handler on real chains: which events, in which order, with which numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.events import LogEntry
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import ScriptedText, chat
+
+PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
+ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
+
+
+@pytest.fixture
+def log() -> MemoryDelivery:
+    """Where the events go."""
+    return MemoryDelivery()
+
+
+@pytest.fixture
+def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
+    """A handler without a session id."""
+    return CoagentCallbackHandler(delivery=log)
+
+
+def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
+    """The entries of one type."""
+    return [entry for entry in log.entries if entry["event_type"] == event_type]
+
+
+def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A prompt | model | parser chain logs a session, the user's input and one call with its response."""
+    (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
+
+    assert log.sequence == ONE_CALL
+
+
+def test_entries_are_valid_on_the_wire(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Every entry that the handler writes is a `LogEntry`, with an id of its own."""
+    (PROMPT | chat("Soup")).invoke({"food": "carrots"}, {"callbacks": [handler]})
+    handler.close()
+
+    assert len({LogEntry.model_validate(entry).event_id for entry in log.entries}) == 5
+
+
+def test_call_says_what_the_model_was_asked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The call carries the last user text, the system prompt, the issuer and the model."""
+    (PROMPT | chat("Soup")).with_config(run_name="cook").invoke({"food": "carrots"}, {"callbacks": [handler]})
+
+    (call,) = of_type(log, "llm_call")
+    assert call["prompt"] == "Cook carrots"
+    assert call["llm_call"] == {"issuer": "cook", "system_prompt": "You are a chef."}
+    assert (call["meta"]["model"], call["meta"]["provider"], call["meta"]["temperature"]) == ("scripted-1", "fake", 0.5)
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream", "batch", "abatch"])
+def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Sync, async, streamed and batched runs log the same events, tokens and input."""
+    chain = PROMPT | chat("Hot soup") | StrOutputParser()
+    config: Any = {"callbacks": [handler]}
+
+    async def consume() -> None:
+        async for _ in chain.astream({"food": "carrots"}, config):
+            pass
+
+    match way:
+        case "invoke" | "batch":
+            getattr(chain, way)({"food": "carrots"} if way == "invoke" else [{"food": "carrots"}], config)
+        case "ainvoke" | "abatch":
+            asyncio.run(getattr(chain, way)({"food": "carrots"} if way == "ainvoke" else [{"food": "carrots"}], config))
+        case "stream":
+            list(chain.stream({"food": "carrots"}, config))
+        case _:
+            asyncio.run(consume())
+
+    response = of_type(log, "llm_response")[0]["llm_response"]
+    assert log.sequence == ONE_CALL
+    assert of_type(log, "user_input")[0]["prompt"] in ("carrots", "Cook carrots")
+    assert (response["response"], response["input_tokens"], response["output_tokens"]) == ("Hot soup", 10, 4)
+
+
+def test_text_model_reads_ollamas_counts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A text model's `prompt_eval_count` and `eval_count` become tokens."""
+    ScriptedText(script=["Soup"]).invoke("Cook", {"callbacks": [handler]})
+
+    response = of_type(log, "llm_response")[0]["llm_response"]
+    assert (response["response"], response["input_tokens"], response["output_tokens"]) == ("Soup", 7, 3)
+    assert response["total_tokens"] == 10
+
+
+def test_each_root_run_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two invocations of one handler are prompts 1 and 2 of one session."""
+    model = chat("a", "b")
+    model.invoke("one", {"callbacks": [handler]})
+    model.invoke("two", {"callbacks": [handler]})
+
+    assert log.sequence == [*ONE_CALL, ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1)]
+    assert len({entry["session_id"] for entry in log.entries}) == 1
+
+
+def test_session_and_prompt_as_in_the_reference(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two calls in prompt 1 and one in prompt 2 take the numbers of the reference's worked example."""
+    model = chat("a", "b", "c")
+    with handler.session("Recipes", session_id="recipes") as session:
+        with session.prompt("Create three recipes"):
+            model.invoke("recipes", {"callbacks": [handler]})
+            model.invoke("nutrition", {"callbacks": [handler]})
+        with session.prompt("Vegetarian"):
+            model.invoke("vegetarian", {"callbacks": [handler]})
+
+    assert log.sequence == [
+        *ONE_CALL,
+        ("llm_call", 1, 2),
+        ("llm_response", 1, 2),
+        ("user_input", 2, 0),
+        ("llm_call", 2, 1),
+        ("llm_response", 2, 1),
+        ("session_end", 2, 0),
+    ]
+    totals = log.entries[-1]["meta"]
+    assert (totals["status"], totals["prompts"], totals["turns"], totals["total_tokens"]) == ("completed", 2, 3, 42)
+
+
+def test_parallel_branches_number_by_start(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Branches of one run take turns 1 to n, each call with its own response."""
+    RunnableParallel(a=chat("a"), b=chat("b"), c=chat("c")).invoke("go", {"callbacks": [handler]})
+
+    assert sorted(e["turn_number"] for e in of_type(log, "llm_call")) == [1, 2, 3]
+    pairs = {e["meta"]["trace"]["run_id"]: e["turn_number"] for e in of_type(log, "llm_call")}
+    assert pairs == {e["meta"]["trace"]["run_id"]: e["turn_number"] for e in of_type(log, "llm_response")}
+
+
+def test_error_is_one_event_where_it_arose(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An exception that climbs through a chain is logged once, with its path, and reaches the application."""
+    chain = (RunnableLambda(lambda x: x) | chat(ValueError("no gas"))).with_config(run_name="cook")
+    with pytest.raises(ValueError, match="no gas"):
+        chain.invoke("soup", {"callbacks": [handler]})
+
+    (error,) = of_type(log, "error")
+    assert log.sequence == [*ONE_CALL[:3], ("error", 1, 1)]
+    assert error["error_info"]["error_type"] == "ValueError"
+    assert error["error_info"]["error_message"] == "no gas"
+    assert error["meta"]["path"] == ["cook", "ScriptedChat"]
+
+
+def test_state_is_empty_after_a_run(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Nothing of a run stays open in the handler."""
+    (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
+
+    assert (handler._tree.open, handler._tree.lingering, handler._awaiting_token) == ({}, [], {})

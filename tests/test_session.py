@@ -1,0 +1,244 @@
+"""Sessions and prompts: as context manager and decorator, and which session a run belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+
+from coagent_langchain import CoagentCallbackHandler, ConfigurationError
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+
+
+@pytest.fixture
+def log() -> MemoryDelivery:
+    """Where the events go."""
+    return MemoryDelivery()
+
+
+@pytest.fixture
+def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
+    """A handler without a session id."""
+    return CoagentCallbackHandler(delivery=log)
+
+
+def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
+    """The event types of each session."""
+    found: dict[str, list[str]] = {}
+    for entry in log.entries:
+        found.setdefault(entry["session_id"], []).append(entry["event_type"])
+    return found
+
+
+RUN = ["session_start", "user_input", "llm_call", "llm_response"]
+
+
+def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
+    """An explicit id is used whatever the run's metadata says."""
+    handler = CoagentCallbackHandler("mine", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "other"}})
+
+    assert sessions(log) == {"mine": RUN}
+
+
+@pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
+@pytest.mark.parametrize("place", ["metadata", "configurable"])
+def test_session_id_of_the_run(place: str, key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Metadata names the session; so does `configurable`, though LangChain does not show it to handlers."""
+    chain = RunnableLambda(lambda x: x) | chat("a")
+    chain.invoke("q", {"callbacks": [handler], place: {key: "thread-7"}})
+
+    assert sessions(log) == {"thread-7": RUN}
+
+
+def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Runs of many conversations at once keep to their sessions."""
+    chain = RunnableLambda(lambda x: x) | chat("a")
+
+    def talk(number: int) -> None:
+        for _ in range(5):
+            chain.invoke("q", {"callbacks": [handler], "metadata": {"thread_id": f"t{number}"}})
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sessions(log) == {f"t{n}": [RUN[0], *(RUN[1:] * 5)] for n in range(8)}
+    numbers = {e["prompt_number"] for e in log.entries if e["session_id"] == "t3"}
+    assert numbers == {1, 2, 3, 4, 5}
+
+
+def test_handlers_made_per_request_share_a_sessions_numbers(log: MemoryDelivery) -> None:
+    """A second handler for the same session goes on with prompt 2 and starts no second session."""
+    for _ in range(2):
+        chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler("s", delivery=log)]})
+
+    assert log.sequence == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("user_input", 2, 0),
+        ("llm_call", 2, 1),
+        ("llm_response", 2, 1),
+    ]
+
+
+def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A conversation that continues elsewhere names its prompt number."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": 5}})
+    chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert [e["prompt_number"] for e in log.entries if e["event_type"] == "user_input"] == [5, 6]
+
+
+def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
+    """A thread that goes on after its session ended starts again with the next prompt number."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler.close()
+    chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert [e["prompt_number"] for e in log.entries if e["event_type"] == "llm_call"] == [1, 2]
+    assert [e["event_type"] for e in log.entries].count("session_start") == 2
+
+
+def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
+    """A session without an event for half an hour is ended by the sweep."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler._sessions._open["s"].touched -= 31 * 60
+    handler._sessions.sweep()
+
+    assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
+
+
+def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
+    """An empty or overlong id raises where it is given."""
+    for bad in ("", "x" * 513, 7):
+        with pytest.raises(ConfigurationError, match="session_id must be a text of 1 to 512 characters"):
+            CoagentCallbackHandler(bad, delivery=log)  # type: ignore[arg-type]
+
+
+def test_context_manager_reports_a_failure_and_lets_it_through(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An exception inside is an error event, the session's status is failed, and the exception goes on."""
+    with pytest.raises(ValueError, match="burnt"), handler.session("Cook"):
+        raise ValueError("burnt")
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "error", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
+
+
+def test_a_runs_own_error_is_not_reported_again_by_its_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An exception of a run that leaves the session too is one error event."""
+    with pytest.raises(ValueError, match="no gas"), handler.session("Cook"):
+        chat(ValueError("no gas")).invoke("q", {"callbacks": [handler]})
+
+    assert [e["event_type"] for e in log.entries].count("error") == 1
+    assert log.entries[-1]["meta"]["status"] == "failed"
+
+
+def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A cancelled task ends its session as cancelled, without an error."""
+
+    async def main() -> None:
+        async with handler.session("Cook"):
+            await asyncio.sleep(60)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(main())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
+def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each call has a session of its own; name, docstring and result stay the function's."""
+
+    @handler.session("Cook")
+    def cook(food: str) -> Any:
+        """Cook."""
+        return chat(f"{food} soup").invoke(food, {"callbacks": [handler]}).content
+
+    assert [cook("leek"), cook("pea"), cook.__name__, cook.__doc__] == ["leek soup", "pea soup", "cook", "Cook."]
+    assert list(sessions(log).values()) == [[*RUN, "session_end"]] * 2
+
+
+def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A coroutine's session holds what happens after its first await."""
+
+    @handler.session("Cook")
+    async def cook() -> Any:
+        await asyncio.sleep(0)
+        return (await chat("soup").ainvoke("q", {"callbacks": [handler]})).content
+
+    assert asyncio.run(cook()) == "soup"
+    assert list(sessions(log).values()) == [[*RUN, "session_end"]]
+
+
+def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What the consumer runs between two items is not in the generator's session; what the generator runs is."""
+
+    @handler.session("Cook", session_id="generator")
+    def cook() -> Iterator[int]:
+        chat("a").invoke("q", {"callbacks": [handler]})
+        sent = yield 1
+        yield sent
+
+    items = cook()
+    first = next(items)
+    chat("b").invoke("q", {"callbacks": [CoagentCallbackHandler("consumer", delivery=log)]})
+    second = items.send(2)  # type: ignore[attr-defined]
+    items.close()  # type: ignore[attr-defined]
+
+    assert (first, second) == (1, 2)
+    assert sessions(log) == {"generator": [*RUN, "session_end"], "consumer": RUN}
+
+
+def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An async generator's session lasts until it is exhausted."""
+
+    @handler.session("Cook")
+    async def cook() -> AsyncIterator[Any]:
+        for _ in range(2):
+            yield (await chat("a").ainvoke("q", {"callbacks": [handler]})).content
+
+    async def consume() -> list[Any]:
+        return [item async for item in cook()]
+
+    assert asyncio.run(consume()) == ["a", "a"]
+    assert list(sessions(log).values()) == [[*RUN, *RUN[1:], "session_end"]]
+
+
+@pytest.mark.internal_errors
+def test_logging_failure_never_stops_the_wrapped_function() -> None:
+    """With a delivery that raises, the function runs all the same."""
+
+    class Broken(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            raise OSError("broken")
+
+    handler = CoagentCallbackHandler(delivery=Broken())
+
+    @handler.session("Cook")
+    def cook() -> str:
+        return str(chat("soup").invoke("q", {"callbacks": [handler]}).content)
+
+    assert cook() == "soup"

@@ -1,0 +1,123 @@
+"""The handler on every chain: by context manager, by variable, by command; and Python's logging."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+
+from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentLogHandler, server, tracing
+from coagent_langchain.capture.tracing import enable
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+
+PROGRAM = """
+import sys, threading
+from langchain_core.runnables import RunnableLambda
+
+chain = RunnableLambda(lambda x: x + 1).with_config(run_name="adder")
+thread = threading.Thread(target=chain.invoke, args=(int(sys.argv[1]),))
+thread.start()
+thread.join()
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def log() -> MemoryDelivery:
+    """Where the events go."""
+    return MemoryDelivery()
+
+
+def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
+    """Inside the block every chain is logged, also in a plain thread; outside none is."""
+    model = chat("a")
+    with tracing(CoagentCallbackHandler(delivery=log)):
+        model.invoke("here")
+        thread = threading.Thread(target=model.invoke, args=("there",))
+        thread.start()
+        thread.join()
+    model.invoke("outside")
+
+    assert [e["prompt"] for e in log.entries if e["event_type"] == "user_input"] == ["here", "there"]
+
+
+def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> None:
+    """A run that has a handler of ours already is not logged twice."""
+    other = MemoryDelivery()
+    with tracing(CoagentCallbackHandler(delivery=log)):
+        chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=other)]})
+
+    assert (len(log.entries), len(other.entries)) == (0, 4)
+
+
+def test_variable_that_is_no_truth_value_is_refused() -> None:
+    """A misspelt variable raises at once and names itself."""
+    with pytest.raises(ConfigurationError, match="COAGENT_TRACING must be true or false"):
+        enable({"COAGENT_TRACING": "maybe"})
+
+
+@pytest.mark.parametrize("way", ["variable", "command"])
+def test_program_is_logged_without_a_change(way: str, tmp_path: Path) -> None:
+    """A program that does not know us is logged, by variable or by command, and keeps its exit status."""
+    script = tmp_path / "app.py"
+    script.write_text(PROGRAM if way == "command" else "import coagent_langchain\n" + PROGRAM)
+    with server.launch() as running:
+        environment = {**os.environ, "COAGENT_BASE_URL": running.base_url}
+        if way == "variable":
+            environment["COAGENT_TRACING"] = "true"
+        command = [sys.executable, *(["-m", "coagent_langchain", "run"] if way == "command" else []), str(script), "41"]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        client = CoagentClient(running.base_url)
+        events = [event.event_type.value for event in client.get_logs(client.get_runs()[0])]
+
+    assert (result.returncode, result.stderr, result.stdout) == (3, "", "")
+    assert events == ["session_start", "user_input", "session_end"]
+
+
+def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
+    """Records of four levels are events with the numbers of the run that they were made in."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    logger = logging.getLogger("kitchen")
+    logger.setLevel(logging.DEBUG)
+    forward = CoagentLogHandler(handler, level="DEBUG")
+    logger.addHandler(forward)
+
+    def cook(food: str) -> str:
+        logger.debug("cutting %s", food)
+        logger.info("cooking")
+        logger.warning("hot")
+        try:
+            raise ValueError("burnt")
+        except ValueError:
+            logger.exception("failed")
+        return food
+
+    RunnableLambda(cook).invoke("leek", {"callbacks": [handler]})
+    logger.removeHandler(forward)
+
+    said = [(e["event_type"], e.get("output_data", {}).get("message")) for e in log.entries[2:]]
+    assert said == [("debug", "cutting leek"), ("info", "cooking"), ("warning", "hot"), ("error", None)]
+    assert log.entries[-1]["error_info"]["error_message"] == "failed: burnt"
+    assert {e["meta"]["trace"]["name"] for e in log.entries[2:]} == {"cook"}
+
+
+def test_log_records_outside_a_run_belong_to_the_session_around(log: MemoryDelivery) -> None:
+    """A record inside `with handler.session(...)` is an event of that session."""
+    handler = CoagentCallbackHandler(delivery=log)
+    record = logging.LogRecord("kitchen", logging.INFO, "", 0, "hello", None, None)
+    with handler.session("Cook", session_id="s"):
+        CoagentLogHandler(handler).emit(record)
+
+    assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
+        ("s", "session_start"),
+        ("s", "info"),
+        ("s", "session_end"),
+    ]
