@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
 MAX_TOKENS = 2**53  # above it a number is no count
+MAX_DETAIL = 10_000  # characters of a string among the details
 
 Dict = dict[Any, Any]
 
@@ -93,24 +94,28 @@ def _summed(parts: list[Dict]) -> Dict:
 
 
 def _standard(own: Dict, source: str) -> Usage:
-    """LangChain's `usage_metadata`. Input below its own cached part cannot include it: then it is added."""
-    tokens, answered = count(own.get("input_tokens")), count(own.get("output_tokens"))
-    total = count(own.get("total_tokens"))
-    details = {}
-    if len(own) > 3:
-        details = {
-            str(k): snapshot(v, 10_000) for k, v in own.items() if k not in _COUNTS and v is not None and v != {}
-        }
-    cache = cache_tokens(details["input_token_details"]) if "input_token_details" in details else 0
-    if tokens is not None and cache > tokens:
-        details["input_tokens_without_cache"] = tokens
-        total = total + cache if total is not None else None
-        tokens += cache
-    if total is None and tokens is not None and answered is not None:
-        total = tokens + answered
+    """LangChain's `usage_metadata`."""
+    details: dict[str, Any] = {}
+    if own.keys() != _COUNTS:
+        rest = {key: value for key, value in own.items() if key not in _COUNTS and value is not None and value != {}}
+        details = {str(key): snapshot(value, MAX_DETAIL) for key, value in rest.items()}
     free = own.get("total_cost")
-    cached = free is not None and type(free) in (int, float) and free == 0
-    return Usage(tokens, answered, total, details, cached, source)
+    found = Usage(count(own.get("input_tokens")), count(own.get("output_tokens")), count(own.get("total_tokens")),
+                  details, free is not None and type(free) in (int, float) and free == 0, source)  # fmt: skip
+    return _inclusive(found)
+
+
+def _inclusive(found: Usage) -> Usage:
+    """Input below its own cached part cannot include it: then it is added. A missing total is the sum."""
+    parts = found.details.get("input_token_details")
+    cache = cache_tokens(parts) if parts else 0
+    if found.input_tokens is not None and cache > found.input_tokens:
+        found.details["input_tokens_without_cache"] = found.input_tokens
+        found.input_tokens += cache
+        found.total_tokens = None if found.total_tokens is None else found.total_tokens + cache
+    if found.total_tokens is None and found.input_tokens is not None and found.output_tokens is not None:
+        found.total_tokens = found.input_tokens + found.output_tokens
+    return found
 
 
 _COUNTS = frozenset({"input_tokens", "output_tokens", "total_tokens"})
@@ -200,6 +205,8 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
         source: what `Usage.source` shall say.
         cached: what `Usage.cached` shall say.
     """
+    if type(raw) is int:  # watsonx's deployed models tell a total alone
+        raw = {"total_tokens": raw}
     own = _dict(raw)
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
         return _standard(own, source)
@@ -216,9 +223,9 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
     details = {
         "input_token_details": {k: v for k, v in given.items() if v is not None} | _parts(own, _INPUT_PARTS),
         "output_token_details": _parts(own, _OUTPUT_PARTS),
-        "raw": snapshot(own, 10_000),
+        "raw": snapshot(own, MAX_DETAIL),
     }
-    return Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached, source)
+    return _inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached, source))
 
 
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:

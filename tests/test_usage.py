@@ -1,0 +1,388 @@
+"""Token usage comes from one source, includes what was cached, and is absent where it is unknown."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from anthropic.types import Message
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_anthropic import ChatAnthropic
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
+from langchain_ollama import ChatOllama, OllamaLLM
+from langchain_openai import ChatOpenAI
+
+from coagent_langchain.capture.usage import Usage, cache_tokens, from_raw, usage
+from coagent_langchain.testing import OllamaStandIn
+
+OPENAI = {
+    "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
+    "prompt_tokens_details": {"cached_tokens": 64, "audio_tokens": 3},
+    "completion_tokens_details": {"reasoning_tokens": 8, "audio_tokens": 2},
+}  # fmt: skip
+CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}, "logprobs": None}
+ANTHROPIC = {
+    "input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 200,
+    "cache_creation": {"ephemeral_5m_input_tokens": 150, "ephemeral_1h_input_tokens": 50},
+}  # fmt: skip
+
+
+def chat(standard: Any = None, metadata: Any = None, info: Any = None, output: Any = None) -> LLMResult:
+    """A chat result with numbers in the given places."""
+    message = AIMessage("hi", response_metadata=metadata or {})
+    message.usage_metadata = standard
+    return LLMResult(generations=[[ChatGeneration(message=message, generation_info=info)]], llm_output=output)
+
+
+def openai(**more: Any) -> LLMResult:
+    """What langchain-openai makes of a response of the API."""
+    model = ChatOpenAI(model="gpt-4o", api_key="x")
+    response = {
+        "id": "1",
+        "created": 1,
+        "object": "chat.completion",
+        "model": "gpt-4o",
+        "choices": [CHOICE],
+        "usage": OPENAI,
+    }
+    made = model._create_chat_result({**response, **more})
+    return LLMResult(generations=[made.generations], llm_output=made.llm_output)
+
+
+def anthropic() -> LLMResult:
+    """What langchain-anthropic makes of a response of the API."""
+    response = Message.model_validate({
+        "id": "1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
+        "stop_sequence": None, "content": [{"type": "text", "text": "hi"}], "usage": ANTHROPIC,
+    })  # fmt: skip
+    made = ChatAnthropic(model="claude-sonnet-4-5", api_key="x")._format_output(response)
+    return LLMResult(generations=[made.generations], llm_output=made.llm_output)
+
+
+def numbers(found: Usage | None) -> tuple[Any, ...]:
+    """Input, output and total."""
+    assert found is not None
+    return found.input_tokens, found.output_tokens, found.total_tokens
+
+
+def test_openai() -> None:
+    """OpenAI's input includes the cached part; details are verbatim."""
+    found = usage(openai())
+
+    assert numbers(found) == (100, 20, 120)
+    assert found.details == {
+        "input_token_details": {"audio": 3, "cache_read": 64},
+        "output_token_details": {"audio": 2, "reasoning": 8},
+    }
+    assert (found.source, found.cached) == ("message.usage_metadata", False)
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_openai_service_tiers(tier: str) -> None:
+    """The keys of a service tier come through, and count as cached input."""
+    found = usage(openai(service_tier=tier))
+
+    assert numbers(found) == (100, 20, 120)
+    assert found.details["input_token_details"] == {"audio": 3, f"{tier}_cache_read": 64, tier: 36}
+    assert cache_tokens(found.details["input_token_details"]) == 64
+
+
+def test_openai_with_several_candidates() -> None:
+    """Each candidate repeats the response's tokens: they are counted once."""
+    assert numbers(usage(openai(choices=[CHOICE, {**CHOICE, "index": 1}]))) == (100, 20, 120)
+
+
+def test_candidates_of_different_calls_are_summed() -> None:
+    """Candidates with numbers of their own are added, details too."""
+    parts = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n, "output_token_details": {"reasoning": n}}
+             for n in (2, 3)]  # fmt: skip
+    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("", usage_metadata=part)) for part in parts]])
+
+    found = usage(result)
+
+    assert numbers(found) == (2, 5, 7)
+    assert found.details == {"output_token_details": {"reasoning": 5}}
+
+
+def test_openai_streamed() -> None:
+    """Chunks merged by LangChain, the last with the usage, give the same numbers without any llm_output."""
+    model = ChatOpenAI(model="gpt-4o", api_key="x")
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": "gpt-4o"},
+        {"choices": [], "usage": OPENAI},
+    ]
+    parts = [model._convert_chunk_to_generation_chunk(chunk, AIMessageChunk, {}) for chunk in chunks]
+    merged = parts[0] + parts[1] + parts[2]
+
+    found = usage(LLMResult(generations=[[merged]]))
+
+    assert numbers(found) == (100, 20, 120)
+    assert found.details["input_token_details"]["cache_read"] == 64
+
+
+def test_anthropic() -> None:
+    """Anthropic's cached input is part of the input; writes by lifetime come through where the total says 0."""
+    found = usage(anthropic())
+
+    assert numbers(found) == (1205, 7, 1212)
+    assert found.details["input_token_details"] == {
+        "cache_read": 1000, "cache_creation": 0, "ephemeral_5m_input_tokens": 150, "ephemeral_1h_input_tokens": 50,
+    }  # fmt: skip
+    assert cache_tokens(found.details["input_token_details"]) == 1200
+
+
+def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
+    """The provider's own numbers exclude the cache: alone they are made inclusive, beside LangChain's ignored."""
+    result = anthropic()
+    both = usage(result)
+    result.generations[0][0].message.usage_metadata = None
+    alone = usage(result)
+
+    assert numbers(both) == numbers(alone) == (1205, 7, 1212)
+    assert alone.source == "llm_output.usage"
+    assert alone.details["input_token_details"]["cache_read"] == 1000
+    assert alone.details["raw"]["input_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected", "details"),
+    [
+        (OPENAI, (100, 20, 120), {"cache_read": 64, "audio": 3}),
+        ({"prompt_tokens": 9, "completion_tokens": 1}, (9, 1, 10), None),
+        (
+            {"input_tokens": 9, "output_tokens": 1, "input_tokens_details": {"cached_tokens": 4}},
+            (9, 1, 10), {"cache_read": 4},
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4}, (9, 1, 10), {"cache_read": 4}),
+        (
+            {"inputTokens": 5, "outputTokens": 7, "totalTokens": 1212, "cacheReadInputTokens": 1000,
+             "cacheWriteInputTokens": 200},
+            (1205, 7, 1212), {"cache_read": 1000, "cache_creation": 200},
+        ),
+        (
+            {"inputTokenCount": 5, "outputTokenCount": 7, "cacheReadInputTokenCount": 10},
+            (15, 7, 22), {"cache_read": 10},
+        ),
+        ({"inputTokenCount": [2, 3], "outputTokenCount": [7]}, (5, 7, 12), None),
+        (
+            {"prompt_token_count": 10, "candidates_token_count": 5, "thoughts_token_count": 3,
+             "cached_content_token_count": 4, "total_token_count": 18},
+            (10, 8, 18), {"cache_read": 4},
+        ),
+        ({"input_token_count": 6, "generated_token_count": 2}, (6, 2, 8), None),
+        ({"prompt_eval_count": 6, "eval_count": 2}, (6, 2, 8), None),
+        ({"total_tokens": 6}, (None, None, 6), None),
+        (6, (None, None, 6), None),
+    ],
+)  # fmt: skip
+def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
+    """OpenAI, Responses, DeepSeek, Bedrock twice, streamed Bedrock, Gemini, watsonx, Ollama: inclusive, kept raw."""
+    found = from_raw(raw, "somewhere")
+
+    assert numbers(found) == expected
+    assert found.details.get("input_token_details") == details
+    assert found.details["raw"] == (raw if isinstance(raw, dict) else {"total_tokens": raw})
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        (
+            {"info": {"usage_metadata": {"prompt_token_count": 6, "candidates_token_count": 2}}},
+            "generation_info.usage_metadata",
+        ),
+        (
+            {"info": {"usage_metadata": {"input_tokens": 6, "output_tokens": 2, "input_token_details": {"audio": 1}}}},
+            "generation_info.usage_metadata",
+        ),
+        ({"metadata": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "response_metadata.token_usage"),
+        ({"metadata": {"usage": {"input_tokens": 6, "output_tokens": 2}}}, "response_metadata.usage"),
+        ({"metadata": {"x_groq": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}}, "response_metadata.x_groq"),
+        (
+            {"metadata": {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}},
+            "response_metadata.amazon-bedrock-invocationMetrics",
+        ),
+        ({"info": {"prompt_eval_count": 6, "eval_count": 2}}, "generation_info"),
+        ({"output": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.token_usage"),
+        ({"output": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.usage"),
+    ],
+)  # fmt: skip
+def test_each_place_is_read(place: dict[str, Any], source: str) -> None:
+    """Wherever a provider leaves its numbers they are found, and the place is told."""
+    found = usage(chat(**place))
+
+    assert numbers(found) == (6, 2, 8)
+    assert found.source == source
+
+
+def test_one_source_wins_in_order() -> None:
+    """With numbers in every place the message's own are taken, and nothing of the others."""
+    other = {"prompt_tokens": 900, "completion_tokens": 900, "prompt_tokens_details": {"cached_tokens": 900}}
+    standard = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    places = {"metadata": {"token_usage": other}, "info": {"usage_metadata": other}, "output": {"token_usage": other}}
+
+    assert usage(chat(standard, **places)) == Usage(1, 2, 3, {}, False, "message.usage_metadata")
+    assert usage(chat(None, **places)).source == "generation_info.usage_metadata"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        chat(),
+        chat({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}),
+        chat(output={"token_usage": {}}),
+        chat(output={"token_usage": {"prompt_tokens": 0, "completion_tokens": 0}}),
+        LLMResult(generations=[]),
+        LLMResult(generations=[[]]),
+        None,
+    ],
+)
+def test_unknown_is_absent(result: Any) -> None:
+    """Where nobody counted there is no usage, not zero tokens."""
+    assert usage(result) is None
+
+
+def test_zeros_do_not_hide_another_source() -> None:
+    """A message that reports zeros is passed over for a place with numbers."""
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+    assert numbers(usage(chat(zeros, output={"token_usage": OPENAI}))) == (100, 20, 120)
+
+
+def test_input_below_its_cache_is_corrected() -> None:
+    """Input that cannot include its own cached part is made inclusive, and the reported number is kept."""
+    own = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "input_token_details": {"cache_read": 1000}}
+
+    found = usage(chat(own))
+
+    assert numbers(found) == (1005, 7, 1012)
+    assert found.details == {"input_token_details": {"cache_read": 1000}, "input_tokens_without_cache": 5}
+
+
+class Ends(BaseCallbackHandler):
+    """Reads usage where a handler does: at the end of each run."""
+
+    def __init__(self) -> None:
+        self.found: list[Usage | None] = []
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Keep what `usage` says."""
+        self.found.append(usage(response))
+
+
+def test_langchains_own_cache_is_told() -> None:
+    """The second, cached answer of a real model is marked, with its tokens; the first is not."""
+    answers = iter([AIMessage("hi", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3})])
+    model, ends = GenericFakeChatModel(messages=answers, cache=InMemoryCache()), Ends()
+
+    for _ in range(2):
+        model.invoke("hi", config={"callbacks": [ends]})
+
+    assert [(numbers(u), u.cached) for u in ends.found if u] == [((1, 2, 3), False), ((1, 2, 3), True)]
+
+
+def test_a_cached_answer_without_tokens_is_told_too() -> None:
+    """A cache hit whose tokens nobody knows is still a cache hit."""
+    assert usage(chat({"total_cost": 0})) == Usage(
+        details={"total_cost": 0}, cached=True, source="message.usage_metadata"
+    )
+
+
+@pytest.fixture
+def ollama() -> Iterator[OllamaStandIn]:
+    """A server that speaks Ollama's API."""
+    with OllamaStandIn(["It is sunny."] * 4) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", [ChatOllama, OllamaLLM])
+def test_ollama_chat_and_text(ollama: OllamaStandIn, kind: Any) -> None:
+    """Ollama's chat and text models tell their tokens, streamed and not."""
+    model, ends = kind(model="llama3.2", base_url=ollama.url), Ends()
+
+    model.invoke("What is the weather?", config={"callbacks": [ends]})
+    list(model.stream("What is the weather?", config={"callbacks": [ends]}))
+
+    whole, streamed = ends.found
+    assert numbers(whole) == numbers(streamed)
+    assert all(tokens and tokens > 0 for tokens in numbers(whole))
+
+
+def test_text_batches_are_honest() -> None:
+    """A text model's batch is told on its first run, marked with the prompts that it covers; the others have none."""
+    output = {"token_usage": {"prompt_tokens": 60, "completion_tokens": 20, "total_tokens": 80}}
+    batch = LLMResult(generations=[[Generation(text="a")], [Generation(text="b")]], llm_output=output)
+
+    first, second = (usage(result, batch_size=2) for result in batch.flatten())
+
+    assert numbers(first) == (60, 20, 80)
+    assert first.details["covers_prompts"] == 2
+    assert second is None
+
+
+def test_text_streams_are_read() -> None:
+    """Text chunks merged by LangChain give Bedrock's metrics."""
+    metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}
+    merged = GenerationChunk(text="a") + GenerationChunk(text="b", generation_info=metrics)
+
+    assert numbers(usage(LLMResult(generations=[[merged]]))) == (6, 2, 8)
+
+
+def test_streamed_anthropic_parts_are_summed_by_langchain() -> None:
+    """Input at the start and output at the end of a stream, merged by LangChain, give one usage."""
+    start = {"input_tokens": 10, "output_tokens": 0, "total_tokens": 10, "input_token_details": {"cache_read": 4}}
+    end = {"input_tokens": 0, "output_tokens": 5, "total_tokens": 5}
+    merged = ChatGenerationChunk(message=AIMessageChunk("a", usage_metadata=start)) + ChatGenerationChunk(
+        message=AIMessageChunk("b", usage_metadata=end)
+    )
+
+    found = usage(LLMResult(generations=[[merged]]))
+
+    assert numbers(found) == (10, 5, 15)
+    assert found.details["input_token_details"] == {"cache_read": 4}
+
+
+def test_the_result_is_left_alone() -> None:
+    """Reading changes nothing in what the application gets."""
+    result = anthropic()
+    before = copy.deepcopy(result)
+    usage(result)
+
+    assert result == before
+
+
+GARBAGE = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just(math.nan)),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from([
+            "input_tokens", "output_tokens", "total_tokens", "usage", "token_usage", "x_groq", "input_token_details",
+            "cache_read", "cache_creation", "ephemeral_5m_input_tokens", "prompt_tokens", "prompt_tokens_details",
+            "cached_tokens", "total_cost", "usage_metadata", "eval_count", "amazon-bedrock-invocationMetrics",
+        ]) | st.integers(),
+        inner, max_size=6,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(GARBAGE, GARBAGE, GARBAGE, GARBAGE)
+def test_garbage_never_raises(standard: Any, metadata: Any, info: Any, output: Any) -> None:
+    """Whatever lies where numbers should, the answer is whole, non-negative and inclusive, or nothing."""
+    message = AIMessage.model_construct(content="", usage_metadata=standard, response_metadata=metadata)
+    generation = ChatGeneration.model_construct(message=message, generation_info=info, text="")
+
+    found = usage(LLMResult.model_construct(generations=[[generation]], llm_output=output))
+
+    assert found is None or all(n is None or (type(n) is int and n >= 0) for n in numbers(found))
+    if found and found.input_tokens is not None:
+        assert found.input_tokens >= cache_tokens(found.details.get("input_token_details"))
