@@ -1,0 +1,146 @@
+"""A call's cost is what the price list says, asked once per model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+from genai_prices import Usage as Tokens
+from genai_prices import calc_price
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coagent_langchain.capture import cost as module
+from coagent_langchain.capture.cost import cost
+from coagent_langchain.capture.usage import Usage
+
+MODELS = [
+    ("openai", "openai", "gpt-4o"),
+    ("azure", "azure", "gpt-4o"),
+    ("anthropic", "anthropic", "claude-sonnet-4-5-20250929"),
+    ("google_genai", "google", "gemini-2.5-pro"),
+    ("amazon_bedrock", "aws", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+    ("groq", "groq", "llama-3.3-70b-versatile"),
+    ("deepseek", "deepseek", "deepseek-chat"),
+    (None, None, "gpt-4o-mini"),
+]
+
+
+def used(tokens: int | None, answered: int | None, output: dict[str, Any] | None = None, **details: int) -> Usage:
+    """Usage with the given input details."""
+    parts = {"input_token_details": details, "output_token_details": output or {}}
+    return Usage(tokens, answered, None, {key: value for key, value in parts.items() if value})
+
+
+@given(
+    st.sampled_from(MODELS), st.integers(0, 2_000_000), st.integers(0, 100_000), st.integers(0, 10), st.integers(0, 5)
+)
+@settings(deadline=None)
+def test_the_cost_is_the_price_lists(model: Any, tokens: int, answered: int, read: int, hour: int) -> None:
+    """Input of any size and cached share costs what `genai-prices` says, to a billionth of a dollar."""
+    provider, listed, name = model
+    reads, writes = tokens * read // 30, tokens * hour // 30
+    usage = used(tokens, answered, cache_read=reads, cache_creation=0, ephemeral_1h_input_tokens=writes)
+
+    expected = calc_price(
+        Tokens(
+            input_tokens=tokens, output_tokens=answered, cache_read_tokens=reads, cache_write_tokens=writes,
+            cache_write_1h_tokens=writes,
+        ),
+        name, provider_id=listed,
+    )  # fmt: skip
+    assert cost(provider, name, usage) == pytest.approx(float(expected.total_price), abs=1e-9)
+
+
+def test_cached_input_is_cheaper() -> None:
+    """Input that the provider's cache answered costs less than all of it, and more than none."""
+    plain, cached = (cost("openai", "gpt-4o", used(1000, 0, cache_read=n)) for n in (0, 1000))
+
+    assert plain is not None
+    assert cached is not None
+    assert 0 < cached < plain
+
+
+def test_service_tiers_have_their_price() -> None:
+    """A flex call is priced as flex, its cached part included."""
+    standard = cost("openai", "gpt-5", used(1000, 100, cache_read=500))
+    flex = cost("openai", "gpt-5", used(1000, 100, flex=500, flex_cache_read=500))
+
+    assert flex is not None
+    assert standard is not None
+    assert flex == pytest.approx(standard / 2)
+
+
+def test_sound_has_its_price() -> None:
+    """Audio tokens are priced as audio."""
+    heard = cost("openai", "gpt-audio", used(1000, 0, audio=1000))
+    read = cost("openai", "gpt-audio", used(1000, 0))
+
+    assert heard is not None
+    assert read is not None
+    assert heard > 10 * read
+
+
+def test_what_langchain_cached_is_free() -> None:
+    """An answer from LangChain's own cache costs nothing."""
+    assert cost("openai", "gpt-4o", Usage(1000, 100, 1100, cached=True)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [
+        ("openai", "no-such-model", used(1, 1)),
+        ("no-such-provider", "gpt-4o", used(1, 1)),
+        ("ollama", "llama3.2", used(1, 1)),
+        ("openai", None, used(1, 1)),
+        ("openai", "gpt-4o", None),
+        ("openai", "gpt-4o", Usage(None, None, 10)),
+        ("openai", "gpt-4o", used(5, 1, cache_read=10)),
+    ],
+)
+def test_an_unknown_cost_is_none(provider: Any, model: Any, usage: Any) -> None:
+    """Without a known price, model and tokens there is no cost, rather than a wrong one."""
+    assert cost(provider, model, usage) is None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A program that names models for ever does not grow the tables."""
+    for number in range(module.MAX_MODELS + 10):
+        cost("openai", f"no-such-model-{number}", used(1, 1))
+
+    assert len(module._Known.models) <= module.MAX_MODELS
+
+
+def test_prices_are_loaded_late() -> None:
+    """Importing the module loads no prices; preparing does."""
+    program = """
+        import sys
+        from coagent_langchain.capture import cost
+        assert "genai_prices" not in sys.modules
+        assert cost.prepare()
+        assert "genai_prices.data" in sys.modules
+    """
+
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
+def test_without_the_extra_there_is_no_cost() -> None:
+    """Where `genai-prices` is not installed, nothing is known and nothing fails."""
+    program = """
+        import sys
+        from importlib.machinery import PathFinder
+        class Without(PathFinder):
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                return None if name == "genai_prices" else super().find_spec(name, path, target)
+        sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+        from coagent_langchain.capture.cost import cost
+        from coagent_langchain.capture.usage import Usage
+        assert not prepare()
+        assert cost("openai", "gpt-4o", Usage(1, 1)) is None
+    """
+
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

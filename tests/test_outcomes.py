@@ -1,0 +1,279 @@
+"""What an exception means is read from its class, and told without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import errno
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.tools import ToolException
+from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt, GraphRecursionError, NodeCancelledError
+from langgraph.errors import ParentCommand as Parent
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, Interrupt, interrupt
+from pydantic import TypeAdapter, ValidationError
+
+from coagent_langchain.capture.outcomes import (
+    MAX_MESSAGE,
+    MAX_STACK,
+    classify,
+    error_message,
+    interrupts,
+    redacted,
+    route,
+    severity,
+    stack_trace,
+)
+
+
+class Mute(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+class GraphLookalike(Exception):
+    """A user's own error named like control flow."""
+
+
+GraphLookalike.__name__ = GraphLookalike.__qualname__ = "GraphInterrupt"
+
+
+def raised(error: BaseException) -> BaseException:
+    """The exception with a traceback, as a hook gets it."""
+    try:
+        raise error
+    except BaseException as caught:  # noqa: BLE001 - a hook gets any
+        return caught
+
+
+def provider_error(status: int, body: Any = None) -> openai.APIStatusError:
+    """An error as the OpenAI package raises it."""
+    response = httpx.Response(status, request=httpx.Request("POST", "https://api.openai.com/v1/chat"))
+    return openai.APIStatusError("refused", response=response, body=body)
+
+
+def invalid() -> ValidationError:
+    """A pydantic validation error."""
+    try:
+        TypeAdapter(int).validate_python("x")
+    except ValidationError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no"), "error"),
+        (GraphInterrupt((Interrupt("q", id="1"),)), "interrupt"),
+        (Parent(Command(goto="b")), "routing"),
+        (GraphDrained(), "drained"),
+        (GraphBubbleUp(), "routing"),
+        (GraphRecursionError("too many"), "error"),
+        (NodeCancelledError("node"), "error"),
+        (GraphLookalike("no"), "error"),
+        (GeneratorExit(), "abandoned"),
+        (asyncio.CancelledError(), "cancelled"),
+        (concurrent.futures.CancelledError(), "cancelled"),
+        (KeyboardInterrupt(), "cancelled"),
+        (SystemExit(1), "cancelled"),
+        (TimeoutError(), "error"),
+        (StopIteration(), "error"),
+        (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "error"),
+    ],
+)
+def test_each_exception_has_its_meaning(error: BaseException, kind: str) -> None:
+    """Control flow of LangGraph and Python is told from failures by class, not by name."""
+    found = classify(error)
+
+    assert found.kind == kind
+    assert found.failed == (kind == "error")
+
+
+def test_langgraph_is_never_imported() -> None:
+    """Classifying in a process without langgraph works and loads nothing."""
+    program = """
+        import sys
+        from coagent_langchain.capture.outcomes import classify
+        assert classify(ValueError()).kind == "error"
+        assert "langgraph" not in sys.modules
+    """
+
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
+def test_a_real_interrupt_gives_its_question() -> None:
+    """The exception of a real graph's `interrupt` gives id and value."""
+    caught: list[BaseException] = []
+
+    def ask(state: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"a": interrupt({"question": "sure?", "options": ("yes", "no")})}
+        except GraphInterrupt as error:
+            caught.append(error)
+            raise
+
+    graph = StateGraph(dict).add_node("ask", ask).add_edge(START, "ask")
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    graph.compile(checkpointer=InMemorySaver()).invoke({"a": 1}, {"configurable": {"thread_id": "1"}})
+    [(interrupt_id, value)] = interrupts(caught[0])
+
+    assert value == {"question": "sure?", "options": ["yes", "no"]}
+    assert len(interrupt_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GraphInterrupt((Interrupt("a", id="1"), Interrupt("b", id="2"))), [("1", "a"), ("2", "b")]),
+        (GraphInterrupt(()), []),
+        (GraphInterrupt(None), []),
+        (ValueError("no"), []),
+    ],
+)
+def test_interrupts_are_listed(error: BaseException, expected: list[tuple[str, Any]]) -> None:
+    """All questions of an interrupt are found; where there is none the list is empty."""
+    assert interrupts(error) == expected
+
+
+def test_a_hand_off_tells_where_it_goes() -> None:
+    """A command to the parent graph names its targets."""
+    command = Command(graph=Command.PARENT, goto=["billing", "audit"], update={"a": 1})
+
+    assert route(Parent(command)) == {"graph": "__parent__", "goto": ["billing", "audit"]}
+    assert route(Parent(Command(goto="billing"))) == {"goto": ["billing"]}
+
+
+def test_the_stack_tells_causes_and_groups() -> None:
+    """Causes, contexts and all members of a group stand in the stack."""
+    group = ExceptionGroup("both", [raised(ValueError("first")), raised(KeyError("second"))])
+    try:
+        raise RuntimeError("outer") from group
+    except RuntimeError as error:
+        found = stack_trace(error)
+
+    words = ("first", "second", "both", "direct cause", "outer")
+    assert [word for word in words if word not in found] == []
+
+
+def test_the_stack_is_bounded() -> None:
+    """A very long stack keeps its beginning and its end, and says what is missing."""
+    found = stack_trace(raised(ValueError("start " + "x" * 500_000 + " end")))
+
+    assert len(found) < MAX_STACK + 100
+    assert "Traceback" in found[:100]
+    assert " end" in found[-10:]
+    assert "… [cut: " in found
+
+
+def test_endless_recursion_has_a_stack() -> None:
+    """The stack of a recursion error is told in short."""
+
+    def down() -> None:
+        down()
+
+    with pytest.raises(RecursionError) as caught:
+        down()
+
+    assert "maximum recursion depth" in stack_trace(caught.value)
+
+
+def test_mute_exceptions_are_told() -> None:
+    """An exception whose text raises, holds surrogates, or is empty still has a message and a stack that encode."""
+    assert error_message(Mute()) == "<its text could not be read: RuntimeError>"
+    assert error_message(ValueError("a\ud800")) == "a\\ud800"
+    assert error_message(ValueError()) == "ValueError"
+    assert "Mute" in stack_trace(raised(Mute()))
+    assert stack_trace(raised(ValueError("\ud800"))).encode()
+
+
+def test_long_messages_are_cut() -> None:
+    """A message over the limit is cut and says so."""
+    found = error_message(ValueError("x" * 100_000))
+
+    assert found.startswith("x" * MAX_MESSAGE)
+    assert found.endswith("… [cut: 80,000 of 100,000 characters]")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GraphInterrupt(()), "low"),
+        (asyncio.CancelledError(), "low"),
+        (ToolException("no"), "medium"),
+        (invalid(), "medium"),
+        (OutputParserException("no"), "medium"),
+        (TimeoutError(), "medium"),
+        (ConnectionError(), "medium"),
+        (provider_error(429), "medium"),
+        (provider_error(503), "medium"),
+        (provider_error(401), "high"),
+        (provider_error(404), "high"),
+        (provider_error(429, {"code": "insufficient_quota"}), "high"),
+        (GraphRecursionError("too many"), "high"),
+        (AttributeError("no"), "high"),
+        (ImportError("no"), "high"),
+        (MemoryError(), "critical"),
+        (OSError(errno.ENOSPC, "full"), "critical"),
+        (ExceptionGroup("g", [ValueError(), MemoryError()]), "critical"),
+    ],
+)
+def test_severity_is_sensible(error: BaseException, expected: str) -> None:
+    """Trouble from outside is medium, what needs a person high, danger for the process critical."""
+    assert severity(error) == expected
+    assert severity(error, handled=True) == "low"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Incorrect API key provided: sk-proj-abcdefghijklmnop1234.",
+        'headers={"Authorization": "Bearer abc.def-123", "Accept": "json"}',
+        "{'x-api-key': 'abc123', 'accept': 'json'}",
+        "Authorization: Bearer abcdefgh12345678",
+        "GET https://example.org/?api_key=abc123&page=2",
+        "postgresql://bob:hunter2@db/prod",
+        "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "gsk_abcdefghijklmnopqrst",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.sig-nature_x",
+    ],
+)  # fmt: skip
+def test_secrets_are_redacted(secret: str) -> None:
+    """Keys, tokens and passwords in errors are replaced, what stands around them stays."""
+    found = error_message(ValueError(f"before {secret} after"))
+
+    words = ("abcdefgh", "abc", "hunter2", "IOSFODNN", "eyJ", "nature")
+    assert "[redacted]" in found
+    assert [word for word in words if word in found] == []
+    assert found.startswith("before ")
+    assert found.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "the sk-learn package", "max_tokens: 100", "a basic question", "token limit: 4096 exceeded",
+        "password is required", "http://localhost:3000/a:b@c", "Bearer of bad news", "task-1234567890123456",
+    ],
+)  # fmt: skip
+def test_harmless_texts_stay(harmless: str) -> None:
+    """Words that only look like credentials are left alone."""
+    assert redacted(harmless) == harmless
+
+
+def test_secrets_in_a_stack_are_redacted() -> None:
+    """The stack's own texts are redacted too."""
+    found = stack_trace(raised(ValueError("key sk-proj-abcdefghijklmnop1234")))
+
+    assert "abcdefghijklmnop" not in found.splitlines()[-1]
+    assert "[redacted]" in found
