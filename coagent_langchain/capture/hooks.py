@@ -80,28 +80,28 @@ class Hooks(BaseCallbackHandler):
             self._awaiting_token[run_id.int] = run
         return run
 
-    @guard
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
                          tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """Time to the first token with content."""
-        run = self._awaiting_token.get(run_id.int)
-        if run is not None and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)):
-            run.first_token_ns = self._tree.clock()
-            self._awaiting_token.pop(run_id.int, None)
+        if self._awaiting_token:  # a hook per token: without the guard while there is nothing to guard
+            self._first_token(run_id, token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None))
 
-    @guard
     def on_stream_event(self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                         **kwargs: Any) -> None:  # fmt: skip
         """Time to the first token, in `stream_events(version="v3")`."""
-        run = self._awaiting_token.get(run_id.int)
-        if run is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
+        if self._awaiting_token:
+            self._first_token(run_id, isinstance(event, dict) and event.get("event") == "content-block-delta")
+
+    @guard
+    def _first_token(self, run_id: UUID, content: Any) -> None:
+        if content and (run := self._awaiting_token.pop(run_id.int, None)) is not None:
             run.first_token_ns = self._tree.clock()
-            self._awaiting_token.pop(run_id.int, None)
 
     @guard
     def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
+        self._awaiting_token.pop(run_id.int, None)
         run = self._end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response))
@@ -111,6 +111,7 @@ class Hooks(BaseCallbackHandler):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                      **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
+        self._awaiting_token.pop(run_id.int, None)
         run = self._end(run_id) or self._late("llm", run_id, parent_run_id, "model")
         if run is not None:
             partial = kwargs.get("response")
@@ -283,7 +284,6 @@ class Hooks(BaseCallbackHandler):
     # -- ends
 
     def _end(self, run_id: UUID) -> Run | None:
-        self._awaiting_token.pop(run_id.int, None)
         run = self._tree.end(run_id)
         return run if isinstance(run, Run) else None
 

@@ -10,7 +10,7 @@ from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.context import agent_stack, attempt, framework, user_context
 from coagent_langchain.capture.inputs import as_json, user_text
-from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.runs import MUTED, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.events import EventType
 from coagent_langchain.outlet import Outlet
@@ -67,11 +67,14 @@ class Placing:
         tree = self._tree
         if tree.knows(run_id):
             return None
+        if parent_run_id is not None and tree.find(parent_run_id) is MUTED:
+            tree.mute(run_id)
+            return None
         around = ambient.config()
         parent = self._parent(parent_run_id, around)
         if parent is None:
             return self._start_root(kind, run_id, name, metadata, tags, inputs)
-        if not isinstance(parent, Run):
+        if not isinstance(parent, Run):  # the ambient run is muted
             tree.mute(run_id)
             return None
         run = tree.start(run_id, kind, name, parent)

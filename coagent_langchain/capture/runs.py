@@ -11,7 +11,8 @@ from coagent_langchain.events import JsonObject, now_ms
 from coagent_langchain.session import Prompt
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
-MAX_ENDED = 2_048  # ended runs that are remembered: for a second end, and as parents of what starts late
+MAX_ENDED = 1_024  # ended runs that are remembered at least: for a second end, and as parents of what starts late
+MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
 LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
 
@@ -76,20 +77,25 @@ class Run:
             self.pending_input = None
 
     def take_turn(self, turn: int) -> None:
-        """Note that a model call with this turn began here: all runs above now have it as their latest."""
+        """Note that a model call with this turn began here: the runs above now have it as their latest."""
         run: Run | None = self
-        while run is not None:
+        for _ in range(MAX_CLIMB):
+            if run is None:
+                return
             run.turn = turn
             run = run.parent
+        self.root.turn = turn
 
     def latest_turn(self) -> int:
         """The latest turn at, below or above this run."""
         run: Run | None = self
-        while run is not None:
+        for _ in range(MAX_CLIMB):
+            if run is None:
+                break
             if run.turn:
                 return run.turn
             run = run.parent
-        return 0
+        return self.root.turn
 
     def path(self) -> list[str]:
         """Names from the root down to this run."""
@@ -148,17 +154,19 @@ class RunTree:
         self.open: dict[int, Run | _Muted] = {}
         self.lingering: list[Run] = []
         self._ended: dict[int, Run | _Muted] = {}
+        self._ended_before: dict[int, Run | _Muted] = {}
 
     def find(self, run_id: UUID | None) -> Run | _Muted | None:
         """The run with that id, open or ended a moment ago."""
         if run_id is None:
             return None
         key = run_id.int
-        return self.open.get(key) or self._ended.get(key)
+        return self.open.get(key) or self._ended.get(key) or self._ended_before.get(key)
 
     def knows(self, run_id: UUID) -> bool:
         """Whether a run with that id was started already: this start is a second one."""
-        return run_id.int in self.open or run_id.int in self._ended
+        key = run_id.int
+        return key in self.open or key in self._ended or key in self._ended_before
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run:
         """Open a run."""
@@ -196,7 +204,7 @@ class RunTree:
 
     def was_ended(self, run_id: UUID) -> bool:
         """Whether a run with that id has ended: this end is a second one."""
-        return run_id.int in self._ended
+        return run_id.int in self._ended or run_id.int in self._ended_before
 
     @property
     def crowded(self) -> bool:
@@ -216,7 +224,7 @@ class RunTree:
         return []
 
     def _remember(self, key: int, run: Run | _Muted) -> None:
-        ended = self._ended
-        ended[key] = run
-        if len(ended) > MAX_ENDED:
-            ended.pop(next(iter(ended)), None)
+        self._ended[key] = run
+        if len(self._ended) >= MAX_ENDED:
+            # Two generations: taking the oldest key out of a dict again and again would scan its holes.
+            self._ended_before, self._ended = self._ended, {}
