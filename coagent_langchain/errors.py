@@ -35,12 +35,14 @@ class CoagentClientError(CoagentError):
     Attributes:
         status: HTTP status of the last answer, or None when there was none.
         attempts: how many requests were made.
+        answer: the JSON of the last answer, or None.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1) -> None:
+    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1, answer: object = None) -> None:
         super().__init__(message)
         self.status = status
         self.attempts = attempts
+        self.answer = answer
 
 
 class Guard:

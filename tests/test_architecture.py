@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+READERS = {"analysis.py", "waterfall.py"}
 PACKAGE = Path(__file__).parent.parent / "coagent_langchain"
 
 
@@ -29,10 +30,10 @@ def importers(*prefixes: str) -> set[str]:
 
 
 def test_langchain_is_imported_by_capture_alone() -> None:
-    """Only the capture wing knows LangChain."""
+    """Only the capture wing knows LangChain; recipe_agent.py is examples/recipe_agent.py, a user's program."""
     outside = {f for f in importers("langchain_core", "langchain", "langgraph") if not f.startswith("capture/")}
 
-    assert outside == set()
+    assert outside == {"recipe_agent.py"}
 
 
 def test_run_tree_knows_no_langchain() -> None:
@@ -44,7 +45,17 @@ def test_nobody_knows_the_server_but_the_command_line() -> None:
     """The server is an extra: only the command line and the server itself import it."""
     outside = {f for f in importers("coagent_langchain.server") if not f.startswith(("server/", "cli"))}
 
-    assert outside == set()
+    assert outside == READERS
+
+
+def test_readers_know_of_the_server_only_what_is_pure() -> None:
+    """A session that was read back is drawn as the viewer draws it, by modules that need no extra."""
+    pure = {"coagent_langchain.server.formats", "coagent_langchain.server.moments", "coagent_langchain.server.timeline"}
+    known = {
+        name for file in READERS for name in imports(PACKAGE / file) if name.startswith("coagent_langchain.server")
+    }
+
+    assert known == pure
 
 
 def test_delivery_and_server_do_not_know_capture() -> None:

@@ -1,0 +1,234 @@
+"""`CoagentClient`: CoAgent's documented synchronous methods, to write and to read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+from urllib.parse import quote
+
+from coagent_langchain.analysis import LoggedSession
+from coagent_langchain.capture.snapshot import encode_safely
+from coagent_langchain.config import Settings
+from coagent_langchain.connection import Connection
+from coagent_langchain.delivery import Delivery, shared
+from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
+from coagent_langchain.eventlog import EventLog, LogResult
+from coagent_langchain.events import VERSION, JsonObject, LogEntry, new_event_id, now_ms
+from coagent_langchain.logged import LoggedEvent, RunSummary
+from coagent_langchain.outlet import Outlet, without_content
+from coagent_langchain.registry import sessions_of
+from coagent_langchain.session import Session
+
+MAX_BATCH = 500  # entries of one request
+MAX_BATCH_BYTES = 1 << 20
+SETTLE_TIMEOUT = 2.0  # seconds
+
+
+class CoagentClient(EventLog):
+    """Writes events to a CoAgent server and reads them back; each call is a request of the calling thread.
+
+    Writing never raises for the server's sake: when it is away or refuses, the result has `success=False` and says
+    what was tried. Reading raises `CoagentClientError`. May be used by many threads, and as a context manager.
+
+    Parameters:
+        base_url: the API's address; from `COAGENT_BASE_URL`, else http://localhost:3000/api/v1.
+        auth_token: bearer token; from `COAGENT_AUTH_TOKEN`, else none.
+        timeout: seconds to wait for an answer.
+        max_retries: how often a request is repeated on connection errors, 408, 425, 429 and 5xx.
+        retry_backoff_factor: before repetition n there is a pause between 0 and this times 2**n seconds.
+        debug: log each request at level DEBUG to the logger `coagent_langchain`.
+
+    Raises:
+        ConfigurationError: an argument is wrong; the message names it.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        auth_token: str | None = None,
+        timeout: float = 30.0,
+        max_retries: int = 3,
+        retry_backoff_factor: float = 0.3,
+        debug: bool = False,
+    ) -> None:
+        self._settings = Settings.load(base_url=base_url, auth_token=auth_token)
+        self._connection = Connection(
+            self._settings.base_url,
+            self._settings.auth_token,
+            timeout=_number("timeout", timeout, above=0),
+            max_retries=_count("max_retries", max_retries),
+            backoff=_number("retry_backoff_factor", retry_backoff_factor),
+            debug=debug,
+        )
+        self._delivery: Delivery | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The API's address."""
+        return self._connection.base_url
+
+    def close(self) -> None:
+        """Give the connections back. A closed client writes and reads nothing any more."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def store_log(self, entry: LogEntry | JsonObject, max_retries: int | None = None) -> LogResult:
+        """Store one entry.
+
+        Parameters:
+            entry: a `LogEntry`, or a dict; `version`, `event_id` and `timestamp` are filled in where they are absent.
+            max_retries: repetitions of this call, instead of the client's.
+        """
+        return self._store(self._encode(entry), 1, max_retries)
+
+    def store_logs(self, entries: Iterable[LogEntry | JsonObject], max_retries: int | None = None) -> LogResult:
+        """Store many entries, in as few requests as they take.
+
+        Of a batch that is partly bad the good entries are stored; `errors` of the result names the bad ones by their
+        index in `entries`.
+        """
+        stored, failed = 0, []
+        errors: list[JsonObject] = []
+        for first, batch in _batches(map(self._encode, entries)):
+            result = self._store(b"[%b]" % b",".join(batch), len(batch), max_retries)
+            errors += [{**error, "index": first + error["index"]} for error in result.errors]
+            stored += len(batch) - (0 if result.success else len({e["index"] for e in result.errors}) or len(batch))
+            if not result.success:
+                failed.append(result.message)
+        message = f"{stored} log entries stored" if not failed else f"{stored} log entries stored; {failed[0]}"
+        return LogResult(not failed, message, tuple(errors))
+
+    def _encode(self, entry: LogEntry | JsonObject) -> bytes:
+        """One entry as JSON, whatever is in it."""
+        if isinstance(entry, LogEntry):
+            entry = entry.model_dump(mode="json", exclude_none=True)
+        complete = {"version": VERSION, "event_id": new_event_id(), "timestamp": now_ms(), **entry}
+        if not self._settings.capture_content:
+            complete = without_content(complete)
+        return encode_safely(complete)
+
+    def _store(self, body: bytes, count: int, max_retries: int | None) -> LogResult:
+        self._settle()
+        try:
+            answer = self._connection.post("/logs", body, max_retries)
+        except CoagentClientError as error:
+            logger.warning("%d log entries were not stored: %s", count, error)
+            return LogResult(False, str(error), _errors(error.answer))
+        content = answer if isinstance(answer, dict) else {}
+        return LogResult(content.get("success") is not False, str(content.get("message", "stored")), _errors(answer))
+
+    def get_runs(self) -> list[str]:
+        """The ids of all sessions.
+
+        Raises:
+            CoagentClientError: the server is away or refuses; the message says what was tried.
+        """
+        return [str(run) for run in self._get("/runs")]
+
+    def summarize(self) -> list[RunSummary]:
+        """All sessions with their number of entries, first and last timestamp; raises as `get_runs`."""
+        runs = self._get("/runs", {"summarize": "1"})
+        return [RunSummary.model_validate(run) for run in runs]
+
+    def get_logs(self, session_id: str) -> list[LoggedEvent]:
+        """The events of a session in chronological order; none when it is not known. Raises as `get_runs`."""
+        entries = self._get(f"/logs/{quote(session_id, safe='')}")
+        return [LoggedEvent.read(entry) for entry in entries]
+
+    def session(self, session_id: str) -> LoggedSession:
+        """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
+
+        Raises:
+            CoagentClientError: there is no session of that id, or as `get_runs`.
+        """
+        events = self.get_logs(session_id)
+        if not events:
+            raise CoagentClientError(f"no session {session_id!r} on {self.base_url}", status=200)
+        return LoggedSession(session_id, events)
+
+    def last_prompt_number(self, session_id: str) -> int:
+        """The highest `prompt_number` of a session, 0 when it is not known; raises as `get_runs`."""
+        return int(self.filter_logs(session_id, "max([].prompt_number)") or 0)
+
+    def start_session(
+        self, prompt: str | None = None, session_id: str | None = None, meta: JsonObject | None = None
+    ) -> Session:
+        """A session around a block of code or each call of a decorated function, without LangChain.
+
+        Its own events are numbered, and delivered in the background through the spool; what happens inside is yours to
+        log, with `session_id`.
+
+        Parameters:
+            prompt: the task, for `session_start`.
+            session_id: its id; a new one when None.
+            meta: free JSON for `session_start`.
+
+        Returns:
+            a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
+
+        Raises:
+            ConfigurationError: the session id is unusable.
+        """
+        delivery = self._delivery = shared(self._settings)
+        outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
+        return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta)
+
+    def _settle(self) -> None:
+        """Let what this client's sessions have logged go first: what comes next is to be found after it."""
+        if self._delivery is not None and not self._connection.down:
+            self._delivery.flush(SETTLE_TIMEOUT)
+
+    def _get(self, path: str, params: dict[str, str] | None = None) -> Any:
+        self._settle()
+        return self._connection.get(path, params)
+
+    def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
+        """What a JMESPath expression makes of the session's entries, as JSON.
+
+        Parameters:
+            session_id: the session's id.
+            jmespath_query: for example "[?event_type=='error'].error_info.error_message".
+
+        Raises:
+            CoagentClientError: as `get_runs`; also for an expression that the server cannot read.
+        """
+        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})
+
+
+def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """The entries in parts of bounded count and size, each with the index of its first one."""
+    first, batch, size = 0, list[bytes](), 0
+    for entry in entries:
+        if batch and (len(batch) == MAX_BATCH or size + len(entry) > MAX_BATCH_BYTES):
+            yield first, batch
+            first, batch, size = first + len(batch), [], 0
+        batch.append(entry)
+        size += len(entry)
+    if batch:
+        yield first, batch
+
+
+def _errors(answer: Any) -> tuple[JsonObject, ...]:
+    """The entries that a server's answer names as bad."""
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    known = [e for e in errors if isinstance(e, dict) and isinstance(e.get("index"), int)] if errors else []
+    return tuple(known)
+
+
+def _number(name: str, value: Any, above: float = -1.0) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or value <= above:
+        least = "0 or more" if above < 0 else f"more than {above:g}"
+        raise ConfigurationError(f"{name} must be a number of seconds, {least}, not {value!r}")
+    return float(value)
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
+    return value

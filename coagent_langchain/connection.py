@@ -1,0 +1,171 @@
+"""Requests to a CoAgent server by the calling thread, with real retries."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from coagent_langchain.delivery.verdict import retry_after
+from coagent_langchain.errors import CoagentClientError, logger
+
+if TYPE_CHECKING:
+    import requests
+
+RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+MAX_BACKOFF = 30.0  # seconds between two tries at most
+DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
+
+
+class Connection:
+    """One server, reached over kept connections; used by any number of threads.
+
+    Parameters:
+        base_url: the API's address, with `/api/v1`.
+        auth_token: bearer token, or None.
+        timeout: seconds for connecting, and for waiting for an answer.
+        max_retries: how often a request is repeated after its first try.
+        backoff: before repetition n there is a pause between 0 and `backoff * 2**n` seconds (full jitter).
+        debug: log each request at level DEBUG.
+    """
+
+    def __init__(
+        self, base_url: str, auth_token: str | None, *, timeout: float, max_retries: int, backoff: float, debug: bool
+    ) -> None:
+        self.base_url = base_url
+        self._token = auth_token
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._backoff = backoff
+        self._debug = debug
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._session: requests.Session | None = None
+        self._pid = os.getpid()
+        self._down_until = 0.0
+
+    @property
+    def down(self) -> bool:
+        """Whether no try of a write reached the server a moment ago."""
+        return time.monotonic() < self._down_until
+
+    def close(self) -> None:
+        """Give the connections back; a pause between two tries ends at once."""
+        self._closed.set()
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> Any:
+        """The JSON behind `path`.
+
+        Raises:
+            CoagentClientError: no good answer came; it says what was tried.
+        """
+        return self._request("GET", path, None, params, self._max_retries)
+
+    def post(self, path: str, body: bytes, max_retries: int | None = None) -> Any:
+        """Post JSON, as often as it takes and is allowed.
+
+        While the server was down a moment ago there is one try only, so that a host that logs often is not held up
+        each time.
+
+        Raises:
+            CoagentClientError: no good answer came; it says what was tried.
+        """
+        retries = self._max_retries if max_retries is None else max_retries
+        try:
+            answer = self._request("POST", path, body, None, 0 if self.down else retries)
+        except CoagentClientError as error:
+            if error.status is None:
+                self._down_until = time.monotonic() + DOWN_FOR
+            raise
+        self._down_until = 0.0
+        return answer
+
+    def _request(self, method: str, path: str, body: bytes | None, params: dict[str, str] | None, retries: int) -> Any:
+        if self._closed.is_set():
+            raise CoagentClientError("the client is closed; make a new one", attempts=0)
+        started = time.monotonic()
+        send = self._prepare(method, path, body, params)
+        for attempt in range(retries + 1):
+            status, answer, wait = send()
+            if self._debug:
+                logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
+            if status is not None and status < 300 and (content := _json(answer)) is not None:
+                return content
+            again = status is None or status in RETRY_STATUS
+            if not again or attempt == retries or self._closed.wait(self._pause(attempt, wait)):
+                break
+        tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
+        content = None if status is None else _json(answer)
+        reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}"
+        if status is not None and status < 300:
+            reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
+        raise CoagentClientError(
+            f"{method} {self.base_url}{path} failed after {tries}: {reason}",
+            status=status, attempts=attempt + 1, answer=content,
+        )  # fmt: skip
+
+    def _pause(self, attempt: int, asked: float) -> float:
+        return min(max(random.uniform(0, self._backoff * 2**attempt), asked), MAX_BACKOFF)
+
+    def _prepare(
+        self, method: str, path: str, body: bytes | None, params: dict[str, str] | None
+    ) -> Callable[[], tuple[int | None, str, float]]:
+        import requests  # late: it is slow to import
+
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        # Prepared without the session, which would put a .netrc entry in the place of the token.
+        request = requests.Request(method, self.base_url + path, headers=headers, data=body, params=params).prepare()
+        session = self._connected()
+        environment = session.merge_environment_settings(request.url, {}, None, None, None)
+
+        def send() -> tuple[int | None, str, float]:
+            try:
+                answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
+            except (requests.RequestException, OSError) as error:
+                return None, _cause(error), 0.0
+            return answer.status_code, answer.text, retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+
+        return send
+
+    def _connected(self) -> requests.Session:
+        import requests
+
+        with self._lock:
+            if self._session is None or self._pid != os.getpid():  # a fork's child must not talk on its parent's line
+                self._session, self._pid = requests.Session(), os.getpid()
+            return self._session
+
+
+def _json(answer: str) -> Any:
+    try:
+        return orjson.loads(answer)
+    except ValueError:
+        return None
+
+
+def _message(answer: str, content: Any) -> str:
+    """What the server says, in its own words where it has any."""
+    if isinstance(content, dict) and content.get("message"):
+        return str(content["message"])
+    return answer[:300].strip() or "no reason given"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: the layers around it repeat the address."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,187 @@
+"""The documented `log_*` methods: each builds one entry and has it stored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from coagent_langchain.events import VERSION, EventType, JsonObject, LogEntry, new_event_id, now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class LogResult:
+    """What came of logging.
+
+    Attributes:
+        success: whether the server has stored all of it.
+        message: the server's words, or what was tried in vain.
+        errors: for a batch, what is wrong with which entry: `{"index", "field", "message"}`.
+    """
+
+    success: bool
+    message: str
+    errors: tuple[JsonObject, ...] = ()
+
+
+class EventLog(ABC):
+    """CoAgent's methods for logging, by name and position as documented."""
+
+    @abstractmethod
+    def store_log(self, entry: LogEntry | JsonObject, max_retries: int | None = None) -> LogResult:
+        """Store one entry."""
+
+    def _log(self, event_type: EventType, session_id: str, prompt_number: int, turn_number: int,
+             max_retries: int | None, **fields: Any) -> LogResult:  # fmt: skip
+        entry = {
+            "version": VERSION,
+            "session_id": session_id,
+            "prompt_number": prompt_number,
+            "turn_number": turn_number,
+            "event_id": new_event_id(),
+            "event_type": event_type,
+            "timestamp": now_ms(),
+            **_present(**fields),
+        }
+        return self.store_log(entry, max_retries)
+
+    def log_session_start(self, session_id: str, prompt: str, prompt_number: int = 1, turn_number: int = 0,
+                          meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log the beginning of a session.
+
+        Parameters:
+            session_id: the session's id, unique and of your choice.
+            prompt: the task or first question.
+            prompt_number: number of the user's interaction, from 1.
+            turn_number: 0 for the events that frame a session.
+            meta: free JSON.
+            max_retries: repetitions of this call, instead of the client's.
+        """
+        return self._log(EventType.SESSION_START, session_id, prompt_number, turn_number, max_retries,
+                         prompt=prompt, meta=meta)  # fmt: skip
+
+    def log_user_input(self, session_id: str, prompt: str, prompt_number: int, turn_number: int = 0,
+                       meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log what the user asked: the beginning of prompt `prompt_number`."""
+        return self._log(EventType.USER_INPUT, session_id, prompt_number, turn_number, max_retries,
+                         prompt=prompt, input_data={"prompt": prompt}, meta=meta)  # fmt: skip
+
+    def log_session_end(self, session_id: str, response: str, prompt_number: int, turn_number: int = 0,
+                        elapsed_time_ms: int | None = None, meta: JsonObject | None = None,
+                        max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log the end of a session with its final output; `elapsed_time_ms` goes into `meta`."""
+        meta = {**(meta or {}), **({} if elapsed_time_ms is None else {"elapsed_time_ms": elapsed_time_ms})}
+        return self._log(EventType.SESSION_END, session_id, prompt_number, turn_number, max_retries,
+                         output_data={"response": response}, meta=meta or None)  # fmt: skip
+
+    def log_llm_call_new(self, session_id: str, prompt: str, prompt_number: int, turn_number: int,
+                         issuer: str | None = None, history: JsonObject | list[Any] | None = None,
+                         system_prompt: str | None = None, max_retries: int | None = None, *,
+                         meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log a model call before it is made.
+
+        Parameters:
+            session_id: the session's id.
+            prompt: what is sent to the model.
+            prompt_number: number of the user's interaction.
+            turn_number: number of the model call inside the prompt, from 1.
+            issuer: who makes the call: an agent's, node's or tool's name.
+            history: the conversation so far, e.g. `{"messages": [...]}`.
+            system_prompt: the instructions.
+            max_retries: repetitions of this call, instead of the client's.
+            meta: free JSON, e.g. `model`, `provider`, `temperature`.
+        """
+        llm_call = _present(issuer=issuer, history=history, system_prompt=system_prompt)
+        return self._log(EventType.LLM_CALL, session_id, prompt_number, turn_number, max_retries,
+                         prompt=prompt, llm_call=llm_call, meta=meta)  # fmt: skip
+
+    log_llm_call = log_llm_call_new
+
+    def log_llm_response(self, session_id: str, response: str, prompt_number: int, turn_number: int,
+                         tool_calls: JsonObject | list[Any] | None = None, input_tokens: int | None = None,
+                         output_tokens: int | None = None, total_tokens: int | None = None,
+                         max_retries: int | None = None, *, execution_time_ms: int | None = None,
+                         meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log a model's answer, with the numbers of its call; tokens that are unknown stay away."""
+        llm_response = _present(
+            response=response, tool_calls=tool_calls, input_tokens=input_tokens, output_tokens=output_tokens,
+            total_tokens=total_tokens, execution_time_ms=execution_time_ms,
+        )  # fmt: skip
+        return self._log(EventType.LLM_RESPONSE, session_id, prompt_number, turn_number, max_retries,
+                         llm_response=llm_response, meta=meta)  # fmt: skip
+
+    def log_tool_call(self, session_id: str, tool_name: str, prompt_number: int, turn_number: int,
+                      parameters: JsonObject | None = None, max_retries: int | None = None, *,
+                      meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log a tool's call, with the turn of the model's answer that asked for it."""
+        tool_call = _present(tool_name=tool_name, parameters=parameters)
+        return self._log(EventType.TOOL_CALL, session_id, prompt_number, turn_number, max_retries,
+                         tool_call=tool_call, meta=meta)  # fmt: skip
+
+    def log_tool_response(self, session_id: str, tool_name: str, prompt_number: int, turn_number: int,
+                          result: Any = None, success: bool | None = None, error_message: str | None = None,
+                          execution_time_ms: int | None = None, max_retries: int | None = None, *,
+                          parameters: JsonObject | None = None,
+                          meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log what a tool gave back.
+
+        Parameters:
+            session_id: the session's id.
+            tool_name: the tool.
+            prompt_number: as its call.
+            turn_number: as its call.
+            result: an object; anything else becomes `{"output": result}`.
+            success: True unless there is an `error_message`, when None.
+            error_message: why it failed.
+            execution_time_ms: how long it took.
+            max_retries: repetitions of this call, instead of the client's.
+            parameters: what it was called with.
+            meta: free JSON.
+        """
+        if result is not None and not isinstance(result, dict):
+            result = {"output": result}
+        tool_response = _present(
+            tool_name=tool_name, parameters=parameters, result=result, error_message=error_message,
+            success=error_message is None if success is None else success, execution_time_ms=execution_time_ms,
+        )  # fmt: skip
+        return self._log(EventType.TOOL_RESPONSE, session_id, prompt_number, turn_number, max_retries,
+                         tool_response=tool_response, meta=meta)  # fmt: skip
+
+    def log_error(self, session_id: str, prompt_number: int, turn_number: int, error_message: str,
+                  error_type: str | None = None, stack_trace: str | None = None, max_retries: int | None = None, *,
+                  meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log an error or exception, with the numbers of where it happened."""
+        error_info = _present(error_message=error_message, error_type=error_type, stack_trace=stack_trace)
+        return self._log(EventType.ERROR, session_id, prompt_number, turn_number, max_retries,
+                         error_info=error_info, meta=meta)  # fmt: skip
+
+    def log_info(self, session_id: str, message: str, prompt_number: int = 1, turn_number: int = 0,
+                 meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log a message about the agent's state."""
+        return self._log(EventType.INFO, session_id, prompt_number, turn_number, max_retries,
+                         output_data={"message": message}, meta=meta)  # fmt: skip
+
+    def log_warning(self, session_id: str, message: str, prompt_number: int = 1, turn_number: int = 0,
+                    meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log a warning about something that may become a problem."""
+        return self._log(EventType.WARNING, session_id, prompt_number, turn_number, max_retries,
+                         output_data={"message": message}, meta=meta)  # fmt: skip
+
+    def log_debug(self, session_id: str, message: str, prompt_number: int = 1, turn_number: int = 0,
+                  meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
+        """Log what helps to find a fault."""
+        return self._log(EventType.DEBUG, session_id, prompt_number, turn_number, max_retries,
+                         output_data={"message": message}, meta=meta)  # fmt: skip
+
+    def log_test_result_new(self, session_id: str, prompt_number: int, turn_number: int, status: str,
+                            total_tests: int, passed_tests: int, max_retries: int | None = None, *,
+                            meta: JsonObject | None = None) -> LogResult:  # fmt: skip
+        """Log the outcome of tests: `status` is "passed", "failed" or "skipped"."""
+        test_result = {"status": str(status), "total_tests": total_tests, "passed_tests": passed_tests}
+        return self._log(EventType.TEST_RESULT, session_id, prompt_number, turn_number, max_retries,
+                         test_result=test_result, meta=meta)  # fmt: skip
+
+
+def _present(**fields: Any) -> JsonObject:
+    """The fields that are known: what is unknown is absent on the wire, never null."""
+    return {name: value for name, value in fields.items() if value is not None}

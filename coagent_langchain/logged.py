@@ -1,0 +1,53 @@
+"""What a server gives back: typed events that keep what they do not know."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from coagent_langchain.events import EventType, JsonObject, LogEntry
+
+
+class LoggedEvent(LogEntry):
+    """One event as it was read back: typed fields, and the JSON itself by `event["field"]`, `event.get("field")`.
+
+    An event of a type that this version does not know has its name as a string. Where a field does not have the form
+    of the wire format, it is left as it came.
+    """
+
+    event_type: Annotated[EventType | str, Field(union_mode="left_to_right")]  # type: ignore[assignment]
+    _raw: JsonObject = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def read(cls, entry: JsonObject) -> Self:
+        """Make an event of an entry; never raises."""
+        try:
+            event = cls.model_validate(entry)
+        except ValidationError:
+            event = cls.model_construct(None, **entry)
+        event._raw = entry
+        return event
+
+    @property
+    def raw(self) -> JsonObject:
+        """The entry as the server has it."""
+        return self._raw
+
+    def __getitem__(self, name: str) -> Any:
+        return self._raw[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field of the entry as JSON, or `default`."""
+        return self._raw.get(name, default)
+
+
+class RunSummary(BaseModel):
+    """One session in a list of sessions. Timestamps in Unix milliseconds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    run_id: str
+    log_count: int
+    start_timestamp: int
+    end_timestamp: int

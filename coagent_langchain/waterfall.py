@@ -1,0 +1,80 @@
+"""A session as a picture: its waterfall as HTML with an SVG, for notebooks. No script, no style of the page's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coagent_langchain.analysis import LoggedSession
+    from coagent_langchain.server.timeline import Bar
+
+WIDTH, LABELS, ROW = 960, 300, 24  # pixels
+MAX_ROWS = 200
+COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
+           "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
+
+
+def draw(session: LoggedSession) -> str:
+    """The session's waterfall, one row for each prompt, turn, model call and tool call."""
+    from coagent_langchain.server.formats import count, duration
+
+    bars = [(depth, bar) for depth, bar in _flat(session.timeline.roots) if bar.kind != "end"]
+    totals = session.totals
+    facts = [session.status, duration(totals["elapsed_time_ms"]), f"{totals['llm_calls']} model calls",
+             f"{totals['tool_calls']} tool calls"]  # fmt: skip
+    if "total_tokens" in totals:
+        facts.append(f"{count(totals['total_tokens'])} tokens")
+    if totals["errors"]:
+        facts.append(f"{totals['errors']} errors")
+    left_out = f"<div>… and {len(bars) - MAX_ROWS} more rows</div>" if len(bars) > MAX_ROWS else ""
+    return (
+        f'<div style="font: 13px system-ui, sans-serif"><b>{escape(session.prompt[:120])}</b><br>'
+        f"{escape(session.session_id)} · {' · '.join(facts)}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
+    )
+
+
+def _flat(bars: list[Bar], depth: int = 0) -> Iterator[tuple[int, Bar]]:
+    for bar in bars:
+        yield depth, bar
+        yield from _flat(bar.children, depth + 1)
+
+
+def _svg(bars: list[tuple[int, Bar]]) -> str:
+    if not bars:
+        return ""
+    start = min(bar.start for _, bar in bars)
+    span = max(max(bar.end or bar.last or bar.start for _, bar in bars) - start, 1)
+    rows = "".join(_row(number, depth, bar, start, span) for number, (depth, bar) in enumerate(bars))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(bars) * ROW}" width="100%" '
+        f'style="max-width: {WIDTH}px; font: 12px system-ui, sans-serif" role="img" fill="currentColor">{rows}</svg>'
+    )
+
+
+def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
+    from coagent_langchain.server.formats import count, duration
+
+    scale = (WIDTH - LABELS - 120) / span
+    left = LABELS + (bar.start - start) * scale
+    width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
+    failed = bar.status in ("error", "recovered")
+    tokens = f" · {count(bar.input)}→{count(bar.output)}" if bar.kind == "model" and bar.input + bar.output else ""
+    label = " ".join(part for part in (_name(bar), bar.note if bar.kind != "prompt" else "") if part)
+    middle, top = number * ROW + 16, number * ROW + 5
+    return (
+        f"<g><title>{escape(label[:300])}</title>"
+        f'<text x="{4 + 12 * depth}" y="{middle}">{escape(_cut(_name(bar), 40 - 2 * depth))}</text>'
+        f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
+        f'fill="{COLOURS["error"] if failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
+        f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{duration(bar.duration)}{tokens}</text></g>'
+    )
+
+
+def _name(bar: Bar) -> str:
+    return f"{bar.prompt}. {bar.label}" if bar.kind == "prompt" else bar.label
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

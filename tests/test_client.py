@@ -1,0 +1,386 @@
+"""`CoagentClient` against a real server, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import pytest
+
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
+from coagent_langchain.events import LogEntry
+from coagent_langchain.server import Running, launch
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    """An embedded server with a store of its own."""
+    with launch() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[CoagentClient]:
+    """A client of that server."""
+    with CoagentClient(server.base_url) as client:
+        yield client
+
+
+def without_ids(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry without what differs from run to run."""
+    return {k: v for k, v in entry.items() if k not in ("version", "session_id", "event_id", "timestamp")}
+
+
+def test_session_start_and_end_by_position(client: CoagentClient) -> None:
+    """The documented order of parameters; elapsed time goes into meta."""
+    results = [
+        client.log_session_start("position", "Analyze feedback", 1, 0, {"version": "1.2.0"}),
+        client.log_session_end("position", "5 insights", 1, 0, 1200, {"insights": 5}),
+    ]
+
+    assert [(r.success, r.message) for r in results] == [(True, "Log entry stored successfully")] * 2
+    assert [without_ids(e.raw) for e in client.get_logs("position")] == [
+        {
+            "prompt_number": 1,
+            "turn_number": 0,
+            "event_type": "session_start",
+            "prompt": "Analyze feedback",
+            "meta": {"version": "1.2.0"},
+        },
+        {
+            "prompt_number": 1,
+            "turn_number": 0,
+            "event_type": "session_end",
+            "output_data": {"response": "5 insights"},
+            "meta": {"insights": 5, "elapsed_time_ms": 1200},
+        },
+    ]
+
+
+def test_every_method_writes_its_event(client: CoagentClient) -> None:
+    """Each method's event, with what is unknown left out."""
+    sid = "every-method"
+    client.log_user_input(sid, "Why?", 2)
+    client.log_llm_call_new(sid, "Why?", 2, 1, "analyst", {"messages": ["hi"]}, "Be brief")
+    client.log_llm_call(sid, "Why?", 2, 2)
+    client.log_llm_response(sid, "Because.", 2, 1, {"tools_used": ["search"]}, 10, 2, 12)
+    client.log_tool_call(sid, "search", 2, 1, {"q": "why"})
+    client.log_tool_response(sid, "search", 2, 1, "nothing", execution_time_ms=7)
+    client.log_tool_response(sid, "search", 2, 1, error_message="offline")
+    client.log_error(sid, 2, 1, "boom", "ValueError", "Traceback…")
+    client.log_test_result_new(sid, 2, 0, "failed", 3, 2)
+    client.log_info(sid, "one", 2)
+    client.log_warning(sid, "two", 2, 1)
+    client.log_debug(sid, "three", 2, 1, {"level": 10})
+    written = [without_ids(e.raw) for e in client.get_logs(sid)]
+    bodies = [{k: v for k, v in e.items() if not k.endswith("_number")} for e in written]
+
+    assert bodies == [
+        {"event_type": "user_input", "prompt": "Why?", "input_data": {"prompt": "Why?"}},
+        {
+            "event_type": "llm_call",
+            "prompt": "Why?",
+            "llm_call": {"issuer": "analyst", "history": {"messages": ["hi"]}, "system_prompt": "Be brief"},
+        },
+        {"event_type": "llm_call", "prompt": "Why?", "llm_call": {}},
+        {
+            "event_type": "llm_response",
+            "llm_response": {
+                "response": "Because.",
+                "tool_calls": {"tools_used": ["search"]},
+                "input_tokens": 10,
+                "output_tokens": 2,
+                "total_tokens": 12,
+            },
+        },
+        {"event_type": "tool_call", "tool_call": {"tool_name": "search", "parameters": {"q": "why"}}},
+        {
+            "event_type": "tool_response",
+            "tool_response": {
+                "tool_name": "search",
+                "result": {"output": "nothing"},
+                "success": True,
+                "execution_time_ms": 7,
+            },
+        },
+        {
+            "event_type": "tool_response",
+            "tool_response": {"tool_name": "search", "error_message": "offline", "success": False},
+        },
+        {
+            "event_type": "error",
+            "error_info": {"error_message": "boom", "error_type": "ValueError", "stack_trace": "Traceback…"},
+        },
+        {"event_type": "test_result", "test_result": {"status": "failed", "total_tests": 3, "passed_tests": 2}},
+        {"event_type": "info", "output_data": {"message": "one"}},
+        {"event_type": "warning", "output_data": {"message": "two"}},
+        {"event_type": "debug", "output_data": {"message": "three"}, "meta": {"level": 10}},
+    ]
+    assert [e["turn_number"] for e in written] == [0, 1, 2, 1, 1, 1, 1, 1, 0, 0, 1, 1]
+
+
+def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClient) -> None:
+    """Typed fields, and the JSON as the server has it."""
+    entry = {"session_id": "kept", "prompt_number": 1, "turn_number": 1, "event_type": "llm_response"}
+    client.store_log(entry | {"llm_response": {"response": "Hi", "mood": "good"}, "colour": {"r": 1}})
+    event = client.get_logs("kept")[0]
+
+    assert event.llm_response is not None
+    assert (event.llm_response.response, event.model_extra, event["llm_response"]["mood"], event.get("none")) == (
+        "Hi",
+        {"colour": {"r": 1}},
+        "good",
+        None,
+    )
+
+
+def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
+    """A `LogEntry` is stored as it is, with the caller's own id and time."""
+    entry = LogEntry(session_id="typed", prompt_number=1, turn_number=0, event_id="own", event_type="routing",
+                     timestamp=5)  # fmt: skip
+    client.store_log(entry)
+
+    assert client.get_logs("typed")[0].raw == entry.model_dump(mode="json", exclude_none=True)
+
+
+def test_objects_that_json_does_not_know_become_text(client: CoagentClient) -> None:
+    """Whatever a host puts into meta, the event is stored."""
+    result = client.log_info("odd", "x", meta={"path": os.getcwd, 3: {"a", "b"}, "half": "\ud800"})
+
+    assert (result.success, sorted(client.get_logs("odd")[0]["meta"])) == (True, ["3", "half", "path"])
+
+
+def test_batch_is_stored_in_order(client: CoagentClient) -> None:
+    """More entries than one request takes."""
+    entry = {"session_id": "batch", "prompt_number": 1, "event_type": "info"}
+    result = client.store_logs(entry | {"turn_number": n, "timestamp": n} for n in range(1200))
+
+    assert (result.success, result.message) == (True, "1200 log entries stored")
+    assert [e.turn_number for e in client.get_logs("batch")] == list(range(1200))
+
+
+def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
+    """The good entries are stored; the result names the bad ones by their index."""
+    entry = {"session_id": "partly", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    entries = [entry] * 700 + [entry | {"prompt_number": -1}] + [entry]
+    result = client.store_logs(entries)
+
+    assert (result.success, [(e["index"], e["field"]) for e in result.errors]) == (False, [(700, "prompt_number")])
+    assert len(client.get_logs("partly")) == 701
+    assert result.message.startswith("701 log entries stored; POST ")
+
+
+def test_runs_summaries_and_filters(client: CoagentClient) -> None:
+    """The three ways to find things."""
+    client.log_session_start("found/with space?", "Hello", 1)
+    client.log_error("found/with space?", 1, 0, "boom")
+    summary = next(s for s in client.summarize() if s.run_id == "found/with space?")
+
+    assert "found/with space?" in client.get_runs()
+    assert (summary.log_count, summary.end_timestamp >= summary.start_timestamp) == (2, True)
+    assert client.filter_logs("found/with space?", "[?event_type=='error'].error_info.error_message") == ["boom"]
+
+
+def test_many_threads_share_a_client(client: CoagentClient) -> None:
+    """Nothing is lost or mixed up."""
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: client.log_info(f"threads-{n % 4}", str(n)), range(200)))
+    messages = {e["output_data"]["message"] for n in range(4) for e in client.get_logs(f"threads-{n}")}
+
+    assert all(r.success for r in results)
+    assert messages == {str(n) for n in range(200)}
+
+
+class Scripted:
+    """A server that gives scripted answers: a status, or None to cut the connection; then 200."""
+
+    def __init__(self, *script: tuple[int | None, dict[str, str]]) -> None:
+        self.script = list(script)
+        self.bodies: list[bytes] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                status, headers = outer.script.pop(0) if outer.script else (200, {})
+                if status is None:
+                    self.connection.shutdown(2)
+                    return
+                body = orjson.dumps({"success": status == 200, "message": "scripted"})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Quiet."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/api/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def patient(base_url: str, **arguments: Any) -> CoagentClient:
+    """A client whose pauses are short."""
+    return CoagentClient(base_url, retry_backoff_factor=0.001, **arguments)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, None])
+def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) -> None:
+    """The entry is sent until it is taken, with one id, so that the server keeps it once."""
+    with Scripted((status, {}), (status, {})) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello")
+
+    assert result.success
+    assert (len(scripted.bodies), len(set(scripted.bodies))) == (3, 1)
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 404, 422])
+def test_what_will_not_pass_is_tried_once(status: int) -> None:
+    """A refusal is told in the server's words."""
+    with Scripted((status, {})) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello")
+
+    assert (result.success, len(scripted.bodies)) == (False, 1)
+    assert f"failed after 1 try in 0.0 s: HTTP {status}: scripted" in result.message
+
+
+def test_retries_come_to_an_end() -> None:
+    """`max_retries` of the client, or of the call, bounds the tries."""
+    with Scripted(*[(503, {})] * 10) as scripted, patient(scripted.base_url, max_retries=2) as client:
+        first = client.log_info("s", "hello")
+        tries = len(scripted.bodies)
+        client.log_info("s", "hello", max_retries=0)
+
+    assert (first.success, tries, len(scripted.bodies)) == (False, 3, 4)
+    assert "failed after 3 tries" in first.message
+
+
+def test_retry_after_is_obeyed() -> None:
+    """The pause is as long as the server asks."""
+    import time
+
+    with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
+        started = time.monotonic()
+        result = client.log_info("s", "hello")
+
+    assert result.success
+    assert time.monotonic() - started >= 1
+
+
+def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: pytest.LogCaptureFixture) -> None:
+    """The first call tries as often as it may, the next ones once; the result and one log line say so."""
+    with patient("http://127.0.0.1:9/api/v1") as client, caplog.at_level(logging.WARNING):
+        results = [client.log_info("s", "hello") for _ in range(3)]
+
+    assert [r.success for r in results] == [False] * 3
+    assert ["4 tries" in r.message for r in results] == [True, False, False]
+    assert "ConnectionRefusedError" in results[0].message
+
+
+def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:
+    """Reading raises, with the address, the tries and the cause."""
+    with patient("http://127.0.0.1:9/api/v1") as client, pytest.raises(CoagentClientError) as caught:
+        client.get_runs()
+
+    assert str(caught.value).startswith("GET http://127.0.0.1:9/api/v1/runs failed after 4 tries in 0.")
+    assert (caught.value.status, caught.value.attempts) == (None, 4)
+
+
+def test_a_server_that_is_something_else(server: Running) -> None:
+    """An answer that is not JSON is told as what it most likely is."""
+    with CoagentClient(server.url) as client, pytest.raises(CoagentClientError) as caught:
+        client.get_logs("x")
+
+    assert caught.value.status in (200, 404)
+
+
+def test_closing_ends_a_pause() -> None:
+    """`close` from another thread does not wait for the next try."""
+    with Scripted(*[(503, {"Retry-After": "25"})] * 4) as scripted:
+        client = patient(scripted.base_url)
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(client.log_info, "s", "hello")
+            while not scripted.bodies:
+                pass
+            client.close()
+            result = future.result(timeout=5)
+        late = client.log_info("s", "late")
+
+    assert (result.success, late.success, late.message) == (False, False, "the client is closed; make a new one")
+
+
+def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    """`debug=True` logs to the package's logger and leaves the root logger alone."""
+    before = (logging.root.level, list(logging.root.handlers))
+    with CoagentClient(server.base_url, debug=True) as client:
+        client.log_info("debugged", "hello")
+
+    assert (logging.root.level, logging.root.handlers) == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_token_is_sent_and_not_shown() -> None:
+    """The bearer token opens the server; without it the answer says 401."""
+    with launch(token="secret-token") as running:
+        with CoagentClient(running.base_url, "secret-token") as client:
+            stored = client.log_info("s", "hello")
+            shown = repr(client._settings)
+        with CoagentClient(running.base_url) as client:
+            refused = client.log_info("s", "hello")
+
+    assert (stored.success, refused.success, "HTTP 401" in refused.message) == (True, False, True)
+    assert "secret-token" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [({"base_url": "localhost"}, "base_url"), ({"timeout": 0}, "timeout"), ({"max_retries": -1}, "max_retries"),
+     ({"max_retries": 1.5}, "max_retries"), ({"retry_backoff_factor": float("nan")}, "retry_backoff_factor")],
+)  # fmt: skip
+def test_wrong_settings_are_told_at_once(arguments: dict[str, Any], name: str) -> None:
+    """The message names the argument."""
+    with pytest.raises(ConfigurationError, match=name):
+        CoagentClient(**arguments)
+
+
+def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`COAGENT_CAPTURE_CONTENT=false` holds for the client too."""
+    monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
+    with CoagentClient(server.base_url) as client:
+        client.log_llm_response("private", "the secret", 1, 1, input_tokens=3)
+        event = client.get_logs("private")[0]
+
+    assert (event["llm_response"], event["meta"]) == ({"input_tokens": 3}, {"content": "not captured"})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_client_works_in_a_forked_child(client: CoagentClient) -> None:
+    """Parent and child have connections of their own."""
+    client.log_info("forked", "parent")
+    if (pid := os.fork()) == 0:
+        os._exit(0 if client.log_info("forked", "child").success else 1)
+    _, status = os.waitpid(pid, 0)
+    client.log_info("forked", "parent again")
+
+    assert status == 0
+    assert {e["output_data"]["message"] for e in client.get_logs("forked")} == {"parent", "child", "parent again"}
