@@ -1,0 +1,71 @@
+"""The command line: `coagent-langchain COMMAND`. Each command lives in a `cli_*.py` of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from coagent_langchain import cli_completion, cli_demo, cli_export, cli_run, cli_runs, cli_show
+from coagent_langchain.errors import CoagentClientError, CoagentError
+
+COMMANDS = (cli_demo, cli_run, cli_runs, cli_show, cli_export, cli_completion)
+EPILOG = """\
+first steps:
+  coagent-langchain demo                     an agent's run, on a page
+  coagent-langchain serve                    a server and log viewer on http://localhost:3000
+  coagent-langchain run app.py               your program, with every chain logged
+  coagent-langchain runs                     what was logged
+  coagent-langchain show SESSION             one session as a tree
+
+variables:
+  COAGENT_BASE_URL     the server's API, http://localhost:3000/api/v1 if unset
+  COAGENT_AUTH_TOKEN   bearer token, if the server wants one
+  COAGENT_SPOOL_DIR    folder of the queue on disk; 'off' for memory only
+  NO_COLOR             plain output, also in a terminal
+
+exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usage; 130 interrupted.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with every command."""
+    top = argparse.ArgumentParser(
+        prog="coagent-langchain",
+        description="See what your LangChain and LangGraph agents did.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"coagent-langchain {version('coagent-langchain')}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters:
+        arguments: the words after `coagent-langchain`; those of the process when None.
+
+    Returns:
+        The exit code.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except CoagentError as error:
+        away = isinstance(error, CoagentClientError) and error.status is None
+        hint = " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)" if away else ""
+        print(f"coagent-langchain: {error}{hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

@@ -1,0 +1,74 @@
+"""`coagent-langchain completion SHELL`: words to complete in bash, zsh and fish."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+TAKES_SESSION = ("show", "export")
+
+BASH = """\
+_coagent_langchain() {{
+    local word=${{COMP_WORDS[COMP_CWORD]}} words
+    case "${{COMP_WORDS[1]}}" in
+        $word) words="{commands}" ;;
+{cases}
+    esac
+    case "${{COMP_WORDS[1]}}" in
+        {sessions}) [[ $word == -* ]] || words=$(coagent-langchain runs --ids --limit 50 2>/dev/null) ;;
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+}}
+complete -o default -F _coagent_langchain coagent-langchain
+"""
+ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "completion",
+        help="print completion for your shell",
+        description="Print a script that completes commands, options and session ids.",
+        epilog="""\
+bash: eval "$(coagent-langchain completion bash)"          in ~/.bashrc
+zsh:  eval "$(coagent-langchain completion zsh)"           in ~/.zshrc
+fish: coagent-langchain completion fish | source           in ~/.config/fish/config.fish""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(run=lambda options: _run(options, commands.choices))
+
+
+def _run(options: argparse.Namespace, commands: dict[str, argparse.ArgumentParser]) -> int:
+    words = {name: sorted(_words(parser)) for name, parser in commands.items()}
+    print(_fish(words) if options.shell == "fish" else (ZSH if options.shell == "zsh" else "") + _bash(words), end="")
+    return 0
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The long options and fixed words that a command takes."""
+    for action in parser._actions:
+        yield from (option for option in action.option_strings if option.startswith("--"))
+        if not action.option_strings:
+            yield from map(str, action.choices or ())
+
+
+def _bash(words: dict[str, list[str]]) -> str:
+    cases = "\n".join(f'        {name}) words="{" ".join(options)}" ;;' for name, options in words.items())
+    return BASH.format(commands=" ".join(words), cases=cases, sessions="|".join(TAKES_SESSION))
+
+
+def _fish(words: dict[str, list[str]]) -> str:
+    first = f"complete -c coagent-langchain -f -n __fish_use_subcommand -a '{' '.join(words)}'"
+    rest = [
+        f"complete -c coagent-langchain -n '__fish_seen_subcommand_from {name}' "
+        + (f"-l {word[2:]}" if word.startswith("--") else f"-a {word}")
+        for name, options in words.items()
+        for word in options
+    ]
+    sessions = (
+        f"complete -c coagent-langchain -f -n '__fish_seen_subcommand_from {' '.join(TAKES_SESSION)}' "
+        "-a '(coagent-langchain runs --ids --limit 50 2>/dev/null)'"
+    )
+    return "\n".join([first, *rest, sessions]) + "\n"

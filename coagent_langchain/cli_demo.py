@@ -1,0 +1,150 @@
+"""`coagent-langchain demo`: the recipe agent's run, from the chain to a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from coagent_langchain.cli_text import paint, table
+from coagent_langchain.client import CoagentClient
+from coagent_langchain.errors import CoagentError, ConfigurationError
+from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.server.formats import session_path
+
+if TYPE_CHECKING:
+    from coagent_langchain.demo_model import ModelServer
+    from coagent_langchain.server import Running
+
+FLUSH_TIMEOUT = 30.0  # seconds that the demo waits for its events to be on the server
+EXPECTED = Counter([
+    ("session_start", 1, 0),
+    ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+    ("llm_call", 1, 2), ("llm_response", 1, 2), ("tool_call", 1, 2), ("tool_response", 1, 2),
+    ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+    ("session_end", 2, 0),
+])  # fmt: skip
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="run a recipe agent and look at what it did",
+        description="Start a server, run a recipe agent through LangChain's Ollama client, print the events that the "
+        "server then has, and serve the session's page until Ctrl-C.",
+        epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
+        "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
+    )
+    parser.add_argument("--port", type=int, default=3000, help="port of the server (default: 3000, or a free one)")
+    parser.add_argument("--no-serve", action="store_true", help="end when the table is printed")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the agent, show its events, serve the page."""
+    try:
+        from coagent_langchain import recipe_agent
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the demo needs {error.name}: pip install 'coagent-langchain[server,ollama]'"
+        ) from None
+    from coagent_langchain.demo_model import model_server
+
+    with _server(options.port) as server, model_server(recipe_agent.MODEL) as model:
+        _introduce(server, model)
+        session_id = f"recipe-agent-{uuid.uuid4().hex[:8]}"
+        failure = _cook(server, model, session_id)
+        with CoagentClient(server.base_url) as client:
+            events = client.get_logs(session_id)
+        print("\n" + _table(events))
+        if missing := _missing(events):
+            raise CoagentError(f"{failure}events are missing on the server: {', '.join(missing)}")
+        print(f"\nThe session's page: {paint(server.url + session_path(session_id), 'bold', 'green')}")
+        if not options.no_serve and sys.stdout.isatty():
+            print(paint("Serving until Ctrl-C.", "dim"))
+            _wait()
+    return 0
+
+
+def _server(port: int) -> Running:
+    """The embedded server with the user's own store, on `port` or on a free one when somebody has it."""
+    from coagent_langchain import server
+
+    try:
+        store = server.open_store(f"sqlite://{platformdirs.user_data_path('coagent-langchain') / 'coagent.db'}")
+    except ConfigurationError as error:
+        print(paint(f"{error}: this run goes into a temporary store.", "yellow"))
+        store = None
+    try:
+        return server.launch(store, port=port)
+    except ConfigurationError:
+        if port == 0:
+            raise
+    running = server.launch(store, port=0)
+    print(paint(f"Port {port} is taken: serving at {running.url} instead.", "yellow"))
+    return running
+
+
+def _introduce(server: Running, model: ModelServer) -> None:
+    print(f"CoAgent server  {server.url}")
+    print(f"Model           {model.name}" + (f" ({model.remark})" if model.remark else ""))
+
+
+def _cook(server: Running, model: ModelServer, session_id: str) -> str:
+    """Run the agent and wait until its events are on the server; gives why the model failed, if it did."""
+    from langchain_ollama import ChatOllama
+
+    from coagent_langchain import CoagentCallbackHandler, recipe_agent
+
+    handler = CoagentCallbackHandler(session_id, base_url=server.base_url)
+    chat = ChatOllama(model=recipe_agent.MODEL, base_url=model.url)
+    failure = ""
+    try:
+        recipe_agent.run(chat, handler, meta={"model_server": model.name})
+    except Exception as error:  # noqa: BLE001 - whatever the model's client raises: its events are what matters here
+        failure = f"the model failed: {error}; "
+    if not handler.flush(FLUSH_TIMEOUT):
+        raise CoagentError(f"the server at {server.url} did not take all events within {FLUSH_TIMEOUT:.0f} s")
+    return failure
+
+
+def _table(events: list[LoggedEvent]) -> str:
+    rows = [(str(e.prompt_number), str(e.turn_number), e["event_type"], _who(e), *_figures(e)) for e in events]
+    return table(("PROMPT", "TURN", "TYPE", "WHO", "TOKENS", "TIME"), rows, right=("PROMPT", "TURN", "TOKENS", "TIME"))
+
+
+def _who(event: LoggedEvent) -> str:
+    meta = event.meta or {}
+    if event.tool_call or event.tool_response:
+        return (event.tool_call or event.tool_response).tool_name or ""  # type: ignore[union-attr]
+    if event.llm_call:
+        return event.llm_call.issuer or ""
+    return str(meta.get("model") or ("user" if event.prompt else ""))
+
+
+def _figures(event: LoggedEvent) -> tuple[str, str]:
+    """Tokens in→out and milliseconds, where the event has them."""
+    part = event.llm_response or event.tool_response
+    elapsed = part.execution_time_ms if part else (event.meta or {}).get("elapsed_time_ms")
+    tokens = ""
+    if event.llm_response and event.llm_response.total_tokens is not None:
+        tokens = f"{event.llm_response.input_tokens}→{event.llm_response.output_tokens}"
+    return tokens, "" if elapsed is None else f"{elapsed} ms"
+
+
+def _missing(events: list[LoggedEvent]) -> list[str]:
+    found = Counter((str(e["event_type"]), e.prompt_number, e.turn_number) for e in events)
+    return [f"{kind} (prompt {prompt}, turn {turn})" for kind, prompt, turn in sorted((EXPECTED - found).elements())]
+
+
+def _wait() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()

@@ -1,0 +1,139 @@
+"""`coagent-langchain show SESSION`: one session as a tree, or as it goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from coagent_langchain.analysis import LoggedSession
+from coagent_langchain.cli_runs import connect, connection_options
+from coagent_langchain.cli_text import cells, fit, local_time, paint, width
+from coagent_langchain.client import CoagentClient
+from coagent_langchain.events import JsonObject
+from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.server.formats import cost, count, duration, preview, visible
+from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.timeline import Bar
+
+POLL = 0.5  # seconds between two looks at a session that is followed
+COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
+SIGNS = {"ok": ("✓", "green"), "error": ("✗", "red"), "recovered": ("↻", "yellow"), "open": ("…", "yellow"),
+         "waiting": ("?", "yellow")}  # fmt: skip
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "show",
+        help="show one session as a tree",
+        description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
+        epilog="✓ done  ✗ failed  ↻ failed and recovered  … still open  ? waits for a human; "
+        "tokens are input→output. example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
+    )
+    parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
+    parser.add_argument("--json", action="store_true", help="print the tree as JSON")
+    parser.add_argument("--follow", action="store_true", help="print events as they come, until the session ends")
+    connection_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the session."""
+    with connect(options) as client:
+        if options.follow:
+            return follow(client, options.session)
+        session = client.session(options.session)
+    if options.json:
+        print(json.dumps(as_json(session), indent=2, ensure_ascii=False))
+        return 0
+    print(_head(session))
+    for line in tree(session.timeline.roots):
+        print(line)
+    return 0
+
+
+def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None] = time.sleep) -> int:
+    """Print the session's events as they come; ends with the session."""
+    seen: set[str] = set()
+    while True:
+        for event in client.get_logs(session_id):
+            if event["event_id"] in seen:
+                continue
+            seen.add(event["event_id"])
+            print(_event_line(event), flush=True)
+            if event["event_type"] == "session_end":
+                return 0
+        pause(POLL)
+
+
+def _event_line(event: LoggedEvent) -> str:
+    moment = shorten(0, event.raw)
+    failed = moment.type == "error" or moment.failed
+    numbers = f"{moment.prompt}.{moment.turn}"
+    what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
+    rest = " ".join(part for part in (visible(moment.name), moment.note, _tokens(moment.input, moment.output)) if part)
+    return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
+
+
+def _head(session: LoggedSession) -> str:
+    totals = session.totals
+    facts = [session.status, duration(totals["elapsed_time_ms"]), f"{totals['prompts']} prompts",
+             f"{totals['llm_calls']} model calls", f"{totals['tool_calls']} tool calls"]  # fmt: skip
+    if "total_tokens" in totals:
+        facts.append(f"{_tokens(totals.get('input_tokens', 0), totals.get('output_tokens', 0))} tokens")
+    if "cost" in totals:
+        facts.append(cost(totals["cost"]))
+    if totals["errors"]:
+        facts.append(paint(f"{totals['errors']} errors", "red"))
+    return f"{paint(visible(session.session_id), 'bold')}  {' · '.join(facts)}\n{preview(session.prompt)}\n"
+
+
+def tree(bars: list[Bar], stem: str | None = None) -> Iterator[str]:
+    """The lines of a tree of bars, each as wide as the terminal at most.
+
+    Parameters:
+        bars: the bars of one level.
+        stem: what stands before a line of this level; None at the roots.
+    """
+    for bar in bars:
+        last = bar is bars[-1]
+        yield _line(bar, "" if stem is None else stem + ("└─ " if last else "├─ "))
+        yield from tree(bar.children, "" if stem is None else stem + ("   " if last else "│  "))
+
+
+def _line(bar: Bar, stem: str) -> str:
+    sign, colour = SIGNS.get(bar.status, ("·", "dim"))
+    label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
+    figures = f"{_tokens(bar.input, bar.output):>14} {duration(bar.duration):>12}"
+    room = max(width() - cells(stem) - len(figures) - 3, 20)
+    label = label if cells(label) <= room else fit(label, room)
+    note = fit(f"  {bar.note}" if bar.note and bar.kind != "prompt" else "", max(room - cells(label), 0))
+    style = "red" if bar.status == "error" and bar.kind not in ("prompt", "turn") else COLOURS.get(bar.kind, "dim")
+    return f"{paint(stem, 'dim')}{paint(sign, colour)} {paint(label, style)}{paint(note, 'dim')} {figures}"
+
+
+def _tokens(given: int, made: int) -> str:
+    return f"{count(given)}→{count(made)}" if given or made else ""
+
+
+def as_json(session: LoggedSession) -> JsonObject:
+    """The session as JSON: what the tree shows, for other programs."""
+    return {
+        "session_id": session.session_id,
+        "status": session.status,
+        "prompt": session.prompt,
+        "totals": session.totals,
+        "tree": [_node(bar) for bar in session.timeline.roots],
+    }
+
+
+def _node(bar: Bar) -> JsonObject:
+    node: JsonObject = {
+        "kind": bar.kind, "label": bar.label, "status": bar.status, "note": bar.note,
+        "prompt_number": bar.prompt, "turn_number": bar.turn, "start_timestamp": bar.start,
+        "duration_ms": bar.duration, "input_tokens": bar.input, "output_tokens": bar.output, "cost": bar.cost,
+    }  # fmt: skip
+    known = {name: value for name, value in node.items() if value not in ("", None)}
+    return known | ({"children": [_node(child) for child in bar.children]} if bar.children else {})

@@ -1,0 +1,80 @@
+"""How the command line writes: colours where they are wanted, tables, and text from logs made harmless."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+CODES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
+
+
+def paint(text: str, *styles: str) -> str:
+    """`text` in colour if stdout is a terminal and `NO_COLOR` is not set."""
+    if not text or not styles or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\033[{';'.join(CODES[style] for style in styles)}m{text}\033[0m"
+
+
+def width() -> int:
+    """Columns of the terminal; 120 when there is none."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def cells(text: str) -> int:
+    """The columns that `text` takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def fit(text: str, columns: int) -> str:
+    """`text` cut or padded to exactly so many columns."""
+    if cells(text) <= columns:
+        return text + " " * (columns - cells(text))
+    kept = ""
+    for character in text:
+        if cells(kept + character) > columns - 1:
+            break
+        kept += character
+    return kept + "…" + " " * (columns - 1 - cells(kept))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """Rows in columns as wide as their content, under a dim head.
+
+    Parameters:
+        head: the names of the columns.
+        rows: the cells.
+        right: names of the columns that are aligned to the right.
+    """
+    widths = [max(cells(row[n]) for row in [head, *rows]) for n in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [
+            " " * (w - cells(c)) + c if name in right else c + " " * (w - cells(c))
+            for name, c, w in zip(head, row, widths, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([paint(line(head), "dim"), *map(line, rows)])
+
+
+def local_time(ms: int) -> str:
+    """Unix milliseconds as date and time where the user is."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(ms)

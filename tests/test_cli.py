@@ -1,0 +1,260 @@
+"""The command line against a real server, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain import CoagentClient
+from coagent_langchain.cli import main
+from coagent_langchain.server import launch
+
+START = 1_700_000_000_000  # Unix milliseconds
+
+
+def entry(session_id: str, number: int, kind: str, in_prompt: int, turn: int, **fields: object) -> dict[str, object]:
+    """One entry, `number` seconds after the start."""
+    return {"session_id": session_id, "event_id": f"e{number}", "timestamp": START + 1000 * number, "event_type": kind,
+            "prompt_number": in_prompt, "turn_number": turn, **fields}  # fmt: skip
+
+
+ENTRIES = [
+    entry("trip", 0, "session_start", 1, 0, prompt="Plan a trip"),
+    entry("trip", 1, "user_input", 1, 0, prompt="Where to?"),
+    entry("trip", 2, "llm_call", 1, 1, prompt="Where to?", llm_call={"issuer": "planner"}, meta={"model": "m-1"}),
+    entry("trip", 4, "llm_response", 1, 1, meta={"model": "m-1"},
+          llm_response={"response": "Rome.", "input_tokens": 1200, "output_tokens": 30, "total_tokens": 1230}),
+    entry("trip", 5, "tool_call", 1, 1, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
+    entry("trip", 6, "tool_response", 1, 1,
+          tool_response={"tool_name": "trains", "success": False, "error_message": "strike \x1b[31m"}),
+    entry("trip", 7, "error", 1, 1, error_info={"error_type": "TrainError", "error_message": "strike"}),
+    entry("trip", 8, "session_end", 1, 0, output_data={"response": "Error"}, meta={"status": "failed"}),
+    entry("other", 100, "session_start", 1, 0, prompt="Hello"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """A server with two sessions."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        assert client.store_logs(ENTRIES).success
+        yield server.base_url
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command that succeeds; gives what it prints."""
+    monkeypatch.setenv("COAGENT_BASE_URL", base_url)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TZ", "UTC")
+
+    def run(*arguments: str) -> str:
+        assert main(arguments) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_runs_lists_sessions_newest_first(run: Run) -> None:
+    """Id, start, length and number of events, in columns."""
+    lines = [line.split() for line in run("runs").splitlines()]
+
+    assert [[cells[0], *cells[-2:]] for cells in lines] == [
+        ["SESSION", "LASTED", "EVENTS"],
+        ["other", "ms", "1"],
+        ["trip", "s", "8"],
+    ]
+
+
+def test_runs_for_other_programs(run: Run) -> None:
+    """`--ids` and `--json`, and a limit that says what it leaves out."""
+    assert run("runs", "--ids") == "other\ntrip\n"
+    assert [each["run_id"] for each in json.loads(run("runs", "--json", "--limit", "1"))] == ["other"]
+    assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older ones: --limit 0 shows all"
+
+
+def test_show_draws_the_tree(run: Run) -> None:
+    """Prompt, model call, tool call and error with tokens and times; no control character of a log gets through."""
+    lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
+
+    assert lines == [
+        "trip  failed · 8.0 s · 1 prompts · 1 model calls · 1 tool calls · 1,200→30 tokens · 1 errors",
+        "Plan a trip",
+        "",
+        "✗ Prompt 1: Where to?  1,200→30  7.0 s",
+        "└─ ✗ Turn 1  1,200→30  5.0 s",
+        "  ├─ ✓ m-1  Rome.  1,200→30  2.0 s",
+        "  ├─ ✗ trains  strike ␛[31m  1.0 s",
+        "  └─ ✗ TrainError  TrainError: strike  0 ms",
+        "· Session end  Error  0 ms",
+    ]
+
+
+def test_show_as_json(run: Run) -> None:
+    """The same tree for other programs."""
+    shown = json.loads(run("show", "trip", "--json"))
+    turn = shown["tree"][0]["children"][0]
+
+    assert (shown["status"], shown["totals"]["total_tokens"]) == ("failed", 1230)
+    assert [(bar["kind"], bar["label"], bar["status"]) for bar in turn["children"]] == [
+        ("model", "m-1", "ok"),
+        ("tool", "trains", "error"),
+        ("error", "TrainError", "error"),
+    ]
+
+
+def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
+    """Events are printed as they come, also when the session begins later."""
+    shown: list[str] = []
+    watcher = threading.Thread(target=lambda: shown.append(run("show", "followed", "--follow")))
+    watcher.start()
+    with CoagentClient(base_url) as client:
+        client.log_session_start("followed", "Hello")
+        client.log_error("followed", 1, 0, "boom", "ValueError")
+        client.log_session_end("followed", "Bye", 1)
+    watcher.join(timeout=10)
+
+    assert [line.split()[1:3] for line in shown[0].splitlines()] == [
+        ["1.0", "session_start"],
+        ["1.0", "error"],
+        ["1.0", "session_end"],
+    ]
+
+
+def test_export_gives_the_entries_as_they_were_logged(base_url: str, tmp_path: Path, run: Run) -> None:
+    """JSON lines, to a file too."""
+    file = tmp_path / "trip.jsonl"
+    run("export", "trip", "-o", str(file))
+    exported = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    assert [{k: e[k] for k in ENTRIES[0] if k in e} for e in exported] == [
+        {k: e[k] for k in ENTRIES[0] if k in e} for e in ENTRIES if e["session_id"] == "trip"
+    ]
+
+
+def test_errors_are_one_line_and_exit_code_1(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback: what failed, and what to do."""
+    codes = [main(["show", "nobody"])]
+    monkeypatch.setenv("COAGENT_BASE_URL", "http://127.0.0.1:9/api/v1")
+    codes.append(main(["runs"]))
+    monkeypatch.setenv("COAGENT_BASE_URL", "localhost")
+    codes.append(main(["runs"]))
+    lines = capsys.readouterr().err.splitlines()
+
+    assert (codes, len(lines)) == ([1, 1, 1], 3)
+    assert lines[0].startswith("coagent-langchain: no session 'nobody' on http://127.0.0.1:")
+    assert "ConnectionRefusedError" in lines[1]
+    assert "coagent-langchain serve" in lines[1]
+    assert "COAGENT_BASE_URL must be an http or https address" in lines[2]
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["runs", "--limit", "-1"], ["show"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse says what is wrong."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 2
+    assert "usage: coagent-langchain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["run"], ["serve"], ["prune"], ["runs"], ["show"], ["export"], ["spool"], ["completion"]]
+)
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` explains and ends well."""
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+def terminal(base_url: str, *arguments: str, **environ: str) -> str:
+    """What a command writes to a terminal."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "COLUMNS": "100", "TERM": "xterm", **environ}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coagent_langchain", *arguments], stdout=slave, stdin=slave, env=environment
+    )
+    os.close(slave)
+    written = b""
+    try:
+        while piece := os.read(master, 65536):
+            written += piece
+    except OSError:
+        pass  # Linux' way to say that the terminal is closed
+    os.close(master)
+    assert process.wait(timeout=30) == 0
+    return written.decode()
+
+
+def test_colours_in_a_terminal_only(base_url: str) -> None:
+    """Red errors in a terminal; nothing but text with NO_COLOR."""
+    coloured, plain = terminal(base_url, "show", "trip"), terminal(base_url, "show", "trip", NO_COLOR="1")
+
+    assert "\x1b[31mtrains" in coloured
+    assert "\x1b" not in plain
+    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == plain
+
+
+def test_reader_that_has_seen_enough_is_no_error(base_url: str) -> None:
+    """`| head -1` ends without a traceback."""
+    command = f"{sys.executable} -m coagent_langchain export trip | head -c 1"
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url}
+    result = subprocess.run(["bash", "-c", command], capture_output=True, env=environment, check=True)
+
+    assert (result.stdout, result.stderr) == (b"{", b"")
+
+
+def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
+    """What the completion of a shell offers after `words`."""
+    (folder / "coagent-langchain").write_text(f'#!/bin/sh\nexec {sys.executable} -m coagent_langchain "$@"\n')
+    (folder / "coagent-langchain").chmod(0o755)
+    script = f"""
+        eval "$(coagent-langchain completion {shell})"
+        COMP_WORDS=({words} "") COMP_CWORD={len(words.split())}
+        _coagent_langchain
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
+    result = subprocess.run([shell, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert result.stderr == ""
+    return result.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
+    """Commands, then the options of a command, or the ids of sessions."""
+    commands = ["demo", "run", "serve", "prune", "runs", "show", "export", "spool", "completion"]
+
+    assert complete("bash", base_url, tmp_path, "coagent-langchain") == commands
+    assert complete("bash", base_url, tmp_path, "coagent-langchain runs") == [
+        "--base-url", "--help", "--ids", "--json", "--limit",
+    ]  # fmt: skip
+    assert {"trip", "other"} <= set(complete("bash", base_url, tmp_path, "coagent-langchain show"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_sound(shell: str, run: Run) -> None:
+    """Each shell reads its script without complaint, where it is installed."""
+    script = run("completion", shell)
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+
+    assert subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=True).stderr == ""

@@ -1,0 +1,153 @@
+"""`coagent-langchain demo`, with Ollama and without, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.demo_model import answer
+from coagent_langchain.server import launch
+from coagent_langchain.testing import Failure, OllamaRequest, OllamaStandIn, ToolUse
+from coagent_langchain.testing.replies import Reply
+
+EVENTS = [
+    ["1", "0", "session_start", "user"],
+    ["1", "0", "user_input", "user"],
+    ["1", "1", "llm_call", "recipe_agent"],
+    ["1", "1", "llm_response", "llama3.2"],
+    ["1", "2", "llm_call", "recipe_agent"],
+    ["1", "2", "llm_response", "llama3.2"],
+    ["1", "2", "tool_call", "calories"],
+    ["1", "2", "tool_response", "calories"],
+    ["2", "0", "user_input", "user"],
+    ["2", "1", "llm_call", "recipe_agent"],
+    ["2", "1", "llm_response", "llama3.2"],
+    ["2", "0", "session_end"],
+]
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without Ollama, with a data folder of its own."""
+    return {**os.environ, "XDG_DATA_HOME": str(tmp_path), "OLLAMA_HOST": NOBODY, "COLUMNS": "120"}
+
+
+def demo(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end, without a terminal."""
+    command = [sys.executable, "-m", "coagent_langchain", "demo", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def rows(output: str) -> list[list[str]]:
+    """The printed table: prompt, turn, type and who."""
+    cells = [line.split() for line in output.splitlines() if re.match(r" +\d+ +\d+  [a-z]", line)]
+    return [[word for word in row[:4] if not word.isdigit() or row.index(word) < 2] for row in cells]
+
+
+def test_demo_without_ollama_names_its_stand_in(environment: dict[str, str]) -> None:
+    """All events of the worked example, in order, read back from the server; the stand-in is named."""
+    result = demo(environment, "--port", "0", "--no-serve")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert rows(result.stdout) == EVENTS
+    assert f"stand-in for Ollama, no model behind it (no Ollama answers at {NOBODY})" in result.stdout
+    assert re.search(r"The session's page: http://127\.0\.0\.1:\d+/sessions/recipe-agent-[0-9a-f]{8}\n", result.stdout)
+
+
+def test_demo_uses_the_ollama_that_answers(environment: dict[str, str]) -> None:
+    """A server at OLLAMA_HOST that has the model is taken, and named."""
+    with OllamaStandIn(answer, models=["llama3.2:latest"]) as ollama:
+        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout), len(ollama.requests)) == (0, EVENTS, 3)
+    assert f"Ollama at {ollama.url}\n" in result.stdout
+
+
+def test_demo_tells_how_to_get_the_model(environment: dict[str, str]) -> None:
+    """An Ollama without the model is not used; the output says what to do."""
+    with OllamaStandIn([], models=["qwen3:8b"]) as ollama:
+        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert "has no llama3.2; get it with: ollama pull llama3.2" in result.stdout
+
+
+def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, str]) -> None:
+    """The message names both."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        result = demo(environment, "--port", str(port), "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert re.search(rf"Port {port} is taken: serving at http://127\.0\.0\.1:\d+ instead\.", result.stdout)
+
+
+def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tmp_path: Path) -> None:
+    """The store of a server that runs already is left to it."""
+    with launch(f"sqlite://{tmp_path}/coagent-langchain/coagent.db"):
+        result = demo(environment, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert "this run goes into a temporary store" in result.stdout
+
+
+def test_demo_fails_when_an_event_is_missing(environment: dict[str, str]) -> None:
+    """A model that fails leaves its prompt without a response: the demo says which, and why."""
+
+    def dies(request: OllamaRequest) -> Reply:
+        return Failure("out of memory") if "vegetarian" in request.prompt else answer(request)
+
+    with OllamaStandIn(dies) as ollama:
+        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "coagent-langchain: the model failed: out of memory (status code: 500); "
+        "events are missing on the server: llm_response (prompt 2, turn 1)"
+    )
+
+
+def test_small_model_that_forgets_the_tool_still_shows_one(environment: dict[str, str]) -> None:
+    """The agent looks the calories up itself."""
+
+    def forgetful(request: OllamaRequest) -> Reply:
+        reply = answer(request)
+        return "I know them by heart." if isinstance(reply, ToolUse) else reply
+
+    with OllamaStandIn(forgetful) as ollama:
+        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+
+
+def test_demo_serves_until_interrupted_in_a_terminal(environment: dict[str, str]) -> None:
+    """In a terminal the page stays there until Ctrl-C."""
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
+    process = subprocess.Popen(command, env=environment | {"NO_COLOR": "1"}, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    written = b""
+    while b"Ctrl-C" not in written:
+        written += os.read(master, 65536)
+    page = re.search(r"page: (http://\S+)", written.decode())
+    assert page is not None
+    try:
+        with urllib.request.urlopen(page[1]) as response:
+            html = response.read().decode()
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=30)
+        os.close(master)
+
+    assert (code, "Generate three recipes using" in html) == (0, True)
