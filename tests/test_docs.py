@@ -1,0 +1,115 @@
+"""The documents are true: every snippet runs, every command parses, every link leads somewhere."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_ollama import ChatOllama
+
+from coagent_langchain import CoagentClient
+from coagent_langchain.cli import parser
+from coagent_langchain.events import EventType, LogEntry
+from coagent_langchain.server import launch
+from coagent_langchain.testing import OllamaStandIn
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The document's fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What the snippets take for granted: a chain, an agent, and a server with a session at COAGENT_BASE_URL."""
+    with launch() as server, OllamaStandIn(lambda request: f"About: {request.prompt}") as ollama:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        with CoagentClient(server.base_url) as client:
+            client.log_session_start("first", "Hello")
+        model = ChatOllama(model="llama3.2", base_url=ollama.url)
+        chain = ChatPromptTemplate([("user", "{question}")]) | model
+        yield {"agent": create_agent(model, []), "chain": chain, "model": model}
+
+
+@pytest.mark.parametrize("path", [d for d in DOCUMENTS if blocks(d, "python")], ids=lambda d: d.stem)
+def test_snippets_run(path: Path, names: dict[str, Any]) -> None:
+    """The snippets of a document, one after the other, in the same names."""
+    for number, block in enumerate(blocks(path, "python"), 1):
+        exec(compile(block, f"{path.name}, snippet {number}", "exec"), names)
+    if path.stem == "sessions-and-turns":
+        assert asyncio.run(names["answer"]("How?")).content == "About: How?"
+
+
+def test_numbers_of_the_sessions_document(names: dict[str, Any]) -> None:
+    """The comments in the document say the numbers that the events have."""
+    document = ROOT / "docs" / "sessions-and-turns.md"
+    for block in blocks(document, "python"):
+        exec(compile(block, document.name, "exec"), names)
+    names["later"].flush(10)
+    with CoagentClient() as client:
+        calls = [(e.prompt_number, e.turn_number) for e in client.get_logs("trip-1") if e.event_type == "llm_call"]
+
+    assert calls == [(1, 1), (1, 2), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_commands_are_right(path: Path) -> None:
+    """Commands and options exist, `make` has its targets, `pip` its extras."""
+    lines = [line.partition(" #")[0].strip() for block in blocks(path, "console") for line in block.splitlines()]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for line in lines:
+        words = shlex.split(line)
+        if words[:1] == ["coagent-langchain"]:
+            assert isinstance(parser().parse_args(words[1:]), argparse.Namespace)
+        elif words[:1] == ["make"]:
+            assert f"\n{words[1]}:" in makefile
+        elif words[:2] == ["pip", "install"]:
+            assert set(re.findall(r"\[([\w,]+)\]", line)) <= set(extras)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_links_lead_somewhere(path: Path) -> None:
+    """Each relative link is a file of the repository."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def events_document() -> Any:
+    """The program that writes docs/events.md."""
+    spec = importlib.util.spec_from_file_location("_events", ROOT / "docs" / "_events.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_event_reference_is_current() -> None:
+    """docs/events.md is what the models say; else: python docs/_events.py."""
+    assert events_document().render() == (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+
+def test_example_entries_are_valid_and_complete() -> None:
+    """There is an entry for each event type, and each is one that a server takes, without a field it does not know."""
+    document = events_document()
+    entries = [LogEntry.model_validate(document.example_of(k, f)) for k, (_, f) in document.MEANING.items()]
+
+    assert {entry.event_type for entry in entries} == set(EventType)
+    assert [entry.model_extra for entry in entries] == [{}] * len(EventType)
+    with launch() as server, CoagentClient(server.base_url) as client:
+        assert client.store_logs(entries).success
