@@ -1,0 +1,37 @@
+"""Each notebook runs from top to bottom, offline, and shows its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+PICTURES = {"analysing_sessions": 3, "comparing_prompts": 3, "quick_start": 1}  # plots and waterfalls
+
+
+def pictures(notebook: Any) -> int:
+    """How many plots and waterfalls the cells show."""
+    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in data or "<svg" in data.get("text/html", "") for data in shown)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own parts
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path) -> None:
+    """Without an error or a warning in any cell."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+
+    assert errors == []
+    assert pictures(notebook) == PICTURES[path.stem]
+
+
+def test_every_notebook_is_listed() -> None:
+    """The number of pictures is known for each notebook."""
+    assert [path.stem for path in NOTEBOOKS] == sorted(PICTURES)
