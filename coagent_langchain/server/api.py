@@ -12,21 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from coagent_langchain.server import filters, validation
+from coagent_langchain.server import filters, openapi, validation
+from coagent_langchain.server.answers import answer, failure
+from coagent_langchain.server.live import Live
 from coagent_langchain.server.store import Store, Unavailable
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
 MAX_FILTERED = 20_000  # entries that a filter may look at
-
-
-def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
-
-
-def failure(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """The answer to a request that failed: `{"success": false, "message": ...}`."""
-    return answer({"success": False, "message": message, **more}, status, headers)
 
 
 def _store(request: Request) -> Store:
@@ -129,11 +121,28 @@ async def unavailable(request: Request, error: Exception) -> Response:
     return failure(str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
 
 
+async def live(request: Request) -> Response:
+    """Entries as they arrive, as server-sent events."""
+    tail: Live = request.app.state.live
+    return await tail(request)
+
+
+async def document(request: Request) -> Response:
+    """This API as an OpenAPI document."""
+    return answer(openapi.document())
+
+
 routes: list[BaseRoute] = [
-    Mount("/api/v1", routes=[
-        Route("/logs", post_logs, methods=["POST"]),
-        Route("/runs", get_runs),
-        Route("/logs/{session_id:path}", get_logs),
-        Route("/filter_logs/{session_id:path}", filter_logs),
-    ]),
-]  # fmt: skip
+    Mount(
+        "/api/v1",
+        name="api",
+        routes=[
+            Route("/logs", post_logs, methods=["POST"]),
+            Route("/runs", get_runs),
+            Route("/logs/{session_id:path}", get_logs),
+            Route("/filter_logs/{session_id:path}", filter_logs),
+            Route("/live", live, name="live"),
+            Route("/openapi.json", document, name="openapi"),
+        ],
+    ),
+]

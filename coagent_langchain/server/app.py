@@ -8,33 +8,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coagent_langchain.server import api, views
+from coagent_langchain.server.answers import failure
+from coagent_langchain.server.live import Live
 from coagent_langchain.server.security import LOOPBACK, Security
 from coagent_langchain.server.store import Store, Unavailable
 
 
-class App(Starlette):
-    """The ASGI application; `state.store` is its store.
+def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
+    """The ASGI application: `Security` in front of a Starlette whose `state` has `store` and `live`.
 
     Parameters:
         store: where entries are kept; the caller closes it.
         token: bearer token that every request needs, or None.
         hosts: names that the Host header may have; any when empty.
     """
-
-    def __init__(self, store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> None:
-        super().__init__(
-            routes=[*api.routes, *views.routes],
-            exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable},
-        )
-        self.state.store = store
-        self.security = Security(super().__call__, hosts, token)
-
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-        """Every request passes the security first."""
-        scope["app"] = self
-        await self.security(scope, receive, send)
+    starlette = Starlette(
+        routes=[*api.routes, *views.routes],
+        exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable},
+    )
+    starlette.state.store = store
+    starlette.state.live = Live(store)
+    return Security(starlette, hosts=hosts, token=token)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return api.failure(error.detail, error.status_code, dict(error.headers or {}))
+    return failure(error.detail, error.status_code, dict(error.headers or {}))

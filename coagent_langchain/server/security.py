@@ -11,7 +11,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coagent_langchain.server.api import failure
+from coagent_langchain.server.answers import failure
 
 COOKIE = "coagent_session"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -30,11 +30,12 @@ class Security:
     """ASGI middleware: host, origin, content type, token, response headers.
 
     Parameters:
+        app: what lies behind it.
         hosts: names that the Host header may have, without port; any when empty.
         token: bearer token that every request needs, or None.
     """
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None) -> None:
         self.app = app
         self._hosts = hosts
         self._token = token

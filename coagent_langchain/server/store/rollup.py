@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TITLE = 200  # characters
+NEVER = 2**62  # later than every timestamp: the time of a title that is not there
+COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
+            "total_tokens", "cached_tokens")  # fmt: skip
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 STATUS_OF = {"completed": "completed", "failed": "failed", "cancelled": "cancelled", "idle": "idle"}
@@ -30,7 +33,7 @@ class Rollup:
     total_tokens: int = 0
     cached_tokens: int = 0
     cost: float | None = None
-    title_ms: int | None = None
+    title_ms: int = NEVER
     title: str = ""
     ended_ms: int = -1
     ended: str = ""
@@ -62,7 +65,7 @@ class Rollup:
     def _add_activity(self, entry: dict[str, Any], timestamp: int) -> None:
         self.active_ms = max(self.active_ms, timestamp)
         prompt = entry.get("prompt")
-        if prompt and (self.title_ms is None or timestamp < self.title_ms):
+        if prompt and timestamp < self.title_ms:
             self.title_ms, self.title = timestamp, " ".join(prompt[: 2 * TITLE].split())[:TITLE]
 
     def _add_meta(self, meta: dict[str, Any]) -> None:

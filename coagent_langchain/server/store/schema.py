@@ -5,26 +5,26 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
-            "total_tokens", "cached_tokens")  # fmt: skip
+from coagent_langchain.server.store.database import transaction
+from coagent_langchain.server.store.rollup import COUNTERS, NEVER
+
+STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END"
 
 
 def _first(connection: sqlite3.Connection) -> None:
-    counters = ", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in COUNTERS)
+    counters = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTERS)
     for statement in (
         f"""CREATE TABLE sessions (
             id INTEGER PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
-            first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, {counters}, cost REAL,
-            prompts INTEGER NOT NULL DEFAULT 0,
-            title_ms INTEGER, title TEXT NOT NULL DEFAULT '',
-            ended_ms INTEGER NOT NULL DEFAULT -1, ended TEXT NOT NULL DEFAULT '', active_ms INTEGER NOT NULL DEFAULT -1,
-            status TEXT AS (CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END) VIRTUAL,
-            duration INTEGER AS (last_ms - first_ms) VIRTUAL)""",
+            first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, {counters}, prompts INTEGER NOT NULL, cost REAL,
+            title_ms INTEGER NOT NULL DEFAULT {NEVER}, title TEXT NOT NULL,
+            ended_ms INTEGER NOT NULL, ended TEXT NOT NULL, active_ms INTEGER NOT NULL,
+            status TEXT AS ({STATUS}) VIRTUAL, duration INTEGER AS (last_ms - first_ms) VIRTUAL)""",
         "CREATE INDEX sessions_last ON sessions (last_ms)",
         "CREATE INDEX sessions_first ON sessions (first_ms)",
-        "CREATE TABLE prompts (session INTEGER, prompt_number INTEGER, turns INTEGER,"
+        "CREATE TABLE prompts (session INTEGER, prompt_number INTEGER, turns INTEGER NOT NULL,"
         " PRIMARY KEY (session, prompt_number)) WITHOUT ROWID",
-        "CREATE TABLE facets (session INTEGER, kind TEXT, value TEXT, count INTEGER,"
+        "CREATE TABLE facets (session INTEGER, kind TEXT, value TEXT, count INTEGER NOT NULL,"
         " PRIMARY KEY (session, kind, value)) WITHOUT ROWID",
         "CREATE INDEX facets_value ON facets (kind, value)",
         "CREATE TABLE entries (seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, timestamp INTEGER NOT NULL,"
@@ -49,7 +49,6 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise ValueError(f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}")
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        migration(connection)
-        connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute("COMMIT")
+        with transaction(connection):
+            migration(connection)
+            connection.execute(f"PRAGMA user_version = {number}")

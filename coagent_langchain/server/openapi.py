@@ -1,0 +1,113 @@
+"""The OpenAPI document: paths by hand, the entry's schema from the wire model."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from coagent_langchain.events import LogEntry
+from coagent_langchain.server.validation import MAX_BODY, MAX_ENTRIES, MAX_ENTRY, REQUIRED
+
+_JSON = "application/json"
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The API as an OpenAPI 3.1 document."""
+    entry = LogEntry.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = entry.pop("$defs")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "CoAgent log API", "version": "1"},
+        "servers": [{"url": "/api/v1"}],
+        "security": [{}, {"token": []}],
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {**parts, "LogEntry": entry | {"required": list(REQUIRED)}, "Result": _RESULT},
+        },
+        "paths": _PATHS,
+    }
+
+
+def _content(schema: dict[str, Any]) -> dict[str, Any]:
+    return {_JSON: {"schema": schema}}
+
+
+def _response(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"description": description, "content": _content(schema or {"$ref": "#/components/schemas/Result"})}
+
+
+def _read(summary: str, schema: dict[str, Any], *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    responses = {"200": _response("what was asked for", schema), "401": _response("a token is needed"),
+                 "503": _response("the database cannot answer now; see Retry-After"), **more}  # fmt: skip
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
+
+
+_ENTRY = {"$ref": "#/components/schemas/LogEntry"}
+_ENTRIES = {"type": "array", "items": _ENTRY}
+_STRING = {"type": "string"}
+_INTEGER = {"type": "integer"}
+_SESSION = {"name": "session_id", "in": "path", "required": True, "schema": _STRING,
+            "description": "any characters, slashes included"}  # fmt: skip
+_FAULT = {
+    "type": "object",
+    "properties": {"index": _INTEGER, "field": _STRING, "message": _STRING},
+    "required": ["index", "field", "message"],
+}
+_RESULT = {
+    "type": "object",
+    "properties": {
+        "success": {"type": "boolean"},
+        "message": _STRING,
+        "errors": {"type": "array", "items": _FAULT, "description": "the entries that were not stored, by index"},
+    },
+    "required": ["success", "message"],
+}
+_SUMMARY = {
+    "type": "object",
+    "properties": {"run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER},
+}
+_PATHS: dict[str, Any] = {
+    "/logs": {
+        "post": {
+            "summary": "Store one entry, or an array of entries",
+            "description": f"At most {MAX_BODY} bytes (also when unpacked, if sent with Content-Encoding: gzip), "
+            f"{MAX_ENTRIES} entries, {MAX_ENTRY} bytes an entry. Entries that are already there are not stored again.",
+            "requestBody": {"required": True, "content": _content({"oneOf": [_ENTRY, _ENTRIES]})},
+            "responses": {
+                "200": _response("all stored: durable, readable and found by search"),
+                "400": _response("some or all entries are wrong: errors names them, the others are stored"),
+                "401": _response("a token is needed"),
+                "403": _response("sent by a page of another origin"),
+                "413": _response("too large: send less at a time"),
+                "415": _response("not application/json, or an unknown encoding"),
+                "503": _response("not stored; try again after Retry-After seconds"),
+            },
+        }
+    },
+    "/logs/{session_id}": _read("A session's entries in chronological order, as they were posted", _ENTRIES, _SESSION),
+    "/runs": _read(
+        "All session ids; with summarize=1 a summary of each",
+        {"type": "array", "items": {"oneOf": [_STRING, _SUMMARY]}},
+        {"name": "summarize", "in": "query", "schema": {"enum": ["0", "1"]}},
+    ),
+    "/filter_logs/{session_id}": _read(
+        "A session's entries after a JMESPath expression, or a preset",
+        {},
+        _SESSION,
+        {"name": "pre", "in": "query", "schema": _STRING, "description": "JMESPath over the array of entries, or one "
+         "of all, log_type_llm_call, log_type_start, log_type_end, lmmcall_tokens"},
+        **{"400": _response("not JMESPath, or beyond its limits")},
+    ),
+    "/live": {
+        "get": {
+            "summary": "Entries as they arrive, as server-sent events",
+            "parameters": [
+                {"name": "session_id", "in": "query", "schema": _STRING},
+                {"name": "after", "in": "query", "schema": _INTEGER, "description": "seq to go on from"},
+            ],
+            "responses": {"200": {"description": "events named entry", "content": {"text/event-stream": {}}},
+                          "503": _response("too many live views")},
+        }
+    },
+}  # fmt: skip

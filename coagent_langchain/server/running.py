@@ -1,0 +1,126 @@
+"""A server that runs: uvicorn in a thread of this process."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import tempfile
+import threading
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server import open_store
+from coagent_langchain.server.app import build
+from coagent_langchain.server.security import LOOPBACK
+from coagent_langchain.server.store import Store
+
+GRACE = 2  # seconds that requests under way have when the server closes
+START = 10.0  # seconds until the loop must run
+
+
+class Running:
+    """A running server; a context manager that closes it.
+
+    Attributes:
+        url: the viewer's address, `http://127.0.0.1:PORT`.
+        base_url: the API's address, for `CoagentClient` and the handler.
+        store: the store behind it.
+    """
+
+    def __init__(self, store: Store, sock: socket.socket, token: str | None, resources: ExitStack) -> None:
+        host, port = sock.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.base_url = f"{self.url}/api/v1"
+        self.store = store
+        self._resources = resources
+        self._app = build(store, token=token, hosts=LOOPBACK if is_loopback(host) else ())
+        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
+                                timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
+        self._server = _Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [sock]}, name="coagent-server", daemon=True
+        )
+        self._thread.start()
+        self._server.ready.wait(START)
+
+    def login_url(self) -> str:
+        """An address that opens the viewer once without asking for the token; the browser keeps a cookie."""
+        return f"{self.url}/?ticket={self._app.ticket()}"
+
+    def close(self) -> None:
+        """Answer what is under way, store what waits, stop. Closing again does nothing."""
+        self._app.app.state.live.closed = True  # type: ignore[attr-defined]
+        self._server.should_exit = True
+        self._thread.join()
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def start(store: Store | str | None, *, port: int, host: str, token: str | None) -> Running:
+    """See `coagent_langchain.server.launch`."""
+    if not token and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} can be reached by others, and whoever reaches it could read everything: "
+            "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
+        )
+    with ExitStack() as resources:
+        sock = resources.enter_context(listen(host, port))
+        if store is None:
+            folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
+            store = f"sqlite://{folder}/coagent.db"
+        opened = open_store(store) if isinstance(store, str) else store
+        resources.callback(opened.close)
+        return Running(opened, sock, token, resources.pop_all())
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigurationError: the port is taken or the host is not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # with its protocol, or asyncio leaves Nagle's algorithm on, and answers wait 40 ms for an acknowledgement
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}. "
+            f"`ss -ltnp sport = :{port}` shows who has it; --port takes another"
+        ) from error
+    return sock
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

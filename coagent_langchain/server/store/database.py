@@ -1,0 +1,111 @@
+"""The SQLite file: made for its user alone, held by one server, read over a few connections."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from coagent_langchain.errors import ConfigurationError
+
+READERS = 4  # connections; more only wait for the disk
+PAGE_SIZE = 8192  # bytes: with 4096 a third entry of 1 KB leaves a quarter of the page empty
+CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back once
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection for any thread, one at a time, without implicit transactions."""
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """Make a file, and its folder where that is missing, that only this user can read.
+
+    Raises:
+        ConfigurationError: it cannot be made or opened.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be used as a store: {error.strerror}") from error
+
+
+class Lock:
+    """Held as long as a server uses the file, and freed by the kernel when its process dies.
+
+    Raises:
+        ConfigurationError: another server holds it; the message names its process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_private(lock := Path(f"{path}.lock"))
+        self._file = os.open(lock, os.O_RDWR)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._file, 20, 0).decode(errors="replace")
+            os.close(self._file)
+            raise ConfigurationError(
+                f"{path} is in use by another server (process {holder}): stop that one, "
+                "or give this one another --store"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let another server have the file."""
+        os.close(self._file)
+
+
+class Readers:
+    """A few read-only connections, opened when they are first needed.
+
+    Parameters:
+        path: the entries' file.
+        index: the search index's file, attached as `search`.
+    """
+
+    def __init__(self, path: Path, index: Path) -> None:
+        self._path, self._index = path, index
+        self._free: queue.LifoQueue[sqlite3.Connection | None] = queue.LifoQueue()
+        for _ in range(READERS):
+            self._free.put(None)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[sqlite3.Connection]:
+        """A connection for the length of a `with`."""
+        connection = self._free.get()
+        try:
+            if connection is None:
+                connection = connect(self._path)
+                connection.execute("ATTACH ? AS search", (str(self._index),))
+                connection.execute("PRAGMA query_only = 1")
+            yield connection
+        finally:
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Close them all, each as soon as it is free."""
+        for _ in range(READERS):
+            if (connection := self._free.get()) is not None:
+                connection.close()
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit at the end of the `with`; roll back when it raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

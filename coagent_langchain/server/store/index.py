@@ -1,0 +1,115 @@
+"""The full-text index: a file of its own, written behind the entries, that can be deleted and comes again.
+
+Indexing an entry costs more than storing it. So it is done beside, in blocks of entries in order of arrival, and what
+is not indexed yet is read by the search itself: everything that is stored is found.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from coagent_langchain.server.store.database import connect, make_private, transaction
+from coagent_langchain.server.store.text import Terms
+
+BLOCK = 32  # entries: they share one row of the index, which halves its size; a search looks at each of them
+STEP = 64  # blocks of one transaction
+QUIET = 0.2  # seconds without news before indexing begins, so that it does not slow down who is sending
+MAX_LAG = 100_000  # entries: behind further than this, indexing does not wait for quiet. Reading them takes 0.2 s
+
+_SCHEMA = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', columnsize=0, detail=none,"
+    " tokenize='unicode61 remove_diacritics 0')",
+    "CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO progress VALUES (1, 0)",
+)
+_ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, group_concat(
+        (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE type = 'text'), ' ')
+    FROM log.entries WHERE seq >= :first * :size AND seq < :last * :size GROUP BY block"""
+
+
+class Index:
+    """The index of one entries' file, and the thread that keeps it up to date.
+
+    Parameters:
+        path: the entries' file; the index is `PATH.search`.
+        latest: gives the highest sequence number stored.
+    """
+
+    def __init__(self, path: Path, latest: Callable[[], int]) -> None:
+        self.path = Path(f"{path}.search")
+        self._latest = latest
+        make_private(self.path)
+        self._connection = connect(self.path)
+        self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes is indexed again
+        for statement in _SCHEMA:
+            self._connection.execute(statement)
+        self._connection.execute("ATTACH ? AS log", (str(path),))
+        self._closed = False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="coagent-store-index", daemon=True)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are indexed, from the first on."""
+        blocks: int = self._connection.execute("SELECT blocks FROM progress").fetchone()[0]
+        return blocks
+
+    def start(self) -> None:
+        """Begin to index."""
+        self._thread.start()
+
+    def tell(self) -> None:
+        """Entries were stored."""
+        with self._news:
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """Stop; what is not indexed yet is next time."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        done = self.blocks
+        while not self._closed:
+            lag = self._latest() - done * BLOCK
+            with self._news:
+                if lag <= BLOCK:
+                    self._news.wait(60)
+                    continue
+                if lag < MAX_LAG and self._news.wait(QUIET):
+                    continue
+            done = self._step()
+
+    def _step(self) -> int:
+        with transaction(self._connection):
+            first = self.blocks
+            last = min(first + STEP, (self._latest() + 1) // BLOCK)
+            self._connection.execute(_ADD, {"first": first, "last": last, "size": BLOCK})
+            self._connection.execute("UPDATE progress SET blocks = ?", (last,))
+        return last
+
+
+def ranges(connection: sqlite3.Connection, terms: Terms, before: int) -> Iterator[tuple[int, int]]:
+    """Where entries with the terms may be: pairs of sequence numbers (from, up to), newest first.
+
+    Parameters:
+        connection: one of `Readers`.
+        before: only below this sequence number.
+    """
+    done = connection.execute("SELECT blocks FROM search.progress").fetchone()[0] if terms.match else 0
+    if before > done * BLOCK:
+        yield done * BLOCK, before
+    if terms.match:
+        rows = connection.execute(
+            "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC",
+            (terms.match, min(done, before // BLOCK + 1)),
+        )
+        for (block,) in rows:
+            yield block * BLOCK, min(before, (block + 1) * BLOCK)

@@ -1,0 +1,118 @@
+"""The roll-up tables in SQL: how entries are counted in, and how sessions are found."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from coagent_langchain.server.store import Query, Session
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup
+
+_COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
+            "active_ms")  # fmt: skip
+_UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT (session_id) DO UPDATE SET
+    first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),
+    {", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTERS)},
+    prompts = max(prompts, excluded.prompts), active_ms = max(active_ms, excluded.active_ms),
+    cost = CASE WHEN excluded.cost IS NULL THEN cost ELSE coalesce(cost, 0) + excluded.cost END,
+    title = CASE WHEN excluded.title_ms < title_ms THEN excluded.title ELSE title END,
+    title_ms = min(title_ms, excluded.title_ms),
+    ended = CASE WHEN (excluded.ended_ms, excluded.ended) > (ended_ms, ended) THEN excluded.ended ELSE ended END,
+    ended_ms = max(ended_ms, excluded.ended_ms)"""
+_PROMPTS = "INSERT INTO prompts VALUES %s ON CONFLICT DO UPDATE SET turns = max(turns, excluded.turns)"
+_FACETS = "INSERT INTO facets VALUES %s ON CONFLICT DO UPDATE SET count = count + excluded.count"
+
+
+def insert_rows(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run `sql` with its `%s` as the VALUES of all rows: one statement, during which other threads run.
+
+    A statement a row would let go of the interpreter's lock and wait for it again, row by row.
+    """
+    if rows:
+        values = ",".join(["(" + ",".join("?" * len(rows[0])) + ")"] * len(rows))
+        connection.execute(sql % values, list(itertools.chain.from_iterable(rows)))
+
+
+def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str, int]:
+    """Add roll-ups to their sessions, new ones included.
+
+    Returns:
+        session id → its number in the database.
+    """
+    rollups = list(rollups)
+    insert_rows(connection, _UPSERT, [_row(rollup) for rollup in rollups])
+    found = connection.execute(
+        f"SELECT json_group_object(session_id, id) FROM sessions WHERE session_id IN ({','.join('?' * len(rollups))})",
+        [rollup.session_id for rollup in rollups],
+    )
+    numbers: dict[str, int] = json.loads(found.fetchone()[0])
+    insert_rows(
+        connection,
+        _PROMPTS,
+        [(numbers[r.session_id], prompt, turn) for r in rollups for prompt, turn in r.turns.items()],
+    )
+    facets = [(numbers[r.session_id], "type", value, count) for r in rollups for value, count in r.types.items()]
+    facets += [(numbers[r.session_id], "model", value, 1) for r in rollups for value in r.models]
+    facets += [(numbers[r.session_id], "tag", value, 1) for r in rollups for value in r.tags]
+    insert_rows(connection, _FACETS, facets)
+    return numbers
+
+
+def _row(r: Rollup) -> tuple[Any, ...]:
+    return (r.session_id, r.first_ms, r.last_ms, r.entries, r.llm_calls, r.tool_calls, r.errors, r.recoveries,
+            r.input_tokens, r.output_tokens, r.total_tokens, r.cached_tokens, max(r.turns), r.cost, r.title_ms, r.title,
+            r.ended_ms, r.ended, r.active_ms)  # fmt: skip
+
+
+_READ = (*COUNTERS, "prompts")
+SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, cost,
+    (SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id), {", ".join(_READ)} FROM sessions"""
+
+
+def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
+    """The `Session` of a row of `SELECT`."""
+    number, session_id, first_ms, last_ms, status, title, cost, turns, *counts = row
+    facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
+    for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
+        facets[kind][value] = count
+    return Session(
+        session_id, first_ms, last_ms, status, title, cost=cost, turns=turns, types=facets["type"],
+        models=tuple(facets["model"]), tags=tuple(facets["tag"]), **dict(zip(_READ, counts, strict=True)),
+    )  # fmt: skip
+
+
+def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
+    """The WHERE clause of a query on `sessions`, and its parameters.
+
+    Parameters:
+        found: ids of sessions that hold an entry with all the words of `query.text`.
+    """
+    terms: list[str] = []
+    parameters: list[Any] = []
+    for term, value in (
+        ("status = ?", query.status or None),
+        ("last_ms >= ?", query.since_ms),
+        ("first_ms < ?", query.until_ms),
+    ):
+        if value is not None:
+            terms.append(term)
+            parameters.append(value)
+    for kind, value in (("type", query.type), ("model", query.model), ("tag", query.tag)):
+        if value:
+            terms.append("id IN (SELECT session FROM facets WHERE kind = ? AND value = ?)")
+            parameters += (kind, value)
+    if words := query.text.split():
+        named = " AND ".join(["(session_id LIKE ? ESCAPE '!' OR title LIKE ? ESCAPE '!')"] * len(words))
+        terms.append(f"({named} OR session_id IN (SELECT value FROM json_each(?)))")
+        parameters += [pattern for word in words for pattern in [_like(word)] * 2]
+        parameters.append(json.dumps(found))
+    return ("WHERE " + " AND ".join(terms) if terms else ""), parameters
+
+
+def _like(word: str) -> str:
+    for special in "!%_":
+        word = word.replace(special, "!" + special)
+    return f"%{word}%"

@@ -1,0 +1,54 @@
+"""What search means: words in the text values of an entry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+_TERM = re.compile(r'"([^"]+)"|(\S+)')
+_TOKEN = re.compile(r"[^\W_]+")
+SHORTEST = 2  # characters of a token that the index is asked for: one letter begins too many words
+
+
+class Terms:
+    """The terms of a search: words, or phrases in double quotes; an entry must have them all.
+
+    A term is found where a word begins with it, whatever the case. What JSON calls the fields is not searched.
+    """
+
+    def __init__(self, text: str) -> None:
+        terms = [(phrase or word).lower() for phrase, word in _TERM.findall(text)]
+        self.tokens = [token for term in terms for token in _TOKEN.findall(term)]
+        self._quick = [token.encode() for token in self.tokens if token.isascii()]
+        self._patterns = [re.compile(r"(?<![^\W_])" + re.escape(term)) for term in terms]
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    @property
+    def match(self) -> str:
+        """The question to an FTS5 index that every entry with the terms answers; "" when it cannot help."""
+        return " ".join(f'"{token}"*' for token in self.tokens if len(token) >= SHORTEST)
+
+    def __call__(self, body: bytes) -> bool:
+        """Whether an entry has all the terms."""
+        raw = body.lower()
+        if b"\\u" not in raw and not all(token in raw for token in self._quick):
+            return False
+        texts: list[str] = []
+        _collect(orjson.loads(body), texts)
+        text = "\n".join(texts).lower()
+        return all(pattern.search(text) for pattern in self._patterns)
+
+
+def _collect(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _collect(item, texts)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, texts)

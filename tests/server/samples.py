@@ -1,0 +1,46 @@
+"""Entries to store, with times and ids that stand still."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import orjson
+
+from coagent_langchain.server.store import NewEntry, Store
+from coagent_langchain.server.validation import read
+
+T0 = 1_760_000_000_000
+_numbers = itertools.count(1)
+
+
+def entry(event_type: str = "info", at: int = 0, session_id: str = "s", **fields: Any) -> dict[str, Any]:
+    """A valid entry, `at` milliseconds after `T0`, with an event id of its own unless one is given."""
+    base = {"version": "2.0.0", "session_id": session_id, "prompt_number": 1, "turn_number": 0,
+            "event_id": f"e{next(_numbers)}", "event_type": event_type, "timestamp": T0 + at}  # fmt: skip
+    return base | fields
+
+
+def new(*entries: dict[str, Any]) -> list[NewEntry]:
+    """The entries as the API hands them to a store."""
+    body = orjson.dumps(list(entries))
+    batch = read(body, frozenset({e["event_type"] for e in entries}))
+
+    assert batch.faults == []
+    return batch.entries
+
+
+def put(store: Store, *entries: dict[str, Any]) -> None:
+    """Store entries in one append, and wait until they are durable."""
+    store.append(new(*entries)).result(timeout=10)
+
+
+def bodies(store: Store, session_id: str = "s", **options: Any) -> list[dict[str, Any]]:
+    """A session's entries, parsed."""
+    return [orjson.loads(found.body) for found in store.entries(session_id, **options)]
+
+
+def event_ids(found: list[Any]) -> list[str]:
+    """The event ids of entries, or of hits with their session's id."""
+    entries = [one[1] if len(one) == 2 else one for one in found]
+    return [orjson.loads(one.body)["event_id"] for one in entries]

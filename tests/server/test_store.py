@@ -1,0 +1,346 @@
+"""What every store does, whatever database is behind it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import orjson
+import pytest
+
+from coagent_langchain.server.store import Cursor, NewEntry, Query, Session, Store, Summary
+from tests.server.samples import T0, bodies, entry, event_ids, new, put
+
+
+def rich_session() -> list[dict]:
+    """One of everything that a roll-up counts."""
+    usage = {"input_token_details": {"cache_read": 40}}
+    tokens = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+    return [
+        entry("session_start", 0, prompt="Find  me\na recipe", meta={"tags": ["nightly"]}),
+        entry("user_input", 1, prompt="Find me a recipe"),
+        entry("llm_call", 2, turn_number=1, prompt="Find", meta={"model": "gpt-4o", "context": {"tags": ["a", "b"]}}),
+        entry("llm_response", 5, turn_number=1, llm_response=tokens, meta={"model": "gpt-4o", "usage": usage},
+              performance_metrics={"cost": 0.25}),
+        entry("tool_call", 6, turn_number=1, tool_call={"tool_name": "search"}),
+        entry("error", 7, turn_number=1, error_info={"error_message": "no"}),
+        entry("recovery", 8, turn_number=1),
+        entry("llm_call", 9, prompt_number=2, turn_number=3, prompt="Again", meta={"model": "llama3"}),
+        entry("llm_response", 11, prompt_number=2, turn_number=3, performance_metrics={"cost": 0.5},
+              llm_response={"input_tokens": 7, "output_tokens": 3}),
+        entry("session_end", 20, prompt_number=2, meta={"status": "failed"}),
+    ]  # fmt: skip
+
+
+ROLLED_UP = Session(
+    "s", T0, T0 + 20, "failed", "Find me a recipe", entries=10, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
+    recoveries=1, input_tokens=107, output_tokens=23, total_tokens=130, cached_tokens=40, cost=0.75,
+    types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 2, "tool_call": 1, "error": 1,
+           "recovery": 1, "session_end": 1},
+    models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
+)  # fmt: skip
+
+
+def test_entry_comes_back_byte_for_byte(store: Store) -> None:
+    """Number formats, key order, unknown fields and white space are kept."""
+    body = (
+        b'{"x": 1.50, "z":{"b":1e3,"a":null, "e":{}},  "version":"2.0.0","session_id":"s","prompt_number":1,'
+        b'"turn_number":0,"event_id":"e","event_type":"info","timestamp":5, "n": 12345678901234567890123}'
+    )
+    store.append([NewEntry(orjson.loads(body), body)]).result(timeout=10)
+
+    assert [found.body for found in store.entries("s")] == [body]
+
+
+def test_copy_is_kept_once(store: Store) -> None:
+    """The same entry again, in the same batch or a later one, is not stored again."""
+    one, two = entry(at=1), entry(at=2)
+    put(store, one, two, one)
+    put(store, two, one)
+
+    assert bodies(store) == [one, two]
+
+
+def test_event_id_used_for_another_event_loses_nothing(store: Store) -> None:
+    """Two different entries with one event id are both kept; asked for by id, the earlier comes."""
+    late, early = entry(at=2, event_id="same", prompt="b"), entry(at=1, event_id="same", prompt="a")
+    put(store, late, early)
+
+    assert bodies(store) == [early, late]
+    assert orjson.loads(store.entry("s", "same").body) == early
+
+
+def test_same_event_id_in_another_session_is_another_entry(store: Store) -> None:
+    """Ids are unique in their session only."""
+    put(store, entry(session_id="a", event_id="x"), entry(session_id="b", event_id="x"))
+
+    assert [orjson.loads(store.entry(s, "x").body)["session_id"] for s in "ab"] == ["a", "b"]
+    assert store.entry("a", "y") is None
+
+
+def test_entries_come_by_time_then_arrival(store: Store) -> None:
+    """Late entries take their place; equal times keep the order of arrival."""
+    first, second, third, fourth = entry(at=5), entry(at=1), entry(at=5), entry(at=3)
+    put(store, first, second)
+    put(store, third, fourth)
+
+    assert bodies(store) == [second, fourth, first, third]
+
+
+def test_pages_join_without_gap_or_overlap(store: Store) -> None:
+    """Page after page gives every entry once, also where many share a time."""
+    put(store, *(entry(at=number // 7) for number in range(40)))
+    pages, after = [], None
+    while page := store.entries("s", after=after, limit=6):
+        pages += page
+        after = page[-1].cursor
+
+    assert pages == store.entries("s", limit=100)
+    assert len(pages) == 40
+
+
+def test_entries_of_some_types(store: Store) -> None:
+    """Only the types that are asked for; the first error is a page of one."""
+    put(store, entry("error", 3, event_id="E2"), entry("info", 1, event_id="I"), entry("error", 2, event_id="E1"))
+
+    assert event_ids(store.entries("s", types=("error", "info"))) == ["I", "E1", "E2"]
+    assert event_ids(store.entries("s", types=("error",), limit=1)) == ["E1"]
+    assert store.entries("s", types=("no_such_type",)) == []
+
+
+def test_unknown_session_is_empty(store: Store) -> None:
+    """Nothing is there, and nothing breaks."""
+    assert store.entries("none") == []
+    assert store.session("none") is None
+    assert list(store.export("none")) == []
+
+
+def test_roll_up_counts_everything(store: Store) -> None:
+    """A session's figures after its entries came in order."""
+    put(store, *rich_session())
+
+    assert store.session("s") == ROLLED_UP
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> None:
+    """Late, twice, out of order, in any batches: the figures are the same."""
+    shuffle = random.Random(seed)
+    entries = rich_session() * 2
+    shuffle.shuffle(entries)
+    while entries:
+        size = shuffle.randint(1, 7)
+        put(store, *entries[:size])
+        entries = entries[size:]
+
+    assert store.session("s") == ROLLED_UP
+
+
+@pytest.mark.parametrize(("meta", "status"), [
+    (None, "completed"), ({"status": "idle"}, "idle"), ({"status": "cancelled"}, "cancelled"),
+    ({"status": "sunny"}, "completed"), ({"status": 5}, "completed"),
+])  # fmt: skip
+def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None:
+    """A session's end names its status; what it does not know counts as completed."""
+    put(store, entry("session_start", 0), entry("session_end", 9, **({"meta": meta} if meta else {})))
+
+    assert store.session("s").status == status
+
+
+def test_activity_after_the_end_means_running(store: Store) -> None:
+    """A session that goes on is running again until its next end."""
+    put(store, entry("session_end", 5, meta={"status": "failed"}))
+    put(store, entry("user_input", 8, prompt="and?"))
+    running = store.session("s").status
+    put(store, entry("session_end", 9))
+
+    assert [running, store.session("s").status] == ["running", "completed"]
+
+
+def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
+    """Token counts that cannot be are not counted, and an odd meta is passed over."""
+    put(store, entry("llm_response", llm_response={"input_tokens": 2**62, "output_tokens": -5},
+                     meta={"usage": [], "tags": "x", "model": 7, "context": []}))  # fmt: skip
+
+    assert (store.session("s").input_tokens, store.session("s").output_tokens) == (0, 0)
+
+
+def test_runs_come_earliest_first(store: Store) -> None:
+    """All ids, and the four figures of each."""
+    put(store, entry(session_id="late", at=10), entry(session_id="early", at=5), entry(session_id="late", at=30))
+
+    assert store.session_ids() == ["early", "late"]
+    assert store.summaries() == [Summary("early", 1, T0 + 5, T0 + 5), Summary("late", 2, T0 + 10, T0 + 30)]
+
+
+def some_sessions(store: Store) -> None:
+    """Three sessions that differ in everything that can be asked for."""
+    put(store,
+        entry("session_start", 0, "a", prompt="Bake bread", meta={"tags": ["kitchen"]}),
+        entry("session_end", 90, "a"),
+        entry("llm_call", 100, "b", prompt="Plan a trip", meta={"model": "gpt-4o", "context": {"tags": ["travel"]}}),
+        entry("error", 110, "b"),
+        entry("llm_call", 200, "c", prompt="100% _sure_", meta={"model": "llama3"}),
+        entry("llm_response", 201, "c", llm_response={"total_tokens": 50, "response": "Zürich bleibt"}),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "expected"), [
+    (Query(), "cba"),
+    (Query(ascending=True), "abc"),
+    (Query(sort="duration"), "abc"),
+    (Query(sort="total_tokens", limit=1), "c"),
+    (Query(limit=1, offset=1), "b"),
+    (Query(status="completed"), "a"),
+    (Query(status="running"), "cb"),
+    (Query(type="error"), "b"),
+    (Query(model="llama3"), "c"),
+    (Query(tag="kitchen"), "a"),
+    (Query(tag="travel", model="llama3"), ""),
+    (Query(since_ms=T0 + 91, until_ms=T0 + 200), "b"),
+    (Query(until_ms=T0), ""),
+    (Query(text="bread BAKE"), "a"),
+    (Query(text="0% _s"), "c"),
+    (Query(text="zürich"), "c"),
+    (Query(text="%"), "c"),
+    (Query(text="nothing"), ""),
+])  # fmt: skip
+def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
+    """Each filter, sort and page of the session list."""
+    some_sessions(store)
+
+    assert "".join(session.session_id for session in store.sessions(query).sessions) == expected
+
+
+def test_page_knows_how_many_there_are(store: Store) -> None:
+    """The total does not depend on the page."""
+    some_sessions(store)
+
+    assert store.sessions(Query(limit=1, status="running")).total == 2
+
+
+def test_choices_of_the_filters(store: Store) -> None:
+    """Every model and tag there is."""
+    some_sessions(store)
+
+    assert (store.facets("model"), store.facets("tag")) == (["gpt-4o", "llama3"], ["kitchen", "travel"])
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("deploy", ["e4", "e1"]),
+    ("DEPLOYMENT", ["e1"]),
+    ("ploy", []),
+    ("zürich", ["e3"]),
+    ("gpt-4o", ["e2"]),
+    ("4o gpt", ["e2"]),
+    ("to zürich", ["e3"]),
+    ('"zürich to"', []),
+    ('"to zürich"', ["e3"]),
+    ("prompt", []),
+    ("e4", ["e4"]),
+    ("quo\"te", ["e4"]),
+    ("newline", ["e4"]),
+    ('" ', []),
+    ("", []),
+])  # fmt: skip
+def test_search_finds_words(store: Store, text: str, expected: list[str]) -> None:
+    """Beginnings of words in any value, not the names of fields; newest arrival first."""
+    put(store, entry(event_id="e1", prompt="Start the deployment"), entry(event_id="e2", meta={"model": "gpt-4o"}),
+        entry(event_id="e3", output_data={"deep": [{"text": "Reise to Zürich"}]}),
+        entry(event_id="e4", prompt='deploy quo"te\nnewline', session_id="other"))  # fmt: skip
+
+    assert event_ids(store.search(text)) == expected
+
+
+def test_search_in_one_session_and_page_by_page(store: Store) -> None:
+    """`session_id` narrows it, `before` goes on."""
+    put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", prompt="word") for n in range(6)))
+    first = store.search("word", limit=2)
+
+    assert event_ids(first) == ["e5", "e4"]
+    assert event_ids(store.search("word", before=first[-1][1].seq, limit=3)) == ["e3", "e2", "e1"]
+    assert event_ids(store.search("word", session_id="s0")) == ["e4", "e2", "e0"]
+
+
+def test_live_tail_gives_what_arrived(store: Store) -> None:
+    """`since` goes by arrival, and nothing is new after `latest`."""
+    put(store, entry(at=9, event_id="a"))
+    seen = store.latest()
+    put(store, entry(at=1, event_id="b"), entry(at=0, session_id="other", event_id="c"))
+
+    assert event_ids(store.since(seen)) == ["b", "c"]
+    assert [name for name, _ in store.since(seen, session_id="other")] == ["other"]
+    assert store.since(store.latest()) == []
+
+
+def test_export_reads_page_by_page(store: Store) -> None:
+    """A big session comes whole."""
+    entries = [entry(at=number) for number in range(1203)]
+    put(store, *entries[:1000])
+    put(store, *entries[1000:])
+
+    assert [orjson.loads(body) for body in store.export("s")] == entries
+
+
+def test_prune_deletes_old_sessions_whole(store: Store) -> None:
+    """A session goes when its last entry is too old; one that went on stays whole."""
+    put(store, entry(session_id="old", at=1, prompt="gone"), entry(session_id="old", at=50))
+    put(store, entry(session_id="kept", at=2, prompt="here"), entry(session_id="kept", at=100))
+    pruned = store.prune(T0 + 100)
+
+    assert (pruned.sessions, pruned.entries) == (1, 2)
+    assert store.session_ids() == ["kept"]
+    assert (event_ids(store.search("gone")), len(store.search("here"))) == ([], 1)
+
+
+def test_what_was_pruned_can_come_again(store: Store) -> None:
+    """An entry that was deleted is new when it is sent again."""
+    one = entry(prompt="phoenix")
+    put(store, one)
+    store.prune(T0 + 1)
+    put(store, one)
+
+    assert bodies(store) == [one]
+    assert store.session("s").entries == 1
+
+
+def test_ids_of_any_characters(store: Store) -> None:
+    """Slashes, quotes, controls and other scripts in ids do no harm."""
+    ids = ["a/b:c+d", "ü 中文 🎉", "'; DROP TABLE entries; --", "a\x00b", "%_", '"', "x" * 512]
+    put(store, *(entry(session_id=name, event_id=name, at=n) for n, name in enumerate(ids)))
+
+    assert store.session_ids() == ids
+    assert [event_ids([store.entry(name, name)]) for name in ids] == [[name] for name in ids]
+
+
+def test_many_sessions_in_one_append(store: Store) -> None:
+    """A batch may spread over as many sessions as it has entries."""
+    put(store, *(entry(session_id=f"s{n}", at=n) for n in range(1000)))
+
+    assert store.sessions(Query(limit=1)).total == 1000
+
+
+def test_appends_from_many_threads_all_arrive(store: Store) -> None:
+    """What is acknowledged is there, whoever sent it."""
+    futures = [store.append(new(entry(session_id=f"s{n % 3}", at=n))) for n in range(300)]
+    for future in futures:
+        future.result(timeout=10)
+
+    assert sum(summary.entries for summary in store.summaries()) == 300
+
+
+def test_cursor_of_an_entry(store: Store) -> None:
+    """The place of an entry is its time and arrival."""
+    put(store, entry(at=4))
+    (found,) = store.entries("s")
+
+    assert found.cursor == Cursor(T0 + 4, found.seq)
+
+
+def test_seq_grows(store: Store) -> None:
+    """Each stored entry has a higher number than those before it."""
+    for n in range(5):
+        put(store, entry(at=-n))
+    numbers = [found.seq for _, found in store.since(0)]
+
+    assert all(a < b for a, b in itertools.pairwise(numbers))
