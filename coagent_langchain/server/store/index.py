@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from coagent_langchain.errors import guard
 from coagent_langchain.server.store.database import connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms
 
 BLOCK = 32  # entries: they share one row of the index, which halves its size; a search looks at each of them
 STEP = 64  # blocks of one transaction
 QUIET = 0.2  # seconds without news before indexing begins, so that it does not slow down who is sending
+RETRY = 5.0  # seconds after an error of the disk
 MAX_LAG = 100_000  # entries: behind further than this, indexing does not wait for quiet. Reading them takes 0.2 s
 
 _SCHEMA = (
@@ -25,8 +27,10 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO progress VALUES (1, 0)",
 )
+# \\u0000 would end a text for SQLite; \\u0020 in its place is valid JSON even where the backslash is escaped itself
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, group_concat(
-        (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE type = 'text'), ' ')
+        (SELECT group_concat(atom, ' ') FROM json_tree(replace(CAST(body AS TEXT), '\\u0000', '\\u0020'))
+         WHERE type = 'text'), ' ')
     FROM log.entries WHERE seq >= :first * :size AND seq < :last * :size GROUP BY block"""
 
 
@@ -48,6 +52,7 @@ class Index:
             self._connection.execute(statement)
         self._connection.execute("ATTACH ? AS log", (str(path),))
         self._closed = False
+        self._pause = threading.Event()
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="coagent-store-index", daemon=True)
 
@@ -70,11 +75,13 @@ class Index:
         """Stop; what is not indexed yet is next time."""
         with self._news:
             self._closed = True
+            self._pause.set()
             self._news.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
         self._connection.close()
 
+    @guard
     def _run(self) -> None:
         done = self.blocks
         while not self._closed:
@@ -85,7 +92,10 @@ class Index:
                     continue
                 if lag < MAX_LAG and self._news.wait(QUIET):
                     continue
-            done = self._step()
+            try:
+                done = self._step()
+            except sqlite3.OperationalError:  # no space, or a lock held for long: search reads what is not indexed
+                self._pause.wait(RETRY)
 
     def _step(self) -> int:
         with transaction(self._connection):

@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
+
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.events import EventType
 from coagent_langchain.server.store import (
@@ -194,9 +196,9 @@ class SqliteStore:
         """See `Store.entry`."""
         prefix = digest_of(event_id, b"")[:4]
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND digest >= ? AND digest < ?
-            AND json_extract(CAST(body AS TEXT), '$.event_id') = ? ORDER BY timestamp, seq LIMIT 1"""
-        rows = self._all(sql, (session_id, prefix, prefix + b"\xff" * 13, event_id))
-        return Entry(*rows[0]) if rows else None
+            ORDER BY timestamp, seq"""
+        rows = self._all(sql, (session_id, prefix, prefix + b"\xff" * 13))
+        return next((Entry(*row) for row in rows if orjson.loads(row[2])["event_id"] == event_id), None)
 
     def search(
         self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
