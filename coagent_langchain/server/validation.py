@@ -7,11 +7,11 @@ came. A fault names the entry's index and the field; it costs no other entry.
 from __future__ import annotations
 
 import re
-import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import UnionType
 from typing import Any
 
 import orjson
@@ -114,9 +114,6 @@ def nested_too_deep(body: bytes) -> bool:
     return False
 
 
-Check = Callable[[Any], str | None]
-
-
 def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[str, str]]:
     """What is wrong with an entry: pairs of field and message; empty when it is valid."""
     if not isinstance(entry, dict):
@@ -130,100 +127,91 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
         return [("", f"an entry is nested at most {MAX_DEPTH} deep")]
     found = [(name, "is required") for name in REQUIRED if name not in entry]
     for name, value in entry.items():
-        check = _CHECKS.get(name)
-        if check is not None and (message := check(value)) is not None:
-            path, _, text = message.rpartition("\0")
-            found.append((name + path, text))
+        types = _TYPES.get(name)
+        if types is None:
+            continue
+        if type(value) not in types:
+            found.append((name, _expected(types)))
+        elif (check := _CHECKS.get(name)) is not None and value is not None:
+            found += [(name + path, message) for path, message in check(value)]
     if not found and entry["event_type"] not in event_types:
         found.append(("event_type", f"{entry['event_type']} is not in the event types of this server's database"))
     return found
 
 
-def _session_id(value: Any) -> str | None:
-    if type(value) is str and 0 < len(value) <= MAX_SESSION_ID:
-        return None
-    return f"must be a string of 1 to {MAX_SESSION_ID} characters"
+def _expected(types: frozenset[type]) -> str:
+    return "must be " + " or ".join(word for kind, word in _WORDS.items() if kind in types)
 
 
-def _event_id(value: Any) -> str | None:
-    return None if type(value) is str and value else "must be a string that is not empty"
+Problems = tuple[tuple[str, str], ...]  # of one value: path below it ("" for the value itself) and message
+NONE: Problems = ()
 
 
-def _event_type(value: Any) -> str | None:
-    return None if type(value) is str and value in _EVENT_TYPES else f"must be one of {', '.join(EventType)}"
+def _where(holds: Callable[[Any], bool], message: str) -> Callable[[Any], Problems]:
+    problems = (("", message),)
+    return lambda value: NONE if holds(value) else problems
 
 
-def _integer(highest: int) -> Check:
-    def check(value: Any) -> str | None:
-        return None if type(value) is int and 0 <= value <= highest else f"must be an integer from 0 to {highest}"
-
-    return check
-
-
-def _of(annotation: Any) -> Check:
-    """The check of a field's annotation in the wire model: None, scalars, objects, lists and nested models."""
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+def _types_of(annotation: Any) -> frozenset[type]:
+    """The Python types that JSON values of a field of the wire model have, e.g. `{str, NoneType}`."""
+    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    found: set[type] = set()
     for option in options:
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return _part({name: _of(info.annotation) for name, info in option.model_fields.items()})
-        if isinstance(option, type) and issubclass(option, StrEnum):
-            return _one_of(frozenset(option))
+        kind = typing.get_origin(option) or option
+        if issubclass(kind, BaseModel):
+            found.add(dict)
+        elif issubclass(kind, float):
+            found |= {float, int}
+        else:
+            found.add(str if issubclass(kind, StrEnum) else kind)
+    return frozenset(found)
+
+
+def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
+    """What must hold beyond the type: the fields of a nested model, an enumeration's values, strings in a list."""
+    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    for option in options:
         if typing.get_args(option) == (str,):
-            return _strings
-    allowed = frozenset(t for option in options for t in _JSON_TYPES[typing.get_origin(option) or option])
-    message = "must be " + " or ".join(dict.fromkeys(_WORDS[t] for t in allowed if t is not types.NoneType))
-
-    def check(value: Any) -> str | None:
-        return None if type(value) in allowed else message
-
-    return check
-
-
-def _part(checks: dict[str, Check]) -> Check:
-    def check(value: Any) -> str | None:
-        if type(value) is not dict:
-            return None if value is None else "must be an object"
-        for name, item in value.items():
-            inner = checks.get(name)
-            if inner is not None and (message := inner(item)) is not None:
-                return f".{name}\0{message}"
-        return None
-
-    return check
+            return _where(lambda value: all(type(item) is str for item in value), "must be an array of strings")
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return _part(option)
+        if isinstance(option, type) and issubclass(option, StrEnum):
+            values = frozenset(option)
+            return _where(values.__contains__, f"must be one of {', '.join(option)}")
+    return None
 
 
-def _one_of(values: frozenset[str]) -> Check:
-    message = f"must be one of {', '.join(sorted(values))}"
+def _part(model: type[BaseModel]) -> Callable[[Any], Problems]:
+    types = {name: _types_of(info.annotation) for name, info in model.model_fields.items()}
+    checks = {name: check for name, info in model.model_fields.items() if (check := _check_of(info.annotation))}
 
-    def check(value: Any) -> str | None:
-        return None if value is None or (type(value) is str and value in values) else message
+    def problems(part: dict[str, Any]) -> Problems:
+        found = NONE
+        for name, value in part.items():
+            if (allowed := types.get(name)) is not None:
+                if type(value) not in allowed:
+                    found += ((f".{name}", _expected(allowed)),)
+                elif name in checks and value is not None:
+                    found += tuple((f".{name}{path}", message) for path, message in checks[name](value))
+        return found
 
-    return check
+    return problems
 
 
-def _strings(value: Any) -> str | None:
-    if value is None or (type(value) is list and all(type(item) is str for item in value)):
-        return None
-    return "must be an array of strings"
+def _between(highest: int) -> Callable[[Any], Problems]:
+    return _where(lambda value: 0 <= value <= highest, f"must be an integer from 0 to {highest}")
 
 
-_JSON_TYPES: dict[Any, tuple[type, ...]] = {
-    str: (str,),
-    int: (int,),
-    float: (float, int),
-    bool: (bool,),
-    dict: (dict,),
-    list: (list,),
-    types.NoneType: (types.NoneType,),
-}
 _WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object",
           list: "an array"}  # fmt: skip
 _EVENT_TYPES = frozenset(EventType)
-_CHECKS: dict[str, Check] = {name: _of(info.annotation) for name, info in LogEntry.model_fields.items()} | {
-    "session_id": _session_id,
-    "event_id": _event_id,
-    "event_type": _event_type,
-    "prompt_number": _integer(MAX_COUNTER),
-    "turn_number": _integer(MAX_COUNTER),
-    "timestamp": _integer(MAX_TIMESTAMP),
+_FIELDS = {name: info.annotation for name, info in LogEntry.model_fields.items()}
+_TYPES = {name: _types_of(annotation) for name, annotation in _FIELDS.items()}
+_CHECKS = {name: check for name, annotation in _FIELDS.items() if (check := _check_of(annotation))} | {
+    "session_id": _where(lambda value: 0 < len(value) <= MAX_SESSION_ID, f"must have 1 to {MAX_SESSION_ID} characters"),
+    "event_id": _where(bool, "must not be empty"),
+    "event_type": _where(_EVENT_TYPES.__contains__, f"must be one of {', '.join(EventType)}"),
+    "prompt_number": _between(MAX_COUNTER),
+    "turn_number": _between(MAX_COUNTER),
+    "timestamp": _between(MAX_TIMESTAMP),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +38,7 @@ class Rollup:
     ended: str = ""
     active_ms: int = -1
     turns: dict[int, int] = field(default_factory=dict)
-    types: Counter[str] = field(default_factory=Counter)
+    types: dict[str, int] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
 
@@ -47,23 +46,26 @@ class Rollup:
         """Count one validated entry in."""
         kind, timestamp = entry["event_type"], entry["timestamp"]
         self.entries += 1
-        self.types[kind] += 1
-        self.first_ms = min(self.first_ms, timestamp)
-        self.last_ms = max(self.last_ms, timestamp)
+        self.types[kind] = self.types.get(kind, 0) + 1
+        if timestamp < self.first_ms:
+            self.first_ms = timestamp
+        if timestamp > self.last_ms:
+            self.last_ms = timestamp
         prompt_number, turn = entry["prompt_number"], entry["turn_number"]
         if turn >= self.turns.get(prompt_number, 0):
             self.turns[prompt_number] = turn
         if kind in ACTIVE:
             self._add_activity(entry, timestamp)
-        if kind in _ADD:
-            _ADD[kind](self, entry)
+        if (add := _ADD.get(kind)) is not None:
+            add(self, entry)
         if meta := entry.get("meta"):
             self._add_meta(meta)
         if (metrics := entry.get("performance_metrics")) and (cost := metrics.get("cost")):
             self.cost = (self.cost or 0.0) + cost
 
     def _add_activity(self, entry: dict[str, Any], timestamp: int) -> None:
-        self.active_ms = max(self.active_ms, timestamp)
+        if timestamp > self.active_ms:
+            self.active_ms = timestamp
         prompt = entry.get("prompt")
         if prompt and timestamp < self.title_ms:
             self.title_ms, self.title = timestamp, " ".join(prompt[: 2 * TITLE].split())[:TITLE]
@@ -71,10 +73,14 @@ class Rollup:
     def _add_meta(self, meta: dict[str, Any]) -> None:
         if isinstance(model := meta.get("model"), str) and model:
             self.models.add(model[:TITLE])
-        context = meta.get("context")
-        for tags in (meta.get("tags"), context.get("tags") if isinstance(context, dict) else None):
-            if isinstance(tags, list):
-                self.tags.update(tag[:TITLE] for tag in tags if isinstance(tag, str) and tag)
+        if "tags" in meta:
+            self._add_tags(meta["tags"])
+        if isinstance(context := meta.get("context"), dict):
+            self._add_tags(context.get("tags"))
+
+    def _add_tags(self, tags: Any) -> None:
+        if isinstance(tags, list):
+            self.tags.update(tag[:TITLE] for tag in tags if isinstance(tag, str) and tag)
 
     def _add_llm_call(self, entry: dict[str, Any]) -> None:
         self.llm_calls += 1

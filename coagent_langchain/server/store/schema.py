@@ -29,8 +29,7 @@ def _first(connection: sqlite3.Connection) -> None:
         "CREATE INDEX facets_value ON facets (kind, value)",
         "CREATE TABLE entries (seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, timestamp INTEGER NOT NULL,"
         " type INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)",
-        "CREATE UNIQUE INDEX entries_once ON entries (session, digest)",
-        "CREATE INDEX entries_order ON entries (session, timestamp)",
+        "CREATE UNIQUE INDEX entries_once ON entries (session, timestamp, digest)",  # and their order
         "CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11",
     ):
         connection.execute(statement)
