@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, failure
-from coagent_langchain.server.live import Live
 from coagent_langchain.server.store import Store, Unavailable
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
@@ -121,12 +120,6 @@ async def unavailable(request: Request, error: Exception) -> Response:
     return failure(str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
 
 
-async def live(request: Request) -> Response:
-    """Entries as they arrive, as server-sent events."""
-    tail: Live = request.app.state.live
-    return await tail(request)
-
-
 async def document(request: Request) -> Response:
     """This API as an OpenAPI document."""
     return answer(openapi.document())
@@ -141,7 +134,6 @@ routes: list[BaseRoute] = [
             Route("/runs", get_runs),
             Route("/logs/{session_id:path}", get_logs),
             Route("/filter_logs/{session_id:path}", filter_logs),
-            Route("/live", live, name="live"),
             Route("/openapi.json", document, name="openapi"),
         ],
     ),

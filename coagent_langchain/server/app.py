@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,13 +11,13 @@ from starlette.responses import Response
 
 from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
-from coagent_langchain.server.live import Live
 from coagent_langchain.server.security import LOOPBACK, Security
 from coagent_langchain.server.store import Store, Unavailable
 
 
 def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
-    """The ASGI application: `Security` in front of a Starlette whose `state` has `store` and `live`.
+    """The ASGI application: `Security` in front of a Starlette whose `state` has `store`
+    and `closing`, an event that long answers look at.
 
     Parameters:
         store: where entries are kept; the caller closes it.
@@ -27,8 +29,8 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
         exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable},
     )
     starlette.state.store = store
-    starlette.state.live = Live(store)
-    return Security(starlette, hosts=hosts, token=token)
+    starlette.state.closing = threading.Event()
+    return Security(starlette, closing=starlette.state.closing, hosts=hosts, token=token)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

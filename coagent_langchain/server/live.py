@@ -41,7 +41,7 @@ async def _news(request: Request, store: Store, session_id: str | None) -> Async
     seen = await run_in_threadpool(store.latest)
     yield f"retry: 2000\nid: {seen}\n\n"
     quiet = 0.0
-    while not await request.is_disconnected():
+    while not request.app.state.closing.is_set() and not await request.is_disconnected():
         await asyncio.sleep(POLL_S)
         latest = await run_in_threadpool(store.latest)
         quiet += POLL_S

@@ -99,15 +99,4 @@ _PATHS: dict[str, Any] = {
          "of all, log_type_llm_call, log_type_start, log_type_end, lmmcall_tokens"},
         **{"400": _response("not JMESPath, or beyond its limits")},
     ),
-    "/live": {
-        "get": {
-            "summary": "Entries as they arrive, as server-sent events",
-            "parameters": [
-                {"name": "session_id", "in": "query", "schema": _STRING},
-                {"name": "after", "in": "query", "schema": _INTEGER, "description": "seq to go on from"},
-            ],
-            "responses": {"200": {"description": "events named entry", "content": {"text/event-stream": {}}},
-                          "503": _response("too many live views")},
-        }
-    },
 }  # fmt: skip

@@ -53,7 +53,7 @@ class Running:
 
     def close(self) -> None:
         """Answer what is under way, store what waits, stop. Closing again does nothing."""
-        self._app.app.state.live.closed = True  # type: ignore[attr-defined]
+        self._app.closing.set()
         self._server.should_exit = True
         self._thread.join()
         self._resources.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,12 +32,16 @@ class Security:
 
     Parameters:
         app: what lies behind it.
+        closing: set when the server stops.
         hosts: names that the Host header may have, without port; any when empty.
         token: bearer token that every request needs, or None.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, closing: threading.Event, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None
+    ) -> None:
         self.app = app
+        self.closing = closing
         self._hosts = hosts
         self._token = token
         self._cookie = secrets.token_urlsafe(32)  # a new secret each start
