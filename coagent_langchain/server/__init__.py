@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from coagent_langchain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from coagent_langchain.server.running import Running
+    from coagent_langchain.server.running import Running as Running
     from coagent_langchain.server.store import Pruned, Store
 
 __all__ = ["launch", "open_store", "prune"]
