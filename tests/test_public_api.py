@@ -1,0 +1,49 @@
+"""What users import, and what importing costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import coagent_langchain
+from coagent_langchain import testing
+
+
+def public(module: types.ModuleType) -> set[str]:
+    """The names of a module that are neither private nor modules."""
+    return {n for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)}
+
+
+def test_public_names_are_sorted_and_complete() -> None:
+    """`__all__` is what the package offers, in order."""
+    names = coagent_langchain.__all__
+
+    assert names == sorted(names)
+    assert public(coagent_langchain) - {"annotations"} == set(names)
+
+
+def test_names_of_testing_are_sorted_and_complete() -> None:
+    """The fakes that users' own tests import."""
+    assert testing.__all__ == sorted(testing.__all__)
+    assert public(testing) - {"annotations"} == set(testing.__all__)
+
+
+def test_public_names_are_documented() -> None:
+    """Each has a docstring, and so has each of its public methods."""
+    bare = []
+    for name in coagent_langchain.__all__:
+        value = getattr(coagent_langchain, name)
+        methods = [(n, m) for n, m in vars(value).items() if callable(m) and not n.startswith("_")]
+        bare += [f"{name}.{n}" for n, m in [("", value), *methods] if not m.__doc__]
+
+    assert bare == []
+
+
+def test_import_leaves_the_network_and_the_server_alone() -> None:
+    """What is slow to import or an extra is imported when it is needed."""
+    late = ["requests", "urllib3", "starlette", "uvicorn", "jinja2", "pandas", "coagent_langchain.server"]
+    code = f"import sys, coagent_langchain; print(sorted(set({late}) & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"
