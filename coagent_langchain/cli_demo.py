@@ -9,8 +9,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from coagent_langchain.cli_serve import default_store
 from coagent_langchain.cli_text import paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
@@ -77,7 +76,7 @@ def _server(port: int) -> Running:
     from coagent_langchain import server
 
     try:
-        store = server.open_store(f"sqlite://{platformdirs.user_data_path('coagent-langchain') / 'coagent.db'}")
+        store = server.open_store(default_store())
     except ConfigurationError as error:
         print(paint(f"{error}: this run goes into a temporary store.", "yellow"))
         store = None

@@ -6,6 +6,7 @@ python examples/langgraph_agent.py
 from __future__ import annotations
 
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -38,7 +39,7 @@ handler = CoagentCallbackHandler()
 
 with handler.session("Pay Ada", meta={"example": "langgraph_agent"}) as session:
     config: RunnableConfig = {"callbacks": [handler], "configurable": {"thread_id": session.session_id}}
-    state = agent.invoke({"messages": [("user", "Send Ada 100 if I have it")]}, config)
+    state = agent.invoke({"messages": [HumanMessage("Send Ada 100 if I have it")]}, config)
     print("Asked:", state["__interrupt__"][0].value["question"])
     state = agent.invoke(Command(resume="yes"), config)  # goes on with the same prompt
     print("Agent:", state["messages"][-1].content)

@@ -241,7 +241,7 @@ def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
     """Commands, then the options of a command, or the ids of sessions."""
-    commands = ["demo", "run", "serve", "prune", "runs", "show", "export", "spool", "completion"]
+    commands = ["demo", "serve", "prune", "run", "runs", "show", "export", "spool", "completion"]
 
     assert complete("bash", base_url, tmp_path, "coagent-langchain") == commands
     assert complete("bash", base_url, tmp_path, "coagent-langchain runs") == [
