@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from genai_prices import Usage as Tokens
 from genai_prices import calc_price
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coagent_langchain.capture import cost as module
@@ -38,6 +38,9 @@ def used(tokens: int | None, answered: int | None, output: dict[str, Any] | None
 @given(
     st.sampled_from(MODELS), st.integers(0, 2_000_000), st.integers(0, 100_000), st.integers(0, 10), st.integers(0, 5)
 )
+@example(MODELS[2], 200_000, 100, 5, 1)
+@example(MODELS[2], 200_001, 100, 5, 1)
+@example(MODELS[3], 200_000, 100, 5, 0)
 @settings(deadline=None)
 def test_the_cost_is_the_price_lists(model: Any, tokens: int, answered: int, read: int, hour: int) -> None:
     """Input of any size and cached share costs what `genai-prices` says, to a billionth of a dollar."""

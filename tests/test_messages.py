@@ -89,6 +89,13 @@ def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
     assert rebuilt(found.prompt, found.history) == [{"role": roles[m.type], "content": m.content} for m in messages]
 
 
+def test_a_named_prompt_keeps_its_name() -> None:
+    """A last user message that tells more than its text keeps its place in the history for it."""
+    found = split([HumanMessage("hi", name="Ann")])
+
+    assert (found.prompt, found.history) == ("hi", [{"role": "user", "name": "Ann", "content_is_prompt": True}])
+
+
 def test_a_multimodal_prompt_keeps_its_blocks() -> None:
     """The prompt is the text; the message itself stays in the history with its media described."""
     blocks = [{"type": "text", "text": "what"}, {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}]

@@ -94,13 +94,14 @@ def _model(provider: str | None, model: str) -> Any:
     prices = get_snapshot()
     if prices is not _Known.prices or len(_Known.models) >= MAX_MODELS:
         _Known.renew(prices)
-    if (provider, model) not in _Known.models:
+    found = _Known.models.get((provider, model), _Known)
+    if found is _Known:  # not asked yet
         try:
             found = prices.find_provider_model(model, None, provider, None)
         except LookupError:
             found = None
         _Known.models[provider, model] = found
-    return _Known.models[provider, model]
+    return found
 
 
 def _priced(known: Any, usage: Usage) -> float:
@@ -144,7 +145,8 @@ def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
     starts = _starts(price)
     band = sum(start < size for start in starts) if starts else 0
     key = (id(price), band)
-    if key not in _Known.rates:
+    rates = _Known.rates.get(key)
+    if rates is None:
         one = starts[band - 1] + 1 if band else 1  # the smallest input of the band
         request = _asked(model, provider, now, None, input_tokens=0, output_tokens=0)
         base = _asked(model, provider, now, None, input_tokens=one)
@@ -153,16 +155,17 @@ def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
         read, write, write_1h = (_asked(model, provider, now, None, input_tokens=one, **part) for part in parts)
         output = _asked(model, provider, now, None, input_tokens=one, output_tokens=1) - base
         plain, read, write, write_1h = ((dollars - request) / one for dollars in (base, read, write, write_1h))
-        _Known.rates[key] = Rates(request, plain, read, write, write_1h, output)
-    return _Known.rates[key]
+        rates = _Known.rates[key] = Rates(request, plain, read, write, write_1h, output)
+    return rates
 
 
 def _starts(price: Any) -> list[int]:
     """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
-    if id(price) not in _Known.bands:
+    known = _Known.bands.get(id(price))
+    if known is None:
         tiers = [tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())]
-        _Known.bands[id(price)] = (price, sorted(set(tiers)))
-    return _Known.bands[id(price)][1]
+        known = _Known.bands[id(price)] = (price, sorted(set(tiers)))
+    return known[1]
 
 
 def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:

@@ -57,8 +57,6 @@ def _made(kind: type) -> Plan:
     names = {name(base) for base in mro}
     if "langchain_core.messages.base.BaseMessage" in names:
         return _message
-    if names & _SECRETS:
-        return _hidden
     if names & _OPAQUE:
         return _named
     if "numpy.generic" in names:
@@ -144,10 +142,6 @@ def _named(walk: Walk, value: Any, depth: int) -> str:
     return f"<{name(type(value))} {own}>"[:MAX_NAME] if type(own) is str else f"<{name(type(value))}>"
 
 
-def _hidden(walk: Walk, value: Any, depth: int) -> str:
-    return "**********"
-
-
 def _message(walk: Walk, value: Any, depth: int) -> Any:
     from coagent_langchain.capture import messages  # late: it builds on snapshot
 
@@ -185,8 +179,6 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
 _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
                      "langchain_core.callbacks.base.BaseCallbackManager", "logging.Logger",
                      "threading.Thread"})  # fmt: skip
-_SECRETS = frozenset({"pydantic.types._SecretBase", "pydantic.types.SecretStr", "pydantic.types.SecretBytes",
-                      "pydantic.v1.types.SecretStr", "pydantic.v1.types.SecretBytes"})  # fmt: skip
 
 # The first base that fits decides; methods are called on the base, so that a subclass's own code never runs.
 _BASES: list[tuple[type, Plan]] = [

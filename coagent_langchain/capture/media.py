@@ -17,6 +17,7 @@ _FORMATS = frozenset({"wav", "mp3", "flac", "opus", "ogg", "aac", "pcm16", "png"
 _MEDIA_TYPES = frozenset({"base64", "image", "audio", "video", "file", "media", "input_audio", "document"})
 _URLSAFE = str.maketrans("-_", "+/")
 
+_UNKNOWN = (-1, "")
 _known: dict[tuple[int, int], tuple[int, str] | None] = {}
 
 
@@ -64,11 +65,11 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
 def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
     """Decode once per content: later turns of the same conversation find the digest by the string's own hash."""
     known = (hash(value), len(value))
-    if known not in _known:
+    measured = _known.get(known, _UNKNOWN)
+    if measured is _UNKNOWN:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        _known[known] = _measured(value[start:] if start else value)
-    measured = _known.get(known)
+        measured = _known[known] = _measured(value[start:] if start else value)
     if measured is None:
         return None
     return {"mime": mime, "bytes": measured[0], **({"sha256": measured[1]} if measured[1] else {})}
