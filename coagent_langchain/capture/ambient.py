@@ -26,7 +26,7 @@ def config() -> Mapping[str, Any] | None:
         if _variable is None:
             return None
     found = _variable.get()
-    return found if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else None
 
 
 def parent_run_id(around: Mapping[str, Any] | None) -> UUID | None:

@@ -8,6 +8,7 @@ from importlib import metadata as package_metadata
 from typing import Any
 
 from coagent_langchain.capture.ambient import SESSION_KEYS
+from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.events import JsonObject
 
@@ -18,22 +19,32 @@ _STACK = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
 _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id",
                        "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
+_known_as_ours: set[str] = set(_OWN_KEYS)
+_MAX_KNOWN = 1_000
 _OWN_TAGS = ("seq:step:", "graph:step:", "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
 
 
-def framework(metadata: Mapping[str, Any] | None, name: str = "") -> JsonObject | None:
-    """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain."""
+def framework(metadata: Mapping[str, Any] | None, parent: Run | None = None) -> JsonObject | None:
+    """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain.
+
+    Parameters:
+        metadata: the run's.
+        parent: the run above: in the same node, it stands at the same place.
+    """
     if not metadata:
-        return {"name": "langgraph"} if name == "LangGraph" else None
+        return None
     node = metadata.get("langgraph_node")
     agent = metadata.get("lc_agent_name")
     if node is None and agent is None:
-        return {"name": "langgraph"} if name == "LangGraph" else None
+        return None
+    namespace = metadata.get("langgraph_checkpoint_ns")
+    above = parent.framework if parent is not None else None
+    if above is not None and above.get("checkpoint_ns") == namespace and above.get("agent") == agent:
+        return above
     found: JsonObject = {"name": "langgraph"}
     if node is not None:
         found["node"] = node
         found["step"] = metadata.get("langgraph_step")
-        namespace = metadata.get("langgraph_checkpoint_ns")
         if isinstance(namespace, str):
             found["checkpoint_ns"] = namespace
             if "|" in namespace:
@@ -46,15 +57,21 @@ def framework(metadata: Mapping[str, Any] | None, name: str = "") -> JsonObject 
 def user_context(metadata: Mapping[str, Any] | None, tags: Sequence[str] | None) -> JsonObject | None:
     """The user's own metadata and tags."""
     found: JsonObject = {}
-    if metadata:
-        own = {k: v for k, v in metadata.items() if k not in _OWN_KEYS and not str(k).startswith(_OWN_PREFIXES)}
+    if metadata and (keys := metadata.keys() - _known_as_ours):
+        own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key)}
         if own:
             found["metadata"] = snapshot(own)
-    if tags:
-        mine = [tag for tag in tags if not tag.startswith(_OWN_TAGS)]
-        if mine:
-            found["tags"] = mine
+    if tags and (mine := [tag for tag in tags if not tag.startswith(_OWN_TAGS)]):
+        found["tags"] = mine
     return found or None
+
+
+def _is_ours(key: Any) -> bool:
+    """Whether LangChain or LangGraph put a key there; remembered, so that the next look costs nothing."""
+    ours = isinstance(key, str) and key.startswith(_OWN_PREFIXES)
+    if ours and len(_known_as_ours) < _MAX_KNOWN:
+        _known_as_ours.add(key)
+    return ours
 
 
 def attempt(tags: Sequence[str] | None) -> int:

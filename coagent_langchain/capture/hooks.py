@@ -75,7 +75,7 @@ class Hooks(BaseCallbackHandler):
         inputs = inputs[0] if parent_run_id is None and isinstance(inputs, (list, tuple)) and inputs else None
         run = self._placing.start("llm", run_id, parent_run_id, name, metadata, tags, inputs)
         if run is not None:
-            run.framework = context.framework(metadata)
+            run.framework = context.framework(metadata, run.parent)
             run.context = context.user_context(metadata, tags)
             self._awaiting_token[run_id.int] = run
         return run
@@ -102,7 +102,7 @@ class Hooks(BaseCallbackHandler):
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         self._awaiting_token.pop(run_id.int, None)
-        run = self._end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
+        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response))
             self._over(run)
@@ -112,7 +112,7 @@ class Hooks(BaseCallbackHandler):
                      **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
         self._awaiting_token.pop(run_id.int, None)
-        run = self._end(run_id) or self._late("llm", run_id, parent_run_id, "model")
+        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, "model")
         if run is not None:
             partial = kwargs.get("response")
             self._failed(run, error, answer(partial) if partial is not None else None,
@@ -131,26 +131,27 @@ class Hooks(BaseCallbackHandler):
         if context.is_node(name, metadata, tags) or (
             self._recorder.components == "all" and not context.is_hidden(tags)
         ):
-            run.framework = context.framework(metadata)
+            run.framework = context.framework(metadata, run.parent)
             run.context = context.user_context(metadata, tags)
             self._recorder.component_started(run, "node" if run.framework else "orchestrator")
 
     @guard
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`component_exit` of a graph node, `recovery` where a child had failed; the end of a root."""
-        run = self._end(run_id)
+        run = self._tree.end(run_id)
         if run is None:
             return
         if run.component:
             self._failures.routed(run, outputs)
             self._recorder.component_ended(run, outputs)
-        self._over(run, outputs, kwargs.get("inputs"))
+        if run.failures or run.parent is None:
+            self._over(run, outputs, kwargs.get("inputs"))
 
     @guard
     def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
-        run = self._end(run_id)
+        run = self._tree.end(run_id)
         if run is not None:
             self._failed(run, error, inputs=kwargs.get("inputs"))
 
@@ -193,14 +194,14 @@ class Hooks(BaseCallbackHandler):
                     metadata: Any, tool_call_id: Any) -> None:  # fmt: skip
         run = self._placing.start(kind, run_id, parent_run_id, name, metadata, tags, arguments)
         if run is not None:
-            run.framework = context.framework(metadata)
+            run.framework = context.framework(metadata, run.parent)
             run.context = context.user_context(metadata, tags)
             self._recorder.tool_started(run, arguments, tool_call_id if isinstance(tool_call_id, str) else None)
 
     @guard
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`tool_response`."""
-        run = self._end(run_id) or self._late("tool", run_id, parent_run_id, kwargs.get("name") or "tool")
+        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs.get("name") or "tool")
         if run is None:
             return
         found = tool_result(output)
@@ -219,7 +220,7 @@ class Hooks(BaseCallbackHandler):
     def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
-        run = self._end(run_id) or self._late("tool", run_id, parent_run_id, "tool")
+        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, "tool")
         if run is not None:
             self._failed(run, error)
 
@@ -228,7 +229,7 @@ class Hooks(BaseCallbackHandler):
         self, documents: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """`tool_response` of a retriever, its documents summarised."""
-        run = self._end(run_id) or self._late("retriever", run_id, parent_run_id, "retriever")
+        run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, "retriever")
         if run is not None:
             self._recorder.tool_ended(run, summary_of(documents), success=True)
             self._over(run)
@@ -283,10 +284,6 @@ class Hooks(BaseCallbackHandler):
 
     # -- ends
 
-    def _end(self, run_id: UUID) -> Run | None:
-        run = self._tree.end(run_id)
-        return run if isinstance(run, Run) else None
-
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, name: str) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
         if self._tree.was_ended(run_id):
@@ -306,21 +303,15 @@ class Hooks(BaseCallbackHandler):
             self._failures.recovered(run)
         if run.parent is None:
             self._recorder.root_ended(run, outputs, inputs, failed=False)
-        self._let_go(run)
 
     def _failed(
         self, run: Run, error: BaseException, partial: Any = None, tokens: Any = None, inputs: Any = None
     ) -> None:
         outcome = self._failures.failed(run, error, partial, tokens)
+        run.failures = None
         if run.parent is None:
             word = _OUTCOME_WORDS.get(outcome.kind)
             self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
-        self._let_go(run)
-
-    def _let_go(self, run: Run) -> None:
-        run.release()
-        if self._tree.crowded:
-            self._recorder.sweep()
 
     def _say(self, event_type: EventType, message: Any, run_id: UUID, meta: JsonObject) -> None:
         run = self._tree.find(run_id)

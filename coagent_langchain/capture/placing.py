@@ -67,11 +67,14 @@ class Placing:
         tree = self._tree
         if tree.knows(run_id):
             return None
-        if parent_run_id is not None and tree.find(parent_run_id) is MUTED:
+        parent = tree.find(parent_run_id)
+        if parent is MUTED:
             tree.mute(run_id)
             return None
         around = ambient.config()
-        parent = self._parent(parent_run_id, around)
+        nearest = ambient.parent_run_id(around)
+        if nearest is not parent_run_id and nearest is not None:
+            parent = self._nearer(parent, parent_run_id, nearest)
         if parent is None:
             return self._start_root(kind, run_id, name, metadata, tags, inputs)
         if not isinstance(parent, Run):  # the ambient run is muted
@@ -86,18 +89,14 @@ class Placing:
             run.attempt = parent.attempt = number
         return run
 
-    def _parent(self, parent_run_id: UUID | None, around: Mapping[str, Any] | None) -> Any:
-        parent = self._tree.find(parent_run_id)
-        ambient_id = ambient.parent_run_id(around)
-        if ambient_id is None or ambient_id is parent_run_id:
+    def _nearer(self, parent: Any, parent_run_id: UUID | None, nearest: UUID) -> Any:
+        """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""
+        near = self._tree.find(nearest)
+        if near is None or near is parent:
             return parent
-        nearer = self._tree.find(ambient_id)
-        if nearer is None or nearer is parent:
-            return parent
-        # `with_fallbacks` hands its own parent on to its children: the ambient run is the true one if it lies below.
         if parent is None:
-            return nearer
-        return nearer if isinstance(nearer, Run) and isinstance(parent, Run) and _is_below(nearer, parent) else parent
+            return near
+        return near if isinstance(near, Run) and _is_below(near, parent) else parent
 
     def _start_root(self, kind: str, run_id: UUID, name: str, metadata: Mapping[str, Any] | None,
                     tags: Sequence[str] | None, inputs: Any) -> Run | None:  # fmt: skip
@@ -106,7 +105,7 @@ class Placing:
             return None
         run = self._tree.start(run_id, kind, name, None)
         run.pending_input = inputs
-        run.framework = framework(metadata, name)
+        run.framework = framework(metadata) or ({"name": "langgraph"} if name == "LangGraph" else None)
         run.context = user_context(metadata, tags)
         run.parameters = dict(metadata) if metadata and "prompt_number" in metadata else None
         known = self._session_id or ambient.session_id(metadata)

@@ -38,12 +38,10 @@ class Recorder(Sweeper):
     # -- entries
 
     def entry(self, run: Run, event_type: EventType, meta: JsonObject, timestamp: int | None = None) -> JsonObject:
-        """The start of an entry of `run`, at its prompt and turn."""
-        prompt = self.prompt_of(run)
-        entry = prompt.session.entry(
-            event_type, prompt.number, run.turn, self.tree.wall() if timestamp is None else timestamp
-        )
-        meta = {"trace": run.trace, **meta}
+        """The start of an entry of `run`, at its prompt and turn; `meta` becomes the entry's."""
+        prompt = run.prompt or self.prompt_of(run)
+        entry = prompt.session.entry(event_type, prompt.number, run.turn, timestamp)
+        meta["trace"] = run.trace
         if run.framework:
             meta["framework"] = run.framework
         if run.context:
@@ -193,6 +191,8 @@ class Recorder(Sweeper):
     def component_started(self, run: Run, component_type: str) -> None:
         """Log `component_enter`."""
         run.component = True
+        run.timestamp = self.tree.wall()
+        run.root.open[run.run_id.int] = run
         run.turn = run.latest_turn()
         entry = self.entry(run, EventType.COMPONENT_ENTER, {}, run.timestamp)
         entry["target_component"] = _component(run, component_type)
@@ -226,6 +226,9 @@ class Recorder(Sweeper):
             session.response = answer
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
+        run.pending_input = None
+        if self.tree.crowded:
+            self.sweep()
 
     # -- the end of what gives no sign of it
 
@@ -236,14 +239,13 @@ class Recorder(Sweeper):
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs that give no sign of their end."""
         for run in runs:
-            self.tree.forget(run)
+            self.tree.end(run.run_id)
             if run.kind == "llm":
                 self.call_ended(run, Answer(), None, outcome)
             elif run.kind in ("tool", "retriever"):
                 self.tool_ended(run, None, success=None, meta={"outcome": outcome})
             elif run.component:
                 self.component_ended(run, None, outcome)
-            run.release()
 
 
 def _issuer(run: Run) -> str:
@@ -272,4 +274,4 @@ def _tool_meta(run: Run) -> JsonObject:
 
 
 def _component(run: Run, component_type: str) -> JsonObject:
-    return {"id": str(run.run_id), "name": run.name, "component_type": component_type}
+    return {"id": run.run_id, "name": run.name, "component_type": component_type}

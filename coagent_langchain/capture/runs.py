@@ -24,7 +24,7 @@ class Run:
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
-        open: on a root, the runs below it that have not ended.
+        open: on a root, the calls and components below it that wait for their end.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
@@ -56,7 +56,6 @@ class Run:
         else:
             self.root = root = parent.root
             self.prompt = root.prompt
-            root.open[run_id.int] = self
 
     @property
     def trace(self) -> JsonObject:
@@ -66,15 +65,6 @@ class Run:
             if self.parent is not None:
                 self._trace["parent_run_id"] = self.parent.run_id
         return self._trace
-
-    def release(self) -> None:
-        """Let go of everything but ids, names and numbers: the run has ended."""
-        if self.failures:
-            self.failures = None
-        if self.context:
-            self.context = None
-        if self.parent is None:
-            self.pending_input = None
 
     def take_turn(self, turn: int) -> None:
         """Note that a model call with this turn began here: the runs above now have it as their latest."""
@@ -170,37 +160,35 @@ class RunTree:
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run:
         """Open a run."""
-        run = Run(run_id, kind, name, parent, self.clock(), self.wall())
+        plumbing = kind == "chain" and parent is not None
+        run = Run(run_id, kind, name, parent, self.clock(), 0 if plumbing else self.wall())
         self.open[run_id.int] = run
+        if not plumbing:
+            run.root.open[run_id.int] = run
         return run
 
     def mute(self, run_id: UUID) -> None:
         """Open a run that is not logged."""
         self.open[run_id.int] = MUTED
 
-    def end(self, run_id: UUID) -> Run | _Muted | None:
-        """Close a run: the run, or None when no such run is open."""
+    def end(self, run_id: UUID) -> Run | None:
+        """Close a run: the run, or None when no such run is open, or it is not logged."""
         key = run_id.int
         run = self.open.pop(key, None)
         if run is None:
             return None
-        self._remember(key, run)
+        self._ended[key] = run
+        if len(self._ended) >= MAX_ENDED:
+            # Two generations: taking the oldest key out of a dict again and again would scan its holes.
+            self._ended_before, self._ended = self._ended, {}
         if isinstance(run, _Muted):
-            return run
+            return None
         root = run.root
-        if root is run:
-            if root.open:
-                root.root_ended = self.clock()
-                self.lingering.append(root)
-        else:
-            root.open.pop(key, None)
+        root.open.pop(key, None)
+        if root is run and root.open:
+            root.root_ended = self.clock()
+            self.lingering.append(root)
         return run
-
-    def forget(self, run: Run) -> None:
-        """End a run that gives no sign of its end."""
-        self.open.pop(run.run_id.int, None)
-        run.root.open.pop(run.run_id.int, None)
-        self._remember(run.run_id.int, run)
 
     def was_ended(self, run_id: UUID) -> bool:
         """Whether a run with that id has ended: this end is a second one."""
@@ -222,9 +210,3 @@ class RunTree:
         if len(self.open) > MAX_OPEN:
             return [run for run in list(self.open.values())[: MAX_OPEN // 10] if isinstance(run, Run)]
         return []
-
-    def _remember(self, key: int, run: Run | _Muted) -> None:
-        self._ended[key] = run
-        if len(self._ended) >= MAX_ENDED:
-            # Two generations: taking the oldest key out of a dict again and again would scan its holes.
-            self._ended_before, self._ended = self._ended, {}
