@@ -1,0 +1,198 @@
+"""Entries become bars: pairing, tree, totals. Pure functions on sessions written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from coagent_langchain.server.charts import token_bars, used
+from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.rows import rows
+from coagent_langchain.server.timeline import Bar, Timeline, build
+from tests.server import sessions
+from tests.server.sessions import Story
+
+
+def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
+    """The timeline of these entries."""
+    return build(shorten(seq, entry) for seq, entry in enumerate(entries, 1))
+
+
+def drawn(made: Timeline) -> list[str]:
+    """The tree as people would note it: indent, kind, label, status."""
+    found: list[str] = []
+
+    def draw(bar: Bar, depth: int) -> None:
+        found.append(f"{'  ' * depth}{bar.kind} {bar.label} {bar.status}")
+        for child in bar.children:
+            draw(child, depth + 1)
+
+    for root in made.roots:
+        draw(root, 0)
+    return found
+
+
+def test_calls_pair_with_responses_by_prompt_and_turn() -> None:
+    """The reference's own example: two prompts, three model calls, one bar each."""
+    assert drawn(timeline(sessions.recipe())) == [
+        "prompt Generate three recipes using chicken and vegetables ok",
+        "  model gemma3:4b ok",
+        "  model gemma3:4b ok",
+        "prompt Please make them vegetarian ok",
+        "  model gemma3:4b ok",
+        "end Session end completed",
+    ]
+
+
+def test_tree_follows_parent_runs_and_turns_group_what_belongs_together() -> None:
+    """Nodes hold their calls, a sub-agent stands inside the tool that called it, a retry beside its failed attempt."""
+    assert drawn(timeline(sessions.trip())) == [
+        "prompt Plan a three-day trip from Madrid to Barcelona in March for two people, under 600 euros ok",
+        "  turn Turn 1 ok",
+        "    component planner ok",
+        "      model gpt-5-mini ok",
+        "    component tools ok",
+        "      tool flight_search ok",
+        "      tool train_search recovered",
+        "      tool research_agent ok",
+        "        component research_agent ok",
+        "          model gemma3:4b ok",
+        "          tool search_index ok",
+        "          model gemma3:4b ok",
+        "      tool train_search ok",
+        "    note Info ok",
+        "  component planner ok",
+        "    model gpt-5-mini ok",
+        "prompt Book the train, please ok",
+        "  turn Turn 1 ok",
+        "    component planner ok",
+        "      model gpt-5-mini ok",
+        "    component approval ok",
+        "      human Human ok",
+        "      tool book_train ok",
+        "  component planner ok",
+        "    model gpt-5-mini ok",
+        "end Session end completed",
+    ]
+
+
+def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
+    """Two calls of one tool in one turn: the first response closes the first call."""
+    tools = timeline(sessions.plain()).tools
+
+    assert [(bar.turn, bar.label, bar.duration) for bar in tools] == [
+        (1, "search", 20), (1, "search", 40), (2, "search", 20), (2, "search", 40),
+    ]  # fmt: skip
+
+
+def test_error_closes_the_call_that_it_names() -> None:
+    """A failed model call is one bar from call to error, and says why."""
+    failed = timeline(sessions.failed()).failures
+
+    assert [(bar.kind, bar.status, bar.duration, bar.note.split(":")[0], len(bar.events)) for bar in failed] == [
+        ("tool", "error", 48, "PdfReadError", 2),
+        ("model", "error", 10_020, "RateLimitError", 2),
+    ]
+
+
+def test_recovery_is_told_on_the_bar_that_failed() -> None:
+    """The bar has call, error and recovery, and its note names the strategy."""
+    (bar,) = timeline(sessions.trip()).failures
+
+    assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, "recovered by retry")
+
+
+def test_call_without_response_is_open() -> None:
+    """A session that still runs has no end yet, nor has its prompt."""
+    prompt = timeline(sessions.running()).roots[0]
+
+    assert [(bar.status, bar.duration) for bar in (prompt, *prompt.children)] == [("open", None), ("open", None)]
+
+
+def test_response_without_call_is_as_long_as_it_says() -> None:
+    """A client that logs responses alone still gets bars: they begin `execution_time_ms` earlier."""
+    story = Story("s", at=10_000)
+    story.log("llm_response", 1, llm_response={"response": "hi", "execution_time_ms": 400})
+    (bar,) = timeline(story.entries).models
+
+    assert (bar.start, bar.end, bar.status) == (9_600, 10_000, "ok")
+
+
+def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
+    """A prompt's figures are the sums of what is below it, sub-agents included."""
+    first, second, _ = timeline(sessions.trip()).roots
+
+    assert [(p.input, p.output, p.cached, round(p.cost, 5), p.errors) for p in (first, second)] == [
+        (7_860, 607, 2_432, 0.00237, 1),
+        (9_883, 102, 9_216, 0.0012, 0),
+    ]
+
+
+def test_hostile_run_ids_make_no_cycle_and_lose_no_row() -> None:
+    """Runs that name each other, or themselves, as parents: every bar is in the tree once."""
+    story = Story("s").ask("hello")
+    for run, parent in (("a", "b"), ("b", "a"), ("c", "c")):
+        story.log("tool_call", 1, run, parent, tool_call={"tool_name": run, "parameters": {}})
+    made = drawn(timeline(story.entries))
+
+    assert sorted(line.split()[1] for line in made if "tool" in line) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])
+def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
+    """Whatever stands in the optional fields, the page can be drawn."""
+    story = Story("s").ask("hello")
+    for event_type in ("llm_call", "llm_response", "tool_call", "tool_response", "error", "recovery", "component_enter",
+                       "human_oversight", "routing", "info", "session_end"):  # fmt: skip
+        entry = story.log(event_type, 1)
+        for name in ("meta", "llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data",
+                     "output_data", "target_component", "prompt", "performance_metrics"):  # fmt: skip
+            entry[name] = wrong
+    made = timeline(story.entries)
+
+    assert len(rows(made, sessions.T0)) >= 5
+
+
+def test_rows_name_their_size_and_their_entries() -> None:
+    """What the browser folds by: level, label, rows below, and the entries as timestamp and seq."""
+    made = rows(timeline(sessions.recipe()), sessions.T0)
+
+    assert [(row[0], row[1], row[13], row[14]) for row in made] == [
+        (1, "prompt", 2, [0, 1, 0, 2]),
+        (2, "model", 0, [3, 3, 4_123, 4]),
+        (2, "model", 0, [4_135, 5, 6_445, 6]),
+        (1, "prompt", 1, [48_445, 7]),
+        (2, "model", 0, [48_448, 8, 51_468, 9]),
+        (1, "end", 0, [51_476, 10]),
+    ]
+
+
+def test_token_bars_stack_to_the_highest_call() -> None:
+    """Heights are in proportion; cached input is part of the input."""
+    bars = token_bars(timeline(sessions.recipe()).models)
+
+    assert [(bar.cached, bar.fresh, bar.output) for bar in bars] == [
+        (0.0, 6.17, 20.87),
+        (5.69, 21.05, 12.04),
+        (26.74, 14.88, 18.38),
+    ]
+
+
+def test_many_calls_share_bars() -> None:
+    """A thousand calls make at most 120 bars, and none is left out."""
+    calls = timeline(sessions.big(10_000)).models
+    bars = token_bars(calls)
+
+    assert (len(calls), len(bars) <= 120, bars[-1].x + bars[-1].width <= 100) == (999, True, True)
+
+
+def test_used_counts_calls_errors_and_median() -> None:
+    """The table of tools: most calls first, then by name."""
+    made = used(timeline(sessions.trip()).tools)
+
+    assert [(row.name, row.calls, row.errors, row.median_ms) for row in made] == [
+        ("train_search", 2, 1, 819.5), ("book_train", 1, 0, 860), ("flight_search", 1, 0, 1042),
+        ("research_agent", 1, 0, 2758), ("search_index", 1, 0, 88),
+    ]  # fmt: skip
