@@ -1,0 +1,86 @@
+"""A real Chromium, a real server with its database, and pages that must not report an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from coagent_langchain.server import Running, launch
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
+BATCH = 500
+Post = Callable[[Iterable[dict[str, Any]]], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in this folder, and skip it where there is no Chromium; CI must not skip it."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.browser)
+        if not shutil.which(CHROMIUM) and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason="no Chromium: install it, e.g. with 'apt-get install chromium'"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests; each test has its own context."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    """A server on a free port with a database of its own."""
+    with launch() as running:
+        yield running
+
+
+@pytest.fixture
+def post(server: Running) -> Post:
+    """Logs entries over HTTP, as a client does."""
+
+    def send(entries: Iterable[dict[str, Any]]) -> None:
+        waiting = list(entries)
+        for start in range(0, len(waiting), BATCH):
+            body = orjson.dumps(waiting[start : start + BATCH])
+            answer = requests.post(
+                f"{server.base_url}/logs", body, headers={"Content-Type": "application/json"}, timeout=60
+            )
+            assert answer.status_code == 200, answer.text
+
+    return send
+
+
+@pytest.fixture
+def context(browser: Browser, server: Running) -> Iterator[BrowserContext]:
+    """A browser profile that knows the server's address: `page.goto("/")`."""
+    context = browser.new_context(base_url=server.url, viewport={"width": 1400, "height": 900}, locale="en-US")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page; what it reports as an error (a script's, or one against the security policy) fails the test."""
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    page.close()
+
+    assert errors == []
