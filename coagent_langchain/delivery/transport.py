@@ -26,6 +26,9 @@ class Transport:
     Parameters:
         base_url: the API's address.
         auth_token: bearer token, or None.
+
+    Attributes:
+        timeout: seconds to wait for a connection, and for the answer.
     """
 
     def __init__(self, base_url: str, auth_token: str | None = None) -> None:
@@ -35,6 +38,7 @@ class Transport:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if auth_token:
             headers["Authorization"] = f"Bearer {auth_token}"
+        self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         self._secret = auth_token
         # Prepared without a session, which would put a .netrc entry in the place of the token.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
@@ -58,9 +62,8 @@ class Transport:
         request = self._request.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
-        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
-            answer = self._session.send(request, timeout=timeout, allow_redirects=False, **self._environment)
+            answer = self._session.send(request, timeout=self.timeout, allow_redirects=False, **self._environment)
             try:
                 text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
             finally:

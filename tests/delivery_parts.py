@@ -1,0 +1,51 @@
+"""What the delivery tests share: entries, and deliveries to a faulty server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery.spooled import SpooledDelivery
+
+TOKEN = "secret-token-4711"
+
+
+def line(event_id: str, text: str = "") -> bytes:
+    """One entry as a line."""
+    made = {
+        "version": "2.0.0",
+        "session_id": "s",
+        "prompt_number": 1,
+        "turn_number": 0,
+        "event_id": event_id,
+        "event_type": "info",
+        "timestamp": 1_700_000_000_000,
+        "output_data": {"message": text},
+    }
+    return orjson.dumps(made, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def ids(count: int, prefix: str = "e") -> list[str]:
+    """`count` event ids."""
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+@contextmanager
+def delivery_to(base_url: str, spool_dir: Path | None, **settings: object) -> Iterator[SpooledDelivery]:
+    """A delivery that is closed without waiting."""
+    made = SpooledDelivery(Settings.load({}, base_url=base_url, spool_dir=spool_dir or "off", **settings))
+    yield made
+    made._worker.stop(5)
+    made._spool.abandon()
+    if made._worker._adopted:
+        made._worker._adopted.release()
+
+
+def append_each(delivery: SpooledDelivery, event_ids: list[str]) -> None:
+    """Append an entry for each id."""
+    for event_id in event_ids:
+        delivery.append(line(event_id))

@@ -1,0 +1,155 @@
+"""A real HTTP server on the loopback that behaves as badly as a test asks: what delivery is tried against."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+OK = b'{"success": true, "message": "All log entries stored successfully"}'
+
+
+@dataclass
+class Request:
+    """What came in.
+
+    Attributes:
+        entries: the entries of the body, whichever form it had; empty when it is no JSON.
+        array: whether they came as an array.
+        number: of the request, from 1.
+    """
+
+    entries: list[dict[str, Any]]
+    array: bool
+    number: int
+    size: int
+    headers: dict[str, str]
+
+
+@dataclass
+class Answer:
+    """What goes out.
+
+    Attributes:
+        status: HTTP status; None resets the connection instead.
+        stores: whether the entries are kept (before the answer).
+        hangs: wait for the server's end before answering.
+    """
+
+    status: int | None = 200
+    body: bytes = OK
+    headers: dict[str, str] = field(default_factory=dict)
+    stores: bool | None = None
+    hangs: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        return self.stores if self.stores is not None else self.status is not None and self.status < 300
+
+
+Behaviour = Callable[[Request], Answer]
+
+
+def healthy(request: Request) -> Answer:
+    """Take everything."""
+    return Answer()
+
+
+class FaultyServer:
+    """Serves `POST /api/v1/logs` as `behave` says; a context manager.
+
+    Attributes:
+        requests: what came in, in order.
+        stored: event ids that were kept, in order, with repetitions.
+        behave: may be exchanged at any time.
+    """
+
+    def __init__(self, behave: Behaviour = healthy, port: int = 0) -> None:
+        self.behave = behave
+        self.requests: list[Request] = []
+        self.stored: list[str] = []
+        self.ended = threading.Event()
+        self._changed = threading.Condition()
+        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server.owner = self
+        self.port = self._server.server_port
+        self.base_url = f"http://127.0.0.1:{self.port}/api/v1"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+        """Wait until `condition` holds; it is looked at after each request."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> Answer:
+        """Note a request and decide on it."""
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = []
+        entries = content if isinstance(content, list) else [content]
+        with self._changed:
+            request = Request(entries, isinstance(content, list), len(self.requests) + 1, len(body),
+                              dict(handler.headers))  # fmt: skip
+            self.requests.append(request)
+            self._changed.notify_all()
+        answer = self.behave(request)
+        with self._changed:
+            if answer.keeps:
+                self.stored += [entry["event_id"] for entry in entries if "event_id" in entry]
+            self._changed.notify_all()
+        return answer
+
+    def close(self) -> None:
+        """Stop, and let go of whoever hangs."""
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    owner: FaultyServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = self.server.owner.take(self, body)
+        if answer.hangs:
+            self.server.owner.ended.wait(60)
+        if answer.status is None:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+            self.rfile = self.wfile = open("/dev/null", "r+b", buffering=0)  # noqa: SIM115 - the base class closes it
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

@@ -1,0 +1,298 @@
+"""The queue on disk: nothing that was appended is lost, whatever happens to the file or the folder."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.delivery.adoption import Adopted, waiting_lines
+from coagent_langchain.delivery.owner import Owner
+from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, header
+from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
+
+QUOTA = 1 << 30
+LINES = [b'{"n":%d}\n' % number for number in range(5)]
+
+
+def spool_in(folder: Path | None, quota: int = QUOTA) -> Spool:
+    """A spool of this process."""
+    return Spool(folder, quota)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segment files of a folder."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", number: int = 0) -> Path:
+    """A segment whose owner is gone."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{owner}-{number:06d}.jsonl"
+    path.write_bytes(content)
+    return path
+
+
+def read_all(source: Spool | Adopted) -> bytes:
+    """Everything in a source, settled as it is read."""
+    found = b""
+    while block := source.read():
+        found += block
+        source.settle(len(block), block.count(b"\n"))
+    return found
+
+
+def test_appended_lines_are_read_in_order(tmp_path: Path) -> None:
+    """What was appended comes back, in order, until it is settled."""
+    spool = spool_in(tmp_path / "d")
+    for line in LINES:
+        spool.append(line, 1)
+
+    assert (spool.read(), spool.read()) == (b"".join(LINES), b"".join(LINES))
+
+
+def test_entry_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
+    """Another process sees the whole line as soon as `append` has returned."""
+    spool_in(tmp_path / "d").append(LINES[0], 1)
+
+    assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + LINES[0]
+
+
+def test_files_are_for_this_user_alone(tmp_path: Path) -> None:
+    """The folder is 0700, the files are 0600."""
+    spool_in(tmp_path / "d").append(LINES[0], 1)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "d").iterdir()}
+
+    assert (stat.S_IMODE((tmp_path / "d").stat().st_mode), modes) == (0o700, {0o600})
+
+
+def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
+    """After a restart reading goes on behind what was settled."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b"".join(LINES), 5)
+    spool.read()
+    spool.settle(len(LINES[0]) * 2, 2)
+
+    assert list(waiting_lines(segments(tmp_path / "d")[0])) == [line.rstrip() for line in LINES[2:]]
+
+
+def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
+    """A batch has a thousand entries or a megabyte, whichever comes first, but one large entry goes whole."""
+    many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 400_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
+    found = []
+    for content in (many, large, huge):
+        path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + content)
+        reader = Reader.of(path)
+        found.append(reader.read(reader.size()).count(b"\n"))
+        reader.close()
+
+    assert found == [BATCH_ENTRIES, 2, 1]
+
+
+def test_settled_segments_are_removed(tmp_path: Path) -> None:
+    """A full segment goes when all of it is settled, and with `release` every file."""
+    spool = spool_in(tmp_path / "d")
+    block = b'"' + b"x" * (SEGMENT_BYTES // 4) + b'"\n'
+    for _ in range(9):
+        spool.append(block, 1)
+    files = [len(segments(tmp_path / "d"))]
+    read_all(spool)
+    files.append(len(segments(tmp_path / "d")))
+    spool.release()
+
+    assert (files, list((tmp_path / "d").iterdir())) == ([3, 1], [])
+
+
+def test_recycled_file_is_used_again(tmp_path: Path) -> None:
+    """A file of which everything is settled becomes empty and goes on, in this process and for the next."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * 100_000 + b'"\n', 1)
+    read_all(spool)
+    spool.recycle()
+    spool.append(LINES[0], 1)
+
+    assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + LINES[0]
+    assert spool.read() == LINES[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (header(HEADER_BYTES) + LINES[0] + b'{"torn', LINES[0]),
+        (header(HEADER_BYTES) + b'{"torn', b""),
+        (header(HEADER_BYTES), b""),
+        (b"", b""),
+        (b'{"coagent_sp', b""),
+        (b"\0" * HEADER_BYTES + LINES[0] + LINES[1], LINES[0] + LINES[1]),
+        (header(10**9) + LINES[0], LINES[0]),
+        (header(0) + LINES[0], LINES[0]),
+        (header(HEADER_BYTES + 3) + LINES[0], LINES[0]),
+        (header(HEADER_BYTES + len(LINES[0])) + LINES[0] + LINES[1], LINES[1]),
+    ],
+    ids=["torn tail", "torn alone", "header alone", "empty", "torn header", "zeros for header", "offset behind the end",
+         "offset in the header", "offset inside a line", "sound"],
+)  # fmt: skip
+def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, expected: bytes) -> None:
+    """Torn tails are left out, and a header that cannot be true means: from the beginning."""
+    left_by_the_dead(tmp_path / "d", content)
+    adopted = Adopted.next(tmp_path / "d")
+    assert adopted is not None
+    found = read_all(adopted)
+    adopted.release()
+
+    assert (found, list((tmp_path / "d").iterdir())) == (expected, [])
+
+
+def test_short_write_is_taken_back(tmp_path: Path) -> None:
+    """Where the disk takes half a line the entry is refused, counted, and leaves nothing behind; later ones go on."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
+    try:
+        kept = [spool.append(LINES[1], 1), spool.append(LINES[2], 1)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    kept.append(spool.append(LINES[3], 1))
+
+    assert (kept, spool.refused, spool.written) == ([False, False, True], 2, 2)
+    assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + LINES[0] + LINES[3]
+
+
+def test_quota_refuses_the_newest_and_counts(tmp_path: Path) -> None:
+    """A full quota refuses what comes; what is there stays, and settling makes room again."""
+    spool = spool_in(tmp_path / "d", quota=HEADER_BYTES + SEGMENT_BYTES)
+    block = b'"' + b"x" * (SEGMENT_BYTES // 2 - 3) + b'"\n'
+    kept = [spool.append(block, 1) for _ in range(3)]
+    read_all(spool)
+    spool.recycle()
+    kept.append(spool.append(block, 1))
+
+    assert (kept, spool.refused, spool.written) == ([True, True, False, True], 1, 3)
+
+
+def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
+    """The quota is the folder's, not each process's."""
+    left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + b"x" * 10_000)
+    spool = spool_in(tmp_path / "d", quota=10_100)
+    spool.measure_others()
+
+    assert (spool.append(LINES[0], 1), spool.refused) == (False, 1)
+
+
+@pytest.mark.parametrize("what", ["a file", "below a file", "a dangling link"])
+def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str) -> None:
+    """Where the folder cannot be made, entries are kept until the process ends, and the reason is known."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    folder = {"a file": "file", "below a file": "file/x/y", "a dangling link": "link"}[what]
+    spool = spool_in(tmp_path / folder)
+    kept = [spool.append(line, 1) for line in LINES]
+
+    assert (kept, spool.read(), bool(spool.fallback)) == ([True] * 5, b"".join(LINES), True)
+
+
+def test_missing_folder_is_made_again(tmp_path: Path) -> None:
+    """Somebody who removes the folder does not stop delivery: the open file is read on, the next has a folder again."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    for path in (tmp_path / "d").iterdir():
+        path.unlink()
+    (tmp_path / "d").rmdir()
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    spool.append(LINES[1], 1)
+    found = read_all(spool)
+
+    assert (spool.written, spool.settled, spool.refused) == (3, 3, 1 if LINES[0] not in found else 0)
+    assert found.endswith(LINES[1])
+
+
+def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder nothing is written anywhere that has a name, and 16 MB are the most."""
+    monkeypatch.chdir(tmp_path)
+    spool = spool_in(None)
+    block = b'"' + b"x" * 1_000_000 + b'"\n'
+    kept = [spool.append(block, 1) for _ in range(20)]
+
+    assert (sum(kept), spool.refused, list(tmp_path.iterdir())) == (NAMELESS_BYTES // len(block), 4, [])
+
+
+def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
+    """The files of a process that lives are its own."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+
+    assert Adopted.next(tmp_path / "d") is None
+
+
+def test_two_spools_in_one_folder_do_not_mix(tmp_path: Path) -> None:
+    """Each reads what it wrote itself."""
+    one, two = spool_in(tmp_path / "d"), spool_in(tmp_path / "d")
+    one.append(LINES[1], 1)
+    two.append(LINES[2], 1)
+
+    assert (one.read(), two.read()) == (LINES[1], LINES[2])
+
+
+def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
+    """Segments come in the order in which they were written, the owner with the oldest first."""
+    for number, owner in enumerate(["9-00000001", "3-00000002"]):
+        for part in range(2):
+            path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[2 * number + part], owner, part)
+            os.utime(path, (1000 + number, 1000 + number))
+    found = b""
+    while adopted := Adopted.next(tmp_path / "d"):
+        found += read_all(adopted)
+        adopted.release()
+
+    assert found == b"".join(LINES[:4])
+
+
+def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
+    """While somebody sends a dead owner's entries nobody else does."""
+    left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
+    first = Adopted.next(tmp_path / "d")
+    second = Adopted.next(tmp_path / "d")
+
+    assert (first is not None, second) == (True, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
+def test_other_users_files_are_left_alone(tmp_path: Path) -> None:
+    """In a shared folder another user's entries are not sent with this user's token."""
+    path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
+    os.chown(path, 12345, 12345)
+
+    assert (Adopted.next(tmp_path / "d"), path.exists()) == (None, True)
+
+
+def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
+    """A link with a segment's name leads nowhere."""
+    target = tmp_path / "private"
+    target.write_bytes(header(HEADER_BYTES) + LINES[0])
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "1-deadbeef-000000.jsonl").symlink_to(target)
+
+    assert (Adopted.next(tmp_path / "d"), target.exists()) == (None, True)
+
+
+def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
+    """A lock file goes with its owner, and the name can be claimed again."""
+    owner = Owner.create(tmp_path)
+    refused = Owner.claim(tmp_path, owner.name)
+    owner.release()
+
+    assert (refused, list(tmp_path.iterdir())) == (None, [])
+
+
+def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
+    """A signal handler may log in the middle of an append of its own thread: the lock does not block it."""
+    spool = spool_in(tmp_path / "d")
+    with spool._lock:
+        spool.append(LINES[0], 1)
+    spool.append(LINES[1], 1)
+
+    assert spool.read() == LINES[0] + LINES[1]

@@ -1,0 +1,215 @@
+"""One POST and what its answer means."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import trustme
+
+from coagent_langchain.delivery.transport import Transport
+from coagent_langchain.delivery.verdict import Meaning, Outcome, judge, retry_after
+from tests.delivery_parts import TOKEN
+from tests.faulty_server import Answer, FaultyServer
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+MATRIX = {
+    Meaning.STORED: [200, 201, 202, 204, 207],
+    Meaning.PAUSE: [301, 302, 307, 308, 401, 403, 404, 405, 415],
+    Meaning.SPLIT: [413],
+    Meaning.REFUSED: [400, 409, 418, 422],
+    Meaning.RETRY: [408, 425, 429, 500, 501, 502, 503, 504, 599],
+}
+
+
+@pytest.mark.parametrize(("status", "meaning"), [(s, m) for m, statuses in MATRIX.items() for s in statuses])
+def test_status_matrix(status: int, meaning: Meaning) -> None:
+    """Each status of the matrix has one meaning for a batch."""
+    with FaultyServer(lambda request: Answer(status, b"" if status in (204, 301) else b"{}")) as server:
+        outcome = Transport(server.base_url).post(b"[{},{}]")
+
+    assert (outcome.status, judge(outcome, 2).meaning) == (status, meaning)
+
+
+@pytest.mark.parametrize(
+    ("body", "meaning"),
+    [
+        ('{"success": true}', Meaning.STORED),
+        ("", Meaning.STORED),
+        ('{"success": false, "message": "no"}', Meaning.REFUSED),
+        ('{"success": true, "errors": [{"index": 1, "message": "bad"}]}', Meaning.REFUSED),
+        ("<html>Sign in to the hotel</html>", Meaning.PAUSE),
+        ("\x00\xff garbage", Meaning.PAUSE),
+    ],
+)
+def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
+    """A 200 counts only when the body does not contradict it."""
+    assert judge(Outcome(200, body), 2).meaning is meaning
+
+
+def test_named_entries_are_taken_from_the_answer() -> None:
+    """`errors` name entries by index, with field and message; what is no index of the batch is ignored."""
+    body = '{"errors": [{"index": 1, "field": "event_id", "message": "missing"}, {"index": 9}, {"index": "0"}, 7]}'
+
+    assert judge(Outcome(400, body), 3).refused == {1: "event_id: missing"}
+
+
+def test_conflict_on_one_entry_means_stored_before() -> None:
+    """409 on a batch says nothing about its entries, on a single entry it says that it is there."""
+    assert [judge(Outcome(409), count).meaning for count in (1, 2)] == [Meaning.STORED, Meaning.REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("100000", 300.0),
+        ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
+        ("Mon, 23 Nov 2026 12:00:00 GMT", 300.0),
+        ("soon", 0.0),
+        ("-5", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_retry_after_in_both_forms(header: str | None, seconds: float) -> None:
+    """Seconds and dates are understood, nonsense is not, and nothing may stop us longer than five minutes."""
+    assert retry_after(header, NOW) == seconds
+
+
+def test_refused_connection_is_an_outcome() -> None:
+    """Nobody listening is an outcome to retry, not an exception."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    outcome = Transport(f"http://127.0.0.1:{port}/api/v1").post(b"{}")
+
+    assert (outcome.status, "refused" in outcome.body) == (None, True)
+
+
+def test_reset_is_an_outcome() -> None:
+    """A connection that is reset in the middle is an outcome to retry."""
+    with FaultyServer(lambda request: Answer(None)) as server:
+        outcome = Transport(server.base_url).post(b"{}")
+
+    assert (outcome.status, judge(outcome, 1).meaning) == (None, Meaning.RETRY)
+
+
+def test_silence_is_an_outcome() -> None:
+    """A server that does not answer within the time-out is an outcome to retry."""
+    with FaultyServer(lambda request: Answer(hangs=True)) as server:
+        transport = Transport(server.base_url)
+        transport.timeout = (1.0, 0.1)
+        outcome = transport.post(b"{}")
+
+    assert (outcome.status, outcome.body) == (None, "ReadTimeout: timed out")
+
+
+def test_something_that_is_no_http_is_an_outcome() -> None:
+    """Garbage instead of HTTP is an outcome to retry."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1000)
+            connection.sendall(b"220 mail.example.org ESMTP\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        outcome = Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1").post(b"{}")
+
+    assert outcome.status is None
+
+
+def test_token_is_sent_as_bearer() -> None:
+    """The token goes into the Authorization header, whatever .netrc says."""
+    with FaultyServer() as server:
+        Transport(server.base_url, TOKEN).post(b"{}")
+
+    assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_redirect_is_not_followed() -> None:
+    """A redirect does not carry the token and the entries to another place."""
+    with FaultyServer() as elsewhere:
+        location = {"Location": f"{elsewhere.base_url}/logs"}
+        with FaultyServer(lambda request: Answer(307, headers=location)) as server:
+            outcome = Transport(server.base_url, TOKEN).post(b"{}")
+
+    assert (outcome.status, elsewhere.requests) == (307, [])
+
+
+def test_token_does_not_come_back_in_an_outcome() -> None:
+    """A server that repeats the token in its answer does not bring it into a reason or a log line."""
+    with FaultyServer(lambda request: Answer(401, f"bad token {TOKEN}".encode())) as server:
+        outcome = Transport(server.base_url, TOKEN).post(b"{}")
+
+    assert outcome == Outcome(401, "bad token ***")
+
+
+class _Ok(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def tls_port() -> Iterator[tuple[int, str]]:
+    """A server with a certificate of an authority that nobody knows, and that authority's file in the environment."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = HTTPServer(("127.0.0.1", 0), _Ok)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with authority.cert_pem.tempfile() as path:
+        yield server.server_port, path
+    server.shutdown()
+    server.server_close()
+
+
+def test_unknown_certificate_is_not_accepted(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS is verified unless somebody takes pains."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+
+    outcome = Transport(f"https://127.0.0.1:{tls_port[0]}/api/v1").post(b"{}")
+
+    assert (outcome.status, outcome.body.partition(":")[0]) == (None, "SSLError")
+
+
+def test_custom_authority_by_the_usual_variable(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`REQUESTS_CA_BUNDLE` names the authority of one's own."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_port[1])
+
+    assert Transport(f"https://127.0.0.1:{tls_port[0]}/api/v1").post(b"{}").status == 200
+
+
+def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`HTTP_PROXY` is used, and what goes wrong there does not show the proxy's password."""
+    monkeypatch.setenv("http_proxy", "http://user:hush@127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+
+    outcome = Transport("http://coagent.example/api/v1").post(b"{}")
+
+    assert (outcome.body.partition(":")[0], "hush" in outcome.body) == ("ProxyError", False)
+
+
+def test_package_import_stays_light() -> None:
+    """Importing delivery's door does not import the network."""
+    code = "import sys, coagent_langchain.delivery; print('requests' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed == "False\n"

@@ -1,0 +1,367 @@
+"""The worker against a server that misbehaves in every way: everything arrives, and what cannot is kept."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coagent_langchain.delivery.rejected import rejected_entries
+from coagent_langchain.delivery.spooled import destination_folder
+from coagent_langchain.delivery.worker import backoff
+from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
+from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
+
+
+def poison(request: Request) -> Answer:
+    """Refuse every request with `e5` in it, as a whole and without a name."""
+    bad = any(entry["event_id"] == "e5" for entry in request.entries)
+    return Answer(400, b'{"success": false, "message": "bad entry"}') if bad else Answer()
+
+
+def naming(request: Request) -> Answer:
+    """Store the good entries and name `e5`, as our own server does."""
+    for index, entry in enumerate(request.entries):
+        if entry["event_id"] == "e5":
+            body = b'{"success": false, "errors": [{"index": %d, "field": "x", "message": "bad"}]}' % index
+            return Answer(400, body, stores=False)
+    return Answer()
+
+
+def small_only(request: Request) -> Answer:
+    """Take no body above 1 kB."""
+    return Answer(413) if request.size > 1000 else Answer()
+
+
+def no_arrays(request: Request) -> Answer:
+    """A server that knows single entries only."""
+    return Answer(422, b'{"success": false, "message": "expected an object"}') if request.array else Answer()
+
+
+def first(number: int, answer: Answer) -> Behaviour:
+    """Give `answer` to the first `number` requests, then be healthy."""
+    return lambda request: answer if request.number <= number else Answer()
+
+
+TROUBLES = {
+    "503": first(3, Answer(503)),
+    "500": first(2, Answer(500)),
+    "429": first(2, Answer(429)),
+    "408": first(2, Answer(408)),
+    "425": first(2, Answer(425)),
+    "reset": first(3, Answer(None)),
+    "garbage": first(2, Answer(599, b"\xff\x00<html>")),
+    "store, then reset": first(1, Answer(None, stores=True)),
+    "413": small_only,
+    "no arrays": no_arrays,
+    "409 alone": lambda request: Answer(409) if request.number == 1 and not request.array else Answer(),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_everything_arrives_in_order(tmp_path: Path, trouble: str) -> None:
+    """Whatever the server does for a while, every entry arrives, in order, and nothing is rejected."""
+    with FaultyServer(TROUBLES[trouble]) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(40))
+        flushed = delivery.flush(20)
+        stats = delivery.stats()
+
+    assert (flushed, list(dict.fromkeys(server.stored))) == (True, ids(40))
+    assert (stats.written, stats.acknowledged, stats.waiting, stats.rejected) == (40, 40, 0, 0)
+
+
+@pytest.mark.parametrize("behave", [poison, naming])
+def test_poison_is_isolated(tmp_path: Path, behave: Behaviour) -> None:
+    """One entry that the server never takes costs no other, and is kept with the reason."""
+    with FaultyServer(behave) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(40))
+        assert delivery.flush(10)
+        stats = delivery.stats()
+        kept = [(record["entry"]["event_id"], "bad" in record["reason"])
+                for record in rejected_entries(destination_folder(tmp_path, server.base_url))]  # fmt: skip
+
+    assert server.stored == [event_id for event_id in ids(40) if event_id != "e5"]
+    assert (stats.acknowledged, stats.rejected, kept) == (39, 1, [("e5", True)])
+
+
+def test_a_named_entry_costs_one_request_more(tmp_path: Path) -> None:
+    """Where the server names the bad entry nothing has to be searched for."""
+    with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(b"".join(line(event_id) for event_id in ids(40)), 40)
+        assert delivery.flush(10)
+
+    assert [len(request.entries) for request in server.requests] == [40, 39]
+
+
+def test_search_for_poison_is_short(tmp_path: Path) -> None:
+    """An unnamed bad entry among 512 is found with about two requests per halving."""
+    with FaultyServer(poison) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(b"".join(line(event_id) for event_id in ids(512)), 512)
+        assert delivery.flush(10)
+
+    assert len(server.requests) <= 2 * 9 + 1
+
+
+def test_entry_too_large_for_the_server_is_rejected(tmp_path: Path) -> None:
+    """A single entry that is still too large goes to the rejected ones, the others arrive."""
+    with FaultyServer(small_only) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for event_id, text in (("a", ""), ("b", "x" * 2000), ("c", "")):
+            delivery.append(line(event_id, text))
+        assert delivery.flush(10)
+        stats = delivery.stats()
+
+    assert (server.stored, stats.rejected) == (["a", "c"], 1)
+
+
+def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
+    """What a crash of the machine may leave in a file is set aside, its neighbours arrive."""
+
+    def strict(request: Request) -> Answer:
+        return Answer() if request.entries else Answer(400, b"not JSON")
+
+    with FaultyServer(strict) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a") + b"\0\0\0\n" + b"\0\0" + line("b") + b"[1]\n" + line("c"), 5)
+        assert delivery.flush(10)
+        stats = delivery.stats()
+
+    assert (server.stored, stats.rejected, stats.waiting) == (["a", "b", "c"], 2, 0)
+
+
+def test_single_entries_go_without_an_array(tmp_path: Path) -> None:
+    """One entry is sent in the form that every CoAgent server knows."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        assert delivery.flush(10)
+
+    assert [request.array for request in server.requests] == [False]
+
+
+def test_server_without_arrays_is_asked_once(tmp_path: Path) -> None:
+    """After the first batch such a server gets single entries only."""
+    with FaultyServer(no_arrays) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(b"".join(line(event_id) for event_id in ids(16)), 16)
+        assert delivery.flush(10)
+        refused = sum(request.array for request in server.requests)
+        delivery.append(b"".join(line(event_id) for event_id in ids(16, "f")), 16)
+        assert delivery.flush(10)
+
+    assert (server.stored, refused) == (ids(16) + ids(16, "f"), 4)
+    assert sum(request.array for request in server.requests) == refused
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 405])
+def test_wrong_set_up_keeps_everything(tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong token or address pauses: nothing is lost or rejected, one warning says why."""
+    with FaultyServer(lambda request: Answer(status)) as server:
+        with delivery_to(server.base_url, tmp_path, auth_token=TOKEN) as delivery:
+            append_each(delivery, ids(3))
+            flushed = delivery.flush(0.5)
+            stats = delivery.stats()
+            warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+            server.behave = healthy
+            delivered = delivery.flush(10)
+
+    assert (flushed, stats.waiting, stats.rejected, len(server.requests)) == (False, 3, 0, 2)
+    assert (delivered, server.stored, len(warnings), f"HTTP {status}" in warnings[0]) == (True, ids(3), 1, True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_respected(tmp_path: Path, status: int) -> None:
+    """A server that asks for a second gets it, whoever flushes."""
+    arrived: list[float] = []
+
+    def busy(request: Request) -> Answer:
+        arrived.append(time.monotonic())
+        return Answer(status, headers={"Retry-After": "1"}) if len(arrived) == 1 else Answer()
+
+    with FaultyServer(busy) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        assert server.wait_for(lambda: bool(arrived))
+        assert not delivery.flush(0.1)
+        assert delivery.flush(10)
+
+    assert (len(arrived), arrived[1] - arrived[0] >= 1.0) == (2, True)
+
+
+def test_backoff_has_full_jitter_and_a_bound() -> None:
+    """Waits spread over the whole span, which doubles up to 30 s, even after very many tries."""
+    spans = [[backoff(attempt) for _ in range(300)] for attempt in (1, 5, 1000)]
+
+    assert [max(span) <= bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
+    assert [min(span) < 0.1 * bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
+
+
+def test_clock_jumps_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that jumps back a day during retries delays nothing."""
+    real = time.time
+    with FaultyServer(first(2, Answer(503))) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+        flushed = delivery.flush(10)
+
+    assert (flushed, server.stored) == (True, ["a"])
+
+
+def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that fails ten times is one warning, and its recovery one more, with the count."""
+    with FaultyServer(first(4, Answer(503, b"later"))) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(3))
+        assert delivery.flush(20)
+    said = [record.getMessage() for record in caplog.records if record.name == "coagent_langchain"]
+
+    assert said == [
+        f"delivery to {server.base_url}: HTTP 503: later; 3 events wait",
+        f"delivery to {server.base_url} works again: 3 events delivered",
+    ]
+
+
+def test_token_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No log line, repr, spool file or rejected entry has the token, even if the server repeats it."""
+    answer = Answer(400, f"what is {TOKEN}?".encode())
+    with FaultyServer(lambda request: answer) as server:
+        with delivery_to(server.base_url, tmp_path, auth_token=TOKEN) as delivery:
+            append_each(delivery, ids(2))
+            assert delivery.flush(10)
+            server.behave = lambda request: Answer(401, TOKEN.encode())
+            delivery.append(line("x"))
+            delivery.flush(0.3)
+            files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+            seen = repr(delivery) + caplog.text + files.decode() + "".join(str(path) for path in tmp_path.rglob("*"))
+
+    assert ("what is" in seen, TOKEN in seen) == (True, False)
+
+
+def test_password_in_the_address_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A user name and password in the base URL are neither logged nor written."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url.replace("//", "//me:hush@"), tmp_path) as delivery:
+            delivery.append(line("a"))
+            delivery.flush(0.3)
+            seen = repr(delivery) + caplog.text + "".join(str(path) for path in tmp_path.rglob("*"))
+
+    assert ("delivery to http://127" in seen, "hush" in seen) == (True, False)
+
+
+def test_append_does_not_wait_for_a_hung_server(tmp_path: Path) -> None:
+    """A server that never answers costs the application nothing; `flush` and `close` keep their time."""
+    with FaultyServer(lambda request: Answer(hangs=True)) as server:
+        with delivery_to(server.base_url, tmp_path, exit_timeout=0.3) as delivery:
+            delivery.append(line("a"))
+            assert server.wait_for(lambda: bool(server.requests))
+            started = time.monotonic()
+            append_each(delivery, ids(100))
+            appended = time.monotonic() - started
+            flushed = delivery.flush(0.3)
+            delivery.close()
+            took = time.monotonic() - started
+            server.close()
+
+    assert (appended < 0.2, flushed, took < 1.5) == (True, False, True)
+
+
+def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
+    """A thread that dies, of whatever, is replaced with the next append."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        assert delivery.flush(10)
+        thread = next(
+            t for t in threading.enumerate() if t.name == "coagent-delivery" and t is delivery._worker._thread
+        )
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+        delivery.append(line("b"))
+        thread.join(10)
+        delivery.append(line("c"))
+        flushed = delivery.flush(10)
+
+    assert (thread.is_alive(), flushed, server.stored) == (False, True, ["a", "b", "c"])
+
+
+def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
+    """`close` leaves no file and no thread behind, and a later event is delivered all the same."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        delivery.close()
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+        delivery.append(line("b"))
+        flushed = delivery.flush(10)
+
+    assert (left, flushed, server.stored) == ([], True, ["a", "b"])
+
+
+def test_stats_tell_what_waits(tmp_path: Path) -> None:
+    """Waiting entries are counted with their bytes and the age of the oldest; the sums always agree."""
+    with FaultyServer(lambda request: Answer(503)) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(5))
+        delivery.flush(0.2)
+        stats = delivery.stats()
+
+    expected = (5, 0, 5, sum(len(line(event_id)) for event_id in ids(5)), 0, 0)
+    actual = (stats.written, stats.acknowledged, stats.waiting, stats.waiting_bytes, stats.rejected, stats.refused)
+    assert actual == expected
+    assert (stats.oldest_age_s or 0) > 86_400
+    assert stats.retried >= 1
+
+
+def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
+    """Entries of a delivery that ended while the server was away go with the next one, after its own."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            append_each(gone, ids(3))
+            gone.flush(0.1)
+        server.behave = healthy
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: len(server.stored) == 4)
+            delivery.flush(5)
+
+    assert (arrived, server.stored) == (True, ["new", *ids(3)])
+
+
+def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
+    """Each destination has a folder of its own."""
+    with FaultyServer(lambda request: Answer(503)) as one, FaultyServer() as other:
+        with delivery_to(one.base_url, tmp_path) as delivery:
+            delivery.append(line("for one"))
+            delivery.flush(0.1)
+        with delivery_to(other.base_url, tmp_path) as delivery:
+            delivery.append(line("for other"))
+            assert delivery.flush(10)
+
+    assert other.stored == ["for other"]
+
+
+def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What the quota refuses is counted and said, never silent."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path, spool_quota=500) as delivery:
+        append_each(delivery, ids(10))
+        delivery.flush(10)
+        stats = delivery.stats()
+
+    assert (stats.written + stats.refused, stats.refused > 0) == (10, True)
+    assert f"{stats.refused} events refused" in caplog.text
+
+
+def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that cannot be written costs safety, not events; one warning says so."""
+    (tmp_path / "file").write_text("")
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path / "file") as delivery:
+        append_each(delivery, ids(3))
+        flushed = delivery.flush(10)
+
+    assert (flushed, server.stored, caplog.text.count("spool folder")) == (True, ids(3), 1)
+
+
+def test_nothing_is_parsed_on_the_way(tmp_path: Path) -> None:
+    """What goes over the wire is what was appended, byte for byte."""
+    bodies: list[Any] = []
+    with FaultyServer(lambda request: Answer(200, OK)) as server, delivery_to(server.base_url, None) as delivery:
+        delivery.append(line("a", "é\\u0000\n") + line("b"), 2)
+        assert delivery.flush(10)
+        bodies = [request.entries for request in server.requests]
+
+    assert [[entry["output_data"]["message"] for entry in body] for body in bodies] == [["é\\u0000\n", ""]]
