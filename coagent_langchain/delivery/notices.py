@@ -34,6 +34,11 @@ class Notices:
             self._said = time.monotonic()
             logger.warning("delivery to %s: %s; %d events wait", self._destination, problem, waiting)
 
+    def without_folder(self, reason: str) -> None:
+        """The spool's folder cannot be used. Said once: the spool does so once."""
+        logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process until "
+                       "COAGENT_SPOOL_DIR names a folder that can be written", self._destination, reason)  # fmt: skip
+
     def right(self, delivered: int) -> None:
         """The server took something.
 

@@ -90,8 +90,8 @@ class Segment:
         return Reader(os.open(self.path or "", _FLAGS))
 
     def finish(self) -> None:
-        """Nothing will be written any more. A nameless segment stays open, since nobody could open it again."""
-        if self.path:
+        """Nothing will be written any more. A segment without a name stays open: nobody could open it again."""
+        if self.path and os.fstat(self.descriptor).st_nlink:
             self.close()
 
     def close(self) -> None:

@@ -66,6 +66,7 @@ class Worker:
         self._hurry = 0
         self._attempt = 0
         self._refused = 0
+        self._fallback_told = False
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
@@ -108,6 +109,7 @@ class Worker:
     # --- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self, stop: threading.Event) -> None:
+        self._wakened.clear()
         try:
             while not stop.is_set():
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
@@ -117,7 +119,7 @@ class Worker:
 
     @guard
     def _cycle(self) -> bool:
-        self._tell_refused()
+        self._tell_of_the_spool()
         if self._sender.busy or self._load():
             step = self._sender.step()
             self._source.settle(step.length, step.stored + step.rejected)
@@ -199,7 +201,10 @@ class Worker:
             if wakened and not patient:
                 return
 
-    def _tell_refused(self) -> None:
+    def _tell_of_the_spool(self) -> None:
+        if self._spool.fallback and not self._fallback_told:
+            self._fallback_told = True
+            self._notices.without_folder(self._spool.fallback)
         if self._spool.refused > self._refused:
             self._tell(f"{self._spool.refused - self._refused} events refused: the spool or the disk is full")
             self._refused = self._spool.refused
