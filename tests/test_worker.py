@@ -278,6 +278,9 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         assert delivery.flush(10)
+        until = time.monotonic() + 10
+        while not delivery._worker.idle and time.monotonic() < until:
+            time.sleep(0.001)
         thread = next(
             t for t in threading.enumerate() if t.name == "coagent-delivery" and t is delivery._worker._thread
         )

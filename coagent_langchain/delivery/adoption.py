@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -31,20 +31,30 @@ def segments_by_owner(folder: Path) -> dict[str, list[Path]]:
 
 
 class Adopted:
-    """The segments of one dead owner, read in order and removed when settled."""
+    """The segments of one dead owner, read in order and removed when settled.
+
+    Attributes:
+        name: the owner's.
+    """
 
     def __init__(self, owner: Owner, paths: list[Path]) -> None:
+        self.name = owner.name
         self._owner = owner
         self._paths = deque(paths)
         self._reader: Reader | None = None
         self._unreadable = False
 
     @classmethod
-    def next(cls, folder: Path) -> Self | None:
-        """Claim the oldest owner that is dead; None when there is none."""
+    def next(cls, folder: Path, passed: Container[str] = ()) -> Self | None:
+        """Claim the oldest owner that is dead; None when there is none.
+
+        Parameters:
+            folder: where segments lie.
+            passed: names of owners that had their turn: a file that cannot be read must not come up for ever.
+        """
         for name in segments_by_owner(folder):
             with contextlib.suppress(OSError):
-                if owner := Owner.claim(folder, name):
+                if name not in passed and (owner := Owner.claim(folder, name)):
                     return cls(owner, segments_by_owner(folder).get(name, []))
         return None
 

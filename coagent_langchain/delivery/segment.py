@@ -50,14 +50,17 @@ class Segment:
 
     Attributes:
         path: where it lies, or None for a nameless file.
-        size: bytes written, with the header; the caller's lock protects it.
-        synced: bytes of it that are known to be on the disk.
+        size: bytes that are taken, with the header; the appending threads' lock protects it.
+        complete: bytes that are written: what a reader may look at, without a lock.
+        synced: bytes that are known to be on the disk.
+        entries: how many were written, counted by the appending threads.
+        settled: how many of them are acknowledged or rejected, counted by the worker.
     """
 
     def __init__(self, descriptor: int, path: Path | None) -> None:
         self.path = path
-        self.size = HEADER_BYTES
-        self.synced = HEADER_BYTES
+        self.size = self.complete = self.synced = HEADER_BYTES
+        self.entries = self.settled = 0
         self.descriptor = descriptor
         if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
             raise OSError("no space for a new segment")
@@ -85,9 +88,13 @@ class Segment:
         Raises:
             OSError: the file is gone.
         """
-        if self.descriptor >= 0:
-            return Reader(os.dup(self.descriptor))
-        return Reader(os.open(self.path or "", _FLAGS))
+        try:
+            if self.path:
+                return Reader.of(self.path)
+        except FileNotFoundError:  # removed by somebody: then the writing end was kept
+            if self.descriptor < 0:
+                raise
+        return Reader(os.dup(self.descriptor))
 
     def finish(self) -> None:
         """Nothing will be written any more. A segment without a name stays open: nobody could open it again."""
@@ -110,7 +117,7 @@ class Segment:
     def empty(self, reader: Reader) -> None:
         """Use the file again from its beginning: everything in it is acknowledged."""
         os.ftruncate(self.descriptor, HEADER_BYTES)
-        self.size = self.synced = HEADER_BYTES
+        self.size = self.complete = self.synced = HEADER_BYTES
         reader.restart()
 
 

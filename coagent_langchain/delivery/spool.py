@@ -26,6 +26,9 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE
 class Spool:
     """Append-only segments of one process.
 
+    Appending threads share a lock. The worker takes none: a signal handler may flush in the middle of an append, and
+    would wait for a worker that waits for the interrupted append. So each counter is written by one side only.
+
     Parameters:
         folder: where they lie, or None for memory only.
         quota: bytes that the folder's files may take, those of other processes included.
@@ -33,14 +36,14 @@ class Spool:
     Attributes:
         written: entries that `append` kept.
         settled: of these, how many were acknowledged or rejected.
-        refused: entries that were not kept, for want of space, or were lost with a file that somebody removed.
+        refused: entries that were not kept, for want of space.
+        lost: entries of a file that somebody removed, or that cannot be read any more; they count as settled.
         others: bytes of the folder that other processes' files take; measured now and then.
         fallback: why there is no folder, once that is so.
     """
 
     def __init__(self, folder: Path | None, quota: int) -> None:
-        self.written = self.settled = self.refused = 0
-        self.others = 0
+        self.written = self.settled = self.refused = self.lost = self.others = 0
         self.fallback: str | None = None
         self._folder = folder
         self._quota = quota if folder else min(quota, NAMELESS_BYTES)
@@ -48,9 +51,9 @@ class Spool:
         self._owner: Owner | None = None
         self._numbers = itertools.count()
         self._segments: deque[Segment] = deque()
-        self._entries: dict[Segment, int] = {}
         self._reader: Reader | None = None
-        self._bytes = 0
+        self._taken = self._freed = 0  # bytes on the disk, ever and no more
+        self._written_bytes = self._settled_bytes = 0
         self._new_names = False
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
         self._lock = threading.RLock()
@@ -70,46 +73,46 @@ class Spool:
         length = len(lines)
         with self._lock:
             segment = self._segments[-1] if self._segments else None
-            if (segment is None or segment.size >= SEGMENT_BYTES) and (segment := self._new_segment()) is None:
-                self.refused += count
-                return False
-            if self._bytes + self.others + length > self._quota:
+            if segment is None or segment.size >= SEGMENT_BYTES:
+                segment = self._new_segment()
+            if segment is None or self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
                 return False
             # Reserved before it is written, so that an append inside this one (see the lock) goes behind it.
             offset = segment.size
             segment.size = offset + length
-            self._bytes += length
             try:
-                complete = os.pwrite(segment.descriptor, lines, offset) == length
+                whole = os.pwrite(segment.descriptor, lines, offset) == length
             except OSError:
-                complete = False
-            if not complete:
+                whole = False
+            if not whole:
                 self._take_back(segment, offset, length)
                 self.refused += count
                 return False
-            self._entries[segment] += count
+            segment.complete = segment.size
+            segment.entries += count
+            self._taken += length
+            self._written_bytes += length
             self.written += count
         return True
 
-    def _take_back(self, segment: Segment, offset: int, length: int) -> None:
+    @staticmethod
+    def _take_back(segment: Segment, offset: int, length: int) -> None:
         """Undo a short write: the disk is full. Lines that came behind it meanwhile keep their place."""
         if segment.size == offset + length:
             segment.size = offset
-            self._bytes -= length
             with contextlib.suppress(OSError):
                 os.ftruncate(segment.descriptor, offset)
 
     def _new_segment(self) -> Segment | None:
         try:
-            segment = self._create_segment()
+            return self._begin(self._create_segment())
         except OSError as error:
-            if error.errno in _NO_SPACE and (self._segments or self._folder is None):
+            if self._folder is None or (error.errno in _NO_SPACE and self._segments):
                 return None  # space may come back: the next append tries again
             self.fallback, self._folder = f"{error.strerror}: {error.filename}", None
-            self._quota = min(self._quota, self._bytes + NAMELESS_BYTES)
-            return self._new_nameless()
-        return self._begin(segment)
+            self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
+            return self._new_segment()
 
     def _create_segment(self) -> Segment:
         if self._folder is None:
@@ -120,36 +123,27 @@ class Spool:
         self._new_names = True
         return Segment.create(self._folder / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 
-    def _new_nameless(self) -> Segment | None:
-        try:
-            return self._begin(Segment.create(None, self._in_memory))
-        except OSError:
-            return None
-
     def _begin(self, segment: Segment) -> Segment:
         if self._segments:
             self._segments[-1].finish()
+        self._taken += HEADER_BYTES
         self._segments.append(segment)
-        self._entries[segment] = 0
-        self._bytes += HEADER_BYTES
         return segment
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the entries that are neither acknowledged nor rejected."""
-        with self._lock:
-            settled = self._reader.offset - HEADER_BYTES if self._reader else 0
-            return self._bytes - HEADER_BYTES * len(self._segments) - settled
+        return self._written_bytes - self._settled_bytes
 
     def first_line(self) -> bytes:
         """The oldest entry that waits, or nothing."""
-        with self._lock, contextlib.suppress(OSError):
-            if self._segments:
-                reader = self._segments[0].open()
-                try:
-                    return reader.read(self._segments[0].size, limit=1 << 12).partition(b"\n")[0]
-                finally:
-                    reader.close()
+        with contextlib.suppress(OSError, IndexError):
+            segment = self._segments[0]
+            reader = segment.open()
+            try:
+                return reader.read(segment.complete, limit=1 << 12).partition(b"\n")[0]
+            finally:
+                reader.close()
         return b""
 
     # --- the worker alone ---------------------------------------------------------------------------------------
@@ -160,53 +154,78 @@ class Spool:
         Raises:
             OSError: the disk or the limit of open files stands in the way; try again later.
         """
-        while True:
-            with self._lock:
-                if not self._segments:
-                    return b""
-                segment, last = self._segments[0], len(self._segments) == 1
-                try:
-                    self._reader = self._reader or segment.open()
-                except FileNotFoundError:
-                    self._drop_first()
-                    continue
-                end = segment.size
-            if (block := self._reader.read(end)) or last:
+        while self._segments:
+            segment, last = self._segments[0], len(self._segments) == 1
+            try:
+                self._reader = self._reader or segment.open()
+            except FileNotFoundError:
+                self._drop_first()
+                continue
+            if (block := self._reader.read(segment.complete)) or last:
                 return block
             self._drop_first()
+        return b""
 
     def settle(self, length: int, entries: int) -> None:
         """The first `length` bytes of what `read` gave, `entries` entries, are acknowledged or rejected."""
         assert self._reader is not None
         self._reader.acknowledge(length)
-        with self._lock:
-            self._entries[self._segments[0]] -= entries
-            self.settled += entries
+        self._segments[0].settled += entries
+        self._settled_bytes += length
+        self.settled += entries
 
     def _drop_first(self) -> None:
         """Remove the oldest segment: all of it is settled, or somebody removed the file."""
-        with self._lock:
-            segment = self._segments.popleft()
-            missing = self._entries.pop(segment)
-            self.refused += missing
-            self.settled += missing
-            self._bytes -= segment.size
-            if self._reader:
-                self._reader.close()
-            self._reader = None
+        segment = self._segments.popleft()
+        read = self._reader.offset if self._reader else HEADER_BYTES
+        if self._reader:
+            self._reader.close()
+        self._reader = None
+        self._freed += segment.size
+        self._settled_bytes += segment.size - read
+        self.lost += segment.entries - segment.settled
+        self.settled += segment.entries - segment.settled
         segment.remove()
 
     def recycle(self) -> None:
         """Use the file again from its beginning where everything is settled: most entries then never reach the disk."""
-        with self._lock:
-            if self._reader and len(self._segments) == 1 and self.settled == self.written:
-                segment = self._segments[0]
-                if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0:
-                    self._bytes -= segment.size - HEADER_BYTES
-                    segment.empty(self._reader)
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._reader and len(self._segments) == 1 and self.settled == self.written:
+                    segment = self._segments[0]
+                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0:
+                        self._freed += segment.size - HEADER_BYTES
+                        segment.empty(self._reader)
+            finally:
+                self._lock.release()
+
+    def measure_others(self) -> None:
+        """Count the bytes of other processes' files against the quota."""
+        if self._folder:
+            own = f"{self._owner.name}-" if self._owner else "-"
+            with contextlib.suppress(OSError), os.scandir(self._folder) as files:
+                self.others = sum(_size(file) for file in files if not file.name.startswith(own))
+
+    # --- other threads ------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
+        names, self._new_names = self._new_names, False
+        for segment in list(self._segments):
+            size = segment.complete
+            if segment.path and segment.synced < size and self.settled < self.written:
+                with contextlib.suppress(FileNotFoundError):  # acknowledged and removed meanwhile
+                    reader = Reader.of(segment.path)
+                    try:
+                        reader.sync()
+                    finally:
+                        reader.close()
+                    segment.synced = size
+        if names and self._folder:
+            sync_folder(self._folder)
 
     def release(self) -> None:
-        """Remove the files when everything is settled, and close them in any case."""
+        """Remove the files when everything is settled. The worker has ended."""
         with self._lock:
             if self.settled == self.written:
                 while self._segments:
@@ -214,37 +233,6 @@ class Spool:
                 if self._owner:
                     self._owner.release()
                     self._owner = None
-
-    # --- other threads ------------------------------------------------------------------------------------------
-
-    def sync(self) -> None:
-        """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
-        with self._lock, contextlib.ExitStack() as opened:
-            if self.settled == self.written:
-                return
-            dirty = []
-            for segment in self._segments:
-                if segment.path and segment.synced < segment.size:
-                    with contextlib.suppress(OSError):
-                        reader = segment.open()
-                        opened.callback(reader.close)
-                        dirty.append((segment, segment.size, reader))
-            names, self._new_names = self._new_names, False
-            opened = opened.pop_all()
-        with opened:
-            for segment, size, reader in dirty:
-                reader.sync()
-                segment.synced = size
-            if names and self._folder:
-                sync_folder(self._folder)
-
-    def measure_others(self) -> None:
-        """Count the bytes of other processes' files against the quota."""
-        if self._folder:
-            own = f"{self._owner.name}-" if self._owner else "-"
-            with contextlib.suppress(OSError):
-                files = [entry for entry in os.scandir(self._folder) if not entry.name.startswith(own)]
-                self.others = sum(_size(entry) for entry in files)
 
     def abandon(self) -> None:
         """Close everything without a lock and touch no file: after a fork they are the parent's."""

@@ -82,7 +82,7 @@ class SpooledDelivery:
             self._spool.release()
 
     def stats(self) -> Stats:
-        """Count this process's entries; `written` is `acknowledged`, `rejected` and `waiting` together."""
+        """Count this process's entries; `refused` were not kept, for want of space."""
         spool, worker = self._spool, self._worker
         settled, written = spool.settled, spool.written
         return Stats(
@@ -93,7 +93,7 @@ class SpooledDelivery:
             oldest_age_s=age_of(spool.first_line()) if written > settled else None,
             retried=worker.retried,
             rejected=worker.rejected,
-            refused=spool.refused,
+            refused=spool.refused + spool.lost,
         )
 
     def _after_fork(self) -> None:

@@ -19,10 +19,18 @@ class Syncer:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._wakened = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self, stop: threading.Event) -> None:
-        """Start the thread; it ends when `stop` is set and `wake` called."""
-        threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True).start()
+        """Start the thread; it ends when the event `stop` is set and `stop()` called."""
+        self._thread = threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Wait until the thread has ended: its `stop` is set."""
+        self._wakened.set()
+        if self._thread:
+            self._thread.join(timeout)
 
     def wake(self) -> None:
         """Something was written."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import random
+import sys
 import threading
 import time
 from pathlib import Path
@@ -57,30 +59,42 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
-        self._wakened = threading.Event()
+        # The one queue whose `put` may be interrupted by a signal handler that puts as well.
+        self._wakened: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._progress = threading.Condition()
         self._syncer = Syncer(spool)
         self._source: Spool | Adopted = spool
         self._adopted: Adopted | None = None
+        self._passed: set[str] = set()
         self._next_look = 0.0
         self._hurry = 0
         self._attempt = 0
-        self._refused = 0
+        self._refused = self._lost = 0
         self._fallback_told = False
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Make sure that the thread runs and looks at the spool. At interpreter shutdown none can be started."""
+        if sys.is_finalizing():  # a thread that is started now never runs, and its starter waits for ever
+            return
         self.idle = False
-        self._wakened.set()
-        with self._starting, contextlib.suppress(RuntimeError):
-            if self._thread is None or not self._thread.is_alive():
-                self._stop = stop = threading.Event()
-                thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
-                thread.start()
-                self._thread = thread
-                self._syncer.start(stop)
+        self._wakened.put(None)
+        if self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None or not self._thread.is_alive():
+                    self._start()
+            except RuntimeError:  # "can't start new thread": the next append tries again
+                self.idle = True
+            finally:
+                self._starting.release()
+
+    def _start(self) -> None:
+        self._stop = stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
+        thread.start()
+        self._thread = thread
+        self._syncer.start(stop)
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
         """Wait until the first `entries` entries of the spool are settled, and send what waits at once.
@@ -94,13 +108,13 @@ class Worker:
         self._hurry = max(self._hurry, entries)
         self.wake()
         with self._progress:
-            return self._progress.wait_for(lambda: self._spool.settled >= entries, timeout)
+            return not sys.is_finalizing() and self._progress.wait_for(lambda: self._spool.settled >= entries, timeout)
 
     def stop(self, timeout: float) -> bool:
         """End the thread; True when it ended within `timeout` seconds. `wake` starts a new one."""
         self._stop.set()
-        self._wakened.set()
-        self._syncer.wake()
+        self._wakened.put(None)
+        self._syncer.stop(timeout)
         if self._thread is None:
             return True
         self._thread.join(timeout)
@@ -109,7 +123,7 @@ class Worker:
     # --- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self, stop: threading.Event) -> None:
-        self._wakened.clear()
+        self._sleep(0.0)
         try:
             while not stop.is_set():
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
@@ -132,7 +146,9 @@ class Worker:
         """Take the next batch: this process's own entries first, then those of the dead."""
         if self._waits():
             self._gather()
-            self._source, lines = self._spool, self._spool.read()
+            self._source, lines = self._spool, b""
+            with contextlib.suppress(OSError):  # the limit of open files, say: `_rest` waits a second
+                lines = self._spool.read()
         else:
             lines = self._read_adopted()
         if lines:
@@ -153,7 +169,7 @@ class Worker:
         while True:
             if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
                 self._spool.measure_others()
-                self._adopted = Adopted.next(self._folder)
+                self._adopted = Adopted.next(self._folder, self._passed)
             if self._adopted is None:
                 self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
                 return b""
@@ -161,6 +177,7 @@ class Worker:
                 self._source = self._adopted
                 return lines
             self._adopted.release()
+            self._passed.add(self._adopted.name)
             self._adopted = None
 
     def _rest(self) -> None:
@@ -168,8 +185,9 @@ class Worker:
         self._spool.recycle()
         self.idle = True
         if not self._waits() and not self._stop.is_set():
-            self._wakened.wait()
-        self._wakened.clear()
+            self._sleep(None)
+        elif self._waits():
+            self._wait(1.0)  # the disk did not let us read
         self.idle = False
         self._syncer.wake()
 
@@ -196,10 +214,18 @@ class Worker:
         """Wait; `flush` and `close` cut it short, but where it is the server's own wish (`patient`) only `close`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
-            wakened = self._wakened.wait(left)
-            self._wakened.clear()
-            if wakened and not patient:
+            if self._sleep(left) and not patient:
                 return
+
+    def _sleep(self, seconds: float | None) -> bool:
+        """Sleep until `wake` or for `seconds`; True when it was `wake`."""
+        wakened = False
+        with contextlib.suppress(queue.Empty):
+            self._wakened.get(timeout=seconds)
+            wakened = True
+            while True:
+                self._wakened.get_nowait()
+        return wakened
 
     def _tell_of_the_spool(self) -> None:
         if self._spool.fallback and not self._fallback_told:
@@ -208,6 +234,9 @@ class Worker:
         if self._spool.refused > self._refused:
             self._tell(f"{self._spool.refused - self._refused} events refused: the spool or the disk is full")
             self._refused = self._spool.refused
+        if self._spool.lost > self._lost:
+            self._tell(f"{self._spool.lost - self._lost} events lost with a file that was removed from the spool")
+            self._lost = self._spool.lost
 
     def _tell(self, problem: str) -> None:
         self._notices.wrong(problem, self._spool.written - self._spool.settled)

@@ -1,0 +1,78 @@
+"""Send what dead processes left, in the calling thread: for the command line, without an application."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.rejected import Rejected
+from coagent_langchain.delivery.sender import Sender
+from coagent_langchain.delivery.spooled import destination_folder
+from coagent_langchain.delivery.transport import Transport
+from coagent_langchain.delivery.verdict import Meaning
+from coagent_langchain.delivery.worker import backoff
+
+
+@dataclass
+class Flushed:
+    """What came of it.
+
+    Attributes:
+        sent: entries that the server acknowledged.
+        rejected: entries that it refused; they are kept with the reason.
+        problem: why something is left, or nothing.
+    """
+
+    sent: int = 0
+    rejected: int = 0
+    problem: str = ""
+
+
+def send_leftovers(settings: Settings, timeout: float) -> Flushed:
+    """Send every segment of dead processes to the settings' server.
+
+    Parameters:
+        settings: server, token and spool folder.
+        timeout: seconds after which a server that fails is given up. A wrong token or address is given up at once.
+    """
+    flushed = Flushed()
+    if settings.spool_dir is None:
+        return flushed
+    folder = destination_folder(settings.spool_dir, settings.base_url)
+    sender = Sender(Transport(settings.base_url, settings.auth_token), Rejected(folder).keep)
+    until = time.monotonic() + timeout
+    passed: set[str] = set()
+    while not flushed.problem and (adopted := Adopted.next(folder, passed)):
+        _send_all(sender, adopted, flushed, until)
+        adopted.release()
+        passed.add(adopted.name)
+    return flushed
+
+
+def _send_all(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:
+    while lines := adopted.read():
+        sender.load(lines)
+        _send(sender, adopted, flushed, until)
+        if flushed.problem:
+            return
+
+
+def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:
+    """Send one batch to its end, or until there is a problem."""
+    attempt = 0
+    while sender.busy and not flushed.problem:
+        step = sender.step()
+        adopted.settle(step.length, step.stored + step.rejected)
+        flushed.sent += step.stored
+        flushed.rejected += step.rejected
+        if step.verdict.meaning is Meaning.PAUSE:
+            flushed.problem = step.verdict.reason
+        elif step.verdict.meaning is Meaning.RETRY:
+            attempt += 1
+            wait = max(backoff(attempt), step.verdict.wait)
+            if time.monotonic() + wait > until:
+                flushed.problem = step.verdict.reason
+            else:
+                time.sleep(wait)

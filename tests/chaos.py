@@ -1,0 +1,189 @@
+"""Processes that log, fork and are killed at random; a server that resets, stalls, refuses and forgets to answer.
+
+Short in the tests (`test_delivery_chaos.py`), long by hand:
+
+    python -m tests.chaos --seconds 600 --seed 7
+
+Every process notes an event id in a file of its own after `append` has returned. In the end, when the server is well
+again and a last process has sent what was left: whatever was noted must be on the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery.adoption import segments_by_owner
+from coagent_langchain.delivery.spooled import SpooledDelivery, destination_folder
+from tests.delivery_parts import line
+from tests.faulty_server import Answer, FaultyServer, Request, healthy
+
+LIVES_AT_ONCE = 3
+
+
+@dataclass
+class Result:
+    """What a run of chaos came to.
+
+    Attributes:
+        acknowledged: event ids whose `append` had returned.
+        lost: those of them that never reached the server.
+        stored: how often the server stored each event.
+        killed: processes that got SIGKILL.
+        stuck: processes that did not end by themselves.
+        left: segments that were still there after the end.
+    """
+
+    acknowledged: set[str]
+    lost: set[str]
+    stored: Counter[str]
+    killed: int
+    stuck: int
+    left: int
+
+    def __str__(self) -> str:
+        repeated = sum(self.stored.values()) - len(self.stored)
+        events = f"{len(self.acknowledged)} events, {len(self.lost)} lost, {repeated} sent more than once"
+        return f"{events}, {self.killed} processes killed, {self.stuck} stuck, {self.left} files left"
+
+
+class Moody:
+    """A server's behaviour: well most of the time, else one of many faults, drawn with a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        with self._lock:
+            mood = self._random.random()
+        if mood < 0.10:
+            return Answer(None)
+        if mood < 0.20:
+            return Answer(503)
+        if mood < 0.25:
+            return Answer(429, headers={"Retry-After": "0"})
+        if mood < 0.32:
+            return Answer(None, stores=True)
+        if mood < 0.37:
+            time.sleep(0.3)
+        if mood < 0.40 and len(request.entries) > 3:
+            return Answer(413)
+        return Answer()
+
+
+def live(base_url: str, folder: Path, seed: int) -> None:
+    """A process's life: log, maybe fork and log in both, end in one of several ways; unless it is killed before."""
+    draw = random.Random(seed)
+    delivery = SpooledDelivery(Settings(base_url=base_url, spool_dir=folder / "spool", exit_timeout=0.3))
+    _log(delivery, folder, draw, f"p{seed}")
+    if draw.random() < 0.4:
+        child = os.fork()
+        _log(delivery, folder, draw, f"{'c' if child == 0 else 'q'}{seed}")
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    if draw.random() < 0.5:
+        delivery.close()
+
+
+def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str) -> None:
+    with open(folder / f"noted-{name}", "ab", buffering=0) as noted:
+        until = time.monotonic() + draw.uniform(0.1, 0.5)
+        number = 0
+        while time.monotonic() < until:
+            event_id = f"{name}-{number}"
+            number += 1
+            delivery.append(line(event_id, "x" * draw.choice([10, 200, 5000])))
+            noted.write(f"{event_id}\n".encode())
+            if draw.random() < 0.2:
+                time.sleep(draw.uniform(0, 0.01))
+
+
+def chaos(seconds: float, seed: int, base_url: str | None = None) -> Result:
+    """Let processes live and die for `seconds`.
+
+    Parameters:
+        seed: of the server's moods, and of each process's life and death.
+        base_url: a server to be used in the place of the faulty one; what it stored is then not known here.
+    """
+    draw = random.Random(seed)
+    with FaultyServer(Moody(seed)) as server, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        url = base_url or server.base_url
+        killed, stuck = _lives(url, folder, draw, seconds)
+        server.behave = healthy
+        stuck += _run_to_its_end(url, folder)
+        noted = {event_id for path in folder.glob("noted-*") for event_id in _noted(path)}
+        left = sum(map(len, segments_by_owner(destination_folder(folder / "spool", url)).values()))
+        stored = Counter(server.stored)
+        return Result(noted, noted - set(stored), stored, killed, stuck, left)
+
+
+def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
+    """Keep a few processes alive for `seconds`, each killed or let go in the end; how many were killed, got stuck."""
+    killed = stuck = number = 0
+    living: list[tuple[subprocess.Popen[bytes], float | None]] = []
+    until = time.monotonic() + seconds
+    while living or time.monotonic() < until:
+        while len(living) < LIVES_AT_ONCE and time.monotonic() < until:
+            number += 1
+            death = time.monotonic() + draw.uniform(0.3, 1.2) if draw.random() < 0.6 else None
+            command = [sys.executable, "-m", "tests.chaos", "--live", url, str(folder), str(draw.randrange(10**9))]
+            living.append((subprocess.Popen(command, start_new_session=True), death))
+        time.sleep(0.01)
+        for entry in list(living):
+            process, death = entry
+            if process.poll() is not None:
+                living.remove(entry)
+            elif death is not None and time.monotonic() > death:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                living.remove(entry)
+                killed += 1
+            elif time.monotonic() > until + 20:
+                os.killpg(process.pid, signal.SIGKILL)
+                stuck += 1
+    return killed, stuck
+
+
+def _run_to_its_end(url: str, folder: Path) -> int:
+    """One more process that sends what the others left; 1 if it did not manage to."""
+    command = [sys.executable, "-m", "coagent_langchain.cli_spool", "flush", "--timeout", "60"]
+    environment = os.environ | {"COAGENT_BASE_URL": url, "COAGENT_SPOOL_DIR": str(folder / "spool")}
+    return int(subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0)
+
+
+def _noted(path: Path) -> Iterator[str]:
+    yield from (part for part in path.read_text(encoding="ascii").split("\n")[:-1])
+
+
+def main() -> None:
+    """Run chaos by hand."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--live", nargs=3, metavar=("URL", "FOLDER", "SEED"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.live:
+        live(arguments.live[0], Path(arguments.live[1]), int(arguments.live[2]))
+        return
+    result = chaos(arguments.seconds, arguments.seed)
+    print(result)  # noqa: T201 - a command
+    sys.exit(bool(result.lost or result.stuck or result.left))
+
+
+if __name__ == "__main__":
+    main()

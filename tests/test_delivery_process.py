@@ -1,0 +1,301 @@
+"""Delivery and the life of processes: fork, kill, exit, and whoever comes after."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery import shared
+from tests.delivery_parts import append_each, delivery_to, ids, line
+from tests.faulty_server import Answer, FaultyServer, healthy
+
+PROGRAM = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery import shared
+from tests.delivery_parts import append_each, ids, line
+
+delivery = shared(Settings(base_url=sys.argv[1], spool_dir=Path(sys.argv[2]), exit_timeout=float(sys.argv[3])))
+"""
+
+
+def run(server: FaultyServer, folder: Path, code: str, exit_timeout: float = 2.0) -> tuple[int, float, str]:
+    """Run a program that has a `delivery`; its exit status, seconds and what it wrote to stderr."""
+    program = PROGRAM + textwrap.dedent(code)
+    started = time.monotonic()
+    command = [sys.executable, "-c", program, server.base_url, str(folder), str(exit_timeout)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, time.monotonic() - started, ended.stderr
+
+
+def in_child(act: Callable[[], None], timeout: float = 5.0) -> int | None:
+    """Fork, act in the child, and give its exit status; None when it hung and had to be killed."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            act()
+            status = 0
+        finally:
+            os._exit(status)
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def send_what_is_left(server: FaultyServer, folder: Path) -> None:
+    """A next process for the same folder: it adopts what it finds."""
+    with delivery_to(server.base_url, folder) as delivery:
+        delivery.append(line("last"))
+        assert server.wait_for(lambda: "last" in server.stored)
+        assert server.wait_for(lambda: not list(folder.rglob("*-0*.jsonl")) or len(list(folder.rglob("*.lock"))) == 1)
+
+
+def test_script_delivers_at_its_end(tmp_path: Path) -> None:
+    """A script that just ends has delivered everything, and leaves no file."""
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, "append_each(delivery, ids(50))")
+
+    assert (status, errors, server.stored) == (0, "", ids(50))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
+    """With a hung server the exit waits its time and no longer; nothing is lost."""
+    with FaultyServer(lambda request: Answer(hangs=True)) as server:
+        status, took, errors = run(server, tmp_path, "append_each(delivery, ids(5))", exit_timeout=0.5)
+        server.behave = healthy
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("last"))
+            arrived = server.wait_for(lambda: len(server.stored) == 6)
+
+    assert (status, errors, arrived, sorted(server.stored)) == (0, "", True, [*ids(5), "last"])
+    assert took < 4
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("os._exit(3)", 3),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", -signal.SIGTERM),
+        ("os.kill(os.getpid(), signal.SIGKILL); time.sleep(9)", -signal.SIGKILL),
+        ("sys.exit('fault')", 1),
+        ("os.abort()", -signal.SIGABRT),
+    ],
+)
+def test_however_a_process_ends_nothing_is_lost(tmp_path: Path, code: str, status: int) -> None:
+    """What was appended when the process ended reaches the server, with the next process at the latest."""
+    with FaultyServer() as server:
+        ended, _, _ = run(server, tmp_path, f"append_each(delivery, ids(20))\n{code}")
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("last"))
+            arrived = server.wait_for(lambda: len(set(server.stored)) == 21)
+
+    assert (ended, arrived) == (status, True)
+
+
+def test_event_during_interpreter_shutdown_is_kept(tmp_path: Path) -> None:
+    """When no thread can be started any more, an event still goes to the spool."""
+    code = """
+        class Late:
+            def __del__(self):
+                delivery.append(line("late"))
+        keep = [Late()]
+        keep.append(keep)
+        append_each(delivery, ids(2))
+    """
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, code)
+        send_what_is_left(server, tmp_path)
+
+    assert (status, errors, set(server.stored) >= {*ids(2), "late"}) == (0, "", True)
+
+
+def test_flush_from_a_signal_handler(tmp_path: Path) -> None:
+    """A handler of SIGTERM may log and flush, whatever the thread was doing."""
+    code = """
+        def stop(*_):
+            delivery.append(line("stopped"))
+            os._exit(0 if delivery.flush(10) else 1)
+        signal.signal(signal.SIGTERM, stop)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        number = 0
+        while True:
+            delivery.append(line(str(number)))
+            number += 1
+    """
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, code)
+
+    assert (status, errors, server.stored[-1]) == (0, "", "stopped")
+    assert server.stored[:-1] == [str(number) for number in range(len(server.stored) - 1)]
+
+
+def test_fork_child_sends_its_own_and_the_parents_stay_with_the_parent(tmp_path: Path) -> None:
+    """After a fork each process sends what it logged itself; nothing twice, nothing of the other's."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("before"))
+
+        def child() -> None:
+            delivery.append(line("child"))
+            assert delivery.flush(5)
+            assert delivery.stats().written == 1
+
+        status = in_child(child)
+        delivery.append(line("after"))
+        flushed = delivery.flush(5)
+
+    assert (status, flushed, Counter(server.stored)) == (0, True, Counter(["before", "child", "after"]))
+
+
+def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
+    """Children forked amid appends, flushes and foreign database threads never hang and never resend."""
+    over = threading.Event()
+
+    def hammer() -> None:
+        number = 0
+        while not over.is_set():
+            delivery.append(line(f"{threading.get_ident()}-{(number := number + 1)}"))
+            if number % 50 == 0:
+                delivery.flush(0.01)
+
+    def foreign() -> None:
+        with sqlite3.connect(tmp_path / "foreign.db") as database:
+            database.execute("CREATE TABLE t (x)")
+            while not over.is_set():
+                database.execute("INSERT INTO t VALUES (1)")
+                database.commit()
+
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path / "spool") as delivery:
+        threads = [threading.Thread(target=target) for target in (hammer, hammer, foreign)]
+        for thread in threads:
+            thread.start()
+
+        def child(event_id: str) -> Callable[[], None]:
+            def act() -> None:
+                delivery.append(line(event_id))
+                assert delivery.flush(4)
+
+            return act
+
+        statuses = [in_child(child(event_id)) for event_id in ids(40)]
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert delivery.flush(10)
+
+    assert (statuses, [e for e in ids(40) if server.stored.count(e) != 1]) == ([0] * 40, [])
+    assert max(Counter(server.stored).values()) == 1
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_workers_deliver(tmp_path: Path, method: str) -> None:
+    """Workers of `multiprocessing` deliver what they log, however they are started."""
+    (tmp_path / "program.py").write_text(
+        PROGRAM
+        + textwrap.dedent(f"""
+        import multiprocessing
+        def work(number):
+            delivery.append(line(f"w{{number}}"))
+            assert delivery.flush(10)
+        if __name__ == "__main__":
+            delivery.append(line("parent"))
+            with multiprocessing.get_context({method!r}).Pool(3) as pool:
+                pool.map(work, range(6), chunksize=1)
+        """)
+    )
+    with FaultyServer() as server:
+        command = [sys.executable, str(tmp_path / "program.py"), server.base_url, str(tmp_path / "spool"), "2"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert sorted(server.stored) == sorted(["parent", *ids(6, "w")])
+
+
+def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> None:
+    """As with `gunicorn --preload`: made and used before the fork, shared by workers that are killed and replaced."""
+    code = """
+        delivery.append(line("preload"))
+        for generation in range(2):
+            children = []
+            for number in range(3):
+                child = os.fork()
+                if child == 0:
+                    append_each(delivery, ids(10, f"g{generation}w{number}-"))
+                    signal.pause()
+                children.append(child)
+            time.sleep(0.15)
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+    """
+    expected = {
+        f"g{generation}w{number}-{event}" for generation in range(2) for number in range(3) for event in range(10)
+    }
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, code)
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("last"))
+            arrived = server.wait_for(lambda: set(server.stored) == expected | {"preload", "last"})
+
+    assert (status, errors, arrived) == (0, "", True)
+
+
+def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+    """Two processes that live at the same time send what is theirs, once."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(20, "here"))
+        status, _, _ = run(server, tmp_path, "append_each(delivery, ids(20, 'there'))")
+        assert delivery.flush(10)
+
+    assert (status, Counter(server.stored)) == (0, Counter(ids(20, "here") + ids(20, "there")))
+
+
+def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
+    """Handlers with the same server, token and folder share one delivery; another token is another one."""
+    settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
+    other = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path, auth_token="t")
+
+    assert (shared(settings) is shared(settings), shared(settings) is shared(other)) == (True, False)
+
+
+def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
+    """Appending on an event loop, with the server hung, leaves the loop free."""
+    code = """
+        import asyncio
+        async def main():
+            longest, before = 0.0, time.monotonic()
+            for event_id in ids(300):
+                delivery.append(line(event_id))
+                await asyncio.sleep(0.001)
+                longest, before = max(longest, time.monotonic() - before), time.monotonic()
+            print(f"longest {longest * 1000:.0f} ms", file=sys.stderr)
+        asyncio.run(main())
+    """
+    with FaultyServer(lambda request: Answer(hangs=True)) as server:
+        _, _, errors = run(server, tmp_path, code, exit_timeout=0.0)
+    longest = re.search(r"longest (\d+) ms", errors)
+
+    assert longest is not None
+    assert int(longest[1]) < 200
