@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.runs import RunTree
@@ -92,6 +93,7 @@ class CoagentCallbackHandler(Hooks):
                           after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
         super().__init__(tree, placing, self._outlet, components=components)
         self._sessions.register(self._recorder)
+        prepare()  # prices are loaded here, so that no hook has to
 
     # -- what users call
 

@@ -77,6 +77,7 @@ class Hooks(BaseCallbackHandler):
         if run is not None:
             run.framework = context.framework(metadata, run.parent)
             run.context = context.user_context(metadata, tags)
+            run.batch_size = kwargs.get("batch_size") or 1
             self._awaiting_token[run_id.int] = run
         return run
 
@@ -104,7 +105,7 @@ class Hooks(BaseCallbackHandler):
         self._awaiting_token.pop(run_id.int, None)
         run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
         if run is not None:
-            self._recorder.call_ended(run, answer(response), usage(response))
+            self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
             self._over(run)
 
     @guard
@@ -116,7 +117,7 @@ class Hooks(BaseCallbackHandler):
         if run is not None:
             partial = kwargs.get("response")
             self._failed(run, error, answer(partial) if partial is not None else None,
-                         usage(partial) if partial is not None else None)  # fmt: skip
+                         usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
 
     # -- chains
 

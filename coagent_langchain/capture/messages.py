@@ -212,9 +212,9 @@ _MODEL_KEYS = ("model_name", "model", "model_id", "modelId", "ls_model_name")
 def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
     """The first text under one of the keys; where merged chunks repeated it (`stopstop`), once."""
     for place in places:
-        for key in keys:
+        for key in keys if place else ():
             value = place.get(key)
-            if isinstance(value, str) and value:
+            if value and isinstance(value, str):
                 again = (value + value).find(value, 1)
                 return text(value[:again], 1000)
     return None

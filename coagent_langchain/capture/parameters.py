@@ -128,9 +128,11 @@ def _schema_name(schema: Any) -> str | None:
 
 
 def _model(params: Dict, serialized: Dict) -> str | None:
-    kwargs = _dict(serialized.get("kwargs"))
-    names = (_text(place.get(key)) for place in (params, kwargs) for key in _MODEL_KEYS)
-    return next(filter(None, names), None)
+    for place in (params, _dict(serialized.get("kwargs"))):
+        for key in _MODEL_KEYS if place else ():
+            if key in place and (name := _text(place[key])):
+                return name
+    return None
 
 
 def _provider(params: Dict, serialized: Dict) -> str | None:

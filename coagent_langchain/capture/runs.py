@@ -30,6 +30,7 @@ class Run:
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
     first_token_ns = 0
     attempt = 0
+    batch_size = 1
     turn = 0
     component = False
     failures: list[tuple[BaseException, str]] | None = None
