@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.testing import MemoryDelivery
@@ -242,3 +243,18 @@ def test_logging_failure_never_stops_the_wrapped_function() -> None:
         return str(chat("soup").invoke("q", {"callbacks": [handler]}).content)
 
     assert cook() == "soup"
+
+
+def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer is the last chain's, as text or as JSON; a tool that the application runs itself gives none."""
+
+    @tool
+    def weigh(food: str) -> str:
+        """Weigh."""
+        return f"{food}: 1 kg"
+
+    with handler.session("Cook"):
+        RunnableLambda(lambda _: {"dish": "soup", "minutes": 20}).invoke("q", {"callbacks": [handler]})
+        weigh.invoke({"food": "leek"}, {"callbacks": [handler]})
+
+    assert log.entries[-1]["output_data"] == {"response": '{"dish":"soup","minutes":20}'}

@@ -70,9 +70,9 @@ def as_json(value: Any) -> str:
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
-    """The answer in a chain's outputs, cut at `limit` characters; None when there is none to be told."""
-    if isinstance(outputs, str):
-        return outputs[:limit]
+    """The answer in a chain's outputs, cut at `limit` characters; what is no text or message becomes its JSON."""
+    if outputs is None or isinstance(outputs, str):
+        return outputs and outputs[:limit]
     if isinstance(outputs, Mapping):
         messages = outputs.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
@@ -80,10 +80,9 @@ def answer_text(outputs: Any, limit: int) -> str | None:
         for key in _ANSWER_KEYS:
             if isinstance(outputs.get(key), str):
                 return str(outputs[key])[:limit]
-        return None
-    if hasattr(outputs, "content"):
+    elif hasattr(outputs, "content"):
         return text_of(outputs)[:limit]
-    return None
+    return as_json(outputs)[:limit]
 
 
 def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:

@@ -221,9 +221,8 @@ class Recorder(Sweeper):
         session.running -= 1
         session.touched = self.tree.clock() / 1e9
         session.failed = failed
-        answer = answer_text(outputs, MAX_RESPONSE)
-        if answer:
-            session.response = answer
+        if run.kind == "chain" and outputs is not None:
+            session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
         run.pending_input = None
