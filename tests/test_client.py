@@ -15,7 +15,8 @@ import pytest
 
 from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
 from coagent_langchain.events import LogEntry
-from coagent_langchain.server import Running, launch
+from coagent_langchain.server import launch
+from coagent_langchain.server.running import Running
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.server import Running, launch
+from coagent_langchain.server import launch
+from coagent_langchain.server.running import Running
 from coagent_langchain.testing import OllamaStandIn
 
 TEXT = (Path(__file__).parent / "reference_examples.md").read_text(encoding="utf-8")

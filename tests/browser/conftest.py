@@ -13,7 +13,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from coagent_langchain.server import Running, launch
+from coagent_langchain.server import launch
+from coagent_langchain.server.running import Running
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
