@@ -5,7 +5,7 @@ Short in the tests (`test_delivery_chaos.py`), long by hand:
     python -m tests.chaos --seconds 600 --seed 7
 
 Every process notes an event id in a file of its own after `append` has returned. In the end, when the server is well
-again and a last process has sent what was left: whatever was noted must be on the server.
+again and a last process has sent what was left: whatever was noted must be on our own server behind it, once.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import segments_by_owner
 from coagent_langchain.delivery.spooled import SpooledDelivery, destination_folder
+from coagent_langchain.server import launch
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
@@ -40,7 +43,8 @@ class Result:
     Attributes:
         acknowledged: event ids whose `append` had returned.
         lost: those of them that never reached the server.
-        stored: how often the server stored each event.
+        sent: how often each event was sent and stored by the faulty server.
+        twice: events that are on our own server, which stands behind the faulty one, more than once.
         killed: processes that got SIGKILL.
         stuck: processes that did not end by themselves.
         left: segments that were still there after the end.
@@ -48,14 +52,17 @@ class Result:
 
     acknowledged: set[str]
     lost: set[str]
-    stored: Counter[str]
+    sent: Counter[str]
+    twice: set[str]
     killed: int
     stuck: int
     left: int
 
     def __str__(self) -> str:
-        repeated = sum(self.stored.values()) - len(self.stored)
-        events = f"{len(self.acknowledged)} events, {len(self.lost)} lost, {repeated} sent more than once"
+        repeated = sum(self.sent.values()) - len(self.sent)
+        events = (
+            f"{len(self.acknowledged)} events, {len(self.lost)} lost, {repeated} sent again, {len(self.twice)} twice"
+        )
         return f"{events}, {self.killed} processes killed, {self.stuck} stuck, {self.left} files left"
 
 
@@ -112,24 +119,27 @@ def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str
                 time.sleep(draw.uniform(0, 0.01))
 
 
-def chaos(seconds: float, seed: int, base_url: str | None = None) -> Result:
-    """Let processes live and die for `seconds`.
+def chaos(seconds: float, seed: int) -> Result:
+    """Let processes live and die for `seconds`, with our own server behind one that fails in every way.
 
     Parameters:
+        seconds: until no new process begins.
         seed: of the server's moods, and of each process's life and death.
-        base_url: a server to be used in the place of the faulty one; what it stored is then not known here.
     """
-    draw = random.Random(seed)
-    with FaultyServer(Moody(seed)) as server, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        url = base_url or server.base_url
-        killed, stuck = _lives(url, folder, draw, seconds)
+    with (
+        launch() as real,
+        FaultyServer(Moody(seed), behind=real.base_url) as server,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        folder, url = Path(name), server.base_url
+        killed, stuck = _lives(url, folder, random.Random(seed), seconds)
         server.behave = healthy
         stuck += _run_to_its_end(url, folder)
+        there = Counter(entry["event_id"] for entry in requests.get(f"{real.base_url}/logs/s", timeout=60).json())
         noted = {event_id for path in folder.glob("noted-*") for event_id in _noted(path)}
         left = sum(map(len, segments_by_owner(destination_folder(folder / "spool", url)).values()))
-        stored = Counter(server.stored)
-        return Result(noted, noted - set(stored), stored, killed, stuck, left)
+        twice = {event_id for event_id, times in there.items() if times > 1}
+        return Result(noted, noted - set(there), Counter(server.stored), twice, killed, stuck, left)
 
 
 def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
@@ -161,7 +171,7 @@ def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple
 
 def _run_to_its_end(url: str, folder: Path) -> int:
     """One more process that sends what the others left; 1 if it did not manage to."""
-    command = [sys.executable, "-m", "coagent_langchain.cli_spool", "flush", "--timeout", "60"]
+    command = [sys.executable, "-m", "coagent_langchain", "spool", "flush", "--timeout", "60"]
     environment = os.environ | {"COAGENT_BASE_URL": url, "COAGENT_SPOOL_DIR": str(folder / "spool")}
     return int(subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0)
 
@@ -182,7 +192,7 @@ def main() -> None:
         return
     result = chaos(arguments.seconds, arguments.seed)
     print(result)  # noqa: T201 - a command
-    sys.exit(bool(result.lost or result.stuck or result.left))
+    sys.exit(bool(result.lost or result.twice or result.stuck or result.left))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import requests
+
 OK = b'{"success": true, "message": "All log entries stored successfully"}'
 
 
@@ -63,19 +65,24 @@ def healthy(request: Request) -> Answer:
 class FaultyServer:
     """Serves `POST /api/v1/logs` as `behave` says; a context manager.
 
+    Parameters:
+        behave: decides on each request.
+        behind: API address of a real server that what is kept is passed on to.
+
     Attributes:
         requests: what came in, in order.
         stored: event ids that were kept, in order, with repetitions.
         behave: may be exchanged at any time.
     """
 
-    def __init__(self, behave: Behaviour = healthy, port: int = 0) -> None:
+    def __init__(self, behave: Behaviour = healthy, behind: str | None = None) -> None:
         self.behave = behave
+        self._behind = behind
         self.requests: list[Request] = []
         self.stored: list[str] = []
         self.ended = threading.Event()
         self._changed = threading.Condition()
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
         self.port = self._server.server_port
         self.base_url = f"http://127.0.0.1:{self.port}/api/v1"
@@ -99,6 +106,11 @@ class FaultyServer:
             self.requests.append(request)
             self._changed.notify_all()
         answer = self.behave(request)
+        if answer.keeps and self._behind:
+            headers = {"Content-Type": "application/json"}
+            passed = requests.post(f"{self._behind}/logs", data=body, headers=headers, timeout=30)
+            if passed.status_code != 200:
+                return Answer(passed.status_code, passed.content, stores=False)
         with self._changed:
             if answer.keeps:
                 self.stored += [entry["event_id"] for entry in entries if "event_id" in entry]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ class Rejected:
 
     Parameters:
         folder: where it lies; None keeps nothing.
+        limit: bytes of one file.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, limit: int = MAX_BYTES) -> None:
         self._folder = folder
+        self._limit = limit
 
     def keep(self, line: bytes, reason: str) -> None:
         """Write one rejected entry down, as far as the disk allows it."""
@@ -31,20 +34,16 @@ class Rejected:
             entry = orjson.loads(line)
         except ValueError:
             entry = line.decode("utf-8", "replace")
-        record = {"time": now_ms(), "reason": reason, "entry": entry}
-        try:
-            self._append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), self._folder)
-        except OSError:  # counted and logged by the worker all the same
-            return
+        record = orjson.dumps({"time": now_ms(), "reason": reason, "entry": entry}, option=orjson.OPT_APPEND_NEWLINE)
+        with contextlib.suppress(OSError):  # the worker counts and logs it all the same
+            self._append(record, self._folder / "rejected.jsonl")
 
-    @staticmethod
-    def _append(record: bytes, folder: Path) -> None:
-        path = folder / "rejected.jsonl"
+    def _append(self, record: bytes, path: Path) -> None:
+        if path.exists() and path.stat().st_size + len(record) > self._limit:
+            path.replace(path.with_name("rejected-old.jsonl"))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
-            if os.fstat(descriptor).st_size + len(record) > MAX_BYTES:
-                path.rename(folder / "rejected-old.jsonl")
             os.write(descriptor, record)
         finally:
             os.close(descriptor)

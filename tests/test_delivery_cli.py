@@ -1,0 +1,104 @@
+"""`coagent-langchain spool` without the application."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.cli import main
+from coagent_langchain.delivery.rejected import Rejected, rejected_entries
+from tests.delivery_parts import append_each, delivery_to, ids, line
+from tests.faulty_server import Answer, FaultyServer, healthy
+
+
+def leave(server: FaultyServer, folder: Path, event_ids: list[str]) -> None:
+    """A program that ended while the server was away."""
+    server.behave = lambda request: Answer(503)
+    with delivery_to(server.base_url, folder) as delivery:
+        append_each(delivery, event_ids)
+        delivery.flush(0.05)
+    server.behave = healthy
+
+
+def test_status_of_an_empty_spool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing waits it says so, even without a folder."""
+    status = main(["spool", "status", "--spool-dir", str(tmp_path / "none")])
+
+    assert (status, capsys.readouterr().out) == (0, "no events wait\n")
+
+
+def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Count, size and age of what waits, for each server."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(3))
+        main(["spool", "status", "--spool-dir", str(tmp_path)])
+    out = capsys.readouterr().out
+
+    assert out.startswith("127.0.0.1-")
+    assert ": 3 events wait (0.0 MB, the oldest for " in out
+    assert out.endswith(" d), 0 rejected\n")
+
+
+def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything of ended programs goes to the server, in order, and nothing is left."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(5))
+        status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
+
+    assert (status, server.stored) == (0, ids(5))
+    assert capsys.readouterr().out == f"5 events sent to {server.base_url}, 0 rejected\n"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a running program still holds is sent by that program."""
+    with FaultyServer(lambda request: Answer(503)) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        delivery.flush(0.05)
+        status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
+
+    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected\n")
+
+
+@pytest.mark.parametrize(("answer", "why"), [(Answer(401), "HTTP 401"), (Answer(503), "HTTP 503")])
+def test_flush_says_why_it_did_not_finish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer, why: str
+) -> None:
+    """A server that does not take them ends the command with 1 and the reason; everything stays for the next time."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(2))
+        server.behave = lambda request: answer
+        command = ["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url]
+        failed = main([*command, "--timeout", "0.3"])
+        error = capsys.readouterr().err
+        server.behave = healthy
+        succeeded = main(command)
+
+    assert (failed, why in error, succeeded, server.stored) == (1, True, 0, ids(2))
+
+
+def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused events come as JSON lines with the server's reason."""
+    with FaultyServer(lambda request: Answer(422, b"no such type")) as server:
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            append_each(delivery, ids(1))
+            assert delivery.flush(5)
+        main(["spool", "rejected", "--spool-dir", str(tmp_path)])
+        record = json.loads(capsys.readouterr().out)
+        main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    assert (record["reason"], record["entry"]["event_id"]) == ("HTTP 422: no such type", "e0")
+    assert capsys.readouterr().out.endswith(": nothing waits, 1 rejected\n")
+
+
+def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
+    """The file starts anew when it is full, and the one before it is kept."""
+    kept = Rejected(tmp_path, limit=500)
+    for event_id in ids(20):
+        kept.keep(line(event_id), "no")
+    sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+
+    assert (len(sizes), max(sizes) < 1000) == (2, True)
+    assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)][-1] == "e19"
