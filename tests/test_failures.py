@@ -149,6 +149,18 @@ def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: Coage
     assert of_type(log, "error") == []
 
 
+def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer is logged there too, and the prompt goes on."""
+    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
+    with handler.session("Ask") as session, session.prompt("do it"):
+        agent.invoke({"messages": [("user", "do it")]}, config)
+        agent.invoke(Command(resume="yes"), config)
+
+    oversight = [(e["meta"]["status"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "human_oversight")]
+    assert oversight == [("interrupted", 1, 1), ("resumed", 1, 1)]
+
+
 def test_cancelled_call_is_closed_as_cancelled(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """LangChain gives a cancelled call no end: its root's end closes it, and it is no error."""
     asked = asyncio.Event()

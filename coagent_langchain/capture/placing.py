@@ -132,15 +132,16 @@ class Placing:
 
     def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
         around = scope.current.get()
+        answer = getattr(inputs, "resume", None)
         if isinstance(around, Prompt) and around.number:
-            return around
+            resumed = answer is not None and around.session.interrupts
+            return self._resumed(around.session, root, answer, around) if resumed else around
         if isinstance(around, Session):
             session = around
         else:
             session_id = session_id or self._session_id or self._own_session_id()
             after = self._after_prompt if session_id == self._session_id else 0
             session = self._sessions.get(session_id, self._outlet, after_prompt=after)
-        answer = getattr(inputs, "resume", None)
         if answer is not None or (inputs is None and session.interrupted is not None):
             return self._resumed(session, root, answer)
         number = (root.parameters or {}).get("prompt_number")
@@ -150,9 +151,9 @@ class Placing:
         """The session of what names none."""
         return self._sessions.get(self._session_id or self._own_session_id(), self._outlet)
 
-    def _resumed(self, session: Session, root: Run, answer: Any) -> Prompt:
-        """A person's answer to an interrupt continues the prompt that was interrupted."""
-        prompt = session.interrupted or session.open_prompt()
+    def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
+        """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
+        prompt = around or session.interrupted or session.open_prompt()
         session.interrupted = None
         prompt.logged = True
         root.turn = prompt.turn
