@@ -90,6 +90,11 @@ class Sessions:
             if outlet is None or session.outlet is outlet:
                 session.end()
 
+    def close_runs(self, session: Session, outcome: str) -> None:
+        """End what is still open in a session that ends."""
+        for sweeper in list(self._sweepers):
+            sweeper.close_session(session, outcome)
+
     def register(self, sweeper: Sweeper) -> None:
         """Have `sweeper` called now and then while it lives."""
         self._sweepers.add(sweeper)
@@ -103,6 +108,13 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Let go of what is over."""
+
+    def close_session(self, session: Session, outcome: str) -> None:
+        """End what is still open in a session that ends.
+
+        Parameters:
+            outcome: what its events say of how it ended.
+        """
 
 
 _by_delivery: weakref.WeakKeyDictionary[Delivery, Sessions] = weakref.WeakKeyDictionary()

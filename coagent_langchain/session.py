@@ -112,6 +112,8 @@ class Session(Scope):
                 return
             self._ended = True
         self._sessions.forget(self)
+        self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
+        self.last_error = None
         if not self._started or self._owner != os.getpid():
             return  # nothing to end, or a fork's copy: the parent ends it
         entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0)

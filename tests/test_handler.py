@@ -155,4 +155,4 @@ def test_state_is_empty_after_a_run(log: MemoryDelivery, handler: CoagentCallbac
     """Nothing of a run stays open in the handler."""
     (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
 
-    assert (handler._tree.open, handler._tree.lingering, handler._awaiting_token) == ({}, [], {})
+    assert (handler._tree.open, handler._tree.lingering, handler._tree.awaiting_token) == ({}, {}, {})

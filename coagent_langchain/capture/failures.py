@@ -43,8 +43,10 @@ class Failures:
         entries = [] if error_id is not None else self._report(run, error, outcome, answer)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
-        if run.parent is not None and outcome.kind not in ("cancelled", "abandoned"):
-            run.parent.remember_failure(error, error_id)
+        parent = run.parent
+        # Only an open parent can still recover: for an ended one nothing may be kept alive.
+        if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
+            parent.remember_failure(error, error_id)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:

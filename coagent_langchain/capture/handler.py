@@ -164,8 +164,9 @@ class CoagentCallbackHandler(Hooks):
 
     @guard
     def _end_sessions(self) -> None:
-        self._recorder.close([run for root in self._tree.lingering for run in root.open.values()], "unknown")
-        self._tree.lingering.clear()
+        self._recorder.close(
+            [run for root in [*self._tree.lingering.values()] for run in [*root.open.values()]], "unknown"
+        )
         self._sessions.end_all(self._outlet)
 
     def _make_session_id(self) -> str:

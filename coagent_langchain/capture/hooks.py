@@ -43,7 +43,7 @@ class Hooks(BaseCallbackHandler):
         self._recorder = Recorder(tree, placing, outlet, components=components)
         self._failures = Failures(self._recorder)
         self._remarks = Remarks(self._recorder)
-        self._awaiting_token: dict[int, Run] = {}
+        self._awaiting_token = tree.awaiting_token
 
     # -- model calls
 

@@ -31,6 +31,11 @@ class Outcome:
         """True for an error."""
         return self.kind == "error"
 
+    @property
+    def stopped(self) -> bool:
+        """True for what somebody stopped: a cancellation, a stream that nobody read on."""
+        return self.kind in ("cancelled", "abandoned")
+
 
 ERROR, INTERRUPT, ROUTING = Outcome("error"), Outcome("interrupt"), Outcome("routing")
 DRAINED, CANCELLED, ABANDONED = Outcome("drained"), Outcome("cancelled"), Outcome("abandoned")

@@ -15,7 +15,7 @@ from coagent_langchain.capture.usage import Usage
 from coagent_langchain.events import EventType, JsonObject
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sweeper
-from coagent_langchain.session import MAX_RESPONSE, Prompt
+from coagent_langchain.session import MAX_RESPONSE, Prompt, Session
 from coagent_langchain.totals import Totals
 
 
@@ -40,7 +40,8 @@ class Recorder(Sweeper):
     def entry(self, run: Run, event_type: EventType, meta: JsonObject, timestamp: int | None = None) -> JsonObject:
         """The start of an entry of `run`, at its prompt and turn; `meta` becomes the entry's."""
         prompt = run.prompt or self.prompt_of(run)
-        entry = prompt.session.entry(event_type, prompt.number, run.turn, timestamp)
+        turn = run.turn if run.own_turn is None else run.own_turn
+        entry = prompt.session.entry(event_type, prompt.number, turn, timestamp)
         meta["trace"] = run.trace
         if run.framework:
             meta["framework"] = run.framework
@@ -66,7 +67,8 @@ class Recorder(Sweeper):
         prompt = self.prompt_of(run)
         if not prompt.logged:
             self.placing.log_input(run.root, conversation.prompt)
-        run.take_turn(prompt.session.next_turn(prompt))
+        run.own_turn = turn = prompt.session.next_turn(prompt)
+        run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
         if run.attempt:
@@ -105,7 +107,7 @@ class Recorder(Sweeper):
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                prompt.session.remember_tool_call(call["id"], prompt, run.turn)
+                prompt.session.remember_tool_call(call["id"], prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -157,9 +159,9 @@ class Recorder(Sweeper):
         session = prompt.session
         asked = session.tool_turns.get(tool_call_id) if tool_call_id is not None else None
         if asked is not None:
-            run.prompt, run.turn = asked
+            run.prompt, run.own_turn = asked
         else:
-            run.turn = run.latest_turn()
+            run.own_turn = run.latest_turn()
         run.tool_call_id = tool_call_id
         session.count(Totals.add_tool_call)
         entry = self.entry(run, EventType.TOOL_CALL, _tool_meta(run), run.timestamp)
@@ -235,11 +237,19 @@ class Recorder(Sweeper):
         """End what nobody waits for any more."""
         self.close(self.tree.given_up(), "unknown")
 
+    def close_session(self, session: Session, outcome: str) -> None:
+        """End what is still open in a session that ends."""
+        if session.running or self.tree.lingering:
+            self.close(self.tree.open_in(session), outcome)
+
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs that give no sign of their end."""
         for run in runs:
-            self.tree.end(run.run_id)
+            if self.tree.end(run.run_id) is None:
+                continue  # it has ended meanwhile
+            run.failures = None
             if run.kind == "llm":
+                self.tree.awaiting_token.pop(run.run_id.int, None)
                 self.call_ended(run, Answer(), None, outcome)
             elif run.kind in ("tool", "retriever"):
                 self.tool_ended(run, None, success=None, meta={"outcome": outcome})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
 from coagent_langchain.events import JsonObject, now_ms
-from coagent_langchain.session import Prompt
+from coagent_langchain.session import Prompt, Session
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
 MAX_ENDED = 1_024  # ended runs that are remembered at least: for a second end, and as parents of what starts late
@@ -23,6 +25,7 @@ class Run:
     Attributes:
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
+        own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         open: on a root, the calls and components below it that wait for their end.
     """
@@ -32,6 +35,7 @@ class Run:
     attempt = 0
     batch_size = 1
     turn = 0
+    own_turn: int | None = None
     component = False
     failures: list[tuple[BaseException, str]] | None = None
     tool_call_id: str | None = None
@@ -137,15 +141,31 @@ class RunTree:
     Parameters:
         clock: monotonic nanoseconds.
         wall: Unix milliseconds.
+        max_open: open runs at most; beyond it the oldest are given up.
+        max_ended: ended runs that are remembered at least.
+        linger_s: seconds that a run may go on after its root.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns, wall: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        wall: Callable[[], int] = now_ms,
+        *,
+        max_open: int = MAX_OPEN,
+        max_ended: int = MAX_ENDED,
+        linger_s: float = LINGER_S,
+    ) -> None:
         self.clock = clock
         self.wall = wall
         self.open: dict[int, Run | _Muted] = {}
-        self.lingering: list[Run] = []
+        self.awaiting_token: dict[int, Run] = {}
+        self.lingering: dict[int, Run] = {}  # ended roots with open runs below them, the first to end first
         self._ended: dict[int, Run | _Muted] = {}
         self._ended_before: dict[int, Run | _Muted] = {}
+        self._max_open = max_open
+        self._max_ended = max_ended
+        self._linger_ns = int(linger_s * 1e9)
+        _trees.add(self)
 
     def find(self, run_id: UUID | None) -> Run | _Muted | None:
         """The run with that id, open or ended a moment ago."""
@@ -165,7 +185,10 @@ class RunTree:
         run = Run(run_id, kind, name, parent, self.clock(), 0 if plumbing else self.wall())
         self.open[run_id.int] = run
         if not plumbing:
-            run.root.open[run_id.int] = run
+            root = run.root
+            root.open[run_id.int] = run
+            if root.root_ended:
+                self._linger(root)
         return run
 
     def mute(self, run_id: UUID) -> None:
@@ -179,17 +202,25 @@ class RunTree:
         if run is None:
             return None
         self._ended[key] = run
-        if len(self._ended) >= MAX_ENDED:
+        if len(self._ended) >= self._max_ended:
             # Two generations: taking the oldest key out of a dict again and again would scan its holes.
             self._ended_before, self._ended = self._ended, {}
         if isinstance(run, _Muted):
             return None
         root = run.root
         root.open.pop(key, None)
-        if root is run and root.open:
+        if root is run:
             root.root_ended = self.clock()
-            self.lingering.append(root)
+            if root.open:
+                self._linger(root)
+        elif root.root_ended and not root.open:
+            self.lingering.pop(root.run_id.int, None)
         return run
+
+    def _linger(self, root: Run) -> None:
+        root.root_ended = self.clock()
+        self.lingering.pop(root.run_id.int, None)
+        self.lingering[root.run_id.int] = root
 
     def was_ended(self, run_id: UUID) -> bool:
         """Whether a run with that id has ended: this end is a second one."""
@@ -198,16 +229,47 @@ class RunTree:
     @property
     def crowded(self) -> bool:
         """Whether there may be runs to give up."""
-        return bool(self.lingering) or len(self.open) > MAX_OPEN
+        return bool(self.lingering) or len(self.open) > self._max_open
 
     def given_up(self, *, now: int | None = None) -> list[Run]:
         """Runs that nobody waits for: their root ended a while ago (or, with too many open, the oldest)."""
-        if self.lingering:
-            deadline = (self.clock() if now is None else now) - int(LINGER_S * 1e9)
-            over = [root for root in self.lingering if root.root_ended <= deadline or not root.open]
-            if over:
-                self.lingering = [root for root in self.lingering if root not in over]
-                return [run for root in over for run in list(root.open.values())]
-        if len(self.open) > MAX_OPEN:
-            return [run for run in list(self.open.values())[: MAX_OPEN // 10] if isinstance(run, Run)]
-        return []
+        found: list[Run] = []
+        deadline = (self.clock() if now is None else now) - self._linger_ns
+        for key, root in list(self.lingering.items()):
+            if root.root_ended > deadline:
+                break
+            self.lingering.pop(key, None)
+            found += list(root.open.values())
+        excess = len(self.open) - self._max_open
+        if excess > 0:
+            for key, run in list(self.open.items())[: max(excess, self._max_open // 10)]:
+                if isinstance(run, Run):
+                    found.append(run)
+                else:
+                    self.open.pop(key, None)
+        return found
+
+    def open_in(self, session: Session) -> list[Run]:
+        """The open runs of a session."""
+        return [
+            run
+            for run in list(self.open.values())
+            if isinstance(run, Run) and run.root.prompt is not None and run.root.prompt.session is session
+        ]
+
+    def leave_to_parent_process(self) -> None:
+        """After a fork: what was open is the parent's to end; here it counts as ended."""
+        self._ended_before.update(self.open)
+        for kept in (self.open, self.awaiting_token, self.lingering):
+            kept.clear()
+
+
+_trees: weakref.WeakSet[RunTree] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for tree in list(_trees):
+        tree.leave_to_parent_process()
+
+
+os.register_at_fork(after_in_child=_after_fork)

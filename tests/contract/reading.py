@@ -1,0 +1,37 @@
+"""What tests read from a log and from a handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+
+ONE_CALL = ["session_start", "user_input", "llm_call", "llm_response"]
+
+
+def types(log: MemoryDelivery) -> list[str]:
+    """The event types, in order."""
+    return [entry["event_type"] for entry in log.entries]
+
+
+def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
+    """The entries of one type."""
+    return [entry for entry in log.entries if entry["event_type"] == event_type]
+
+
+def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
+    """The event types of each session."""
+    found: dict[str, list[str]] = {}
+    for entry in log.entries:
+        found.setdefault(entry["session_id"], []).append(entry["event_type"])
+    return found
+
+
+def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:
+    """How many open things of each kind the handler keeps; all 0 after every flow."""
+    tree = handler._tree
+    return {"open": len(tree.open), "lingering": len(tree.lingering), "awaiting_token": len(tree.awaiting_token)}
+
+
+EMPTY = {"open": 0, "lingering": 0, "awaiting_token": 0}

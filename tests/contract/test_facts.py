@@ -1,0 +1,511 @@
+"""What LangChain and LangGraph really do (facts F1 to F23), and that the handler gets each of them right."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import gc
+import pickle
+import threading
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.callbacks.manager import CallbackManager
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException, tool
+from langchain_core.tracers import _streaming
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel
+
+from coagent_langchain import CoagentCallbackHandler, tracing
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.fakes import ScriptedChat, ScriptedText, calls, chat
+
+
+@tool
+def ask(question: str) -> str:
+    """Ask a person."""
+    return str(interrupt({"question": question}))
+
+
+@tool
+def fail(food: str) -> str:
+    """Fail."""
+    raise ToolException("no stock")
+
+
+class Silent(BaseCallbackHandler):
+    """Another handler of the application's."""
+
+    run_inline = True
+
+
+class SilentAsync(AsyncCallbackHandler):
+    """Another handler of the application's, asynchronous."""
+
+
+class Slow(ScriptedChat):
+    """A chat model that answers when it is cancelled, never before."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.set()
+        await asyncio.sleep(60)
+
+    asked: Any = None
+
+
+async def cancelled(run: Any, asked: asyncio.Event) -> None:
+    """Start `run` and cancel it once the model was asked."""
+    task = asyncio.create_task(run)
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("others", [[], [Silent()], [SilentAsync()], [Silent(), SilentAsync()]])
+def test_async_text_call_has_its_start_beside_any_other_handler(
+    others: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F1: an inline handler takes `on_llm_start` from the others; ours is inline, so it has it always."""
+    asyncio.run(ScriptedText(script=["soup"]).ainvoke("cook", {"callbacks": [*others, handler]}))
+
+    assert types(log) == ONE_CALL
+    assert of_type(log, "llm_call")[0]["prompt"] == "cook"
+
+
+@pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
+def test_session_id_in_configurable_is_found(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F2: keys of `configurable` do not reach handlers; the session is the one that they name all the same."""
+    chain = RunnableLambda(lambda x: x) | chat("soup")
+    chain.invoke("cook", {"callbacks": [handler], "configurable": {key: "thread-7"}})
+
+    assert sessions(log) == {"thread-7": ONE_CALL}
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
+def test_ambient_configurable_is_found_in_every_way_to_run(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F3: the enclosing config is at hand in sync and async callbacks, and empty at the root's start."""
+    chain = RunnableLambda(lambda x: x) | chat("soup")
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "thread-7"}}
+
+    async def consume() -> None:
+        async for _ in chain.astream("cook", config):
+            pass
+
+    match way:
+        case "invoke":
+            chain.invoke("cook", config)
+        case "stream":
+            list(chain.stream("cook", config))
+        case "ainvoke":
+            asyncio.run(chain.ainvoke("cook", config))
+        case _:
+            asyncio.run(consume())
+
+    assert sessions(log) == {"thread-7": ONE_CALL}
+
+
+def test_interrupt_that_rises_through_levels_is_asked_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F4: an interrupt is raised once per nesting level; it is one `human_oversight`, and no error."""
+    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask])
+    graph = StateGraph(MessagesState)
+    graph.add_node("inner", agent)
+    graph.add_edge(START, "inner")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    compiled.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    (asked,) = of_type(log, "human_oversight")
+    assert (asked["meta"]["status"], asked["input_data"]["value"]) == ("interrupted", {"question": "ok?"})
+    assert of_type(log, "error") == []
+
+
+@pytest.mark.parametrize("way", ["explicit", "hook"])
+def test_interrupt_is_logged_with_and_without_the_graphs_own_hooks(way: str, log: MemoryDelivery) -> None:
+    """F5: `on_interrupt` reaches explicit handlers only; one that is attached to the process hears of it as well."""
+    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    handler = CoagentCallbackHandler(delivery=log)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    if way == "explicit":
+        agent.invoke({"messages": [("user", "go")]}, {**config, "callbacks": [handler]})
+    else:
+        with tracing(handler):
+            agent.invoke({"messages": [("user", "go")]}, config)
+
+    assert [e["input_data"]["value"] for e in of_type(log, "human_oversight")] == [{"question": "ok?"}]
+
+
+def test_interrupted_tool_goes_on_in_its_turn(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F6: a resumed tool starts again with its `tool_call_id`: same turn; the first start is closed as interrupted."""
+    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    agent.invoke({"messages": [("user", "go")]}, config)
+    agent.invoke(Command(resume="yes"), config)
+
+    tools = [e for e in log.entries if e["event_type"] in ("tool_call", "tool_response")]
+    assert [
+        (e["event_type"], e["turn_number"], e["meta"]["tool_call_id"], e["meta"].get("outcome")) for e in tools
+    ] == [
+        ("tool_call", 1, "c1", None),
+        ("tool_response", 1, "c1", "interrupted"),
+        ("tool_call", 1, "c1", None),
+        ("tool_response", 1, "c1", None),
+    ]
+
+
+@pytest.mark.parametrize("what", ["model", "chain"])
+def test_abandoned_stream_is_an_outcome_with_what_arrived(
+    what: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F7: a consumer that stops early ends the parent before the child, with `GeneratorExit`: no error, text kept."""
+    model = chat("one two three")
+    runnable: Any = model if what == "model" else RunnableLambda(lambda x: x) | model
+    stream = runnable.stream("q", {"callbacks": [handler]})
+    next(stream)
+    stream.close()
+    del stream
+    gc.collect()
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
+    assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
+
+
+def test_abandoned_async_stream_is_an_outcome(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F7: an async generator that nobody reads on ends when it is collected, and is closed once."""
+
+    async def main() -> None:
+        stream = (RunnableLambda(lambda x: x) | chat("one two three")).astream("q", {"callbacks": [handler]})
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+    gc.collect()
+
+    assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["abandoned"]
+    assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
+
+
+def test_call_without_an_end_is_closed_with_its_root(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F8: a cancelled model call has no end event: its root's end closes it."""
+
+    async def main() -> None:
+        asked = asyncio.Event()
+        chain = RunnableLambda(lambda x: x) | Slow(script=["x"], asked=asked)
+        await cancelled(chain.ainvoke("q", {"callbacks": [handler]}), asked)
+
+    asyncio.run(main())
+
+    assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["cancelled"]
+    assert state_of(handler) == EMPTY
+
+
+def test_cancelled_root_call_is_closed_with_its_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F8: a model call that is itself the root has no event at all: the end of the session closes it."""
+
+    async def main() -> None:
+        asked = asyncio.Event()
+        async with handler.session("cook"):
+            await cancelled(Slow(script=["x"], asked=asked).ainvoke("q", {"callbacks": [handler]}), asked)
+
+    asyncio.run(main())
+
+    assert types(log) == [*ONE_CALL, "session_end"]
+    assert of_type(log, "llm_response")[0]["meta"]["outcome"] == "unknown"
+    assert state_of(handler) == EMPTY
+
+
+def test_runs_that_generate_forgets_are_closed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F8: `generate([a, bad, c])` starts three calls and ends one of them: `close` ends the others."""
+    model = chat("a", ValueError("bad"), "c")
+    with pytest.raises(ValueError, match="bad"):
+        model.generate([[HumanMessage("a")], [HumanMessage("b")], [HumanMessage("c")]], callbacks=[handler])
+    handler.close()
+
+    closed = [e["meta"]["trace"]["run_id"] for e in log.entries if e["event_type"] in ("llm_response", "error")]
+    assert sorted(closed) == sorted(e["meta"]["trace"]["run_id"] for e in of_type(log, "llm_call"))
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("place", ["root", "inside"])
+def test_fallback_is_one_prompt(place: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F9: the children of `with_fallbacks` come as its siblings, at the top as roots: they are its children."""
+    fallback: Any = chat(ValueError("down")).with_fallbacks([chat("ok")])
+    runnable = fallback if place == "root" else (RunnableLambda(lambda x: x) | fallback).with_config(run_name="outer")
+    config: Any = {"callbacks": [handler]}
+    runnable.invoke("q", config) if way == "invoke" else asyncio.run(runnable.ainvoke("q", config))
+
+    steps = [(e["event_type"], e["turn_number"]) for e in log.entries]
+    assert steps == [
+        ("session_start", 0),
+        ("user_input", 0),
+        ("llm_call", 1),
+        ("error", 1),
+        ("llm_call", 2),
+        ("llm_response", 2),
+        ("recovery", 2),
+    ]
+    assert of_type(log, "recovery")[0]["error_info"]["recovery_strategy"] == "fallback"
+    assert {e["meta"]["trace"]["name"] for e in of_type(log, "recovery")} == {"RunnableWithFallbacks"}
+
+
+def test_handler_passed_again_opens_no_second_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F10: a nested call with the same handler arrives as a root; it belongs to the run around it."""
+
+    def node(state: Any) -> Any:
+        return {"messages": [chat("soup").invoke(state["messages"], {"callbacks": [handler]})]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("cook", node)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (call,) = of_type(log, "llm_call")
+    (enter,) = of_type(log, "component_enter")
+    assert len(of_type(log, "user_input")) == 1
+    assert call["meta"]["trace"]["parent_run_id"] == enter["meta"]["trace"]["run_id"]
+
+
+def test_the_ambient_run_is_the_parent_in_async_too(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F11: the true parent is in the surrounding config, for coroutines as for functions."""
+
+    async def cook(food: str) -> Any:
+        return await chat("soup").ainvoke(food, {"callbacks": [handler]})
+
+    asyncio.run(RunnableLambda(cook).ainvoke("leek", {"callbacks": [handler]}))
+
+    (call,) = of_type(log, "llm_call")
+    assert (call["prompt_number"], call["meta"]["trace"]["root_run_id"]) == (
+        1,
+        call["meta"]["trace"]["parent_run_id"],
+    )
+
+
+@pytest.mark.parametrize("way", ["list", "bound", "manager"])
+def test_the_same_handler_twice_logs_once(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F12: the same instance attached twice gets every event twice; the log has each once, remarks too."""
+    from langchain_core.callbacks import dispatch_custom_event
+
+    def step(value: str) -> str:
+        dispatch_custom_event("progress", {"done": 1})
+        dispatch_custom_event("progress", {"done": 1})
+        return value
+
+    chain: Any = RunnableLambda(step) | chat("soup")
+    if way == "list":
+        chain.invoke("q", {"callbacks": [handler, handler]})
+    elif way == "bound":
+        chain.with_config(callbacks=[handler]).invoke("q", {"callbacks": [handler]})
+    else:
+        chain.invoke("q", {"callbacks": CallbackManager([handler], inheritable_handlers=[handler, handler])})
+
+    assert types(log) == ["session_start", "user_input", "info", "info", "llm_call", "llm_response"]
+
+
+def test_a_later_cache_hit_changes_nothing_that_was_logged(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F13: the result is the cached object, and changes later: the first event keeps its numbers, the hit is marked."""
+    model = chat("soup").model_copy(update={"cache": InMemoryCache()})
+    for _ in range(2):
+        model.invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    first, hit = of_type(log, "llm_response")
+    assert (first["llm_response"]["total_tokens"], first["meta"].get("cached")) == (14, None)
+    assert (hit["llm_response"]["response"], hit["meta"]["cached"]) == ("soup", True)
+    assert of_type(log, "session_end")[0]["meta"]["total_tokens"] == 14
+
+
+def test_hooks_run_in_the_callers_thread(log: MemoryDelivery) -> None:
+    """F14: the handler is inline: no executor thread is started for its hooks, not for a token either."""
+    seen: set[str] = set()
+
+    class Watching(CoagentCallbackHandler):
+        def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+            seen.add(threading.current_thread().name)
+            super().on_llm_new_token(token, **kwargs)
+
+    async def main() -> None:
+        async for _ in chat("one two three").astream("q", {"callbacks": [Watching(delivery=log)]}):
+            pass
+
+    asyncio.run(main())
+
+    assert (CoagentCallbackHandler.run_inline, seen) == (True, {threading.main_thread().name})
+
+
+@pytest.mark.internal_errors
+def test_nothing_that_breaks_in_the_handler_reaches_the_application(internal_errors: list[Exception]) -> None:
+    """F15: LangChain lets some exceptions of handlers through; ours lets none out of a hook."""
+
+    class Broken(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            raise OSError("disk on fire")
+
+    answer = (RunnableLambda(lambda x: x) | chat("soup")).invoke(
+        "q", {"callbacks": [CoagentCallbackHandler(delivery=Broken())]}
+    )
+
+    assert answer.content == "soup"
+    assert {str(error) for error in internal_errors} == {"disk on fire"}
+
+
+def test_process_wide_tracing_reaches_plain_threads(log: MemoryDelivery) -> None:
+    """F16: a context variable that is set is invisible in a plain thread; our attachment is not."""
+    with tracing(CoagentCallbackHandler(delivery=log)):
+        thread = threading.Thread(target=contextvars.Context().run, args=(chat("soup").invoke, "q"))
+        thread.start()
+        thread.join()
+
+    assert types(log) == ONE_CALL
+
+
+def test_threads_inside_a_node_are_logged_by_process_wide_tracing(log: MemoryDelivery) -> None:
+    """F17: a thread without copied context makes no callbacks of its own; attached to the process there are some."""
+
+    def node(value: str) -> str:
+        thread = threading.Thread(target=chat("soup").invoke, args=("inner",))
+        thread.start()
+        thread.join()
+        return value
+
+    with tracing(CoagentCallbackHandler("s", delivery=log)):
+        RunnableLambda(node).invoke("outer")
+
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "outer"), (2, "inner")]
+    assert [e["prompt_number"] for e in of_type(log, "llm_response")] == [2]
+
+
+def test_agent_and_middleware_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F18: `create_agent` tells the agent's name in metadata; middleware hooks are nodes of it."""
+
+    class Counting(AgentMiddleware):
+        def before_model(self, state: Any, runtime: Any) -> Any:
+            return None
+
+    agent = create_agent(chat("done"), [], name="chef", middleware=[Counting()])
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (call,) = of_type(log, "llm_call")
+    entered = [e["target_component"]["name"] for e in of_type(log, "component_enter")]
+    assert entered == ["Counting.before_model", "model"]
+    assert call["llm_call"]["issuer"].endswith("model")
+
+
+def test_structured_output_call_is_marked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F18: `ToolStrategy` answers its own tool call, no tool runs: the node's exit names the call."""
+
+    class Recipe(BaseModel):
+        """A recipe."""
+
+        name: str
+
+    agent = create_agent(chat(calls(("Recipe", {"name": "soup"}, "c1"))), [], response_format=ToolStrategy(Recipe))
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    assert left["meta"]["structured_output_calls"] == ["c1"]
+    assert of_type(log, "tool_call") == []
+
+
+@pytest.mark.parametrize("way", ["middleware", "handle_tool_error"])
+def test_rescued_tool_error_is_an_error_and_a_recovery(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F19: a rescued failure comes as `on_tool_error`, or as an end with status error: both are told and recovered."""
+    from langchain.agents.middleware import wrap_tool_call
+    from langchain_core.messages import ToolMessage
+
+    @wrap_tool_call
+    def rescue(request: Any, call: Any) -> Any:
+        try:
+            return call(request)
+        except ToolException as error:
+            return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
+
+    lenient = fail.model_copy(update={"handle_tool_error": True})
+    model = chat(calls(("fail", {"food": "leek"}, "c1")), "sorry")
+    agent: Any = (
+        create_agent(model, [fail], middleware=[rescue]) if way == "middleware" else create_agent(model, [lenient])
+    )
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    (response,) = of_type(log, "tool_response")
+    assert (response["tool_response"]["success"], response["meta"]["error_id"]) == (False, error["event_id"])
+    assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_strategy"]) == (
+        error["event_id"],
+        "handled",
+    )
+
+
+def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F20: attempts are child runs with a tag, no `on_retry`: calls, errors and recoveries carry the number."""
+    model = chat(ValueError("1"), ValueError("2"), "ok").with_retry(wait_exponential_jitter=False)
+    model.invoke("q", {"callbacks": [handler]})
+
+    assert [(e["event_type"], e["meta"].get("attempt")) for e in log.entries[2:]] == [
+        ("llm_call", None),
+        ("error", None),
+        ("llm_call", 2),
+        ("error", 2),
+        ("llm_call", 3),
+        ("llm_response", None),
+        ("recovery", 3),
+        ("recovery", 3),
+    ]
+
+
+def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F21: `stream_events(version="v3")` tells of tokens by `on_stream_event` alone: the time to the first is there."""
+    model = chat("one two three")
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no stream_events(version='v3')")
+    for _ in model.stream_events("q", {"callbacks": [handler]}, version="v3"):
+        pass
+
+    (response,) = of_type(log, "llm_response")
+    assert response["llm_response"]["response"] == "one two three"
+    assert 0 <= response["meta"]["time_to_first_token_ms"] <= response["llm_response"]["execution_time_ms"]
+
+
+def test_handler_can_be_copied_and_pickled() -> None:
+    """F22: a copy is the handler itself; what is unpickled is a new one with the same settings."""
+    handler = CoagentCallbackHandler("s", spool_dir="off", components="all")
+    again = pickle.loads(pickle.dumps(handler))
+
+    assert copy.copy(handler) is handler
+    assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler
+    assert (again._session_id, again._recorder.components, again is handler) == ("s", "all", False)
+
+
+def test_invoke_stays_invoke(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F23: some handlers turn the application's `invoke` into streaming; ours has nothing of theirs."""
+    streamed: list[int] = []
+
+    class Watching(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            streamed.append(1)
+            yield from super()._stream(*args, **kwargs)
+
+    Watching(script=["soup"]).invoke("q", {"callbacks": [handler]})
+
+    assert streamed == []
+    assert not isinstance(handler, _streaming._StreamingCallbackHandler)
+    assert not hasattr(handler, "tap_output_iter")
