@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
@@ -139,6 +139,14 @@ def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClie
         "good",
         None,
     )
+
+
+@pytest.mark.parametrize("entry", [{"event_type": "made_up"}, {"event_type": "error", "meta": ["x"]}, {}])
+def test_events_that_are_not_as_they_should_be_are_read_all_the_same(entry: dict[str, Any]) -> None:
+    """A newer server's types and another client's faults are no reason not to show them."""
+    event = LoggedEvent.read(entry)
+
+    assert (event.raw, event.get("event_type")) == (entry, entry.get("event_type"))
 
 
 def test_log_entry_objects_are_stored(client: CoagentClient) -> None:

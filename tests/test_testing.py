@@ -14,7 +14,15 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from pydantic import BaseModel
 
 from coagent_langchain.events import encode
-from coagent_langchain.testing import Answer, Failure, MemoryDelivery, OllamaRequest, OllamaStandIn, ToolUse
+from coagent_langchain.testing import (
+    Answer,
+    Failure,
+    MemoryDelivery,
+    OllamaRequest,
+    OllamaStandIn,
+    ToolUse,
+    capture_events,
+)
 
 
 class Recipe(BaseModel):
@@ -197,3 +205,19 @@ def test_memory_delivery_keeps_entries() -> None:
 
     assert delivery.sequence == [("info", 1, 0), ("info", 1, 1)]
     assert (delivery.flush(0), delivery.stats().written, delivery.events[0].turn_number) == (True, 2, 0)
+
+
+def test_capture_events_needs_no_handler() -> None:
+    """What runs in the block is logged, what runs after it is not."""
+    with OllamaStandIn(["one", "two"]) as stand_in:
+        with capture_events() as logged:
+            chat(stand_in).invoke("Dinner?")
+        chat(stand_in).invoke("Supper?")
+
+    assert logged.sequence == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("session_end", 1, 0),
+    ]

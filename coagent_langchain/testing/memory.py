@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import orjson
@@ -48,3 +50,18 @@ class MemoryDelivery:
     def stats(self) -> Stats:
         """Every entry counts as written and acknowledged."""
         return Stats(written=len(self.entries), acknowledged=len(self.entries))
+
+
+@contextmanager
+def capture_events() -> Iterator[MemoryDelivery]:
+    """Log every chain that runs meanwhile, in all threads, into memory, without a change to the code under test.
+
+    A run that has a `CoagentCallbackHandler` of its own keeps it: give that one `delivery=MemoryDelivery()`.
+    """
+    from coagent_langchain.capture.handler import CoagentCallbackHandler
+    from coagent_langchain.capture.tracing import tracing
+
+    delivery = MemoryDelivery()
+    handler = CoagentCallbackHandler(delivery=delivery)
+    with closing(handler), tracing(handler):
+        yield delivery

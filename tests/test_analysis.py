@@ -1,0 +1,155 @@
+"""A session that was read back: totals, table and picture; and sessions without LangChain."""
+
+from __future__ import annotations
+
+import asyncio
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
+from coagent_langchain.server import launch
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[CoagentClient]:
+    """A client of an embedded server."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def trip(client: CoagentClient) -> str:
+    """A session with a model call, a failed tool, and text that would like to be HTML."""
+    head = {"session_id": "trip", "prompt_number": 1, "turn_number": 1}
+    times = iter(range(1_700_000_000_000, 1_700_001_000_000, 500))
+    bodies: list[dict[str, Any]] = [
+        {"event_type": "session_start", "turn_number": 0, "prompt": "<b>Plan</b> a trip"},
+        {"event_type": "llm_call", "prompt": "Where?", "llm_call": {"issuer": "planner"}, "meta": {"model": "m-1"}},
+        {"event_type": "llm_response", "meta": {"model": "m-1"}, "performance_metrics": {"cost": 0.01},
+         "llm_response": {"response": "Rome", "input_tokens": 10, "output_tokens": 2, "total_tokens": 12,
+                          "execution_time_ms": 500}},
+        {"event_type": "tool_call", "tool_call": {"tool_name": "<script>"}},
+        {"event_type": "tool_response", "tool_response": {"tool_name": "<script>", "success": False}},
+        {"event_type": "session_end", "turn_number": 0, "meta": {"status": "failed", "elapsed_time_ms": 2500}},
+    ]  # fmt: skip
+    assert client.store_logs({**head, "timestamp": next(times), **body} for body in bodies).success
+    return "trip"
+
+
+def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) -> None:
+    """Also where no `session_end` tells them."""
+    session = client.session(trip)
+
+    assert (session.status, session.prompt) == ("failed", "<b>Plan</b> a trip")
+    assert session.totals == {
+        "elapsed_time_ms": 2500, "prompts": 1, "llm_calls": 1, "tool_calls": 1, "errors": 0, "recoveries": 0,
+        "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "cost": 0.01,
+    }  # fmt: skip
+
+
+def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> None:
+    """With names, tokens, times and success where an event has them."""
+    table = client.session(trip).to_pandas()
+    answer = table[table.event_type == "llm_response"].iloc[0]
+
+    assert list(table.name.dropna()) == ["planner", "<script>", "<script>"]
+    assert (answer.model, answer.total_tokens, answer.execution_time_ms, answer.cost) == ("m-1", 12, 500, 0.01)
+    assert list(table.success.dropna()) == [False]
+    assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
+
+
+def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip: str) -> None:
+    """One row for each bar; what a log says is never markup."""
+    html = client.session(trip)._repr_html_()
+    picture = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+    bars = picture.findall(".//{*}rect")
+    labels = [text.text for text in picture.findall(".//{*}text")][::2]
+
+    assert ("<script>" in html, "<b>Plan" in html, "&lt;b&gt;Plan" in html) == (False, False, True)
+    assert labels == ["1. <b>Plan</b> a trip", "Turn 1", "m-1", "<script>"]
+    assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
+
+
+def test_session_that_is_not_there(client: CoagentClient) -> None:
+    """The message names it and the server."""
+    with pytest.raises(CoagentClientError, match="no session 'nobody' on http"):
+        client.session("nobody")
+
+
+def test_table_without_pandas_says_what_to_install(
+    client: CoagentClient, trip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pandas is no dependency."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(ConfigurationError, match="pip install pandas"):
+        client.session(trip).to_pandas()
+
+
+def kinds(client: CoagentClient, session_id: str) -> list[tuple[str, int, int]]:
+    """Type, prompt and turn of each event."""
+    return [(str(e.event_type), e.prompt_number, e.turn_number) for e in client.get_logs(session_id)]
+
+
+def test_session_around_a_block(client: CoagentClient) -> None:
+    """Start, prompts and end are numbered; what is logged by hand stands between them."""
+    with client.start_session("Plan", session_id="block", meta={"version": 1}) as session:
+        for question in ("Where?", "When?"):
+            with session.prompt(question) as prompt:
+                client.log_llm_call("block", question, prompt.number, 1)
+                client.log_llm_response("block", "Rome", prompt.number, 1)
+
+    assert kinds(client, "block") == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+        ("session_end", 2, 0),
+    ]  # fmt: skip
+
+
+def test_decorated_function_passes_results_and_exceptions_through(client: CoagentClient) -> None:
+    """The session ends as the call did."""
+
+    @client.start_session("Divide", session_id="divide")
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    with pytest.raises(ZeroDivisionError):
+        divide(1, 0)
+    failed = client.session("divide").status
+
+    assert (divide(6, 3), failed, client.session("divide").status) == (2.0, "failed", "completed")
+
+
+def test_async_generator_is_a_session(client: CoagentClient) -> None:
+    """From its first item to its last, and cancelled when it is left early."""
+
+    @client.start_session("Count", session_id="count")
+    async def count(end: int) -> AsyncIterator[int]:
+        for number in range(end):
+            yield number
+
+    async def use() -> list[int]:
+        numbers = [number async for number in count(3)]
+        leaving = count(3)
+        await anext(leaving)
+        await leaving.aclose()  # type: ignore[attr-defined]
+        return numbers
+
+    numbers = asyncio.run(use())
+    statuses = [e["meta"]["status"] for e in client.get_logs("count") if e.event_type == "session_end"]
+
+    assert (numbers, statuses) == ([0, 1, 2], ["completed", "cancelled"])
+
+
+def test_session_without_a_server_costs_nothing() -> None:
+    """The wrapped function runs, and its events wait in the spool."""
+    with CoagentClient("http://127.0.0.1:9/api/v1") as client:
+        result = client.start_session("Add")(lambda a, b: a + b)(2, 3)
+
+    assert result == 5
