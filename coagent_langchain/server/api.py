@@ -56,27 +56,33 @@ def _describe(batch: validation.Batch) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """The body within its limits, decompressed."""
-    unpack = _unpacker(request.headers.get("content-encoding", "identity").lower())
+    """The body within its limits, unpacked."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
+    unpacker = zlib.decompressobj(31) if encoding == "gzip" else None
     parts: list[bytes] = []
     room = validation.MAX_BODY
     async for chunk in request.stream():
-        part = unpack.decompress(chunk, room + 1) if unpack else chunk
+        part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
         room -= len(part)
         if room < 0:
             raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also when unpacked", 413)
         parts.append(part)
-    if unpack and not unpack.eof:
-        raise validation.BodyError("the body is not complete gzip")
+    if unpacker and not unpacker.eof:
+        raise validation.BodyError("the gzip body ends too early")
     return b"".join(parts)
 
 
-def _unpacker(encoding: str) -> Any:
-    if encoding == "gzip":
-        return zlib.decompressobj(31)
-    if encoding != "identity":
-        raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
-    return None
+def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
+    """Unpack one byte more than there is room for at most, however much the chunk holds."""
+    try:
+        part: bytes = unpacker.decompress(chunk, room + 1)
+    except zlib.error as error:
+        raise validation.BodyError(f"the body is not gzip: {error}") from None
+    if unpacker.unused_data:
+        raise validation.BodyError("something follows the gzip body")
+    return part
 
 
 async def get_runs(request: Request) -> Response:

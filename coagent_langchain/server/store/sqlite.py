@@ -59,6 +59,7 @@ class SqliteStore:
     event_types = frozenset(TYPE_NUMBERS)
 
     def __init__(self, path: Path) -> None:
+        self._closed = False
         self._lock = Lock(path)
         try:
             self._open(path)
@@ -85,7 +86,10 @@ class SqliteStore:
         self._readers = Readers(path, self._index.path)
 
     def close(self) -> None:
-        """Commit what waits, close all connections and free the file."""
+        """Commit what waits, close all connections and free the file. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._commits.close()
         self._index.close()
         self._readers.close()

@@ -1,0 +1,241 @@
+"""Starting, stopping, files on disk, and the command line's `serve` and `prune`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from coagent_langchain import cli_serve, server
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import Store, index
+from tests.server.samples import T0, entry, event_ids, put
+
+
+def mode(path: Path) -> int:
+    """A file's permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
+    """0600 in a folder of 0700, WAL and index included."""
+    store = server.open_store(f"sqlite://{tmp_path}/new/folder/coagent.db")
+    put(store, entry())
+    modes = {path.name: mode(path) for path in (tmp_path / "new/folder").iterdir()}
+    store.close()
+
+    assert mode(tmp_path / "new/folder") == 0o700
+    assert set(modes) >= {"coagent.db", "coagent.db-wal", "coagent.db.search", "coagent.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
+    """The second is told which process has it; after the first has closed it may."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    first = server.open_store(address)
+    with pytest.raises(ConfigurationError, match=rf"in use by another server \(process {os.getpid()}\)"):
+        server.launch(address)
+    first.close()
+    server.launch(address).close()
+
+
+def test_taken_port_is_named() -> None:
+    """The message says how to see who has it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"127.0.0.1:{port}: Address already in use.*ss -ltnp"):
+            server.launch(port=port)
+
+
+def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
+    """A store that was opened for a server that did not start can be opened again."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
+        server.launch(address, port=other.getsockname()[1])
+    server.open_store(address).close()
+
+
+@pytest.mark.parametrize("address", ["", "sqlite://", "sqlite:///", "sqlite://relative.db", "mysql://x", "/tmp/x"])
+def test_wrong_addresses_are_refused(address: str) -> None:
+    """The message says what an address looks like."""
+    with pytest.raises(ConfigurationError, match="sqlite:///PATH"):
+        server.open_store(address)
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """It is named and left as it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 1000)
+    with pytest.raises(ConfigurationError, match=r"notes.txt cannot be used as a store"):
+        server.open_store(f"sqlite://{path}")
+
+    assert path.read_text() == "not a database " * 1000
+
+
+def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """An older package does not write into what it does not know."""
+    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+    connection = sqlite3.connect(tmp_path / "coagent.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="schema is version 99"):
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+
+def test_launch_leaves_signals_and_logging_alone() -> None:
+    """A host that embeds the server keeps its handlers."""
+    import logging
+
+    before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), list(logging.getLogger().handlers))
+    with server.launch() as running:
+        requests.get(running.url, timeout=10)
+        during = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), list(logging.getLogger().handlers))
+
+    assert during == before
+
+
+def test_closing_ends_every_thread(tmp_path: Path) -> None:
+    """Nothing of the server is left, and closing twice does nothing."""
+    before = set(threading.enumerate())
+    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
+    running.close()
+    running.close()
+
+    assert [thread.name for thread in set(threading.enumerate()) - before if "coagent" in thread.name] == []
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """SIGKILL in the middle of posts: everything that was answered is there afterwards."""
+    code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
+           "print(r.base_url, flush=True); import time; time.sleep(60)"  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    base_url = process.stdout.readline().strip()
+    acknowledged = [
+        requests.post(f"{base_url}/logs", json=[entry(at=n, event_id=f"{n}")], timeout=10) for n in range(30)
+    ]
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    found = event_ids(store.entries("s"))
+    store.close()
+
+    assert all(answer.ok for answer in acknowledged)
+    assert found == [str(n) for n in range(30)]
+
+
+def until(holds: object, seconds: float = 10) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
+    """Before it is indexed, after, and after the index was deleted, search finds the same."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(event_id=f"e{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o") for n in range(100)))
+    texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line"]
+    fresh = [event_ids(store.search(text)) for text in texts]
+    until(lambda: store._index.blocks == 101 // index.BLOCK)  # type: ignore[attr-defined]
+    indexed = [event_ids(store.search(text)) for text in texts]
+    store.close()
+    (tmp_path / "coagent.db.search").unlink()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    again = [event_ids(store.search(text)) for text in texts]
+    store.close()
+
+    assert len(fresh[0]) == 11
+    assert fresh == indexed == again
+
+
+def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
+    """What comes after pruning everything is found, though its blocks were indexed before."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(prompt="old") for n in range(64)))
+    until(lambda: store._index.blocks == 2)  # type: ignore[attr-defined]
+    store.prune(T0 + 1)
+    store.close()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, entry(event_id="young", prompt="new"))
+    found = event_ids(store.search("new"))
+    store.close()
+
+    assert found == ["young"]
+
+
+def test_prune_beside_a_running_server(tmp_path: Path) -> None:
+    """The command deletes old sessions of a store in use, and the server goes on."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        code = command("prune", "--older-than", "30d", "--store", f"sqlite://{tmp_path}/coagent.db")
+        put(running.store, entry(session_id="young", at=1))
+
+        assert code == 0
+        assert running.store.session_ids() == ["young"]
+
+
+def command(*arguments: str) -> int:
+    """Run `serve` or `prune` as the command line does."""
+    parser = argparse.ArgumentParser()
+    cli_serve.add_parser(parser.add_subparsers())
+    args = parser.parse_args(arguments)
+    code: int = args.run(args)
+    return code
+
+
+@pytest.mark.parametrize("text", ["30", "d", "-1d", "1.5h", "30x", ""])
+def test_wrong_ages_are_refused(text: str) -> None:
+    """An age is a number and a unit."""
+    with pytest.raises(argparse.ArgumentTypeError, match="not an age such as 30d"):
+        cli_serve.age(text)
+
+
+def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is not there is no store, and none is made."""
+    code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db")
+
+    assert (code, capsys.readouterr().err) == (2, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "arguments"), [(signal.SIGINT, []), (signal.SIGTERM, ["--token", "abc"])])
+def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str]) -> None:
+    """It prints where it is, answers, and a signal ends it well."""
+    code = "import sys; from tests.server.test_running import command; sys.exit(command(*sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db", *arguments],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "COVERAGE_CORE": "sysmon"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    viewer, api = (process.stdout.readline().split()[-1] for _ in range(2))
+
+    assert requests.get(viewer, timeout=10).status_code == 200
+    assert requests.get(f"{api}/runs", timeout=10).status_code == (401 if arguments else 200)
+    process.send_signal(number)
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def test_start_answers_soon(store: Store) -> None:
+    """From launch to the first answer."""
+    began = time.monotonic()
+    with server.launch(store) as running:
+        requests.get(f"{running.base_url}/runs", timeout=10)
+        took = time.monotonic() - began
+
+    assert took < 2

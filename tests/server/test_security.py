@@ -1,0 +1,231 @@
+"""Each line of what protects a server that a browser on the same machine can reach."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from starlette.routing import BaseRoute, Mount, Route
+
+from coagent_langchain import server
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server import api, views
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Store
+from tests.server.samples import entry, put
+
+TOKEN = "s3cret-token"
+
+
+@pytest.fixture
+def closed() -> Iterator[Running]:
+    """A server with a token."""
+    with server.launch(token=TOKEN) as launched:
+        yield launched
+
+
+def ask(running: Running, method: str = "GET", path: str = "/api/v1/runs", body: bytes | None = None,
+        **headers: str) -> requests.Response:  # fmt: skip
+    """A request with headers as given (underscores for dashes), redirects not followed."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return requests.request(method, running.url + path, data=body, headers=named, allow_redirects=False, timeout=10)
+
+
+def post(running: Running, **headers: str) -> int:
+    """The status of storing one good entry with these headers."""
+    given = {"Content_Type": "application/json"} | headers
+    return ask(running, "POST", "/api/v1/logs", json.dumps(entry()).encode(), **given).status_code
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:3000", "[::1]:3000", "[::1]"])
+def test_loopback_names_are_served(running: Running, host: str) -> None:
+    """Every way to write this machine."""
+    assert ask(running, Host=host).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.com", "localhost.evil.com", "127.0.0.1.nip.io", "localhost.", "",
+                                  "evil.com:3000", "localhost:80@evil.com", "::1"])  # fmt: skip
+def test_other_names_are_refused(running: Running, host: str) -> None:
+    """A page that rebinds its own name to 127.0.0.1 reads nothing."""
+    assert ask(running, Host=host).status_code == 400
+
+
+@pytest.mark.parametrize(("headers", "status"), [
+    ({}, 200),
+    ({"Origin": "http://127.0.0.1:{port}"}, 200),
+    ({"Sec_Fetch_Site": "same-origin"}, 200),
+    ({"Sec_Fetch_Site": "none"}, 200),
+    ({"Sec_Fetch_Site": "cross-site"}, 403),
+    ({"Sec_Fetch_Site": "same-site", "Origin": "http://127.0.0.1:{port}"}, 403),
+    ({"Origin": "https://evil.com"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Origin": "http://127.0.0.1:1"}, 403),
+])  # fmt: skip
+def test_pages_of_other_origins_cannot_write(running: Running, headers: dict[str, str], status: int) -> None:
+    """What a browser says about the sender decides; programs say nothing and may."""
+    port = str(urlsplit(running.url).port)
+
+    assert post(running, **{name: value.format(port=port) for name, value in headers.items()}) == status
+
+
+@pytest.mark.parametrize(("content_type", "status"), [
+    ("application/json", 200), ("application/json; charset=utf-8", 200), ("APPLICATION/JSON", 200),
+    ("text/plain", 415), ("application/x-www-form-urlencoded", 415), ("", 415), ("application/jsonp", 415),
+])  # fmt: skip
+def test_only_json_is_taken(running: Running, content_type: str, status: int) -> None:
+    """A form or plain text, which a page may send anywhere without asking, is refused."""
+    assert post(running, Content_Type=content_type) == status
+
+
+def test_no_cors(running: Running) -> None:
+    """No answer invites another origin, a preflight included."""
+    answers = [ask(running, Origin="https://evil.com"), ask(running, "OPTIONS", Origin="https://evil.com",
+               Access_Control_Request_Method="POST")]  # fmt: skip
+
+    assert [name for answer in answers for name in answer.headers if name.lower().startswith("access-control")] == []
+    assert answers[1].status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/runs", "/nothing", "/api/v1/logs/x"])
+def test_every_answer_has_the_headers(running: Running, path: str) -> None:
+    """Content policy and its companions, errors included."""
+    headers = ask(running, path=path).headers
+
+    assert {name: headers.get(name) for name in EXPECTED} == EXPECTED
+
+
+EXPECTED = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": None,
+}
+
+
+def routes(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Method and a path of every route of the application."""
+    for route in found:
+        if isinstance(route, Mount):
+            yield from (
+                routes(route.routes, prefix + route.path) if route.routes else [("GET", prefix + route.path + "/x")]
+            )
+        elif isinstance(route, Route):
+            path = route.path
+            for parameter, convertor in route.param_convertors.items():
+                path = path.replace(f"{{{parameter}:path}}", "x").replace(f"{{{parameter}}}", "1")
+                path = path.replace(f"{{{parameter}:{type(convertor).__name__[:-9].lower()}}}", "1")
+            yield from ((method, prefix + path) for method in route.methods or {"GET"})
+
+
+ROUTES = sorted({*routes([*api.routes, *views.routes]), ("GET", "/nothing"), ("GET", "/static/../x")})
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_route_needs_the_token(closed: Running, method: str, path: str) -> None:
+    """No route answers without it, and none is refused with it."""
+    kept = {"Content_Type": "application/json"}
+
+    assert ask(closed, method, path, **kept).status_code == 401
+    assert ask(closed, method, path, Authorization="Bearer wrong", **kept).status_code == 401
+    assert ask(closed, "HEAD", path, **kept).status_code == 401
+
+
+def test_the_token_opens(closed: Running) -> None:
+    """As the published client sends it; in any other form it does not."""
+    assert ask(closed, Authorization=f"Bearer {TOKEN}").status_code == 200
+    assert ask(closed, Authorization=f"bearer  {TOKEN} ").status_code == 200
+    assert ask(closed, Authorization=TOKEN).status_code == 401
+    assert ask(closed, Authorization=f"Basic {TOKEN}").status_code == 401
+    assert ask(closed, path=f"/api/v1/runs?token={TOKEN}").status_code == 401
+    assert ask(closed, Authorization="Bearer \xff").status_code == 401
+
+
+def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
+    """The opened address works once, leaves no secret in the address bar, and the cookie opens from then on."""
+    path = closed.login_url().removeprefix(closed.url)
+    welcome = ask(closed, path=path)
+    cookie = welcome.headers["Set-Cookie"]
+
+    assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} == {"httponly", "samesite=strict", "path=/"}
+    assert ask(closed, Cookie=cookie.partition(";")[0]).status_code == 200
+    assert ask(closed, path=path).status_code == 401
+
+
+def test_cookie_of_another_start_is_worth_nothing(closed: Running) -> None:
+    """Each start has a secret of its own."""
+    cookie = ask(closed, path=closed.login_url().removeprefix(closed.url)).headers["Set-Cookie"].partition(";")[0]
+    with server.launch(token=TOKEN) as other:
+        assert ask(other, Cookie=cookie).status_code == 401
+
+
+def test_welcome_redirects_to_itself_only(closed: Running) -> None:
+    """No address of the request is redirected to."""
+    ticket = closed.login_url().partition("ticket=")[2]
+
+    assert ask(closed, path=f"//evil.com/?ticket={ticket}").headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_other_addresses_need_a_token(host: str) -> None:
+    """Listening beyond this machine without a token is refused with what to do."""
+    with pytest.raises(ConfigurationError, match=r"--token or COAGENT_AUTH_TOKEN"):
+        server.launch(host=host)
+
+
+def test_with_a_token_it_listens_anywhere(store: Store) -> None:
+    """On all addresses, under any name, for who has the token."""
+    with server.launch(store, host="0.0.0.0", token=TOKEN) as opened:
+        port = urlsplit(opened.url).port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/api/v1/runs", headers={"Host": "my.machine", "Authorization": f"Bearer {TOKEN}"})
+
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_bodies_are_never_logged(
+    running: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a good body nor a bad one shows up in logs or output."""
+    for content in (entry(prompt="secret-word"), entry(prompt="secret-word") | {"timestamp": "secret-word"}):
+        requests.post(f"{running.base_url}/logs", json=content, timeout=10)
+
+    assert "secret-word" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_search_text_is_no_query_language(store: Store) -> None:
+    """Whatever FTS5 or SQL would make of it, it is words."""
+    put(store, entry(prompt="plain AND simple"))
+    texts = ['"', "a OR b", "NEAR(a b)", "col:x", "^a", "a*", "-a", "'; --", "(", "\\", "%", "AND", "*", "a\x00b"]
+
+    assert [len(store.search(text)) for text in texts] == [0] * 11 + [1, 0, 0]
+
+
+def test_closing_waits_for_no_live_view(running: Running) -> None:
+    """A server with an open stream closes at once."""
+    opened = threading.Event()
+
+    def listen() -> None:
+        with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
+            next(answer.iter_content(1))
+            opened.set()
+            for _ in answer.iter_content(None):
+                pass
+
+    reader = threading.Thread(target=listen)
+    reader.start()
+    assert opened.wait(5)
+    running.close()
+    reader.join(timeout=1.5)
+
+    assert not reader.is_alive()

@@ -1,0 +1,130 @@
+"""Validation agrees with the wire model, and nothing that is posted breaks the server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pydantic
+import pytest
+import requests
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from coagent_langchain.events import EventType, LogEntry
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.validation import REQUIRED, BodyError, faults, read, split
+from tests.server.samples import entry
+
+ALL = frozenset(EventType)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
+VALUES = st.recursive(SCALARS | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner,
+                      max_size=3), max_leaves=8)  # fmt: skip
+MODELS = [option for field in LogEntry.model_fields.values() for option in getattr(field.annotation, "__args__", ())
+          if isinstance(option, type) and issubclass(option, pydantic.BaseModel)]  # fmt: skip
+PARTS = sorted({name for model in MODELS for name in model.model_fields})
+FIELDS = st.dictionaries(st.sampled_from(sorted(LogEntry.model_fields)), VALUES | st.dictionaries(
+    st.sampled_from(PARTS), VALUES, max_size=4) | st.sampled_from(["high", "info", "s", 1, 0]), max_size=5)  # fmt: skip
+
+
+def model_faults(content: dict[str, Any]) -> set[str]:
+    """The fields with which the wire model finds fault, in strict mode; a version must be named."""
+    found = set() if "version" in content else {"version"}
+    try:
+        LogEntry.model_validate_json(orjson.dumps(content), strict=True)
+    except pydantic.ValidationError as error:
+        found |= {location(e["loc"]) for e in error.errors()}
+    return found
+
+
+def location(loc: tuple[Any, ...]) -> str:
+    """Where pydantic points, as the answer of the server names it: unions and list positions left out."""
+    kinds = {"str", "int", "float", "bool", "dict[str,any]", "list[any]"}
+    return ".".join(part for part in loc if isinstance(part, str) and part not in kinds)
+
+
+@settings(max_examples=600, deadline=None)
+@given(FIELDS, st.sets(st.sampled_from(REQUIRED), max_size=1))
+@example({"agent_stack": ["a", 1]}, set())
+@example({"error_info": {"error_severity": "worst"}}, set())
+@example({"performance_metrics": {"cost": 1}}, set())
+@example({"turn_number": True}, set())
+@example({"session_id": ""}, set())
+@example({"timestamp": 2**53 + 1}, set())
+def test_validation_agrees_with_the_wire_model(fields: dict[str, Any], missing: set[str]) -> None:
+    """The hand-made checks and pydantic find fault with the same fields."""
+    content = {name: value for name, value in (entry() | fields).items() if name not in missing}
+
+    assert {name for name, _ in faults(content, orjson.dumps(content), ALL)} == model_faults(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans())
+def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | None, escape: bool) -> None:
+    """However an array is written, its parts are what stood between the commas."""
+    texts = [json.dumps(value, indent=indent, ensure_ascii=escape) for value in values]
+    try:
+        body = f"[ {' , '.join(texts)}\n]".encode()
+        parsed = orjson.loads(body)
+    except (UnicodeEncodeError, orjson.JSONDecodeError):  # lone surrogates
+        return
+
+    assert split(body, parsed) == [text.encode() for text in texts]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | st.text(alphabet='[]{}",:1ae\\u\n ', max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """A body is a batch or a `BodyError`, never another exception."""
+    try:
+        batch = read(body, ALL)
+    except BodyError:
+        return
+
+    assert batch.entries or batch.faults or orjson.loads(body) == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.builds(lambda a, b: entry() | a | b, FIELDS, st.dictionaries(st.text(), VALUES, max_size=3)), max_size=4
+    )
+)
+def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: list[dict[str, Any]]) -> None:
+    """Stored or refused with a reason; what was stored can be read, listed, filtered and found."""
+    try:
+        body = orjson.dumps(entries)
+    except TypeError:  # lone surrogates
+        return
+    answer = requests.post(
+        f"{running.base_url}/logs", data=body, headers={"Content-Type": "application/json"}, timeout=10
+    )
+    bad = {fault["index"] for fault in answer.json().get("errors", [])}
+    good = [content for index, content in enumerate(orjson.loads(body)) if index not in bad]
+
+    assert answer.status_code == (400 if bad else 200)
+    for content in good:
+        path = requests.utils.quote(content["session_id"], safe="").replace(".", "%2E")
+        assert content in requests.get(f"{running.base_url}/logs/{path}", timeout=10).json()
+    running.store.search("a")
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e2", "-0", "12345678901234567890123"])
+def test_counters_are_integers_in_range(number: str) -> None:
+    """A number that is not a plain integer is no counter."""
+    body = orjson.dumps(entry(turn_number=77)).replace(b":77", f":{number}".encode())
+
+    assert [fault["field"] for fault in read(body, ALL).faults] == ([] if number == "-0" else ["turn_number"])
+
+
+def test_types_that_the_database_lacks_are_refused_by_name() -> None:
+    """A store of the 17 published types refuses the three others per entry, with a clear answer."""
+    published = frozenset(list(EventType)[:17])
+    batch = read(orjson.dumps([entry("info"), entry("llm_call")]), published)
+
+    assert (len(batch.entries), batch.faults) == (1, [{
+        "index": 0, "field": "event_type", "message": "info is not in the event types of this server's database",
+    }])  # fmt: skip
