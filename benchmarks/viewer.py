@@ -14,7 +14,8 @@ import orjson
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from coagent_langchain.server import Running, launch
+from coagent_langchain.server import launch
+from coagent_langchain.server.running import Running
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.server import sessions
 

@@ -77,4 +77,4 @@ def export(request: Request) -> Response:
     )
 
 
-routes: list[BaseRoute] = [Route("/export/{session_id:path}", export)]
+routes: list[BaseRoute] = [Route("/export/", export), Route("/export/{session_id:path}", export)]

@@ -209,7 +209,8 @@ def markdown(request: Request) -> PlainTextResponse:
 
 
 def _route(name: str, view: Callable[[Request], Response]) -> Route:
-    return Route(f"/view/{name}/{{session_id:path}}", view)
+    """`/view/NAME/=ID`: behind the equals sign even the ids `.` and `..` stay as they are in a browser."""
+    return Route(f"/view/{name}/={{session_id:path}}", view)
 
 
 routes: list[BaseRoute] = [

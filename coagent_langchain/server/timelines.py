@@ -68,4 +68,4 @@ class Timelines:
 def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
     """One entry by its place in the session's order."""
     found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
-    return found[0] if found and found[0].seq == seq else None
+    return found[0] if found and (found[0].timestamp, found[0].seq) == (at, seq) else None

@@ -63,7 +63,7 @@ def session(request: Request) -> HTMLResponse:
     chosen = request.query_params.get("event")
     entry = store_of(request).entry(found.session_id, chosen) if chosen else None
     title = formats.preview(found.title or found.session_id, 140)
-    return render("session.html", s=found, path=quote(found.session_id, safe=""), title=title,
+    return render("session.html", s=found, path="=" + quote(found.session_id, safe=""), title=title,
                   selected=entry.seq if entry else "")  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _list(request: Request) -> dict[str, Any]:
 def read_query(given: Any) -> Query:
     """The store's query of the list's address. What makes no sense there does not filter."""
     sort = given.get("sort", "")
-    name: Sort = next((known for known in SORTS if known == sort.removeprefix("-")), "first")
+    name: Sort | None = next((known for known in SORTS if known == sort.removeprefix("-")), None)
     number = given.get("page", "1")
     page = min(max(int(number), 1), 10**9) if number.isascii() and number.isdigit() else 1
     period = PERIODS.get(given.get("period", ""))
@@ -130,8 +130,8 @@ def read_query(given: Any) -> Query:
         model=given.get("model", ""),
         tag=given.get("tag", ""),
         since_ms=now_ms() - period[1] if period else None,
-        sort=name,
-        ascending=bool(sort) and not sort.startswith("-"),
+        sort=name or "first",
+        ascending=name is not None and not sort.startswith("-"),
         limit=PAGE,
         offset=(page - 1) * PAGE,
     )
@@ -187,7 +187,7 @@ routes: list[BaseRoute] = [
     Route("/sessions/", session),
     Route("/sessions/{session_id:path}", session, name="session"),
     Route("/view/sessions", session_rows),
-    Route("/view/head/{session_id:path}", head),
+    Route("/view/head/={session_id:path}", head),
     Route("/compare", compare),
     *fragments.routes,
     *exports.routes,

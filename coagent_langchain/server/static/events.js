@@ -121,7 +121,7 @@ class Events {
     if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
     this.t0 = data.t0;
     this.box.setAttribute("aria-rowcount", data.total + 1);
-    document.getElementById("found").textContent = this.words || this.type.value ? `${count(data.total)} events` : "";
+    document.getElementById("found").textContent = this.words || this.type.value ? `${count(data.total)} event${data.total === 1 ? "" : "s"}` : "";
     if (data.total !== this.total) { this.total = data.total; this.list.show(this.total); } else this.list.refill();
   }
 

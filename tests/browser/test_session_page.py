@@ -1,0 +1,250 @@
+"""One session's page as people use it: keyboard, search, tabs, details, permalinks, live tail, big sessions."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Post
+from tests.server import sessions
+from tests.server.sessions import Story
+
+TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
+PATH = f"/sessions/{quote(TRIP, safe='')}"
+
+
+def visit(page: Page, path: str = PATH) -> None:
+    """Open a session's page and wait until it is there."""
+    page.goto(path)
+    page.wait_for_selector("#session[data-ready]")
+
+
+def labels(page: Page) -> list[str]:
+    """The labels of the rows in sight, from top to bottom."""
+    rows = page.locator("#tree .row:not([hidden])")
+    found: list[list[object]] = rows.evaluate_all(
+        "rows => rows.map(r => [+r.dataset.index, r.querySelector('b').textContent])"
+    )
+    return [str(label) for _, label in sorted(found, key=lambda pair: int(str(pair[0])))]
+
+
+def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
+    """A screen reader hears where a row stands, though only some rows exist."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    rows = page.locator("#tree [role=treeitem]:not([hidden])")
+    names = ("aria-level", "aria-posinset", "aria-setsize", "aria-expanded")
+    told = rows.evaluate_all(f"rows => rows.map(r => {list(names)}.map(n => r.getAttribute(n)).join(' '))")
+
+    assert sorted(told) == sorted(["1 1 3 true", "2 1 2 ", "2 2 2 ", "1 2 3 true", "2 1 1 ", "1 3 3 "])
+
+
+def test_keys_move_fold_and_open(page: Page, post: Post) -> None:
+    """j and k move and show details, the left arrow folds, the right one unfolds, Escape closes the details."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    for key in ("j", "j", "k"):
+        page.keyboard.press(key)
+    expect(page.locator("#tree .row.at b")).to_have_text("Generate three recipes using chicken and vegetables")
+    page.keyboard.press("ArrowLeft")
+    folded = labels(page)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#detail h2")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#detail")).to_be_hidden()
+    assert folded == [
+        "Generate three recipes using chicken and vegetables",
+        "Please make them vegetarian",
+        "gemma3:4b",
+        "Session end",
+    ]
+    assert len(labels(page)) == 6
+
+
+def test_question_mark_shows_the_keys_and_slash_searches(page: Page, post: Post) -> None:
+    """`?` opens the list of keys; `/` goes to the search; Escape leaves it."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#search")).not_to_be_focused()
+
+
+def test_search_keeps_hits_and_what_they_hang_on(page: Page, post: Post) -> None:
+    """Words of any event's content find its row, deep inside a sub-agent too."""
+    post(sessions.trip())
+    visit(page)
+    page.fill("#search", "lesseps courtyard")
+    expect(page.locator("#found")).to_have_text("2 events")
+
+    assert labels(page) == [
+        "Plan a three-day trip from Madrid to Barcelona in March for two people, under 600 euros",
+        "Turn 1", "tools", "research_agent", "research_agent", "gemma3:4b",
+    ]  # fmt: skip
+
+
+def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
+    """The figure in the header selects the row that failed and shows its stack trace."""
+    post(sessions.trip())
+    visit(page)
+    page.click("#first-error")
+    page.click("#detail [data-body=stack]")
+
+    expect(page.locator("#tree .row.at b")).to_have_text("train_search")
+    expect(page.locator("#detail .d-body:not([hidden])")).to_contain_text("httpx.ConnectTimeout")
+
+
+def test_event_has_a_permalink(page: Page, post: Post) -> None:
+    """The address of a selected event opens the same event again, in a session whose id has / : and +."""
+    post(sessions.trip())
+    visit(page)
+    page.locator("#tree .row b", has_text="book_train").click()
+    expect(page.locator("#detail h2")).to_have_text("book_train")
+    address = page.url
+    page.goto("/")
+    visit(page, address)
+
+    expect(page.locator("#detail h2")).to_have_text("book_train")
+    expect(page.locator("#tree .row.at b")).to_have_text("book_train")
+
+
+@pytest.mark.parametrize("session_id", ["a/b", "/a/", "a:b+c d", "ünï ✓", "50%", "a?b#c", "..", "."])
+def test_session_has_a_permalink_whatever_its_id(page: Page, post: Post, session_id: str) -> None:
+    """The list's link leads to the session."""
+    post(sessions.recipe(session_id))
+    page.goto("/")
+    page.click(".c-title a")
+    page.wait_for_selector("#session[data-ready]")
+
+    assert page.locator("#session-id").text_content() == session_id
+    assert len(labels(page)) == 6
+
+
+def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
+    """Who spoke, in order; tools folded between; the sub-agent's words are inside its tool."""
+    post(sessions.trip())
+    visit(page, f"{PATH}?tab=conversation")
+    page.wait_for_selector("#conversation .said")
+    heads = page.locator("#conversation > article .who b, #conversation > details > summary b, #conversation > h2")
+    read = [head.split("\n")[0].split("   ")[0] for head in heads.all_inner_texts()]
+
+    assert [line.split(" ")[0] if line.startswith("Prompt") else line for line in read] == [
+        "Prompt", "User", "planner", "flight_search", "train_search", "research_agent", "train_search", "planner",
+        "Prompt", "User", "A human was asked", "book_train", "planner",
+    ]  # fmt: skip
+
+
+def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Post) -> None:
+    """The search narrows the table; a column can be added and stays after a reload."""
+    post(sessions.trip())
+    visit(page, f"{PATH}?tab=events")
+    page.fill("#search", "renfe")
+    expect(page.locator("#found")).to_have_text("1 event")
+    page.locator(".menu summary", has_text="Columns").click()
+    page.locator("#columns label", has_text="Event id").click()
+    page.reload()
+    page.wait_for_selector("#events [role=columnheader]")
+
+    assert page.locator("#events [role=columnheader]").all_inner_texts()[-1] == "Event id"
+
+
+def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
+    """What lands in the clipboard can be given to an assistant as it is."""
+    post(sessions.failed())
+    visit(page, "/sessions/invoice-reader-71")
+    page.click("#first-error")
+    page.click("[data-act=markdown]")
+    page.wait_for_selector("[data-act=markdown].done")
+    lines = page.evaluate("navigator.clipboard.readText()").splitlines()
+
+    assert [line for line in lines if line.startswith("## ")] == ["## tool_call read_pdf", "## tool_response read_pdf"]
+
+
+def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
+    """A running session's page follows the log, and keeps what is selected."""
+    story = Story("live").ask("Where is my parcel?")
+    run = story.call("Where is my parcel?")
+    post(story.entries)
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    expect(page.locator("#live")).to_have_text("Live")
+    known = len(story.entries)
+    story.wait(900).answer(run, "It arrives tomorrow.", 900, (20, 8))
+    post(story.end("done")[known:])
+
+    expect(page.locator("#tree .row.k-model i")).to_contain_text("It arrives tomorrow.")
+    expect(page.locator("#head .status")).to_have_text("completed")
+    expect(page.locator("#tree .row.at")).to_have_class("row k-model x-ok at")
+
+
+def test_new_session_appears_in_the_list(page: Page, post: Post) -> None:
+    """The empty list shows the lines to paste, with this server's address; the first event replaces them."""
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    pasted = page.locator("#snippet").inner_text()
+    post(sessions.recipe())
+
+    expect(page.locator(".c-title a")).to_have_text("Generate three recipes using chicken and vegetables")
+    assert f'base_url="http://{page.url.split("/")[2]}/api/v1"' in pasted
+
+
+def test_large_session_has_few_elements(page: Page, post: Post) -> None:
+    """10,000 events: only the rows in sight exist, the last one can be reached."""
+    post(sessions.big(10_000))
+    visit(page, "/sessions/big-10000")
+    opened = page.evaluate("document.getElementsByTagName('*').length")
+    page.keyboard.press("End")
+    expect(page.locator("#tree .row.at b")).to_have_text("Session end")
+
+    assert opened <= 3_000
+    assert page.evaluate("document.getElementsByTagName('*').length") <= 3_000
+
+
+def test_long_answer_is_shown_piece_by_piece(page: Page, post: Post) -> None:
+    """5 MB: the page shows 2,000 characters, fetches the rest in pieces, and copies all of it."""
+    answer = "All work and no play. " * 230_000
+    story = Story("long").ask("Write")
+    story.model("Write", answer, 900, (1, 1))
+    for entry in story.entries:
+        post([entry])
+    visit(page, "/sessions/long")
+    page.locator("#tree .row.k-model").click()
+    part = page.locator("#detail .part", has_text="Answer")
+    first = len(part.locator(".text").inner_text())
+    part.locator("[data-more]").click()
+    expect(part.locator("[data-more]")).to_contain_text("% shown")
+
+    assert first < 2_100
+    assert 130_000 < len(part.locator(".text").inner_text()) < 140_000
+
+
+def test_theme_is_kept(page: Page, post: Post) -> None:
+    """The button goes from the system's theme to the other one, and the next page has it."""
+    page.goto("/")
+    page.click("#theme")
+    page.goto("/")
+
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 24)"
+
+
+def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Post) -> None:
+    """390 pixels wide: every page fits, the details cover the screen and close again."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", PATH, f"{PATH}?tab=conversation", f"{PATH}?tab=raw", f"/compare?s={quote(TRIP)}&s={quote(TRIP)}"):
+        page.goto(path)
+        page.wait_for_selector("[data-ready], td.c-title, .versus")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    visit(page)
+    page.locator("#tree .row.k-model").first.click()
+    expect(page.locator("#detail")).to_be_visible()
+    page.click("[data-act=close]")
+    expect(page.locator("#detail")).to_be_hidden()

@@ -1,0 +1,261 @@
+"""The pages and what they fetch, over HTTP from a real server with SQLite."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+import requests
+
+from coagent_langchain.server.compare import marked
+from coagent_langchain.server.exports import table
+from coagent_langchain.server.prose import prose
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Session
+from tests.server import sessions
+from tests.server.sessions import T0, Story
+
+TRIP = quote("trip-planner/2026-11-22T13:04:18+00:00", safe="")
+
+
+def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
+    """Log entries as a client does."""
+    answer = requests.post(f"{server.base_url}/logs", json=list(entries), timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def get(server: Running, path: str) -> requests.Response:
+    """A page or fragment."""
+    return requests.get(server.url + path, timeout=30)
+
+
+def titles(server: Running, query: str = "") -> list[str]:
+    """The session ids of the list, from top to bottom."""
+    return re.findall(r'name="s" value="([^"]*)"', get(server, f"/{query}").text)
+
+
+@pytest.fixture
+def three(running: Running) -> Running:
+    """A server with three sessions: a completed one, a failed one and a running one, an hour apart."""
+    for hour, made in enumerate((sessions.recipe("recipe"), sessions.failed("broken"), sessions.running("live"))):
+        for entry in made:
+            entry["timestamp"] += hour * 3_600_000
+        log(running, made)
+    return running
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["live", "broken", "recipe"]),
+        ("?sort=first", ["recipe", "broken", "live"]),
+        ("?sort=-total_tokens", ["recipe", "broken", "live"]),
+        ("?sort=nonsense&page=x&status=nonsense", ["live", "broken", "recipe"]),
+        ("?status=failed", ["broken"]),
+        ("?type=error", ["broken"]),
+        ("?model=gemma3:4b", ["live", "recipe"]),
+        ("?tag=staging", ["broken"]),
+        ("?q=halloumi", ["recipe"]),
+        ("?q=nothing+like+it", []),
+        ("?period=1h", []),
+    ],
+)
+def test_list_filters_and_sorts(three: Running, query: str, expected: list[str]) -> None:
+    """What the address asks for; what makes no sense in it does not filter."""
+    assert titles(three, query) == expected
+
+
+def test_list_shows_figures_of_a_session(three: Running) -> None:
+    """Status as a word, title, duration, counts, tokens, errors, model."""
+    row = get(three, "/?status=failed").text.split("<tr data-href")[1].split(">", 1)[1].split("</tr>")[0]
+    words = re.sub(r"\s+", " ", re.sub(r"<time.*?</time>|<[^>]+>", " ", row)).strip()
+
+    assert words == (
+        "failed Read invoice 4711.pdf and file it broken 10.7 s 1 2 2 1 212 22 $0.0003 1 claude-haiku-4-5 staging"
+    )
+
+
+def test_list_has_pages(running: Running) -> None:
+    """Fifty sessions a page; the second has the rest, and a way back."""
+    for number in range(52):
+        log(running, sessions.running(f"s{number:02}", T0 + number))
+    second = get(running, "/?page=2").text
+
+    assert titles(running, "?page=2") == ["s01", "s00"]
+    assert re.findall(r'rel="(prev|next)" href="([^"]*)"', second) == [("prev", "/?page=1")]
+
+
+def test_page_of_an_unknown_session_says_so(running: Running) -> None:
+    """404 and a way back."""
+    answer = get(running, "/sessions/nowhere")
+
+    assert (answer.status_code, "There is no session with this id." in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head"])
+def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
+    """What a page fetches of a session that was pruned meanwhile."""
+    assert get(running, f"/view/{path}/=nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["", "?e=", "?e=1-1", "?e=1-99999999999999999", "?e=x-y", "?e=" + "9" * 40 + "-1"])
+def test_unknown_event_is_404(three: Running, query: str) -> None:
+    """No reference, a wrong one, one beyond all numbers."""
+    assert get(three, f"/view/detail/=recipe{query}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["x", "[9]", '["nope"]', '["meta", "a", "b"]', "{}", "7"])
+def test_unknown_text_is_404(three: Running, path: str) -> None:
+    """A path that leads nowhere in the entry."""
+    assert get(three, f"/view/text/=recipe?e={T0}-1&path={quote(path)}").status_code in (
+        404,
+        200 if path == "{}" else 404,
+    )
+
+
+@pytest.mark.parametrize("query", ["offset=x", "limit=-5", "offset=-1&limit=99999", "from=-1", "from=" + "9" * 30])
+@pytest.mark.parametrize("name", ["events", "raw", "conversation"])
+def test_odd_numbers_in_an_address_never_break_a_page(three: Running, name: str, query: str) -> None:
+    """Pages beyond the end are empty, nonsense is refused."""
+    assert get(three, f"/view/{name}/=recipe?{query}").status_code in (200, 400)
+
+
+def test_events_come_in_pages_and_by_type(three: Running) -> None:
+    """Offset and limit; a type narrows; words find content."""
+
+    def types(query: str) -> list[str]:
+        return [row[2] for row in get(three, f"/view/events/=recipe?{query}").json()["rows"]]
+
+    assert types("offset=2&limit=2") == ["llm_call", "llm_response"]
+    assert types("type=session_end") == ["session_end"]
+    assert types("q=halloumi") == ["llm_response"]
+
+
+def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> None:
+    """The pieces, put together, are the text; `whole` gives it at once."""
+    answer = "".join(f"line {number}\n" for number in range(40_000))
+    story = Story("long").ask("Write")
+    story.model("Write", answer, 900, (1, 1))
+    log(running, story.entries)
+    place = next(row[14] for row in get(running, "/view/timeline/=long").json()["rows"] if row[1] == "model")
+    url = f'/view/text/=long?e={place[2] + T0}-{place[3]}&path=["llm_response","response"]'
+    pieces, start = [], "0"
+    while start:
+        piece = get(running, f"{url}&from={start}")
+        pieces.append(piece.text)
+        start = piece.headers.get("x-next", "")
+
+    assert len(pieces) == 4
+    assert "".join(pieces) == answer == get(running, f"{url}&whole=1").text
+
+
+def test_timeline_follows_late_entries(three: Running) -> None:
+    """What is kept of a session is made anew when an entry came since."""
+    before = get(three, "/view/timeline/=live").json()["entries"]
+    log(three, [sessions.running("live")[0] | {"event_id": "late", "timestamp": T0 - 5}])
+
+    assert get(three, "/view/timeline/=live").json()["entries"] == before + 1
+
+
+def test_export_gives_back_what_was_posted(running: Running) -> None:
+    """JSON lines: every entry as it came, in order."""
+    log(running, sessions.trip())
+    lines = get(running, f"/export/{TRIP}?format=jsonl").content.splitlines()
+
+    assert [orjson.loads(line) for line in lines] == sessions.trip()
+
+
+def test_csv_runs_no_formula() -> None:
+    """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and newlines stay one cell."""
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1+1", 'a "b", c', "plain"]
+    story = Story("s")
+    for text in texts:
+        story.log("tool_call", 1, tool_call={"tool_name": text, "parameters": {}})
+    made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
+
+    assert [row["name"] for row in csv.DictReader(io.StringIO(made))] == [
+        "'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "' =1+1", 'a "b", c', "plain",
+    ]  # fmt: skip
+
+
+def test_markdown_export_fences_what_has_fences(running: Running) -> None:
+    """An answer with a code block does not end the block that it stands in."""
+    story = Story("s").ask("code, please")
+    story.model("code, please", "```python\nprint(1)\n```", 5, (1, 1))
+    log(running, story.entries)
+
+    assert "````\n```python\nprint(1)\n```\n````" in get(running, "/export/s?format=md").text
+
+
+def test_unknown_export_format_is_refused(three: Running) -> None:
+    """The answer names the formats."""
+    answer = get(three, "/export/recipe?format=exe")
+
+    assert (answer.status_code, "jsonl, csv, md" in answer.text) == (400, True)
+
+
+def test_compare_marks_the_words_that_differ() -> None:
+    """Left what is gone, right what is new; the same words stay unmarked."""
+    assert [str(side) for side in marked("two nights at Ronda", "two nights at <b>Fuster")] == [
+        "two nights at <del>Ronda</del>",
+        "two nights at <ins>&lt;b&gt;Fuster</ins>",
+    ]
+
+
+def test_compare_puts_prompts_and_figures_side_by_side(three: Running) -> None:
+    """Prompts, answers, tokens and time of both; a session without the prompt says so."""
+    text = re.sub(r"<[^>]+>", " ", get(three, "/compare?s=recipe&s=broken").text)
+    words = re.sub(r"\s+", " ", text)
+
+    assert "Tokens in 1,257 212 −1,045 (−83%)" in words
+    assert "This session has no prompt 2." in words
+
+
+def test_compare_asks_for_what_is_missing(three: Running) -> None:
+    """With one session, or an unknown one, the page asks for the other."""
+    assert "Name the second." in get(three, "/compare?s=recipe").text
+    assert "There is no session nope." in get(three, "/compare?s=recipe&s=nope").text
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (
+            "# Title\ntext **b** *i* `c`",
+            '<p class="h">Title</p><p>text <strong>b</strong> <em>i</em> <code>c</code></p>',
+        ),
+        ("- a\n- b\n\n1. c", "<ul><li>a</li><li>b</li></ul><ol><li>c</li></ol>"),
+        ("```py\n<x> **b**\n```", "<pre>&lt;x&gt; **b**</pre>"),
+        (
+            "| a | b |\n|---|---|\n| 1 | <i> |",
+            "<table><tr><td>a</td><td>b</td></tr><tr><td>1</td><td>&lt;i&gt;</td></tr></table>",
+        ),
+        ("[x](javascript:1) <b>", "<p>[x](javascript:1) &lt;b&gt;</p>"),
+        ("```\nnever closed", "<pre>never closed</pre>"),
+    ],
+)
+def test_prose_makes_a_little_markdown_readable(text: str, html: str) -> None:
+    """Headings, lists, code, tables, bold; everything else is text."""
+    assert str(prose(text)) == html
+
+
+def test_static_files_are_looked_up_by_name(running: Running) -> None:
+    """Scripts come with their type; nothing outside of the folder is reachable."""
+    assert get(running, "/static/page.js").headers["content-type"].startswith("text/javascript")
+    assert [
+        get(running, f"/static/{name}").status_code for name in ("../views.py", "%2e%2e%2fviews.py", "nope.js")
+    ] == [404] * 3
+
+
+def test_scripts_stay_small(running: Running) -> None:
+    """The first load of a session's page has at most 40 KB of JavaScript, of any tab no more than 60 in all."""
+    wanted = ("theme", "session", "detail", "page", "tree", "rows", "format")
+    sizes = [len(get(running, f"/static/{name}.js").content) for name in wanted]
+
+    assert sum(sizes) <= 40_000
