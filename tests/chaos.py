@@ -33,7 +33,7 @@ from coagent_langchain.server import launch
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
-LIVES_AT_ONCE = 3
+LIVES_AT_ONCE = 4
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Result:
 
 
 class Moody:
-    """A server's behaviour: well most of the time, else one of many faults, drawn with a seed."""
+    """A server's behaviour: storms of many faults, drawn with a seed, and calm seconds in which adoption gets far."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -76,6 +76,8 @@ class Moody:
     def __call__(self, request: Request) -> Answer:
         with self._lock:
             mood = self._random.random()
+        if int(time.monotonic()) % 3:
+            mood *= 10.0
         if mood < 0.10:
             return Answer(None)
         if mood < 0.20:
@@ -102,6 +104,9 @@ def live(base_url: str, folder: Path, seed: int) -> None:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
+    if draw.random() < 0.5:
+        time.sleep(draw.uniform(0.3, 1.5))  # long enough to adopt what others left
+        _log(delivery, folder, draw, f"r{seed}")
     if draw.random() < 0.5:
         delivery.close()
 
@@ -150,7 +155,7 @@ def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple
     while living or time.monotonic() < until:
         while len(living) < LIVES_AT_ONCE and time.monotonic() < until:
             number += 1
-            death = time.monotonic() + draw.uniform(0.3, 1.2) if draw.random() < 0.6 else None
+            death = time.monotonic() + draw.uniform(0.3, 1.8) if draw.random() < 0.6 else None
             command = [sys.executable, "-m", "tests.chaos", "--live", url, str(folder), str(draw.randrange(10**9))]
             living.append((subprocess.Popen(command, start_new_session=True), death))
         time.sleep(0.01)

@@ -37,20 +37,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Lines that go in one request, and the bytes of the batch that are settled with them."""
+    """Lines that go in one request, how many, and the bytes of the batch that are settled with them."""
 
     lines: bytes
+    count: int
     length: int
 
-    @property
-    def count(self) -> int:
-        return self.lines.count(b"\n")
+    @classmethod
+    def of(cls, lines: bytes, length: int) -> _Part:
+        return cls(lines, lines.count(b"\n"), length)
 
     def body(self) -> bytes:
         """A JSON array, made without looking into the lines; a single entry as such: every server knows that form."""
         if self.count == 1:
-            return self.lines[:-1]
-        return b"[" + self.lines[:-1].replace(b"\n", b",") + b"]"
+            return self.lines
+        return b"[" + self.lines.replace(b"\n", b",", self.count - 1) + b"]"
 
 
 class Sender:
@@ -75,7 +76,7 @@ class Sender:
 
     def load(self, lines: bytes) -> None:
         """Take a batch of whole lines."""
-        self._parts = [_Part(lines, len(lines))]
+        self._parts = [_Part.of(lines, len(lines))]
         if not self._arrays:
             self._one_by_one()
 
@@ -132,7 +133,7 @@ class Sender:
         for index, reason in refused.items():
             self._reject(lines[index], reason)
         rest = b"".join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
-        self._parts.append(_Part(rest, part.length))
+        self._parts.append(_Part.of(rest, part.length))
         return len(refused)
 
 
@@ -144,7 +145,7 @@ def _halves(part: _Part) -> list[_Part]:
     rest = part.lines.split(b"\n", middle)[-1]
     left = part.lines[: len(part.lines) - len(rest)]
     whole = part.length == len(part.lines)
-    return [_Part(rest, len(rest) if whole else part.length), _Part(left, len(left) if whole else 0)]
+    return [_Part.of(rest, len(rest) if whole else part.length), _Part(left, middle, len(left) if whole else 0)]
 
 
 def _is_object(line: bytes) -> bool:
