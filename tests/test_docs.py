@@ -17,7 +17,7 @@ from langchain.agents import create_agent
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_ollama import ChatOllama
 
-from coagent_langchain import CoagentClient
+from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.cli import parser
 from coagent_langchain.events import EventType, LogEntry
 from coagent_langchain.server import launch
@@ -87,6 +87,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
 
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_hook_is_documented() -> None:
+    """docs/hooks.md says what becomes of each hook that LangChain calls."""
+    hooks = {name for name in dir(CoagentCallbackHandler) if name.startswith("on_")} - {"on_interrupt", "on_resume"}
+    text = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
+
+    assert sorted(name for name in hooks if f"`{name}`" not in text) == []
 
 
 def events_document() -> Any:
