@@ -217,12 +217,11 @@ def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
 
 def _last_prompt(settings: Settings, session_id: str | None) -> int:
     """The last prompt number that the server has of a session; 0, and a warning, when it cannot be asked."""
-    from coagent_langchain.client import CoagentClient  # type: ignore[import-not-found,unused-ignore]
+    from coagent_langchain.client import CoagentClient
 
     try:
         with CoagentClient(settings.base_url, settings.auth_token, timeout=5.0, max_retries=0) as client:
-            found = client.filter_logs(str(session_id), "max([].prompt_number)")
+            return client.last_prompt_number(str(session_id))
     except CoagentClientError as error:
         logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
         return 0
-    return found if isinstance(found, int) else 0
