@@ -18,7 +18,7 @@ from coagent_langchain.errors import CoagentClientError, ConfigurationError, gua
 from coagent_langchain.events import EventType, JsonObject, Severity
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
-from coagent_langchain.session import Session, check_session_id, new_session_id
+from coagent_langchain.session import Session, check_session_id
 
 COMPONENTS = ("nodes", "all", "none")
 _LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
@@ -82,14 +82,13 @@ class CoagentCallbackHandler(Hooks):
         self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
                                        capture_content=capture_content)  # fmt: skip
         self._session_id = None if session_id is None else check_session_id(session_id)
-        self._own_session_id: str | None = None
         self._delivery = shared(self._settings) if delivery is None else delivery
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=_redactors(redact), encode=encode_safely)  # fmt: skip
         tree = RunTree()
         placing = Placing(tree, self._sessions, self._outlet, session_id=self._session_id,
-                          own_session_id=self._make_session_id, sample_rate=sample_rate,
+                          sample_rate=sample_rate,
                           after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
         super().__init__(tree, placing, self._outlet, components=components)
         self._sessions.register(self._recorder)
@@ -168,11 +167,6 @@ class CoagentCallbackHandler(Hooks):
             [run for root in [*self._tree.lingering.values()] for run in [*root.open.values()]], "unknown"
         )
         self._sessions.end_all(self._outlet)
-
-    def _make_session_id(self) -> str:
-        if self._own_session_id is None:
-            self._own_session_id = new_session_id()
-        return self._own_session_id
 
     # -- identity
 

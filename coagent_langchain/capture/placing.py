@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.events import EventType
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
-from coagent_langchain.session import Prompt, Session
+from coagent_langchain.session import Prompt, Session, new_session_id
 
 _UNKNOWN = object()
 
@@ -28,7 +28,6 @@ class Placing:
         sessions: the open sessions of the destination.
         outlet: where a new session's events go.
         session_id: the handler's explicit session.
-        own_session_id: gives the id of the handler's own session, for runs that name none.
         after_prompt: the last prompt number that the server has of the explicit session.
         sample_rate: share of root runs that are logged, 0 to 1.
     """
@@ -40,7 +39,6 @@ class Placing:
         outlet: Outlet,
         *,
         session_id: str | None,
-        own_session_id: Callable[[], str],
         after_prompt: int = 0,
         sample_rate: float = 1.0,
     ) -> None:
@@ -48,7 +46,7 @@ class Placing:
         self._sessions = sessions
         self._outlet = outlet
         self._session_id = session_id
-        self._own_session_id = own_session_id
+        self._own_session_id: str | None = None
         self._after_prompt = after_prompt
         self._threshold = int(sample_rate * (1 << 32))
         self._stack: list[str] = []
@@ -139,7 +137,7 @@ class Placing:
         if isinstance(around, Session):
             session = around
         else:
-            session_id = session_id or self._session_id or self._own_session_id()
+            session_id = session_id or self._session_id or self._own_id()
             after = self._after_prompt if session_id == self._session_id else 0
             session = self._sessions.get(session_id, self._outlet, after_prompt=after)
         if answer is not None or (inputs is None and session.interrupted is not None):
@@ -149,7 +147,12 @@ class Placing:
 
     def own_session(self) -> Session:
         """The session of what names none."""
-        return self._sessions.get(self._session_id or self._own_session_id(), self._outlet)
+        return self._sessions.get(self._session_id or self._own_id(), self._outlet)
+
+    def _own_id(self) -> str:
+        if self._own_session_id is None:
+            self._own_session_id = new_session_id()
+        return self._own_session_id
 
     def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
