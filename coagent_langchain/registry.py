@@ -49,12 +49,13 @@ class Sessions:
         return session
 
     def adopt(self, session: Session) -> None:
-        """Take in a session that was made outside, continuing the numbers of an earlier one with its id."""
+        """Take in a session that was made outside; an earlier one with its id goes on in it."""
         with _lock:
-            known = self._open.get(session.session_id, session)
-            ended = self._last_prompts.get(session.session_id, 0)
-            session.last_prompt = max(session.last_prompt, known.last_prompt, ended)
+            known = self._open.get(session.session_id)
+            session.last_prompt = max(session.last_prompt, self._last_prompts.get(session.session_id, 0))
             self._open[session.session_id] = session
+        if known is not None and known is not session:
+            session.take_over(known)
         self._make_room()
 
     def _make_room(self) -> None:

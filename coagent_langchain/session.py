@@ -123,6 +123,15 @@ class Session(Scope):
         entry["meta"] = {"status": status, "elapsed_time_ms": elapsed, **self.totals.as_meta()}
         self.outlet.emit(entry)
 
+    def take_over(self, earlier: Session) -> None:
+        """Go on with what an open session with the same id has begun: it is one session on the server."""
+        with _lock:
+            self.last_prompt = max(self.last_prompt, earlier.last_prompt)
+            self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
+            self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
+            self._started, self._started_at = earlier._started, earlier._started_at
+            earlier._ended = True
+
     @property
     def ended(self) -> bool:
         """Whether `session_end` was logged."""

@@ -111,6 +111,18 @@ def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
     assert [e["event_type"] for e in log.entries].count("session_start") == 2
 
 
+def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
+    """A block around a conversation that runs have begun starts no second session, and ends it with all totals."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    with handler.session("Cook", session_id="s"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert [e["event_type"] for e in log.entries] == [*RUN, *RUN[1:], "session_end"]
+    assert (log.entries[-1]["meta"]["prompts"], log.entries[-1]["meta"]["total_tokens"]) == (2, 28)
+
+
 def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
     """A session without an event for half an hour is ended by the sweep."""
     handler = CoagentCallbackHandler("s", delivery=log)
