@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,21 @@ def open_store(address: str) -> Store:
     """The store of an address.
 
     Parameters:
-        address: `sqlite:///PATH`, with an absolute path or one that begins with `~`.
+        address: `sqlite:///PATH`, `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` (with `?secure=true` over TLS), or
+            `chdb:///PATH`, which is ClickHouse's engine inside this process.
 
     Raises:
         ConfigurationError: the address is not one, or the store cannot be used.
     """
+    scheme = address.partition("://")[0]
+    if scheme in ("clickhouse", "chdb"):
+        try:
+            from coagent_langchain.server.store import clickhouse_client
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"ClickHouse needs {error.name}: pip install 'coagent-langchain[clickhouse]'"
+            ) from error
+        return clickhouse_client.open_store(address)
     from coagent_langchain.server.store.sqlite import SqliteStore
 
     return SqliteStore(_sqlite_path(address))
@@ -60,6 +71,9 @@ def prune(address: str, before_ms: int) -> Pruned:
     Raises:
         ConfigurationError: the address is not one of a store.
     """
+    if not address.startswith("sqlite:"):
+        with contextlib.closing(open_store(address)) as store:
+            return store.prune(before_ms)
     from coagent_langchain.server.store.sqlite import prune_file
 
     return prune_file(_sqlite_path(address), before_ms)
@@ -69,5 +83,7 @@ def _sqlite_path(address: str) -> Path:
     scheme, separator, rest = address.partition("://")
     path = rest[1:] if rest.startswith("/~") else rest
     if scheme != "sqlite" or not separator or not path.startswith(("/", "~")) or not path.strip("/"):
-        raise ConfigurationError(f"--store must be sqlite:///PATH with an absolute path, not {address!r}")
+        raise ConfigurationError(
+            f"--store must be sqlite:///PATH with an absolute path, clickhouse://… or chdb:///PATH, not {address!r}"
+        )
     return Path(path).expanduser()

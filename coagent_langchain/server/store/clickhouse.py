@@ -1,0 +1,330 @@
+"""The store on ClickHouse: the table of published servers, shared by many stateless servers."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import (
+    SORTS,
+    Cursor,
+    Entry,
+    NewEntry,
+    Page,
+    Pruned,
+    Query,
+    Session,
+    Summary,
+    Unavailable,
+)
+from coagent_langchain.server.store import clickhouse_rows as rows
+from coagent_langchain.server.store import clickhouse_schema as schema
+from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store.rollup import COUNTERS
+from coagent_langchain.server.store.text import Terms
+
+READERS = 4  # connections
+WAITING = 50_000  # entries that may wait to be stored
+COMMIT = 10_000  # entries of one insert: large inserts make few parts
+CHECKED = 500  # event ids of one question whether they are there
+FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
+FOUND = 200  # sessions of a text query that are found by their entries: the newest
+PAGE = 200  # entries of a search's step
+PRUNED_AT_ONCE = 500  # sessions
+
+
+class ClickHouseStore:
+    """A `Store` in a ClickHouse database.
+
+    Parameters:
+        connect: makes a client; called once for the writer and once a reader.
+        database: name of the database, made if it is not there.
+
+    Raises:
+        ConfigurationError: the database cannot be reached or used.
+    """
+
+    def __init__(self, connect: Callable[[], Client], database: str) -> None:
+        self._connect = connect
+        self._db = database
+        try:
+            self._writer = connect()
+            self._prepare()
+        except ClickHouseError as error:
+            raise ConfigurationError(f"the ClickHouse database cannot be used: {error}") from error
+        self._readers: queue.LifoQueue[Client | None] = queue.LifoQueue()
+        for _ in range(READERS):
+            self._readers.put(None)
+        self._numbers = _Numbers()
+        self._highest, self._asked = 0, float("-inf")
+        self._writing = threading.Lock()
+        self._closed = False
+        self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, limit=WAITING, most=COMMIT)
+
+    def _prepare(self) -> None:
+        """Make what is missing; a table that is there stays as it is."""
+        for statement in (schema.DATABASE, schema.TABLE, schema.ROLLUP_TABLE):
+            self._writer.command(statement.format(db=self._db))
+        tables = self._writer.query(f"SHOW TABLES FROM {self._db}").result_columns[0]
+        if "coagent_sessions_view" not in tables:
+            self._writer.command(schema.VIEW.format(db=self._db))
+            self._writer.command(schema.BACKFILL.format(db=self._db))
+        described = self._writer.query(f"DESCRIBE {self._db}.log_entries").result_columns
+        types = dict(zip(described[0], described[1], strict=True))
+        self.event_types = schema.enum_values(types["event_type"])
+        self._own = "raw" in types and "seq" in types
+        self._raw = schema.RAW_COLUMN if self._own else schema.RAW_IN_PROPERTIES
+        self._seq = schema.SEQ_COLUMN if self._own else schema.SEQ_IN_LOG_ID
+        row = f"if({self._raw} = '', {schema.ROW}, '')"
+        self._entry = (
+            f"{self._seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self._raw} AS text, {row} AS row"
+        )
+
+    def close(self) -> None:
+        """Commit what waits and close all connections. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._commits.close()
+        for _ in range(READERS):
+            if (client := self._readers.get()) is not None:
+                client.close()
+        self._writer.close()
+
+    # writing
+
+    def append(self, entries: Sequence[NewEntry]) -> Future[None]:
+        """See `Store.append`."""
+        return self._commits.submit(entries)
+
+    def _commit(self, entries: list[NewEntry]) -> None:
+        with self._writing, _available():
+            if new := self._without_copies(entries):
+                numbers = self._numbers.take(len(new))
+                lines = [rows.line(entry, number, self._own) for entry, number in zip(new, numbers, strict=True)]
+                self._insert(lines, new)
+
+    def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
+        """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both."""
+        unique = {(e.fields["session_id"], e.fields["event_id"], e.body): e for e in entries}
+        sql = f"""SELECT session_id, event_id, {self._raw} FROM {self._db}.log_entries
+            WHERE session_id IN {{sessions:Array(String)}} AND event_id IN {{events:Array(String)}}"""
+        keyed = list(unique)
+        for start in range(0, len(keyed), CHECKED):
+            keys = keyed[start : start + CHECKED]
+            parameters = {"sessions": list({key[0] for key in keys}), "events": [key[1] for key in keys]}
+            for session_id, event_id, raw in self._writer.query(sql, parameters=parameters).result_rows:
+                unique.pop((session_id, event_id, raw.encode()), None)
+        return list(unique.values())
+
+    def _insert(self, lines: list[bytes], entries: list[NewEntry]) -> None:
+        """Insert all. One row that ClickHouse cannot take refuses all of them: it is found, and stored as text."""
+        try:
+            self._writer.raw_insert(f"{self._db}.log_entries", insert_block=b"\n".join(lines), fmt="JSONEachRow")
+        except DatabaseError:
+            if len(lines) == 1:
+                if rows.is_plain(lines[0]):
+                    raise
+                return self._insert([rows.plain(lines[0], entries[0], self._own)], entries)
+            half = len(lines) // 2
+            self._insert(lines[:half], entries[:half])
+            self._insert(lines[half:], entries[half:])
+
+    def prune(self, before_ms: int) -> Pruned:
+        """See `Store.prune`."""
+        count = entries = 0
+        sql = f"""SELECT session_id, entries FROM {schema.SESSIONS.format(db=self._db)}
+            WHERE last_ms < {{before:Int64}} LIMIT {PRUNED_AT_ONCE}"""
+        while True:
+            with self._writing, _available():
+                old = self._writer.query(sql, parameters={"before": before_ms}).result_rows
+                for table in ("log_entries", "coagent_sessions") if old else ():
+                    self._writer.command(
+                        f"DELETE FROM {self._db}.{table} WHERE session_id IN {{old:Array(String)}}",
+                        parameters={"old": [row[0] for row in old]},
+                    )
+            count, entries = count + len(old), entries + sum(row[1] for row in old)
+            if len(old) < PRUNED_AT_ONCE:
+                return Pruned(count, entries)
+
+    # reading
+
+    def _all(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
+        client = self._readers.get()
+        try:
+            with _available():
+                if client is None:
+                    client = self._connect()
+                result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
+            return result
+        finally:
+            self._readers.put(client)
+
+    def _sessions(self) -> str:
+        return schema.SESSIONS.format(db=self._db)
+
+    def session_ids(self) -> list[str]:
+        """See `Store.session_ids`."""
+        return [summary.session_id for summary in self.summaries()]
+
+    def summaries(self) -> list[Summary]:
+        """See `Store.summaries`."""
+        found = self._all(f"""SELECT session_id, sum(entries), min(first_ms) AS first, max(last_ms)
+            FROM {self._db}.coagent_sessions GROUP BY session_id ORDER BY first, session_id""")
+        return [Summary(*row) for row in found]
+
+    def sessions(self, query: Query) -> Page:
+        """See `Store.sessions`."""
+        if query.sort not in SORTS:
+            raise ValueError(f"unknown sort {query.sort!r}")
+        where, parameters = rows.where(query, self._sessions_with(query.text) if query.text else [])
+        column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
+        direction = "ASC" if query.ascending else "DESC"
+        found = self._all(
+            f"{_READ} FROM {self._sessions()} {where} ORDER BY {column} {direction} NULLS LAST, session_id {direction}"
+            " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
+            **parameters, limit=query.limit, offset=query.offset,
+        )  # fmt: skip
+        total = self._all(f"SELECT count() FROM {self._sessions()} {where}", **parameters)[0][0]
+        return Page([_session(row) for row in found], total)
+
+    def _sessions_with(self, text: str) -> list[str]:
+        found: dict[str, None] = {}
+        for session_id, _ in self._find(Terms(text), None, 2**62):
+            found[session_id] = None
+            if len(found) == FOUND:
+                break
+        return list(found)
+
+    def session(self, session_id: str) -> Session | None:
+        """See `Store.session`."""
+        found = self._all(f"{_READ} FROM {self._sessions()} WHERE session_id = {{session:String}}", session=session_id)
+        return _session(found[0]) if found else None
+
+    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
+        """See `Store.facets`."""
+        column = {"model": "models", "tag": "tags"}[kind]
+        found = self._all(
+            f"SELECT DISTINCT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions ORDER BY value"
+        )
+        return [row[0] for row in found]
+
+    def entries(
+        self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
+    ) -> list[Entry]:
+        """See `Store.entries`."""
+        kinds = "AND toString(event_type) IN {types:Array(String)}" if types else ""
+        timestamp, seq = after or (-1, 0)
+        found = self._all(
+            f"""SELECT {self._entry} FROM {self._db}.log_entries
+            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:UInt64}}) {kinds}
+            ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}""",
+            session=session_id, ms=timestamp, seq=seq, limit=limit, **({"types": list(types)} if types else {}),
+        )  # fmt: skip
+        return [rows.entry(*row) for row in found]
+
+    def entry(self, session_id: str, event_id: str) -> Entry | None:
+        """See `Store.entry`."""
+        found = self._all(
+            f"""SELECT {self._entry} FROM {self._db}.log_entries
+            WHERE session_id = {{session:String}} AND event_id = {{event:String}} ORDER BY ms, number LIMIT 1""",
+            session=session_id, event=event_id,
+        )  # fmt: skip
+        return rows.entry(*found[0]) if found else None
+
+    def search(
+        self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[tuple[str, Entry]]:
+        """See `Store.search`."""
+        hits = self._find(Terms(text), session_id, 2**62 if before is None else before)
+        return list(itertools.islice(hits, limit))
+
+    def _find(self, terms: Terms, session_id: str | None, before: int) -> Iterator[tuple[str, Entry]]:
+        one = "AND session_id = {session:String}" if session_id is not None else ""
+        narrow = "".join(
+            f" AND (position(lowerUTF8(text), {{token{n}:String}}) > 0 OR text = '' OR position(text, '\\\\u') > 0)"
+            for n in range(len(terms.tokens))
+        )
+        sql = f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries
+            WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
+        parameters: dict[str, Any] = {f"token{n}": token for n, token in enumerate(terms.tokens)}
+        parameters |= {"session": session_id} if session_id is not None else {}
+        while terms:
+            page = self._all(sql, before=before, **parameters)
+            for name, *row in page:
+                found = rows.entry(*row)
+                before = found.seq
+                if terms(found.body):
+                    yield name, found
+            if len(page) < PAGE:
+                return
+
+    def latest(self) -> int:
+        """See `Store.latest`."""
+        if time.monotonic() - self._asked > FRESH:
+            self._highest = self._all(f"SELECT max({self._seq}) FROM {self._db}.log_entries")[0][0]
+            self._asked = time.monotonic()
+        return self._highest
+
+    def since(self, seq: int, *, session_id: str | None = None, limit: int = 200) -> list[tuple[str, Entry]]:
+        """See `Store.since`."""
+        one = "AND session_id = {session:String}" if session_id is not None else ""
+        found = self._all(
+            f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries
+            WHERE number > {{seq:UInt64}} {one} ORDER BY number LIMIT {{limit:UInt32}}""",
+            seq=seq, limit=limit, **({"session": session_id} if session_id is not None else {}),
+        )  # fmt: skip
+        return [(name, rows.entry(*row)) for name, *row in found]
+
+    def export(self, session_id: str) -> Iterator[bytes]:
+        """See `Store.export`."""
+        page = self.entries(session_id, limit=500)
+        while page:
+            yield from (entry.body for entry in page)
+            page = self.entries(session_id, after=page[-1].cursor, limit=500)
+
+
+class _Numbers:
+    """Arrival numbers of 19 digits that grow with time, and differ between servers: microseconds, then this server."""
+
+    def __init__(self) -> None:
+        self._server = secrets.randbelow(1000)
+        self._last = 0
+
+    def take(self, count: int) -> range:
+        first = max(time.time_ns() // 1000, self._last + 1)
+        self._last = first + count - 1
+        return range(first * 1000 + self._server, (first + count) * 1000 + self._server, 1000)
+
+
+@contextlib.contextmanager
+def _available() -> Iterator[None]:
+    """Says in the store's own word that the database is down, slow or overloaded."""
+    try:
+        yield
+    except (ClickHouseError, OSError) as error:
+        raise Unavailable(f"ClickHouse cannot answer: {str(error)[:200]}", retry_after=2) from error
+
+
+_COUNTS = (*COUNTERS, "prompts", "turns")
+_READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arraySort(models), arraySort(tags),
+    {", ".join(_COUNTS)}"""
+
+
+def _session(row: Sequence[Any]) -> Session:
+    session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
+    return Session(
+        session_id, first_ms, last_ms, status, title, cost=cost, types=dict(types), models=tuple(models),
+        tags=tuple(tags), **dict(zip(_COUNTS, counts, strict=True)),
+    )  # fmt: skip

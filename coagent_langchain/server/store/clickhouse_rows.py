@@ -1,0 +1,118 @@
+"""Between entries and rows of the published ClickHouse table, with the traps of its JSON type kept away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from coagent_langchain.server.store import Entry, NewEntry, Query
+
+LAST_MS = 10_413_791_999_999  # the end of the year 2299, where DateTime64 ends
+_OWN = frozenset(("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
+                  "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))  # fmt: skip
+_EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_info", "routing_type", "llm_call",
+                    "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics", "test_result",
+                    "target_component"))  # fmt: skip
+_JSON = ("conversation_context", "meta", "custom_metadata")
+
+
+def line(entry: NewEntry, number: int, own: bool) -> bytes:
+    """An entry as a line for `FORMAT JSONEachRow`.
+
+    Parameters:
+        number: its arrival number.
+        own: whether the table has our columns `raw` and `seq`; else they go where the published table has room.
+    """
+    fields = entry.fields
+    row = _base(entry, number, own)
+    row["event_data"] = {name: _safe(fields[name]) for name in _EVENT if fields.get(name) is not None}
+    row |= {name: _safe(fields[name]) for name in _JSON if fields.get(name) is not None}
+    rest = {name: _safe(value) for name, value in fields.items() if name not in _OWN and name not in _EVENT}
+    nested = rest.pop("additional_properties", None)
+    row["additional_properties"] |= rest | (nested if isinstance(nested, dict) else {})
+    return orjson.dumps(row)
+
+
+def plain(written: bytes, entry: NewEntry, own: bool) -> bytes:
+    """The same entry with nothing in a JSON column but its text, for what ClickHouse's JSON cannot hold."""
+    return orjson.dumps(_base(entry, int(orjson.loads(written)["log_id"]), own) | {"event_data": {}})
+
+
+def is_plain(written: bytes) -> bool:
+    """Whether a line is one of `plain`."""
+    row = orjson.loads(written)
+    return row["event_data"] == {} and not any(name in row for name in _JSON) and len(row["additional_properties"]) < 2
+
+
+def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
+    fields, text = entry.fields, entry.body.decode()
+    timestamp = min(fields["timestamp"], LAST_MS)
+    row: dict[str, Any] = {
+        "log_id": f"{number:019d}",
+        # never as a number: since 26.8 milliseconds would be read as seconds
+        "timestamp": f"{timestamp // 1000}.{timestamp % 1000:03d}",
+        "agent_stack": fields.get("agent_stack") or [],
+        "prompt": fields.get("prompt"),
+    }
+    row |= {name: fields[name] for name in ("version", "session_id", "prompt_number", "turn_number", "event_id",
+                                            "event_type")}  # fmt: skip
+    row["additional_properties"] = {} if own else {"raw": text}
+    return row | ({"raw": text, "seq": number} if own else {})
+
+
+def _safe(value: Any) -> Any:
+    """A value that the JSON type takes: integers beyond 64 bits with sign become text."""
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, dict):
+        return {name: _safe(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_safe(item) for item in value]
+    return value
+
+
+def entry(number: int, ms: int, text: str, row: str) -> Entry:
+    """A stored entry: its text, or for the row of another server what can be put together again."""
+    return Entry(number, ms, text.encode() if text else _again(orjson.loads(row), ms))
+
+
+def _again(row: dict[str, Any], ms: int) -> bytes:
+    fields = {name: row.pop(name) for name in ("version", "session_id", "prompt_number", "turn_number", "event_id",
+                                               "event_type")}  # fmt: skip
+    parts = [row.pop("event_data") or {}, row.pop("additional_properties") or {}]
+    fields["timestamp"] = ms
+    fields |= {name: value for name, value in row.items() if value not in (None, [])}
+    for part in parts:
+        fields |= {name: value for name, value in part.items() if name not in fields}
+    return orjson.dumps(fields)
+
+
+def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
+    """The WHERE clause of a query on the roll-up, and its parameters.
+
+    Parameters:
+        found: ids of sessions that hold an entry with all the words of `query.text`.
+    """
+    terms: list[str] = []
+    parameters: dict[str, Any] = {}
+    for name, term, value in (
+        ("status", "status = {status:String}", query.status or None),
+        ("since", "last_ms >= {since:Int64}", query.since_ms),
+        ("until", "first_ms < {until:Int64}", query.until_ms),
+        ("type", "mapContains(types, {type:String})", query.type or None),
+        ("model", "has(models, {model:String})", query.model or None),
+        ("tag", "has(tags, {tag:String})", query.tag or None),
+    ):
+        if value is not None:
+            terms.append(term)
+            parameters[name] = value
+    if words := query.text.split():
+        named = " AND ".join(
+            f"(positionCaseInsensitiveUTF8(session_id, {{word{n}:String}}) > 0"
+            f" OR positionCaseInsensitiveUTF8(title, {{word{n}:String}}) > 0)"
+            for n in range(len(words))
+        )
+        terms.append(f"(({named}) OR session_id IN {{found:Array(String)}})")
+        parameters |= {f"word{n}": word for n, word in enumerate(words)} | {"found": found}
+    return ("WHERE " + " AND ".join(terms) if terms else ""), parameters

@@ -1,0 +1,136 @@
+"""ClickHouse's side in SQL: the published table, the roll-up that a materialized view keeps, how rows are read."""
+
+from __future__ import annotations
+
+import re
+
+from coagent_langchain.events import EventType
+from coagent_langchain.server.store.rollup import ACTIVE, LARGEST, NEVER, STATUS_OF, TITLE
+
+DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
+_ENUM = ", ".join(f"'{event_type}' = {number}" for number, event_type in enumerate(EventType, 1))
+
+# The table of published servers and, behind the line, what is ours: `raw` because the JSON type drops nulls and sorts
+# keys, `seq` for the order of arrival. Without them (a table that a published server made) both have another place.
+TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
+    log_id String, timestamp DateTime64(3), version String, session_id String, prompt_number UInt32,
+    turn_number UInt32, event_id String, event_type Enum8({_ENUM}), event_data JSON, agent_stack Array(String),
+    prompt Nullable(String), conversation_context Nullable(JSON), meta Nullable(JSON), custom_metadata Nullable(JSON),
+    additional_properties Nullable(JSON),
+    raw String CODEC(ZSTD(1)), seq UInt64, INDEX by_seq seq TYPE minmax GRANULARITY 1
+) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
+
+RAW_COLUMN = "raw"
+RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
+SEQ_COLUMN = "seq"
+# our numbers have 19 digits; the rows of other servers come before them
+SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
+COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
+           "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
+           "additional_properties")  # fmt: skip
+ROW = f"formatRowNoNewline('JSONEachRow', {', '.join(COLUMNS)})"
+
+_MS = "toUnixTimestamp64Milli(timestamp)"
+
+
+def _number(path: str) -> str:
+    value = f"toInt64OrNull(toString({path}))"
+    return f"ifNull(if({value} BETWEEN 0 AND {LARGEST}, {value}, 0), 0)"
+
+
+def _of(event_type: str, value: str = "1") -> str:
+    return f"sumIf({value}, event_type = '{event_type}')"
+
+
+_INPUT = _number("event_data.llm_response.input_tokens")
+_OUTPUT = _number("event_data.llm_response.output_tokens")
+_TOTAL = _number("event_data.llm_response.total_tokens")
+_ACTIVE = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
+_STATUS = f"ifNull(toString(meta.status), '') IN ({', '.join(map(repr, STATUS_OF))})"
+_BEGINNING = f"substringUTF8(ifNull(prompt, ''), 1, {2 * TITLE})"
+_PROMPT = rf"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '\\s+', ' ')), 1, {TITLE})"
+_META = "ifNull(toJSONString(meta), '')"
+_TAGS = (
+    f"arrayConcat(JSONExtract({_META}, 'tags', 'Array(String)'),"
+    f" JSONExtract({_META}, 'context', 'tags', 'Array(String)'))"
+)
+_MODEL = "if(ifNull(toString(meta.model), '') = '', [], [ifNull(toString(meta.model), '')])"
+
+# name → (type in the roll-up table, value in the view, aggregation when read)
+_U64 = "SimpleAggregateFunction(sum, Int64)"
+ROLLUP: dict[str, tuple[str, str, str]] = {
+    "first_ms": ("SimpleAggregateFunction(min, Int64)", f"min({_MS})", "min"),
+    "last_ms": ("SimpleAggregateFunction(max, Int64)", f"max({_MS})", "max"),
+    "entries": (_U64, "toInt64(count())", "sum"),
+    "llm_calls": (_U64, _of("llm_call"), "sum"),
+    "tool_calls": (_U64, _of("tool_call"), "sum"),
+    "errors": (_U64, _of("error"), "sum"),
+    "recoveries": (_U64, _of("recovery"), "sum"),
+    "input_tokens": (_U64, _of("llm_response", _INPUT), "sum"),
+    "output_tokens": (_U64, _of("llm_response", _OUTPUT), "sum"),
+    "total_tokens": (_U64, _of("llm_response", f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
+    "cached_tokens": (_U64, _of("llm_response", _number("meta.usage.input_token_details.cache_read")), "sum"),
+    "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
+    "cost": (
+        "SimpleAggregateFunction(sum, Nullable(Float64))",
+        "sum(nullIf(toFloat64OrNull(toString(event_data.performance_metrics.cost)), 0))",
+        "sum",
+    ),
+    "headline": (
+        "SimpleAggregateFunction(min, Tuple(Int64, String))",
+        f"min(if({_ACTIVE} AND {_PROMPT} != '', ({_MS}, {_PROMPT}), (toInt64({NEVER}), '')))",
+        "min",
+    ),
+    "ending": (
+        "SimpleAggregateFunction(max, Tuple(Int64, String))",
+        f"max(if(event_type = 'session_end', ({_MS}, if({_STATUS}, ifNull(toString(meta.status), ''), 'completed')),"
+        " (toInt64(-1), '')))",
+        "max",
+    ),
+    "active_ms": ("SimpleAggregateFunction(max, Int64)", f"max(if({_ACTIVE}, {_MS}, -1))", "max"),
+    "types": (
+        "SimpleAggregateFunction(sumMap, Map(String, UInt64))",
+        "sumMap(map(toString(event_type), toUInt64(1)))",
+        "sumMap",
+    ),
+    "turn_map": (
+        "SimpleAggregateFunction(maxMap, Map(UInt32, UInt32))",
+        "maxMap(map(prompt_number, turn_number))",
+        "maxMap",
+    ),
+    "models": ("SimpleAggregateFunction(groupUniqArrayArray, Array(String))", f"groupUniqArrayArray({_MODEL})",
+               "groupUniqArrayArray"),
+    "tags": (
+        "SimpleAggregateFunction(groupUniqArrayArray, Array(String))",
+        f"groupUniqArrayArray(arrayFilter(tag -> tag != '', {_TAGS}))",
+        "groupUniqArrayArray",
+    ),
+}  # fmt: skip
+ROLLUP_TABLE = (
+    "CREATE TABLE IF NOT EXISTS {db}.coagent_sessions (session_id String, "
+    + ", ".join(f"{name} {kind}" for name, (kind, _, _) in ROLLUP.items())
+    + ") ENGINE = AggregatingMergeTree ORDER BY session_id"
+)
+_COUNT_IN = (
+    "SELECT session_id, "
+    + ", ".join(f"{value} AS {name}" for name, (_, value, _) in ROLLUP.items())
+    + " FROM {source} GROUP BY session_id"
+)
+VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sessions AS " + _COUNT_IN.format(
+    source="{db}.log_entries"
+)
+BACKFILL = "INSERT INTO {db}.coagent_sessions " + _COUNT_IN.format(
+    source="(SELECT * FROM {db}.log_entries LIMIT 1 BY session_id, event_id, cityHash64(toString(event_data), prompt))"
+)
+SESSIONS = (
+    "(SELECT session_id, "
+    + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())
+    + ", headline.2 AS title, if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
+    " last_ms - first_ms AS duration, arraySum(mapValues(turn_map)) AS turns"
+    " FROM {db}.coagent_sessions AS s GROUP BY session_id)"
+)
+
+
+def enum_values(column_type: str) -> frozenset[str]:
+    """The values of an `Enum8('a' = 1, ...)`."""
+    return frozenset(re.findall(r"'([^']+)' = ", column_type))
