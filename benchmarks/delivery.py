@@ -107,17 +107,34 @@ def time_appends(base_url: str, size: int, count: int, pause: float) -> list[flo
     return took
 
 
+def time_encode(size: int, count: int) -> list[float]:
+    """Microseconds of `encode` alone, a millisecond apart: what a processor with cold caches adds to everything."""
+    took = []
+    for _ in range(count):
+        event = entry(size)
+        time.sleep(0.001)
+        started = time.perf_counter_ns()
+        encode(event)
+        took.append((time.perf_counter_ns() - started) / 1000)
+    return took
+
+
+def show(what: str, took: list[float]) -> None:
+    """Print p50, p99 and p99.9."""
+    took = sorted(took)
+    print(f"{what:33}" + " ".join(f"{took[int(len(took) * share)]:8.1f}" for share in (0.5, 0.99, 0.999)), flush=True)
+
+
 def measure_append() -> None:
     """p50 and p99 of `append` for each state of the server: at full speed, and with a millisecond between."""
-    print("append with encode, µs          p50      p99    p99.9")
+    print("append with encode, µs                p50      p99    p99.9")
+    show("1 kB, encode alone, 1 ms between", time_encode(KILOBYTE, 2000))
     for size, count in ((KILOBYTE, 20_000), (300 * KILOBYTE, 500)):
         for state, start in SERVERS.items():
             for pause in (0.0, 0.001):
                 with start() as base_url:
-                    took = sorted(time_appends(base_url, size, count // (10 if pause else 1), pause))
-                at = [took[int(len(took) * share)] for share in (0.5, 0.99, 0.999)]
-                kind = "1 ms between" if pause else "no pause"
-                print(f"{size // KILOBYTE:4} kB, {state:4}, {kind:12} " + " ".join(f"{x:8.1f}" for x in at), flush=True)
+                    took = time_appends(base_url, size, count // (10 if pause else 1), pause)
+                show(f"{size // KILOBYTE} kB, {state}, {'1 ms between' if pause else 'no pause'}", took)
 
 
 def resident_mb() -> float:

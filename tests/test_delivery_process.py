@@ -22,6 +22,8 @@ from coagent_langchain.delivery import shared
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, healthy
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12 and later warn
+
 PROGRAM = """
 import os, signal, sys, threading, time
 from pathlib import Path
@@ -200,6 +202,43 @@ def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
 
     assert (statuses, [e for e in ids(40) if server.stored.count(e) != 1]) == ([0] * 40, [])
     assert max(Counter(server.stored).values()) == 1
+
+
+def test_child_ends_though_the_connection_was_locked_at_the_fork(tmp_path: Path) -> None:
+    """A child that ends in the usual way does not wait for a connection pool that the parent was using."""
+    code = """
+        delivery.append(line("parent"))
+        assert delivery.flush(10)
+        with hold():
+            child = os.fork()
+        if child == 0:
+            delivery.append(line("child"))
+            sys.exit(0)
+        until = time.monotonic() + 8
+        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
+            time.sleep(0.01)
+        if not ended[0]:
+            os.kill(child, signal.SIGKILL)
+        sys.exit(0 if ended[0] else "the child hung")
+    """
+    hold = """
+        from contextlib import contextmanager
+        @contextmanager
+        def hold():
+            held, over = threading.Event(), threading.Event()
+            def other():
+                with delivery._transport._pool.pool.mutex:
+                    held.set()
+                    over.wait(20)
+            threading.Thread(target=other).start()
+            held.wait()
+            yield
+            over.set()
+    """
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, textwrap.dedent(hold) + textwrap.dedent(code))
+
+    assert (status, errors, sorted(server.stored)) == (0, "", ["child", "parent"])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

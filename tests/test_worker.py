@@ -293,6 +293,24 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
     assert (thread.is_alive(), flushed, server.stored) == (False, True, ["a", "b", "c"])
 
 
+def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
+    """While a server hangs, what was appended is brought to the disk all the same."""
+    with (
+        FaultyServer(lambda request: Answer(hangs=True)) as server,
+        delivery_to(server.base_url, tmp_path) as delivery,
+    ):
+        delivery.append(line("a"))
+        assert server.wait_for(lambda: bool(server.requests))
+        delivery.append(line("b"))
+        segment, appended = delivery._spool._segments[0], time.monotonic()
+        while segment.synced < segment.complete and time.monotonic() < appended + 5:
+            time.sleep(0.005)
+        took = time.monotonic() - appended
+        server.close()
+
+    assert (segment.synced == segment.complete, took < 1.0) == (True, True)  # half a second, and a busy machine
+
+
 def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
     """`close` leaves no file and no thread behind, and a later event is delivered all the same."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from coagent_langchain.delivery.verdict import Outcome
@@ -43,7 +45,6 @@ class Transport:
         # Prepared without a session, which would put a .netrc entry in the place of the token.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
         self._failures = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
-        self._inherited: list[requests.Session] = []
         self._connect()
 
     def _connect(self) -> None:
@@ -51,10 +52,16 @@ class Transport:
 
         self._session = requests.Session()
         self._environment = self._session.merge_environment_settings(self._request.url, {}, True, None, None)
+        self._pool: Any = None
 
     def renew(self) -> None:
-        """After a fork: a connection of one's own. The parent's is kept untouched, since closing it takes locks."""
-        self._inherited.append(self._session)
+        """After a fork: a connection of one's own.
+
+        The pool of the parent's is made anew in its place: emptying it, as the interpreter's exit does, would take a
+        lock that a thread of the parent may have held in the moment of the fork.
+        """
+        if self._pool is not None:
+            queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
 
     def post(self, body: bytes) -> Outcome:
@@ -63,6 +70,10 @@ class Transport:
         request.body = body
         request.headers["Content-Length"] = str(len(body))
         try:
+            if self._pool is None:  # the one that `send` will use, to be at hand after a fork
+                settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
+                adapter: Any = self._session.get_adapter(f"{request.url}")
+                self._pool = adapter.get_connection_with_tls_context(request, **settings)
             answer = self._session.send(request, timeout=self.timeout, allow_redirects=False, **self._environment)
             try:
                 text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")

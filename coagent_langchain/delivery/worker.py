@@ -91,9 +91,8 @@ class Worker:
 
     def _start(self) -> None:
         self._stop = stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
-        thread.start()
-        self._thread = thread
+        self._thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
+        self._thread.start()
         self._syncer.start(stop)
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
@@ -115,10 +114,10 @@ class Worker:
         self._stop.set()
         self._wakened.put(None)
         self._syncer.stop(timeout)
-        if self._thread is None:
+        if (thread := self._thread) is None:
             return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        thread.join(timeout)
+        return not thread.is_alive()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
@@ -129,6 +128,9 @@ class Worker:
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
                     self._wait(1.0)
         finally:
+            self._thread = (
+                None  # before `idle`: who sees that must not take this thread, in its last moments, for alive
+            )
             self.idle = True
 
     @guard
