@@ -13,6 +13,7 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
+from coagent_langchain.server.rows import STOPPED
 from coagent_langchain.server.store import Entry
 
 Json = dict[str, Any]
@@ -73,7 +74,8 @@ def detail(entries: list[Entry]) -> Detail:
     failed = any(one.moment.type == "error" or one.moment.failed for one in made)
     recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
     waiting = len(made) == 1 and first.type in ("llm_call", "tool_call", "component_enter")
-    status = "recovered" if recovered else "error" if failed else "open" if waiting else "ok"
+    outcome = next((one.moment.outcome for one in made if one.moment.outcome in STOPPED), "ok")
+    status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
 
 

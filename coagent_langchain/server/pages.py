@@ -14,9 +14,19 @@ from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timelines import Timelines, View
 
 STATUS_ICONS = {
-    "completed": "ok", "ok": "ok", "failed": "error", "error": "error", "running": "open", "open": "open",
-    "cancelled": "cancelled", "abandoned": "cancelled", "idle": "idle", "recovered": "recovered", "waiting": "human",
-}  # fmt: skip
+    "completed": "ok",
+    "ok": "ok",
+    "failed": "error",
+    "error": "error",
+    "running": "open",
+    "open": "open",
+    "cancelled": "cancelled",
+    "abandoned": "cancelled",
+    "idle": "idle",
+    "interrupted": "idle",
+    "recovered": "recovered",
+    "waiting": "human",
+}
 
 _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("coagent_langchain.server"), autoescape=True, trim_blocks=True, lstrip_blocks=True,

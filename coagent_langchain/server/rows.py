@@ -7,6 +7,7 @@ from typing import Any
 from coagent_langchain.server.timeline import Bar, Timeline
 
 Row = list[Any]
+STOPPED = ("cancelled", "abandoned", "interrupted", "unknown")  # neither well nor wrong: said in words
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
@@ -45,6 +46,8 @@ def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
         note = _turns(bar)
     elif level == 2 and bar.turn:
         note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
+    if bar.status in STOPPED:
+        note = f"{bar.status} · {note}" if note else bar.status
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,

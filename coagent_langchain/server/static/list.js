@@ -28,7 +28,6 @@ function chosen() {
 
 async function refresh() {
   if ("reload" in list.dataset) return location.reload();
-  if (document.hidden) return document.addEventListener("visibilitychange", refresh, { once: true });
   const known = new Set(rows().map((row) => row.dataset.href));
   const checked = new Set([...list.querySelectorAll("[name=s]:checked")].map((box) => box.value));
   const focused = document.activeElement?.closest?.("tr[data-href]")?.dataset.href;

@@ -69,18 +69,31 @@ export async function get(url, options) {
   return answer;
 }
 
-/** Call `news()` when the server has something new, at most once every `pause` milliseconds. */
+/**
+ * Call `news()` when the server has something new, at most once every `pause` milliseconds. A hidden tab lets go of its
+ * stream (a browser opens six connections to one server, no more) and catches up when it is looked at again.
+ */
 export function live(url, news, { pause = 1000, state = () => {} } = {}) {
-  const source = new EventSource(url);
-  let waiting = 0, last = 0;
-  source.addEventListener("open", () => state(true));
-  source.addEventListener("error", () => state(false));
-  source.addEventListener("news", () => {
+  let source = null, waiting = 0, last = 0;
+  const soon = () => {
     if (waiting) return;
     waiting = setTimeout(async () => { waiting = 0; last = Date.now(); await news(); }, Math.max(0, last + pause - Date.now()));
+  };
+  const open = () => {
+    source = new EventSource(url);
+    source.addEventListener("open", () => state(true));
+    source.addEventListener("error", () => state(false));
+    source.addEventListener("news", soon);
+  };
+  document.addEventListener("visibilitychange", () => {
+    source?.close();
+    if (document.hidden) return;
+    open();
+    soon();
   });
-  addEventListener("pagehide", () => source.close());
-  return source;
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) { open(); soon(); } });
+  if (!document.hidden) open();
 }
 
 document.addEventListener("click", (event) => {

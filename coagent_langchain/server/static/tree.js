@@ -4,7 +4,7 @@ import { Rows } from "./rows.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"], ["open", "still open"], ["waiting", "waits for a human"]]);
-const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"]]);
+const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["interrupted", "idle"]]);
 const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
 
 export class Tree {
@@ -113,7 +113,7 @@ export class Tree {
     if (row[SIZE]) element.setAttribute("aria-expanded", !this.folded.has(index)); else element.removeAttribute("aria-expanded");
     what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
     twist.hidden = false;
-    icon.firstElementChild.setAttribute("href", `#i-${kind === "note" && row[STATUS] === "warning" ? "warning" : (kind !== "prompt" && kind !== "turn" && icons.get(row[STATUS])) || kind}`);
+    icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
     label.textContent = row[LABEL];
     state.textContent = words.get(row[STATUS]) ?? "";
     note.textContent = row[NOTE];
