@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 TAKES_SESSION = ("show", "export")
 
+# Ids come from logs, and bash expands what it completes: only harmless characters get there.
+IDS = 'coagent-langchain runs --ids --limit 50 2>/dev/null | grep -xE "[A-Za-z0-9._:@-]+"'
 BASH = """\
 _coagent_langchain() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} words
@@ -15,7 +17,7 @@ _coagent_langchain() {{
 {cases}
     esac
     case "${{COMP_WORDS[1]}}" in
-        {sessions}) [[ $word == -* ]] || words=$(coagent-langchain runs --ids --limit 50 2>/dev/null) ;;
+        {sessions}) [[ $word == -* ]] || words=$({ids}) ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
@@ -56,7 +58,7 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _bash(words: dict[str, list[str]]) -> str:
     cases = "\n".join(f'        {name}) words="{" ".join(options)}" ;;' for name, options in words.items())
-    return BASH.format(commands=" ".join(words), cases=cases, sessions="|".join(TAKES_SESSION))
+    return BASH.format(commands=" ".join(words), cases=cases, sessions="|".join(TAKES_SESSION), ids=IDS)
 
 
 def _fish(words: dict[str, list[str]]) -> str:
@@ -68,7 +70,6 @@ def _fish(words: dict[str, list[str]]) -> str:
         for word in options
     ]
     sessions = (
-        f"complete -c coagent-langchain -f -n '__fish_seen_subcommand_from {' '.join(TAKES_SESSION)}' "
-        "-a '(coagent-langchain runs --ids --limit 50 2>/dev/null)'"
+        f"complete -c coagent-langchain -f -n '__fish_seen_subcommand_from {' '.join(TAKES_SESSION)}' -a '({IDS})'"
     )
     return "\n".join([first, *rest, sessions]) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from coagent_langchain.cli_text import local_time, paint, table
 from coagent_langchain.client import CoagentClient
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([each.model_dump() for each in shown], indent=2))
     elif options.ids:
-        print("\n".join(each.run_id for each in shown))
+        print("\n".join(visible(each.run_id) if sys.stdout.isatty() else each.run_id for each in shown))
     elif not found:
         print("No sessions yet. See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.")
     else:

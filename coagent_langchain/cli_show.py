@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -58,7 +59,11 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
     """Print the session's events as they come; ends with the session."""
     seen: set[str] = set()
     while True:
-        for event in client.get_logs(session_id):
+        events = client.get_logs(session_id)
+        if not events and not seen:
+            seen.add("")
+            print(f"waiting for session {visible(session_id)} to begin", file=sys.stderr)
+        for event in events:
             if event["event_id"] in seen:
                 continue
             seen.add(event["event_id"])
@@ -79,7 +84,7 @@ def _event_line(event: LoggedEvent) -> str:
 
 def _head(session: LoggedSession) -> str:
     totals = session.totals
-    facts = [session.status, duration(totals["elapsed_time_ms"]), f"{totals['prompts']} prompts",
+    facts = [visible(session.status), duration(totals["elapsed_time_ms"]), f"{totals['prompts']} prompts",
              f"{totals['llm_calls']} model calls", f"{totals['tool_calls']} tool calls"]  # fmt: skip
     if "total_tokens" in totals:
         facts.append(f"{_tokens(totals.get('input_tokens', 0), totals.get('output_tokens', 0))} tokens")

@@ -31,7 +31,7 @@ def draw(session: LoggedSession) -> str:
     left_out = f"<div>… and {len(bars) - MAX_ROWS} more rows</div>" if len(bars) > MAX_ROWS else ""
     return (
         f'<div style="font: 13px system-ui, sans-serif"><b>{escape(session.prompt[:120])}</b><br>'
-        f"{escape(session.session_id)} · {' · '.join(facts)}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
+        f"{escape(session.session_id)} · {escape(' · '.join(facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
     )
 
 

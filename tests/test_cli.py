@@ -222,17 +222,22 @@ def test_reader_that_has_seen_enough_is_no_error(base_url: str) -> None:
     assert (result.stdout, result.stderr) == (b"{", b"")
 
 
-def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
-    """What the completion of a shell offers after `words`."""
+def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
+    """An environment in which `coagent-langchain` is a command."""
     (folder / "coagent-langchain").write_text(f'#!/bin/sh\nexec {sys.executable} -m coagent_langchain "$@"\n')
     (folder / "coagent-langchain").chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
+
+
+def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
+    """What the completion of a shell offers after `words`."""
     script = f"""
         eval "$(coagent-langchain completion {shell})"
         COMP_WORDS=({words} "") COMP_CWORD={len(words.split())}
         _coagent_langchain
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
+    environment = on_the_path(folder, base_url)
     result = subprocess.run([shell, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert result.stderr == ""
     return result.stdout.split()
@@ -248,6 +253,35 @@ def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
         "--base-url", "--help", "--ids", "--json", "--limit",
     ]  # fmt: skip
     assert {"trip", "other"} <= set(complete("bash", base_url, tmp_path, "coagent-langchain show"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_runs_nothing_that_a_log_says(tmp_path: Path) -> None:
+    """A session's id is somebody else's text: bash would expand what it completes."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        client.log_session_start(f"$(touch {tmp_path}/harm)", "Hello")
+        client.log_session_start("harmless", "Hello")
+        words = complete("bash", server.base_url, tmp_path, "coagent-langchain show")
+
+    assert (words, (tmp_path / "harm").exists()) == (["harmless"], False)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_completion_in_fish(base_url: str, tmp_path: Path) -> None:
+    """The same, as fish asks for it."""
+    environment = on_the_path(tmp_path, base_url)
+    script = "coagent-langchain completion fish | source; complete -C 'coagent-langchain {}'"
+    offered = [
+        subprocess.run(
+            ["fish", "-c", script.format(words)], capture_output=True, text=True, env=environment, check=True
+        )
+        for words in ("", "runs --", "show ")
+    ]
+    first, options, sessions = [{line.split()[0] for line in each.stdout.splitlines()} for each in offered]
+
+    assert {"demo", "serve", "runs", "show"} <= first
+    assert {"--ids", "--json", "--limit"} <= options
+    assert {"trip", "other"} <= sessions
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
