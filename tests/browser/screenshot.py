@@ -1,0 +1,38 @@
+"""Make the picture of the README: `python -m tests.browser.screenshot [FILE]`, by default docs/images/session.png."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+from playwright.sync_api import sync_playwright
+
+from coagent_langchain.events import now_ms
+from coagent_langchain.server import launch
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.server import sessions
+
+SESSION = "trip-planner/2026-11-22"
+DEFAULT = Path(__file__).parents[2] / "docs/images/session.png"
+
+
+def main(target: Path) -> None:
+    """Log a session with tools, a sub-agent, a retry and a human, and photograph its page."""
+    with launch() as server, sync_playwright() as playwright:
+        entries = sessions.trip(SESSION, now_ms() - 240_000)
+        requests.post(f"{server.base_url}/logs", json=entries, timeout=30).raise_for_status()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1360, "height": 860}, locale="en-US")
+        page.goto(f"{server.url}/sessions/{quote(SESSION, safe='')}")
+        page.wait_for_selector("#session[data-ready]")
+        page.locator("#tree .row.k-model b").first.click()
+        page.wait_for_selector("#detail .d-head")
+        page.wait_for_selector("#live.on")
+        page.screenshot(path=str(target))
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT)
