@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
+
+from coagent_langchain.locks import fork_safe_lock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +56,7 @@ class Guard:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.collected: list[Exception] | None = None
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def contain(self, place: str, error: Exception) -> None:
         """Count `error`, say it once per kind, and go on.
