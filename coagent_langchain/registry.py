@@ -87,6 +87,9 @@ class Sessions:
 
     def end_all(self, outlet: Outlet | None = None) -> None:
         """End every open session, or those that came through `outlet`."""
+        if outlet is None:
+            for sweeper in list(self._sweepers):
+                sweeper.bind_all()
         for session in list(self._open.values()):
             if outlet is None or session.outlet is outlet:
                 session.end()
@@ -109,6 +112,9 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Let go of what is over."""
+
+    def bind_all(self) -> None:
+        """Give everything open its session, before all sessions end."""
 
     def close_session(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends.

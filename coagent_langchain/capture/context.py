@@ -24,6 +24,19 @@ _MAX_KNOWN = 1_000
 _OWN_TAGS = ("seq:step:", "graph:step:", "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
 
 
+def usable(metadata: Any, tags: Any) -> tuple[dict[str, Any] | None, list[str] | None]:
+    """A run's metadata and tags as far as they are what they should be."""
+    if metadata is not None and not isinstance(metadata, dict):
+        metadata = None
+    if tags:
+        if not isinstance(tags, list):
+            tags = list(tags) if isinstance(tags, (tuple, set, frozenset)) else []
+        for tag in tags:
+            if not isinstance(tag, str):
+                return metadata, [each for each in tags if isinstance(each, str)]
+    return metadata, tags or None
+
+
 def framework(metadata: Mapping[str, Any] | None, parent: Run | None = None) -> JsonObject | None:
     """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain.
 

@@ -163,9 +163,8 @@ class CoagentCallbackHandler(Hooks):
 
     @guard
     def _end_sessions(self) -> None:
-        self._recorder.close(
-            [run for root in [*self._tree.lingering.values()] for run in [*root.open.values()]], "unknown"
-        )
+        self._recorder.bind_all()
+        self._recorder.close_lingering()
         self._sessions.end_all(self._outlet)
 
     # -- identity

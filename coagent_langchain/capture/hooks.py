@@ -53,9 +53,7 @@ class Hooks(BaseCallbackHandler):
         """`llm_call` of a chat model."""
         run = self._start_call(serialized, run_id, parent_run_id, tags, metadata, kwargs, messages)
         if run is not None:
-            batch = messages if isinstance(messages, (list, tuple)) else []
-            flat = batch[0] if len(batch) == 1 else [message for each in batch for message in each]
-            self._recorder.call_started(run, split(flat), _parameters(serialized, kwargs, metadata))
+            self._recorder.call_started(run, split(_flat(messages)), _parameters(serialized, kwargs, metadata))
 
     @guard
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
@@ -65,19 +63,19 @@ class Hooks(BaseCallbackHandler):
         if run is not None:
             texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
             prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
+            size = kwargs.get("batch_size")
+            run.batch_size = size if type(size) is int else 1
             self._recorder.call_started(run, Conversation(prompt), _parameters(serialized, kwargs, metadata))
 
     def _start_call(self, serialized: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any, metadata: Any,
                     kwargs: dict[str, Any], inputs: Any) -> Run | None:  # fmt: skip
-        if not isinstance(metadata, dict):
-            metadata = None
-        name = kwargs.get("name") or _name_of(serialized) or (metadata or {}).get("ls_model_name") or "model"
+        metadata, tags = context.usable(metadata, tags)
+        name = _name(kwargs, serialized) or _text(metadata and metadata.get("ls_model_name")) or "model"
         inputs = inputs[0] if parent_run_id is None and isinstance(inputs, (list, tuple)) and inputs else None
         run = self._placing.start("llm", run_id, parent_run_id, name, metadata, tags, inputs)
         if run is not None:
             run.framework = context.framework(metadata, run.parent)
             run.context = context.user_context(metadata, tags)
-            run.batch_size = kwargs.get("batch_size") or 1
             self._awaiting_token[run_id.int] = run
         return run
 
@@ -103,7 +101,7 @@ class Hooks(BaseCallbackHandler):
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         self._awaiting_token.pop(run_id.int, None)
-        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs.get("name") or "model")
+        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, _name(kwargs) or "model")
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
             self._over(run)
@@ -125,7 +123,8 @@ class Hooks(BaseCallbackHandler):
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                        tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
-        name = kwargs.get("name") or _name_of(serialized) or "chain"
+        metadata, tags = context.usable(metadata, tags)
+        name = _name(kwargs, serialized) or "chain"
         run = self._placing.start("chain", run_id, parent_run_id, name, metadata, tags, inputs)
         if run is None or run.parent is None or self._recorder.components == "none":
             return
@@ -180,7 +179,7 @@ class Hooks(BaseCallbackHandler):
     def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                       tags: Any = None, metadata: Any = None, inputs: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call`."""
-        name = kwargs.get("name") or _name_of(serialized) or "tool"
+        name = _name(kwargs, serialized) or "tool"
         self._start_tool("tool", name, tool_arguments(inputs, input_str), run_id, parent_run_id, tags, metadata,
                          kwargs.get("tool_call_id"))  # fmt: skip
 
@@ -188,11 +187,12 @@ class Hooks(BaseCallbackHandler):
     def on_retriever_start(self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                            tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call` of a retriever."""
-        name = kwargs.get("name") or _name_of(serialized) or "retriever"
+        name = _name(kwargs, serialized) or "retriever"
         self._start_tool("retriever", name, {"query": query}, run_id, parent_run_id, tags, metadata, None)
 
     def _start_tool(self, kind: str, name: str, arguments: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any,
                     metadata: Any, tool_call_id: Any) -> None:  # fmt: skip
+        metadata, tags = context.usable(metadata, tags)
         run = self._placing.start(kind, run_id, parent_run_id, name, metadata, tags, arguments)
         if run is not None:
             run.framework = context.framework(metadata, run.parent)
@@ -202,7 +202,7 @@ class Hooks(BaseCallbackHandler):
     @guard
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`tool_response`."""
-        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs.get("name") or "tool")
+        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, _name(kwargs) or "tool")
         if run is None:
             return
         found = tool_result(output)
@@ -320,14 +320,26 @@ class Hooks(BaseCallbackHandler):
             self._remarks.of_run(run, event_type, message, meta)
 
 
-def _name_of(serialized: Any) -> str | None:
+def _name(kwargs: dict[str, Any], serialized: Any = None) -> str | None:
+    """What a run is called: by its caller, else by its class."""
+    if name := _text(kwargs.get("name")):
+        return name
     if not isinstance(serialized, dict):
         return None
-    name = serialized.get("name")
-    if isinstance(name, str):
-        return name
     path = serialized.get("id")
-    return path[-1] if isinstance(path, list) and path and isinstance(path[-1], str) else None
+    return _text(serialized.get("name")) or (_text(path[-1]) if isinstance(path, list) and path else None)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _flat(messages: Any) -> list[Any]:
+    """The messages of a call; LangChain gives a list of one list."""
+    batch = messages if isinstance(messages, (list, tuple)) else [messages]
+    if len(batch) == 1 and isinstance(batch[0], list):
+        return batch[0]
+    return [message for each in batch for message in (each if isinstance(each, (list, tuple)) else [each])]
 
 
 def _parameters(serialized: Any, kwargs: dict[str, Any], metadata: Any) -> JsonObject:

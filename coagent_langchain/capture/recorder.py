@@ -214,28 +214,43 @@ class Recorder(Sweeper):
 
     def root_ended(self, run: Run, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with an error or a cancellation what is still open."""
-        prompt = self.prompt_of(run)
-        if not prompt.logged:
-            if inputs is not None:
-                run.pending_input = inputs
-            self.placing.log_input(run, user_text(run.pending_input))
-        session = prompt.session
-        session.running -= 1
-        session.touched = self.tree.clock() / 1e9
+        if inputs is not None:
+            run.pending_input = inputs
+        session = self._leave(run)
         session.failed = failed
         if run.kind == "chain" and outputs is not None:
             session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
-        run.pending_input = None
         if self.tree.crowded:
             self.sweep()
+
+    def _leave(self, root: Run) -> Session:
+        """A root has ended: its user input is logged now at the latest, and let go of."""
+        prompt = self.prompt_of(root)
+        if not prompt.logged:
+            self.placing.log_input(root, user_text(root.pending_input))
+        root.pending_input = None
+        session = prompt.session
+        session.running -= 1
+        session.touched = self.tree.clock() / 1e9
+        return session
 
     # -- the end of what gives no sign of it
 
     def sweep(self) -> None:
         """End what nobody waits for any more."""
         self.close(self.tree.given_up(), "unknown")
+
+    def bind_all(self) -> None:
+        """Give every open root its session, so that the end of the session ends it too."""
+        for run in list(self.tree.open.values()):
+            if isinstance(run, Run):
+                self.prompt_of(run)
+
+    def close_lingering(self) -> None:
+        """End what is still open below roots that have ended."""
+        self.close([run for root in list(self.tree.lingering.values()) for run in list(root.open.values())], "unknown")
 
     def close_session(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends."""
@@ -245,16 +260,20 @@ class Recorder(Sweeper):
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs that give no sign of their end."""
         for run in runs:
-            if self.tree.end(run.run_id) is None:
-                continue  # it has ended meanwhile
-            run.failures = None
-            if run.kind == "llm":
-                self.tree.awaiting_token.pop(run.run_id.int, None)
-                self.call_ended(run, Answer(), None, outcome)
-            elif run.kind in ("tool", "retriever"):
-                self.tool_ended(run, None, success=None, meta={"outcome": outcome})
-            elif run.component:
-                self.component_ended(run, None, outcome)
+            if self.tree.end(run.run_id) is not None:  # it has not ended meanwhile
+                self._close(run, outcome)
+
+    def _close(self, run: Run, outcome: str) -> None:
+        run.failures = None
+        if run.kind == "llm":
+            self.tree.awaiting_token.pop(run.run_id.int, None)
+            self.call_ended(run, Answer(), None, outcome)
+        elif run.kind in ("tool", "retriever"):
+            self.tool_ended(run, None, success=None, meta={"outcome": outcome})
+        elif run.component:
+            self.component_ended(run, None, outcome)
+        if run.parent is None:
+            self._leave(run)
 
 
 def _issuer(run: Run) -> str:

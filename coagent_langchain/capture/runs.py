@@ -184,8 +184,8 @@ class RunTree:
         plumbing = kind == "chain" and parent is not None
         run = Run(run_id, kind, name, parent, self.clock(), 0 if plumbing else self.wall())
         self.open[run_id.int] = run
-        if not plumbing:
-            root = run.root
+        root = run.root
+        if not plumbing or root.root_ended:
             root.open[run_id.int] = run
             if root.root_ended:
                 self._linger(root)

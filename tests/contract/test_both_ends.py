@@ -1,0 +1,40 @@
+"""The contract holds at the old end of the supported range too; the other tests run with the newest that installs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OLDEST = ["langgraph==1.0.0", "langchain==1.0.0"]
+TOOLS = ["pytest>=8.3", "pytest-timeout", "hypothesis>=6.100"]
+
+
+def floor_of_core() -> str:
+    """The oldest langchain-core that pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (core,) = [each for each in project["dependencies"] if each.startswith("langchain-core")]
+    found = re.search(r">=([\d.]+)", core)
+    assert found is not None
+    return f"langchain-core=={found.group(1)}"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_contract_holds_with_the_oldest_versions(tmp_path: Path) -> None:
+    """With the oldest langchain-core, langgraph and langchain, installed by pip, all contract tests pass."""
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    versions = [floor_of_core(), *OLDEST, *TOOLS]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[server]", *versions]
+    subprocess.run(install, check=True, capture_output=True)
+    names = [p for p in sorted(Path(__file__).parent.glob("test_*.py")) if p.name != Path(__file__).name]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *names]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stdout[-5_000:] + result.stderr[-2_000:]
