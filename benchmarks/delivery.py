@@ -21,7 +21,7 @@ from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled import SpooledDelivery
-from coagent_langchain.events import JsonObject, encode, new_event_id, now_ms
+from coagent_langchain.wire import JsonObject, encode, new_event_id, now_ms
 
 KILOBYTE = 1000
 

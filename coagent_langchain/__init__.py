@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.capture.handler import CoagentCallbackHandler
-from coagent_langchain.capture.logs import CoagentLogHandler
-from coagent_langchain.capture.tracing import enable as _enable
-from coagent_langchain.capture.tracing import tracing
-from coagent_langchain.client import CoagentClient
-from coagent_langchain.errors import CoagentClientError, CoagentError, ConfigurationError
-from coagent_langchain.eventlog import LogResult
-from coagent_langchain.events import EventType, LogEntry
-from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.session import Prompt, Session
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coagent_langchain.analysis import LoggedSession
+    from coagent_langchain.capture.handler import CoagentCallbackHandler
+    from coagent_langchain.capture.logs import CoagentLogHandler
+    from coagent_langchain.capture.tracing import tracing
+    from coagent_langchain.client import CoagentClient
+    from coagent_langchain.errors import CoagentClientError, CoagentError, ConfigurationError
+    from coagent_langchain.eventlog import LogResult
+    from coagent_langchain.events import LogEntry
+    from coagent_langchain.logged import LoggedEvent
+    from coagent_langchain.session import Prompt, Session
+    from coagent_langchain.wire import EventType
 
 __all__ = [
     "CoagentCallbackHandler",
@@ -31,4 +36,38 @@ __all__ = [
     "tracing",
 ]
 
-_enable()
+# Where each name lives. Loaded when first asked for: who only logs pays for no client and no models.
+_HOMES = {
+    "CoagentCallbackHandler": "capture.handler",
+    "CoagentClient": "client",
+    "CoagentClientError": "errors",
+    "CoagentError": "errors",
+    "CoagentLogHandler": "capture.logs",
+    "ConfigurationError": "errors",
+    "EventType": "wire",
+    "LogEntry": "events",
+    "LogResult": "eventlog",
+    "LoggedEvent": "logged",
+    "LoggedSession": "analysis",
+    "Prompt": "session",
+    "Session": "session",
+    "tracing": "capture.tracing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if os.environ.get("COAGENT_TRACING"):
+    from coagent_langchain.capture.tracing import enable
+
+    enable()

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.events import JsonObject
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.wire import JsonObject
 
 if TYPE_CHECKING:
     import pandas

@@ -12,11 +12,11 @@ from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
-from coagent_langchain.events import JsonObject
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.formats import cost, count, duration, preview, visible
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.timeline import Bar
+from coagent_langchain.wire import JsonObject
 
 POLL = 0.5  # seconds between two looks at a session that is followed
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}

@@ -14,11 +14,12 @@ from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
 from coagent_langchain.eventlog import EventLog, LogResult
-from coagent_langchain.events import VERSION, JsonObject, LogEntry, new_event_id, now_ms
+from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
+from coagent_langchain.wire import VERSION, JsonObject, new_event_id, now_ms
 
 MAX_BATCH = 500  # entries of one request
 MAX_BATCH_BYTES = 1 << 20

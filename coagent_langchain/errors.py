@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -91,3 +92,15 @@ class Guard:
 
 
 guard = Guard()
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether `error` stops work on purpose: a cancelled task or future, Ctrl-C, the program's end."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return True
+    # Looked up, not imported: who was cancelled has loaded these, and importing them costs more than all of ours.
+    for name in ("asyncio", "concurrent.futures"):
+        known = getattr(sys.modules.get(name), "CancelledError", None)
+        if known is not None and isinstance(error, known):
+            return True
+    return False

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from coagent_langchain.events import VERSION, EventType, JsonObject, LogEntry, new_event_id, now_ms
+from coagent_langchain.events import LogEntry
+from coagent_langchain.wire import VERSION, EventType, JsonObject, new_event_id, now_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from coagent_langchain.events import EventType, JsonObject, LogEntry
+from coagent_langchain.events import LogEntry
+from coagent_langchain.wire import EventType, JsonObject
 
 
 class LoggedEvent(LogEntry):

@@ -8,7 +8,7 @@ import orjson
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
-from coagent_langchain.events import JsonObject, encode
+from coagent_langchain.wire import JsonObject, encode
 
 Redact = Callable[[JsonObject], JsonObject]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import traceback
@@ -10,12 +9,12 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from coagent_langchain.errors import ConfigurationError, guard
-from coagent_langchain.events import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, new_event_id, now_ms
+from coagent_langchain.errors import ConfigurationError, guard, is_cancellation
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
 from coagent_langchain.totals import Totals
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, new_event_id, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
@@ -290,9 +289,9 @@ def check_session_id(session_id: object) -> str:
 
 def scope_status(error: BaseException) -> str:
     """What an exception that leaves a session means for it: `cancelled` or `failed`."""
-    cancelled = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
-    stopped = isinstance(error, SystemExit) and error.code in (None, 0)
-    return "cancelled" if stopped or isinstance(error, cancelled) else "failed"
+    if isinstance(error, SystemExit):
+        return "cancelled" if error.code in (None, 0) else "failed"
+    return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"
 
 
 def _text_of(error: BaseException) -> str:

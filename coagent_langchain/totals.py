@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coagent_langchain.events import JsonObject
+from coagent_langchain.wire import JsonObject
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ import orjson
 from pydantic import BaseModel
 
 from coagent_langchain import events
-from coagent_langchain.events import EventType, LogEntry
+from coagent_langchain.events import LogEntry
+from coagent_langchain.wire import EventType
 
 HEAD = """\
 # Events

@@ -19,9 +19,10 @@ from langchain_ollama import ChatOllama
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.cli import parser
-from coagent_langchain.events import EventType, LogEntry
+from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
+from coagent_langchain.wire import EventType
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,7 +13,6 @@ from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaLLM
 from pydantic import BaseModel
 
-from coagent_langchain.events import encode
 from coagent_langchain.testing import (
     Answer,
     Failure,
@@ -23,6 +22,7 @@ from coagent_langchain.testing import (
     ToolUse,
     capture_events,
 )
+from coagent_langchain.wire import encode
 
 
 class Recipe(BaseModel):

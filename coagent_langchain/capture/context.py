@@ -10,7 +10,7 @@ from typing import Any
 from coagent_langchain.capture.ambient import SESSION_KEYS
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.events import JsonObject
+from coagent_langchain.wire import JsonObject
 
 HIDDEN_TAG = "langsmith:hidden"
 _RETRY_TAG = "retry:attempt:"

@@ -17,8 +17,8 @@ from coagent_langchain.capture.outcomes import (
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.usage import Usage
-from coagent_langchain.events import EventType, JsonObject, Severity
 from coagent_langchain.totals import Totals
+from coagent_langchain.wire import EventType, JsonObject, Severity
 
 _NOT_AN_ERROR = ""  # stands for an event id where an exception is no failure: an interrupt, a hand-over
 

@@ -20,8 +20,8 @@ from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
-from coagent_langchain.events import EventType, JsonObject
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.wire import EventType, JsonObject
 
 # How what is still open ends, when its root was cancelled or failed.
 _OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}

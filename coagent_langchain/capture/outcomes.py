@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import re
 import sys
 import traceback
@@ -11,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from coagent_langchain.capture.snapshot import clean, snapshot, text
-from coagent_langchain.events import Severity
+from coagent_langchain.errors import is_cancellation
+from coagent_langchain.wire import Severity
 
 MAX_MESSAGE = 20_000  # characters
 MAX_STACK = 100_000  # characters; what is left out lies in the middle
@@ -39,7 +38,6 @@ class Outcome:
 
 ERROR, INTERRUPT, ROUTING = Outcome("error"), Outcome("interrupt"), Outcome("routing")
 DRAINED, CANCELLED, ABANDONED = Outcome("drained"), Outcome("cancelled"), Outcome("abandoned")
-_STOPS = (asyncio.CancelledError, concurrent.futures.CancelledError, KeyboardInterrupt, SystemExit)
 # First that fits; a name that this version of langgraph does not have is skipped.
 _GRAPH = (("GraphInterrupt", INTERRUPT), ("ParentCommand", ROUTING), ("GraphDrained", DRAINED),
           ("GraphBubbleUp", ROUTING))  # fmt: skip
@@ -49,7 +47,7 @@ def classify(error: BaseException) -> Outcome:
     """What `error` means. LangGraph's own classes are asked, never names or texts, and only if langgraph is loaded."""
     if isinstance(error, GeneratorExit):
         return ABANDONED
-    if isinstance(error, _STOPS):
+    if is_cancellation(error):
         return CANCELLED
     graph = sys.modules.get("langgraph.errors")
     if graph is not None:

@@ -12,10 +12,10 @@ from coagent_langchain.capture.context import agent_stack, attempt, framework, u
 from coagent_langchain.capture.inputs import as_json, user_text
 from coagent_langchain.capture.runs import MUTED, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.events import EventType
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Prompt, Session, new_session_id
+from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
 

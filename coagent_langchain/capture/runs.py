@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from coagent_langchain.events import JsonObject, now_ms
 from coagent_langchain.session import Prompt, Session
+from coagent_langchain.wire import JsonObject, now_ms
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
 MAX_ENDED = 1_024  # ended runs that are remembered at least: for a second end, and as parents of what starts late

@@ -13,7 +13,7 @@ import math
 from itertools import islice
 from typing import Any
 
-from coagent_langchain import events
+from coagent_langchain import wire
 from coagent_langchain.capture import media
 
 MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
@@ -82,12 +82,12 @@ def encode_safely(entry: dict[str, Any]) -> bytes:
     """One entry as a line of JSON, whatever is in it. NaN in an entry that is no snapshot becomes null.
 
     Parameters:
-        entry: what `events.encode` takes; what JSON cannot hold (lone surrogates, odd types) is made safe first.
+        entry: what `wire.encode` takes; what JSON cannot hold (lone surrogates, odd types) is made safe first.
     """
     try:
-        return events.encode(entry)
+        return wire.encode(entry)
     except TypeError:
-        return events.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
+        return wire.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
 
 
 def clean(value: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.events import JsonObject
+from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50
 _MAX_PAGE = 2_000  # characters of one document that the event keeps

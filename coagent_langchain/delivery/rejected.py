@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.events import JsonObject, now_ms
+from coagent_langchain.wire import JsonObject, now_ms
 
 MAX_BYTES = 8 << 20  # then the file becomes `rejected-old.jsonl`, in the place of the one before it
 

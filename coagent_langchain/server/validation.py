@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from coagent_langchain.events import MAX_COUNTER, MAX_SESSION_ID, LogEntry
+from coagent_langchain.events import LogEntry
 from coagent_langchain.server.store import NewEntry
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID
 
 MAX_BODY = 10_000_000  # bytes, also after decompression
 MAX_ENTRIES = 1000  # a batch

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.events import EventType, now_ms
 from coagent_langchain.server import exports, formats, fragments, live
 from coagent_langchain.server.compare import figures, pairs, sides
 from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
 from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
+from coagent_langchain.wire import EventType, now_ms
 
 PAGE = 50
 PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000), "7d": ("Last 7 days", 604_800_000),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from coagent_langchain.events import EventType
 from coagent_langchain.server.store.rollup import ACTIVE, LARGEST, NEVER, STATUS_OF, TITLE
+from coagent_langchain.wire import EventType
 
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
 _ENUM = ", ".join(f"'{event_type}' = {number}" for number, event_type in enumerate(EventType, 1))

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import orjson
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.events import EventType
 from coagent_langchain.server.store import (
     SORTS,
     Cursor,
@@ -36,6 +35,7 @@ from coagent_langchain.server.store.index import BLOCK, Index, ranges
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
 from coagent_langchain.server.store.text import Terms
+from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
 ROWS = 500  # of one statement

@@ -1,0 +1,87 @@
+"""The words of the wire format that every event is made with: names, ids, the clock, the encoding.
+
+Light on purpose: whatever logs imports this. The typed model of an entry, for readers, is `events`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+VERSION = "2.0.0"
+MAX_SESSION_ID = 512  # characters
+MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
+
+JsonObject = dict[str, Any]
+
+
+class EventType(StrEnum):
+    """The event types: the 17 of published servers in their order, then the three of the reference's section 8."""
+
+    SESSION_START = "session_start"
+    SESSION_END = "session_end"
+    USER_INPUT = "user_input"
+    COMPONENT_ENTER = "component_enter"
+    COMPONENT_EXIT = "component_exit"
+    ROUTING = "routing"
+    CONSENSUS_SUCCESS = "consensus_success"
+    CONSENSUS_FAILURE = "consensus_failure"
+    TOOL_CALL = "tool_call"
+    TOOL_RESPONSE = "tool_response"
+    ERROR = "error"
+    RECOVERY = "recovery"
+    PERFORMANCE_DEGRADATION = "performance_degradation"
+    HUMAN_OVERSIGHT = "human_oversight"
+    TEST_RESULT = "test_result"
+    LLM_CALL = "llm_call"
+    LLM_RESPONSE = "llm_response"
+    INFO = "info"
+    WARNING = "warning"
+    DEBUG = "debug"
+
+
+class Severity(StrEnum):
+    """How bad an error is (`error_info.error_severity`)."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class _Ids:
+    """Unique ids without a system call each: a random prefix per process and a counter."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._prefix = secrets.token_hex(8)
+        self._next = itertools.count(1).__next__
+
+    def __call__(self) -> str:
+        return f"{self._prefix}-{self._next():08x}"
+
+
+new_event_id = _Ids()
+os.register_at_fork(after_in_child=new_event_id.renew)
+
+
+def now_ms() -> int:
+    """The wall clock in Unix milliseconds, as `timestamp` wants it."""
+    return time.time_ns() // 1_000_000
+
+
+def encode(entry: JsonObject) -> bytes:
+    """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+
+    Raises:
+        TypeError: the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first).
+    """
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
