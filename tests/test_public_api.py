@@ -54,7 +54,9 @@ def test_import_leaves_the_network_and_the_server_alone() -> None:
         "pandas",
         "coagent_langchain.server",
     ]
-    code = f"import sys; from coagent_langchain import CoagentCallbackHandler; print(sorted(set({late}) & set(sys.modules)))"
+    code = (
+        f"import sys, coagent_langchain as c; c.CoagentCallbackHandler; print(sorted(set({late}) & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
