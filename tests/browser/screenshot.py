@@ -9,8 +9,8 @@ from urllib.parse import quote
 import requests
 from playwright.sync_api import sync_playwright
 
-from coagent_langchain.events import now_ms
 from coagent_langchain.server import launch
+from coagent_langchain.wire import now_ms
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.server import sessions
 
