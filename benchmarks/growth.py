@@ -24,6 +24,11 @@ ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("Paris."))]])
 ASKED: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
 
 
+def manager_of(handler: BaseCallbackHandler) -> CallbackManager:
+    """What `invoke` makes of `callbacks=[handler]`: the runs below inherit it."""
+    return CallbackManager([handler], inheritable_handlers=[handler])
+
+
 def call_model(manager: CallbackManager, messages: list[BaseMessage]) -> None:
     """One run of a chat model."""
     for run in manager.on_chat_model_start(MODEL, [messages]):
@@ -32,7 +37,7 @@ def call_model(manager: CallbackManager, messages: list[BaseMessage]) -> None:
 
 def depth(size: int, handler: BaseCallbackHandler) -> None:
     """Chains nested into each other, and a model called by each."""
-    manager, runs = CallbackManager([handler]), []
+    manager, runs = manager_of(handler), []
     for _ in range(size):
         runs.append(manager.on_chain_start({}, {"question": "?"}, name="level"))
         manager = runs[-1].get_child()
@@ -43,7 +48,7 @@ def depth(size: int, handler: BaseCallbackHandler) -> None:
 
 def width(size: int, handler: BaseCallbackHandler) -> None:
     """One chain that calls a model again and again."""
-    root = CallbackManager([handler]).on_chain_start({}, {"question": "?"}, name="root")
+    root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="root")
     for _ in range(size):
         call_model(root.get_child(), ASKED)
     root.on_chain_end({"answer": "Paris."})
@@ -51,7 +56,7 @@ def width(size: int, handler: BaseCallbackHandler) -> None:
 
 def parallel(size: int, handler: BaseCallbackHandler) -> None:
     """One chain under which all model calls are open at the same time."""
-    root = CallbackManager([handler]).on_chain_start({}, {"question": "?"}, name="root")
+    root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="root")
     runs = [run for _ in range(size) for run in root.get_child().on_chat_model_start(MODEL, [ASKED])]
     for run in runs:
         run.on_llm_end(ANSWER)
@@ -60,7 +65,7 @@ def parallel(size: int, handler: BaseCallbackHandler) -> None:
 
 def history(size: int, handler: BaseCallbackHandler) -> None:
     """An agent's loop: each of 20 model calls gets the conversation so far, `size` messages and two more each time."""
-    root = CallbackManager([handler]).on_chain_start({}, {"question": "?"}, name="agent")
+    root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="agent")
     messages: list[BaseMessage] = []
     for number in range(size // 2):
         messages += [HumanMessage(f"Question {number}: what is the capital?"), AIMessage(f"Answer {number}: Paris.")]
