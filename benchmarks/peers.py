@@ -17,6 +17,7 @@ import subprocess
 import sys
 import venv
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,6 +38,7 @@ QUICK = 10  # one tenth of the runs
 SETTINGS = ("LANGSMITH_", "LANGCHAIN_", "LANGFUSE_", "OTEL_", "COAGENT_", "MLFLOW_")  # not the caller's, but defaults
 
 Cell = dict[str, float]
+Pick = Callable[[list[float]], float]
 Cells = dict[tuple[str, str], list[Cell]]
 
 
@@ -107,9 +109,8 @@ class Tables:
         self.cells, self.work, self.runs, self.events = cells, work, runs, events
         self.handlers = [handler for handler in handlers if handler != "none"]
 
-    def added(self, handler: str, work: str, field: str, best: bool = False) -> float | None:
+    def added(self, handler: str, work: str, field: str, pick: Pick = median) -> float | None:
         """Microseconds (or instructions) an event over no handler; None where a cell is missing."""
-        pick = min if best else median
         with_handler = [cell[field] for cell in self.cells[handler, work]]
         without = [cell[field] for cell in self.cells["none", work]]
         if not with_handler or not without:
@@ -117,23 +118,26 @@ class Tables:
         scale = 1.0 if field == "instructions" else 1e6
         return (pick(with_handler) - pick(without)) * scale / (self.runs[work] * self.events[work])
 
-    def per_event(self, title: str, field: str) -> None:
-        """A table of what is added per event: median and, in brackets, the best of the rounds; then the ratio."""
+    def per_event(self, title: str, field: str, best: str) -> None:
+        """A table of what is added per event: median of `field` and, in brackets, the least `best`; then the ratios."""
         self._head(title)
         for handler in self.handlers:
             row = []
             for work in self.work:
-                middle, best = self.added(handler, work, field), self.added(handler, work, field, best=True)
-                row.append("failed" if middle is None or best is None else f"{middle:.1f} ({best:.1f})")
+                middle, least = self.added(handler, work, field), self.added(handler, work, best, min)
+                row.append("failed" if middle is None or least is None else f"{middle:.1f} ({least:.1f})")
             self._row(handler, row)
         peers = [handler for handler in self.handlers if handler in PEERS]
         if "ours" in self.handlers and peers:
-            self._row("**ours / best peer**", [self._ratio(work, field, peers) for work in self.work])
+            ratios = [
+                (self._ratio(work, field, peers, median), self._ratio(work, best, peers, min)) for work in self.work
+            ]
+            self._row("**best peer / ours**", [f"**{middle}** ({least})" for middle, least in ratios])
 
-    def _ratio(self, work: str, field: str, peers: list[str]) -> str:
-        mine = self.added("ours", work, field)
-        theirs = [value for peer in peers if (value := self.added(peer, work, field)) is not None]
-        return f"1 / {min(theirs) / mine:.1f}" if mine and theirs and mine > 0 else "?"
+    def _ratio(self, work: str, field: str, pick: Pick, peers: list[str]) -> str:
+        mine = self.added("ours", work, field, pick)
+        theirs = [value for peer in peers if (value := self.added(peer, work, field, pick)) is not None]
+        return f"{min(theirs) / mine:.1f}" if mine and theirs and mine > 0 else "?"
 
     def memory(self) -> None:
         """The process' peak, and how much of it came during the work."""
@@ -167,13 +171,17 @@ class Tables:
 def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, int]) -> None:
     """Everything that was measured."""
     counted = ", ".join(f"{WORK[work]} {events[work]}" for work in asked.work)
-    print(f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best.")
+    print(
+        f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best (wall: the best tenth)."
+    )
     tables = Tables(cells, asked.only, asked.work, runs, events)
     if asked.callgrind:
-        tables.per_event("Added instructions per callback event, whole process, delivery included", "instructions")
+        tables.per_event(
+            "Added instructions per callback event, whole process, delivery included", "instructions", "instructions"
+        )
     else:
-        tables.per_event("Added wall µs per callback event in the calling thread", "wall")
-        tables.per_event("Added CPU µs per callback event, whole process, delivery and flush included", "cpu")
+        tables.per_event("Added wall µs per callback event in the calling thread", "wall", "best_wall")
+        tables.per_event("Added CPU µs per callback event, whole process, delivery and flush included", "cpu", "cpu")
         tables.memory()
     tables.delivered()
 
