@@ -129,9 +129,8 @@ class Tables:
             self._row(handler, row)
         peers = [handler for handler in self.handlers if handler in PEERS]
         if "ours" in self.handlers and peers:
-            ratios = [
-                (self._ratio(work, field, peers, median), self._ratio(work, best, peers, min)) for work in self.work
-            ]
+            picks: list[tuple[str, Pick]] = [(field, median), (best, min)]
+            ratios = [[self._ratio(work, name, pick, peers) for name, pick in picks] for work in self.work]
             self._row("**best peer / ours**", [f"**{middle}** ({least})" for middle, least in ratios])
 
     def _ratio(self, work: str, field: str, pick: Pick, peers: list[str]) -> str:
