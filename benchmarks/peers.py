@@ -171,7 +171,7 @@ def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], 
     """Everything that was measured."""
     counted = ", ".join(f"{WORK[work]} {events[work]}" for work in asked.work)
     print(
-        f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best (wall: the best tenth)."
+        f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best (wall: its tenth)."
     )
     tables = Tables(cells, asked.only, asked.work, runs, events)
     if asked.callgrind:
