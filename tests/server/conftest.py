@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,51 @@ from coagent_langchain import server
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
 
+KINDS = [
+    "sqlite",
+    pytest.param("chdb", marks=pytest.mark.heavy),
+    pytest.param("clickhouse", marks=pytest.mark.heavy),
+]
+_databases = itertools.count(1)
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    opened = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of ClickHouse's engine: one a process."""
+    return str(tmp_path_factory.mktemp("chdb"))
+
+
+@pytest.fixture(scope="session")
+def door(engine: str) -> Iterator[object]:
+    """ClickHouse's HTTP dialect in front of the engine."""
+    from tests.server.clickhouse_door import Door
+
+    with Door(engine) as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store: SQLite, ClickHouse's engine in the process, the same over HTTP."""
+    opened = opener(request)(tmp_path)
     yield opened
     opened.close()
+
+
+def opener(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
+    """What opens a store of the kind that the test runs with."""
+    database = f"test{next(_databases)}"
+    if request.param == "sqlite":
+        return lambda folder: server.open_store(f"sqlite://{folder}/coagent.db")
+    if request.param == "chdb":
+        import clickhouse_connect
+
+        from coagent_langchain.server.store.clickhouse import ClickHouseStore
+
+        path = request.getfixturevalue("engine")
+        return lambda _: ClickHouseStore(lambda: clickhouse_connect.get_client(interface="chdb", path=path), database)
+    port = request.getfixturevalue("door").port
+    return lambda _: server.open_store(f"clickhouse://me:secret@127.0.0.1:{port}/{database}")
 
 
 @pytest.fixture

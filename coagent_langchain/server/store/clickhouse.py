@@ -114,6 +114,7 @@ class ClickHouseStore:
                 numbers = self._numbers.take(len(new))
                 lines = [rows.line(entry, number, self._own) for entry, number in zip(new, numbers, strict=True)]
                 self._insert(lines, new)
+                self._asked = float("-inf")
 
     def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
         """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both."""

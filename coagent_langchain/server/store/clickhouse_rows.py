@@ -8,7 +8,7 @@ import orjson
 
 from coagent_langchain.server.store import Entry, NewEntry, Query
 
-LAST_MS = 10_413_791_999_999  # the end of the year 2299, where DateTime64 ends
+LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
 _OWN = frozenset(("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
                   "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))  # fmt: skip
 _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_info", "routing_type", "llm_call",
@@ -50,8 +50,8 @@ def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
     timestamp = min(fields["timestamp"], LAST_MS)
     row: dict[str, Any] = {
         "log_id": f"{number:019d}",
-        # never as a number: since 26.8 milliseconds would be read as seconds
-        "timestamp": f"{timestamp // 1000}.{timestamp % 1000:03d}",
+        # never as a number: since 26.8 milliseconds would be read as seconds. Ten digits, or it is taken for a date
+        "timestamp": f"{timestamp // 1000:010d}.{timestamp % 1000:03d}",
         "agent_stack": fields.get("agent_stack") or [],
         "prompt": fields.get("prompt"),
     }

@@ -1,0 +1,247 @@
+"""What only ClickHouse does: traps of its JSON type, tables of published servers, a database that is away."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import NewEntry, Store, Unavailable
+from tests.server.clickhouse_door import Door
+from tests.server.samples import T0, bodies, entry, event_ids, new, put
+
+pytestmark = pytest.mark.heavy
+_names = (f"special{number}" for number in itertools.count(1))
+PUBLISHED = """CREATE TABLE {db}.log_entries (log_id String, timestamp DateTime64(3), version String, session_id String,
+    prompt_number UInt32, turn_number UInt32, event_id String, event_type Enum8('session_start' = 1, 'session_end' = 2,
+    'user_input' = 3, 'component_enter' = 4, 'component_exit' = 5, 'routing' = 6, 'consensus_success' = 7,
+    'consensus_failure' = 8, 'tool_call' = 9, 'tool_response' = 10, 'error' = 11, 'recovery' = 12,
+    'performance_degradation' = 13, 'human_oversight' = 14, 'test_result' = 15, 'llm_call' = 16, 'llm_response' = 17),
+    event_data JSON, agent_stack Array(String), prompt Nullable(String), conversation_context Nullable(JSON),
+    meta Nullable(JSON), custom_metadata Nullable(JSON), additional_properties Nullable(JSON))
+    ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
+
+
+@pytest.fixture
+def opened(door: Door) -> Iterator[Callable[[str], Store]]:
+    """Opens stores by database name, and closes them."""
+    stores: list[Store] = []
+
+    def open_one(database: str) -> Store:
+        stores.append(server.open_store(f"clickhouse://me:secret@127.0.0.1:{door.port}/{database}"))
+        return stores[-1]
+
+    yield open_one
+    door.always = None
+    door.failures.clear()
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(opened: Callable[[str], Store]) -> Store:
+    """A store in a database of its own."""
+    return opened(next(_names))
+
+
+def sql(door: Door, text: str) -> str:
+    """Ask the engine beside the store."""
+    return door.run(text, b"", {}).decode().strip()
+
+
+@pytest.mark.parametrize("fields", [
+    {"meta": {"a.b": 1, "a": {"b": 2}}},
+    {"meta": {"z": None, "e": {}, "a": [None, {}, []]}},
+    {"meta": {"n": 2**63, "m": -(2**63), "f": 1e300}},
+    {"llm_response": {"input_tokens": 3}, "custom_metadata": {"": {"": 1}}},
+    {"input_data": {f"key{n}": n for n in range(3000)}},
+    {"output_data": {"mixed": [1, "a", None, {"b": [1.5, True]}], "nul": "\x00", "emoji": "🎉"}},
+    {"additional_properties": {"team": "a"}, "team": "b", "raw": "mine", "seq": "mine", "log_id": 5},
+    {"additional_properties": ["no", "object"], "odd": None},
+    {"timestamp": 0}, {"timestamp": 5}, {"timestamp": 2**53}, {"timestamp": 253_402_300_800_000},
+    {"prompt_number": 2**32 - 1, "turn_number": 2**32 - 1},
+    {"session_id": "s", "prompt": "tab\tnew\nline 'quote' \\ back"},
+])  # fmt: skip
+def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
+    """What ClickHouse would change, reorder or refuse comes back byte for byte, and its neighbours with it."""
+    body = orjson.dumps(entry() | fields)
+    neighbours = new(entry(at=-1), entry(at=1))
+    store.append([neighbours[0], NewEntry(orjson.loads(body), body), neighbours[1]]).result(timeout=10)
+
+    assert {found.body for found in store.entries("s")} == {body, *(one.body for one in neighbours)}
+
+
+def test_depth_up_to_the_limit_stays_readable(store: Store) -> None:
+    """An entry of 100 levels is stored and every read of its session works."""
+    deep: Any = 1
+    for _ in range(97):
+        deep = {"d": deep}
+    put(store, one := entry("llm_call", meta={"deep": deep}, llm_call={"history": deep}))
+
+    assert bodies(store) == [one]
+    assert store.session("s").llm_calls == 1
+
+
+def test_timestamps_are_never_multiplied(store: Store, door: Door) -> None:
+    """The column holds the time that was sent, as a date of its year."""
+    put(store, entry(timestamp=1_725_379_200_123))
+    database = store._db  # type: ignore[attr-defined]
+
+    assert sql(door, f"SELECT toString(timestamp, 'UTC') FROM {database}.log_entries") == "2024-09-03 16:00:00.123"
+
+
+def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> None:
+    """Same columns in the same order, 17 types with their numbers, then ours."""
+    where = f"database = '{store._db}' AND table = 'log_entries'"  # type: ignore[attr-defined]
+
+    assert sql(door, f"SELECT name FROM system.columns WHERE {where} ORDER BY position").split() == [
+        "log_id", "timestamp", "version", "session_id", "prompt_number", "turn_number", "event_id", "event_type",
+        "event_data", "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
+        "additional_properties", "raw", "seq",
+    ]  # fmt: skip
+    assert len(store.event_types) == 20
+
+
+def published_table(door: Door, database: str) -> None:
+    """A database as a published server left it, with two sessions, one of them with an entry twice."""
+    sql(door, f"CREATE DATABASE {database}")
+    sql(door, PUBLISHED.format(db=database))
+    rows = [
+        {"log_id": "a1", "timestamp": "1760000000.000", "version": "2.0.0", "session_id": "old", "prompt_number": 1,
+         "turn_number": 0, "event_id": "e1", "event_type": "session_start", "event_data": {}, "prompt": "Hello",
+         "meta": {"tags": ["x"]}, "agent_stack": ["langchain::1"]},
+        {"log_id": "a2", "timestamp": "1760000000.500", "version": "2.0.0", "session_id": "old", "prompt_number": 1,
+         "turn_number": 1, "event_id": "e2", "event_type": "llm_response",
+         "event_data": {"llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
+         "additional_properties": {"team": "a"}},
+    ]  # fmt: skip
+    lines = "\n".join(orjson.dumps(row).decode() for row in [*rows, rows[1] | {"log_id": "a3"}])
+    sql(door, f"INSERT INTO {database}.log_entries FORMAT JSONEachRow {lines}")
+
+
+def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str], Store]) -> None:
+    """Its entries, roll-up and text, though our columns are not there."""
+    published_table(door, database := next(_names))
+    store = opened(database)
+    session = store.session("old")
+
+    assert bodies(store, "old") == [
+        {"version": "2.0.0", "session_id": "old", "prompt_number": 1, "turn_number": 0, "event_id": "e1",
+         "event_type": "session_start", "timestamp": T0, "agent_stack": ["langchain::1"], "prompt": "Hello",
+         "meta": {"tags": ["x"]}},
+        {"version": "2.0.0", "session_id": "old", "prompt_number": 1, "turn_number": 1, "event_id": "e2",
+         "event_type": "llm_response", "timestamp": T0 + 500, "team": "a",
+         "llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
+    ]  # fmt: skip
+    assert (session.entries, session.title, session.total_tokens, session.tags) == (2, "Hello", 6, ("x",))
+    assert event_ids(store.search("hi there"))[:1] == ["e2"]
+
+
+def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Callable[[str], Store]) -> None:
+    """Without our columns the text has a place in `additional_properties`; copies are still known."""
+    published_table(door, database := next(_names))
+    store = opened(database)
+    one = entry("llm_call", at=900, session_id="old", meta={"z": None, "a": 1}, team="b")
+    put(store, one)
+    put(store, one)
+
+    assert store.entries("old")[-1].body == orjson.dumps(one)
+    assert (store.session("old").entries, store.session("old").llm_calls) == (3, 1)
+    assert event_ids(store.since(0, session_id="old"))[-1:] == [one["event_id"]]
+
+
+def test_types_that_a_published_table_lacks_are_refused_per_event(door: Door, opened: Callable[[str], Store]) -> None:
+    """`info` gets a clear answer; the entry beside it is stored."""
+    published_table(door, database := next(_names))
+    with server.launch(opened(database)) as running:
+        good = entry("llm_call", session_id="new")
+        answer = requests.post(f"{running.base_url}/logs", json=[entry("info"), good], timeout=10)
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [{
+            "index": 0, "field": "event_type", "message": "info is not in the event types of this server's database",
+        }]  # fmt: skip
+        assert requests.get(f"{running.base_url}/logs/new", timeout=10).json() == [good]
+
+
+@pytest.mark.parametrize("failure", [503, 500, "hang up"])
+def test_database_that_is_away_answers_503(door: Door, store: Store, failure: int | str) -> None:
+    """Every call says when to try again, and nothing is lost or doubled when the client does."""
+    with server.launch(store) as running:
+        one = entry()
+        door.always = failure
+        refused = [requests.post(f"{running.base_url}/logs", json=one, timeout=30),
+                   requests.get(f"{running.base_url}/runs", timeout=30)]  # fmt: skip
+        door.always = None
+        accepted = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        found = requests.get(f"{running.base_url}/logs/s", timeout=30).json()
+
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(503, "2")] * 2
+    assert (accepted.status_code, found) == (200, [one])
+
+
+def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
+    """The same entries sent again, alone or among others, are known."""
+    first, second = entry(), entry(at=1)
+    put(store, first)
+    put(store, second, first)
+    put(store, first, second)
+
+    assert bodies(store) == [first, second]
+    assert store.session("s").entries == 2
+
+
+def test_two_servers_share_one_database(opened: Callable[[str], Store]) -> None:
+    """What one stores the other shows, and neither stores a copy of the other's."""
+    database = next(_names)
+    one, other = opened(database), opened(database)
+    put(one, shared := entry())
+    put(other, shared, mine := entry(at=1))
+
+    assert bodies(one) == bodies(other) == [shared, mine]
+    assert one.session("s") == other.session("s")
+    assert one.latest() == other.latest()
+
+
+def test_group_commit_makes_few_inserts(store: Store, door: Door) -> None:
+    """300 appends at once are stored in a few parts."""
+    futures = [store.append(new(entry(at=n))) for n in range(300)]
+    for future in futures:
+        future.result(timeout=30)
+    written = sql(door, f"SELECT count() FROM system.parts WHERE database = '{store._db}' AND table = 'log_entries'")  # type: ignore[attr-defined]
+
+    assert store.session("s").entries == 300
+    assert int(written) < 30
+
+
+@pytest.mark.parametrize(
+    "address", ["clickhouse://", "clickhouse://host:x/db", "clickhouse://h/db;drop", "chdb://x/y", "chdb:///"]
+)
+def test_wrong_addresses_are_refused_without_the_password(address: str) -> None:
+    """The message says what an address looks like."""
+    with pytest.raises(ConfigurationError, match="clickhouse://user:password@host:8123/coagent"):
+        server.open_store(address)
+
+
+def test_unreachable_database_is_named(door: Door) -> None:
+    """At the start it is a configuration error, without the password in it."""
+    with pytest.raises(ConfigurationError, match="cannot be used") as raised:
+        server.open_store("clickhouse://me:hunter2@127.0.0.1:1/coagent")
+
+    assert "hunter2" not in str(raised.value)
+
+
+def test_unavailable_is_what_the_store_raises(door: Door, store: Store) -> None:
+    """The store's own word, with a time."""
+    door.always = 503
+    with pytest.raises(Unavailable) as raised:
+        store.session_ids()
+    door.always = None
+
+    assert raised.value.retry_after == 2
