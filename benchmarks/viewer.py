@@ -18,6 +18,7 @@ from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.server import sessions
+from tests.server.story import T0, Story
 
 RUNS = 5
 WATCH = """(selector) => {
@@ -149,7 +150,7 @@ def main() -> None:
     ):
         browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number in range(3_100):
-            post(server, sessions.recipe(f"recipe-{number}", sessions.T0 + number * 1000))
+            post(server, sessions.recipe(f"recipe-{number}", T0 + number * 1000))
         held = [print_figures("List, 31,000 events in 3,100 sessions", listing(browser, server),
                               {"open, ms": 300, "JavaScript, bytes": 40_000})]  # fmt: skip
         session_goals = {"click, ms": 50.0, "heap, MB": 50, "elements": 3000, "JavaScript, bytes": 40_000}
@@ -159,7 +160,7 @@ def main() -> None:
             held.append(
                 print_figures(f"A session of {size:,} events", session(browser, server, f"big-{size}", runs), goals)
             )
-        story = sessions.Story("long").ask("Write a long answer")
+        story = Story("long").ask("Write a long answer")
         story.model("Write a long answer", "All work and no play. " * 230_000, 900, (10, 1_200_000))
         for entry in story.end("done"):
             post(server, [entry])

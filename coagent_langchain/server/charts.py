@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 from coagent_langchain.server.formats import count
-from coagent_langchain.server.timeline import Bar, Timeline
+from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.timeline import Timeline
 
 MAX_BARS = 120  # more calls than that share a bar
 HEIGHT = 60  # pixels of the highest bar

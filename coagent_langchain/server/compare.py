@@ -12,8 +12,9 @@ from markupsafe import Markup, escape
 from coagent_langchain.server import formats
 from coagent_langchain.server.conversation import Read
 from coagent_langchain.server.formats import mapping, text, visible
+from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.store import Session
-from coagent_langchain.server.timeline import Bar, Timeline
+from coagent_langchain.server.timeline import Timeline
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word

@@ -11,8 +11,9 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, shown, tree
+from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.prose import prose
-from coagent_langchain.server.timeline import Bar, Timeline
+from coagent_langchain.server.timeline import Timeline
 
 Json = dict[str, Any]
 PAGE = 40  # items of one fetch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.timeline import Bar, Timeline
+from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.timeline import Timeline
 
 Row = list[Any]
 STOPPED = ("cancelled", "abandoned", "interrupted", "unknown")  # neither well nor wrong: said in words

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Post
-from tests.server.sessions import T0
+from tests.server.story import T0
 
 SCRIPT = "<script>document.title='pwned'</script>"
 PAYLOADS = [

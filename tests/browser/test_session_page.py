@@ -5,11 +5,12 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
+from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.server import sessions
-from tests.server.sessions import Story
+from tests.server.story import Story
 
 TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
 PATH = f"/sessions/{quote(TRIP, safe='')}"
@@ -193,6 +194,17 @@ def test_new_session_appears_in_the_list(page: Page, post: Post) -> None:
 
     expect(page.locator(".c-title a")).to_have_text("Generate three recipes using chicken and vegetables")
     assert f'base_url="http://{page.url.split("/")[2]}/api/v1"' in pasted
+
+
+def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Running, post: Post) -> None:
+    """A click after the server ended does not just do nothing."""
+    post(sessions.recipe())
+    page = context.new_page()
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    server.close()
+    page.locator("#tree .row.k-model").first.click()
+
+    expect(page.get_by_role("alert")).to_have_text("The server does not answer. Is it still running?")
 
 
 def test_large_session_has_few_elements(page: Page, post: Post) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from coagent_langchain.server.charts import token_bars, used
 from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.rows import rows
-from coagent_langchain.server.timeline import Bar, Timeline, build
+from coagent_langchain.server.timeline import Timeline, build
 from tests.server import sessions
-from tests.server.sessions import Story
+from tests.server.story import T0, Story
 
 
 def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
@@ -152,12 +153,12 @@ def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
             entry[name] = wrong
     made = timeline(story.entries)
 
-    assert len(rows(made, sessions.T0)) >= 5
+    assert len(rows(made, T0)) >= 5
 
 
 def test_rows_name_their_size_and_their_entries() -> None:
     """What the browser folds by: level, label, rows below, and the entries as timestamp and seq."""
-    made = rows(timeline(sessions.recipe()), sessions.T0)
+    made = rows(timeline(sessions.recipe()), T0)
 
     assert [(row[0], row[1], row[13], row[14]) for row in made] == [
         (1, "prompt", 2, [0, 1, 0, 2]),

@@ -19,7 +19,7 @@ from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session
 from tests.server import sessions
-from tests.server.sessions import T0, Story
+from tests.server.story import T0, Story
 
 TRIP = quote("trip-planner/2026-11-22T13:04:18+00:00", safe="")
 

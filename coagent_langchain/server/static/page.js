@@ -62,11 +62,22 @@ export function nodes(html) {
   return new DOMParser().parseFromString(html, "text/html").body.childNodes;
 }
 
-/** Fetch from this server; throws where the answer is not 2xx. */
-export async function get(url, options) {
-  const answer = await fetch(url, options);
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  return answer;
+class Failed extends Error {}
+
+/** Fetch from this server; throws `Failed`, which is shown, where it does not answer or answers no. */
+export async function get(url) {
+  let answer;
+  try {
+    answer = await fetch(url);
+  } catch {
+    throw new Failed("The server does not answer. Is it still running?");
+  }
+  if (answer.ok) {
+    trouble("");
+    return answer;
+  }
+  const said = await answer.json().catch(() => null);
+  throw new Failed(said?.message ?? `The server answers ${answer.status}.`);
 }
 
 /**
@@ -96,6 +107,18 @@ export function live(url, news, { pause = 1000, state = () => {} } = {}) {
   if (!document.hidden) open();
 }
 
+/** Say that the server did not answer, until it does again. */
+function trouble(text) {
+  const line = document.getElementById("trouble");
+  line.textContent = text;
+  line.hidden = !text;
+}
+
+addEventListener("unhandledrejection", (event) => {
+  if (!(event.reason instanceof Failed)) return;
+  event.preventDefault();
+  trouble(event.reason.message);
+});
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (button) copy(document.getElementById(button.dataset.copy).textContent, button);
