@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -269,7 +270,7 @@ def test_what_will_not_pass_is_tried_once(status: int) -> None:
         result = client.log_info("s", "hello")
 
     assert (result.success, len(scripted.bodies)) == (False, 1)
-    assert f"failed after 1 try in 0.0 s: HTTP {status}: scripted" in result.message
+    assert re.search(rf"failed after 1 try in [\d.]+ s: HTTP {status}: scripted$", result.message)
 
 
 def test_retries_come_to_an_end() -> None:
@@ -310,7 +311,7 @@ def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:
     with patient("http://127.0.0.1:9/api/v1") as client, pytest.raises(CoagentClientError) as caught:
         client.get_runs()
 
-    assert str(caught.value).startswith("GET http://127.0.0.1:9/api/v1/runs failed after 4 tries in 0.")
+    assert str(caught.value).startswith("GET http://127.0.0.1:9/api/v1/runs failed after 4 tries in ")
     assert (caught.value.status, caught.value.attempts) == (None, 4)
 
 
