@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.sink import SinkProcess, clear
+from benchmarks.work import WORK
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / ".venv" / "peers"
@@ -31,8 +32,6 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 CELL_TIMEOUT_S = 240
 OURS = ("none", "nothing", "ours", "ours-0")
 PEERS = ("langsmith", "langfuse", "openinference", "openllmetry", "posthog", "mlflow")
-WORK = {"a": "chain", "b": "agent", "c": "stream", "d": "async", "e": "300 KB", "f": "batch ×16"}
-RUNS = {"a": 2000, "b": 200, "c": 200, "d": 2000, "e": 200, "f": 2000}
 QUICK = 10  # one tenth of the runs
 
 SETTINGS = ("LANGSMITH_", "LANGCHAIN_", "LANGFUSE_", "OTEL_", "COAGENT_", "MLFLOW_")  # not the caller's, but defaults
@@ -86,7 +85,9 @@ def measure(interpreter: str, asked: argparse.Namespace, runs: dict[str, int]) -
             for work in asked.work:
                 for handler in asked.only if number % 2 == 0 else reversed(asked.only):
                     print(
-                        f"round {number + 1}/{asked.rounds}, {WORK[work]}, {handler}      ", end="\r", file=sys.stderr
+                        f"round {number + 1}/{asked.rounds}, {WORK[work].title}, {handler}      ",
+                        end="\r",
+                        file=sys.stderr,
                     )
                     clear(sink.url)
                     options = ["--url", sink.url, "--runs", str(runs[work])]
@@ -160,7 +161,7 @@ class Tables:
 
     def _head(self, title: str) -> None:
         print(f"\n{title}\n")
-        self._row("", [WORK[work] for work in self.work])
+        self._row("", [WORK[work].title for work in self.work])
         print("|---" * (len(self.work) + 1) + "|")
 
     def _row(self, name: str, values: list[str]) -> None:
@@ -169,7 +170,7 @@ class Tables:
 
 def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, int]) -> None:
     """Everything that was measured."""
-    counted = ", ".join(f"{WORK[work]} {events[work]}" for work in asked.work)
+    counted = ", ".join(f"{WORK[work].title} {events[work]}" for work in asked.work)
     print(
         f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best (wall: its tenth)."
     )
@@ -213,7 +214,7 @@ def main() -> None:
     """Measure and print."""
     asked = parse()
     interpreter = python() if set(asked.only) & set(PEERS) else sys.executable
-    runs = {work: RUNS[work] // QUICK if asked.quick or asked.callgrind else RUNS[work] for work in RUNS}
+    runs = {work: kind.runs // (QUICK if asked.quick or asked.callgrind else 1) for work, kind in WORK.items()}
     events = {
         work: sum((run_cell(interpreter, "none", work, "--url", "-", "--events") or {}).values()) for work in asked.work
     }

@@ -161,7 +161,7 @@ class SinkProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        self._process.wait()
+        self._process.communicate()
 
     def count(self) -> dict[str, int]:
         answer: dict[str, int] = json.load(urlopen(f"{self.url}/count"))

@@ -1,0 +1,60 @@
+"""The benchmarks measure what they say: each kind of work is delivered, counted and told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from urllib.request import Request, urlopen
+
+import pytest
+
+from benchmarks import peers
+from benchmarks.sink import SinkProcess, clear
+from benchmarks.work import WORK
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with SinkProcess() as process:
+        yield process
+
+
+@pytest.mark.parametrize("work", list(WORK))
+def test_a_cell_delivers_every_run(sink, work):
+    """Our handler's cell ends with all of its runs at the sink, and with figures above zero."""
+    command = [sys.executable, "-m", "benchmarks.cell", "ours", work, "--url", sink.url, "--runs", "4"]
+
+    done = subprocess.run(command, cwd=peers.ROOT, capture_output=True, text=True, check=True, timeout=60)
+
+    figures = json.loads(done.stdout)
+    assert sink.count()["runs"] == 4
+    assert min(figures["wall"], figures["cpu"], figures["peak_mb"]) > 0
+
+
+def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink):
+    """A run is counted once, however its marks were packed and however often they arrive."""
+    clear(sink.url)
+    packed = gzip.compress(b"@000001@ and @000002@")
+    urlopen(Request(f"{sink.url}/batch/", packed, {"Content-Encoding": "gzip"})).read()
+    urlopen(Request(f"{sink.url}/v1/traces", iter([b"@0000", b"02@", b"@000003@"]))).read()
+
+    assert sink.count() == {"requests": 2, "bytes": len(packed) + 16, "runs": 3}
+
+
+def test_the_ratio_is_that_of_the_best_peer(capsys):
+    """Costs are those above no handler, per event; the ratio compares with the cheapest peer."""
+    cells = {("none", "a"): [{"wall": 1.0}], ("ours", "a"): [{"wall": 1.1}], ("langsmith", "a"): [{"wall": 3.0}],
+             ("posthog", "a"): [{"wall": 2.0}]}  # fmt: skip
+    handlers = ["none", "ours", "langsmith", "posthog"]
+
+    peers.Tables(cells, handlers, ["a"], {"a": 100_000}, {"a": 10}).per_event("title", "wall", "wall")
+
+    assert capsys.readouterr().out.splitlines()[4:] == [
+        "|---|---|",
+        "| ours | 0.1 (0.1) |",
+        "| langsmith | 2.0 (2.0) |",
+        "| posthog | 1.0 (1.0) |",
+        "| **best peer / ours** | **10.0** (10.0) |",
+    ]
