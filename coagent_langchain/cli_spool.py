@@ -9,12 +9,11 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.config import Settings
+from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.leftovers import send_leftovers
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.spooled import age_of
-from coagent_langchain.delivery.transport import public_url
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
 
@@ -23,13 +23,13 @@ def default_spool_dir() -> Path:
     return platformdirs.user_state_path("coagent-langchain") / "spool"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """Where events go and how. Immutable; make one with `Settings.load`.
 
     Attributes:
         base_url: the API's address, with `/api/v1`.
-        auth_token: bearer token, or None. Never shown by `repr`.
+        auth_token: bearer token, or None. `repr` shows neither it nor a password in `base_url`.
         spool_dir: folder of the queue on disk, or None for memory only.
         spool_quota: bytes that the spool may take on disk.
         exit_timeout: seconds that the interpreter's exit may wait for delivery.
@@ -37,7 +37,7 @@ class Settings:
     """
 
     base_url: str = DEFAULT_BASE_URL
-    auth_token: str | None = field(default=None, repr=False)
+    auth_token: str | None = None
     spool_dir: Path | None = field(default_factory=default_spool_dir)
     spool_quota: int = DEFAULT_SPOOL_QUOTA
     exit_timeout: float = 2.0
@@ -62,6 +62,17 @@ class Settings:
                   if environ.get(variable)}  # fmt: skip
         values |= {name: _PARSERS[name](value, name) for name, value in arguments.items() if value is not None}
         return cls(**values)
+
+    def __repr__(self) -> str:
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        shown |= {"base_url": public_url(self.base_url), "auth_token": self.auth_token and "***"}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def public_url(base_url: str) -> str:
+    """The address without a user name and password: fit for log lines and files."""
+    parts = urlsplit(base_url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _url(value: Any, source: str) -> str:

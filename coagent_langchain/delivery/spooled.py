@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from coagent_langchain.config import Settings
+from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery import Stats
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool
-from coagent_langchain.delivery.transport import Transport, public_url
+from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
 
 _STOP_S = 0.2  # for the worker's thread to end once there is nothing more to wait for

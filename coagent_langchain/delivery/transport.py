@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import queue
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from coagent_langchain.delivery.verdict import Outcome
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 1 << 20  # an answer names the refused entries; more than this is no answer of ours
-
-
-def public_url(base_url: str) -> str:
-    """The address without a user name and password: fit for log lines and files."""
-    parts = urlsplit(base_url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 class Transport:

@@ -1,0 +1,63 @@
+"""Settings: from arguments, then variables, then defaults; wrong ones raise at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain import ConfigurationError
+from coagent_langchain.config import DEFAULT_BASE_URL, Settings
+
+
+def test_argument_wins_over_variable_and_variable_over_default() -> None:
+    """Each setting comes from the first place that says it."""
+    environ = {"COAGENT_BASE_URL": "http://variable/api/v1", "COAGENT_AUTH_TOKEN": "t"}
+    settings = Settings.load(environ, base_url="http://argument/api/v1/")
+
+    assert (settings.base_url, settings.auth_token) == ("http://argument/api/v1", "t")
+    assert Settings.load({}).base_url == DEFAULT_BASE_URL
+
+
+def test_spool_may_be_off() -> None:
+    """`off` means memory only, anything else is a folder."""
+    assert Settings.load({"COAGENT_SPOOL_DIR": "off"}).spool_dir is None
+    assert Settings.load({}, spool_dir="/tmp/spool").spool_dir == Path("/tmp/spool")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"COAGENT_BASE_URL": "localhost:3000"}, "COAGENT_BASE_URL must be an http or https address"),
+        ({"COAGENT_AUTH_TOKEN": "two words"}, "COAGENT_AUTH_TOKEN must be a string of printable ASCII"),
+        ({"COAGENT_CAPTURE_CONTENT": "maybe"}, "COAGENT_CAPTURE_CONTENT must be true or false"),
+    ],
+)
+def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
+    """A wrong variable raises with its name and what it must be."""
+    with pytest.raises(ConfigurationError, match=message):
+        Settings.load(environ)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base_url": "ftp://x"}, "base_url must be an http or https address"),
+        ({"spool_quota": 0}, "spool_quota must be a number of bytes above 0"),
+        ({"exit_timeout": -1}, "exit_timeout must be a number of seconds, 0 or more"),
+        ({"exit_timeout": float("nan")}, "exit_timeout must be a number of seconds"),
+        ({"colour": "blue"}, "unknown setting 'colour'"),
+    ],
+)
+def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> None:
+    """A wrong argument raises with its name and what it must be."""
+    with pytest.raises(ConfigurationError, match=message):
+        Settings.load({}, **arguments)
+
+
+def test_repr_keeps_secrets() -> None:
+    """Neither the token nor a password in the address is shown."""
+    settings = Settings.load({}, base_url="http://user:secret@host/api/v1", auth_token="secret")
+
+    assert "secret" not in repr(settings)
+    assert "base_url='http://host/api/v1', auth_token='***'" in repr(settings)
