@@ -339,12 +339,10 @@ def test_stats_tell_what_waits(tmp_path: Path) -> None:
 
 def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
     """Entries of a delivery that ended while the server was away go with the next one, after its own."""
-    with (
-        FaultyServer(lambda request: Answer(503)) as server,
-        delivery_to(server.base_url, tmp_path) as gone,
-    ):
-        append_each(gone, ids(3))
-        gone.flush(0.1)
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            append_each(gone, ids(3))
+            gone.flush(0.1)
         server.behave = healthy
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("new"))
