@@ -73,6 +73,18 @@ class LoggedSession:
         counts["cost"] = _sum(self.events, "performance_metrics", "cost")
         return {name: value for name, value in counts.items() if value is not None}
 
+    @property
+    def facts(self) -> list[str]:
+        """Status and totals as short texts, for people."""
+        from coagent_langchain.server.formats import cost, count, duration
+
+        totals = self.totals
+        facts = [self.status, duration(totals["elapsed_time_ms"])]
+        facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
+        if "total_tokens" in totals:
+            facts.append(f"{count(totals.get('input_tokens'))}→{count(totals.get('output_tokens'))} tokens")
+        return facts + ([cost(totals["cost"])] if "cost" in totals else [])
+
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each event, in order, with what most analyses look at; needs pandas.
 
@@ -122,6 +134,13 @@ def _sum(events: list[LoggedEvent], *path: str) -> Any:
     return sum(values) if values else None
 
 
+_NOUNS = {
+    "prompts": ("prompt", "prompts"),
+    "llm_calls": ("model call", "model calls"),
+    "tool_calls": ("tool call", "tool calls"),
+    "errors": ("error", "errors"),
+    "recoveries": ("recovery", "recoveries"),
+}
 _COLUMNS: dict[str, tuple[tuple[str, ...], ...]] = {
     "time": (("timestamp",),),
     "session_id": (("session_id",),),

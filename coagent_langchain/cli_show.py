@@ -13,7 +13,7 @@ from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.formats import cost, count, duration, preview, visible
+from coagent_langchain.server.formats import count, duration, preview, visible
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.timeline import Bar
 from coagent_langchain.wire import JsonObject
@@ -83,15 +83,8 @@ def _event_line(event: LoggedEvent) -> str:
 
 
 def _head(session: LoggedSession) -> str:
-    totals = session.totals
-    facts = [visible(session.status), duration(totals["elapsed_time_ms"]), f"{totals['prompts']} prompts",
-             f"{totals['llm_calls']} model calls", f"{totals['tool_calls']} tool calls"]  # fmt: skip
-    if "total_tokens" in totals:
-        facts.append(f"{_tokens(totals.get('input_tokens', 0), totals.get('output_tokens', 0))} tokens")
-    if "cost" in totals:
-        facts.append(cost(totals["cost"]))
-    if totals["errors"]:
-        facts.append(paint(f"{totals['errors']} errors", "red"))
+    facts = [paint(visible(fact), "red") if fact == "failed" or "error" in fact else visible(fact)
+             for fact in session.facts]  # fmt: skip
     return f"{paint(visible(session.session_id), 'bold')}  {' · '.join(facts)}\n{preview(session.prompt)}\n"
 
 

@@ -18,20 +18,11 @@ COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "compo
 
 def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
-    from coagent_langchain.server.formats import count, duration
-
     bars = [(depth, bar) for depth, bar in _flat(session.timeline.roots) if bar.kind != "end"]
-    totals = session.totals
-    facts = [session.status, duration(totals["elapsed_time_ms"]), f"{totals['llm_calls']} model calls",
-             f"{totals['tool_calls']} tool calls"]  # fmt: skip
-    if "total_tokens" in totals:
-        facts.append(f"{count(totals['total_tokens'])} tokens")
-    if totals["errors"]:
-        facts.append(f"{totals['errors']} errors")
     left_out = f"<div>… and {len(bars) - MAX_ROWS} more rows</div>" if len(bars) > MAX_ROWS else ""
     return (
         f'<div style="font: 13px system-ui, sans-serif"><b>{escape(session.prompt[:120])}</b><br>'
-        f"{escape(session.session_id)} · {escape(' · '.join(facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
+        f"{escape(session.session_id)} · {escape(' · '.join(session.facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
     )
 
 

@@ -91,7 +91,7 @@ def test_show_draws_the_tree(run: Run) -> None:
     lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
 
     assert lines == [
-        "trip  failed · 8.0 s · 1 prompts · 1 model calls · 1 tool calls · 1,200→30 tokens · 1 errors",
+        "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error · 1,200→30 tokens",
         "Plan a trip",
         "",
         "✗ Prompt 1: Where to?  1,200→30  7.0 s",

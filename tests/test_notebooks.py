@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def test_notebook_runs(path: Path) -> None:
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
 
     assert errors == []
+    assert re.search(r'<a href="(http://127\.0\.0\.1:\d+)" target="_blank">\1</a>', str(notebook.cells))  # the viewer
     assert pictures(notebook) == PICTURES[path.stem]
 
 

@@ -58,6 +58,10 @@ class Running:
         self._thread.join()
         self._resources.close()
 
+    def _repr_html_(self) -> str:
+        """A link, in a notebook."""
+        return f'<a href="{self.url}" target="_blank">{self.url}</a>'
+
     def __enter__(self) -> Self:
         return self
 
