@@ -62,6 +62,7 @@ def _speaking(bars: Iterable[Bar]) -> list[Bar]:
             stack += reversed(bar.children)
         elif bar.kind != "note" or bar.status == "warning":
             found.append(bar)
+            found += [child for child in bar.children if child.kind == "human"]
     return found
 
 
@@ -96,7 +97,7 @@ class _Reader:
         )
 
     def _user(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
-        for ref, entry in entries:
+        for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
             prompt = text(entry.get("prompt"))
             if prompt and entry.get("event_type") != "llm_response" and prompt != self._asked:
                 self._asked = prompt
@@ -133,13 +134,14 @@ class _Reader:
         if bar.status in ("error", "recovered"):
             failure = self._failure(bar, entries)
             item.parts += [("Error", failure.content), *failure.parts]
-        inside = _speaking(bar.children)
+        inside = _speaking(child for child in bar.children if child.kind != "human")
         scope = _Reader(self._read, self._asked)
         item.inner = [inner for child in inside[:INNER] for inner in scope.items(child)]
         item.left_out = max(0, len(inside) - INNER)
         return item
 
     def _failure(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+        speaker = bar.who if bar.kind == "model" and bar.who else bar.label
         for ref, entry in entries:
             info = mapping(entry.get("error_info"))
             if entry.get("event_type") == "error":
@@ -147,8 +149,8 @@ class _Reader:
                 parts = [("Stack trace", shown(stack, ref, ["error_info", "stack_trace"]))] if stack else []
                 message = shown(text(info.get("error_message")), ref, ["error_info", "error_message"])
                 kind = escape(preview(text(info.get("error_type")) or "Error"))
-                return Item("error", bar, bar.label, kind + escape(": ") + message, parts)
-        return Item("error", bar, bar.label, escape(bar.note or "failed"))
+                return Item("error", bar, speaker, kind + escape(": ") + message, parts)
+        return Item("error", bar, speaker, escape(bar.note or "failed"))
 
     def _human(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
         parts = []

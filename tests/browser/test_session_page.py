@@ -24,11 +24,12 @@ def visit(page: Page, path: str = PATH) -> None:
 
 def labels(page: Page) -> list[str]:
     """The labels of the rows in sight, from top to bottom."""
-    rows = page.locator("#tree .row:not([hidden])")
-    found: list[list[object]] = rows.evaluate_all(
-        "rows => rows.map(r => [+r.dataset.index, r.querySelector('b').textContent])"
+    found: list[str] = page.locator("#tree .row").evaluate_all(
+        """rows => rows.filter(row => row.checkVisibility())
+        .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
+        .map(row => row.querySelector('b').textContent)"""
     )
-    return [str(label) for _, label in sorted(found, key=lambda pair: int(str(pair[0])))]
+    return found
 
 
 def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:

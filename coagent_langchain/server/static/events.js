@@ -10,12 +10,12 @@ const some = (number) => (number ? count(number) : "");
 
 // name, label, width, text of a row, class, shown from the start
 const columns = [
-  ["time", "Time", "100px", (row) => clock.format(row[AT]), "", true],
+  ["time", "Time", "92px", (row) => clock.format(row[AT]), "", true],
   ["after", "After", "88px", (row, t0) => `+${duration(row[AT] - t0)}`, "num", true],
-  ["type", "Type", "132px", (row) => row[TYPE], "type", true],
+  ["type", "Type", "128px", (row) => row[TYPE], "type", true],
   ["turn", "Turn", "48px", (row) => row[TURN], "num", true],
   ["name", "Name", "minmax(90px, 150px)", (row) => row[NAME], "", true],
-  ["content", "Content", "minmax(180px, 1fr)", (row) => row[NOTE], "", true],
+  ["content", "Content", "minmax(120px, 1fr)", (row) => row[NOTE], "", true],
   ["by", "By", "110px", (row) => row[WHO], "", false],
   ["outcome", "Outcome", "130px", (row) => row[STATE], "", false],
   ["took", "Took", "84px", (row) => (row[MS] === null ? "" : duration(row[MS])), "num", true],
@@ -26,6 +26,8 @@ const columns = [
   ["bytes", "Bytes", "72px", (row) => count(row[BYTES]), "num", false],
   ["id", "Event id", "260px", (row) => row[ID], "mono", false],
 ];
+
+const main = new Set(["time", "type", "turn", "name", "content"]);
 
 class Events {
   constructor(path, detail) {
@@ -44,7 +46,11 @@ class Events {
     this.type.addEventListener("change", () => this.reload());
     this.choices();
     this.layout();
+    new ResizeObserver(() => { if (this.narrow !== this.isNarrow()) this.layout(); }).observe(this.box);
   }
+
+  /** Beside the details, or on a phone, only the main columns have room. */
+  isNarrow() { return this.box.clientWidth > 0 && this.box.clientWidth < 900; }
 
   stored() { try { return JSON.parse(localStorage.getItem("columns")); } catch { return null; } }
 
@@ -65,7 +71,8 @@ class Events {
   }
 
   layout() {
-    this.columns = columns.filter(([name]) => this.chosen.has(name));
+    this.narrow = this.isNarrow();
+    this.columns = columns.filter(([name]) => this.chosen.has(name) && (!this.narrow || main.has(name)));
     this.grid = this.columns.map((column) => column[2]).join(" ");
     this.head.style.gridTemplateColumns = this.grid;
     this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, `${cls} `.includes("num ") ? "num" : "", "columnheader")));
