@@ -167,7 +167,7 @@ def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
     """What comes after pruning everything is found, though its blocks were indexed before."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(prompt="old") for n in range(64)))
-    until(lambda: store._index.blocks == 2)  # type: ignore[attr-defined]
+    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
     store.prune(T0 + 1)
     store.close()
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")

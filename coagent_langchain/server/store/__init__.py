@@ -211,7 +211,7 @@ class Store(Protocol):
     def search(
         self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
     ) -> list[tuple[str, Entry]]:
-        """Entries that contain all the words (each as the beginning of a word, case and accents ignored), newest
+        """Entries that contain all the words (each as the beginning of a word, in any case), newest
         arrival first, with their session's id. What JSON calls the fields is not searched, their values are.
 
         Parameters:

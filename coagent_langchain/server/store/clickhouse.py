@@ -39,7 +39,7 @@ WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
 CHECKED = 500  # event ids of one question whether they are there
 FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
-FOUND = 200  # sessions of a text query that are found by their entries: the newest
+FOUND = 100  # sessions of a text query that are found by their entries: the newest
 PAGE = 200  # entries of a search's step
 PRUNED_AT_ONCE = 500  # sessions
 

@@ -15,11 +15,11 @@ from coagent_langchain.errors import guard
 from coagent_langchain.server.store.database import connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms
 
-BLOCK = 32  # entries: they share one row of the index, which halves its size; a search looks at each of them
-STEP = 64  # blocks of one transaction
+BLOCK = 8  # entries: they share one row of the index, which makes it smaller; a search looks at each of them
+STEP = 256  # blocks of one transaction
 QUIET = 0.2  # seconds without news before indexing begins, so that it does not slow down who is sending
 RETRY = 5.0  # seconds after an error of the disk
-MAX_LAG = 100_000  # entries: behind further than this, indexing does not wait for quiet. Reading them takes 0.2 s
+MAX_LAG = 50_000  # entries: behind further than this, indexing does not wait for quiet. Reading them takes 0.1 s
 
 _SCHEMA = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', columnsize=0, detail=none,"

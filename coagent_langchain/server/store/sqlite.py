@@ -41,7 +41,7 @@ TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(Even
 ROWS = 500  # of one statement
 WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 5_000  # entries of one commit
-FOUND = 200  # sessions of a text query that are found by their entries: the newest
+FOUND = 100  # sessions of a text query that are found by their entries: the newest
 PRUNED_AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 

@@ -1,0 +1,77 @@
+"""SQLite beside ClickHouse's engine: `python -m benchmarks.stores [--events 1000000] [--batch 5000]`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from benchmarks.server import PER_SESSION, entries
+from coagent_langchain import server
+from coagent_langchain.server.store import NewEntry, Query, Store
+
+
+def insert(store: Store, count: int, batch: int) -> float:
+    """Seconds in which events are appended and durable; making them is not counted."""
+    seconds = 0.0
+    made = entries(count)
+    while rows := [NewEntry(entry, orjson.dumps(entry)) for entry in itertools.islice(made, batch)]:
+        began = time.perf_counter()
+        store.append(rows).result()
+        seconds += time.perf_counter() - began
+    return seconds
+
+
+def typical(question: Callable[[int], object]) -> float:
+    """Milliseconds of a question: the median of 15."""
+    times = []
+    for number in range(15):
+        began = time.perf_counter()
+        question(number)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> None:
+    """One line of the table."""
+    seconds = insert(store, count, batch)
+    time.sleep(5)  # let it begin to merge or index; neither is waited for
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    sessions = count // PER_SESSION
+    middle = f"session-{sessions // 2:06d}"
+    figures = {
+        "list": typical(lambda n: store.sessions(Query(offset=50 * n))),
+        "by tokens": typical(lambda n: store.sessions(Query(sort="total_tokens"))),
+        "session": typical(lambda n: store.entries(f"session-{n * 97 % sessions:06d}")),
+        "roll-up": typical(lambda n: store.session(f"session-{n * 97 % sessions:06d}")),
+        "search": typical(lambda n: store.search(f"tool_name search {middle}"[:9])),
+        "runs": typical(lambda n: store.summaries()),
+    }
+    shown = "".join(f"{value:>9.1f} ms" for value in figures.values())
+    print(f"{name:<12}{count / seconds:>10,.0f}{size / count:>9.0f} B{shown}", flush=True)
+
+
+def main() -> None:
+    """Measure both on the same events."""
+    parser = argparse.ArgumentParser("python -m benchmarks.stores", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=5000)
+    options = parser.parse_args()
+    columns = ("list", "by tokens", "session", "roll-up", "search", "runs")
+    print(f"{options.events:,} events in batches of {options.batch:,}")
+    print(f"{'':<12}{'events/s':>10}{'an event':>11}" + "".join(f"{column:>12}" for column in columns))
+    for name, address in (("SQLite", "sqlite://{}/c.db"), ("ClickHouse", "chdb://{}/engine")):
+        with tempfile.TemporaryDirectory(prefix="coagent-bench-") as folder:
+            store = server.open_store(address.format(folder))
+            measure(name, store, Path(folder), options.events, options.batch)
+            store.close()
+
+
+if __name__ == "__main__":
+    main()
