@@ -9,10 +9,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import orjson
 
-from benchmarks.server import PER_SESSION, entries
+from benchmarks.server import PER_SESSION, entries, texts
 from coagent_langchain import server
 from coagent_langchain.server.store import NewEntry, Query, Store
 
@@ -44,13 +45,13 @@ def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> No
     time.sleep(5)  # let it begin to merge or index; neither is waited for
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     sessions = count // PER_SESSION
-    middle = f"session-{sessions // 2:06d}"
+    words = Random(3).sample(sorted({word for text in texts(Random(7), 3000) for word in text.split()}), 15)
     figures = {
         "list": typical(lambda n: store.sessions(Query(offset=50 * n))),
         "by tokens": typical(lambda n: store.sessions(Query(sort="total_tokens"))),
         "session": typical(lambda n: store.entries(f"session-{n * 97 % sessions:06d}")),
         "roll-up": typical(lambda n: store.session(f"session-{n * 97 % sessions:06d}")),
-        "search": typical(lambda n: store.search(f"tool_name search {middle}"[:9])),
+        "search": typical(lambda n: store.search(words[n])),
         "runs": typical(lambda n: store.summaries()),
     }
     shown = "".join(f"{value:>9.1f} ms" for value in figures.values())

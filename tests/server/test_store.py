@@ -28,14 +28,15 @@ def rich_session() -> list[dict]:
         entry("llm_call", 9, prompt_number=2, turn_number=3, prompt="Again", meta={"model": "llama3"}),
         entry("llm_response", 11, prompt_number=2, turn_number=3, performance_metrics={"cost": 0.5},
               llm_response={"input_tokens": 7, "output_tokens": 3}),
+        entry("llm_response", 12, prompt_number=2, turn_number=3, llm_response=tokens, meta={"cached": True}),
         entry("session_end", 20, prompt_number=2, meta={"status": "failed"}),
     ]  # fmt: skip
 
 
 ROLLED_UP = Session(
-    "s", T0, T0 + 20, "failed", "Find me a recipe", entries=10, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
+    "s", T0, T0 + 20, "failed", "Find me a recipe", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
     recoveries=1, input_tokens=107, output_tokens=23, total_tokens=130, cached_tokens=40, cost=0.75,
-    types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 2, "tool_call": 1, "error": 1,
+    types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 1, "error": 1,
            "recovery": 1, "session_end": 1},
     models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
 )  # fmt: skip

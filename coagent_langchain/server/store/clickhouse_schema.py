@@ -38,8 +38,12 @@ def _number(path: str) -> str:
     return f"ifNull(if({value} BETWEEN 0 AND {LARGEST}, {value}, 0), 0)"
 
 
-def _of(event_type: str, value: str = "1") -> str:
-    return f"sumIf({value}, event_type = '{event_type}')"
+def _count(event_type: str) -> str:
+    return f"sumIf(1, event_type = '{event_type}')"
+
+
+def _used(value: str) -> str:
+    return f"sumIf({value}, event_type = 'llm_response' AND ifNull(toString(meta.cached), '') != 'true')"
 
 
 _INPUT = _number("event_data.llm_response.input_tokens")
@@ -62,14 +66,14 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "first_ms": ("SimpleAggregateFunction(min, Int64)", f"min({_MS})", "min"),
     "last_ms": ("SimpleAggregateFunction(max, Int64)", f"max({_MS})", "max"),
     "entries": (_U64, "toInt64(count())", "sum"),
-    "llm_calls": (_U64, _of("llm_call"), "sum"),
-    "tool_calls": (_U64, _of("tool_call"), "sum"),
-    "errors": (_U64, _of("error"), "sum"),
-    "recoveries": (_U64, _of("recovery"), "sum"),
-    "input_tokens": (_U64, _of("llm_response", _INPUT), "sum"),
-    "output_tokens": (_U64, _of("llm_response", _OUTPUT), "sum"),
-    "total_tokens": (_U64, _of("llm_response", f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
-    "cached_tokens": (_U64, _of("llm_response", _number("meta.usage.input_token_details.cache_read")), "sum"),
+    "llm_calls": (_U64, _count("llm_call"), "sum"),
+    "tool_calls": (_U64, _count("tool_call"), "sum"),
+    "errors": (_U64, _count("error"), "sum"),
+    "recoveries": (_U64, _count("recovery"), "sum"),
+    "input_tokens": (_U64, _used(_INPUT), "sum"),
+    "output_tokens": (_U64, _used(_OUTPUT), "sum"),
+    "total_tokens": (_U64, _used(f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
+    "cached_tokens": (_U64, _used(_number("meta.usage.input_token_details.cache_read")), "sum"),
     "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
     "cost": (
         "SimpleAggregateFunction(sum, Nullable(Float64))",

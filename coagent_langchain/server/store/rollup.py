@@ -86,12 +86,15 @@ class Rollup:
         self.llm_calls += 1
 
     def _add_llm_response(self, entry: dict[str, Any]) -> None:
+        meta = entry.get("meta") or {}
+        if meta.get("cached") is True:
+            return  # answered from a cache: nothing was used
         response = entry.get("llm_response") or {}
         given, made = _count(response.get("input_tokens")), _count(response.get("output_tokens"))
         self.input_tokens += given
         self.output_tokens += made
         self.total_tokens += _count(response.get("total_tokens")) or given + made
-        usage = (entry.get("meta") or {}).get("usage")
+        usage = meta.get("usage")
         details = usage.get("input_token_details") if isinstance(usage, dict) else None
         if isinstance(details, dict):
             self.cached_tokens += _count(details.get("cache_read"))
