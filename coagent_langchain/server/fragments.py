@@ -27,7 +27,7 @@ MAX_PAGE = 500  # events of one request
 MAX_HITS = 20_000  # events that a search inside a session finds
 RAW_PAGE = 50  # entries of one request
 CHUNK = 131_072  # characters of a long text that one request gives
-_REF = re.compile(r"(-?\d{1,16})-(\d{1,18})")
+_REF = re.compile(r"(\d{1,16})-(\d{1,19})")
 
 
 def _json(content: Any) -> Response:
@@ -56,7 +56,7 @@ def chosen(request: Request) -> list[Entry]:
     found = []
     for ref in request.query_params.getlist("e")[:50]:
         parts = _REF.fullmatch(ref)
-        entry = entry_at(store, session_id, int(parts[1]), int(parts[2])) if parts else None
+        entry = entry_at(store, session_id, int(parts[1]), int(parts[2])) if parts and int(parts[2]) < 2**63 else None
         if entry is None:
             raise HTTPException(404, "There is no such event.")
         found.append(entry)
@@ -125,8 +125,8 @@ def _event_rows(request: Request, view: View, places: Any) -> list[list[Any]]:
 
 def _event_row(entry: Entry) -> list[Any]:
     m = read(entry.seq, entry.body)
-    return [m.seq, m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms, m.input,
-            m.output, m.cached, m.cost, visible(m.event_id), len(entry.body)]  # fmt: skip
+    return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
+            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body)]  # fmt: skip
 
 
 def _places(request: Request, view: View, words: str, event_type: str) -> Any:
@@ -142,7 +142,8 @@ def _places(request: Request, view: View, words: str, event_type: str) -> Any:
 def find(request: Request) -> Response:
     """The seq of every event of the session that contains all the words of `q`."""
     found = session_of(request)
-    return _json({"seqs": _hits(request, found.session_id, request.query_params.get("q", ""))})
+    seqs = _hits(request, found.session_id, request.query_params.get("q", ""))
+    return _json({"seqs": [str(seq) for seq in seqs]})
 
 
 def _hits(request: Request, session_id: str, words: str) -> list[int]:

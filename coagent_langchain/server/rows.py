@@ -16,6 +16,7 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
 
     Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input, output and
     cached tokens, cost, errors in it and below, rows below it, and its entries as timestamp after `t0`, seq, …
+    A seq is text: it may be beyond the whole numbers of JavaScript.
     """
     made: list[Row] = []
     places: list[tuple[Bar, Row, int]] = []
@@ -42,7 +43,7 @@ def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
 
 def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
     note = f"{bar.who} · {bar.note}" if bar.kind == "model" and bar.who not in ("", above) else bar.note
-    events = [number for at, seq in bar.events for number in (at - t0, seq)]
+    events = [number for at, seq in bar.events for number in (at - t0, str(seq))]
     if bar.kind in ("prompt", "turn"):
         note = _turns(bar)
     elif level == 2 and bar.turn:

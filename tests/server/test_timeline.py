@@ -161,12 +161,12 @@ def test_rows_name_their_size_and_their_entries() -> None:
     made = rows(timeline(sessions.recipe()), T0)
 
     assert [(row[0], row[1], row[13], row[14]) for row in made] == [
-        (1, "prompt", 2, [0, 1, 0, 2]),
-        (2, "model", 0, [3, 3, 4_123, 4]),
-        (2, "model", 0, [4_135, 5, 6_445, 6]),
-        (1, "prompt", 1, [48_445, 7]),
-        (2, "model", 0, [48_448, 8, 51_468, 9]),
-        (1, "end", 0, [51_476, 10]),
+        (1, "prompt", 2, [0, "1", 0, "2"]),
+        (2, "model", 0, [3, "3", 4_123, "4"]),
+        (2, "model", 0, [4_135, "5", 6_445, "6"]),
+        (1, "prompt", 1, [48_445, "7"]),
+        (2, "model", 0, [48_448, "8", 51_468, "9"]),
+        (1, "end", 0, [51_476, "10"]),
     ]
 
 

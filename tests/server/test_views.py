@@ -13,11 +13,12 @@ import orjson
 import pytest
 import requests
 
+from coagent_langchain.server import launch
 from coagent_langchain.server.compare import marked
 from coagent_langchain.server.exports import table
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store import Session, Store
 from tests.server import sessions
 from tests.server.story import T0, Story
 
@@ -104,7 +105,7 @@ def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) ->
     assert get(running, f"/view/{path}/=nowhere").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["", "?e=", "?e=1-1", "?e=1-99999999999999999", "?e=x-y", "?e=" + "9" * 40 + "-1"])
+@pytest.mark.parametrize("query", ["", "?e=", "?e=1-1", "?e=1-9999999999999999999", "?e=x-y", "?e=" + "9" * 40 + "-1"])
 def test_unknown_event_is_404(three: Running, query: str) -> None:
     """No reference, a wrong one, one beyond all numbers."""
     assert get(three, f"/view/detail/=recipe{query}").status_code == 404
@@ -161,6 +162,21 @@ def test_timeline_follows_late_entries(three: Running) -> None:
     log(three, [sessions.running("live")[0] | {"event_id": "late", "timestamp": T0 - 5}])
 
     assert get(three, "/view/timeline/=live").json()["entries"] == before + 1
+
+
+def test_details_of_every_row_are_found_on_every_store(store: Store) -> None:
+    """A row's references lead to its entries, however large the store's arrival numbers are."""
+    with launch(store) as server:
+        log(server, sessions.trip("trip"))
+        timeline = get(server, "/view/timeline/=trip").json()
+        found = []
+        for row in timeline["rows"]:
+            refs = [f"e={timeline['t0'] + at}-{seq}" for at, seq in zip(row[14][::2], row[14][1::2], strict=True)]
+            found += [get(server, f"/view/detail/=trip?{'&'.join(refs)}").status_code] if refs else []
+        words = get(server, "/view/find/=trip?q=courtyard").json()["seqs"]
+
+    assert found == [200] * 24
+    assert [seq for seq in words if seq in {seq for row in timeline["rows"] for seq in row[14][1::2]}] == words != []
 
 
 def test_export_gives_back_what_was_posted(running: Running) -> None:

@@ -105,7 +105,7 @@ page.addEventListener("click", (event) => {
   const target = event.target;
   const button = target.closest("[data-more]"), bar = target.closest("[data-seq]"), name = target.closest("[role=tab][id]")?.id.slice(4);
   if (button) more(button, path);
-  else if (bar) { event.preventDefault(); jump(Number(bar.dataset.seq)); }
+  else if (bar) { event.preventDefault(); jump(bar.dataset.seq); }
   else if (name) openTab(name);
   else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
   else if (target.closest("#fold")) tree.foldAll();
@@ -139,7 +139,7 @@ localTimes();
 await load();
 const asks = new URLSearchParams(location.search).get("tab");
 if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
-if (select) jump(Number(select));
+if (select) jump(select);
 page.dataset.ready = "1";
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),

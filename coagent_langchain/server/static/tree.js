@@ -89,7 +89,7 @@ export class Tree {
     return wanted;
   }
 
-  /** Show only rows with one of these entries (a Set of seq), or all rows with null. */
+  /** Show only rows with one of these entries (a Set of seq, which are texts), or all rows with null. */
   search(seqs) {
     this.hits = seqs && new Set(this.rows.flatMap((row, index) => (row[EVENTS].some((seq, odd) => odd % 2 && seqs.has(seq)) ? [index] : [])));
     this.layout();
