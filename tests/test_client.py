@@ -213,14 +213,18 @@ class Scripted:
     def __init__(self, *script: tuple[int | None, dict[str, str]]) -> None:
         self.script = list(script)
         self.bodies: list[bytes] = []
+        self.ports: list[int] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
+                outer.ports.append(self.client_address[1])
                 outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
                 status, headers = outer.script.pop(0) if outer.script else (200, {})
                 if status is None:
-                    self.connection.shutdown(2)
+                    self.close_connection = True
                     return
                 body = orjson.dumps({"success": status == 200, "message": "scripted"})
                 self.send_response(status)
@@ -384,13 +388,15 @@ def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pyt
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_client_works_in_a_forked_child(client: CoagentClient) -> None:
-    """Parent and child have connections of their own."""
-    client.log_info("forked", "parent")
-    if (pid := os.fork()) == 0:
-        os._exit(0 if client.log_info("forked", "child").success else 1)
-    _, status = os.waitpid(pid, 0)
-    client.log_info("forked", "parent again")
+def test_forked_child_has_a_connection_of_its_own() -> None:
+    """A connection is kept from call to call, but not shared with another process."""
+    with Scripted() as scripted, patient(scripted.base_url) as client:
+        results = [client.log_info("s", "parent"), client.log_info("s", "parent")]
+        if (pid := os.fork()) == 0:
+            os._exit(0 if client.log_info("s", "child").success else 1)
+        _, status = os.waitpid(pid, 0)
+        results.append(client.log_info("s", "parent"))
+    parent, again, child, last = scripted.ports
 
-    assert status == 0
-    assert {e["output_data"]["message"] for e in client.get_logs("forked")} == {"parent", "child", "parent again"}
+    assert ([r.success for r in results], status) == ([True] * 3, 0)
+    assert (parent == again == last, child != parent) == (True, True)
