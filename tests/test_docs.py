@@ -90,6 +90,16 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+def test_figures_of_the_readme_are_those_that_were_measured() -> None:
+    """What the README says of its cost is in the table of docs/performance.md, rounded."""
+    table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    measured = dict(re.findall(r"^\| \**(ours|best peer / ours)\** \|(.*)\|$", table, re.MULTILINE)[:2])
+    ours, ratio = ([float(n) for n in re.findall(r"[\d.]+(?=\** \()", measured[row])] for row in measured)
+    said = re.findall(r"\d+(?:\.\d+)?(?= µs| and \d| times)", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert said == [f"{ours[0]:.0f}", f"{ours[1]:.0f}", f"{ratio[0]:.1f}", f"{ratio[1]:.1f}"]
+
+
 def test_every_hook_is_documented() -> None:
     """docs/hooks.md says what becomes of each hook that LangChain calls."""
     hooks = {name for name in dir(CoagentCallbackHandler) if name.startswith("on_")} - {"on_interrupt", "on_resume"}
