@@ -164,7 +164,11 @@ def main() -> None:
         story.model("Write a long answer", "All work and no play. " * 230_000, 900, (10, 1_200_000))
         for entry in story.end("done"):
             post(server, [entry])
-        held.append(print_figures("An answer of 5 MB", long_answer(browser, server), {"click, ms": 200}))
+        held.append(
+            print_figures(
+                "An answer of 5 MB", long_answer(browser, server), {"click, ms": 200, "longest task, ms": 100}
+            )
+        )
         browser.close()
     if not all(held):
         sys.exit("a goal was missed")

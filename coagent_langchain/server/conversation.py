@@ -18,6 +18,7 @@ from coagent_langchain.server.timeline import Timeline
 Json = dict[str, Any]
 PAGE = 40  # items of one fetch
 INNER = 30  # items folded into one tool call
+MAX_DEPTH = 3  # agents inside agents; what is deeper stands in the timeline
 Read = Callable[[int, int], Json | None]  # (timestamp, seq) → the entry
 
 
@@ -75,8 +76,8 @@ def items(bars: Iterable[Bar], read: Read) -> list[Item]:
 class _Reader:
     """Reads the bars of one scope in order and remembers the last prompt, so that it is not shown at every turn."""
 
-    def __init__(self, read: Read, asked: str = "") -> None:
-        self._read, self._asked = read, asked
+    def __init__(self, read: Read, asked: str = "", depth: int = 0) -> None:
+        self._read, self._asked, self._depth = read, asked, depth
 
     def items(self, bar: Bar) -> list[Item]:
         entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
@@ -135,9 +136,10 @@ class _Reader:
             failure = self._failure(bar, entries)
             item.parts += [("Error", failure.content), *failure.parts]
         inside = _speaking(child for child in bar.children if child.kind != "human")
-        scope = _Reader(self._read, self._asked)
-        item.inner = [inner for child in inside[:INNER] for inner in scope.items(child)]
-        item.left_out = max(0, len(inside) - INNER)
+        within = inside[:INNER] if self._depth < MAX_DEPTH else []
+        scope = _Reader(self._read, self._asked, self._depth + 1)
+        item.inner = [inner for child in within for inner in scope.items(child)]
+        item.left_out = len(inside) - len(within)
         return item
 
     def _failure(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:

@@ -11,7 +11,7 @@ from coagent_langchain.server.moments import Moment, read
 from coagent_langchain.server.store import Cursor, Entry, Session, Store
 from coagent_langchain.server.timeline import Timeline, build
 
-KEPT_ENTRIES = 250_000  # of all timelines kept; about 0.4 KB of memory each
+KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
 PAGE = 2_000  # entries read from the store at once
 
 

@@ -156,6 +156,23 @@ def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> N
     assert "".join(pieces) == answer == get(running, f"{url}&whole=1").text
 
 
+def test_agents_inside_agents_without_end_still_open(running: Running) -> None:
+    """Two thousand tools, each inside the one before: every page answers, the timeline has them all."""
+    story = Story("deep").ask("go down")
+    parent = story.root
+    for number in range(2_000):
+        parent = story.tool_call(f"level {number}", {}, f"c{number}", parent)
+    log(running, story.entries[:1000])
+    log(running, story.entries[1000:2000])
+    log(running, story.entries[2000:])
+    answers = [
+        get(running, f"/view/{name}/=deep").status_code for name in ("conversation", "overview", "raw", "events")
+    ]
+
+    assert answers == [200] * 4
+    assert get(running, "/view/timeline/=deep").json()["rows"][-1][0] == 2_001
+
+
 def test_timeline_follows_late_entries(three: Running) -> None:
     """What is kept of a session is made anew when an entry came since."""
     before = get(three, "/view/timeline/=live").json()["entries"]

@@ -71,6 +71,14 @@ export class Detail {
   }
 }
 
+/** Where a piece that begins at `at` ends: behind a newline or a space if there is one in its second half. */
+function cut(text, at) {
+  const end = at + CHUNK;
+  if (end >= text.length) return text.length;
+  const found = [text.lastIndexOf("\n", end), text.lastIndexOf(" ", end)].find((place) => place > at + CHUNK / 2);
+  return found === undefined ? end : found + 1;
+}
+
 /** The rest of a long text, a piece at a click. Works wherever a `data-more` button stands. */
 export async function more(button, path) {
   button.disabled = true;
@@ -78,10 +86,11 @@ export async function more(button, path) {
   const query = new URLSearchParams([["e", ref], ["path", keys], ["from", from]]);
   const answer = await get(`/view/text/${path}?${query}`);
   const text = await answer.text();
-  for (let at = 0; at < text.length; at += CHUNK) {
+  for (let at = 0, end; at < text.length; at = end) {
+    end = cut(text, at);
     const piece = document.createElement("span");
     if (text.length > CHUNK) piece.className = "chunk";
-    piece.textContent = text.slice(at, at + CHUNK);
+    piece.textContent = text.slice(at, end);
     button.before(piece);
   }
   const next = answer.headers.get("x-next");

@@ -197,6 +197,7 @@ export class Tree {
   foldAll() {
     if (this.folded.size) this.folded.clear();
     else this.rows.forEach((row, index) => { if (row[SIZE]) this.folded.add(index); });
+    document.getElementById("fold").textContent = this.folded.size ? "Unfold all" : "Fold all";
     this.layout();
   }
 
