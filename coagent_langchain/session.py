@@ -243,9 +243,10 @@ class Prompt(Scope):
     def log_input(self, text: str, *, timestamp: int | None = None, inputs: Any = None,
                   meta: JsonObject | None = None) -> None:  # fmt: skip
         """Log `user_input`, once."""
-        if self.logged:
-            return
-        self.logged = True
+        with _lock:
+            if self.logged:
+                return
+            self.logged = True
         entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
         entry["prompt"] = text
         entry["input_data"] = {"prompt": text} if inputs is None else {"prompt": text, "inputs": inputs}

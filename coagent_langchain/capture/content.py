@@ -12,6 +12,15 @@ _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "re
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """An object's own attributes, read without running its code; empty where it has none."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) -> Any:
     """A block list as one text when it holds text alone, else as plain blocks; tool calls are not said twice."""
     if not isinstance(content, (list, tuple)):
@@ -52,10 +61,11 @@ def joined(blocks: Any, separator: str) -> str:
 
 def text_of(message: Any) -> str:
     """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line)."""
-    content = getattr(message, "content", None)
+    fields = fields_of(message)
+    content = fields.get("content")
     if isinstance(content, str):
         return content
-    return joined(content, "" if getattr(message, "type", "") in ("ai", "AIMessageChunk") else "\n")
+    return joined(content, "" if fields.get("type") in ("ai", "AIMessageChunk") else "\n")
 
 
 def reasoning_of(message: Any) -> str | None:

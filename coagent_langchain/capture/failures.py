@@ -10,9 +10,11 @@ from coagent_langchain.capture.outcomes import (
     classify,
     error_message,
     interrupts,
+    is_command,
     route,
     severity,
     stack_trace,
+    target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.runs import Run
@@ -124,7 +126,7 @@ class Failures:
         if run.attempt:
             meta["attempt"] = run.attempt
         if run.kind == "llm":
-            meta |= {**(run.parameters or {}), "execution_time_ms": self._recorder.elapsed_ms(run)}
+            meta |= {**(run.parameters or {}), **self._recorder.timing(run)}
         entry = self._recorder.entry(run, EventType.ERROR, meta)
         entry["error_info"] = {
             "error_id": entry["event_id"],
@@ -179,12 +181,8 @@ class Failures:
     def routed(self, run: Run, outputs: Any) -> None:
         """Log where a node or tool sends its graph next, when its output says so."""
         for part in outputs if isinstance(outputs, list) else [outputs]:
-            goto = getattr(part, "goto", None)
-            if goto and hasattr(part, "update") and getattr(part, "graph", None) is None:
-                target = {
-                    "goto": [str(getattr(each, "node", each)) for each in ([goto] if isinstance(goto, str) else goto)]
-                }
-                self._recorder.outlet.emit(self._handed_over(run, target))
+            if is_command(part) and part.goto and part.graph is None:
+                self._recorder.outlet.emit(self._handed_over(run, target_of(part)))
 
 
 _PAST = {"interrupt": "interrupted", "routing": "handed over"}

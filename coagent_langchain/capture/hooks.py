@@ -151,7 +151,7 @@ class Hooks(BaseCallbackHandler):
     def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
-        run = self._tree.end(run_id)
+        run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, _name(kwargs) or "chain")
         if run is not None:
             self._failed(run, error, inputs=kwargs.get("inputs"))
 
@@ -214,7 +214,6 @@ class Hooks(BaseCallbackHandler):
             )
         else:
             self._recorder.tool_ended(run, found.result, success=True)
-        self._failures.routed(run, output)
         self._over(run, output)
 
     @guard
@@ -292,9 +291,10 @@ class Hooks(BaseCallbackHandler):
         run = self._placing.start(kind, run_id, parent_run_id, name, None, None)
         if run is None:
             return None
+        run.late = True
         if kind == "llm":
             self._recorder.call_started(run, Conversation(), {"late": True})
-        else:
+        elif kind != "chain":
             self._recorder.tool_started(run, {}, None)
         self._tree.end(run_id)
         return run

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from coagent_langchain.capture.messages import message_dict, text_of
-from coagent_langchain.capture.snapshot import MAX_FIELD, snapshot
+from coagent_langchain.capture.content import fields_of, text_of
+from coagent_langchain.capture.messages import message_dict
+from coagent_langchain.capture.outcomes import is_command
+from coagent_langchain.capture.snapshot import MAX_FIELD, encode_safely, snapshot, text
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _UPDATE_LIMIT = 10_000  # characters of one value that a node changed
@@ -19,68 +18,83 @@ def user_text(inputs: Any) -> str | None:
     """The last thing a person said in a chain's inputs; None when it cannot be told (yet).
 
     A text is taken as it is, messages give the last human one, a mapping its one text or the usual key. Other inputs
-    become their JSON.
+    become their JSON. No code of the inputs' own runs.
     """
     if isinstance(inputs, str):
-        return inputs[:MAX_FIELD] or None
-    if isinstance(inputs, Mapping):
-        return _of_mapping(inputs)
+        return text(inputs) or None
+    if isinstance(inputs, dict):
+        return _of_dict(inputs)
     if isinstance(inputs, (list, tuple)):
         return _last_human(inputs)
-    if hasattr(inputs, "to_messages"):  # a prompt value
-        return _last_human(inputs.to_messages())
-    if hasattr(inputs, "content"):
-        return text_of(inputs) or None
+    fields = fields_of(inputs)
+    if isinstance(messages := fields.get("messages"), (list, tuple)):  # a prompt value, or a graph's state
+        return _last_human(messages)
+    own = fields.get("content", fields.get("text"))
+    if isinstance(own, (str, list)):
+        return text(text_of(inputs) if "content" in fields else str(own)) or None
     return None
 
 
-def _of_mapping(inputs: Mapping[Any, Any]) -> str | None:
-    if not inputs or (len(inputs) == 1 and inputs.get("input") == ""):
-        return None  # `stream` starts with {"input": ""}: the real inputs come at the end
-    messages = inputs.get("messages")
+def is_to_come(inputs: Any) -> bool:
+    """Whether these are no inputs yet: `stream` starts with `{"input": ""}`, the real ones come at the end."""
+    return type(inputs) is dict and len(inputs) == 1 and isinstance(own := inputs.get("input"), str) and not own
+
+
+def _of_dict(inputs: dict[Any, Any]) -> str | None:
+    own = dict(dict.items(inputs))
+    if not own or is_to_come(own):
+        return None
+    messages = own.get("messages")
     if isinstance(messages, (list, tuple)):
         return _last_human(messages)
     for key in _TEXT_KEYS:
-        value = inputs.get(key)
+        value = own.get(key)
         if isinstance(value, str):
-            return value[:MAX_FIELD] or None
-    if len(inputs) == 1:
-        value = next(iter(inputs.values()))
+            return text(value) or None
+    if len(own) == 1:
+        value = next(iter(own.values()))
         if isinstance(value, (str, list, tuple)):
             return user_text(value)
-    return as_json(inputs)
+    return as_json(own)
 
 
-def _last_human(messages: Any) -> str | None:
+def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
     for message in reversed(messages):
         if isinstance(message, str):
-            return message
-        if getattr(message, "type", None) in ("human", "HumanMessageChunk"):
-            return text_of(message)
-        if isinstance(message, (tuple, list, dict)):
-            plain = message_dict(message)
-            if plain["role"] == "user":
-                return plain["content"] if isinstance(plain["content"], str) else as_json(plain["content"])
+            return text(message)
+        if isinstance(message, dict):
+            role = dict.get(message, "role")
+        elif isinstance(message, (tuple, list)):
+            role = message[0] if len(message) == 2 else None
+        else:
+            role = fields_of(message).get("type")
+        if isinstance(role, str) and role in _HUMAN:
+            content = message_dict(message)["content"]
+            return text(content) if isinstance(content, str) else text_of(message) or as_json(content)
     return None
+
+
+_HUMAN = ("human", "user", "HumanMessageChunk")
 
 
 def as_json(value: Any) -> str:
     """Any object as JSON text, bounded."""
-    return orjson.dumps(snapshot(value, 10_000)).decode()[:MAX_FIELD]
+    return encode_safely(snapshot(value, 10_000)).decode().rstrip("\n")[:MAX_FIELD]
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
     """The answer in a chain's outputs, cut at `limit` characters; what is no text or message becomes its JSON."""
     if outputs is None or isinstance(outputs, str):
         return outputs and outputs[:limit]
-    if isinstance(outputs, Mapping):
-        messages = outputs.get("messages")
+    if isinstance(outputs, dict):
+        own = dict(dict.items(outputs))
+        messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
             return answer_text(messages[-1], limit)
         for key in _ANSWER_KEYS:
-            if isinstance(outputs.get(key), str):
-                return str(outputs[key])[:limit]
-    elif hasattr(outputs, "content"):
+            if isinstance(own.get(key), str):
+                return str(own[key])[:limit]
+    elif "content" in fields_of(outputs):
         return text_of(outputs)[:limit]
     return as_json(outputs)[:limit]
 
@@ -92,24 +106,24 @@ def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:
         meta: the event's; told how many messages there were, and which tool calls were an answer's structure.
     """
     parts = outputs if isinstance(outputs, list) else [outputs]
-    updates = [part.update if hasattr(part, "goto") else part for part in parts]  # a `Command`, or the update itself
+    updates = [part.update if is_command(part) else part for part in parts]  # a `Command`, or the update itself
     found: dict[str, Any] = {}
     messages: list[Any] = []
     for update in updates:
-        if not isinstance(update, Mapping):
-            if update is not None and not hasattr(update, "content"):
+        if not isinstance(update, dict):
+            if update is not None and "content" not in fields_of(update):
                 found["value"] = snapshot(update, _UPDATE_LIMIT)
             continue
-        for key, value in update.items():
+        for key, value in dict.items(update):
             if key == "messages":
                 messages += value if isinstance(value, list) else [value]
             else:
-                found[str(key)] = snapshot(value, _UPDATE_LIMIT)
+                found[str(snapshot(key))] = snapshot(value, _UPDATE_LIMIT)
     if messages:
         meta["messages"] = len(messages)
     if "structured_response" in found:
         # ToolStrategy answers its own tool call: no tool will ever run for it.
-        answered = {getattr(message, "tool_call_id", None) for message in messages}
-        calls = [call for message in messages for call in getattr(message, "tool_calls", None) or ()]
+        answered = {fields_of(message).get("tool_call_id") for message in messages}
+        calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
         meta["structured_output_calls"] = [call.get("id") for call in calls if call.get("id") in answered]
     return found

@@ -138,7 +138,7 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
 
 def _foreign(message: Any, limit: int) -> dict[str, Any]:
     """What stands in place of a message: a string, a pair, a dict with a role, anything."""
-    if isinstance(message, dict) and isinstance(message.get("role"), str):
+    if isinstance(message, dict) and isinstance(dict.get(message, "role"), str):
         plain = snapshot(message, limit)
         return {**plain, "role": _ROLES.get(plain["role"], plain["role"]), "content": plain.get("content")}
     if isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str):

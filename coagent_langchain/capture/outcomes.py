@@ -71,11 +71,21 @@ def interrupts(error: BaseException) -> list[tuple[str, Any]]:
 
 def route(error: BaseException) -> dict[str, Any]:
     """Where a `ParentCommand` goes: `{graph?, goto: [names]}`."""
-    command = next(iter(getattr(error, "args", ())), None)
+    return target_of(next(iter(error.args), None))
+
+
+def target_of(command: Any) -> dict[str, Any]:
+    """Where a `Command` goes: `{graph?, goto: [names]}`; a `Send` counts by the node that it names."""
     goto = getattr(command, "goto", ())
     targets = [str(getattr(target, "node", target)) for target in (goto if isinstance(goto, (list, tuple)) else [goto])]
     graph = getattr(command, "graph", None)
     return {**({"graph": str(graph)} if graph else {}), "goto": targets}
+
+
+def is_command(value: Any) -> bool:
+    """Whether `value` is a `Command` of LangGraph, asked of its type alone."""
+    known = getattr(sys.modules.get("langgraph.types"), "Command", None)
+    return isinstance(known, type) and issubclass(type(value), known)
 
 
 def error_message(error: BaseException) -> str:
@@ -133,16 +143,23 @@ _HIGH = (PermissionError, ImportError, RecursionError, NameError, AttributeError
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status that a provider's error carries."""
-    for place in (error, getattr(error, "response", None)):
+    for place in (error, _attribute(error, "response")):
         for key in ("status_code", "status", "http_status", "code"):
-            value = getattr(place, key, None)
+            value = _attribute(place, key)
             if type(value) is int and 400 <= value < 600:
                 return value
     return None
 
 
 def _is_out_of_quota(error: BaseException) -> bool:
-    return getattr(error, "code", None) in ("insufficient_quota", "billing_hard_limit_reached")
+    return _attribute(error, "code") in ("insufficient_quota", "billing_hard_limit_reached")
+
+
+def _attribute(place: Any, key: str) -> Any:
+    try:
+        return getattr(place, key, None)
+    except Exception:  # noqa: BLE001 - an exception's own properties may raise anything
+        return None
 
 
 _KEYS = re.compile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,7 +11,8 @@ from uuid import UUID
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.context import agent_stack, attempt, framework, user_context
-from coagent_langchain.capture.inputs import as_json, user_text
+from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
+from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.runs import MUTED, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.outlet import Outlet
@@ -18,6 +21,16 @@ from coagent_langchain.session import Prompt, Session, new_session_id
 from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
+_binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
+
+
+def _after_fork() -> None:
+    # Not taken around a fork: it is held while events are written, and writing has locks of its own.
+    global _binding
+    _binding = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Placing:
@@ -46,7 +59,7 @@ class Placing:
         self._sessions = sessions
         self._outlet = outlet
         self._session_id = session_id
-        self._own_session_id: str | None = None
+        self._own_session_id = new_session_id()
         self._after_prompt = after_prompt
         self._threshold = int(sample_rate * (1 << 32))
         self._stack: list[str] = []
@@ -113,11 +126,16 @@ class Placing:
 
     def bind(self, root: Run, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
-        if root.prompt is not None:
-            return root.prompt
+        if root.prompt is None:
+            with _binding:
+                if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
+                    # Set at last: nobody logs anything of this root before its `session_start`.
+                    root.prompt = self._bound(root, session_id)
+        return root.prompt
+
+    def _bound(self, root: Run, session_id: str | None) -> Prompt:
         inputs = root.pending_input
         prompt = self._prompt(root, session_id, inputs)
-        root.prompt = prompt
         session = prompt.session
         session.running += 1
         session.touched = self._tree.clock() / 1e9
@@ -125,19 +143,21 @@ class Placing:
         meta = {"trace": root.trace, "framework": {"name": "langchain", **(root.framework or {})}}
         session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=self._agent_stack())
         if text is not None:
-            self.log_input(root, text)
+            self._log_input(root, prompt, text)
+        if prompt.logged:
+            root.pending_input = None  # an open run keeps nothing of the application's
         return prompt
 
     def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
         around = scope.current.get()
-        answer = getattr(inputs, "resume", None)
+        answer = inputs.resume if is_command(inputs) else None
         if isinstance(around, Prompt) and around.number:
             resumed = answer is not None and around.session.interrupts
             return self._resumed(around.session, root, answer, around) if resumed else around
         if isinstance(around, Session):
             session = around
         else:
-            session_id = session_id or self._session_id or self._own_id()
+            session_id = session_id or self._session_id or self._own_session_id
             after = self._after_prompt if session_id == self._session_id else 0
             session = self._sessions.get(session_id, self._outlet, after_prompt=after)
         if answer is not None or (inputs is None and session.interrupted is not None):
@@ -147,12 +167,7 @@ class Placing:
 
     def own_session(self) -> Session:
         """The session of what names none."""
-        return self._sessions.get(self._session_id or self._own_id(), self._outlet)
-
-    def _own_id(self) -> str:
-        if self._own_session_id is None:
-            self._own_session_id = new_session_id()
-        return self._own_session_id
+        return self._sessions.get(self._session_id or self._own_session_id, self._outlet)
 
     def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
@@ -182,11 +197,15 @@ class Placing:
             return
         if text is None:
             inputs = root.pending_input
-            text = "" if inputs is _UNKNOWN or inputs == {"input": ""} else as_json(inputs)
+            text = "" if inputs is _UNKNOWN or is_to_come(inputs) else as_json(inputs)
+        self._log_input(root, prompt, text)
+
+    def _log_input(self, root: Run, prompt: Prompt, text: str) -> None:
         meta = {"trace": root.trace}
         if root.context:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta)
+        root.pending_input = None
 
     def _agent_stack(self) -> list[str]:
         if not self._stack:

@@ -56,9 +56,11 @@ class Recorder(Sweeper):
             run.prompt = self.placing.bind(run.root)
         return run.prompt
 
-    def elapsed_ms(self, run: Run) -> int:
-        """Milliseconds since the run began, by the monotonic clock."""
-        return round((self.tree.clock() - run.started_ns) / 1e6)
+    def timing(self, run: Run) -> JsonObject:
+        """How long the run took, by the monotonic clock; nothing when its start was never told."""
+        if run.late:
+            return {}
+        return {"execution_time_ms": round((self.tree.clock() - run.started_ns) / 1e6)}
 
     # -- model calls
 
@@ -89,7 +91,7 @@ class Recorder(Sweeper):
         prompt = self.prompt_of(run)
         meta = self._response_meta(run, answer, usage, outcome)
         entry = self.entry(run, EventType.LLM_RESPONSE, meta)
-        response: JsonObject = {"execution_time_ms": self.elapsed_ms(run)}
+        response = self.timing(run)
         if answer.text is not None:
             response["response"] = answer.text
         if answer.tool_calls:
@@ -178,7 +180,7 @@ class Recorder(Sweeper):
                       meta: JsonObject | None = None) -> JsonObject:  # fmt: skip
         """A `tool_response` entry."""
         entry = self.entry(run, EventType.TOOL_RESPONSE, {**_tool_meta(run), **(meta or {})})
-        response: JsonObject = {"tool_name": run.name, "execution_time_ms": self.elapsed_ms(run)}
+        response: JsonObject = {"tool_name": run.name, **self.timing(run)}
         if result is not None:
             response["result"] = result
         if success is not None:
@@ -202,7 +204,7 @@ class Recorder(Sweeper):
 
     def component_ended(self, run: Run, outputs: Any, outcome: str | None = None) -> None:
         """Log `component_exit`."""
-        meta: JsonObject = {"execution_time_ms": self.elapsed_ms(run)}
+        meta = self.timing(run)
         if outcome:
             meta["outcome"] = outcome
         entry = self.entry(run, EventType.COMPONENT_EXIT, meta)

@@ -36,6 +36,7 @@ class Run:
     batch_size = 1
     turn = 0
     own_turn: int | None = None
+    late = False  # its start was never told
     component = False
     failures: list[tuple[BaseException, str]] | None = None
     tool_call_id: str | None = None

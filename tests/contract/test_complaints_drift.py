@@ -1,0 +1,175 @@
+"""What users of other handlers complain about: LangChain's contract changes under them (36 to 41)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture.hooks import Hooks
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.fakes import USAGE, ScriptedText, calls, chat
+
+ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup", usage_metadata=USAGE))]])  # type: ignore[arg-type]
+HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("shape", ["chain", "nested", "fallback"])
+def test_session_of_configurable_without_metadata(
+    shape: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """36 langchain-ai/langchain#37373: `configurable` is no longer in metadata; the session is found all the same."""
+    chain: Any = RunnableLambda(lambda x: x) | chat("soup")
+    if shape == "nested":
+        chain = RunnableLambda(lambda x: x) | (RunnableLambda(lambda x: x) | chat("soup"))
+    elif shape == "fallback":
+        chain = chain.with_fallbacks([chat("other")])
+    config: Any = {"callbacks": [handler], "configurable": {"session_id": "mine"}}
+    chain.invoke("q", config) if way == "invoke" else asyncio.run(chain.ainvoke("q", config))
+
+    assert sessions(log) == {"mine": ONE_CALL}
+
+
+@pytest.mark.parametrize("odd", [None, {}, {"id": None}, {"id": []}, {"id": [7]}, {"name": 7}, "text", 7])
+def test_odd_serialized_is_no_matter(odd: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """37 langchain-ai/langchain#26773: `serialized=None`, or anything else, crashes no start hook."""
+    for hook, payload in (
+        ("on_chain_start", {"a": 1}),
+        ("on_chat_model_start", [[]]),
+        ("on_llm_start", ["q"]),
+        ("on_tool_start", "{}"),
+        ("on_retriever_start", "q"),
+    ):
+        getattr(handler, hook)(odd, payload, run_id=uuid4())
+    handler.close()
+
+    assert [types(log).count(name) for name in ("llm_call", "tool_call")] == [2, 2]
+
+
+def test_end_without_a_start_is_logged_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """38 langchain-ai/langchain#39633: a call whose start another handler silenced has its call and its response."""
+    run_id = uuid4()
+    handler.on_llm_end(ANSWER, run_id=run_id)
+    handler.on_llm_end(ANSWER, run_id=run_id)
+
+    call, response = of_type(log, "llm_call")[0], of_type(log, "llm_response")[0]
+    assert types(log) == ONE_CALL
+    assert (call["meta"]["late"], response["llm_response"]["total_tokens"]) == (True, 14)
+    assert "execution_time_ms" not in response["llm_response"]
+
+
+@pytest.mark.parametrize("kind", ["llm", "tool", "retriever", "chain"])
+def test_error_without_a_start_is_logged(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """38 langchain-ai/langchain#39633: an error of a run that was never started is an error event, once."""
+    run_id = uuid4()
+    for _ in range(2):
+        getattr(handler, f"on_{kind}_error")(ValueError("no"), run_id=run_id)
+
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["no"]
+    assert state_of(handler) == EMPTY
+
+
+def test_text_call_beside_handlers_that_are_not_inline(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """38 langchain-ai/langchain#39633: the async text model's start reaches us whoever else listens."""
+
+    class Other(AsyncCallbackHandler):
+        pass
+
+    asyncio.run(ScriptedText(script=["soup"]).ainvoke("q", {"callbacks": [Other(), handler, Other()]}))
+
+    assert types(log) == ONE_CALL
+    assert "late" not in of_type(log, "llm_call")[0]["meta"]
+
+
+def test_graph_hooks_are_there_with_and_without_langgraph(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """39 mlflow/mlflow#26025: `on_interrupt` and `on_resume` exist in any case, and take any event."""
+    for event in (None, object(), "text"):
+        handler.on_interrupt(event)
+        handler.on_resume(event)
+
+    assert types(log) == []
+
+
+def test_first_token_without_on_llm_new_token(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """40 langfuse/langfuse#15615: `on_stream_event` tells of the first token; markers without content do not."""
+    run_id = uuid4()
+    handler.on_chat_model_start({}, [[]], run_id=run_id)
+    for event in ("message-start", "content-block-start"):
+        handler.on_stream_event({"event": event}, run_id=run_id)
+    waiting = state_of(handler)["awaiting_token"]
+    handler.on_stream_event({"event": "content-block-delta", "delta": {"text": "s"}}, run_id=run_id)
+    handler.on_llm_end(ANSWER, run_id=run_id)
+
+    assert (waiting, "time_to_first_token_ms" in of_type(log, "llm_response")[0]["meta"]) == (1, True)
+
+
+@pytest.mark.filterwarnings("ignore:astream_events version='v1'")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_astream_events_logs_the_same(version: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """40 langfuse/langfuse#15615: with `astream_events` v1 and v2 the run is whole, with its first token's time."""
+
+    async def main() -> None:
+        chain = RunnableLambda(lambda x: x) | chat("one two")
+        async for _ in chain.astream_events("q", {"callbacks": [handler]}, version=version):
+            pass
+
+    asyncio.run(main())
+
+    assert types(log) == ONE_CALL
+    assert "time_to_first_token_ms" in of_type(log, "llm_response")[0]["meta"]
+
+
+def test_parallel_calls_of_one_tool_are_told_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """41 langchain-ai/langchain#34168: every tool run carries the id of the call that asked for it, on both events."""
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    asked = [("add", {"a": n, "b": n}, f"c{n}") for n in range(5)]
+    create_agent(chat(calls(*asked), "done"), [add]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    given = {e["meta"]["tool_call_id"]: e["tool_call"]["parameters"]["a"] for e in of_type(log, "tool_call")}
+    answered = {
+        e["meta"]["tool_call_id"]: e["tool_response"]["result"]["output"] for e in of_type(log, "tool_response")
+    }
+    assert given == {f"c{n}": n for n in range(5)}
+    assert answered == {f"c{n}": str(2 * n) for n in range(5)}
+
+
+def test_tool_call_id_of_the_message_where_the_start_had_none(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """41 langchain-ai/langchain#34168: without the id at the start it is taken from the tool's message."""
+    run_id = uuid4()
+    handler.on_tool_start({"name": "add"}, "{'a': 1}", run_id=run_id)
+    handler.on_tool_end(ToolMessage("2", tool_call_id="c1"), run_id=run_id)
+
+    assert of_type(log, "tool_call")[0]["tool_call"]["parameters"] == {"a": 1}
+    assert of_type(log, "tool_response")[0]["meta"]["tool_call_id"] == "c1"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_parameter_names_are_cores(hook: str) -> None:
+    """37 langchain-ai/langchain#26773: every hook takes core's parameters under core's names, and any new keyword."""
+    core = inspect.signature(getattr(BaseCallbackHandler, hook)).parameters
+    own = inspect.signature(getattr(Hooks, hook)).parameters
+
+    assert {name: p.kind for name, p in own.items()} == {name: p.kind for name, p in core.items() if name in own} | {
+        name: p.kind for name, p in own.items() if name not in core
+    }
+    assert [name for name in core if name not in own] == []
+    assert any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values())

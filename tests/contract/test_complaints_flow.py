@@ -1,0 +1,265 @@
+"""What users of other handlers complain about: control flow shown as failure, failure as success (30 to 35)."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import ToolMessage
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, Send, interrupt
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, of_type, state_of, types
+from tests.fakes import calls, chat
+
+CONFIG: dict[str, Any] = {"configurable": {"thread_id": "t"}}
+
+
+class State(TypedDict, total=False):
+    """Answers of the graph's nodes."""
+
+    a: str
+    b: str
+
+
+def oversight(log: MemoryDelivery) -> list[tuple[str, Any]]:
+    """Status and value of every question and answer."""
+    return [(e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")]
+
+
+def asking(*names: str) -> Any:
+    """A graph whose nodes, side by side, ask a question each."""
+    graph = StateGraph(State)
+    for name in names:
+        graph.add_node(name + "_node", lambda state, name=name: {name: interrupt(f"{name}?")})
+        graph.add_edge(START, name + "_node")
+    return graph
+
+
+@pytest.mark.parametrize("place", ["chain", "tool", "retriever"])
+def test_interrupts_are_no_errors_anywhere(place: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """30 langfuse/langfuse#6704: an interrupt in a chain, a tool or a retriever is a question, not a failure."""
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask."""
+        return str(interrupt("ok?"))
+
+    class Asking(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> Any:
+            return interrupt("ok?")
+
+    inner: Any = {"chain": RunnableLambda(lambda _: interrupt("ok?")), "tool": ask, "retriever": Asking()}[place]
+    given = {"q": "x"} if place == "tool" else "x"
+    graph = StateGraph(State)
+    graph.add_node("node", lambda state: {"a": str(inner.invoke(given))})
+    graph.add_edge(START, "node")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    compiled.invoke({}, {**CONFIG, "callbacks": [handler]})
+
+    assert oversight(log) == [("interrupted", "ok?")]
+    assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
+    assert {e["tool_response"].get("success") for e in of_type(log, "tool_response")} <= {None}
+
+
+def test_interrupted_node_says_so(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """31 langchain-ai/langsmith-sdk#1127: the node's exit has the outcome `interrupted`, and the session goes on."""
+    graph = asking("a").compile(checkpointer=InMemorySaver())
+    graph.invoke({}, {**CONFIG, "callbacks": [handler]})
+    graph.invoke(Command(resume="yes"), {**CONFIG, "callbacks": [handler]})
+    handler.close()
+
+    assert [e["meta"].get("outcome") for e in of_type(log, "component_exit")] == ["interrupted", None]
+    assert oversight(log) == [("interrupted", "a?"), ("resumed", "yes")]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_users_error_with_an_interrupts_name_is_an_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """32 Arize-ai/openinference#3316: classes are asked, not names or texts: a user's `GraphInterrupt` is an error."""
+
+    class GraphInterrupt(Exception):
+        pass
+
+    def step(value: str) -> str:
+        raise GraphInterrupt("GraphInterrupt: ParentCommand")
+
+    with pytest.raises(GraphInterrupt):
+        RunnableLambda(step).invoke("q", {"callbacks": [handler]})
+
+    assert [e["error_info"]["error_type"] for e in of_type(log, "error")] == ["GraphInterrupt"]
+    assert of_type(log, "human_oversight") == []
+
+
+def test_the_question_is_in_the_event(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: several questions at once are an event each, with payload, and so are the answers."""
+    graph = asking("a", "b").compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    result = graph.invoke({}, config)
+    answers = {each.id: f"{each.value} yes" for each in result["__interrupt__"]}
+    graph.invoke(Command(resume=answers), config)
+
+    found = oversight(log)
+    assert sorted(found[:2]) == [("interrupted", "a?"), ("interrupted", "b?")]
+    assert sorted(found[2:]) == [("resumed", "a? yes"), ("resumed", "b? yes")]
+    assert {e["prompt_number"] for e in log.entries} == {1}
+
+
+def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: a node that asks twice is two questions and two answers, though ids repeat."""
+    graph = StateGraph(State)
+    graph.add_node("node", lambda state: {"a": interrupt("first?") + interrupt("second?")})
+    graph.add_edge(START, "node")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    compiled.invoke({}, config)
+    compiled.invoke(Command(resume="1"), config)
+    compiled.invoke(Command(resume="2"), config)
+
+    assert oversight(log) == [
+        ("interrupted", "first?"),
+        ("resumed", "1"),
+        ("interrupted", "second?"),
+        ("resumed", "2"),
+    ]
+
+
+def test_interrupt_in_a_subgraph_is_answered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: a question from a subgraph is asked once, with its path, and answered once."""
+    outer = StateGraph(State)
+    outer.add_node("inner", asking("a").compile())
+    outer.add_edge(START, "inner")
+    compiled = outer.compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    compiled.invoke({}, config)
+    compiled.invoke(Command(resume="yes"), config)
+
+    assert oversight(log) == [("interrupted", "a?"), ("resumed", "yes")]
+    assert of_type(log, "human_oversight")[0]["meta"]["path"][-1] == "a_node"
+
+
+@pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
+def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: a graph that stops before or after a node asks; `invoke(None)` is the answer."""
+    if not hasattr(handler, "on_resume") or "GraphCallbackHandler" not in [c.__name__ for c in type(handler).__mro__]:
+        pytest.skip("this langgraph tells handlers nothing of static interrupts")
+    graph = StateGraph(State)
+    graph.add_node("first", lambda state: {"a": "1"})
+    graph.add_node("second", lambda state: {"b": "2"})
+    graph.add_edge(START, "first")
+    graph.add_edge("first", "second")
+    graph.add_edge("second", END)
+    stop: Any = {when: ["second" if when == "interrupt_before" else "first"]}
+    compiled = graph.compile(checkpointer=InMemorySaver(), **stop)
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    compiled.invoke({}, config)
+    compiled.invoke(None, config)
+
+    assert oversight(log) == [("interrupted", when), ("resumed", None)]
+    assert [e["target_component"]["name"] for e in of_type(log, "component_enter")] == ["first", "second"]
+    assert {e["prompt_number"] for e in log.entries} == {1}
+    assert types(log).count("user_input") == 1
+
+
+def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
+    """33 PostHog/posthog-js#4345: a handler that has not seen the question logs the answer, and opens no user input."""
+    saver = InMemorySaver()
+    graph = asking("a").compile(checkpointer=saver)
+    graph.invoke({}, {**CONFIG, "callbacks": [CoagentCallbackHandler(delivery=MemoryDelivery())]})
+    graph.invoke(Command(resume="yes"), {**CONFIG, "callbacks": [CoagentCallbackHandler(delivery=log)]})
+
+    assert oversight(log) == [("resumed", "yes")]
+    assert types(log) == ["session_start", "human_oversight", "component_enter", "component_exit"]
+    assert {e["session_id"] for e in log.entries} == {"t"}
+
+
+def test_status_of_a_tool_message_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """34 langfuse/langfuse-python#1718: `handle_tool_error=True` ends well for LangChain, and failed all the same."""
+
+    @tool
+    def bad(food: str) -> str:
+        """Fail."""
+        raise ToolException("no stock")
+
+    bad.handle_tool_error = True
+    agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [bad])
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    assert (response["tool_response"]["success"], response["tool_response"]["error_message"]) == (False, "no stock")
+
+
+def agents_with_a_hand_over() -> Any:
+    """A swarm: Alice's tool hands over to Bob, in the graph above hers."""
+
+    @tool
+    def to_bob(why: str) -> Any:
+        """Hand over to Bob."""
+        answer = ToolMessage("over to Bob", tool_call_id="c1")
+        return Command(goto="bob", graph=Command.PARENT, update={"messages": [answer]})
+
+    alice = create_agent(chat(calls(("to_bob", {"why": "cooking"}, "c1"))), [to_bob], name="alice")
+    bob = create_agent(chat("I cook"), [], name="bob")
+    graph = StateGraph(MessagesState)
+    graph.add_node("alice", alice)
+    graph.add_node("bob", bob)
+    graph.add_edge(START, "alice")
+    return graph.compile()
+
+
+def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: `Command(goto, graph=PARENT)` is one routing event, and no error."""
+    agents_with_a_hand_over().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (routing,) = of_type(log, "routing")
+    assert (routing["routing_type"], routing["target_component"]["name"]) == ("transfer", "bob")
+    assert (of_type(log, "error"), of_type(log, "recovery"), state_of(handler)) == ([], [], EMPTY)
+    assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [True]
+
+
+@pytest.mark.parametrize("who", ["node", "tool"])
+def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: a node's or a tool's own `Command(goto)` is one routing event."""
+
+    @tool
+    def move(why: str) -> Any:
+        """Go to the end."""
+        return Command(goto="last", update={"messages": [ToolMessage("moved", tool_call_id="c1")]})
+
+    def first(state: Any) -> Any:
+        return Command(goto="last")
+
+    graph = StateGraph(MessagesState)
+    if who == "tool":
+        from langgraph.prebuilt import ToolNode
+
+        graph.add_node("first", ToolNode([move]))
+    else:
+        graph.add_node("first", first, destinations=("last",))
+    graph.add_node("last", lambda state: {"messages": []})
+    graph.add_edge(START, "first")
+    message = calls(("move", {"why": "x"}, "c1"))
+    graph.compile().invoke({"messages": [("user", "go"), message]}, {"callbacks": [handler]})
+
+    assert [(e["meta"]["source_component"], e["meta"]["goto"]) for e in of_type(log, "routing")] == [
+        ("first", ["last"])
+    ]
+    assert of_type(log, "error") == []
+
+
+def test_sends_are_routing_to_each(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: a `Command` with several `Send`s names every target, once."""
+    graph = StateGraph(State)
+    graph.add_node("first", lambda state: Command(goto=[Send("a_node", {}), Send("b_node", {})]))
+    for name in ("a", "b"):
+        graph.add_node(f"{name}_node", lambda state, name=name: {name: "x"})
+    graph.add_edge(START, "first")
+    graph.compile().invoke({}, {"callbacks": [handler]})
+
+    assert [e["meta"]["goto"] for e in of_type(log, "routing")] == [["a_node", "b_node"]]

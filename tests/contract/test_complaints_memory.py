@@ -1,0 +1,260 @@
+"""What users of other handlers complain about: memory that grows and runs that never end (24 to 29)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import tracemalloc
+import weakref
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+
+import coagent_langchain
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture.hooks import Hooks
+from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.delivery import Stats
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.registry import Sessions
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, of_type, state_of, types
+from tests.fakes import chat
+
+PACKAGE = str(Path(coagent_langchain.__file__).parent)
+
+
+class Nowhere:
+    """A delivery that keeps nothing."""
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Drop."""
+
+    def flush(self, timeout: float) -> bool:
+        """Nothing waits."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def stats(self) -> Stats:
+        """Nothing is counted."""
+        return Stats()
+
+
+def ours() -> int:
+    """Bytes that our own modules hold."""
+    gc.collect()
+    found = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, f"{PACKAGE}/*")])
+    return sum(statistic.size for statistic in found.statistics("filename"))
+
+
+def test_thousands_of_runs_leave_no_growth() -> None:
+    """24 comet-ml/opik#7516: after the first runs, two thousand more hold no more memory."""
+    handler = CoagentCallbackHandler(delivery=Nowhere())
+    chain = RunnableLambda(lambda x: x) | chat("soup " * 200)
+    config: Any = {"callbacks": [handler]}
+    for _ in range(1_100):  # fills what is remembered of ended runs
+        chain.invoke("question " * 200, config)
+    tracemalloc.start()
+    for _ in range(1_000):
+        chain.invoke("question " * 200, config)
+    before = ours()
+    for _ in range(2_000):
+        chain.invoke("question " * 200, config)
+    after = ours()
+    tracemalloc.stop()
+
+    assert state_of(handler) == EMPTY
+    assert after - before < 100_000
+
+
+def test_handlers_per_request_start_no_threads(log: MemoryDelivery) -> None:
+    """25 langfuse/langfuse#2974: a handler for each request costs no thread, and is gone after it."""
+    chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler("s", delivery=log)]})
+    before = threading.active_count()
+    gone = []
+    for _ in range(50):
+        handler = CoagentCallbackHandler("s", delivery=log)
+        chat("a").invoke("q", {"callbacks": [handler]})
+        gone.append(weakref.ref(handler))
+    del handler
+    gc.collect()
+
+    assert threading.active_count() == before
+    # The first one's session is open: its outlet is kept, no handler is.
+    assert [reference() for reference in gone] == [None] * 50
+
+
+@pytest.mark.parametrize("how", ["ends", "fails", "handled"])
+def test_nothing_of_the_application_is_kept(how: str) -> None:
+    """26 traceloop/openllmetry#2790: no message and no exception lives on after its run, in a session neither."""
+    kept: list[weakref.ref[Any]] = []
+
+    class Failure(Exception):
+        pass
+
+    def step(value: Any) -> Any:
+        message = HumanMessage("big " * 100)
+        kept.append(weakref.ref(message))
+        if how == "fails" or how == "handled":
+            failure = Failure("no")
+            kept.append(weakref.ref(failure))
+            raise failure
+        return chat("soup").invoke([message]).content
+
+    handler = CoagentCallbackHandler(delivery=Nowhere())
+    runnable: Any = RunnableLambda(step)
+    if how == "handled":
+        runnable = runnable.with_fallbacks([RunnableLambda(lambda x: "ok")])
+
+    def run() -> None:
+        try:
+            with handler.session("one"):
+                runnable.invoke("q", {"callbacks": [handler]})
+        except Failure:
+            pass
+
+    run()
+    gc.collect()
+
+    assert [reference() for reference in kept] == [None] * len(kept)
+
+
+def test_an_open_run_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """27 langchain-ai/langsmith-sdk#2097: while a call is open only ids, names and times are kept of it."""
+    message = HumanMessage("big " * 100)
+    reference = weakref.ref(message)
+    run_id = uuid4()
+    handler.on_chat_model_start({}, [[message]], run_id=run_id)
+    del message
+    gc.collect()
+
+    assert (reference(), state_of(handler)["open"]) == (None, 1)
+    handler.on_llm_end(None, run_id=run_id)
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("exit_path", ["abandoned", "cancelled", "failed", "failed root call", "ended"])
+def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """28 maximhq/maxim-py#142: however a run is left, nothing of it stays open."""
+    config: Any = {"callbacks": [handler]}
+    chain = RunnableLambda(lambda x: x) | chat("one two three")
+
+    async def cancel() -> None:
+        async def consume() -> None:
+            async for _ in chain.astream("q", config):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(consume())
+        while not of_type(log, "llm_call"):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    if exit_path == "abandoned":
+        stream = chain.stream("q", config)
+        next(stream)
+        del stream
+        gc.collect()
+    elif exit_path == "cancelled":
+        asyncio.run(cancel())
+        gc.collect()
+    elif exit_path.startswith("failed"):
+        failing: Any = chat(ValueError("no"))
+        runnable = failing if exit_path.endswith("call") else RunnableLambda(lambda x: x) | failing
+        with pytest.raises(ValueError, match="no"):
+            runnable.invoke("q", config)
+    else:
+        chain.invoke("q", config)
+
+    assert state_of(handler) == EMPTY
+    assert len(of_type(log, "llm_response")) + len(of_type(log, "error")) == 1
+
+
+def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
+    """Hooks on a tree with bounds of its own."""
+    outlet = Outlet(log)
+    placing = Placing(tree, Sessions(), outlet, session_id="s")
+    return Hooks(tree, placing, outlet, components="nodes")
+
+
+def test_runs_that_never_end_are_bounded(log: MemoryDelivery) -> None:
+    """28 maximhq/maxim-py#142: with too many open runs the oldest are given up, each call closed once."""
+    tree = RunTree(max_open=20, max_ended=10)
+    hooks = hooks_with(tree, log)
+    for number in range(100):
+        hooks.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=number))
+        root = UUID(int=1_000 + number)
+        hooks.on_chain_start({}, "q", run_id=root)
+        hooks.on_chain_end("a", run_id=root)
+
+    assert len(tree.open) <= 20
+    assert len(of_type(log, "llm_response")) == 100 - len(tree.open)
+    assert {e["meta"]["outcome"] for e in of_type(log, "llm_response")} == {"unknown"}
+    assert len(tree._ended) + len(tree._ended_before) <= 20
+
+
+def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
+    """28 maximhq/maxim-py#142: a call whose root has ended may go on for a time, and is then closed."""
+    now = [0]
+    tree = RunTree(clock=lambda: now[0], linger_s=60)
+    hooks = hooks_with(tree, log)
+    root, early, late = UUID(int=1), UUID(int=2), UUID(int=3)
+    hooks.on_chain_start({}, "q", run_id=root)
+    for run_id in (early, late):
+        hooks.on_chat_model_start({}, [[HumanMessage("q")]], run_id=run_id, parent_run_id=root)
+    hooks.on_chain_end(None, run_id=root)
+    hooks.on_llm_end(None, run_id=early)
+    now[0] = int(59e9)
+    hooks._recorder.sweep()
+    before = len(of_type(log, "llm_response"))
+    now[0] = int(61e9)
+    hooks._recorder.sweep()
+    hooks.on_llm_end(None, run_id=late)
+
+    assert (before, [e["meta"].get("outcome") for e in of_type(log, "llm_response")]) == (1, [None, "unknown"])
+
+
+def test_every_start_hook_has_its_end_and_its_error() -> None:
+    """29 confident-ai/deepeval#3303: the handler defines an end and an error for every start that LangChain has."""
+    core = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")}
+    starts = {name.removesuffix("_start") for name in core if name.endswith("_start")} - {"on_chat_model"}
+    needed = core | {f"{start}_{end}" for start in starts for end in ("end", "error")}
+
+    assert {name for name in needed if name not in Hooks.__dict__} == set()
+
+
+def test_failed_runs_are_complete(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """29 confident-ai/deepeval#3303: a run that fails, in a chain or in a tool, is logged to its end."""
+
+    @tool
+    def bad(food: str) -> str:
+        """Fail."""
+        raise ValueError(food)
+
+    with pytest.raises(ValueError, match="leek"):
+        (RunnableLambda(lambda x: {"food": x}) | bad).invoke("leek", {"callbacks": [handler]})
+    handler.close()
+
+    assert types(log) == ["session_start", "user_input", "tool_call", "error", "tool_response", "session_end"]
+    assert log.entries[-1]["meta"]["status"] == "failed"
+
+
+def test_an_answer_of_many_messages_is_not_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """26 traceloop/openllmetry#2790: outputs are read when the run ends, and let go of."""
+    outputs = {"messages": [AIMessage("soup " * 50)]}
+    reference = weakref.ref(outputs["messages"][0])
+    RunnableLambda(lambda _: outputs.copy()).invoke("q", {"callbacks": [handler]})
+    outputs.clear()
+    gc.collect()
+
+    assert reference() is None

@@ -1,0 +1,198 @@
+"""What users of other handlers complain about: tokens lost (1 to 6) and counted wrongly (7 to 12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import of_type
+from tests.fakes import USAGE, ScriptedChat, ScriptedText, chat
+
+
+def response(log: MemoryDelivery, place: int = -1) -> dict[str, Any]:
+    """The last response's own fields."""
+    own: dict[str, Any] = of_type(log, "llm_response")[place]["llm_response"]
+    return own
+
+
+def tokens(log: MemoryDelivery, place: int = -1) -> tuple[Any, Any, Any]:
+    """Input, output and total of the last response."""
+    own = response(log, place)
+    return own.get("input_tokens"), own.get("output_tokens"), own.get("total_tokens")
+
+
+def details(log: MemoryDelivery) -> dict[str, Any]:
+    """The last response's token details."""
+    own: dict[str, Any] = of_type(log, "llm_response")[-1]["meta"]["usage"]
+    return own
+
+
+class Streamed(ScriptedChat):
+    """A model that streams these chunks."""
+
+    chunks: list[Any]
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Any:
+        for chunk in self.chunks:
+            yield ChatGenerationChunk(message=chunk)
+
+
+def test_streamed_usage_is_read_from_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """1 langfuse/langfuse#2521: tokens of a streamed call, whose result has no `llm_output`."""
+    list(chat("one two").stream("q", {"callbacks": [handler]}))
+
+    assert tokens(log) == (10, 4, 14)
+
+
+def test_unknown_usage_is_absent_not_zero(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """2 langfuse/langfuse#3265: a stream without usage has no token figures at all, neither 0 nor null."""
+    list(Streamed(script=[], chunks=[AIMessageChunk("one")]).stream("q", {"callbacks": [handler]}))
+    handler.close()
+
+    assert tokens(log) == (None, None, None)
+    assert not {"input_tokens", "output_tokens", "total_tokens"} & response(log).keys()
+    assert "total_tokens" not in of_type(log, "session_end")[0]["meta"]
+
+
+def test_usage_in_the_last_chunk_is_found(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """3 langfuse/langfuse#8625: usage that a provider puts into the last, otherwise empty chunk."""
+    last = AIMessageChunk("", usage_metadata={"input_tokens": 7, "output_tokens": 2, "total_tokens": 9})
+    list(Streamed(script=[], chunks=[AIMessageChunk("one"), last]).stream("q", {"callbacks": [handler]}))
+
+    assert tokens(log) == (7, 2, 9)
+
+
+def test_result_without_llm_output_is_enough(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """4 langchain-ai/langchain#34057: `llm_output` is never required."""
+    answer = AIMessage("soup", usage_metadata=USAGE)  # type: ignore[arg-type]
+    model = chat(answer)
+    model.invoke("q", {"callbacks": [handler]})
+
+    assert (response(log)["response"], tokens(log)) == ("soup", (10, 4, 14))
+
+
+@pytest.mark.parametrize(
+    "output", [None, {}, {"token_usage": None}, {"usage": {"input_tokens": "many"}}, {"token_usage": ["odd"]}]
+)
+def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """5 langfuse/langfuse#1424: a missing or odd field of a provider's dict loses neither event nor text."""
+    from uuid import uuid4
+
+    run_id = uuid4()
+    handler.on_llm_start({}, ["q"], run_id=run_id)
+    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup"))]])
+    result.llm_output = output
+    handler.on_llm_end(result, run_id=run_id)
+
+    assert (response(log)["response"], tokens(log)) == ("soup", (None, None, None))
+
+
+def test_reasoning_tokens_are_carried_through(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """6 PostHog/posthog-python#268: details, reasoning among them, are in the event as the model reports them."""
+    usage = {**USAGE, "output_token_details": {"reasoning": 3, "audio": 1}, "input_token_details": {"audio": 2}}
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+
+    assert details(log) == {
+        "output_token_details": {"reasoning": 3, "audio": 1},
+        "input_token_details": {"audio": 2},
+    }
+
+
+def test_anthropic_input_includes_the_cache_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """7 PostHog/posthog#39901: LangChain's input includes the cache, Anthropic's own does not: never mixed."""
+    message = AIMessage(
+        "soup",
+        usage_metadata={"input_tokens": 110, "output_tokens": 5, "total_tokens": 115,
+                        "input_token_details": {"cache_read": 100, "cache_creation": 0}},
+        response_metadata={"usage": {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 5}},
+    )  # fmt: skip
+    chat(message).invoke("q", {"callbacks": [handler]})
+
+    assert (tokens(log), details(log)["input_token_details"]["cache_read"]) == ((110, 5, 115), 100)
+
+
+def test_cache_is_not_added_to_totals_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """8 braintrustdata/braintrust-sdk-python#510: cached tokens are part of the total, once, for the session too."""
+    usage = {"input_tokens": 110, "output_tokens": 5, "total_tokens": 115, "input_token_details": {"cache_read": 100}}
+    model = chat(AIMessage("soup", usage_metadata=usage))  # type: ignore[arg-type]
+    for _ in range(2):
+        model.invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    totals = of_type(log, "session_end")[0]["meta"]
+    assert (totals["input_tokens"], totals["output_tokens"], totals["total_tokens"]) == (220, 10, 230)
+
+
+def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """9 langchain-ai/langsmith-sdk#2519: an input below its own cached part cannot include it, so it is added."""
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"cache_read": 100}}
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+
+    assert tokens(log) == (110, 5, 115)
+    assert details(log)["input_tokens_without_cache"] == 10
+
+
+def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: one source is read."""
+    from uuid import uuid4
+
+    run_id = uuid4()
+    message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": {"prompt_tokens": 10}})  # type: ignore[arg-type]
+    output = {"token_usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}}
+    handler.on_chat_model_start({}, [[]], run_id=run_id)
+    handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=message)]], llm_output=output), run_id=run_id)
+
+    assert tokens(log) == (10, 4, 14)
+
+
+def test_cache_hit_is_marked_and_not_summed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """11 langfuse/langfuse#2112: what LangChain's own cache answers is marked, and is in no total."""
+    model = chat("soup").model_copy(update={"cache": InMemoryCache()})
+    for _ in range(3):
+        model.invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert [e["meta"].get("cached") for e in of_type(log, "llm_response")] == [None, True, True]
+    assert of_type(log, "session_end")[0]["meta"]["total_tokens"] == 14
+
+
+def test_raw_usage_is_kept_beside_the_normalised(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """12 Arize-ai/openinference#2381: Bedrock's input below its cache is made inclusive, its own numbers are kept."""
+    raw = {"inputTokens": 4, "cacheReadInputTokens": 90, "outputTokens": 5}
+    chat(AIMessage("soup", response_metadata={"usage": raw})).invoke("q", {"callbacks": [handler]})
+
+    assert (tokens(log), details(log)["raw"]) == ((94, 5, 99), raw)
+
+
+def test_service_tier_details_are_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """6 PostHog/posthog-python#268: keys with a service tier's prefix and cache lifetimes come through verbatim."""
+    found = {"flex_cache_read": 4, "flex": 9, "ephemeral_5m_input_tokens": 2, "cache_creation": 0}
+    usage = {**USAGE, "input_token_details": found}
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+
+    assert (tokens(log), details(log)["input_token_details"]) == ((10, 4, 14), found)
+
+
+def test_text_batch_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """10 langfuse/langfuse#12306: a text batch reports its total on the first run: marked so, summed once."""
+
+    class Batch(ScriptedText):
+        def _generate(self, prompts: Any, *args: Any, **kwargs: Any) -> LLMResult:
+            result = super()._generate(prompts, *args, **kwargs)
+            for (generation,) in result.generations:
+                generation.generation_info = None
+            result.llm_output = {"token_usage": {"prompt_tokens": 20, "completion_tokens": 8, "total_tokens": 28}}
+            return result
+
+    Batch(script=["a", "b"]).generate(["p", "q"], callbacks=[handler])
+    handler.close()
+
+    assert [tokens(log, place) for place in (0, 1)] == [(20, 8, 28), (None, None, None)]
+    assert of_type(log, "llm_response")[0]["meta"]["usage"]["covers_prompts"] == 2
+    assert of_type(log, "session_end")[0]["meta"]["total_tokens"] == 28

@@ -1,0 +1,194 @@
+"""What users of other handlers complain about: wrong parents (13 to 20) and context that breaks (21 to 23)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langgraph.graph import START, MessagesState, StateGraph
+
+from coagent_langchain import CoagentCallbackHandler, scope
+from coagent_langchain.capture import ambient
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.fakes import chat
+
+CHAIN = RunnableLambda(lambda x: x) | chat("soup")
+
+
+def parents(log: MemoryDelivery) -> dict[str, str | None]:
+    """The parent's run id of every run that has an entry."""
+    return {e["meta"]["trace"]["run_id"]: e["meta"]["trace"].get("parent_run_id") for e in log.entries}
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream"])
+def test_children_of_fallbacks_have_their_parent(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """13 langchain-ai/langchain#36072: children of `with_fallbacks` are neither orphans nor new prompts."""
+    fallback = chat(ValueError("down")).with_fallbacks([chat("ok")])
+    config: Any = {"callbacks": [handler]}
+    match way:
+        case "invoke":
+            fallback.invoke("q", config)
+        case "ainvoke":
+            asyncio.run(fallback.ainvoke("q", config))
+        case _:
+            list(fallback.stream("q", config))
+
+    roots = {e["meta"]["trace"]["root_run_id"] for e in log.entries}
+    calls = of_type(log, "llm_call")
+    assert (len(roots), {e["meta"]["trace"].get("parent_run_id") for e in calls}) == (1, roots)
+    assert [e["turn_number"] for e in calls] == [1, 2]
+
+
+def test_handler_passed_again_in_a_node_keeps_one_trace(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """14 comet-ml/opik#2839: a handler that is passed again inside a node logs that call inside the run."""
+
+    def node(state: Any) -> Any:
+        return {"messages": [CHAIN.invoke(state["messages"], {"callbacks": [handler]})]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("cook", node)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert len({e["meta"]["trace"]["root_run_id"] for e in log.entries}) == 1
+    assert types(log).count("user_input") == 1
+
+
+def test_shared_handler_in_parallel_keeps_runs_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """15 langfuse/langfuse#3491: many runs of one handler at once: every call is under its own root and input."""
+
+    async def main() -> None:
+        await asyncio.gather(
+            *(CHAIN.ainvoke(f"q{n}", {"callbacks": [handler], "metadata": {"thread_id": f"t{n}"}}) for n in range(50))
+        )
+
+    asyncio.run(main())
+
+    assert sessions(log) == {f"t{n}": ONE_CALL for n in range(50)}
+    assert {(e["session_id"], e["prompt"]) for e in of_type(log, "llm_call")} == {(f"t{n}", f"q{n}") for n in range(50)}
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+def test_runs_of_a_batch_are_not_nested(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """16 langfuse/langfuse#10163: each input of a batch is a root and a prompt of its own."""
+    config: Any = {"callbacks": [handler], "max_concurrency": 3}
+    inputs = [f"q{n}" for n in range(8)]
+    CHAIN.batch(inputs, config) if way == "batch" else asyncio.run(CHAIN.abatch(inputs, config))
+
+    roots = [e["meta"]["trace"] for e in of_type(log, "user_input")]
+    assert len({trace["root_run_id"] for trace in roots}) == 8
+    assert sorted(e["prompt_number"] for e in of_type(log, "llm_response")) == list(range(1, 9))
+
+
+def test_nested_graphs_keep_their_levels(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """17 langfuse/langfuse#8854: a graph in a graph in a graph: each node is below the node that holds it."""
+
+    def graph_of(name: str, inner: Any) -> Any:
+        graph = StateGraph(MessagesState)
+        graph.add_node(name, inner)
+        graph.add_edge(START, name)
+        return graph.compile()
+
+    def cook(state: Any) -> Any:
+        return {"messages": [chat("soup").invoke(state["messages"])]}
+
+    graph_of("a", graph_of("b", graph_of("c", cook))).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    entered = [
+        (e["target_component"]["name"], e["meta"]["framework"].get("path")) for e in of_type(log, "component_enter")
+    ]
+    assert entered == [("a", None), ("b", ["a", "b"]), ("c", ["a", "b", "c"])]
+    assert of_type(log, "llm_call")[0]["meta"]["framework"]["path"] == ["a", "b", "c"]
+
+
+def test_consecutive_calls_do_not_nest(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """18 braintrustdata/braintrust-sdk-python#621: calls one after the other in one task are roots, not a spiral."""
+
+    async def main() -> None:
+        for _ in range(5):
+            await CHAIN.ainvoke("q", {"callbacks": [handler]})
+
+    asyncio.run(main())
+
+    assert [e["prompt_number"] for e in of_type(log, "llm_call")] == [1, 2, 3, 4, 5]
+    assert len({e["meta"]["trace"]["root_run_id"] for e in log.entries}) == 5
+
+
+def test_decorated_async_node_keeps_its_parent(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """19 mlflow/mlflow#18216: a model called in an async graph node is below that node."""
+
+    async def node(state: Any) -> Any:
+        await asyncio.sleep(0)
+        return {"messages": [await chat("soup").ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("cook", node)
+    graph.add_edge(START, "cook")
+    asyncio.run(graph.compile().ainvoke({"messages": [("user", "go")]}, {"callbacks": [handler]}))
+
+    (enter,), (call,) = of_type(log, "component_enter"), of_type(log, "llm_call")
+    assert call["meta"]["trace"]["parent_run_id"] == enter["meta"]["trace"]["run_id"]
+
+
+def test_shielded_end_callbacks_find_their_run(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """20 langchain-ai/langchain#31398: core runs end callbacks in a copied context; runs are found by id alone."""
+
+    async def main() -> None:
+        parallel = RunnableParallel(a=CHAIN, b=CHAIN)
+        await asyncio.gather(*(parallel.ainvoke("q", {"callbacks": [handler]}) for _ in range(10)))
+
+    asyncio.run(main())
+
+    starts, ends = of_type(log, "llm_call"), of_type(log, "llm_response")
+    assert {e["meta"]["trace"]["run_id"] for e in starts} == {e["meta"]["trace"]["run_id"] for e in ends}
+    assert (len(starts), state_of(handler)) == (20, EMPTY)
+
+
+def test_streams_closed_in_another_context_are_quiet(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """21 traceloop/openllmetry#3231: a generator that is closed in another context neither crashes nor complains."""
+    stream = CHAIN.stream("q", {"callbacks": [handler]})
+    next(stream)
+    thread = threading.Thread(target=stream.close)  # type: ignore[attr-defined]
+    thread.start()
+    thread.join()
+
+    assert (caplog.records, types(log)[:3]) == ([], ONE_CALL[:3])
+
+
+def test_no_context_of_ours_is_left_behind(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """22 langfuse/langfuse#8780: hooks set no context variable, so there is nothing to detach and nothing to leak."""
+    import contextvars
+
+    before = dict(contextvars.copy_context())
+    CHAIN.invoke("q", {"callbacks": [handler]})
+    left = {v.name for v, value in contextvars.copy_context().items() if before.get(v) is not value}
+
+    assert left == set()
+    assert (scope.current.get(), ambient.config()) == (None, None)
+
+
+def test_many_calls_log_nothing_on_their_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """23 openlit/openlit#861: no traceback and no warning per invocation, in sync, async and streamed runs."""
+    caplog.set_level(logging.DEBUG)
+
+    async def main() -> None:
+        for _ in range(20):
+            await CHAIN.ainvoke("q", {"callbacks": [handler]})
+            async for _chunk in CHAIN.astream("q", {"callbacks": [handler]}):
+                pass
+
+    asyncio.run(main())
+    CHAIN.invoke("q", {"callbacks": [handler]})
+
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
