@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import exports, formats, fragments, live
 from coagent_langchain.server.compare import figures, pairs, sides
 from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
+from coagent_langchain.server.security import COOKIE
 from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
 from coagent_langchain.wire import EventType, now_ms
 
@@ -91,7 +92,7 @@ def compare(request: Request) -> HTMLResponse:
 
 
 def _token_needed(request: Request) -> bool:
-    return "authorization" in request.headers or bool(request.cookies)
+    return "authorization" in request.headers or COOKIE in request.cookies
 
 
 def _list(request: Request) -> dict[str, Any]:
