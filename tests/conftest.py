@@ -32,7 +32,8 @@ def internal_errors(request: pytest.FixtureRequest) -> Iterator[list[Exception]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is heavy unless it is switched on."""
+    """Leave out what is heavy unless it is switched on; browser tests last: their event loop keeps the thread."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
     if os.environ.get("COAGENT_TEST_HEAVY"):
         return
     for item in items:
