@@ -57,7 +57,7 @@ class Session(Scope):
         self.interrupted: Prompt | None = None
         self.last_error: tuple[BaseException, str] | None = None
         self.response: str | None = None
-        self.failed = False
+        self.status = "completed"  # how its last run ended
         self.running = 0
         self.scoped = False
         self.touched = time.monotonic()
@@ -116,7 +116,7 @@ class Session(Scope):
         if not self._started or self._owner != os.getpid():
             return  # nothing to end, or a fork's copy: the parent ends it
         entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0)
-        status = status or ("failed" if self.failed else "completed")
+        status = status or self.status
         entry["output_data"] = {"response": (response or self.response or status)[:MAX_RESPONSE]}
         elapsed = round((time.monotonic() - self._started_at) * 1000)
         entry["meta"] = {"status": status, "elapsed_time_ms": elapsed, **self.totals.as_meta()}

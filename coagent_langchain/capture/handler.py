@@ -176,11 +176,12 @@ class CoagentCallbackHandler(Hooks):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _rebuild, (self._arguments,)
+        own = type(self)
+        return _rebuild, (own.__mro__[1] if own in _graph_classes.values() else own, self._arguments)
 
 
-def _rebuild(arguments: dict[str, Any]) -> CoagentCallbackHandler:
-    return CoagentCallbackHandler(**arguments)
+def _rebuild(kind: type[CoagentCallbackHandler], arguments: dict[str, Any]) -> CoagentCallbackHandler:
+    return kind(**arguments)
 
 
 _graph_classes: dict[type, type] = {}

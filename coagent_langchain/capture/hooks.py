@@ -10,6 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from coagent_langchain.capture import context
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.messages import Conversation, answer, split
+from coagent_langchain.capture.outcomes import error_message
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
@@ -249,12 +250,9 @@ class Hooks(BaseCallbackHandler):
         number = getattr(retry_state, "attempt_number", None)
         outcome = getattr(retry_state, "outcome", None)
         error = outcome.exception() if outcome is not None and getattr(outcome, "failed", False) else None
-        self._say(
-            EventType.WARNING,
-            f"retry after attempt {number}: {error!r:.500}",
-            run_id,
-            {"name": "retry", "attempt": number},
-        )
+        said = "" if error is None else f": {type(error).__name__}: {error_message(error)}"
+        meta = {"name": "retry", "attempt": number}
+        self._say(EventType.WARNING, f"retry after attempt {number}{said}", run_id, meta)
 
     @guard
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, tags: Any = None, metadata: Any = None,

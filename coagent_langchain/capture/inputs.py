@@ -125,5 +125,6 @@ def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:
         # ToolStrategy answers its own tool call: no tool will ever run for it.
         answered = {fields_of(message).get("tool_call_id") for message in messages}
         calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
-        meta["structured_output_calls"] = [call.get("id") for call in calls if call.get("id") in answered]
+        if own := [call.get("id") for call in calls if call.get("id") in answered]:
+            meta["structured_output_calls"] = own
     return found

@@ -102,7 +102,7 @@ class Placing:
 
     def _nearer(self, parent: Any, parent_run_id: UUID | None, nearest: UUID) -> Any:
         """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""
-        near = self._tree.find(nearest)
+        near = self._tree.open.get(nearest.int)  # what outlives the run around it is a run of its own
         if near is None or near is parent:
             return parent
         if parent is None:

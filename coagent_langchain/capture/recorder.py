@@ -219,7 +219,7 @@ class Recorder(Sweeper):
         if inputs is not None:
             run.pending_input = inputs
         session = self._leave(run)
-        session.failed = failed
+        session.status = "failed" if failed else "cancelled" if outcome == "cancelled" else "completed"
         if run.kind == "chain" and outputs is not None:
             session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:

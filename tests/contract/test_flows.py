@@ -1,0 +1,320 @@
+"""Flows that applications have, whole: nested agents, structured output, sampling, resumed sessions, threads."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import RetryPolicy
+from pydantic import BaseModel
+
+from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.fakes import calls, chat
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+class Recipe(BaseModel):
+    """A recipe."""
+
+    name: str
+
+
+def test_an_agent_as_a_tool(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The inner agent's calls take the next turns; the outer tool's call and response keep theirs."""
+    inner = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "i1")), "three"), [add], name="inner")
+
+    @tool
+    def ask_inner(question: str) -> str:
+        """Ask the inner agent."""
+        return str(inner.invoke({"messages": [("user", question)]})["messages"][-1].content)
+
+    outer = create_agent(chat(calls(("ask_inner", {"question": "1+2"}, "o1")), "it is three"), [ask_inner])
+    outer.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    kinds = ("llm_call", "llm_response", "tool_call", "tool_response")
+    assert [(e["event_type"], e["turn_number"]) for e in log.entries if e["event_type"] in kinds] == [
+        ("llm_call", 1),
+        ("llm_response", 1),
+        ("tool_call", 1),
+        ("llm_call", 2),
+        ("llm_response", 2),
+        ("tool_call", 2),
+        ("tool_response", 2),
+        ("llm_call", 3),
+        ("llm_response", 3),
+        ("tool_response", 1),
+        ("llm_call", 4),
+        ("llm_response", 4),
+    ]
+    assert (types(log).count("user_input"), state_of(handler)) == (1, EMPTY)
+
+
+def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Every call says which agent and node made it, and where in the graphs that is."""
+    graph = StateGraph(MessagesState)
+    for name, answer in (("alice", "a"), ("bob", "b")):
+        graph.add_node(name, create_agent(chat(answer), [], name=name))
+    graph.add_edge(START, "alice")
+    graph.add_edge("alice", "bob")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["alice", "model"], ["bob", "model"]]
+
+
+def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A call that `with_structured_output` asks for is marked in the response: no tool will answer it."""
+    model = chat(calls(("Recipe", {"name": "soup"}, "c1"))).with_structured_output(Recipe)
+    result = model.invoke("q", {"callbacks": [handler]})
+
+    (call,) = of_type(log, "llm_response")[0]["llm_response"]["tool_calls"]["calls"]
+    assert (result, call["structured_output"]) == (Recipe(name="soup"), True)
+
+
+def test_structured_output_beside_real_tools(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """With `ToolStrategy` and tools, only the call that no tool answers is named by the node's exit."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), calls(("Recipe", {"name": "soup"}, "c2")))
+    agent = create_agent(model, [add], response_format=ToolStrategy(Recipe))
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    named = [e["meta"].get("structured_output_calls") for e in of_type(log, "component_exit")]
+    assert named == [None, None, ["c2"]]
+    assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call")] == ["c1"]
+
+
+def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that LangGraph's own retry policy runs again: one error and one recovery, each exit with its outcome."""
+    graph = StateGraph(MessagesState)
+    model = chat(ConnectionError("down"), "soup")
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=3, jitter=False)
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert types(log) == [
+        "session_start",
+        "user_input",
+        "component_enter",
+        "llm_call",
+        "error",
+        "component_exit",
+        "component_enter",
+        "llm_call",
+        "llm_response",
+        "component_exit",
+        "recovery",
+    ]
+    assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[0]["event_id"]
+
+
+def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two failed models are two errors; the exception that leaves the run is not a third."""
+    model = chat(ValueError("1")).with_fallbacks([chat(KeyError("2"))])
+    with pytest.raises(ValueError, match="1"):
+        model.invoke("q", {"callbacks": [handler]})
+
+    assert [e["error_info"]["error_type"] for e in of_type(log, "error")] == ["ValueError", "KeyError"]
+    assert of_type(log, "recovery") == []
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+def test_sampling_decides_per_root(rate: float, log: MemoryDelivery) -> None:
+    """A root is logged whole or not at all, decided by its id; what is left out leaves no state."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=rate)
+    chain = RunnableLambda(lambda x: x) | chat("soup").with_fallbacks([chat("other")])
+    for number in range(200):
+        # Ids whose low 32 bit are spread evenly, as random ones are.
+        low = (2 * number + 1) * 0xFFFFFFFF // 400
+        chain.invoke("q", {"callbacks": [handler], "run_id": UUID(int=(7 << 64) + (number << 33) + low)})
+
+    logged = types(log).count("llm_response")
+    assert (logged, types(log).count("user_input")) == (round(200 * rate), round(200 * rate))
+    assert state_of(handler) == EMPTY
+
+
+def test_resume_continues_the_servers_numbers() -> None:
+    """With `resume=True` a new process goes on with the next prompt, and starts no second session."""
+    with server.launch() as running:
+        for resume in (False, True):
+            handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
+            chat("soup").invoke("q", {"callbacks": [handler]})
+            assert handler.flush(10)
+            handler._sessions._open.clear()  # as if the process were another one
+            handler._sessions._last_prompts.clear()
+        logged = CoagentClient(running.base_url).get_logs("s")
+
+    assert [(e.event_type.value, e.prompt_number) for e in logged] == [
+        ("session_start", 1),
+        ("user_input", 1),
+        ("llm_call", 1),
+        ("llm_response", 1),
+        ("user_input", 2),
+        ("llm_call", 2),
+        ("llm_response", 2),
+    ]
+
+
+def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> None:
+    """Branches that start in several threads at once find one session and one prompt, each time."""
+    barrier = threading.Barrier(4, timeout=10)
+
+    def wait(value: Any) -> Any:
+        barrier.wait()
+        return chat("soup").invoke(value)
+
+    for _ in range(20):
+        branches: Any = {f"b{n}": RunnableLambda(wait) for n in range(4)}
+        handler = CoagentCallbackHandler(delivery=log)
+        RunnableParallel(branches).invoke("q", {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert [e["prompt_number"] for e in of_type(log, "user_input")] == list(range(1, 21))
+    assert {tuple(kinds[:2]) for kinds in sessions(log).values()} == {("session_start", "user_input")}
+    for number in range(1, 21):
+        turns = [e["turn_number"] for e in of_type(log, "llm_call") if e["prompt_number"] == number]
+        assert sorted(turns) == [1, 2, 3, 4]
+
+
+def test_roots_that_start_together_share_the_handlers_session(log: MemoryDelivery) -> None:
+    """Runs without any session id that begin in many threads at once are prompts of one session."""
+    for _ in range(20):
+        handler = CoagentCallbackHandler(delivery=MemoryDelivery())
+        log = handler._delivery  # type: ignore[assignment]
+        barrier = threading.Barrier(6, timeout=10)
+
+        def ask(handler: Any = handler, barrier: Any = barrier) -> None:
+            barrier.wait()
+            chat("soup").invoke("q", {"callbacks": [handler]})
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(e["prompt_number"] for e in of_type(log, "user_input")) == [1, 2, 3, 4, 5, 6]
+        assert types(log).count("session_start") == 1
+
+
+def test_a_task_that_outlives_its_run_is_a_run_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A chain that begins in the background after the run around it has ended is a prompt of its own."""
+    later: list[asyncio.Task[Any]] = []
+    ended = asyncio.Event()
+
+    async def spawn(value: str) -> str:
+        async def work() -> None:
+            await ended.wait()
+            await chat("late").ainvoke("late", {"callbacks": [handler]})
+
+        later.append(asyncio.create_task(work()))
+        return value
+
+    async def main() -> None:
+        await RunnableLambda(spawn).ainvoke("first", {"callbacks": [handler]})
+        ended.set()
+        await asyncio.gather(*later)
+
+    asyncio.run(main())
+
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "first"), (2, "late")]
+    assert state_of(handler) == EMPTY
+
+
+def test_totals_of_a_whole_conversation(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The end of a session counts prompts, turns, calls, tools, errors, recoveries and tokens."""
+    agent = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "c1")), "three"), [add])
+    with handler.session("sums", session_id="s"):
+        for _ in range(2):
+            agent.invoke({"messages": [("user", "1+2")]}, {"callbacks": [handler]})
+        chat(ValueError("down")).with_fallbacks([chat("ok")]).invoke("q", {"callbacks": [handler]})
+
+    meta = log.entries[-1]["meta"]
+    meta.pop("elapsed_time_ms")
+    assert meta == {
+        "status": "completed",
+        "prompts": 3,
+        "turns": 6,
+        "llm_calls": 6,
+        "tool_calls": 2,
+        "errors": 1,
+        "recoveries": 1,
+        "input_tokens": 50,
+        "output_tokens": 20,
+        "total_tokens": 70,
+    }
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "completed"])
+def test_status_of_a_session_is_its_last_runs(how: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A handler that is closed after a cancelled run ends its session as cancelled, after a failed one as failed."""
+
+    async def main() -> None:
+        started = asyncio.Event()
+
+        async def step(value: str) -> str:
+            started.set()
+            if how == "failed":
+                raise ValueError("no")
+            if how == "cancelled":
+                await asyncio.sleep(60)
+            return value
+
+        task = asyncio.create_task(RunnableLambda(step).ainvoke("q", {"callbacks": [handler]}))
+        await started.wait()
+        if how == "cancelled":
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    handler.close()
+
+    assert log.entries[-1]["meta"]["status"] == how
+
+
+class Mine(CoagentCallbackHandler):
+    """A handler that an application has extended."""
+
+
+def test_a_subclass_survives_pickling() -> None:
+    """An application's own subclass is unpickled as what it is."""
+    again = pickle.loads(pickle.dumps(Mine("s", spool_dir="off")))
+
+    assert isinstance(again, Mine)
+    assert again._session_id == "s"
+
+
+def test_lists_of_messages_and_of_answers(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node may return messages of every kind: they are counted, not repeated."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("say", lambda state: {"messages": [AIMessage("a"), AIMessage("b")]})
+    graph.add_edge(START, "say")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    assert (left["meta"]["messages"], "output_data" in left) == (2, False)
+
+
+def test_components_can_be_chosen(log: MemoryDelivery) -> None:
+    """`components="all"` tells of every runnable but plumbing, `"none"` of no component; calls always."""
+    for components, expected in (("all", True), ("none", False)):
+        own = MemoryDelivery()
+        handler = CoagentCallbackHandler(delivery=own, components=components)
+        (RunnableLambda(lambda x: x).with_config(run_name="mine") | chat("soup")).invoke("q", {"callbacks": [handler]})
+        names = [e["target_component"]["name"] for e in of_type(own, "component_enter")]
+
+        assert (names == ["mine"], [t for t in types(own) if t in ONE_CALL]) == (expected, ONE_CALL)

@@ -1,0 +1,173 @@
+"""Without content nothing that anybody said leaves the process, in any field of any event; redaction fails closed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
+from tenacity import Future
+
+from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler
+from coagent_langchain.events import EventType
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import of_type, types
+from tests.fakes import USAGE, calls, chat
+
+SECRET = "zanzibar"
+HANDLER_TYPES = {"session_start", "session_end", "user_input", "llm_call", "llm_response", "tool_call",
+                 "tool_response", "error", "recovery", "human_oversight", "routing", "component_enter",
+                 "component_exit", "info", "warning", "debug"}  # fmt: skip
+
+
+class Library(BaseRetriever):
+    """Finds one document."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        return [Document(SECRET, metadata={"source": SECRET})]
+
+
+@tool
+def bad(food: str) -> str:
+    """Fail."""
+    raise ToolException(f"no {SECRET}")
+
+
+@tool
+def ask(question: str) -> str:
+    """Ask a person."""
+    return str(interrupt({"question": SECRET}))
+
+
+def everything(handler: CoagentCallbackHandler) -> None:
+    """Run what gives every type of event that the handler knows, with the secret wherever somebody may say it."""
+    config: Any = {"callbacks": [handler], "metadata": {"note": SECRET}, "tags": [SECRET],
+                   "configurable": {"thread_id": "t"}}  # fmt: skip
+    lenient = bad.model_copy(update={"handle_tool_error": True})
+    answer = AIMessage(
+        [{"type": "thinking", "thinking": SECRET}, {"type": "text", "text": SECRET}, {"type": "odd", "x": SECRET}],
+        usage_metadata=USAGE,  # type: ignore[arg-type]
+        response_metadata={"finish_reason": "stop"},
+    )
+    model = chat(calls(("bad", {"food": SECRET}, "c1")), calls(("ask", {"question": SECRET}, "c2")), answer)
+    agent = create_agent(model, [lenient, ask], system_prompt=SECRET, checkpointer=InMemorySaver())
+    with handler.session(SECRET, session_id="s", meta={"note": SECRET}):
+        agent.invoke({"messages": [("user", SECRET)]}, config)
+        agent.invoke(Command(resume=SECRET), config)
+        chat(ValueError(SECRET)).with_fallbacks([chat(SECRET)]).invoke([SystemMessage(SECRET)], config)
+        Library().invoke(SECRET, config)
+        graph = StateGraph(MessagesState)
+        graph.add_node("first", lambda state: Command(goto="second", update={"messages": [("ai", SECRET)]}))
+        graph.add_node("second", lambda state: {"messages": []})
+        graph.add_edge(START, "first")
+        graph.compile().invoke({"messages": [("user", SECRET)]}, config)
+        run_id = uuid4()
+        handler.on_chain_start(None, SECRET, run_id=run_id, name="outer")
+        handler.on_text(SECRET, run_id=run_id)
+        attempt = Future(1)
+        attempt.set_exception(ValueError(SECRET))
+        handler.on_retry(SimpleNamespace(attempt_number=1, outcome=attempt), run_id=run_id)
+        handler.on_custom_event("progress", {"note": SECRET}, run_id=run_id)
+        handler.on_chain_end({"output": SECRET}, run_id=run_id)
+        handler.log("debug", SECRET, meta={"note": SECRET})
+        handler.log_error(SECRET, ValueError(SECRET), meta={"note": SECRET})
+        record = logging.LogRecord("kitchen", logging.ERROR, "", 0, SECRET, None, None)
+        CoagentLogHandler(handler).emit(record)
+        RunnableLambda(lambda x: {"answer": SECRET}).invoke({"question": SECRET, "more": SECRET}, config)
+
+
+def test_every_type_of_event_is_tried(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The flows of this file give every type of event that the handler writes, with the secret in most of them."""
+    everything(handler)
+
+    assert set(types(log)) == HANDLER_TYPES
+    assert {each.value for each in EventType} >= HANDLER_TYPES
+    with_secret = {e["event_type"] for e in log.entries if SECRET in json.dumps(e)}
+    assert with_secret >= HANDLER_TYPES - {"recovery"}
+
+
+def test_without_content_nothing_said_is_written(log: MemoryDelivery) -> None:
+    """With `capture_content=False` the secret is in no field of any event; ids, numbers and timing are there."""
+    everything(CoagentCallbackHandler(delivery=log, capture_content=False))
+
+    assert set(types(log)) == HANDLER_TYPES
+    assert [e for e in log.entries if SECRET in json.dumps(e)] == []
+    assert all(e["meta"]["content"] == "not captured" for e in log.entries)
+    response = of_type(log, "llm_response")[0]
+    assert (response["llm_response"]["total_tokens"], response["meta"]["model"]) == (14, "scripted-1")
+    assert {"execution_time_ms", "input_tokens"} <= response["llm_response"].keys()
+    assert log.entries[-1]["meta"]["total_tokens"] == 56
+
+
+def redact(entry: dict[str, Any]) -> dict[str, Any]:
+    """Replace the secret everywhere."""
+    found: dict[str, Any] = json.loads(json.dumps(entry).replace(SECRET, "…"))
+    return found
+
+
+def test_redactor_sees_every_event(log: MemoryDelivery) -> None:
+    """A redactor is given every event before it is written: what it takes out is in no field."""
+    everything(CoagentCallbackHandler(delivery=log, redact=redact))
+
+    assert set(types(log)) == HANDLER_TYPES
+    assert [e for e in log.entries if SECRET in json.dumps(e)] == []
+
+
+@pytest.mark.internal_errors
+@pytest.mark.parametrize("how", ["raises", "returns nothing", "raises for some", "second raises"])
+def test_redactor_that_fails_costs_the_content(how: str, log: MemoryDelivery) -> None:
+    """A redactor that raises, or gives no entry, costs the entry its content, not more: it fails closed."""
+
+    def broken(entry: dict[str, Any]) -> Any:
+        if how == "returns nothing":
+            return None
+        if how == "raises for some" and entry["event_type"] not in ("llm_call", "user_input"):
+            return redact(entry)
+        raise RuntimeError("broken")
+
+    redactors: Any = [redact, broken] if how == "second raises" else broken
+    everything(CoagentCallbackHandler(delivery=log, redact=redactors))
+
+    assert set(types(log)) == HANDLER_TYPES
+    assert [e for e in log.entries if SECRET in json.dumps(e)] == []
+    assert {e["meta"]["content"] for e in of_type(log, "llm_call")} == {"redact failed"}
+
+
+def test_redactor_cannot_change_the_application(log: MemoryDelivery) -> None:
+    """A redactor that empties what it is given empties the event, not the application's objects."""
+
+    def empty(entry: dict[str, Any]) -> dict[str, Any]:
+        entry.get("tool_call", {}).get("parameters", {}).clear()
+        return entry
+
+    given = {"food": "leek"}
+    handler = CoagentCallbackHandler(delivery=log, redact=empty)
+    handler.on_tool_start({"name": "t"}, "x", run_id=uuid4(), inputs=given)
+
+    assert (given, of_type(log, "tool_call")[0]["tool_call"]["parameters"]) == ({"food": "leek"}, {})
+
+
+def test_keys_and_headers_are_never_written(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Model parameters are an allow-list: a key, a header or an address with a password is in no event."""
+    key = "sk-" + "a1b2" * 8
+    run_id = uuid4()
+    handler.on_chat_model_start(
+        {"kwargs": {"api_key": key}}, [[]], run_id=run_id,
+        invocation_params={"api_key": key, "headers": {"Authorization": key}, "temperature": 0.1, "token": key},
+    )  # fmt: skip
+    handler.on_llm_error(RuntimeError(f"401 for {key}, Authorization: Bearer {key}"), run_id=run_id)
+
+    assert key not in json.dumps(log.entries)
+    assert of_type(log, "llm_call")[0]["meta"]["parameters"] == {"temperature": 0.1}
