@@ -62,7 +62,7 @@ def sql(door: Door, text: str) -> str:
     {"llm_response": {"input_tokens": 3}, "custom_metadata": {"": {"": 1}}},
     {"input_data": {f"key{n}": n for n in range(3000)}},
     {"output_data": {"mixed": [1, "a", None, {"b": [1.5, True]}], "nul": "\x00", "emoji": "🎉"}},
-    {"additional_properties": {"team": "a"}, "team": "b", "raw": "mine", "seq": "mine", "log_id": 5},
+    {"additional_properties": {"team": "a"}, "team": "b", "raw": "mine", "words": "mine", "log_id": 5},
     {"additional_properties": ["no", "object"], "odd": None},
     {"timestamp": 0}, {"timestamp": 5}, {"timestamp": 2**53}, {"timestamp": 253_402_300_800_000},
     {"prompt_number": 2**32 - 1, "turn_number": 2**32 - 1},
@@ -103,7 +103,7 @@ def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> No
     assert sql(door, f"SELECT name FROM system.columns WHERE {where} ORDER BY position").split() == [
         "log_id", "timestamp", "version", "session_id", "prompt_number", "turn_number", "event_id", "event_type",
         "event_data", "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
-        "additional_properties", "raw", "seq",
+        "additional_properties", "raw", "seq", "words",
     ]  # fmt: skip
     assert len(store.event_types) == 20
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,6 @@ from coagent_langchain.server.store import (
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.rollup import COUNTERS
 from coagent_langchain.server.store.text import Terms
 
 READERS = 4  # connections
@@ -66,7 +64,7 @@ class ClickHouseStore:
         self._readers: queue.LifoQueue[Client | None] = queue.LifoQueue()
         for _ in range(READERS):
             self._readers.put(None)
-        self._numbers = _Numbers()
+        self._numbers = rows.Numbers()
         self._highest, self._asked = 0, float("-inf")
         self._writing = threading.Lock()
         self._closed = False
@@ -83,9 +81,11 @@ class ClickHouseStore:
         described = self._writer.query(f"DESCRIBE {self._db}.log_entries").result_columns
         types = dict(zip(described[0], described[1], strict=True))
         self.event_types = schema.enum_values(types["event_type"])
-        self._own = "raw" in types and "seq" in types
+        self._own = {"raw", "seq", "words"} <= set(types)
         self._raw = schema.RAW_COLUMN if self._own else schema.RAW_IN_PROPERTIES
         self._seq = schema.SEQ_COLUMN if self._own else schema.SEQ_IN_LOG_ID
+        # a token has letters and digits only, so nothing in it is a wildcard
+        self._has = schema.HAS_WORD if self._own else schema.MAY_HAVE
         row = f"if({self._raw} = '', {schema.ROW}, '')"
         self._entry = (
             f"{self._seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self._raw} AS text, {row} AS row"
@@ -193,12 +193,12 @@ class ClickHouseStore:
         column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
         found = self._all(
-            f"{_READ} FROM {self._sessions()} {where} ORDER BY {column} {direction} NULLS LAST, session_id {direction}"
-            " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
+            f"{rows.READ} FROM {self._sessions()} {where} ORDER BY {column} {direction} NULLS LAST,"
+            f" session_id {direction} LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
         total = self._all(f"SELECT count() FROM {self._sessions()} {where}", **parameters)[0][0]
-        return Page([_session(row) for row in found], total)
+        return Page([rows.session(row) for row in found], total)
 
     def _sessions_with(self, text: str) -> list[str]:
         found: dict[str, None] = {}
@@ -210,8 +210,10 @@ class ClickHouseStore:
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
-        found = self._all(f"{_READ} FROM {self._sessions()} WHERE session_id = {{session:String}}", session=session_id)
-        return _session(found[0]) if found else None
+        found = self._all(
+            f"{rows.READ} FROM {self._sessions()} WHERE session_id = {{session:String}}", session=session_id
+        )
+        return rows.session(found[0]) if found else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         """See `Store.facets`."""
@@ -253,13 +255,10 @@ class ClickHouseStore:
 
     def _find(self, terms: Terms, session_id: str | None, before: int) -> Iterator[tuple[str, Entry]]:
         one = "AND session_id = {session:String}" if session_id is not None else ""
-        narrow = "".join(
-            f" AND (position(lowerUTF8(text), {{token{n}:String}}) > 0 OR text = '' OR position(text, '\\\\u') > 0)"
-            for n in range(len(terms.tokens))
-        )
+        narrow = "".join(f" AND {self._has.format(n=n)}" for n in range(len(terms.tokens)))
         sql = f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries
             WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
-        parameters: dict[str, Any] = {f"token{n}": token for n, token in enumerate(terms.tokens)}
+        parameters: dict[str, Any] = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
         parameters |= {"session": session_id} if session_id is not None else {}
         while terms:
             page = self._all(sql, before=before, **parameters)
@@ -296,19 +295,6 @@ class ClickHouseStore:
             page = self.entries(session_id, after=page[-1].cursor, limit=500)
 
 
-class _Numbers:
-    """Arrival numbers of 19 digits that grow with time, and differ between servers: microseconds, then this server."""
-
-    def __init__(self) -> None:
-        self._server = secrets.randbelow(1000)
-        self._last = 0
-
-    def take(self, count: int) -> range:
-        first = max(time.time_ns() // 1000, self._last + 1)
-        self._last = first + count - 1
-        return range(first * 1000 + self._server, (first + count) * 1000 + self._server, 1000)
-
-
 @contextlib.contextmanager
 def _available() -> Iterator[None]:
     """Says in the store's own word that the database is down, slow or overloaded."""
@@ -316,16 +302,3 @@ def _available() -> Iterator[None]:
         yield
     except (ClickHouseError, OSError) as error:
         raise Unavailable(f"ClickHouse cannot answer: {str(error)[:200]}", retry_after=2) from error
-
-
-_COUNTS = (*COUNTERS, "prompts", "turns")
-_READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arraySort(models), arraySort(tags),
-    {", ".join(_COUNTS)}"""
-
-
-def _session(row: Sequence[Any]) -> Session:
-    session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
-    return Session(
-        session_id, first_ms, last_ms, status, title, cost=cost, types=dict(types), models=tuple(models),
-        tags=tuple(tags), **dict(zip(_COUNTS, counts, strict=True)),
-    )  # fmt: skip

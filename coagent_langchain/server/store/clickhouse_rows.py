@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import Entry, NewEntry, Query
+from coagent_langchain.server.store import Entry, NewEntry, Query, Session
+from coagent_langchain.server.store.rollup import COUNTERS
+from coagent_langchain.server.store.text import searched
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
 _OWN = frozenset(("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
@@ -22,7 +27,7 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
 
     Parameters:
         number: its arrival number.
-        own: whether the table has our columns `raw` and `seq`; else they go where the published table has room.
+        own: whether the table has our columns; else they go where the published table has room.
     """
     fields = entry.fields
     row = _base(entry, number, own)
@@ -58,7 +63,7 @@ def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
     row |= {name: fields[name] for name in ("version", "session_id", "prompt_number", "turn_number", "event_id",
                                             "event_type")}  # fmt: skip
     row["additional_properties"] = {} if own else {"raw": text}
-    return row | ({"raw": text, "seq": number} if own else {})
+    return row | ({"raw": text, "seq": number, "words": searched(fields)} if own else {})
 
 
 def _safe(value: Any) -> Any:
@@ -116,3 +121,31 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
         terms.append(f"(({named}) OR session_id IN {{found:Array(String)}})")
         parameters |= {f"word{n}": word for n, word in enumerate(words)} | {"found": found}
     return ("WHERE " + " AND ".join(terms) if terms else ""), parameters
+
+
+COUNTS = (*COUNTERS, "prompts", "turns")
+READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arraySort(models), arraySort(tags),
+    {", ".join(COUNTS)}"""
+
+
+def session(row: Sequence[Any]) -> Session:
+    """The roll-up of a row of `READ`."""
+    session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
+    return Session(
+        session_id, first_ms, last_ms, status, title, cost=cost, types=dict(types), models=tuple(models),
+        tags=tuple(tags), **dict(zip(COUNTS, counts, strict=True)),
+    )  # fmt: skip
+
+
+class Numbers:
+    """Arrival numbers of 19 digits that grow with time, and differ between servers: microseconds, then this server."""
+
+    def __init__(self) -> None:
+        self._server = secrets.randbelow(1000)
+        self._last = 0
+
+    def take(self, count: int) -> range:
+        """The next `count` numbers."""
+        first = max(time.time_ns() // 1000, self._last + 1)
+        self._last = first + count - 1
+        return range(first * 1000 + self._server, (first + count) * 1000 + self._server, 1000)

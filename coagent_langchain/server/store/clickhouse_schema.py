@@ -10,14 +10,15 @@ from coagent_langchain.wire import EventType
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
 _ENUM = ", ".join(f"'{event_type}' = {number}" for number, event_type in enumerate(EventType, 1))
 
-# The table of published servers and, behind the line, what is ours: `raw` because the JSON type drops nulls and sorts
-# keys, `seq` for the order of arrival. Without them (a table that a published server made) both have another place.
+# The table of published servers and then what is ours: `raw` because the JSON type drops nulls and sorts keys, `seq`
+# for the order of arrival, `words` for search. A table that a published server made goes without them.
 TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
     log_id String, timestamp DateTime64(3), version String, session_id String, prompt_number UInt32,
     turn_number UInt32, event_id String, event_type Enum8({_ENUM}), event_data JSON, agent_stack Array(String),
     prompt Nullable(String), conversation_context Nullable(JSON), meta Nullable(JSON), custom_metadata Nullable(JSON),
     additional_properties Nullable(JSON),
-    raw String CODEC(ZSTD(1)), seq UInt64, INDEX by_seq seq TYPE minmax GRANULARITY 1
+    raw String CODEC(ZSTD(1)), seq UInt64, words String CODEC(ZSTD(1)), INDEX by_seq seq TYPE minmax GRANULARITY 1,
+    INDEX by_word words TYPE ngrambf_v1(4, 65536, 2, 0) GRANULARITY 1
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
 
 RAW_COLUMN = "raw"
@@ -25,6 +26,8 @@ RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
 SEQ_COLUMN = "seq"
 # our numbers have 19 digits; the rows of other servers come before them
 SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
+HAS_WORD = "words LIKE {{token{n}:String}}"
+MAY_HAVE = "(text ILIKE {{token{n}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
 COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
            "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
            "additional_properties")  # fmt: skip

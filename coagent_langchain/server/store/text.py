@@ -37,10 +37,15 @@ class Terms:
         raw = body.lower()
         if b"\\u" not in raw and not all(token in raw for token in self._quick):
             return False
-        texts: list[str] = []
-        _collect(orjson.loads(body), texts)
-        text = "\n".join(texts).lower()
+        text = searched(orjson.loads(body))
         return all(pattern.search(text) for pattern in self._patterns)
+
+
+def searched(entry: Any) -> str:
+    """What a search looks at: the text values of an entry in small letters, a line each."""
+    texts: list[str] = []
+    _collect(entry, texts)
+    return "\n".join(texts).lower()
 
 
 def _collect(value: Any, texts: list[str]) -> None:

@@ -1,0 +1,70 @@
+"""Group commit: what waits is bounded, and nobody is told too early."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from coagent_langchain.server.store import Unavailable
+from coagent_langchain.server.store.commit import GroupCommit
+
+
+def test_what_waits_is_committed_together() -> None:
+    """While one commit is under way, the next collects."""
+    groups: list[list[int]] = []
+    go, busy = threading.Event(), threading.Event()
+
+    def commit(items: list[int]) -> None:
+        groups.append(items)
+        busy.set()
+        assert go.wait(10)
+
+    commits = GroupCommit(commit, limit=100, most=4)
+    first = commits.submit([1])
+    assert busy.wait(10)
+    rest = [commits.submit([n, n]) for n in (2, 3, 4)]
+    told_early = [future.done() for future in (first, *rest)]
+    go.set()
+    for future in rest:
+        future.result(10)
+    commits.close()
+
+    assert told_early == [False] * 4
+    assert groups == [[1], [2, 2, 3, 3], [4, 4]]
+
+
+def test_more_than_the_limit_is_refused() -> None:
+    """Memory stays bounded: who comes too late shall come again."""
+    go, busy = threading.Event(), threading.Event()
+
+    def commit(items: list[int]) -> None:
+        busy.set()
+        assert go.wait(10)
+
+    commits = GroupCommit(commit, limit=3, most=10)
+    commits.submit([0])
+    assert busy.wait(10)
+    commits.submit([1, 2])
+    with pytest.raises(Unavailable, match="2 entries wait"):
+        commits.submit([3, 4])
+    go.set()
+    commits.close()
+    with pytest.raises(Unavailable, match="shutting down"):
+        commits.submit([5])
+
+
+def test_failed_commit_is_told_to_its_own_only() -> None:
+    """Those who wait get the error; the next commit goes on."""
+
+    def commit(items: list[int]) -> None:
+        if items == [1]:
+            raise OSError("no space")
+
+    commits = GroupCommit(commit, limit=10, most=1)
+    failed, fine = commits.submit([1]), commits.submit([2])
+    with pytest.raises(OSError, match="no space"):
+        failed.result(10)
+
+    assert fine.result(10) is None
+    commits.close()

@@ -1,0 +1,97 @@
+"""How every store finds sessions and entries."""
+
+from __future__ import annotations
+
+import pytest
+
+from coagent_langchain.server.store import Query, Store
+from tests.server.samples import T0, entry, event_ids, put
+
+
+def some_sessions(store: Store) -> None:
+    """Three sessions that differ in everything that can be asked for."""
+    put(store,
+        entry("session_start", 0, "a", prompt="Bake bread", meta={"tags": ["kitchen"]}),
+        entry("session_end", 90, "a"),
+        entry("llm_call", 100, "b", prompt="Plan a trip", meta={"model": "gpt-4o", "context": {"tags": ["travel"]}}),
+        entry("error", 110, "b"),
+        entry("llm_call", 200, "c", prompt="100% _sure_", meta={"model": "llama3"}),
+        entry("llm_response", 201, "c", llm_response={"total_tokens": 50, "response": "Zürich bleibt"}),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "expected"), [
+    (Query(), "cba"),
+    (Query(ascending=True), "abc"),
+    (Query(sort="duration"), "abc"),
+    (Query(sort="total_tokens", limit=1), "c"),
+    (Query(limit=1, offset=1), "b"),
+    (Query(status="completed"), "a"),
+    (Query(status="running"), "cb"),
+    (Query(type="error"), "b"),
+    (Query(model="llama3"), "c"),
+    (Query(tag="kitchen"), "a"),
+    (Query(tag="travel", model="llama3"), ""),
+    (Query(since_ms=T0 + 91, until_ms=T0 + 200), "b"),
+    (Query(until_ms=T0), ""),
+    (Query(text="bread BAKE"), "a"),
+    (Query(text="0% _s"), "c"),
+    (Query(text="zürich"), "c"),
+    (Query(text="%"), "c"),
+    (Query(text="nothing"), ""),
+])  # fmt: skip
+def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
+    """Each filter, sort and page of the session list."""
+    some_sessions(store)
+
+    assert "".join(session.session_id for session in store.sessions(query).sessions) == expected
+
+
+def test_page_knows_how_many_there_are(store: Store) -> None:
+    """The total does not depend on the page."""
+    some_sessions(store)
+
+    assert store.sessions(Query(limit=1, status="running")).total == 2
+
+
+def test_choices_of_the_filters(store: Store) -> None:
+    """Every model and tag there is."""
+    some_sessions(store)
+
+    assert (store.facets("model"), store.facets("tag")) == (["gpt-4o", "llama3"], ["kitchen", "travel"])
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("deploy", ["e4", "e1"]),
+    ("DEPLOYMENT", ["e1"]),
+    ("ploy", []),
+    ("zürich", ["e3"]),
+    ("gpt-4o", ["e2"]),
+    ("4o gpt", ["e2"]),
+    ("to zürich", ["e3"]),
+    ('"zürich to"', []),
+    ('"to zürich"', ["e3"]),
+    ("prompt", []),
+    ("e4", ["e4"]),
+    ("quo\"te", ["e4"]),
+    ("newline", ["e4"]),
+    ('" ', []),
+    ("", []),
+])  # fmt: skip
+def test_search_finds_words(store: Store, text: str, expected: list[str]) -> None:
+    """Beginnings of words in any value, not the names of fields; newest arrival first."""
+    put(store, entry(event_id="e1", prompt="Start the deployment"), entry(event_id="e2", meta={"model": "gpt-4o"}),
+        entry(event_id="e3", output_data={"deep": [{"text": "Reise to Zürich"}]}),
+        entry(event_id="e4", prompt='deploy quo"te\nnewline', session_id="other"))  # fmt: skip
+
+    assert event_ids(store.search(text)) == expected
+
+
+def test_search_in_one_session_and_page_by_page(store: Store) -> None:
+    """`session_id` narrows it, `before` goes on."""
+    put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", prompt="word") for n in range(6)))
+    first = store.search("word", limit=2)
+
+    assert event_ids(first) == ["e5", "e4"]
+    assert event_ids(store.search("word", before=first[-1][1].seq, limit=3)) == ["e3", "e2", "e1"]
+    assert event_ids(store.search("word", session_id="s0")) == ["e4", "e2", "e0"]
