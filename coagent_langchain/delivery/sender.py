@@ -8,14 +8,15 @@ from typing import Protocol
 
 import orjson
 
+from coagent_langchain.delivery.segment import count_lines
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
 
 
 class Posts(Protocol):
     """What sends one request body."""
 
-    def post(self, body: bytes) -> Outcome:
-        """Send it and wait for the answer; never raises."""
+    def post(self, *body: bytes) -> Outcome:
+        """Send the parts of a body and wait for the answer; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,16 @@ class _Part:
 
     @classmethod
     def of(cls, lines: bytes, length: int) -> _Part:
-        return cls(lines, lines.count(b"\n"), length)
+        return cls(lines, count_lines(lines), length)
 
-    def body(self) -> bytes:
-        """A JSON array, made without looking into the lines; a single entry as such: every server knows that form."""
+    def body(self) -> tuple[bytes, ...]:
+        """A JSON array in parts that follow each other, made without looking into the lines and with one copy.
+
+        A single entry goes as such: every server knows that form.
+        """
         if self.count == 1:
-            return self.lines
-        return b"[" + self.lines.replace(b"\n", b",", self.count - 1) + b"]"
+            return (self.lines,)
+        return b"[", self.lines.replace(b"\n", b",", self.count - 1), b"]"
 
 
 class Sender:
@@ -84,7 +88,7 @@ class Sender:
         """Make one request and draw the conclusion. A batch that is to be tried again stays as it is."""
         part = self._parts[-1]
         count = part.count
-        verdict = judge(self._transport.post(part.body()), count) if count else Verdict(Meaning.STORED)
+        verdict = judge(self._transport.post(*part.body()), count) if count else Verdict(Meaning.STORED)
         if verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
             return Step(verdict)
         self._parts.pop()

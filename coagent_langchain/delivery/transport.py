@@ -57,11 +57,11 @@ class Transport:
             queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
 
-    def post(self, body: bytes) -> Outcome:
-        """Send `body`, which is JSON, and wait for the answer."""
+    def post(self, *body: bytes) -> Outcome:
+        """Send the parts of a body, which together are JSON, and wait for the answer."""
         request = self._request.copy()
-        request.body = body
-        request.headers["Content-Length"] = str(len(body))
+        request.body = body  # type: ignore[assignment]  # an iterable of known length, so that nothing is copied
+        request.headers["Content-Length"] = str(sum(map(len, body)))
         try:
             if self._pool is None:  # the one that `send` will use, to be at hand after a fork
                 settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
