@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_TOOL_CALLS = 1_000  # tool calls of a session that may still be answered; older ones take the latest turn
 MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
+MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
 _lock = fork_safe_lock()
@@ -249,7 +250,8 @@ class Prompt(Scope):
             self.logged = True
         entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
         entry["prompt"] = text
-        entry["input_data"] = {"prompt": text} if inputs is None else {"prompt": text, "inputs": inputs}
+        repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
+        entry["input_data"] = {"prompt": repeated} if inputs is None else {"prompt": repeated, "inputs": inputs}
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta

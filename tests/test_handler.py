@@ -156,3 +156,13 @@ def test_state_is_empty_after_a_run(log: MemoryDelivery, handler: CoagentCallbac
     (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
 
     assert (handler._tree.open, handler._tree.lingering, handler._tree.awaiting_token) == ({}, {}, {})
+
+
+def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`prompt` has all of a long text, `input_data` repeats its beginning and says so."""
+    question = "why? " * 10_000
+    chat("because").invoke(question, {"callbacks": [handler]})
+
+    (asked,) = of_type(log, "user_input")
+    assert asked["prompt"] == question
+    assert asked["input_data"]["prompt"] == question[:4096] + "… [cut: all of it is in prompt]"
