@@ -241,8 +241,7 @@ class Prompt(Scope):
         self.logged = False
         self._meta = meta
 
-    def log_input(self, text: str, *, timestamp: int | None = None, inputs: Any = None,
-                  meta: JsonObject | None = None) -> None:  # fmt: skip
+    def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None) -> None:
         """Log `user_input`, once."""
         with _lock:
             if self.logged:
@@ -251,7 +250,7 @@ class Prompt(Scope):
         entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
         entry["prompt"] = text
         repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
-        entry["input_data"] = {"prompt": repeated} if inputs is None else {"prompt": repeated, "inputs": inputs}
+        entry["input_data"] = {"prompt": repeated}
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
