@@ -17,6 +17,8 @@ _INVISIBLE = re.compile(
 
 def visible(text: str) -> str:
     """Write each invisible character as a sign: U+0007 as ␇, U+202E as ⟨U+202E⟩; `\\r\\n` is a newline."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly all names and many texts: no search needed
     return _INVISIBLE.sub(_sign, text.replace("\r\n", "\n"))
 
 
@@ -111,5 +113,6 @@ def listing(value: Any) -> list[Any]:
 
 def whole(value: Any) -> int:
     """The value as an int if it is a sane number, else 0."""
-    sane = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
-    return int(value) if sane else 0
+    if type(value) is int or type(value) is float:
+        return int(value) if -(2**53) < value < 2**53 else 0
+    return 0
