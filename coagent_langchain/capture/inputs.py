@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from coagent_langchain.capture.content import fields_of, text_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import MAX_FIELD, encode_safely, snapshot, text
+from coagent_langchain.capture.snapshot import MAX_FIELD, Walk, snapshot, text
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
+_MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _UPDATE_LIMIT = 10_000  # characters of one value that a node changed
 _ANSWER_KEYS = ("output", "answer", "result", "text", "response")
 
@@ -78,8 +81,10 @@ _HUMAN = ("human", "user", "HumanMessageChunk")
 
 
 def as_json(value: Any) -> str:
-    """Any object as JSON text, bounded."""
-    return encode_safely(snapshot(value, 10_000)).decode().rstrip("\n")[:MAX_FIELD]
+    """Any object as JSON text; of a large one the beginning, for it is made while the application waits."""
+    walk = Walk(_UPDATE_LIMIT, strict=True)
+    walk.items = _MAX_SHOWN
+    return orjson.dumps(walk.value(value, 0)).decode()[:MAX_FIELD]
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
