@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -229,3 +230,15 @@ def test_closing_waits_for_no_live_view(running: Running) -> None:
     reader.join(timeout=1.5)
 
     assert not reader.is_alive()
+
+
+def test_live_views_are_few(running: Running) -> None:
+    """Twenty streams at a time; one more is told to come later."""
+    with contextlib.ExitStack() as streams:
+        opened = [
+            streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10)) for _ in range(20)
+        ]
+        refused = ask(running, path="/view/live")
+
+    assert [answer.status_code for answer in opened] == [200] * 20
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
