@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
-import platformdirs
-
 from coagent_langchain.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
@@ -20,6 +18,8 @@ DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the
 
 def default_spool_dir() -> Path:
     """The user's state folder for this package, e.g. `~/.local/state/coagent-langchain/spool`."""
+    import platformdirs  # late: a spool folder of one's own does without
+
     return platformdirs.user_state_path("coagent-langchain") / "spool"
 
 
