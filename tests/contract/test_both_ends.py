@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OLDEST = ["langgraph==1.0.0", "langchain==1.0.0"]
+OLDEST = ["langgraph==1.0.0", "langgraph-prebuilt==1.0.0", "langchain==1.0.0"]
 TOOLS = ["pytest>=8.3", "pytest-timeout", "hypothesis>=6.100"]
 
 

@@ -223,6 +223,7 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
     assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [True]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old versions: of the place of `ToolNode`
 @pytest.mark.parametrize("who", ["node", "tool"])
 def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """35 langfuse/langfuse#5035: a node's or a tool's own `Command(goto)` is one routing event."""

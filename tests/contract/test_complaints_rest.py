@@ -283,14 +283,22 @@ def test_tool_responses_are_there_with_output_and_id(log: MemoryDelivery, handle
     assert all("execution_time_ms" in e["tool_response"] for e in of_type(log, "tool_response"))
 
 
-def test_large_inputs_do_not_block_the_event_loop(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """51 langchain-ai/langsmith-sdk#882: of a huge input and output little is looked at while the loop is held."""
-    rows = [{"n": n, "text": "row " * 20, "more": list(range(20))} for n in range(20_000)]
-    chain = RunnableLambda(lambda x: x) | RunnableLambda(lambda x: {"rows": x["rows"]})
-    asyncio.run(chain.ainvoke({"rows": rows}, {"callbacks": [handler]}))
-    handler.close()
+@pytest.mark.parametrize("times", [1, 10])
+def test_large_inputs_do_not_block_the_event_loop(
+    times: int, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """51 langchain-ai/langsmith-sdk#882: snapshots are bounded: ten times the input takes the loop no longer."""
+    rows = [{"n": n, "text": "row " * 20, "more": list(range(20))} for n in range(20_000 * times)]
+    best = 9.9
+    for _ in range(3):
+        run_id = uuid4()
+        before = time.thread_time()  # of this thread alone: what else the machine does is no matter
+        handler.on_chain_start(None, {"rows": rows}, run_id=run_id)
+        handler.on_chain_end({"rows": rows}, run_id=run_id)
+        best = min(best, time.thread_time() - before)
 
-    assert [len(str(entry)) < 1_000_000 for entry in log.entries] == [True, True, True]
+    assert best < 0.3
+    assert max(len(json.dumps(entry)) for entry in log.entries) < 1_000_000
 
 
 def test_callback_managers_are_left_alone() -> None:
