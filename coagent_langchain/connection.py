@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 MAX_BACKOFF = 30.0  # seconds between two tries at most
 DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
+_random = random.SystemRandom()  # not the module's: an application that seeds it counts on its numbers
 
 
 class Connection:
@@ -115,7 +116,7 @@ class Connection:
         )  # fmt: skip
 
     def _pause(self, attempt: int, asked: float) -> float:
-        return min(max(random.uniform(0, self._backoff * 2**attempt), asked), MAX_BACKOFF)
+        return min(max(_random.uniform(0, self._backoff * 2**attempt), asked), MAX_BACKOFF)
 
     def _prepare(
         self, method: str, path: str, body: bytes | None, params: dict[str, str] | None

@@ -24,6 +24,7 @@ ADOPT_EVERY_S = 60.0
 PAUSE_S = 60.0
 _BACKOFF_BASE_S = 0.2
 _BACKOFF_MAX_S = 30.0
+_random = random.SystemRandom()  # not the module's: an application that seeds it counts on its numbers
 
 
 def backoff(attempt: int) -> float:
@@ -32,7 +33,7 @@ def backoff(attempt: int) -> float:
     Parameters:
         attempt: how many tries failed in a row, from 1.
     """
-    return random.uniform(0.0, min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
+    return _random.uniform(0.0, min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
 
 
 class Worker:

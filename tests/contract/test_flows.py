@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import random
 import threading
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
+from coagent_langchain.delivery.worker import backoff
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import calls, chat
@@ -318,3 +320,14 @@ def test_components_can_be_chosen(log: MemoryDelivery) -> None:
         names = [e["target_component"]["name"] for e in of_type(own, "component_enter")]
 
         assert (names == ["mine"], [t for t in types(own) if t in ONE_CALL]) == (expected, ONE_CALL)
+
+
+def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An application that seeds `random` gets the same numbers with the handler, also while sending is tried again."""
+    random.seed(7)
+    expected = random.getstate()
+    chat("soup").invoke("q", {"callbacks": [handler]})
+    backoff(3)
+    handler.close()
+
+    assert random.getstate() == expected
