@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -166,7 +167,13 @@ def _message(answer: str, content: Any) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: the layers around it repeat the address."""
+    """The innermost reason: the layers around it repeat the address.
+
+    The frames of all layers are cleared: they refer to each other and to the pool of connections, which would stay open
+    after `close` until the garbage collector comes.
+    """
+    traceback.clear_frames(error.__traceback__)
     while inner := error.__cause__ or error.__context__:
         error = inner
+        traceback.clear_frames(error.__traceback__)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
