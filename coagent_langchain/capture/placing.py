@@ -76,11 +76,11 @@ class Placing:
     ) -> Run | None:
         """Open a run in its place; None for one that is open already or that sampling left out."""
         tree = self._tree
-        if tree.knows(run_id):
-            return None
         parent = tree.find(parent_run_id)
-        if parent is MUTED:
+        if parent is MUTED:  # first, for what is not logged is to cost next to nothing
             tree.mute(run_id)
+            return None
+        if tree.knows(run_id):
             return None
         around = ambient.config()
         nearest = ambient.parent_run_id(around)
