@@ -117,3 +117,34 @@ def agent_stack() -> list[str]:
             except package_metadata.PackageNotFoundError:
                 continue
     return stack
+
+
+def issuer(run: Run) -> str:
+    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own."""
+    facts = run.framework or {}
+    if facts.get("node") or facts.get("agent"):
+        agent, node = facts.get("agent"), facts.get("node")
+        return f"{agent}.{node}" if agent and node else str(agent or node)
+    above = run.parent
+    while above is not None:
+        if not above.name.startswith("Runnable"):
+            return above.name
+        above = above.parent
+    return run.root.name
+
+
+def tool_meta(run: Run) -> JsonObject:
+    """What both events of a tool or retriever say of the call."""
+    meta: JsonObject = {}
+    if run.tool_call_id is not None:
+        meta["tool_call_id"] = run.tool_call_id
+    if run.kind == "retriever":
+        meta["kind"] = "retriever"
+    if run.attempt:
+        meta["attempt"] = run.attempt
+    return meta
+
+
+def component(run: Run, component_type: str) -> JsonObject:
+    """A run as `target_component`."""
+    return {"id": run.run_id, "name": run.name, "component_type": component_type}

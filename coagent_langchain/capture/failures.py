@@ -57,6 +57,8 @@ class Failures:
             self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
         if run.component:
             self._recorder.component_ended(run, None, _PAST.get(outcome.kind, outcome.kind))
+            if outcome.failed:
+                run.failed_as_node()
         return outcome
 
     def recovered(self, run: Run) -> None:

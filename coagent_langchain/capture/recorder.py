@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.inputs import answer_text, update_of, user_text
 from coagent_langchain.capture.messages import Answer, Conversation
@@ -78,7 +79,7 @@ class Recorder(Sweeper):
         entry = self.entry(run, EventType.LLM_CALL, parameters, run.timestamp)
         if conversation.prompt is not None:
             entry["prompt"] = conversation.prompt
-        call: JsonObject = {"issuer": _issuer(run)}
+        call: JsonObject = {"issuer": issuer(run)}
         if conversation.history:
             call["history"] = {"messages": conversation.history}
         if conversation.system_prompt is not None:
@@ -166,7 +167,7 @@ class Recorder(Sweeper):
             run.own_turn = run.latest_turn()
         run.tool_call_id = tool_call_id
         session.count(Totals.add_tool_call)
-        entry = self.entry(run, EventType.TOOL_CALL, _tool_meta(run), run.timestamp)
+        entry = self.entry(run, EventType.TOOL_CALL, tool_meta(run), run.timestamp)
         arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
         entry["tool_call"] = {"tool_name": run.name, "parameters": snapshot(arguments)}
         self.outlet.emit(entry)
@@ -179,7 +180,7 @@ class Recorder(Sweeper):
     def tool_response(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
                       meta: JsonObject | None = None) -> JsonObject:  # fmt: skip
         """A `tool_response` entry."""
-        entry = self.entry(run, EventType.TOOL_RESPONSE, {**_tool_meta(run), **(meta or {})})
+        entry = self.entry(run, EventType.TOOL_RESPONSE, {**tool_meta(run), **(meta or {})})
         response: JsonObject = {"tool_name": run.name, **self.timing(run)}
         if result is not None:
             response["result"] = result
@@ -198,8 +199,11 @@ class Recorder(Sweeper):
         run.timestamp = self.tree.wall()
         run.root.open[run.run_id.int] = run
         run.turn = run.latest_turn()
-        entry = self.entry(run, EventType.COMPONENT_ENTER, {}, run.timestamp)
-        entry["target_component"] = _component(run, component_type)
+        run.try_again()
+        entry = self.entry(
+            run, EventType.COMPONENT_ENTER, {"attempt": run.attempt} if run.attempt else {}, run.timestamp
+        )
+        entry["target_component"] = component(run, component_type)
         self.outlet.emit(entry)
 
     def component_ended(self, run: Run, outputs: Any, outcome: str | None = None) -> None:
@@ -208,7 +212,7 @@ class Recorder(Sweeper):
         if outcome:
             meta["outcome"] = outcome
         entry = self.entry(run, EventType.COMPONENT_EXIT, meta)
-        entry["target_component"] = _component(run, "node")
+        entry["target_component"] = component(run, "node")
         summary = update_of(outputs, meta)
         if summary:
             entry["output_data"] = summary
@@ -276,32 +280,3 @@ class Recorder(Sweeper):
             self.component_ended(run, None, outcome)
         if run.parent is None:
             self._leave(run)
-
-
-def _issuer(run: Run) -> str:
-    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own."""
-    facts = run.framework or {}
-    if facts.get("node") or facts.get("agent"):
-        agent, node = facts.get("agent"), facts.get("node")
-        return f"{agent}.{node}" if agent and node else str(agent or node)
-    above = run.parent
-    while above is not None:
-        if not above.name.startswith("Runnable"):
-            return above.name
-        above = above.parent
-    return run.root.name
-
-
-def _tool_meta(run: Run) -> JsonObject:
-    meta: JsonObject = {}
-    if run.tool_call_id is not None:
-        meta["tool_call_id"] = run.tool_call_id
-    if run.kind == "retriever":
-        meta["kind"] = "retriever"
-    if run.attempt:
-        meta["attempt"] = run.attempt
-    return meta
-
-
-def _component(run: Run, component_type: str) -> JsonObject:
-    return {"id": run.run_id, "name": run.name, "component_type": component_type}

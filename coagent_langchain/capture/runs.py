@@ -26,6 +26,7 @@ class Run:
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
+        failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         open: on a root, the calls and components below it that wait for their end.
     """
@@ -38,6 +39,7 @@ class Run:
     own_turn: int | None = None
     late = False  # its start was never told
     component = False
+    failed_nodes: dict[str, int] | None = None
     failures: list[tuple[BaseException, str]] | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
@@ -108,6 +110,23 @@ class Run:
             self.failures = []
         if len(self.failures) < MAX_FAILURES:
             self.failures.append((error, error_id))
+
+    def try_again(self) -> None:
+        """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
+        parent = self.parent
+        if parent is not None and parent.failed_nodes and self.framework:
+            before = parent.failed_nodes.get(self.framework.get("checkpoint_ns", ""))
+            if before:
+                self.attempt = parent.attempt = before + 1
+
+    def failed_as_node(self) -> None:
+        """Note at the run above that this node has failed: it may be run again."""
+        parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
+        if parent is not None and namespace:
+            if parent.failed_nodes is None:
+                parent.failed_nodes = {}
+            if len(parent.failed_nodes) < MAX_FAILURES or namespace in parent.failed_nodes:
+                parent.failed_nodes[namespace] = max(self.attempt, 1)
 
     def reported(self, error: BaseException) -> str | None:
         """The id under which `error`, or one that it was raised from, was reported below this run."""

@@ -101,7 +101,7 @@ def test_structured_output_beside_real_tools(log: MemoryDelivery, handler: Coage
 
 
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node that LangGraph's own retry policy runs again: one error and one recovery, each exit with its outcome."""
+    """A node that LangGraph's own retry policy runs again: one error, one recovery by retry, numbered attempts."""
     graph = StateGraph(MessagesState)
     model = chat(ConnectionError("down"), "soup")
     policy = RetryPolicy(initial_interval=0.001, max_attempts=3, jitter=False)
@@ -122,7 +122,9 @@ def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHand
         "component_exit",
         "recovery",
     ]
-    assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[0]["event_id"]
+    info = of_type(log, "recovery")[0]["error_info"]
+    assert (info["error_id"], info["recovery_strategy"]) == (of_type(log, "error")[0]["event_id"], "retry")
+    assert [e["meta"].get("attempt") for e in of_type(log, "component_enter")] == [None, 2]
 
 
 def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
