@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 
 from coagent_langchain.errors import guard
 
-
 # A busy machine is slow, not wrong: no example has a deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
