@@ -143,6 +143,19 @@ def test_an_open_run_holds_no_payload(log: MemoryDelivery, handler: CoagentCallb
     assert state_of(handler) == EMPTY
 
 
+def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """27 langchain-ai/langsmith-sdk#2097: inside an explicit prompt, whose text is logged already, as well."""
+    message = HumanMessage("big " * 100)
+    reference = weakref.ref(message)
+    with handler.session("s") as session, session.prompt("cook"):
+        handler.on_chain_start({}, {"messages": [message]}, run_id=uuid4())
+        del message
+        gc.collect()
+
+        assert (reference(), state_of(handler)["open"]) == (None, 1)
+    assert state_of(handler) == EMPTY
+
+
 @pytest.mark.parametrize("exit_path", ["abandoned", "cancelled", "failed", "failed root call", "ended"])
 def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """28 maximhq/maxim-py#142: however a run is left, nothing of it stays open."""
