@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from types import UnionType
 from typing import Any
 
@@ -29,6 +30,7 @@ MAX_TIMESTAMP = 2**53  # milliseconds; beyond it JavaScript rounds
 
 Fault = dict[str, Any]
 REQUIRED = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
+_required = itemgetter(*REQUIRED)
 
 
 class BodyError(Exception):
@@ -62,17 +64,23 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
         BodyError: not JSON, neither object nor array, or too many entries.
     """
     body = body.strip(b" \t\r\n")
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BodyError(f"the body is not valid JSON: {error}") from None
+    if (found := _parse_each(body)) is not None:
+        return _check(*found, event_types, single=False)
+    document = _parse(body)
     if isinstance(document, dict):
         return _check([document], [body], event_types, single=True)
     if not isinstance(document, list):
         raise BodyError("the body must be one log entry (a JSON object) or an array of log entries")
     if len(document) > MAX_ENTRIES:
         raise BodyError(f"a batch holds at most {MAX_ENTRIES} entries, this one {len(document)}", 413)
-    return _check(document, split(body, document), event_types, single=False)
+    return _check(document, split(body) if document else [], event_types, single=False)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyError(f"the body is not valid JSON: {error}") from None
 
 
 def _check(entries: list[Any], bodies: list[bytes], event_types: frozenset[str], *, single: bool) -> Batch:
@@ -85,22 +93,40 @@ def _check(entries: list[Any], bodies: list[bytes], event_types: frozenset[str],
     return batch
 
 
+def _parse_each(body: bytes) -> tuple[list[Any], list[bytes]] | None:
+    """The entries of an array and their text, cut where one ends and the next begins with the same field.
+
+    So do those of our own delivery and most clients, and cutting is ten times as fast as finding the commas. That each
+    piece is JSON proves that the cuts are right. None when they are not, and for whatever else a body may be.
+    """
+    start = body[1 : body.find(b'"', 3) + 1]  # `{"version"`
+    comma = b"," if b"}," + start in body else b", "
+    if body[:2] != b"[{" or body[-1:] != b"]" or not 0 < body.count(b"}" + comma + start) < MAX_ENTRIES:
+        return None
+    bodies, begin = [], 1
+    while (end := body.find(b"}" + comma + start, begin)) >= 0:
+        bodies.append(body[begin : end + 1])
+        begin = end + 1 + len(comma)
+    bodies.append(body[begin:-1].rstrip(b" \t\r\n"))
+    try:
+        return [orjson.loads(text) for text in bodies], bodies
+    except orjson.JSONDecodeError:
+        return None
+
+
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
 _NEST = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
-def split(body: bytes, entries: list[Any]) -> list[bytes]:
-    """The text of each element of the JSON array `body`, which parses to `entries`."""
-    compact = [orjson.dumps(entry) for entry in entries]
-    if b"[%b]" % b",".join(compact) == body:  # as our own delivery writes it: ten times as fast as finding the commas
-        return compact
+def split(body: bytes) -> list[bytes]:
+    """The text of each element of the JSON array `body`, which has some."""
     found, depth, start = [], 0, 1
     for token in _TOKEN.finditer(body):
         depth += _NEST.get(token[0], 0)
         if (depth == 1 and token[0] == b",") or depth == 0:
             found.append(body[start : token.start()].strip(b" \t\r\n"))
             start = token.end()
-    return found if entries else []
+    return found
 
 
 def nested_too_deep(body: bytes) -> bool:
@@ -126,15 +152,18 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
         return [("", f"an entry has at most {MAX_ENTRY} bytes, this one {len(body)}")]
     if nested_too_deep(body):
         return [("", f"an entry is nested at most {MAX_DEPTH} deep")]
-    found = [(name, "is required") for name in REQUIRED if name not in entry]
+    found: list[tuple[str, str]] = []
+    try:
+        _required(entry)
+    except KeyError:
+        found = [(name, "is required") for name in REQUIRED if name not in entry]
     for name, value in entry.items():
-        types = _TYPES.get(name)
-        if types is None:
-            continue
-        if type(value) not in types:
-            found.append((name, _expected(types)))
-        elif name in _CHECKS and value is not None and (problems := _CHECKS[name](value)):
-            found += [(name + path, message) for path, message in problems]
+        if (rule := _RULES.get(name)) is not None:
+            types, check = rule
+            if type(value) not in types:
+                found.append((name, _expected(types)))
+            elif check is not None and value is not None and (problems := check(value)):
+                found += [(name + path, message) for path, message in problems]
     if not found and entry["event_type"] not in event_types:
         found.append(("event_type", f"{entry['event_type']} is not in the event types of this server's database"))
     return found
@@ -146,6 +175,13 @@ def _expected(types: frozenset[type]) -> str:
 
 Problems = tuple[tuple[str, str], ...]  # of one value: path below it ("" for the value itself) and message
 NONE: Problems = ()
+
+
+Rule = tuple[frozenset[type], Callable[[Any], Problems] | None]  # the types that a field may have, and what else holds
+
+
+def _rule(annotation: Any) -> Rule:
+    return _types_of(annotation), _check_of(annotation)
 
 
 def _types_of(annotation: Any) -> frozenset[type]:
@@ -177,17 +213,17 @@ def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
 
 
 def _part(model: type[BaseModel]) -> Callable[[Any], Problems]:
-    types = {name: _types_of(info.annotation) for name, info in model.model_fields.items()}
-    checks = {name: check for name, info in model.model_fields.items() if (check := _check_of(info.annotation))}
+    rules = {name: _rule(info.annotation) for name, info in model.model_fields.items()}
 
     def problems(part: dict[str, Any]) -> Problems:
         found = NONE
         for name, value in part.items():
-            if (allowed := types.get(name)) is not None:
-                if type(value) not in allowed:
-                    found += ((f".{name}", _expected(allowed)),)
-                elif name in checks and value is not None:
-                    found += tuple((f".{name}{path}", message) for path, message in checks[name](value))
+            if (rule := rules.get(name)) is not None:
+                types, check = rule
+                if type(value) not in types:
+                    found += ((f".{name}", _expected(types)),)
+                elif check is not None and value is not None:
+                    found += tuple((f".{name}{path}", message) for path, message in check(value))
         return found
 
     return problems
@@ -218,12 +254,13 @@ def _strings(value: list[Any]) -> Problems:
 
 _WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object",
           list: "an array"}  # fmt: skip
-_FIELDS = {name: info.annotation for name, info in LogEntry.model_fields.items()}
-_TYPES = {name: _types_of(annotation) for name, annotation in _FIELDS.items()}
-_CHECKS = {name: check for name, annotation in _FIELDS.items() if (check := _check_of(annotation))} | {
-    "session_id": _length(MAX_SESSION_ID),
-    "event_id": _length(MAX_ENTRY),
-    "prompt_number": _between(MAX_COUNTER),
-    "turn_number": _between(MAX_COUNTER),
-    "timestamp": _between(MAX_TIMESTAMP),
+_RULES = {name: _rule(info.annotation) for name, info in LogEntry.model_fields.items()} | {
+    name: (_types_of(LogEntry.model_fields[name].annotation), check)
+    for name, check in {
+        "session_id": _length(MAX_SESSION_ID),
+        "event_id": _length(MAX_ENTRY),
+        "prompt_number": _between(MAX_COUNTER),
+        "turn_number": _between(MAX_COUNTER),
+        "timestamp": _between(MAX_TIMESTAMP),
+    }.items()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -73,7 +74,29 @@ def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | N
     except (UnicodeEncodeError, orjson.JSONDecodeError):  # lone surrogates
         return
 
-    assert split(body, parsed) == [text.encode() for text in texts]
+    assert not parsed or split(body) == [text.encode() for text in texts]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(["meta", "x", "event_id"]), VALUES, max_size=2), max_size=5),
+       st.sampled_from([",", ", ", " ,\n"]), st.booleans(), st.booleans())  # fmt: skip
+@example([{}, {"x": [{"version": 1}, {"version": 2}]}], ",", True, False)  # entries' beginning inside an entry
+@example([{}, {"x": [{"version": 1}, {"version": 2}]}], ", ", False, False)
+@example([{"x": '},{"version"'}, {"x": '}, {"version"'}], ",", True, False)
+def test_each_entry_keeps_its_own_text(fields: list[dict], comma: str, compact: bool, first: bool) -> None:
+    """However the entries of a batch look and are separated, each good one comes with what stood between the commas."""
+    entries = [one | entry() if first and number % 2 else entry() | one for number, one in enumerate(fields)]
+    texts = [json.dumps(one, separators=(",", ":") if compact else None).encode() for one in entries]
+    expected = []
+    for text in texts:
+        with contextlib.suppress(orjson.JSONDecodeError):  # lone surrogates
+            expected += [text] if not faults(orjson.loads(text), text, ALL) else []
+    try:
+        batch = read(b"[" + comma.encode().join(texts) + b"\n]", ALL)
+    except BodyError:
+        return
+
+    assert [(body, orjson.loads(body)) for body in expected] == [(one.body, one.fields) for one in batch.entries]
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
