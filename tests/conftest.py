@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.errors import guard
+from coagent_langchain.testing import MemoryDelivery
 
 # A busy machine is slow, not wrong: no example has a deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +36,18 @@ def internal_errors(request: pytest.FixtureRequest) -> Iterator[list[Exception]]
     guard.collected = None
     if collected and not request.node.get_closest_marker("internal_errors"):
         raise ExceptionGroup("the guard contained internal errors", collected)
+
+
+@pytest.fixture
+def log() -> MemoryDelivery:
+    """Where the events of `handler` go."""
+    return MemoryDelivery()
+
+
+@pytest.fixture
+def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
+    """A handler without a session id."""
+    return CoagentCallbackHandler(delivery=log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,24 +15,7 @@ from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, calls, chat
-
-
-@pytest.fixture
-def log() -> MemoryDelivery:
-    """Where the events go."""
-    return MemoryDelivery()
-
-
-@pytest.fixture
-def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
-    """A handler without a session id."""
-    return CoagentCallbackHandler(delivery=log)
-
-
-def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
-    """The entries of one type."""
-    return [entry for entry in log.entries if entry["event_type"] == event_type]
+from tests.fakes import ScriptedChat, calls, chat, of_type
 
 
 @tool

@@ -13,27 +13,10 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedText, chat
+from tests.fakes import ScriptedText, chat, of_type
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
-
-
-@pytest.fixture
-def log() -> MemoryDelivery:
-    """Where the events go."""
-    return MemoryDelivery()
-
-
-@pytest.fixture
-def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
-    """A handler without a session id."""
-    return CoagentCallbackHandler(delivery=log)
-
-
-def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
-    """The entries of one type."""
-    return [entry for entry in log.entries if entry["event_type"] == event_type]
 
 
 def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

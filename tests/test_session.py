@@ -16,18 +16,6 @@ from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 
 
-@pytest.fixture
-def log() -> MemoryDelivery:
-    """Where the events go."""
-    return MemoryDelivery()
-
-
-@pytest.fixture
-def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
-    """A handler without a session id."""
-    return CoagentCallbackHandler(delivery=log)
-
-
 def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
     """The event types of each session."""
     found: dict[str, list[str]] = {}

@@ -30,12 +30,6 @@ sys.exit(3)
 """
 
 
-@pytest.fixture
-def log() -> MemoryDelivery:
-    """Where the events go."""
-    return MemoryDelivery()
-
-
 def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
     """Inside the block every chain is logged, also in a plain thread; outside none is."""
     model = chat("a")
