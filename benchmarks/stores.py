@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
+import clickhouse_connect
 import orjson
 
 from benchmarks.server import PER_SESSION, entries, texts
@@ -39,11 +41,34 @@ def typical(question: Callable[[int], object]) -> float:
     return statistics.median(times) * 1000
 
 
+def files(folder: Path) -> int:
+    """What all files take."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def parts(folder: Path) -> int:
+    """What ClickHouse's live parts take; beside them lie for some minutes those that a merge has replaced."""
+    with clickhouse_connect.get_client(interface="chdb", path=str(folder / "engine")) as client:
+        sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'coagent'"
+        size: int = client.query(sql).first_row[0]
+        return size
+
+
+class Engine(NamedTuple):
+    """Where a store lies in a folder, and what it takes there."""
+
+    address: str
+    size: Callable[[Path], int]
+
+
+ENGINES = {"SQLite": Engine("sqlite://{}/c.db", files), "ClickHouse": Engine("chdb://{}/engine", parts)}
+
+
 def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> None:
     """One line of the table."""
     seconds = insert(store, count, batch)
     time.sleep(5)  # let it begin to merge or index; neither is waited for
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = ENGINES[name].size(folder)
     sessions = count // PER_SESSION
     words = Random(3).sample(sorted({word for text in texts(Random(7), 3000) for word in text.split()}), 15)
     figures = {
@@ -67,9 +92,9 @@ def main() -> None:
     columns = ("list", "by tokens", "session", "roll-up", "search", "runs")
     print(f"{options.events:,} events in batches of {options.batch:,}")
     print(f"{'':<12}{'events/s':>10}{'an event':>11}" + "".join(f"{column:>12}" for column in columns))
-    for name, address in (("SQLite", "sqlite://{}/c.db"), ("ClickHouse", "chdb://{}/engine")):
+    for name, engine in ENGINES.items():
         with tempfile.TemporaryDirectory(prefix="coagent-bench-") as folder:
-            store = server.open_store(address.format(folder))
+            store = server.open_store(engine.address.format(folder))
             measure(name, store, Path(folder), options.events, options.batch)
             store.close()
 
