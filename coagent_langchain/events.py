@@ -106,9 +106,9 @@ Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 
 
 class LogEntry(BaseModel):
-    """One event on the wire. Unknown fields are kept and given back (`model_extra`)."""
+    """One event on the wire. Unknown fields are kept and given back."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow")  # what is unknown is in `model_extra`
 
     version: str = VERSION
     session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID)]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: paths by hand, the entry's schema from the wire model."""
+"""The OpenAPI document: paths by hand, the entry's schema from the wire model, an example of each event type."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from coagent_langchain.events import LogEntry
+from coagent_langchain.server.examples import MEANING, example_of
 from coagent_langchain.server.validation import MAX_BODY, MAX_ENTRIES, MAX_ENTRY, REQUIRED
 
 _JSON = "application/json"
@@ -23,10 +24,11 @@ def document() -> dict[str, Any]:
         "security": [{}, {"token": []}],
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**parts, "LogEntry": entry | {"required": list(REQUIRED)}, "Result": _RESULT},
+            "schemas": {"LogEntry": entry | {"required": list(REQUIRED)}, **parts,
+                        "Result": _RESULT, "Fault": _FAULT, "Summary": _SUMMARY},
         },
         "paths": _PATHS,
-    }
+    }  # fmt: skip
 
 
 def _content(schema: dict[str, Any]) -> dict[str, Any]:
@@ -48,32 +50,38 @@ _ENTRIES = {"type": "array", "items": _ENTRY}
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer"}
 _SESSION = {"name": "session_id", "in": "path", "required": True, "schema": _STRING,
-            "description": "any characters, slashes included"}  # fmt: skip
+            "description": "any characters, quoted as a URL wants it: a slash is %2F", "example": "trip-1"}  # fmt: skip
 _FAULT = {
     "type": "object",
+    "description": "Why an entry of a batch was not stored.",
     "properties": {"index": _INTEGER, "field": _STRING, "message": _STRING},
     "required": ["index", "field", "message"],
 }
 _RESULT = {
     "type": "object",
+    "description": "What became of a request.",
     "properties": {
         "success": {"type": "boolean"},
         "message": _STRING,
-        "errors": {"type": "array", "items": _FAULT, "description": "the entries that were not stored, by index"},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"},
+                   "description": "the entries that were not stored, by index"},
     },
     "required": ["success", "message"],
-}
+}  # fmt: skip
 _SUMMARY = {
     "type": "object",
+    "description": "A session in figures; timestamps in Unix milliseconds.",
     "properties": {"run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER},
 }
+_EXAMPLES = {str(kind): {"summary": meaning, "value": example_of(kind)} for kind, (meaning, _) in MEANING.items()}
 _PATHS: dict[str, Any] = {
     "/logs": {
         "post": {
             "summary": "Store one entry, or an array of entries",
-            "description": f"At most {MAX_BODY} bytes (also when unpacked, if sent with Content-Encoding: gzip), "
-            f"{MAX_ENTRIES} entries, {MAX_ENTRY} bytes an entry. Entries that are already there are not stored again.",
-            "requestBody": {"required": True, "content": _content({"oneOf": [_ENTRY, _ENTRIES]})},
+            "description": f"At most {MAX_BODY:,} bytes (also when unpacked, if sent with Content-Encoding: gzip), "
+            f"{MAX_ENTRIES:,} entries, {MAX_ENTRY:,} bytes an entry. What is already there is not stored again.",
+            "requestBody": {"required": True, "content": {
+                _JSON: {"schema": {"oneOf": [_ENTRY, _ENTRIES]}, "examples": _EXAMPLES}}},
             "responses": {
                 "200": _response("all stored: durable, readable and found by search"),
                 "400": _response("some or all entries are wrong: errors names them, the others are stored"),
@@ -88,15 +96,16 @@ _PATHS: dict[str, Any] = {
     "/logs/{session_id}": _read("A session's entries in chronological order, as they were posted", _ENTRIES, _SESSION),
     "/runs": _read(
         "All session ids; with summarize=1 a summary of each",
-        {"type": "array", "items": {"oneOf": [_STRING, _SUMMARY]}},
-        {"name": "summarize", "in": "query", "schema": {"enum": ["0", "1"]}},
+        {"type": "array", "items": {"oneOf": [_STRING, {"$ref": "#/components/schemas/Summary"}]}},
+        {"name": "summarize", "in": "query", "schema": {"enum": ["0", "1"]}, "example": "1"},
     ),
     "/filter_logs/{session_id}": _read(
         "A session's entries after a JMESPath expression, or a preset",
         {},
         _SESSION,
         {"name": "pre", "in": "query", "schema": _STRING, "description": "JMESPath over the array of entries, or one "
-         "of all, log_type_llm_call, log_type_start, log_type_end, lmmcall_tokens"},
+         "of all, log_type_llm_call, log_type_start, log_type_end, lmmcall_tokens",
+         "example": "[?event_type=='llm_response'].llm_response.total_tokens"},
         **{"400": _response("not JMESPath, or beyond its limits")},
     ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import exports, formats, fragments, live
+from coagent_langchain.server import exports, formats, fragments, live, manual, openapi
 from coagent_langchain.server.compare import figures, pairs, sides
 from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
 from coagent_langchain.server.security import COOKIE
@@ -45,8 +45,9 @@ def home(request: Request) -> HTMLResponse:
     """The list of sessions, or the lines to paste when there is none."""
     context = _list(request)
     if not context["page"].total and not context["filtered"]:
-        base_url = str(request.base_url).rstrip("/") + "/api/v1"
-        return render("sessions.html", onboarding=True, base_url=base_url, token_needed=_token_needed(request))
+        return render(
+            "sessions.html", onboarding=True, base_url=_base_url(request), token_needed=_token_needed(request)
+        )
     return render("sessions.html", onboarding=False, filters=_filters(request, context["query"]), **context)
 
 
@@ -89,6 +90,18 @@ def compare(request: Request) -> HTMLResponse:
         sides(timelines_of(request).get(one).timeline, fragments.reader(request, one.session_id)) for one in found
     ]
     return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves))
+
+
+def docs(request: Request) -> HTMLResponse:
+    """The API, made from its OpenAPI document, with commands for the address that the page was asked at."""
+    document, base_url, token = openapi.document(), _base_url(request), _token_needed(request)
+    return render("docs.html", document=document, base_url=base_url, token=token,
+                  operations=manual.operations(document, base_url, token=token), kinds=manual.kinds(document),
+                  components=manual.components(document))  # fmt: skip
+
+
+def _base_url(request: Request) -> str:
+    return str(request.base_url).rstrip("/") + "/api/v1"
 
 
 def _token_needed(request: Request) -> bool:
@@ -190,6 +203,7 @@ routes: list[BaseRoute] = [
     Route("/view/sessions", session_rows),
     Route("/view/head/={session_id:path}", head),
     Route("/compare", compare),
+    Route("/docs", docs),
     *fragments.routes,
     *exports.routes,
     *live.routes,

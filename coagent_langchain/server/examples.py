@@ -1,0 +1,66 @@
+"""One example of every event type: what the document of the API and the pages show, and docs/events.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.wire import VERSION, EventType
+
+MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
+    EventType.SESSION_START: ("A session begins: turn 0 of its first prompt. `prompt` is the task.", {
+        "prompt": "Plan a trip", "agent_stack": ["langchain-core::1.7.2"], "meta": {"version": "2.0"}}),
+    EventType.SESSION_END: ("A session is over: the final output, status and totals.", {
+        "output_data": {"response": "Rome it is."},
+        "meta": {"status": "completed", "elapsed_time_ms": 5210, "prompts": 2, "total_tokens": 1230}}),
+    EventType.USER_INPUT: ("The user asks: a prompt begins.", {
+        "prompt": "Where to?", "input_data": {"prompt": "Where to?"}}),
+    EventType.LLM_CALL: ("A model is called: the last user text as `prompt`, the messages before it as `history`.", {
+        "prompt": "Where to?",
+        "llm_call": {"issuer": "planner", "system_prompt": "Be brief.",
+                     "history": {"messages": [{"role": "user", "content": "Where to?"}]}},
+        "meta": {"model": "llama3.2", "provider": "ollama"}}),
+    EventType.LLM_RESPONSE: ("The model answers; `input_tokens` include those read from a cache.", {
+        "llm_response": {"response": "Rome.", "input_tokens": 1200, "output_tokens": 30, "total_tokens": 1230,
+                         "execution_time_ms": 1800},
+        "meta": {"finish_reason": "stop", "time_to_first_token_ms": 240}}),
+    EventType.TOOL_CALL: ("A tool is called, or a retriever (`meta.kind`), with the turn that asked for it.", {
+        "tool_call": {"tool_name": "trains", "parameters": {"to": "Rome"}}}),
+    EventType.TOOL_RESPONSE: ("The tool gives back a result, or fails.", {
+        "tool_response": {"tool_name": "trains", "result": {"output": "09:12"}, "success": True,
+                          "execution_time_ms": 120}}),
+    EventType.ERROR: ("An exception, once, at the run where it arose.", {
+        "error_info": {"error_id": "e-7", "error_type": "TimeoutError", "error_message": "no answer",
+                       "error_severity": "high", "component_id": "trains"}}),
+    EventType.RECOVERY: ("What failed went on all the same: by a retry, a fallback, a handled tool error.", {
+        "error_info": {"error_id": "e-7", "recovery_strategy": "retry", "recovery_successful": True}}),
+    EventType.COMPONENT_ENTER: ("A LangGraph node begins.", {
+        "target_component": {"id": "planner", "name": "planner", "component_type": "node"}}),
+    EventType.COMPONENT_EXIT: ("A LangGraph node is done.", {
+        "target_component": {"id": "planner", "name": "planner", "component_type": "node"},
+        "meta": {"execution_time_ms": 1950}}),
+    EventType.HUMAN_OVERSIGHT: ("A graph waits for a person, or a person has answered.", {
+        "input_data": {"interrupt_id": "i-1", "value": {"question": "Book it?"}}, "meta": {"status": "interrupted"}}),
+    EventType.ROUTING: ("Control goes to another agent or node.", {
+        "routing_type": "transfer", "target_component": {"id": "booker", "name": "booker"}}),
+    EventType.INFO: ("A message: of `logging`, of a custom event, or yours.", {
+        "output_data": {"message": "checking trains"}, "meta": {"logger": "planner"}}),
+    EventType.WARNING: ("A message that something may become a problem.", {
+        "output_data": {"message": "the timetable is a day old"}}),
+    EventType.DEBUG: ("A message that helps to find a fault.", {"output_data": {"message": "3 connections"}}),
+    EventType.CONSENSUS_SUCCESS: ("Agents agreed. Written by clients of your own.", {
+        "consensus_info": {"votes": 3, "decision": "Rome"}}),
+    EventType.CONSENSUS_FAILURE: ("Agents did not agree. Written by clients of your own.", {
+        "consensus_info": {"votes": 3}}),
+    EventType.PERFORMANCE_DEGRADATION: ("Something got slower or worse. Written by clients of your own.", {
+        "performance_metrics": {"success_rate": 0.82}}),
+    EventType.TEST_RESULT: ("The outcome of tests. Written by `client.log_test_result_new`.", {
+        "test_result": {"status": "passed", "total_tests": 12, "passed_tests": 12}}),
+}  # fmt: skip
+
+
+def example_of(kind: EventType) -> dict[str, Any]:
+    """A whole entry of the type."""
+    turn = 0 if kind in (EventType.SESSION_START, EventType.SESSION_END, EventType.USER_INPUT) else 1
+    head = {"version": VERSION, "session_id": "trip-1", "prompt_number": 1, "turn_number": turn,
+            "event_id": f"example-{kind}", "event_type": kind, "timestamp": 1_763_800_000_000}  # fmt: skip
+    return head | MEANING[kind][1]

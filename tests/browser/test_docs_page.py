@@ -1,0 +1,40 @@
+"""The page about the API in a browser: reached, read, copied from, on a phone too."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+def test_the_head_leads_to_it_and_the_contents_into_it(page: Page) -> None:
+    """From the list to the page, and from its contents to an event type."""
+    page.goto("/")
+    page.click("#api")
+    page.click(".contents >> text=llm_response")
+
+    expect(page).to_have_url(re.compile(r"/docs#type-llm_response$"))
+    expect(page.locator("#type-llm_response h3")).to_be_in_viewport()
+
+
+def test_a_command_is_copied_as_it_stands(page: Page) -> None:
+    """The button beside it puts it into the clipboard."""
+    page.goto("/docs")
+    page.get_by_label("Copy the command").first.click()
+    page.wait_for_selector("button.done")
+    copied = page.evaluate("navigator.clipboard.readText()")
+
+    assert copied == page.locator("#curl-1").text_content()
+    assert copied.startswith("curl http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("width", [1400, 800, 360])
+def test_nothing_sticks_out_sideways(page: Page, width: int) -> None:
+    """No width makes the page scroll sideways, and on a phone the text has the whole of it."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/docs")
+    inner, text = page.evaluate("[document.documentElement.scrollWidth, document.querySelector('main').clientWidth]")
+
+    assert inner == width
+    assert text > width * 0.6

@@ -1,0 +1,155 @@
+"""The page about the API: everything that the OpenAPI document has, and commands that work."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from typing import Any
+
+import orjson
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.server.running import Running
+from coagent_langchain.wire import EventType
+
+TOKEN = "s3cret-token"
+
+
+def page(running: Running, **headers: str) -> str:
+    """The page's HTML."""
+    return requests.get(f"{running.url}/docs", headers=headers, timeout=10).text
+
+
+def words(section: str) -> str:
+    """What a reader sees of a piece of HTML."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section)))
+
+
+def section(text: str, anchor: str) -> str:
+    """What a reader sees of one section."""
+    return words(text.split(f'id="{anchor}"', 1)[1].split("</section>")[0])
+
+
+def commands(text: str) -> list[str]:
+    """The commands to copy."""
+    return [html.unescape(found) for found in re.findall(r'<pre id="curl-\d+"[^>]*>(.*?)</pre>', text, re.DOTALL)]
+
+
+def test_every_request_of_the_document_is_on_the_page(running: Running) -> None:
+    """Method, path, summary, each parameter, each answer with its meaning."""
+    document = requests.get(f"{running.base_url}/openapi.json", timeout=10).json()
+    text = page(running)
+    given = [(method, path, one) for path, methods in document["paths"].items() for method, one in methods.items()]
+    missing = []
+    for number, (method, path, one) in enumerate(given, 1):
+        expected = [f"{method.upper()} {path}", one["summary"], *(each["name"] for each in one.get("parameters", ()))]
+        expected += [part for status, each in one["responses"].items() for part in (status, each["description"])]
+        seen = section(text, f"request-{number}")
+        missing += [part for part in expected if part not in seen]
+
+    assert (len(given), missing) == (4, [])
+
+
+def test_every_event_type_has_its_fields_and_an_example(running: Running) -> None:
+    """The fields of a type's objects, one by one; the example as JSON that the server takes."""
+    text = page(running)
+    examples = [
+        orjson.loads(html.unescape(text.split(f'id="example-{kind}"')[1].split(">", 1)[1].split("</pre>")[0]))
+        for kind in EventType
+    ]
+    answer = requests.post(f"{running.base_url}/logs", json=examples, timeout=10)
+
+    assert [example["event_type"] for example in examples] == list(EventType)
+    assert answer.status_code == 200
+    assert "tool_response.execution_time_ms integer" in section(text, "type-tool_response")
+    assert "error_info.error_severity Severity" in section(text, "type-error")
+
+
+def test_every_object_of_the_document_is_on_the_page(running: Running) -> None:
+    """With all its fields."""
+    schemas = requests.get(f"{running.base_url}/openapi.json", timeout=10).json()["components"]["schemas"]
+    text = page(running)
+    missing = {
+        (name, field): section(text, name)
+        for name, schema in schemas.items()
+        for field in [*schema.get("properties", ()), *schema.get("enum", ())]
+        if f" {field} " not in section(text, name)
+    }
+
+    assert missing == {}
+    assert "session_id string, 1 to 512 characters required" in section(text, "LogEntry")
+
+
+def test_every_link_of_the_page_leads_somewhere(running: Running) -> None:
+    """Anchors are there once each, other addresses answer; so do the document's own references."""
+    text = page(running)
+    anchors = re.findall(r' id="([^"]+)"', text)
+    links = set(re.findall(r'(?:href|src)="([^"]+)"', text))
+    document = orjson.dumps(requests.get(f"{running.base_url}/openapi.json", timeout=10).json()).decode()
+    references = {f"#{name}" for name in re.findall(r'"#/components/schemas/(\w+)"', document)}
+    local = {link for link in links | references if link.startswith("#") and link != "#"}
+    lost = [link for link in sorted(links - local - {"#"}) if requests.get(
+        link if "://" in link else running.url + link, timeout=10).status_code != 200]  # fmt: skip
+
+    assert {link[1:] for link in local} - set(anchors) - {name for name in anchors if name.startswith("i-")} == set()
+    assert len(anchors) == len(set(anchors))
+    assert lost == []
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_the_commands_work_as_they_are_copied(token: str | None) -> None:
+    """In a shell, one after the other: the entry of the first is what the others read."""
+    with server.launch(token=token) as running:
+        text = page(running, **({"Authorization": f"Bearer {token}"} if token else {}))
+        answers: list[Any] = []
+        for command in commands(text):
+            done = subprocess.run(
+                ["sh", "-c", command.replace("curl ", "curl --silent --fail ", 1)], capture_output=True, timeout=30,
+                check=True, env=os.environ | {"COAGENT_AUTH_TOKEN": token or "", "no_proxy": "*"},
+            )  # fmt: skip
+            answers.append(orjson.loads(done.stdout))
+
+    stored = orjson.loads(shlex.split(commands(text)[0])[-1])
+    assert [answer["message"] for answer in answers[:1]] == ["Log entry stored successfully"]
+    assert answers[1:] == [
+        [stored],
+        [{"run_id": "trip-1", "log_count": 1, "start_timestamp": 1_763_800_000_000,
+          "end_timestamp": 1_763_800_000_000}],
+        [],
+    ]  # fmt: skip
+
+
+def test_the_page_needs_the_token(running: Running) -> None:
+    """401 without it; with it the page says so, and without one it says that none is asked for."""
+    with server.launch(token=TOKEN) as closed:
+        refused = requests.get(f"{closed.url}/docs", timeout=10).status_code
+        opened = page(closed, Authorization=f"Bearer {TOKEN}")
+
+    assert refused == 401
+    assert "This server asks for a token" in opened
+    assert TOKEN not in opened
+    assert "This server asks for no token" in page(running)
+
+
+def test_the_pages_link_to_it(running: Running) -> None:
+    """From the head of every page."""
+    pages = [requests.get(running.url + path, timeout=10).text for path in ("/", "/compare", "/docs", "/sessions/x")]
+
+    assert [text.split("</header>")[0].count('href="/docs"') for text in pages] == [1] * 4
+
+
+def test_the_page_has_no_script_or_style_of_its_own(running: Running) -> None:
+    """What the content policy would stop is not there: everything comes from /static."""
+    text = page(running)
+    scripts = re.findall(r"<script\b([^>]*)>(.*?)</script>", text, re.DOTALL)
+
+    assert scripts
+    assert [one for one in scripts if one[1] or 'src="/static/' not in one[0]] == []
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", text) == []
