@@ -24,12 +24,17 @@ class Door:
         path: the engine's folder; one a process.
 
     Attributes:
-        failures: what to do instead of answering, for the next requests: an HTTP status, or "hang up".
+        failures: what to do with the next requests: an HTTP status instead of an answer, "hang up" instead of one,
+            "stall" until `moving` is set and answer then, "swallow" the answer and hang up; 0 answers.
+        always: the same for all requests.
+        moving: cleared while what stalls shall wait.
     """
 
     def __init__(self, path: str) -> None:
         self.failures: list[int | str] = []
         self.always: int | str | None = None
+        self.moving = threading.Event()
+        self.moving.set()
         self._engine = chdb.connect(path)
         self._one_at_a_time = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -42,6 +47,7 @@ class Door:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.moving.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -72,18 +78,24 @@ class Door:
                 if (self.headers.get("Content-Type") or "").startswith("multipart/form-data"):
                     given, body = given | _form(self.headers["Content-Type"], body), b""
                 failure = door.failures.pop(0) if door.failures else door.always
+                if failure == "stall":
+                    door.moving.wait()
                 if failure == "hang up":
-                    self.connection.close()
-                    self.close_connection = True
-                elif failure:
-                    self.answer(int(failure), b"Code: 202. DB::Exception: Too many simultaneous queries", code="202")
+                    self.hang_up()
+                elif isinstance(failure, int) and failure:
+                    self.answer(failure, b"Code: 202. DB::Exception: Too many simultaneous queries", code="202")
                 else:
-                    self.query(given, body)
+                    self.query(given, body, swallow=failure == "swallow")
 
-            def query(self, given: dict[str, str], body: bytes) -> None:
+            def hang_up(self) -> None:
+                self.connection.close()
+                self.close_connection = True
+
+            def query(self, given: dict[str, str], body: bytes, swallow: bool) -> None:
                 parameters = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
                 try:
-                    self.answer(200, door.run(given.get("query", ""), body, parameters))
+                    answer = door.run(given.get("query", ""), body, parameters)
+                    self.hang_up() if swallow else self.answer(200, answer)
                 except RuntimeError as error:
                     code = re.search(r"Code: (\d+)", str(error))
                     self.answer(500, str(error).encode(), code=code[1] if code else "1")

@@ -131,8 +131,10 @@ class ClickHouseStore:
 
     def _insert(self, lines: list[bytes], entries: list[NewEntry]) -> None:
         """Insert all. One row that ClickHouse cannot take refuses all of them: it is found, and stored as text."""
+        # A view: bytes the library would send again by itself when the connection breaks after they were stored.
+        block = memoryview(b"\n".join(lines))
         try:
-            self._writer.raw_insert(f"{self._db}.log_entries", insert_block=b"\n".join(lines), fmt="JSONEachRow")
+            self._writer.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
         except DatabaseError:
             if len(lines) == 1:
                 if rows.is_plain(lines[0]):

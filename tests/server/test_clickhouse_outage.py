@@ -1,0 +1,132 @@
+"""A ClickHouse that is down, slow, or gone in the middle: the server says so, and the client's spool holds."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import clickhouse_connect
+import pytest
+import requests
+
+from coagent_langchain import CoagentCallbackHandler, server
+from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.clickhouse import ClickHouseStore
+from tests.fakes import chat
+from tests.server.clickhouse_door import Door
+from tests.server.samples import entry
+
+pytestmark = pytest.mark.heavy
+SLOW = 1.0  # seconds after which the impatient store takes the database for down
+_names = (f"outage{number}" for number in itertools.count(1))
+
+
+@contextlib.contextmanager
+def opened(door: Door, make: Callable[[], Store]) -> Iterator[Store]:
+    """A store that is closed when the door is open again."""
+    store = make()
+    try:
+        yield store
+    finally:
+        door.always = None
+        door.failures.clear()
+        door.moving.set()
+        store.close()
+
+
+@pytest.fixture
+def store(door: Door) -> Iterator[Store]:
+    """A store in a database of its own."""
+    with opened(door, lambda: server.open_store(f"clickhouse://me:secret@127.0.0.1:{door.port}/{next(_names)}")) as one:
+        yield one
+
+
+@pytest.fixture
+def impatient(door: Door) -> Iterator[Store]:
+    """The same with a database that has a second to answer."""
+
+    def connect() -> Any:
+        return clickhouse_connect.get_client(
+            host="127.0.0.1", port=door.port, autogenerate_session_id=False, send_receive_timeout=SLOW
+        )
+
+    with opened(door, lambda: ClickHouseStore(connect, next(_names))) as one:
+        yield one
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def stored(store: Store, session_id: str) -> Counter[str]:
+    """How often each event id of a session is in the database's table, copies that pages leave out included."""
+    rows = store._writer.query(  # type: ignore[attr-defined]
+        f"SELECT event_id FROM {store._db}.log_entries WHERE session_id = {{s:String}}",  # type: ignore[attr-defined]
+        parameters={"s": session_id},
+    ).result_rows
+    return Counter(row[0] for row in rows)
+
+
+@pytest.mark.parametrize("failure", [503, "hang up"])
+def test_the_spool_holds_what_is_logged_during_an_outage(door: Door, store: Store, failure: int | str) -> None:
+    """A chain runs while the database is away; when it is back, everything is there once and in order."""
+    with server.launch(store) as running:
+        handler = CoagentCallbackHandler(base_url=running.base_url, session_id="outage")
+        door.always = failure
+        answers = [chat("Rome").invoke(f"Where to, {n}?", {"callbacks": [handler]}).content for n in range(20)]
+        until(lambda: handler.stats().retried >= 2)
+        during = handler.stats()
+        door.always = None
+        handler.close()
+        flushed, after = handler.flush(60), handler.stats()
+        found = stored(store, "outage")
+        prompts = [e["prompt"] for e in requests.get(f"{running.base_url}/logs/outage", timeout=10).json()
+                   if e["event_type"] == "llm_call"]  # fmt: skip
+
+    assert answers == ["Rome"] * 20
+    assert (during.acknowledged, during.waiting) == (0, during.written)
+    assert (flushed, after.waiting, after.rejected, after.refused) == (True, 0, 0, 0)
+    assert (found.total(), set(found.values())) == (after.written, {1})
+    assert prompts == [f"Where to, {n}?" for n in range(20)]
+
+
+@pytest.mark.parametrize("answered", [0, 1], ids=["while it looks for copies", "while it inserts"])
+def test_a_slow_database_answers_503_in_time(door: Door, impatient: Store, answered: int) -> None:
+    """The client hears within the time-out when to come again; what the database does late is not stored twice."""
+    with server.launch(impatient) as running:
+        one = entry(session_id="slow")
+        door.failures = [*[0] * answered, "stall"]
+        door.moving.clear()
+        began = time.monotonic()
+        refused = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        waited = time.monotonic() - began
+        door.moving.set()
+        if answered:
+            until(lambda: stored(impatient, "slow").total() == 1)  # the insert that nobody waits for any more
+        accepted = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        found = stored(impatient, "slow")
+
+    assert (refused.status_code, refused.headers["Retry-After"], accepted.status_code) == (503, "2", 200)
+    assert SLOW <= waited < 2 * SLOW
+    assert found == {one["event_id"]: 1}
+
+
+def test_an_answer_that_gets_lost_stores_nothing_twice(door: Door, store: Store) -> None:
+    """The database has inserted and hangs up before it says so."""
+    with server.launch(store) as running:
+        one = entry(session_id="lost")
+        door.failures = [0, "swallow"]
+        first = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        second = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        found = stored(store, "lost")
+
+    assert (first.status_code, second.status_code) == (503, 200)
+    assert found == {one["event_id"]: 1}
