@@ -13,9 +13,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "run",
         help="run a Python program with every chain logged",
-        description="Run a Python program as `python` would, with the handler attached to every run of LangChain and "
-        "LangGraph, in all threads. Nothing in the program has to change.",
-        epilog="examples: coagent-langchain run app.py --port 8000    coagent-langchain run -m package.module",
+        description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
+        "and LangGraph, in all threads. Nothing in the program has to change.",
+        epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-m", dest="module", action="store_true", help="run a module instead of a file")
     parser.add_argument("--session", metavar="ID", help="put every run into this session")

@@ -63,6 +63,8 @@ class Session(Scope):
         self.scoped = False
         self.touched = time.monotonic()
         self.last_prompt = first_prompt - 1
+        check_text("prompt", text)
+        check_meta(meta)
         self._explicit_id = session_id is not None
         self._sessions = sessions
         self._text = text
@@ -80,6 +82,8 @@ class Session(Scope):
             text: what the user asked.
             meta: free JSON for the `user_input` event.
         """
+        check_text("prompt", text)
+        check_meta(meta)
         return Prompt(self, text=text, meta=meta)
 
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
@@ -287,6 +291,28 @@ def check_session_id(session_id: object) -> str:
             f"session_id must be a text of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
         )
     return session_id
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
+    """
+    if callable(value):
+        raise ConfigurationError(f"a session as a decorator needs parentheses: @handler.session() above {value!r:.80}")
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a text, not {value!r:.80}")
+
+
+def check_meta(value: object) -> None:
+    """Refuse what cannot be an event's `meta`.
+
+    Raises:
+        ConfigurationError: it is neither a dict nor None.
+    """
+    if value is not None and not isinstance(value, dict):
+        raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
 
 
 def scope_status(error: BaseException) -> str:

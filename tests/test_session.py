@@ -128,6 +128,18 @@ def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
             CoagentCallbackHandler(bad, delivery=log)  # type: ignore[arg-type]
 
 
+def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCallbackHandler) -> None:
+    """A decorator without parentheses, a prompt that is no text, a meta that is no dict: each says what to do."""
+    with pytest.raises(ConfigurationError, match=r"needs parentheses: @handler.session\(\)"):
+        handler.session(lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="prompt must be a text, not 5"):
+        handler.session("x").prompt(5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="meta must be a dict, not 'str'"):
+        handler.session("x", meta="str")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="session_id must be a text of 1 to 512 characters"):
+        handler.session("x", session_id="")
+
+
 def test_context_manager_reports_a_failure_and_lets_it_through(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

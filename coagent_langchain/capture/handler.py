@@ -110,9 +110,10 @@ class CoagentCallbackHandler(Hooks):
             a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
 
         Raises:
-            ConfigurationError: the session id is unusable.
+            ConfigurationError: the session id, the prompt or the meta is unusable.
         """
-        return Session(self._sessions, self._outlet, session_id or self._session_id, text=prompt, meta=meta)
+        session_id = self._session_id if session_id is None else session_id
+        return Session(self._sessions, self._outlet, session_id, text=prompt, meta=meta)
 
     @guard
     def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:

@@ -1,50 +1,31 @@
-"""LangChain's hooks, one short method each: what a hook is told goes to the recorder as plain values."""
+"""LangChain's hooks for runs, one short method each: what a hook is told goes to the recorder as plain values."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-
 from coagent_langchain.capture import context
-from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.messages import Conversation, answer, split
-from coagent_langchain.capture.outcomes import error_message
 from coagent_langchain.capture.parameters import model_parameters
-from coagent_langchain.capture.placing import Placing
-from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.remarks import Remarks
-from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
-from coagent_langchain.outlet import Outlet
-from coagent_langchain.wire import EventType, JsonObject
+from coagent_langchain.wire import JsonObject
 
 # How what is still open ends, when its root was cancelled or failed.
 _OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}
 
 
-class Hooks(BaseCallbackHandler):
+class Hooks(Asides):
     """Every hook of LangChain and LangGraph, with core's own parameter names.
 
     Every argument may be missing or odd; no hook raises, waits or changes what it is given.
     """
-
-    # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
-    run_inline = True
-    raise_error = False
-
-    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet, *, components: str) -> None:
-        self._tree = tree
-        self._placing = placing
-        self._recorder = Recorder(tree, placing, outlet, components=components)
-        self._failures = Failures(self._recorder)
-        self._remarks = Remarks(self._recorder)
-        self._awaiting_token = tree.awaiting_token
 
     # -- model calls
 
@@ -156,24 +137,6 @@ class Hooks(BaseCallbackHandler):
         if run is not None:
             self._failed(run, error, inputs=kwargs.get("inputs"))
 
-    @guard
-    def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`: an agent's decision. The tool that it chose has runs and events of its own."""
-        text = f"agent action: {getattr(action, 'tool', action)}"
-        self._say(
-            EventType.DEBUG, text, run_id, {"name": "agent_action", "log": snapshot(getattr(action, "log", None))}
-        )
-
-    @guard
-    def on_agent_finish(self, finish: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`: an agent's last word. The run goes on until its own end."""
-        self._say(
-            EventType.DEBUG,
-            "agent finish",
-            run_id,
-            {"name": "agent_finish", "log": snapshot(getattr(finish, "log", None))},
-        )
-
     # -- tools and retrievers
 
     @guard
@@ -237,49 +200,6 @@ class Hooks(BaseCallbackHandler):
 
     on_retriever_error = on_tool_error
 
-    # -- other events
-
-    @guard
-    def on_text(self, text: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`."""
-        self._say(EventType.DEBUG, text, run_id, {"name": "text"})
-
-    @guard
-    def on_retry(self, retry_state: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`warning`: a text model's own retry."""
-        number = getattr(retry_state, "attempt_number", None)
-        outcome = getattr(retry_state, "outcome", None)
-        error = outcome.exception() if outcome is not None and getattr(outcome, "failed", False) else None
-        said = "" if error is None else f": {type(error).__name__}: {error_message(error)}"
-        meta = {"name": "retry", "attempt": number}
-        self._say(EventType.WARNING, f"retry after attempt {number}{said}", run_id, meta)
-
-    @guard
-    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, tags: Any = None, metadata: Any = None,
-                        **kwargs: Any) -> None:  # fmt: skip
-        """`info`, or the level that the event's data names (`level`: debug, info, warning)."""
-        level = data.get("level") if isinstance(data, dict) else None
-        event_type = EventType(level) if level in ("debug", "warning") else EventType.INFO
-        self._say(event_type, name, run_id, {"name": name, "value": snapshot(data)})
-
-    @guard
-    def on_interrupt(self, event: Any) -> None:
-        """`human_oversight`, unless the exception has told of the same question already."""
-        run = self._tree.find(getattr(event, "run_id", None))
-        if not isinstance(run, Run):
-            return
-        session = self._recorder.prompt_of(run).session
-        session.interrupted = run.root.prompt
-        asked = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
-        asked = asked or [(str(event.checkpoint_id), str(event.status))]
-        for interrupt_id, value in asked:
-            if interrupt_id not in session.interrupts:
-                self._recorder.outlet.emit(self._failures.question(run, interrupt_id, value))
-
-    @guard
-    def on_resume(self, event: Any) -> None:
-        """Nothing of its own: the person's answer is in the resumed run's input, which has its event."""
-
     # -- ends
 
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, name: str) -> Run | None:
@@ -311,11 +231,6 @@ class Hooks(BaseCallbackHandler):
         if run.parent is None:
             word = _OUTCOME_WORDS.get(outcome.kind)
             self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
-
-    def _say(self, event_type: EventType, message: Any, run_id: UUID, meta: JsonObject) -> None:
-        run = self._tree.find(run_id)
-        if isinstance(run, Run):
-            self._remarks.of_run(run, event_type, message, meta)
 
 
 def _name(kwargs: dict[str, Any], serialized: Any = None) -> str | None:

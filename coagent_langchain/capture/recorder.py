@@ -128,10 +128,10 @@ class Recorder(Sweeper):
             meta["alternatives"] = answer.alternatives
         if run.first_token_ns:
             meta["time_to_first_token_ms"] = round((run.first_token_ns - run.started_ns) / 1e6)
-        if usage is not None:
+        if usage is not None and usage.details:
             meta["usage"] = usage.details
-            if usage.cached:
-                meta["cached"] = True
+        if usage is not None and usage.cached:
+            meta["cached"] = True
         if outcome:
             meta["outcome"] = outcome
         return meta
@@ -260,7 +260,7 @@ class Recorder(Sweeper):
 
     def close_session(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends."""
-        if session.running or self.tree.lingering:
+        if self.tree.open:
             self.close(self.tree.open_in(session), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:

@@ -23,6 +23,7 @@ class Bar:
         events: (timestamp, seq) of its entries.
         input, output, cached, cost: its own tokens and dollars, those of its children included.
         errors: how many errors stand in it and below.
+        took: milliseconds that its response or exit names.
     """
 
     kind: str
@@ -46,11 +47,14 @@ class Bar:
     cost: float = 0.0
     errors: int = 0
     last: int = 0
+    took: int | None = None
 
     @property
     def duration(self) -> int | None:
-        """Milliseconds from start to end; None while it is open."""
-        return None if self.end is None else self.end - self.start
+        """Milliseconds as the response says, else from start to end; None while it is open."""
+        if self.end is None or self.took is not None:
+            return self.took
+        return self.end - self.start
 
 
 class Pairing:
@@ -115,6 +119,9 @@ class Pairing:
     def _finish(self, bar: Bar, moment: Moment) -> None:
         bar.events.append((moment.at, moment.seq))
         bar.end = moment.at
+        if moment.ms is not None and moment.ms >= 0:
+            # What was timed where it ran is truer than the gap between two log calls, which may come together.
+            bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
         bar.input, bar.output, bar.cached = moment.input, moment.output, moment.cached
         bar.cost += moment.cost
         if moment.note and (bar.kind not in ("tool", "retriever") or moment.failed or not bar.note):

@@ -86,11 +86,18 @@ class Security:
         if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        for ticket in query.pop("ticket", []):
-            if ticket in self._tickets and scope["method"] == "GET":
+        if scope["method"] == "GET" and self._opens(scope["path"], query.pop("ticket", []), query.pop("token", [])):
+            return self._welcome(query)
+        message = "a token is needed: Authorization: Bearer <token>; in a browser open /?token=<token>"
+        return failure(message, 401, {"WWW-Authenticate": "Bearer"})
+
+    def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
+        """Whether an address lets a browser in: by a ticket, once, or the first page by the token itself."""
+        for ticket in tickets:
+            if ticket in self._tickets:
                 self._tickets.discard(ticket)
-                return self._welcome(query)
-        return failure("a token is needed: Authorization: Bearer <token>", 401, {"WWW-Authenticate": "Bearer"})
+                return True
+        return path == "/" and any(_equal(token, self._token or "") for token in tokens)
 
     def _welcome(self, query: dict[str, list[str]]) -> Response:
         response = RedirectResponse("/?" + urlencode(query, doseq=True) if query else "/", 303)

@@ -81,7 +81,8 @@ def _hang(pairing: Pairing) -> list[Bar]:
 def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
     """Add what stands below to each bar: children come after their parents, so from the last to the first."""
     for bar, parent in zip(reversed(bars), reversed(parents), strict=True):
-        bar.errors += bar.status in ("error", "recovered")
+        # A component that a child's error ended has no error of its own.
+        bar.errors += bar.status in ("error", "recovered") and not (bar.kind == "component" and bar.errors)
         bar.last = max(bar.last, bar.end or 0)
         parent.last = max(parent.last, bar.last)
         parent.start = min(parent.start, bar.start) if parent.kind == "prompt" else parent.start

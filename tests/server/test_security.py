@@ -150,6 +150,16 @@ def test_the_token_opens(closed: Running) -> None:
     assert ask(closed, Authorization="Bearer \xff").status_code == 401
 
 
+def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -> None:
+    """As often as it is asked, and it is gone from the address; a wrong one does not, nor on another page."""
+    for _ in range(2):
+        answer = ask(closed, path=f"/?token={TOKEN}&q=x")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/?q=x")
+        assert "coagent_session=" in answer.headers["Set-Cookie"]
+    assert ask(closed, path="/?token=wrong").status_code == 401
+    assert ask(closed, path=f"/docs?token={TOKEN}").status_code == 401
+
+
 def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
     """The opened address works once, leaves no secret in the address bar, and the cookie opens from then on."""
     path = closed.login_url().removeprefix(closed.url)
