@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ import requests
 from coagent_langchain import cli_serve, server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
+from coagent_langchain.server.store.database import connect, transaction
 from tests.server.samples import T0, entry, event_ids, put
 
 
@@ -143,6 +145,15 @@ def until(holds: object, seconds: float = 10) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
+
+
+def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """The index is written while another connection holds the entries' file for writing."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
+        until(lambda: store._index.blocks == 10, 4)  # type: ignore[attr-defined]
+    store.close()
 
 
 def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:

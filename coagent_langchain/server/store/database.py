@@ -100,9 +100,13 @@ class Readers:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit at the end of the `with`; roll back when it raises."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Commit at the end of the `with`; roll back when it raises.
+
+    Parameters:
+        kind: IMMEDIATE takes the write lock of every attached file at once; DEFERRED of those that are written, then.
+    """
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")

@@ -16,10 +16,11 @@ from coagent_langchain.server.store.database import connect, make_private, trans
 from coagent_langchain.server.store.text import Terms
 
 BLOCK = 8  # entries: they share one row of the index, which makes it smaller; a search looks at each of them
-STEP = 256  # blocks of one transaction
-QUIET = 0.2  # seconds without news before indexing begins, so that it does not slow down who is sending
+STEP = 1024  # blocks of one transaction: 0.2 s
+PAUSE = 0.1  # seconds before each step, in which entries collect
+BURST = 1000  # entries in a pause: while more come, the processor is left to those who send
+MAX_LAG = 100_000  # entries: behind further than this, indexing goes on in a burst too. Reading them takes 0.3 s
 RETRY = 5.0  # seconds after an error of the disk
-MAX_LAG = 50_000  # entries: behind further than this, indexing does not wait for quiet. Reading them takes 0.1 s
 
 _SCHEMA = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', columnsize=0, detail=none,"
@@ -85,20 +86,22 @@ class Index:
     def _run(self) -> None:
         done = self.blocks
         while not self._closed:
-            lag = self._latest() - done * BLOCK
-            with self._news:
-                if lag <= BLOCK:
-                    self._news.wait(60)
-                    continue
-                if lag < MAX_LAG and self._news.wait(QUIET):
-                    continue
+            self._await_news(done)
+            seen = self._latest()
+            self._pause.wait(PAUSE)
+            if self._latest() - seen > BURST and seen - done * BLOCK < MAX_LAG:
+                continue
             try:
                 done = self._step()
             except sqlite3.OperationalError:  # no space, or a lock held for long: search reads what is not indexed
                 self._pause.wait(RETRY)
 
+    def _await_news(self, done: int) -> None:
+        with self._news:
+            self._news.wait_for(lambda: self._closed or self._latest() > (done + 1) * BLOCK)
+
     def _step(self) -> int:
-        with transaction(self._connection):
+        with transaction(self._connection, "DEFERRED"):  # IMMEDIATE would lock the entries' file too
             first = self.blocks
             last = min(first + STEP, (self._latest() + 1) // BLOCK)
             self._connection.execute(_ADD, {"first": first, "last": last, "size": BLOCK})
