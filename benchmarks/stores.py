@@ -86,7 +86,7 @@ def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> No
 def main() -> None:
     """Measure both on the same events."""
     parser = argparse.ArgumentParser("python -m benchmarks.stores", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=1_000_000, help="10000000 takes about an hour")
     parser.add_argument("--batch", type=int, default=5000)
     options = parser.parse_args()
     columns = ("list", "by tokens", "session", "roll-up", "search", "runs")
