@@ -78,7 +78,7 @@ def _server(port: int) -> Running:
     try:
         store = server.open_store(default_store())
     except ConfigurationError as error:
-        print(paint(f"{error}: this run goes into a temporary store.", "yellow"))
+        print(paint(f"{error}. This run goes into a temporary store.", "yellow"))
         store = None
     try:
         return server.launch(store, port=port)

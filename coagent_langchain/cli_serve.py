@@ -28,11 +28,15 @@ def default_store() -> str:
 
 def add_parser(subparsers: Any) -> None:
     """Add `serve` and `prune` to the command line's subcommands."""
-    serve = subparsers.add_parser("serve", help="run a CoAgent server and its log viewer")
+    serve = subparsers.add_parser(
+        "serve",
+        help="run a CoAgent server and its log viewer",
+        description="Run a CoAgent server: the API that handlers and clients log to, and the log viewer, until Ctrl-C.",
+    )
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; beyond this machine a token is needed"
     )
-    serve.add_argument("--port", type=int, default=PORT)
+    serve.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
     serve.add_argument("--token", default=os.environ.get("COAGENT_AUTH_TOKEN"), help="bearer token that clients send")
     prune = subparsers.add_parser("prune", help="delete old sessions")
     prune.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w")
@@ -68,7 +72,8 @@ def run_serve(args: argparse.Namespace) -> int:
         return 2
     with running:
         print(f"Log viewer: {running.login_url() if args.token else running.url}")
-        print(f"API:        {running.base_url}", flush=True)
+        print(f"API:        {running.base_url}")
+        print(f"Store:      {re.sub(r'//[^@/]*@', '//', args.store or default_store())}", flush=True)
         stop.wait()
     return 0
 

@@ -99,7 +99,7 @@ def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tm
         result = demo(environment, "--port", "0", "--no-serve")
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
-    assert "this run goes into a temporary store" in result.stdout
+    assert "This run goes into a temporary store" in result.stdout
 
 
 def test_demo_fails_when_an_event_is_missing(environment: dict[str, str]) -> None:

@@ -82,7 +82,8 @@ def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
     if status < 300:
         return _judge_success(outcome, count, reason)
     if status < 400 or status in _SETUP:
-        return Verdict(Meaning.PAUSE, reason)
+        hint = " (does base_url end with /api/v1?)" if status in (404, 405) else ""
+        return Verdict(Meaning.PAUSE, reason + hint)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:

@@ -194,6 +194,6 @@ def test_used_counts_calls_errors_and_median() -> None:
     made = used(timeline(sessions.trip()).tools)
 
     assert [(row.name, row.calls, row.errors, row.median_ms) for row in made] == [
-        ("train_search", 2, 1, 915.5), ("book_train", 1, 0, 860), ("flight_search", 1, 0, 1042),
-        ("research_agent", 1, 0, 2758), ("search_index", 1, 0, 88),
+        ("train_search", 2, 1, 915.5), ("book_train", 1, 0, 860), ("flight_search", 1, 0, 1040),
+        ("research_agent", 1, 0, 2790), ("search_index", 1, 0, 88),
     ]  # fmt: skip
