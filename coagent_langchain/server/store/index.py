@@ -19,7 +19,7 @@ BLOCK = 8  # entries: they share one row of the index, which makes it smaller; a
 STEP = 1024  # blocks of one transaction: 0.2 s
 PAUSE = 0.1  # seconds before each step, in which entries collect
 BURST = 1000  # entries in a pause: while more come, the processor is left to those who send
-MAX_LAG = 100_000  # entries: behind further than this, indexing goes on in a burst too. Reading them takes 0.3 s
+MAX_LAG = 100_000  # entries: behind further than this, indexing goes on in a burst too. Reading them takes 0.4 s
 RETRY = 5.0  # seconds after an error of the disk
 
 _SCHEMA = (
