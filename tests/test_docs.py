@@ -91,13 +91,13 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_figures_of_the_readme_are_those_that_were_measured() -> None:
-    """What the README says of its cost is in the table of docs/performance.md, rounded."""
-    table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    """What the README says of its cost is in the wall times of docs/performance.md."""
+    table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").partition("## Wall time")[2]
     measured = dict(re.findall(r"^\| \**(ours|best peer / ours)\** \|(.*)\|$", table, re.MULTILINE)[:2])
     ours, ratio = ([float(n) for n in re.findall(r"[\d.]+(?=\** \()", measured[row])] for row in measured)
     said = re.findall(r"\d+(?:\.\d+)?(?= µs| and \d| times)", (ROOT / "README.md").read_text(encoding="utf-8"))
 
-    assert said == [f"{ours[0]:.0f}", f"{ours[1]:.0f}", f"{ratio[0]:.1f}", f"{ratio[1]:.1f}"]
+    assert said == [f"{ours[0]:.1f}", f"{ours[1]:.1f}", f"{ratio[0]:.1f}", f"{ratio[1]:.1f}"]
 
 
 def test_every_hook_is_documented() -> None:
