@@ -214,7 +214,7 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
     with FaultyServer(first(4, Answer(503, b"later"))) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(b"".join(line(event_id) for event_id in ids(3)), 3)
         assert delivery.flush(20)
-    said = [record.getMessage() for record in caplog.records if record.name == "coagent_langchain"]
+    said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
 
     assert said == [
         f"delivery to {server.base_url}: HTTP 503: later; 3 events wait",
