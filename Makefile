@@ -10,7 +10,7 @@ demo: .venv/.demo
 	$(BIN)/coagent-langchain demo
 
 test: .venv/.dev $(if $(HEAVY),.venv/.heavy) lint
-	@.ci/chromium
+	@.ci/programs
 	COAGENT_TEST_HEAVY=$(HEAVY) $(BIN)/python -m pytest
 
 lint: .venv/.dev

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled import SpooledDelivery
-from coagent_langchain.wire import JsonObject, encode, new_event_id, now_ms
+from coagent_langchain.wire import JsonObject, encode, event_ids, now_ms
 
 KILOBYTE = 1000
 
@@ -33,7 +33,7 @@ def entry(size: int) -> JsonObject:
         "session_id": "benchmark",
         "prompt_number": 1,
         "turn_number": 1,
-        "event_id": new_event_id(),
+        "event_id": event_ids.next(),
         "event_type": "llm_response",
         "timestamp": now_ms(),
         "llm_response": {"response": "", "input_tokens": 512, "output_tokens": 64, "total_tokens": 576},

@@ -19,7 +19,7 @@ from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
-from coagent_langchain.wire import VERSION, JsonObject, new_event_id, now_ms
+from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
 
 MAX_BATCH = 500  # entries of one request
 MAX_BATCH_BYTES = 1 << 20
@@ -109,7 +109,7 @@ class CoagentClient(EventLog):
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(mode="json", exclude_none=True)
-        complete = {"version": VERSION, "event_id": new_event_id(), "timestamp": now_ms(), **entry}
+        complete = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
         if not self._settings.capture_content:
             complete = without_content(complete)
         return encode_safely(complete)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent_langchain.events import LogEntry
-from coagent_langchain.wire import VERSION, EventType, JsonObject, new_event_id, now_ms
+from coagent_langchain.wire import VERSION, EventType, JsonObject, event_ids, now_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class EventLog(ABC):
             "session_id": session_id,
             "prompt_number": prompt_number,
             "turn_number": turn_number,
-            "event_id": new_event_id(),
+            "event_id": event_ids.next(),
             "event_type": event_type,
             "timestamp": now_ms(),
             **_present(**fields),

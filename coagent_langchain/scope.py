@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,22 +16,22 @@ current: ContextVar[Scope | None] = ContextVar("coagent_scope", default=None)
 """The innermost open session or prompt of this context."""
 
 
-class Scope(ABC):
+class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
     """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions."""
 
     _outer: Scope | None = None
 
-    @abstractmethod
     def _begin(self) -> None:
         """Open; never raises."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _end(self, error: BaseException | None) -> None:
         """Close, knowing what the body raised; never raises."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _fresh(self, function: Callable[..., Any]) -> Scope:
         """A scope of its own for one call of the decorated `function`."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._begin()

@@ -14,7 +14,7 @@ from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, new_event_id, now_ms
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, event_ids
 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
@@ -37,6 +37,7 @@ class Session(Scope):
     Attributes:
         session_id: the id, as it is on the server.
         totals: what the session used so far.
+        started: whether `session_start` was logged.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Session(Scope):
         self._sessions = sessions
         self._text = text
         self._meta = meta
-        self._started = started
+        self.started = started
         self._started_at = time.monotonic()
         self._ended = False
         self._owner = os.getpid()
@@ -90,9 +91,9 @@ class Session(Scope):
               agent_stack: list[str] | None = None) -> None:  # fmt: skip
         """Log `session_start`, once."""
         with _lock:
-            if self._started:
+            if self.started:
                 return
-            self._started = True
+            self.started = True
         entry = self.entry(EventType.SESSION_START, self.last_prompt or 1, 0, timestamp)
         text = self._text if self._text is not None else text
         if text is not None:
@@ -118,7 +119,7 @@ class Session(Scope):
         self._sessions.forget(self)
         self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
         self.last_error = None
-        if not self._started or self._owner != os.getpid():
+        if not self.started or self._owner != os.getpid():
             return  # nothing to end, or a fork's copy: the parent ends it
         entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0)
         status = status or self.status
@@ -133,7 +134,7 @@ class Session(Scope):
             self.last_prompt = max(self.last_prompt, earlier.last_prompt)
             self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
-            self._started, self._started_at = earlier._started, earlier._started_at
+            self.started, self._started_at = earlier.started, earlier._started_at
             earlier._ended = True
 
     @property
@@ -175,10 +176,10 @@ class Session(Scope):
             with _lock:
                 self.tool_turns.pop(next(iter(self.tool_turns)), None)
 
-    def count(self, update: Callable[[Totals], None]) -> None:
-        """Change the totals."""
+    def count(self, update: Callable[..., None], *figures: float | None) -> None:
+        """Change the totals: `update` is a method of `Totals`, `figures` are its arguments."""
         with _lock:
-            update(self.totals)
+            update(self.totals, *figures)
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """The fields that every entry has."""
@@ -187,9 +188,9 @@ class Session(Scope):
             "session_id": self.session_id,
             "prompt_number": prompt_number,
             "turn_number": turn_number,
-            "event_id": new_event_id(),
+            "event_id": event_ids.next(),
             "event_type": event_type,
-            "timestamp": now_ms() if timestamp is None else timestamp,
+            "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
         }
 
     @guard

@@ -5,10 +5,12 @@ Light on purpose: whatever logs imports this. The typed model of an entry, for r
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import secrets
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -55,22 +57,19 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class _Ids:
-    """Unique ids without a system call each: a random prefix per process and a counter."""
+class _EventIds:
+    """Unique ids without a system call each: a random prefix per process and a counter. `next()` gives one."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        self._prefix = secrets.token_hex(8)
-        self._next = itertools.count(1).__next__
-
-    def __call__(self) -> str:
-        return f"{self._prefix}-{self._next():08x}"
+        shape = f"{secrets.token_hex(8)}-{{:08x}}"
+        self.next: Callable[[], str] = map(shape.format, itertools.count(1)).__next__
 
 
-new_event_id = _Ids()
-os.register_at_fork(after_in_child=new_event_id.renew)
+event_ids = _EventIds()
+os.register_at_fork(after_in_child=event_ids.renew)
 
 
 def now_ms() -> int:
@@ -78,10 +77,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def encode(entry: JsonObject) -> bytes:
-    """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+encode: Callable[[JsonObject], bytes] = functools.partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
+"""One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
 
-    Raises:
-        TypeError: the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first).
-    """
-    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+Raises `TypeError` where the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first).
+"""

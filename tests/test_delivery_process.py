@@ -81,9 +81,10 @@ def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
         server.behave = healthy
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("last"))
-            arrived = server.wait_for(lambda: len(server.stored) == 6)
+            arrived = server.wait_for(lambda: len(set(server.stored)) == 6)
 
-    assert (status, errors, arrived, sorted(server.stored)) == (0, "", True, [*ids(5), "last"])
+    # At least once: the server may get round to what the first process left in its queue.
+    assert (status, errors, arrived, set(server.stored)) == (0, "", True, {*ids(5), "last"})
     assert took < 4
 
 

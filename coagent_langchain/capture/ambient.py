@@ -16,24 +16,19 @@ SESSION_KEYS = ("session_id", "thread_id", "conversation_id", "langfuse_session_
 _variable: Any = None
 
 
-def config() -> Mapping[str, Any] | None:
-    """The config of the run around this call, or None at a root."""
+def around() -> tuple[Mapping[str, Any] | None, UUID | None]:
+    """The config of the run around this call, and the run that its children belong to; None for both at a root."""
     global _variable
     if _variable is None:
         # Not imported: whatever runs a runnable has loaded it, and it is heavy.
         module = sys.modules.get("langchain_core.runnables.config")
         _variable = getattr(module, "var_child_runnable_config", None)
         if _variable is None:
-            return None
-    found = _variable.get()
-    return found if isinstance(found, dict) else None
-
-
-def parent_run_id(around: Mapping[str, Any] | None) -> UUID | None:
-    """The run that `around` says its children belong to."""
-    if around is None:
-        return None
-    return getattr(around.get("callbacks"), "parent_run_id", None)
+            return None, None
+    config = _variable.get()
+    if not isinstance(config, dict):
+        return None, None
+    return config, getattr(config.get("callbacks"), "parent_run_id", None)
 
 
 def session_id(values: Mapping[str, Any] | None) -> str | None:
@@ -47,7 +42,7 @@ def session_id(values: Mapping[str, Any] | None) -> str | None:
     return None
 
 
-def configured_session_id(around: Mapping[str, Any] | None) -> str | None:
-    """The session that the surrounding `configurable` names."""
-    configurable = around.get("configurable") if around is not None else None
+def configured_session_id(config: Mapping[str, Any] | None) -> str | None:
+    """The session that the `configurable` of a surrounding config names."""
+    configurable = config.get("configurable") if config is not None else None
     return session_id(configurable) if isinstance(configurable, Mapping) else None

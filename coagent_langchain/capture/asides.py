@@ -26,10 +26,10 @@ class Asides(BaseCallbackHandler):
     run_inline = True
     raise_error = False
 
-    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet, *, components: str) -> None:
+    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:
         self._tree = tree
         self._placing = placing
-        self._recorder = Recorder(tree, placing, outlet, components=components)
+        self._recorder = Recorder(tree, placing, outlet)
         self._failures = Failures(self._recorder)
         self._remarks = Remarks(self._recorder)
         self._awaiting_token = tree.awaiting_token

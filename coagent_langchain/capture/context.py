@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata as package_metadata
 from typing import Any
 
@@ -12,7 +13,8 @@ from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
-HIDDEN_TAG = "langsmith:hidden"
+_HIDDEN_TAG = "langsmith:hidden"
+_STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
 _STACK = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 # Metadata that LangChain and LangGraph put there themselves, or that the entry says elsewhere.
@@ -21,31 +23,63 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
                        "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
-_OWN_TAGS = ("seq:step:", "graph:step:", "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_OWN_TAGS = ("seq:step:", _STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
 
 
-def usable(metadata: Any, tags: Any) -> tuple[dict[str, Any] | None, list[str] | None]:
-    """A run's metadata and tags as far as they are what they should be."""
-    if metadata is not None and not isinstance(metadata, dict):
-        metadata = None
-    if tags:
-        if not isinstance(tags, list):
-            tags = list(tags) if isinstance(tags, (tuple, set, frozenset)) else []
-        for tag in tags:
-            if not isinstance(tag, str):
-                return metadata, [each for each in tags if isinstance(each, str)]
-    return metadata, tags or None
+def name_of(kind: str, serialized: Any, named: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
+    """What a run is called: by its caller, else by its class, else by its model."""
+    name = named.get("name")
+    if not name and isinstance(serialized, dict):
+        name = serialized.get("name")
+        path = serialized.get("id")
+        if not name and isinstance(path, list) and path:
+            name = path[-1]
+    if not name and kind == "llm" and metadata:
+        name = metadata.get("ls_model_name")
+    return name if name and isinstance(name, str) else _NAMELESS[kind]
 
 
-def framework(metadata: Mapping[str, Any] | None, parent: Run | None = None) -> JsonObject | None:
-    """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain.
+_NAMELESS = {"llm": "model", "chain": "chain", "tool": "tool", "retriever": "retriever"}
 
-    Parameters:
-        metadata: the run's.
-        parent: the run above: in the same node, it stands at the same place.
-    """
-    if not metadata:
-        return None
+
+def read_tags(run: Run, tags: Any) -> None:
+    """Note what a run's tags say: whether LangChain hides it, which attempt it is, and the user's own ones."""
+    for tag in tags if isinstance(tags, (list, tuple, set, frozenset)) else ():
+        if not isinstance(tag, str):
+            continue
+        if not tag.startswith(_OWN_TAGS):
+            run.tags = [*run.tags, tag]
+        elif tag.startswith(_STEP_TAG):
+            run.is_step = True
+        elif tag == _HIDDEN_TAG:
+            run.is_hidden = True
+        elif tag.startswith(_RETRY_TAG) and tag[len(_RETRY_TAG) :].isdigit() and not run.attempt:
+            run.attempt = int(tag[len(_RETRY_TAG) :])
+            if run.parent is not None:
+                run.parent.attempt = run.attempt
+
+
+def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
+    """Whether a chain run is a LangGraph node itself, not something inside one or LangGraph's plumbing."""
+    at_node = run.is_step and metadata.get("langgraph_node") == run.name
+    return at_node and run.name != "__start__" and not run.is_hidden
+
+
+def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
+    """Note where a run stands in its framework, and what its user attached to it."""
+    own = None
+    if metadata:
+        run.framework = _framework(metadata, run.parent)
+        if keys := metadata.keys() - _known_as_ours:
+            own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key)}
+    if own or run.tags:
+        run.context = {"metadata": snapshot(own)} if own else {}
+        if run.tags:
+            run.context["tags"] = run.tags
+
+
+def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | None:
+    """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain."""
     node = metadata.get("langgraph_node")
     agent = metadata.get("lc_agent_name")
     if node is None and agent is None:
@@ -53,7 +87,7 @@ def framework(metadata: Mapping[str, Any] | None, parent: Run | None = None) -> 
     namespace = metadata.get("langgraph_checkpoint_ns")
     above = parent.framework if parent is not None else None
     if above is not None and above.get("checkpoint_ns") == namespace and above.get("agent") == agent:
-        return above
+        return above  # in the same node, it stands at the same place
     found: JsonObject = {"name": "langgraph"}
     if node is not None:
         found["node"] = node
@@ -67,18 +101,6 @@ def framework(metadata: Mapping[str, Any] | None, parent: Run | None = None) -> 
     return found
 
 
-def user_context(metadata: Mapping[str, Any] | None, tags: Sequence[str] | None) -> JsonObject | None:
-    """The user's own metadata and tags."""
-    found: JsonObject = {}
-    if metadata and (keys := metadata.keys() - _known_as_ours):
-        own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key)}
-        if own:
-            found["metadata"] = snapshot(own)
-    if tags and (mine := [tag for tag in tags if not tag.startswith(_OWN_TAGS)]):
-        found["tags"] = mine
-    return found or None
-
-
 def _is_ours(key: Any) -> bool:
     """Whether LangChain or LangGraph put a key there; remembered, so that the next look costs nothing."""
     ours = isinstance(key, str) and key.startswith(_OWN_PREFIXES)
@@ -87,26 +109,7 @@ def _is_ours(key: Any) -> bool:
     return ours
 
 
-def attempt(tags: Sequence[str] | None) -> int:
-    """The number that `with_retry` gave this attempt: 2 for the second, 0 for what is no repetition."""
-    for tag in tags or ():
-        if tag.startswith(_RETRY_TAG) and tag[len(_RETRY_TAG) :].isdigit():
-            return int(tag[len(_RETRY_TAG) :])
-    return 0
-
-
-def is_node(name: str, metadata: Mapping[str, Any] | None, tags: Sequence[str] | None) -> bool:
-    """Whether a chain run is a LangGraph node itself, not something inside one or LangGraph's plumbing."""
-    if not metadata or metadata.get("langgraph_node") != name or name == "__start__":
-        return False
-    return not is_hidden(tags) and any(tag.startswith("graph:step:") for tag in tags or ())
-
-
-def is_hidden(tags: Sequence[str] | None) -> bool:
-    """Whether LangChain marks the run as plumbing."""
-    return bool(tags) and HIDDEN_TAG in (tags or ())
-
-
+@functools.cache
 def agent_stack() -> list[str]:
     """The packages that the process runs on, as `name::version`."""
     stack = []
@@ -145,6 +148,7 @@ def tool_meta(run: Run) -> JsonObject:
     return meta
 
 
-def component(run: Run, component_type: str) -> JsonObject:
+def component(run: Run) -> JsonObject:
     """A run as `target_component`."""
-    return {"id": run.run_id, "name": run.name, "component_type": component_type}
+    kind = "node" if run.framework else "orchestrator"
+    return {"id": run.run_id, "name": run.name, "component_type": kind}

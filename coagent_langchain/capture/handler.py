@@ -88,9 +88,9 @@ class CoagentCallbackHandler(Hooks):
                               redact=_redactors(redact), encode=encode_safely)  # fmt: skip
         tree = RunTree()
         placing = Placing(tree, self._sessions, self._outlet, session_id=self._session_id,
-                          sample_rate=sample_rate,
+                          components=components, sample_rate=sample_rate,
                           after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
-        super().__init__(tree, placing, self._outlet, components=components)
+        super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._recorder)
         prepare()  # prices are loaded here, so that no hook has to
 

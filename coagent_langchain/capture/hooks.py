@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture import context
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
@@ -15,7 +14,6 @@ from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
-from coagent_langchain.wire import JsonObject
 
 # How what is still open ends, when its root was cancelled or failed.
 _OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}
@@ -33,33 +31,33 @@ class Hooks(Asides):
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                             tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a chat model."""
-        run = self._start_call(serialized, run_id, parent_run_id, tags, metadata, kwargs, messages)
+        only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
+        run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
         if run is not None:
-            self._recorder.call_started(run, split(_flat(messages)), _parameters(serialized, kwargs, metadata))
+            self._awaiting_token[run_id.int] = run
+            self._recorder.call_started(
+                run,
+                split(only if isinstance(only, list) else _flat(messages)),
+                model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
+            )
 
     @guard
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                      tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a text model."""
-        run = self._start_call(serialized, run_id, parent_run_id, tags, metadata, kwargs, prompts)
+        texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
+        inputs = texts[0] if texts else None
+        run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
         if run is not None:
-            texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
+            self._awaiting_token[run_id.int] = run
             prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
             size = kwargs.get("batch_size")
             run.batch_size = size if type(size) is int else 1
-            self._recorder.call_started(run, Conversation(prompt), _parameters(serialized, kwargs, metadata))
-
-    def _start_call(self, serialized: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any, metadata: Any,
-                    kwargs: dict[str, Any], inputs: Any) -> Run | None:  # fmt: skip
-        metadata, tags = context.usable(metadata, tags)
-        name = _name(kwargs, serialized) or _text(metadata and metadata.get("ls_model_name")) or "model"
-        inputs = inputs[0] if parent_run_id is None and isinstance(inputs, (list, tuple)) and inputs else None
-        run = self._placing.start("llm", run_id, parent_run_id, name, metadata, tags, inputs)
-        if run is not None:
-            run.framework = context.framework(metadata, run.parent)
-            run.context = context.user_context(metadata, tags)
-            self._awaiting_token[run_id.int] = run
-        return run
+            self._recorder.call_started(
+                run,
+                Conversation(prompt),
+                model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
+            )
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
                          tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -83,7 +81,7 @@ class Hooks(Asides):
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         self._awaiting_token.pop(run_id.int, None)
-        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, _name(kwargs) or "model")
+        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
             self._over(run)
@@ -93,7 +91,7 @@ class Hooks(Asides):
                      **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
         self._awaiting_token.pop(run_id.int, None)
-        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, "model")
+        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
         if run is not None:
             partial = kwargs.get("response")
             self._failed(run, error, answer(partial) if partial is not None else None,
@@ -105,17 +103,9 @@ class Hooks(Asides):
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                        tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
-        metadata, tags = context.usable(metadata, tags)
-        name = _name(kwargs, serialized) or "chain"
-        run = self._placing.start("chain", run_id, parent_run_id, name, metadata, tags, inputs)
-        if run is None or run.parent is None or self._recorder.components == "none":
-            return
-        if context.is_node(name, metadata, tags) or (
-            self._recorder.components == "all" and not context.is_hidden(tags)
-        ):
-            run.framework = context.framework(metadata, run.parent)
-            run.context = context.user_context(metadata, tags)
-            self._recorder.component_started(run, "node" if run.framework else "orchestrator")
+        run = self._placing.start("chain", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+        if run is not None and run.component:
+            self._recorder.component_started(run)
 
     @guard
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
@@ -133,7 +123,7 @@ class Hooks(Asides):
     def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
-        run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, _name(kwargs) or "chain")
+        run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs)
         if run is not None:
             self._failed(run, error, inputs=kwargs.get("inputs"))
 
@@ -143,30 +133,25 @@ class Hooks(Asides):
     def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                       tags: Any = None, metadata: Any = None, inputs: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call`."""
-        name = _name(kwargs, serialized) or "tool"
-        self._start_tool("tool", name, tool_arguments(inputs, input_str), run_id, parent_run_id, tags, metadata,
-                         kwargs.get("tool_call_id"))  # fmt: skip
+        arguments = tool_arguments(inputs, input_str)
+        run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
+        if run is not None:
+            call_id = kwargs.get("tool_call_id")
+            self._recorder.tool_started(run, arguments, call_id if isinstance(call_id, str) else None)
 
     @guard
     def on_retriever_start(self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                            tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call` of a retriever."""
-        name = _name(kwargs, serialized) or "retriever"
-        self._start_tool("retriever", name, {"query": query}, run_id, parent_run_id, tags, metadata, None)
-
-    def _start_tool(self, kind: str, name: str, arguments: Any, run_id: UUID, parent_run_id: UUID | None, tags: Any,
-                    metadata: Any, tool_call_id: Any) -> None:  # fmt: skip
-        metadata, tags = context.usable(metadata, tags)
-        run = self._placing.start(kind, run_id, parent_run_id, name, metadata, tags, arguments)
+        arguments = {"query": query}
+        run = self._placing.start("retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
         if run is not None:
-            run.framework = context.framework(metadata, run.parent)
-            run.context = context.user_context(metadata, tags)
-            self._recorder.tool_started(run, arguments, tool_call_id if isinstance(tool_call_id, str) else None)
+            self._recorder.tool_started(run, arguments, None)
 
     @guard
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`tool_response`."""
-        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, _name(kwargs) or "tool")
+        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
         if run is None:
             return
         found = tool_result(output)
@@ -184,7 +169,7 @@ class Hooks(Asides):
     def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
-        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, "tool")
+        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
         if run is not None:
             self._failed(run, error)
 
@@ -193,7 +178,7 @@ class Hooks(Asides):
         self, documents: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """`tool_response` of a retriever, its documents summarised."""
-        run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, "retriever")
+        run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs)
         if run is not None:
             self._recorder.tool_ended(run, summary_of(documents), success=True)
             self._over(run)
@@ -202,16 +187,18 @@ class Hooks(Asides):
 
     # -- ends
 
-    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, name: str) -> Run | None:
+    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, named: dict[str, Any]) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
         if self._tree.was_ended(run_id):
             return None
-        run = self._placing.start(kind, run_id, parent_run_id, name, None, None)
+        run = self._placing.start(kind, run_id, parent_run_id, None, named)
         if run is None:
             return None
         run.late = True
         if kind == "llm":
             self._recorder.call_started(run, Conversation(), {"late": True})
+        elif run.component:
+            self._recorder.component_started(run)
         elif kind != "chain":
             self._recorder.tool_started(run, {}, None)
         self._tree.end(run_id)
@@ -233,27 +220,9 @@ class Hooks(Asides):
             self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
 
 
-def _name(kwargs: dict[str, Any], serialized: Any = None) -> str | None:
-    """What a run is called: by its caller, else by its class."""
-    if name := _text(kwargs.get("name")):
-        return name
-    if not isinstance(serialized, dict):
-        return None
-    path = serialized.get("id")
-    return _text(serialized.get("name")) or (_text(path[-1]) if isinstance(path, list) and path else None)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _flat(messages: Any) -> list[Any]:
     """The messages of a call; LangChain gives a list of one list."""
     batch = messages if isinstance(messages, (list, tuple)) else [messages]
     if len(batch) == 1 and isinstance(batch[0], list):
         return batch[0]
     return [message for each in batch for message in (each if isinstance(each, (list, tuple)) else [each])]
-
-
-def _parameters(serialized: Any, kwargs: dict[str, Any], metadata: Any) -> JsonObject:
-    return model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options"))

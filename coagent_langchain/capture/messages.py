@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.capture.content import (
     calls_in,
+    fields_of,
     joined,
     other_blocks,
     plain_content,
@@ -85,7 +86,8 @@ def split(messages: list[BaseMessage], limit: int = MAX_FIELD) -> Conversation:
         item = message_dict(message, limit)
         role = item["role"]
         if role == "system":
-            systems.append(text_of(message))
+            content = getattr(message, "content", None)
+            systems.append(content if type(content) is str else text_of(message))
             continue
         if role == "user":
             last_user = len(history)
@@ -165,23 +167,24 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     found = generations_of(result)
     if not found:
         return Answer(model=_first_text(_MODEL_KEYS, _dict(getattr(result, "llm_output", None))))
-    first, *others = found
+    first = found[0]
     message = getattr(first, "message", None)
+    fields = fields_of(message)
     info = _dict(getattr(first, "generation_info", None))
-    metadata = _dict(getattr(message, "response_metadata", None))
+    metadata = _dict(fields.get("response_metadata"))
     output = _dict(getattr(result, "llm_output", None))
-    calls = tool_calls_of(message, limit)
-    content = getattr(message, "content", None)
-    return Answer(
-        text(content if type(content) is str else _text(first), limit),
-        calls,
-        reasoning_of(message),
-        _first_text(_FINISH_KEYS, info, metadata, output),
-        _first_text(_MODEL_KEYS, metadata, output, info),
-        len(found),
-        other_blocks(content, calls, limit) if type(content) is list else [],
-        [_alternative(generation, limit) for generation in others],
-    )
+    content = fields.get("content")
+    told = Answer(text(content if type(content) is str else _text(first), limit), calls_in(fields, limit))
+    told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
+    told.model = _first_text(_MODEL_KEYS, metadata, output, info)
+    told.generations_count = len(found)
+    if type(content) is list or fields.get("additional_kwargs"):
+        told.reasoning = reasoning_of(message)
+    if type(content) is list:
+        told.blocks = other_blocks(content, told.tool_calls, limit)
+    if len(found) > 1:
+        told.alternatives = [_alternative(generation, limit) for generation in found[1:]]
+    return told
 
 
 def generations_of(result: Any) -> list[Any]:
@@ -189,6 +192,8 @@ def generations_of(result: Any) -> list[Any]:
     outer = getattr(result, "generations", None)
     if not isinstance(outer, (list, tuple)):
         return []
+    if len(outer) == 1 and type(outer[0]) is list and len(outer[0]) == 1 and outer[0][0] is not None:
+        return outer[0]  # as nearly all are
     return [g for inner in outer for g in (inner if isinstance(inner, (list, tuple)) else [inner]) if g is not None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from coagent_langchain.capture.snapshot import snapshot
 
@@ -26,6 +26,8 @@ _MODEL_KEYS = ("model", "model_name", "model_id", "modelId", "deployment_name", 
 _MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample",
                     "max_new_tokens", "num_predict")  # fmt: skip
 _SCHEMA_KEYS = ("response_format", "format", "response_schema", "text")
+_FORMAT_KEY = "ls_structured_output_format"
+_TOOL_KEYS = ("tools", "functions", "toolConfig", "tool_config")
 _PLAIN = frozenset({int, bool, float})
 
 Dict = dict[Any, Any]
@@ -44,25 +46,32 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         `model`, `provider`, `temperature`, `max_tokens`, `parameters`, `tools_offered` and `structured_output`, each
         only if known.
     """
-    params, facts, settings = _dict(invocation_params), _dict(metadata), _dict(options)
-    given = {key: value for key, value in params.items() if value is not None and key in _ALLOWED}
+    params = invocation_params if isinstance(invocation_params, dict) else {}
+    facts = metadata if isinstance(metadata, dict) else {}
+    settings = options if isinstance(options, dict) else {}
+    given = {key: value for key in params.keys() & _ALLOWED if (value := params[key]) is not None}
     if settings.get("stop") is not None:
         given["stop"] = settings["stop"]
     found: dict[str, Any] = {}
-    if model := _text(facts.get("ls_model_name")) or _model(params, _dict(serialized)):
+    if model := _text(facts.get("ls_model_name")) or _model(params, serialized):
         found["model"] = model
-    if provider := _text(facts.get("ls_provider")) or _provider(params, _dict(serialized)):
+    if provider := _text(facts.get("ls_provider")) or _provider(params, serialized):
         found["provider"] = provider
-    if (temperature := _number(facts.get("ls_temperature"), given.get("temperature"))) is not None:
+    if (temperature := _number(facts, "ls_temperature", given, "temperature")) is not None:
         found["temperature"] = temperature
-    if (most := _number(facts.get("ls_max_tokens"), *[given[k] for k in _MAX_TOKENS_KEYS if k in given])) is not None:
+    if (most := _number(facts, "ls_max_tokens", given, *_MAX_TOKENS_KEYS)) is not None:
         found["max_tokens"] = most
-    if schema := structured_output(params, facts, settings):
+    if (settings or not params.keys().isdisjoint(_SCHEMA_KEYS) or _FORMAT_KEY in facts) and (
+        schema := structured_output(params, facts, settings)
+    ):
         found["structured_output"] = schema
         given.pop("response_format", None)  # its name is told; the schema itself may be large
     if given:
-        found["parameters"] = {k: v if type(v) in _PLAIN else snapshot(v, MAX_PARAMETER) for k, v in given.items()}
-    if tools := tools_offered(params):
+        found["parameters"] = plain = {}
+        for key in sorted(given):
+            value = given[key]
+            plain[key] = value if type(value) in _PLAIN else snapshot(value, MAX_PARAMETER)
+    if not params.keys().isdisjoint(_TOOL_KEYS) and (tools := tools_offered(params)):
         found["tools_offered"] = tools
     return found
 
@@ -105,7 +114,7 @@ def _names_of_object(tool: Any) -> list[str]:
 
 def structured_output(params: Dict, facts: Dict, options: Dict) -> str | None:
     """Name of the schema that the answer must follow, or None."""
-    own = _dict(options.get("ls_structured_output_format")) or _dict(facts.get("ls_structured_output_format"))
+    own = _dict(options.get(_FORMAT_KEY)) or _dict(facts.get(_FORMAT_KEY))
     if own:
         return _schema_name(own.get("schema")) or "schema"
     for key in _SCHEMA_KEYS:
@@ -127,30 +136,37 @@ def _schema_name(schema: Any) -> str | None:
     return str(kind) if kind in ("json_object", "json_schema") else None
 
 
-def _model(params: Dict, serialized: Dict) -> str | None:
-    for place in (params, _dict(serialized.get("kwargs"))):
+def _model(params: Dict, serialized: Any) -> str | None:
+    for place in (params, _dict(_dict(serialized).get("kwargs"))):
         for key in _MODEL_KEYS if place else ():
             if key in place and (name := _text(place[key])):
                 return name
     return None
 
 
-def _provider(params: Dict, serialized: Dict) -> str | None:
+def _provider(params: Dict, serialized: Any) -> str | None:
     """`azure-openai-chat` → azure-openai; else the integration package: `langchain_groq` → groq."""
     if kind := _text(params.get("_type")):
         return kind.removesuffix("-chat").removesuffix("-llm").removeprefix("chat-")
-    path = serialized.get("id")
+    path = _dict(serialized).get("id")
     package = path[0] if isinstance(path, (list, tuple)) and path else None
     if not isinstance(package, str) or not package.startswith("langchain_"):
         return None
     return None if package in ("langchain_core", "langchain_community") else package.removeprefix("langchain_")
 
 
-def _number(*values: Any) -> int | float | None:
-    for value in values:
-        if type(value) is int or (type(value) is float and value == value):
+def _number(facts: Dict, fact: str, given: Dict, *keys: str) -> int | float | None:
+    """The first number: the fact, or one of the parameters."""
+    if _is_number(value := facts.get(fact)):
+        return value
+    for key in keys if given else ():
+        if _is_number(value := given.get(key)):
             return value
     return None
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return type(value) is int or (type(value) is float and value == value)
 
 
 def _text(value: Any) -> str | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
-from coagent_langchain.capture.context import agent_stack, attempt, framework, user_context
+from coagent_langchain.capture.context import agent_stack, describe, is_node, name_of, read_tags
 from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.runs import MUTED, Run, RunTree
+from coagent_langchain.capture.runs import MUTED, Muted, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
@@ -41,6 +41,7 @@ class Placing:
         sessions: the open sessions of the destination.
         outlet: where a new session's events go.
         session_id: the handler's explicit session.
+        components: which chain runs are components: `nodes`, `all` or `none`.
         after_prompt: the last prompt number that the server has of the explicit session.
         sample_rate: share of root runs that are logged, 0 to 1.
     """
@@ -52,6 +53,7 @@ class Placing:
         outlet: Outlet,
         *,
         session_id: str | None,
+        components: str = "nodes",
         after_prompt: int = 0,
         sample_rate: float = 1.0,
     ) -> None:
@@ -60,47 +62,69 @@ class Placing:
         self._outlet = outlet
         self._session_id = session_id
         self._own_session_id = new_session_id()
+        self._components = components
         self._after_prompt = after_prompt
         self._threshold = int(sample_rate * (1 << 32))
-        self._stack: list[str] = []
 
     def start(
         self,
         kind: str,
         run_id: UUID,
         parent_run_id: UUID | None,
-        name: str,
-        metadata: Mapping[str, Any] | None,
-        tags: Sequence[str] | None,
+        serialized: Any,
+        named: Mapping[str, Any],
+        metadata: Any = None,
+        tags: Any = None,
         inputs: Any = _UNKNOWN,
     ) -> Run | None:
-        """Open a run in its place; None for one that is open already or that sampling left out."""
+        """Open a run in its place.
+
+        Parameters:
+            kind: `chain`, `llm`, `tool` or `retriever`.
+            serialized: as given to the hook; may have the run's name.
+            named: the hook's other arguments; `name` is the run's, if it is a text.
+            metadata, tags: as given to the hook, of any type.
+            inputs: what a root was called with.
+
+        Returns:
+            the run; None for one that is open already or that sampling left out.
+        """
         tree = self._tree
         parent = tree.find(parent_run_id)
         if parent is MUTED:  # first, for what is not logged is to cost next to nothing
-            tree.mute(run_id)
+            tree.open[run_id.int] = MUTED
             return None
-        if tree.knows(run_id):
-            return None
-        around = ambient.config()
-        nearest = ambient.parent_run_id(around)
+        config, nearest = ambient.around()
         if nearest is not parent_run_id and nearest is not None:
-            parent = self._nearer(parent, parent_run_id, nearest)
-        if parent is None:
-            return self._start_root(kind, run_id, name, metadata, tags, inputs)
-        if not isinstance(parent, Run):  # the ambient run is muted
-            tree.mute(run_id)
+            parent = self._nearer(parent, nearest)
+        if isinstance(parent, Muted) or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
+            tree.open[run_id.int] = MUTED
             return None
-        run = tree.start(run_id, kind, name, parent)
-        root = run.root
-        if root.prompt is None:
-            self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(around))
-            run.prompt = root.prompt
-        if tags and (number := attempt(tags)):
-            run.attempt = parent.attempt = number
+        if not isinstance(metadata, dict):
+            metadata = None
+        run = tree.start(run_id, kind, name_of(kind, serialized, named, metadata), parent)
+        if run is None:
+            return None
+        if tags:
+            read_tags(run, tags)
+        if parent is None:
+            self._begin(run, metadata, inputs)
+        elif kind != "chain":
+            describe(run, metadata)
+        elif (run.is_step or self._components == "all") and self._is_component(run, metadata):
+            run.component = True
+            describe(run, metadata)
+        if run.prompt is None and parent is not None:
+            self.bind(run.root, ambient.session_id(metadata) or ambient.configured_session_id(config))
+            run.prompt = run.root.prompt
         return run
 
-    def _nearer(self, parent: Any, parent_run_id: UUID | None, nearest: UUID) -> Any:
+    def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
+        if self._components == "all":
+            return not run.is_hidden
+        return self._components == "nodes" and metadata is not None and is_node(run, metadata)
+
+    def _nearer(self, parent: Any, nearest: UUID) -> Any:
         """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""
         near = self._tree.open.get(nearest.int)  # what outlives the run around it is a run of its own
         if near is None or near is parent:
@@ -109,20 +133,17 @@ class Placing:
             return near
         return near if isinstance(near, Run) and _is_below(near, parent) else parent
 
-    def _start_root(self, kind: str, run_id: UUID, name: str, metadata: Mapping[str, Any] | None,
-                    tags: Sequence[str] | None, inputs: Any) -> Run | None:  # fmt: skip
-        if (run_id.int & 0xFFFFFFFF) >= self._threshold:
-            self._tree.mute(run_id)
-            return None
-        run = self._tree.start(run_id, kind, name, None)
-        run.pending_input = inputs
-        run.framework = framework(metadata) or ({"name": "langgraph"} if name == "LangGraph" else None)
-        run.context = user_context(metadata, tags)
-        run.parameters = dict(metadata) if metadata and "prompt_number" in metadata else None
+    def _begin(self, root: Run, metadata: dict[str, Any] | None, inputs: Any) -> None:
+        """Note what a root says of itself, and give it its session if that is known already."""
+        root.pending_input = inputs
+        describe(root, metadata)
+        if root.framework is None and root.name == "LangGraph":
+            root.framework = {"name": "langgraph"}
+        if metadata and "prompt_number" in metadata:
+            root.parameters = {"prompt_number": metadata["prompt_number"]}
         known = self._session_id or ambient.session_id(metadata)
-        if known is not None or kind != "chain" or scope.current.get() is not None:
-            self.bind(run, known)
-        return run
+        if known is not None or root.kind != "chain" or scope.current.get() is not None:
+            self.bind(root, known)
 
     def bind(self, root: Run, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
@@ -140,8 +161,9 @@ class Placing:
         session.running += 1
         session.touched = self._tree.clock() / 1e9
         text = None if inputs is _UNKNOWN else user_text(inputs)
-        meta = {"trace": root.trace, "framework": {"name": "langchain", **(root.framework or {})}}
-        session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=self._agent_stack())
+        if not session.started:
+            meta = {"trace": root.trace, "framework": {"name": "langchain", **(root.framework or {})}}
+            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack())
         if text is not None:
             self._log_input(root, prompt, text)
         if prompt.logged:
@@ -206,11 +228,6 @@ class Placing:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta)
         root.pending_input = None
-
-    def _agent_stack(self) -> list[str]:
-        if not self._stack:
-            self._stack = agent_stack()
-        return self._stack
 
 
 def _is_below(run: Run, above: Run) -> bool:

@@ -27,14 +27,12 @@ class Recorder(Sweeper):
         tree: the open runs.
         placing: finds where a run belongs.
         outlet: takes the entries.
-        components: `nodes`, `all` or `none`.
     """
 
-    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet, *, components: str) -> None:
+    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:
         self.tree = tree
         self.placing = placing
         self.outlet = outlet
-        self.components = components
 
     # -- entries
 
@@ -67,7 +65,7 @@ class Recorder(Sweeper):
 
     def call_started(self, run: Run, conversation: Conversation, parameters: JsonObject) -> None:
         """Log `llm_call`; the call takes the next turn of its prompt."""
-        prompt = self.prompt_of(run)
+        prompt = run.prompt or self.prompt_of(run)
         if not prompt.logged:
             self.placing.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.session.next_turn(prompt)
@@ -89,7 +87,7 @@ class Recorder(Sweeper):
 
     def call_ended(self, run: Run, answer: Answer, usage: Usage | None, outcome: str | None = None) -> None:
         """Log `llm_response`."""
-        prompt = self.prompt_of(run)
+        prompt = run.prompt or self.prompt_of(run)
         meta = self._response_meta(run, answer, usage, outcome)
         entry = self.entry(run, EventType.LLM_RESPONSE, meta)
         response = self.timing(run)
@@ -137,10 +135,12 @@ class Recorder(Sweeper):
         return meta
 
     def _add_usage(self, run: Run, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
-        tokens = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
-        for name, value in zip(("input_tokens", "output_tokens", "total_tokens"), tokens, strict=True):
-            if value is not None:
-                response[name] = value
+        if usage.input_tokens is not None:
+            response["input_tokens"] = usage.input_tokens
+        if usage.output_tokens is not None:
+            response["output_tokens"] = usage.output_tokens
+        if usage.total_tokens is not None:
+            response["total_tokens"] = usage.total_tokens
         meta = entry["meta"]
         price = cost(meta.get("provider"), meta.get("model"), usage)
         metrics: JsonObject = {}
@@ -150,9 +150,11 @@ class Recorder(Sweeper):
             metrics["cost"] = price
         if metrics:
             entry["performance_metrics"] = metrics
-        if usage.cached:
-            tokens = (None, None, None)  # answered from a cache: shown, but nothing was used
-        prompt.session.count(lambda totals: totals.add_tokens(*tokens, price))
+        if usage.cached:  # answered from a cache: shown, but nothing was used
+            prompt.session.count(Totals.add_tokens, None, None, None, price)
+        else:
+            tokens = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
+            prompt.session.count(Totals.add_tokens, *tokens, price)
 
     # -- tools and retrievers
 
@@ -193,17 +195,15 @@ class Recorder(Sweeper):
 
     # -- chains
 
-    def component_started(self, run: Run, component_type: str) -> None:
+    def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
-        run.component = True
-        run.timestamp = self.tree.wall()
+        run.timestamp = self.tree.wall() // 1_000_000
         run.root.open[run.run_id.int] = run
         run.turn = run.latest_turn()
         run.try_again()
-        entry = self.entry(
-            run, EventType.COMPONENT_ENTER, {"attempt": run.attempt} if run.attempt else {}, run.timestamp
-        )
-        entry["target_component"] = component(run, component_type)
+        meta = {"attempt": run.attempt} if run.attempt else {}
+        entry = self.entry(run, EventType.COMPONENT_ENTER, meta, run.timestamp)
+        entry["target_component"] = component(run)
         self.outlet.emit(entry)
 
     def component_ended(self, run: Run, outputs: Any, outcome: str | None = None) -> None:
@@ -212,7 +212,7 @@ class Recorder(Sweeper):
         if outcome:
             meta["outcome"] = outcome
         entry = self.entry(run, EventType.COMPONENT_EXIT, meta)
-        entry["target_component"] = component(run, "node")
+        entry["target_component"] = component(run)
         summary = update_of(outputs, meta)
         if summary:
             entry["output_data"] = summary

@@ -49,7 +49,7 @@ class Remarks:
         self._recorder.outlet.emit(entry)
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> JsonObject:
-        run = self._recorder.tree.find(ambient.parent_run_id(ambient.config()))
+        run = self._recorder.tree.find(ambient.around()[1])
         if isinstance(run, Run):
             session = self._recorder.prompt_of(run).session
             run.turn = run.turn or run.latest_turn()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from coagent_langchain.session import Prompt, Session
-from coagent_langchain.wire import JsonObject, now_ms
+from coagent_langchain.wire import JsonObject
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
 MAX_ENDED = 1_024  # ended runs that are remembered at least: for a second end, and as parents of what starts late
@@ -26,6 +26,9 @@ class Run:
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
+        tags: the user's own.
+        is_step: whether a graph's engine runs it, as a step of its own.
+        is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         open: on a root, the calls and components below it that wait for their end.
@@ -38,6 +41,9 @@ class Run:
     turn = 0
     own_turn: int | None = None
     late = False  # its start was never told
+    is_step = False
+    is_hidden = False
+    tags: Sequence[str] = ()
     component = False
     failed_nodes: dict[str, int] | None = None
     failures: list[tuple[BaseException, str]] | None = None
@@ -148,11 +154,11 @@ class Run:
         return None
 
 
-class _Muted:
+class Muted:
     """Stands in the tree for every run of a root that sampling left out."""
 
 
-MUTED: Final = _Muted()
+MUTED: Final = Muted()
 
 
 class RunTree:
@@ -160,7 +166,7 @@ class RunTree:
 
     Parameters:
         clock: monotonic nanoseconds.
-        wall: Unix milliseconds.
+        wall: Unix nanoseconds.
         max_open: open runs at most; beyond it the oldest are given up.
         max_ended: ended runs that are remembered at least.
         linger_s: seconds that a run may go on after its root.
@@ -169,7 +175,7 @@ class RunTree:
     def __init__(
         self,
         clock: Callable[[], int] = time.perf_counter_ns,
-        wall: Callable[[], int] = now_ms,
+        wall: Callable[[], int] = time.time_ns,
         *,
         max_open: int = MAX_OPEN,
         max_ended: int = MAX_ENDED,
@@ -177,43 +183,37 @@ class RunTree:
     ) -> None:
         self.clock = clock
         self.wall = wall
-        self.open: dict[int, Run | _Muted] = {}
+        self.open: dict[int, Run | Muted] = {}
         self.awaiting_token: dict[int, Run] = {}
         self.lingering: dict[int, Run] = {}  # ended roots with open runs below them, the first to end first
-        self._ended: dict[int, Run | _Muted] = {}
-        self._ended_before: dict[int, Run | _Muted] = {}
+        self._ended: dict[int, Run | Muted] = {}
+        self._ended_before: dict[int, Run | Muted] = {}
         self._max_open = max_open
         self._max_ended = max_ended
         self._linger_ns = int(linger_s * 1e9)
         _trees.add(self)
 
-    def find(self, run_id: UUID | None) -> Run | _Muted | None:
+    def find(self, run_id: UUID | None) -> Run | Muted | None:
         """The run with that id, open or ended a moment ago."""
         if run_id is None:
             return None
         key = run_id.int
         return self.open.get(key) or self._ended.get(key) or self._ended_before.get(key)
 
-    def knows(self, run_id: UUID) -> bool:
-        """Whether a run with that id was started already: this start is a second one."""
+    def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
+        """Open a run; None when one with that id was started already."""
         key = run_id.int
-        return key in self.open or key in self._ended or key in self._ended_before
-
-    def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run:
-        """Open a run."""
+        if key in self.open or key in self._ended or key in self._ended_before:
+            return None
         plumbing = kind == "chain" and parent is not None
-        run = Run(run_id, kind, name, parent, self.clock(), 0 if plumbing else self.wall())
-        self.open[run_id.int] = run
+        run = Run(run_id, kind, name, parent, self.clock(), 0 if plumbing else self.wall() // 1_000_000)
+        self.open[key] = run
         root = run.root
         if not plumbing or root.root_ended:
-            root.open[run_id.int] = run
+            root.open[key] = run
             if root.root_ended:
                 self._linger(root)
         return run
-
-    def mute(self, run_id: UUID) -> None:
-        """Open a run that is not logged."""
-        self.open[run_id.int] = MUTED
 
     def end(self, run_id: UUID) -> Run | None:
         """Close a run: the run, or None when no such run is open, or it is not logged."""
@@ -225,7 +225,7 @@ class RunTree:
         if len(self._ended) >= self._max_ended:
             # Two generations: taking the oldest key out of a dict again and again would scan its holes.
             self._ended_before, self._ended = self._ended, {}
-        if isinstance(run, _Muted):
+        if isinstance(run, Muted):
             return None
         root = run.root
         root.open.pop(key, None)

@@ -68,6 +68,9 @@ def usage(result: LLMResult, batch_size: int = 1) -> Usage | None:
 
 def _from_messages(generations: list[Any]) -> Usage | None:
     """The sum over the candidates' `usage_metadata`; what all candidates of one response repeat is counted once."""
+    if len(generations) == 1:
+        own = getattr(getattr(generations[0], "message", None), "usage_metadata", None)
+        return _standard(own, "message.usage_metadata") if own and isinstance(own, dict) else None
     seen: list[Dict] = []
     for generation in generations:
         own = getattr(getattr(generation, "message", None), "usage_metadata", None)
@@ -102,7 +105,7 @@ def _standard(own: Dict, source: str) -> Usage:
     free = own.get("total_cost")
     found = Usage(count(own.get("input_tokens")), count(own.get("output_tokens")), count(own.get("total_tokens")),
                   details, free is not None and type(free) in (int, float) and free == 0, source)  # fmt: skip
-    return _inclusive(found)
+    return found if found.total_tokens is not None and not details else _inclusive(found)
 
 
 def _inclusive(found: Usage) -> Usage:

@@ -197,7 +197,7 @@ def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     """Hooks on a tree with bounds of its own."""
     outlet = Outlet(log)
     placing = Placing(tree, Sessions(), outlet, session_id="s")
-    return Hooks(tree, placing, outlet, components="nodes")
+    return Hooks(tree, placing, outlet)
 
 
 def test_runs_that_never_end_are_bounded(log: MemoryDelivery) -> None:

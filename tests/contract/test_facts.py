@@ -492,7 +492,7 @@ def test_handler_can_be_copied_and_pickled() -> None:
 
     assert copy.copy(handler) is handler
     assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler
-    assert (again._session_id, again._recorder.components, again is handler) == ("s", "all", False)
+    assert (again._session_id, again._placing._components, again is handler) == ("s", "all", False)
 
 
 def test_invoke_stays_invoke(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
