@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from coagent_langchain.delivery.adoption import Adopted, waiting_lines
 from coagent_langchain.delivery.owner import Owner
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, header
+from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
 
 QUOTA = 1 << 30
@@ -296,3 +298,73 @@ def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
     spool.append(LINES[1], 1)
 
     assert spool.read() == LINES[0] + LINES[1]
+
+
+def test_append_between_another_s_place_and_its_writing(tmp_path: Path) -> None:
+    """A signal handler that logs when its thread has a place and has not written yet can also wait for delivery."""
+    spool = spool_in(tmp_path / "d")
+    read: list[bytes] = []
+
+    class Interrupted:
+        """A lock, at whose first release a signal handler runs."""
+
+        def __init__(self) -> None:
+            self.inner, self.handled = threading.RLock(), False
+
+        def __enter__(self) -> None:
+            self.inner.acquire()
+
+        def __exit__(self, *error: object) -> None:
+            self.inner.release()
+            if not self.handled:
+                self.handled = True
+                spool.append(LINES[1], 1)
+                read.append(spool.read())
+
+    spool._lock = Interrupted()  # type: ignore[assignment]
+    kept = spool.append(LINES[0], 1)
+
+    assert (kept, read, spool.read()) == (True, [LINES[0] + LINES[1]], LINES[0] + LINES[1])
+    assert (spool.written, spool.refused, spool.waiting_bytes) == (2, 0, len(LINES[0] + LINES[1]))
+
+
+def test_threads_append_at_the_same_time(tmp_path: Path) -> None:
+    """Whatever the threads' order, each line is there once and whole, and a reader never looks behind a gap."""
+    spool = spool_in(tmp_path / "d")
+    found: list[bytes] = []
+
+    def append(name: int) -> None:
+        for number in range(300):
+            spool.append(b'{"line":"%d-%d%s"}\n' % (name, number, b"x" * (number % 7 * 300)), 1)
+
+    threads = [threading.Thread(target=append, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    while len(found) < 2400:
+        if block := spool.read():
+            lines = block.splitlines()
+            found += lines
+            spool.settle(len(block), len(lines))
+    for thread in threads:
+        thread.join()
+
+    expected = {f"{name}-{number}" for name in range(8) for number in range(300)}
+    assert {json.loads(line)["line"].rstrip("x") for line in found} == expected
+    assert (len(found), spool.settled, spool.written, spool.waiting_bytes) == (2400, 2400, 2400, 0)
+
+
+def test_place_that_is_given_up_before_others_is_no_line(tmp_path: Path) -> None:
+    """A short write that others stand behind is blotted out: what follows is read as what it is."""
+    segment = Segment.create(tmp_path / "x.jsonl")
+    first = segment.size
+    segment.writing = {first: 8, first + 8: len(LINES[0])}
+    segment.size += 8 + len(LINES[0])
+    os.pwrite(segment.descriptor, b'{"tor', first)
+    os.pwrite(segment.descriptor, LINES[0], first + 8)
+
+    segment.conclude(first + 8, len(LINES[0]), True)
+    before = segment.complete
+    segment.conclude(first, 8, False)
+
+    assert (before, segment.complete) == (first, segment.size)
+    assert segment.open().read(segment.complete) == b" " * 8 + LINES[0]

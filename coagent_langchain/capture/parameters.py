@@ -61,9 +61,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         found["temperature"] = temperature
     if (most := _number(facts, "ls_max_tokens", given, *_MAX_TOKENS_KEYS)) is not None:
         found["max_tokens"] = most
-    if (settings or not params.keys().isdisjoint(_SCHEMA_KEYS) or _FORMAT_KEY in facts) and (
-        schema := structured_output(params, facts, settings)
-    ):
+    formatted = _FORMAT_KEY in settings or _FORMAT_KEY in facts or not params.keys().isdisjoint(_SCHEMA_KEYS)
+    if formatted and (schema := structured_output(params, facts, settings)):
         found["structured_output"] = schema
         given.pop("response_format", None)  # its name is told; the schema itself may be large
     if given:
@@ -137,11 +136,11 @@ def _schema_name(schema: Any) -> str | None:
 
 
 def _model(params: Dict, serialized: Any) -> str | None:
-    for place in (params, _dict(_dict(serialized).get("kwargs"))):
-        for key in _MODEL_KEYS if place else ():
-            if key in place and (name := _text(place[key])):
-                return name
-    return None
+    for key in _MODEL_KEYS:
+        if key in params and (name := _text(params[key])):
+            return name
+    own = _dict(_dict(serialized).get("kwargs"))
+    return _model(own, None) if own else None
 
 
 def _provider(params: Dict, serialized: Any) -> str | None:

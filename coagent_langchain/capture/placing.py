@@ -90,7 +90,7 @@ class Placing:
             the run; None for one that is open already or that sampling left out.
         """
         tree = self._tree
-        parent = tree.find(parent_run_id)
+        parent = None if parent_run_id is None else tree.open.get(parent_run_id.int) or tree.find(parent_run_id)
         if parent is MUTED:  # first, for what is not logged is to cost next to nothing
             tree.open[run_id.int] = MUTED
             return None

@@ -51,7 +51,8 @@ class Segment:
     Attributes:
         path: where it lies, or None for a nameless file.
         size: bytes that are taken, with the header; the appending threads' lock protects it.
-        complete: bytes that are written: what a reader may look at, without a lock.
+        writing: places that are taken and not written yet, under the same lock.
+        complete: bytes before the first of them: what a reader may look at, without a lock.
         synced: bytes that are known to be on the disk.
         entries: how many were written, counted by the appending threads.
         settled: how many of them are acknowledged or rejected, counted by the worker.
@@ -60,7 +61,9 @@ class Segment:
     def __init__(self, descriptor: int, path: Path | None) -> None:
         self.path = path
         self.size = self.complete = self.synced = HEADER_BYTES
+        self.writing: dict[int, int] = {}
         self.entries = self.settled = 0
+        self._finished = False
         self.descriptor = descriptor
         if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
             raise OSError("no space for a new segment")
@@ -96,9 +99,28 @@ class Segment:
                 raise
         return Reader(os.dup(self.descriptor))
 
+    def conclude(self, offset: int, length: int, kept: bool) -> None:
+        """A place was written, or is given up. The caller holds the lock.
+
+        Where others stand behind a place that is given up, what was written of it becomes spaces, and what was not
+        reads as NUL: both are no line.
+        """
+        if not kept:
+            with contextlib.suppress(OSError):
+                if self.size == offset + length:
+                    self.size = offset
+                    os.ftruncate(self.descriptor, offset)
+                else:
+                    os.pwrite(self.descriptor, b" " * length, offset)
+        self.writing.pop(offset, None)
+        self.complete = min(self.writing, default=self.size)
+        if self._finished:
+            self.finish()
+
     def finish(self) -> None:
-        """Nothing will be written any more. A segment without a name stays open: nobody could open it again."""
-        if self.path and os.fstat(self.descriptor).st_nlink:
+        """No place will be taken any more. A segment without a name stays open: nobody could open it again."""
+        self._finished = True
+        if self.path and not self.writing and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
             self.close()
 
     def close(self) -> None:

@@ -23,11 +23,15 @@ _RECYCLE_BYTES = 64 << 10
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 
+_Place = tuple[Segment, int, bytes, int]  # offset, lines and how many
+
+
 class Spool:
     """Append-only segments of one process.
 
-    Appending threads share a lock. The worker takes none: a signal handler may flush in the middle of an append, and
-    would wait for a worker that waits for the interrupted append. So each counter is written by one side only.
+    Appending threads share a lock, for their places and counts alone: they write at the same time. The worker takes
+    none: a signal handler may flush in the middle of an append, and would wait for a worker that waits for the
+    interrupted append. So each counter is written by one side only.
 
     Parameters:
         folder: where they lie, or None for memory only.
@@ -55,6 +59,7 @@ class Spool:
         self._taken = self._freed = 0  # bytes on the disk, ever and no more
         self._written_bytes = self._settled_bytes = 0
         self._new_names = False
+        self._writing: dict[int, _Place] = {}  # by thread
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
         self._lock = threading.RLock()
 
@@ -70,7 +75,9 @@ class Spool:
         Returns:
             False when they are refused, for want of space.
         """
-        length = len(lines)
+        me, length = threading.get_ident(), len(lines)
+        if me in self._writing:  # a signal handler, in the middle of an append of its own thread: that one is finished
+            self._write(me, self._writing[me])
         with self._lock:
             segment = self._segments[-1] if self._segments else None
             if segment is None or segment.size >= SEGMENT_BYTES:
@@ -78,31 +85,47 @@ class Spool:
             if segment is None or self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
                 return False
-            # Reserved before it is written, so that an append inside this one (see the lock) goes behind it.
+            # No call before the place is noted: a signal handler runs at the end of one at the earliest.
             offset = segment.size
             segment.size = offset + length
-            try:
-                whole = os.pwrite(segment.descriptor, lines, offset) == length
-            except OSError:
-                whole = False
-            if not whole:
-                self._take_back(segment, offset, length)
-                self.refused += count
-                return False
-            segment.complete = segment.size
-            segment.entries += count
+            segment.writing[offset] = length
             self._taken += length
+            self._writing[me] = place = (segment, offset, lines, count)
+        return self._write(me, place)
+
+    def _write(self, me: int, place: _Place) -> bool:
+        """Write what has its place, without the lock: threads that another's system call lets run would queue for it.
+
+        Parameters:
+            me: the thread.
+            place: of its entries; where a signal handler has written them meanwhile, nothing is left to do.
+        """
+        segment, offset, lines, _ = place
+        kept = True
+        try:
+            if me in self._writing and self._writing[me] is place:
+                kept = False
+                kept = os.pwrite(segment.descriptor, lines, offset) == len(lines)
+        except OSError:
+            pass  # refused, as a short write is
+        finally:
+            with self._lock:
+                if self._writing.get(me) is place:
+                    del self._writing[me]
+                    self._conclude(place, kept)
+        return kept
+
+    def _conclude(self, place: _Place, kept: bool) -> None:
+        segment, offset, lines, count = place
+        length = len(lines)
+        if kept:
+            segment.entries += count
             self._written_bytes += length
             self.written += count
-        return True
-
-    @staticmethod
-    def _take_back(segment: Segment, offset: int, length: int) -> None:
-        """Undo a short write: the disk is full. Lines that came behind it meanwhile keep their place."""
-        if segment.size == offset + length:
-            segment.size = offset
-            with contextlib.suppress(OSError):
-                os.ftruncate(segment.descriptor, offset)
+        else:
+            self._taken -= length
+            self.refused += count
+        segment.conclude(offset, length, kept)
 
     def _new_segment(self) -> Segment | None:
         try:
@@ -161,7 +184,7 @@ class Spool:
             except FileNotFoundError:
                 self._drop_first()
                 continue
-            if (block := self._reader.read(segment.complete)) or last:
+            if (block := self._reader.read(segment.complete)) or last or segment.writing:
                 return block
             self._drop_first()
         return b""
@@ -193,7 +216,7 @@ class Spool:
             try:
                 if self._reader and len(self._segments) == 1 and self.settled == self.written:
                     segment = self._segments[0]
-                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0:
+                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0 and not segment.writing:
                         self._freed += segment.size - HEADER_BYTES
                         segment.empty(self._reader)
             finally:
@@ -227,7 +250,7 @@ class Spool:
     def release(self) -> None:
         """Remove the files when everything is settled. The worker has ended."""
         with self._lock:
-            if self.settled == self.written:
+            if self.settled == self.written and not any(segment.writing for segment in self._segments):
                 while self._segments:
                     self._drop_first()
                 if self._owner:
