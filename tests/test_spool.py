@@ -368,3 +368,31 @@ def test_place_that_is_given_up_before_others_is_no_line(tmp_path: Path) -> None
 
     assert (before, segment.complete) == (first, segment.size)
     assert segment.open().read(segment.complete) == b" " * 8 + LINES[0]
+
+
+def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp_path: Path) -> None:
+    """A thread may still write into a segment that others have filled: the worker waits for it."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    segment = spool._segments[0]
+    place = (segment, segment.size, LINES[1], 1)
+    segment.writing[segment.size] = len(LINES[1])
+    segment.size += len(LINES[1])
+    spool._begin(spool._create_segment())
+
+    class Late(Reader):
+        """Finds nothing, and then the other thread is done."""
+
+        def read(self, end: int, limit: int = 1 << 20) -> bytes:
+            block = super().read(end, limit)
+            if not block and segment.writing:
+                os.pwrite(segment.descriptor, LINES[1], place[1])
+                spool._conclude(place, True)
+            return block
+
+    assert segment.path is not None
+    spool._reader = Late.of(segment.path)
+    first = spool.read()
+    spool.settle(len(first), 1)
+
+    assert (first, spool.read(), spool.read(), spool.lost) == (LINES[0], b"", LINES[1], 0)

@@ -178,13 +178,15 @@ class Spool:
             OSError: the disk or the limit of open files stands in the way; try again later.
         """
         while self._segments:
-            segment, last = self._segments[0], len(self._segments) == 1
+            segment = self._segments[0]
+            # Asked before `complete` is: what is being written now may be there a moment later.
+            all_there = len(self._segments) > 1 and not segment.writing
             try:
                 self._reader = self._reader or segment.open()
             except FileNotFoundError:
                 self._drop_first()
                 continue
-            if (block := self._reader.read(segment.complete)) or last or segment.writing:
+            if (block := self._reader.read(segment.complete)) or not all_there:
                 return block
             self._drop_first()
         return b""
