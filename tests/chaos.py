@@ -94,9 +94,13 @@ class Moody:
 
 
 def live(base_url: str, folder: Path, seed: int) -> None:
-    """A process's life: log, maybe fork and log in both, end in one of several ways; unless it is killed before."""
+    """A process's life: log from two threads, maybe fork in the middle and log in the child too, end in one of several
+    ways; unless it is killed before.
+    """
     draw = random.Random(seed)
     delivery = SpooledDelivery(Settings(base_url=base_url, spool_dir=folder / "spool", exit_timeout=0.3))
+    other = threading.Thread(target=_log, args=(delivery, folder, random.Random(seed + 1), f"t{seed}", 4.0))
+    other.start()
     _log(delivery, folder, draw, f"p{seed}")
     if draw.random() < 0.4:
         child = os.fork()
@@ -107,13 +111,14 @@ def live(base_url: str, folder: Path, seed: int) -> None:
     if draw.random() < 0.5:
         time.sleep(draw.uniform(0.3, 1.5))  # long enough to adopt what others left
         _log(delivery, folder, draw, f"r{seed}")
+    other.join()
     if draw.random() < 0.5:
         delivery.close()
 
 
-def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str) -> None:
+def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str, longer: float = 1.0) -> None:
     with open(folder / f"noted-{name}", "ab", buffering=0) as noted:
-        until = time.monotonic() + draw.uniform(0.1, 0.5)
+        until = time.monotonic() + longer * draw.uniform(0.1, 0.5)
         number = 0
         while time.monotonic() < until:
             event_id = f"{name}-{number}"
