@@ -129,10 +129,10 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
         item["content"] = plain_content(content, calls, limit)
     if calls:
         item["tool_calls"] = calls
-    if fields.get("tool_call_id") is not None:
-        item["tool_call_id"] = snapshot(fields["tool_call_id"], limit)
-    if fields.get("name"):
-        item["name"] = snapshot(fields["name"], limit)
+    if (call_id := fields.get("tool_call_id")) is not None:
+        item["tool_call_id"] = call_id if type(call_id) is str and len(call_id) <= limit else snapshot(call_id, limit)
+    if name := fields.get("name"):
+        item["name"] = name if type(name) is str and len(name) <= limit else snapshot(name, limit)
     if fields.get("status", "success") != "success":
         item["status"] = snapshot(fields["status"], limit)
     return item

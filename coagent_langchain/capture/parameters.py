@@ -159,7 +159,7 @@ def _number(facts: Dict, fact: str, given: Dict, *keys: str) -> int | float | No
     if _is_number(value := facts.get(fact)):
         return value
     for key in keys if given else ():
-        if _is_number(value := given.get(key)):
+        if key in given and _is_number(value := given[key]):
             return value
     return None
 
