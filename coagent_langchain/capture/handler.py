@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
@@ -92,7 +93,8 @@ class CoagentCallbackHandler(Hooks):
                           after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._recorder)
-        prepare()  # prices are loaded here, so that no hook has to
+        prepare()  # prices are loaded here, and versions looked up, so that no hook has to
+        agent_stack()
 
     # -- what users call
 
