@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 KNOWN = {
     "import_time": "what importing the package costs",
     "growth": "depth, width and history: linear at worst",
-    "capture": "what one hook costs",
+    "capture": "what the pure functions of capture cost",
+    "hooks": "what each hook costs, hot and between LangChain's own work",
     "delivery": "what the queue on disk takes and gives",
     "server": "events a second into the server",
     "stores": "SQLite beside ClickHouse",

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import hooks, peers
 from benchmarks.sink import SinkProcess, clear
 from benchmarks.work import WORK
 
@@ -58,3 +58,15 @@ def test_the_ratio_is_that_of_the_best_peer(capsys):
         "| posthog | 1.0 (1.0) |",
         "| **best peer / ours** | **10.0** (10.0) |",
     ]
+
+
+def test_hooks_are_recorded_and_played_back_as_another_run():
+    """Each hook of a run is called with new ids, the same in the same places."""
+    calls = hooks.recorded("a")
+    again = hooks.with_new_ids(calls)
+
+    assert [name for name, _, _ in again] == ["on_chain_start", "on_chain_start", "on_chain_end", "on_chat_model_start",
+                                              "on_llm_end", "on_chain_start", "on_chain_end", "on_chain_end"]  # fmt: skip
+    parents = [kwargs["parent_run_id"] for _, _, kwargs in again]
+    assert parents == [None, *[again[0][2]["run_id"]] * 6, None]
+    assert {kwargs["run_id"] for _, _, kwargs in again}.isdisjoint(kwargs["run_id"] for _, _, kwargs in calls)
