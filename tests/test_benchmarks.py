@@ -65,8 +65,10 @@ def test_hooks_are_recorded_and_played_back_as_another_run():
     calls = hooks.recorded("a")
     again = hooks.with_new_ids(calls)
 
-    names = "chain_start chain_start chain_end chat_model_start llm_end chain_start chain_end chain_end".split()
-    assert [name for name, _, _ in again] == [f"on_{name}" for name in names]
+    step = ["on_chain_start", "on_chain_end"]
+    assert [name for name, _, _ in again] == [
+        "on_chain_start", *step, "on_chat_model_start", "on_llm_end", *step, "on_chain_end",
+    ]  # fmt: skip
     parents = [kwargs["parent_run_id"] for _, _, kwargs in again]
     assert parents == [None, *[again[0][2]["run_id"]] * 6, None]
     assert {kwargs["run_id"] for _, _, kwargs in again}.isdisjoint(kwargs["run_id"] for _, _, kwargs in calls)
