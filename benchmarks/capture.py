@@ -14,10 +14,11 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.messages import answer, message_dict, split
-from coagent_langchain.capture.outcomes import classify, stack_trace
+from coagent_langchain.capture.outcomes import classify
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.snapshot import encode_safely, snapshot
 from coagent_langchain.capture.usage import usage
+from coagent_langchain.texts import stack_trace
 
 ROUNDS = 15
 SYSTEM, USER = SystemMessage("You are a weather assistant."), HumanMessage("What is the weather in Paris?")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +12,7 @@ from coagent_langchain.errors import ConfigurationError, guard, is_cancellation
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
+from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, event_ids
 
@@ -94,7 +94,9 @@ class Session(Scope):
             if self.started:
                 return
             self.started = True
-        entry = self.entry(EventType.SESSION_START, self.last_prompt or 1, 0, timestamp)
+        # Before its first prompt, a session that goes on under an earlier one's id stands at the prompt to come.
+        number = self.last_prompt if self._prompts else self.last_prompt + 1
+        entry = self.entry(EventType.SESSION_START, number, 0, timestamp)
         text = self._text if self._text is not None else text
         if text is not None:
             entry["prompt"] = text
@@ -207,7 +209,7 @@ class Session(Scope):
         status = scope_status(error)
         if status == "failed":
             self._log_error(error)
-        self.end(status, f"Error: {_text_of(error)}" if status == "failed" else status)
+        self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def _log_error(self, error: BaseException) -> None:
         if self.last_error is not None and self.last_error[0] is error:
@@ -216,9 +218,9 @@ class Session(Scope):
         entry["error_info"] = {
             "error_id": entry["event_id"],
             "error_type": type(error).__name__,
-            "error_message": _text_of(error),
+            "error_message": error_message(error),
             "error_severity": "high",
-            "stack_trace": "".join(traceback.format_exception(error)),
+            "stack_trace": stack_trace(error),
             "component_id": "session",
         }
         self.count(Totals.add_error)
@@ -321,10 +323,3 @@ def scope_status(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "cancelled" if error.code in (None, 0) else "failed"
     return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return type(error).__name__

@@ -21,17 +21,8 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 
-from coagent_langchain.capture.outcomes import (
-    MAX_MESSAGE,
-    MAX_STACK,
-    classify,
-    error_message,
-    interrupts,
-    redacted,
-    route,
-    severity,
-    stack_trace,
-)
+from coagent_langchain.capture.outcomes import classify, interrupts, route, severity
+from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, redacted, stack_trace
 
 
 class Mute(Exception):

@@ -99,6 +99,32 @@ def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
     assert [e["event_type"] for e in log.entries].count("session_start") == 2
 
 
+def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDelivery) -> None:
+    """A session under an ended one's id starts at the prompt to come, not at the first one of all."""
+    handler = CoagentCallbackHandler(session_id="again", delivery=log)
+    for text in ("one", "two"):
+        with handler.session(text):
+            chat("ok").invoke(text, {"callbacks": [handler]})
+
+    starts = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "session_start"]
+    asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
+    assert (starts, asked) == ([(1, "one"), (2, "two")],) * 2
+
+
+def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Keys and passwords in an exception are replaced in every event of the session."""
+    with pytest.raises(RuntimeError), handler.session("task"):
+        raise RuntimeError("Bearer abcdefghijklmnop1234567890 password=hunter2 postgres://u:secretpw@h/db")
+
+    written = str(log.entries)
+    assert [word in written for word in ("abcdefghijklmnop", "hunter2", "secretpw", "[redacted]")] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
     """A block around a conversation that runs have begun starts no second session, and ends it with all totals."""
     handler = CoagentCallbackHandler("s", delivery=log)

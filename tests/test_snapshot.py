@@ -28,7 +28,8 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from coagent_langchain.capture import kinds, media
-from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, encode_safely, snapshot, text
+from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, encode_safely, snapshot
+from coagent_langchain.texts import text
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 BASE64 = base64.b64encode(PIXEL).decode()

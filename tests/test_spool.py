@@ -14,7 +14,7 @@ import pytest
 from coagent_langchain.delivery.adoption import Adopted, waiting_lines
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
-from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
+from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool, _Place
 
 QUOTA = 1 << 30
 LINES = [b'{"n":%d}\n' % number for number in range(5)]
@@ -362,9 +362,10 @@ def test_place_that_is_given_up_before_others_is_no_line(tmp_path: Path) -> None
     os.pwrite(segment.descriptor, b'{"tor', first)
     os.pwrite(segment.descriptor, LINES[0], first + 8)
 
-    segment.conclude(first + 8, len(LINES[0]), True)
+    segment.conclude(first + 8)
     before = segment.complete
-    segment.conclude(first, 8, False)
+    segment.give_up(first, 8)
+    segment.conclude(first)
 
     assert (before, segment.complete) == (first, segment.size)
     assert segment.open().read(segment.complete) == b" " * 8 + LINES[0]
@@ -375,7 +376,7 @@ def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     segment = spool._segments[0]
-    place = (segment, segment.size, LINES[1], 1)
+    place = _Place(segment, segment.size, LINES[1], 1)
     segment.writing[segment.size] = len(LINES[1])
     segment.size += len(LINES[1])
     spool._begin(spool._create_segment())
@@ -386,7 +387,7 @@ def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp
         def read(self, end: int, limit: int = 1 << 20) -> bytes:
             block = super().read(end, limit)
             if not block and segment.writing:
-                os.pwrite(segment.descriptor, LINES[1], place[1])
+                os.pwrite(segment.descriptor, LINES[1], place.offset)
                 spool._conclude(place, True)
             return block
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from coagent_langchain.capture.failures import Failures
-from coagent_langchain.capture.outcomes import error_message
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.remarks import Remarks
@@ -16,6 +15,7 @@ from coagent_langchain.capture.runs import Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.texts import error_message
 from coagent_langchain.wire import EventType, JsonObject
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.capture.snapshot import MAX_FIELD, snapshot, text
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.texts import MAX_FIELD, text
 
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
                           "input_json_delta", "custom_tool_call"})  # fmt: skip

@@ -8,17 +8,16 @@ from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
     Outcome,
     classify,
-    error_message,
     interrupts,
     is_command,
     route,
     severity,
-    stack_trace,
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.usage import Usage
+from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
@@ -48,7 +47,7 @@ class Failures:
         parent = run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
-            parent.remember_failure(error, error_id)
+            parent.remember_failure(error, error_id, run.tool_call_id)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -64,9 +63,19 @@ class Failures:
     def recovered(self, run: Run) -> None:
         """Log that `run` ended well though something below it had failed."""
         failures, run.failures = run.failures, None
-        for _, error_id in failures or ():
+        for _, error_id, _ in failures or ():
             if error_id == _NOT_AN_ERROR:
                 continue
+            strategy, actions = self._strategy(run)
+            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+
+    def called_again(self, run: Run) -> None:
+        """Log that a tool ended well whose call had failed before: somebody, a middleware say, has made it again."""
+        parent = run.parent
+        if parent is None or not (tried := parent.failures_of(run.tool_call_id)):
+            return
+        parent.failures = [failure for failure in parent.failures or () if failure[1] not in tried]
+        for error_id in tried:
             strategy, actions = self._strategy(run)
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 

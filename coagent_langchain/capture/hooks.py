@@ -163,6 +163,8 @@ class Hooks(Asides):
             )
         else:
             self._recorder.tool_ended(run, found.result, success=True)
+            if run.attempt > 1:
+                self._failures.called_again(run)
         self._over(run, output)
 
     @guard

@@ -9,7 +9,8 @@ import orjson
 from coagent_langchain.capture.content import fields_of, text_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import MAX_FIELD, Walk, snapshot, text
+from coagent_langchain.capture.snapshot import Walk, snapshot
+from coagent_langchain.texts import MAX_FIELD, text
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text

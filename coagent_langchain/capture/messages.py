@@ -20,7 +20,8 @@ from coagent_langchain.capture.content import (
     text_of,
     tool_calls_of,
 )
-from coagent_langchain.capture.snapshot import MAX_FIELD, snapshot, text
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.texts import MAX_FIELD, text
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

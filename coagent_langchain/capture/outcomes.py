@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import traceback
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from coagent_langchain.capture.snapshot import clean, snapshot, text
+from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import is_cancellation
 from coagent_langchain.wire import Severity
 
-MAX_MESSAGE = 20_000  # characters
-MAX_STACK = 100_000  # characters; what is left out lies in the middle
 MAX_LEAVES = 100  # of an exception group
 
 Kind = Literal["error", "interrupt", "routing", "drained", "cancelled", "abandoned"]
@@ -88,29 +84,6 @@ def is_command(value: Any) -> bool:
     return isinstance(known, type) and issubclass(type(value), known)
 
 
-def error_message(error: BaseException) -> str:
-    """What the exception says, bounded and without secrets; its type's name when it says nothing."""
-    try:
-        said = str(error)
-    except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
-        said = f"<its text could not be read: {type(failure).__name__}>"
-    return text(redacted(clean(said)), MAX_MESSAGE) or type(error).__name__
-
-
-def stack_trace(error: BaseException) -> str:
-    """The traceback with causes, contexts and the members of exception groups, bounded and without secrets."""
-    try:
-        full = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - exceptions may lie about themselves
-        full = f"{type(error).__name__}: {error_message(error)}\n"
-    full = redacted(clean(full))
-    if len(full) <= MAX_STACK:
-        return full
-    half = MAX_STACK // 2
-    left = len(full) - 2 * half
-    return f"{full[:half]}\n… [cut: {left:,} of {len(full):,} characters]\n{full[-half:]}"
-
-
 def severity(error: BaseException, handled: bool = False) -> Severity:
     """How bad an error is.
 
@@ -160,25 +133,3 @@ def _attribute(place: Any, key: str) -> Any:
         return getattr(place, key, None)
     except Exception:  # noqa: BLE001 - an exception's own properties may raise anything
         return None
-
-
-_KEYS = re.compile(
-    r"\b(?:sk-(?:ant-|proj-|or-|lf-)?[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}"
-    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
-)
-_HEADERS = re.compile(
-    r"""(?ix)(["']?\b(?:authorization|proxy-authorization|x-api-key|api[-_]?key|x-goog-api-key|api[-_]?token|
-    access[-_]?token|client[-_]?secret|secret[-_]?access[-_]?key|password|set-cookie|cookie)["']?\s*[:=]\s*)
-    (?:"[^"\n]*"|'[^'\n]*'|(?:bearer|basic|token)\s+[^\s"',;}]+|[^\s"',;&}\])]+)"""
-)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}")
-_USERINFO = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
-
-
-def redacted(said: str) -> str:
-    """The text with keys, tokens, passwords and credentials in addresses replaced; all else stays."""
-    said = _HEADERS.sub(r"\1[redacted]", said)
-    said = _BEARER.sub(r"\1 [redacted]", said)
-    said = _USERINFO.sub("[redacted]", said)
-    return _KEYS.sub("[redacted]", said)

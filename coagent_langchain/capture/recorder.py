@@ -168,6 +168,8 @@ class Recorder(Sweeper):
         else:
             run.own_turn = run.latest_turn()
         run.tool_call_id = tool_call_id
+        if run.parent is not None and run.parent.failures and (tried := run.parent.failures_of(tool_call_id)):
+            run.attempt = len(tried) + 1
         session.count(Totals.add_tool_call)
         entry = self.entry(run, EventType.TOOL_CALL, tool_meta(run), run.timestamp)
         arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}

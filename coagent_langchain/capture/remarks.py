@@ -7,11 +7,11 @@ from typing import Any
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
-from coagent_langchain.capture.outcomes import error_message, stack_trace
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.session import Prompt, Session
+from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
 

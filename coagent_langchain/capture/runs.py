@@ -30,7 +30,8 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
-        failures: exceptions of children that this run may yet recover from, with the ids of their error events.
+        failures: exceptions of children that this run may yet recover from, with the ids of their error events and,
+            of a tool, the id of its call.
         open: on a root, the calls and components below it that wait for their end.
     """
 
@@ -46,7 +47,7 @@ class Run:
     tags: Sequence[str] = ()
     component = False
     failed_nodes: dict[str, int] | None = None
-    failures: list[tuple[BaseException, str]] | None = None
+    failures: list[tuple[BaseException, str, str | None]] | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
     framework: JsonObject | None = None
@@ -78,7 +79,18 @@ class Run:
             self._trace = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
             if self.parent is not None:
                 self._trace["parent_run_id"] = self.parent.run_id
+                if (above := self._logged_above()) is not self.parent:
+                    self._trace["within_run_id"] = above.run_id
         return self._trace
+
+    def _logged_above(self) -> Run:
+        """The nearest run above that has events: plumbing has none, but a tree is to be drawn over it."""
+        above = self.root if self.parent is None else self.parent
+        for _ in range(MAX_CLIMB):
+            if above.kind != "chain" or above.component or above.parent is None:
+                return above
+            above = above.parent
+        return self.root
 
     def take_turn(self, turn: int) -> None:
         """Note that a model call with this turn began here: the runs above now have it as their latest."""
@@ -110,12 +122,16 @@ class Run:
             run = run.parent
         return names[::-1]
 
-    def remember_failure(self, error: BaseException, error_id: str) -> None:
+    def remember_failure(self, error: BaseException, error_id: str, tool_call_id: str | None = None) -> None:
         """Keep the exception (itself, for its `id()` may be another's once it is gone) until this run ends."""
         if self.failures is None:
             self.failures = []
         if len(self.failures) < MAX_FAILURES:
-            self.failures.append((error, error_id))
+            self.failures.append((error, error_id, tool_call_id))
+
+    def failures_of(self, tool_call_id: str | None) -> list[str]:
+        """The ids of the errors below this run in which a tool call ended so far."""
+        return [error_id for _, error_id, call in self.failures or () if error_id and call and call == tool_call_id]
 
     def try_again(self) -> None:
         """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
@@ -138,7 +154,7 @@ class Run:
         """The id under which `error`, or one that it was raised from, was reported below this run."""
         if not self.failures:
             return None
-        known = {id(failure): error_id for failure, error_id in self.failures}  # alive, so their id() is theirs
+        known = {id(failure): error_id for failure, error_id, _ in self.failures}  # alive, so their id() is theirs
         seen: set[int] = set()
         todo: list[BaseException | None] = [error]
         while todo:

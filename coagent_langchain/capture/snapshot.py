@@ -15,8 +15,8 @@ from typing import Any
 
 from coagent_langchain import wire
 from coagent_langchain.capture import media
+from coagent_langchain.texts import MAX_FIELD, clean, text
 
-MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
 MAX_DEPTH = 32  # nested containers
 MAX_ITEMS = 10_000  # entries of one container
 MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
@@ -70,14 +70,6 @@ def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
     return found
 
 
-def text(value: str, limit: int = MAX_FIELD) -> str:
-    """The string itself, or its first `limit` characters and how much was cut."""
-    size = len(value)
-    if size <= limit:
-        return value
-    return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
-
-
 def encode_safely(entry: dict[str, Any]) -> bytes:
     """One entry as a line of JSON, whatever is in it. NaN in an entry that is no snapshot becomes null.
 
@@ -88,12 +80,6 @@ def encode_safely(entry: dict[str, Any]) -> bytes:
         return wire.encode(entry)
     except TypeError:
         return wire.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
-
-
-def clean(value: str) -> str:
-    """The string with surrogate pairs joined and lone surrogates written out, so that it has a UTF-8 form."""
-    joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    return joined.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Walk:

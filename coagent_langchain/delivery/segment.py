@@ -99,28 +99,39 @@ class Segment:
                 raise
         return Reader(os.dup(self.descriptor))
 
-    def conclude(self, offset: int, length: int, kept: bool) -> None:
-        """A place was written, or is given up. The caller holds the lock.
+    def give_up(self, offset: int, length: int) -> None:
+        """A place could not be written. The caller holds the lock.
 
-        Where others stand behind a place that is given up, what was written of it becomes spaces, and what was not
-        reads as NUL: both are no line.
+        Where others stand behind it, what was written of it becomes spaces, and what was not reads as NUL: both are no
+        line.
         """
-        if not kept:
-            with contextlib.suppress(OSError):
-                if self.size == offset + length:
-                    self.size = offset
-                    os.ftruncate(self.descriptor, offset)
-                else:
-                    os.pwrite(self.descriptor, b" " * length, offset)
-        self.writing.pop(offset, None)
-        self.complete = min(self.writing, default=self.size)
-        if self._finished:
-            self.finish()
+        with contextlib.suppress(OSError):
+            if self.size == offset + length:
+                self.size = offset
+                os.ftruncate(self.descriptor, offset)
+            else:
+                os.pwrite(self.descriptor, b" " * length, offset)
+
+    def conclude(self, offset: int) -> None:
+        """A place is written or given up. The caller holds the lock; doing it again changes nothing."""
+        size = -1
+        while size != self.size:  # a signal handler may have appended meanwhile
+            size = self.size
+            first = min(self.writing.keys() - {offset}, default=size)
+        self.complete = first
+        if self._finished and len(self.writing) == 1:
+            self._close_named()
+        self.writing.pop(offset, None)  # last: from now on the worker may remove the segment
 
     def finish(self) -> None:
-        """No place will be taken any more. A segment without a name stays open: nobody could open it again."""
+        """No place will be taken any more."""
         self._finished = True
-        if self.path and not self.writing and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
+        if not self.writing:
+            self._close_named()
+
+    def _close_named(self) -> None:
+        """Close the writing end; not of a segment without a name, for nobody could open it again."""
+        if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
             self.close()
 
     def close(self) -> None:
@@ -180,7 +191,7 @@ class Reader:
         A last line without its newline is a torn write, of an `append` that never returned: it is left out.
         """
         while self.offset < end:
-            block = os.pread(self._descriptor, min(limit, end - self.offset), self.offset)
+            block = _without_holes(os.pread(self._descriptor, min(limit, end - self.offset), self.offset))
             if cut := block.rfind(b"\n") + 1:
                 return _at_most(BATCH_ENTRIES, block[:cut])
             if len(block) < limit:
@@ -189,13 +200,10 @@ class Reader:
         return b""
 
     def acknowledge(self, length: int) -> None:
-        """Move the offset `length` bytes on, in the file too.
-
-        Raises:
-            OSError: the header could not be written; the entries may be sent once more by a later process.
-        """
+        """Move the offset `length` bytes on, in the file too; if that fails, a later process may send them again."""
         self.offset += length
-        os.pwrite(self._descriptor, header(self.offset), 0)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, header(self.offset), 0)
 
     def restart(self) -> None:
         """The file was emptied: begin again behind the header."""
@@ -211,6 +219,17 @@ class Reader:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _without_holes(block: bytes) -> bytes:
+    """The block with spaces in place of what a line has up to its last NUL: JSON has none.
+
+    They stand where a thread had a place and its process was killed before it had written all of its lines there.
+    """
+    if b"\0" not in block:
+        return block
+    lines = block.split(b"\n")
+    return b"\n".join(b" " * (cut := line.rfind(b"\0") + 1) + line[cut:] for line in lines)
 
 
 def _at_most(entries: int, block: bytes) -> bytes:

@@ -12,6 +12,7 @@ import itertools
 import os
 import threading
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from coagent_langchain.delivery.owner import Owner
@@ -23,7 +24,15 @@ _RECYCLE_BYTES = 64 << 10
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 
-_Place = tuple[Segment, int, bytes, int]  # offset, lines and how many
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Where a thread's entries go, from the moment that the place is taken until a reader may look at it."""
+
+    segment: Segment
+    offset: int
+    lines: bytes
+    count: int
+    counted: bool = False
 
 
 class Spool:
@@ -85,12 +94,13 @@ class Spool:
             if segment is None or self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
                 return False
-            # No call before the place is noted: a signal handler runs at the end of one at the earliest.
-            offset = segment.size
+            place = _Place(segment, 0, lines, count)
+            # No call in what follows: a signal handler runs at the end of one at the earliest.
+            place.offset = offset = segment.size
             segment.size = offset + length
             segment.writing[offset] = length
             self._taken += length
-            self._writing[me] = place = (segment, offset, lines, count)
+            self._writing[me] = place
         return self._write(me, place)
 
     def _write(self, me: int, place: _Place) -> bool:
@@ -98,34 +108,35 @@ class Spool:
 
         Parameters:
             me: the thread.
-            place: of its entries; where a signal handler has written them meanwhile, nothing is left to do.
+            place: of its entries. A signal handler may have been here first, anywhere in these lines.
         """
-        segment, offset, lines, _ = place
-        kept = True
+        kept = place.counted
         try:
-            if me in self._writing and self._writing[me] is place:
-                kept = False
-                kept = os.pwrite(segment.descriptor, lines, offset) == len(lines)
+            if not place.counted:
+                kept = os.pwrite(place.segment.descriptor, place.lines, place.offset) == len(place.lines)
         except OSError:
             pass  # refused, as a short write is
         finally:
             with self._lock:
-                if self._writing.get(me) is place:
+                self._conclude(place, kept)
+                if me in self._writing and self._writing[me] is place:
                     del self._writing[me]
-                    self._conclude(place, kept)
         return kept
 
     def _conclude(self, place: _Place, kept: bool) -> None:
-        segment, offset, lines, count = place
-        length = len(lines)
-        if kept:
-            segment.entries += count
-            self._written_bytes += length
-            self.written += count
-        else:
-            self._taken -= length
-            self.refused += count
-        segment.conclude(offset, length, kept)
+        """Count what was written, once, and let readers look at it."""
+        segment, length = place.segment, len(place.lines)
+        if not place.counted:
+            place.counted = True
+            if kept:
+                segment.entries += place.count
+                self._written_bytes += length
+                self.written += place.count
+            else:
+                self._taken -= length
+                self.refused += place.count
+                segment.give_up(place.offset, length)
+        segment.conclude(place.offset)
 
     def _new_segment(self) -> Segment | None:
         try:
@@ -194,10 +205,10 @@ class Spool:
     def settle(self, length: int, entries: int) -> None:
         """The first `length` bytes of what `read` gave, `entries` entries, are acknowledged or rejected."""
         assert self._reader is not None
-        self._reader.acknowledge(length)
         self._segments[0].settled += entries
         self._settled_bytes += length
         self.settled += entries
+        self._reader.acknowledge(length)
 
     def _drop_first(self) -> None:
         """Remove the oldest segment: all of it is settled, or somebody removed the file."""

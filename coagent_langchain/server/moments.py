@@ -63,10 +63,11 @@ def shorten(seq: int, entry: Json) -> Moment:
     """Make the moment of an entry. Fields of a wrong type count as absent."""
     meta = mapping(entry.get("meta"))
     trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
+    parent = text(trace.get("within_run_id")) or text(trace.get("parent_run_id"))
     made = Moment(
         seq, whole(entry.get("timestamp")), text(entry.get("event_type")), whole(entry.get("prompt_number")),
         whole(entry.get("turn_number")), text(entry.get("event_id")), text(trace.get("run_id")),
-        text(trace.get("parent_run_id")), text(trace.get("root_run_id")), text(framework.get("checkpoint_ns")),
+        parent, text(trace.get("root_run_id")), text(framework.get("checkpoint_ns")),
         text(trace.get("name")), text(framework.get("node")) or text(framework.get("agent")),
         outcome=text(meta.get("outcome")),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import ToolRetryMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.worker import backoff
+from coagent_langchain.server import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import calls, chat
@@ -66,6 +68,66 @@ def test_an_agent_as_a_tool(log: MemoryDelivery, handler: CoagentCallbackHandler
         ("llm_response", 4),
     ]
     assert (types(log).count("user_input"), state_of(handler)) == (1, EMPTY)
+
+
+def test_an_agent_as_a_tool_is_drawn_inside_its_tool(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The inner graph's own run has no event: `within_run_id` leads over it, and the timeline follows."""
+    inner = create_agent(chat("three"), [], name="inner")
+
+    @tool
+    def ask_inner(question: str) -> str:
+        """Ask the inner agent."""
+        return str(inner.invoke({"messages": [("user", question)]})["messages"][-1].content)
+
+    outer = create_agent(
+        chat(calls(("ask_inner", {"question": "1+2"}, "o1")), "it is three"), [ask_inner], name="outer"
+    )
+    outer.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (call,) = of_type(log, "tool_call")
+    nodes = [e["meta"] for e in of_type(log, "component_enter") if e["meta"]["framework"].get("agent") == "inner"]
+    assert [meta["trace"]["within_run_id"] for meta in nodes] == [call["meta"]["trace"]["run_id"]]
+    prompt = timeline.build(moments.shorten(seq, entry) for seq, entry in enumerate(log.entries)).roots[0]
+    assert outline(prompt) == [
+        ("Turn 1", [MODEL_NODE, ("tools", [("ask_inner", [MODEL_NODE])])]),
+        MODEL_NODE,
+    ]
+
+
+MODEL_NODE = ("model", [("scripted-1", [])])
+
+
+def outline(bar: timeline.Bar) -> list[tuple[str, Any]]:
+    """What stands below a bar, by label."""
+    return [(child.label, outline(child)) for child in bar.children]
+
+
+def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A failed call that is made again and ends well is recovered by a retry, and says which attempt it is."""
+    tries: list[int] = []
+
+    @tool
+    def flaky(a: int) -> int:
+        """Fail once."""
+        tries.append(a)
+        if len(tries) < 2:
+            raise ValueError("not yet")
+        return a
+
+    model = chat(calls(("flaky", {"a": 1}, "c1")), "done")
+    retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
+    create_agent(model, [flaky], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert [e["meta"].get("attempt") for e in of_type(log, "tool_call")] == [None, 2]
+    assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [False, True]
+    assert recovery["error_info"] == {
+        "error_id": error["event_id"],
+        "component_id": "flaky",
+        "recovery_strategy": "retry",
+        "recovery_actions": ["attempt 2 ended well"],
+        "recovery_successful": True,
+    }
 
 
 def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
