@@ -55,7 +55,7 @@ class Session(Scope):
         self.totals = Totals()
         self.outlet = outlet
         self.tool_turns: dict[str, tuple[Prompt, int]] = {}
-        self.interrupts: dict[str, Any] = {}
+        self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
         self.interrupted: Prompt | None = None
         self.last_error: tuple[BaseException, str] | None = None
         self.response: str | None = None
@@ -73,6 +73,7 @@ class Session(Scope):
         self.started = started
         self._started_at = time.monotonic()
         self._ended = False
+        self._successor: Session | None = None
         self._owner = os.getpid()
         self._prompts: dict[int, Prompt] = {}
 
@@ -137,12 +138,12 @@ class Session(Scope):
             self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
             self.started, self._started_at = earlier.started, earlier._started_at
-            earlier._ended = True
+            earlier._ended, earlier._successor = True, self
 
     @property
     def ended(self) -> bool:
-        """Whether `session_end` was logged."""
-        return self._ended
+        """Whether the session is over, and does not go on in another one with its id."""
+        return self._ended and (self._successor is None or self._successor.ended)
 
     def open_prompt(self, number: int | None = None) -> Prompt:
         """The prompt of a new root run: the next number, or the one that the run's metadata asks for."""
@@ -154,6 +155,9 @@ class Session(Scope):
         return prompt
 
     def _count(self, prompt: Prompt, number: int | None = None) -> None:
+        if self._successor is not None:  # its prompts go on with the numbers of the session that took over
+            self._successor._count(prompt, number)
+            return
         if number is None or not 0 < number <= MAX_COUNTER:
             number = self.last_prompt + 1
         self.last_prompt = max(self.last_prompt, number)
@@ -247,6 +251,16 @@ class Prompt(Scope):
         self.text = text
         self.logged = False
         self._meta = meta
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.session.session_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether its session is over."""
+        return self.session.ended
 
     def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None) -> None:
         """Log `user_input`, once."""

@@ -77,8 +77,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-encode: Callable[[JsonObject], bytes] = functools.partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
+encode: Callable[[JsonObject], bytes] = functools.partial(
+    orjson.dumps, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
+)
 """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
 
-Raises `TypeError` where the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first).
+Raises `TypeError` where the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first). A
+dataclass is such a thing: its fields may be secrets that its `repr` hides.
 """

@@ -333,3 +333,25 @@ def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
 
     assert longest is not None
     assert int(longest[1]) < 200
+
+
+def test_workers_of_a_preloaded_handler_have_sessions_of_their_own() -> None:
+    """A handler without a session id that is made before a fork is another session in each child."""
+    code = """
+        import os
+        from coagent_langchain import CoagentCallbackHandler
+        from coagent_langchain.testing import MemoryDelivery
+        log = MemoryDelivery()
+        handler = CoagentCallbackHandler(delivery=log)
+        for _ in range(2):
+            if os.fork() == 0:
+                handler.log("info", "hello")
+                print(log.entries[0]["session_id"], flush=True)
+                os._exit(0)
+            os.wait()
+        handler.log("info", "hello")
+        print(log.entries[0]["session_id"])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+
+    assert len(set(done.stdout.split())) == 3

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 
-from coagent_langchain import CoagentCallbackHandler, ConfigurationError
+from coagent_langchain import CoagentCallbackHandler, ConfigurationError, registry
+from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 
@@ -123,6 +126,75 @@ def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: Coagen
         False,
         True,
     ]
+
+
+def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDelivery) -> None:
+    """Two requests of one conversation overlap: no number is given twice, and the session ends once."""
+    handler = CoagentCallbackHandler(delivery=log)
+    first, second = handler.session("a", session_id="conv"), handler.session("b", session_id="conv")
+    with first:
+        with first.prompt("A1"):
+            pass
+        with second:
+            for session, text in ((second, "B1"), (first, "A2"), (second, "B2")):
+                with session.prompt(text):
+                    pass
+
+    asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
+    assert asked == [(1, "A1"), (2, "B1"), (3, "A2"), (4, "B2")]
+    assert [e["event_type"] for e in log.entries].count("session_end") == 1
+
+
+def test_task_that_outlives_its_session_begins_it_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Nothing stands behind `session_end`: what comes later is the same session's next prompt, with a start."""
+    with handler.session("task", session_id="conv"):
+        chat("a").invoke("in time", {"callbacks": [handler]})
+        around = contextvars.copy_context()
+    around.run(chat("a").invoke, "late", {"callbacks": [handler]})
+
+    told = [(e["event_type"], e["prompt_number"]) for e in log.entries if not e["event_type"].startswith("llm")]
+    assert told == [
+        ("session_start", 1),
+        ("user_input", 1),
+        ("session_end", 1),
+        ("session_start", 2),
+        ("user_input", 2),
+    ]
+
+
+def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, log: MemoryDelivery) -> None:
+    """A signal handler may log at any moment, also while its own thread changes a session."""
+
+    def interrupted() -> None:
+        with session_module._lock, registry._lock:
+            handler.log("info", "from a signal handler")
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+
+    assert (thread.is_alive(), log.entries[-1]["output_data"]) == (False, {"message": "from a signal handler"})
+
+
+def test_secrets_that_an_objects_repr_hides_stay_hidden(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A dataclass in `meta` is written without the fields that its author keeps out of `repr`."""
+
+    @dataclass
+    class Config:
+        url: str
+        password: str = field(repr=False)
+
+    handler.log("info", "set up", meta={"config": Config("u", "hunter2")})
+
+    assert log.entries[-1]["meta"] == {"config": {"url": "u"}}
+
+
+@pytest.mark.parametrize("odd", [True, 1.5, "2", object()])
+def test_odd_prompt_number_counts_as_none(odd: object, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A number that is none does not get into the log, where a server would refuse it."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": odd}})
+
+    assert {type(e["prompt_number"]) for e in log.entries} == {int}
 
 
 def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:

@@ -28,7 +28,7 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from coagent_langchain.capture import kinds, media
-from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, encode_safely, snapshot
+from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, encode_safely, snapshot
 from coagent_langchain.texts import text
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
@@ -391,6 +391,17 @@ def test_encode_safely_takes_what_json_cannot() -> None:
         "f": 1.5,
     }  # fmt: skip
     assert line.endswith(b"\n")
+
+
+def test_entry_that_a_server_would_refuse_for_its_size_is_cut() -> None:
+    """Many long texts together are cut, and say so, instead of being refused whole."""
+    entry = {"session_id": "s", "history": [{"role": "user", "content": "\x01" * 990_000} for _ in range(9)]}
+
+    line = encode_safely(entry)
+
+    found = orjson.loads(line)
+    assert (len(line) < MAX_LINE, found["session_id"], len(found["history"])) == (True, "s", 9)
+    assert found["history"][0]["content"].endswith("… [cut: 740,000 of 990,000 characters]")
 
 
 def test_encode_safely_keeps_large_content() -> None:

@@ -397,3 +397,23 @@ def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp
     spool.settle(len(first), 1)
 
     assert (first, spool.read(), spool.read(), spool.lost) == (LINES[0], b"", LINES[1], 0)
+
+
+def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
+    """A thread that was killed before it had written leaves NULs, maybe after half a line: what follows is a line."""
+    hole = b'{"tor' + b"\0" * 40
+    left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
+    adopted = Adopted.next(tmp_path, set())
+
+    assert adopted is not None
+    assert read_all(adopted) == LINES[0] + b" " * len(hole) + LINES[1]
+
+
+def test_acknowledgement_that_cannot_be_written_counts(tmp_path: Path) -> None:
+    """A disk that fails costs a repetition by a later process, never a flush that waits for ever."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    spool._reader = Reader(os.open(segments(tmp_path / "d")[0], os.O_RDONLY))
+    spool.settle(len(spool.read()), 1)
+
+    assert (spool.settled, spool.written, spool.waiting_bytes, spool.read()) == (1, 1, 0, b"")

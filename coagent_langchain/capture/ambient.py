@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from coagent_langchain.wire import MAX_SESSION_ID
+
 SESSION_KEYS = ("session_id", "thread_id", "conversation_id", "langfuse_session_id")
 
 _variable: Any = None
@@ -37,8 +39,10 @@ def session_id(values: Mapping[str, Any] | None) -> str | None:
         return None
     for key in SESSION_KEYS:
         value = values.get(key)
-        if value is not None and value != "":
-            return str(value)[:512]
+        if isinstance(value, str) and value:
+            return value[:MAX_SESSION_ID]
+        if isinstance(value, (int, UUID)):
+            return str(value)[:MAX_SESSION_ID]
     return None
 
 

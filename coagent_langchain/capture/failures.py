@@ -176,7 +176,7 @@ class Failures:
     def question(self, run: Run, interrupt_id: str, value: Any) -> JsonObject:
         """A `human_oversight` entry that asks."""
         session = self._recorder.prompt_of(run).session
-        session.interrupts[interrupt_id] = True
+        session.interrupts[interrupt_id] = (run.root.prompt, run.root.thread)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}

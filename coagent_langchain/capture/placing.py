@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -21,16 +21,6 @@ from coagent_langchain.session import Prompt, Session, new_session_id
 from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
-_binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
-
-
-def _after_fork() -> None:
-    # Not taken around a fork: it is held while events are written, and writing has locks of its own.
-    global _binding
-    _binding = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Placing:
@@ -61,10 +51,15 @@ class Placing:
         self._sessions = sessions
         self._outlet = outlet
         self._session_id = session_id
-        self._own_session_id = new_session_id()
+        self._renew()
+        _placings.add(self)
         self._components = components
         self._after_prompt = after_prompt
         self._threshold = int(sample_rate * (1 << 32))
+
+    def _renew(self) -> None:
+        """Have a session of this process's own."""
+        self._own_session_id = new_session_id()
 
     def start(
         self,
@@ -139,8 +134,10 @@ class Placing:
         describe(root, metadata)
         if root.framework is None and root.name == "LangGraph":
             root.framework = {"name": "langgraph"}
-        if metadata and "prompt_number" in metadata:
-            root.parameters = {"prompt_number": metadata["prompt_number"]}
+        if metadata:
+            root.thread = metadata.get("thread_id")
+            if "prompt_number" in metadata:
+                root.parameters = {"prompt_number": metadata["prompt_number"]}
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current.get() is not None:
             self.bind(root, known)
@@ -148,7 +145,7 @@ class Placing:
     def bind(self, root: Run, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
         if root.prompt is None:
-            with _binding:
+            with root.binding:
                 if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
                     # Set at last: nobody logs anything of this root before its `session_start`.
                     root.prompt = self._bound(root, session_id)
@@ -172,6 +169,8 @@ class Placing:
 
     def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
         around = scope.current.get()
+        if isinstance(around, (Session, Prompt)) and around.ended:  # a task that outlives the block that it began in
+            session_id, around = around.session_id, None
         answer = inputs.resume if is_command(inputs) else None
         if isinstance(around, Prompt) and around.number:
             resumed = answer is not None and around.session.interrupts
@@ -185,7 +184,7 @@ class Placing:
         if answer is not None or (inputs is None and session.interrupted is not None):
             return self._resumed(session, root, answer)
         number = (root.parameters or {}).get("prompt_number")
-        return session.open_prompt(number if isinstance(number, int) else None)
+        return session.open_prompt(number if type(number) is int else None)
 
     def own_session(self) -> Session:
         """The session of what names none."""
@@ -193,13 +192,14 @@ class Placing:
 
     def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
-        prompt = around or session.interrupted or session.open_prompt()
+        asked = {key: by for key, (by, thread) in session.interrupts.items() if thread == root.thread}
+        prompt = around or next(iter(asked.values()), None) or session.interrupted or session.open_prompt()
         session.interrupted = None
         prompt.logged = True
         root.turn = prompt.turn
         session.start(timestamp=root.timestamp)
-        waiting: list[str | None] = [*session.interrupts] or [None]
-        answers = answer if isinstance(answer, Mapping) and set(answer) & set(session.interrupts) else None
+        waiting: list[str | None] = [*asked] or [None]
+        answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
         for interrupt_id in waiting:
             if answers is not None and interrupt_id not in answers:
                 continue
@@ -228,6 +228,17 @@ class Placing:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta)
         root.pending_input = None
+
+
+_placings: weakref.WeakSet[Placing] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for placing in list(_placings):
+        placing._renew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_below(run: Run, above: Run) -> bool:

@@ -108,7 +108,9 @@ class Recorder(Sweeper):
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                prompt.session.remember_tool_call(call["id"], prompt, run.own_turn or run.turn)
+                turn = run.own_turn or run.turn
+                run.root.tool_turns[call["id"]] = (prompt, turn)
+                prompt.session.remember_tool_call(call["id"], prompt, turn)
             calls.append(call)
         return calls
 
@@ -162,7 +164,9 @@ class Recorder(Sweeper):
         """Log `tool_call`, at the turn of the response that asked for it."""
         prompt = self.prompt_of(run)
         session = prompt.session
-        asked = session.tool_turns.get(tool_call_id) if tool_call_id is not None else None
+        asked = None
+        if tool_call_id is not None:  # in a resumed run it is the session that knows who asked
+            asked = run.root.tool_turns.get(tool_call_id) or session.tool_turns.get(tool_call_id)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

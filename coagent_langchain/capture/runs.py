@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ class Run:
         failures: exceptions of children that this run may yet recover from, with the ids of their error events and,
             of a tool, the id of its call.
         open: on a root, the calls and components below it that wait for their end.
+        thread: on a root, LangGraph's `thread_id`.
+        binding: on a root, held while it is given its session.
+        tool_turns: on a root, the prompts and turns that asked for tools, by the ids of their calls.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
@@ -54,6 +58,7 @@ class Run:
     context: JsonObject | None = None
     parameters: JsonObject | None = None
     pending_input: Any = None
+    thread: Any = None
     root_ended = 0
     _trace: JsonObject | None = None
 
@@ -68,6 +73,8 @@ class Run:
             self.root = self
             self.prompt: Prompt | None = None
             self.open: dict[int, Run] = {}
+            self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
+            self.tool_turns: dict[str, tuple[Prompt, int]] = {}
         else:
             self.root = root = parent.root
             self.prompt = root.prompt

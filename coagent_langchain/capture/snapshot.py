@@ -22,6 +22,7 @@ MAX_ITEMS = 10_000  # entries of one container
 MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
 TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
 MAX_KEY = 1_000  # characters of a key
+MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, ours does from 8,000,000
 SHORT, MANY = 1_000, 64  # characters and entries: below both a dict needs no budget
 
 _LOW, _HIGH = -(2**63), 2**64 - 1  # what JSON's readers and orjson take as an integer
@@ -77,9 +78,12 @@ def encode_safely(entry: dict[str, Any]) -> bytes:
         entry: what `wire.encode` takes; what JSON cannot hold (lone surrogates, odd types) is made safe first.
     """
     try:
-        return wire.encode(entry)
+        line = wire.encode(entry)
     except TypeError:
-        return wire.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
+        line = wire.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
+    if len(line) > MAX_LINE:  # a million characters at most, which take up to six bytes each
+        line = wire.encode(Walk(MAX_FIELD // TOTAL_FIELDS, scale=10, strict=True).value(entry, 0))
+    return line
 
 
 class Walk:

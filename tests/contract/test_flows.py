@@ -16,8 +16,9 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import RetryPolicy
+from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
@@ -128,6 +129,54 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
         "recovery_actions": ["attempt 2 ended well"],
         "recovery_successful": True,
     }
+
+
+def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> None:
+    """Some servers number the calls of each answer from 0: in a batch every tool belongs to its own prompt."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def run(city: str) -> str:
+        message = chat(calls(("visit", {"city": city}, "0"))).invoke(city)
+        return str(visit.invoke(message.tool_calls[0]).content)
+
+    @tool
+    def visit(city: str) -> str:
+        """Visit a city."""
+        return city
+
+    RunnableLambda(run).batch(["Rome", "Oslo", "Bern"], {"callbacks": [handler]})
+
+    asked = {e["prompt"]: e["prompt_number"] for e in of_type(log, "user_input")}
+    called = {e["tool_call"]["parameters"]["city"]: e["prompt_number"] for e in of_type(log, "tool_call")}
+    assert (called, sorted(asked.values())) == (asked, [1, 2, 3])
+
+
+def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery) -> None:
+    """A person's answer belongs to the question of its own thread, and goes on in that prompt."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(interrupt("sure?"))]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    for thread in ("a", "b"):
+        config = {"configurable": {"thread_id": thread}, "callbacks": [handler]}
+        graph.invoke({"messages": [("user", thread)]}, config)
+    for thread in ("a", "b"):
+        graph.invoke(Command(resume=f"yes {thread}"), {"configurable": {"thread_id": thread}, "callbacks": [handler]})
+
+    told = [
+        (e["prompt_number"], e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")
+    ]
+    assert told == [
+        (1, "interrupted", "sure?"),
+        (2, "interrupted", "sure?"),
+        (1, "resumed", "yes a"),
+        (2, "resumed", "yes b"),
+    ]
 
 
 def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
