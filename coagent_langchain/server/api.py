@@ -106,14 +106,13 @@ async def filter_logs(request: Request) -> Response:
     """A session's entries after a preset or a JMESPath expression."""
     expression = request.query_params.get("pre", "all")
     try:
-        return answer(
-            await run_in_threadpool(_filtered, _store(request), request.path_params["session_id"], expression)
-        )
+        found = await run_in_threadpool(_filtered, _store(request), request.path_params["session_id"], expression)
+        return Response(found, media_type="application/json")
     except filters.FilterError as error:
         return failure(str(error), 400)
 
 
-def _filtered(store: Store, session_id: str, expression: str) -> Any:
+def _filtered(store: Store, session_id: str, expression: str) -> bytes:
     entries = store.entries(session_id, limit=MAX_FILTERED + 1)
     if len(entries) > MAX_FILTERED:
         raise filters.FilterError(f"a filter reads sessions of up to {MAX_FILTERED} entries; read /logs instead")

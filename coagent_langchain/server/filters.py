@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jmespath
+import orjson
 from jmespath.exceptions import JMESPathError
 
 MAX_LENGTH = 1000  # characters of an expression
@@ -27,8 +28,11 @@ class FilterError(ValueError):
     """The expression is wrong or asks for too much; the message says which."""
 
 
-def apply(expression: str, entries: list[Any]) -> Any:
+def apply(expression: str, entries: list[Any]) -> bytes:
     """Filter a session's entries with a preset's name or a JMESPath expression.
+
+    Returns:
+        the result as JSON.
 
     Raises:
         FilterError: not a JMESPath, or beyond the limits.
@@ -46,7 +50,10 @@ def apply(expression: str, entries: list[Any]) -> Any:
         raise FilterError(f"pre is not a JMESPath expression that fits these entries: {error}") from error
     if _exceeds(result, MAX_VALUES):
         raise FilterError(f"the filter's result has more than {MAX_VALUES} values")
-    return result
+    try:
+        return orjson.dumps(result)
+    except TypeError as error:  # an expression reference, a sum beyond 64 bit, half a surrogate pair
+        raise FilterError(f"the filter's result is not JSON: {error}") from error
 
 
 def _check(tree: Any) -> None:

@@ -168,10 +168,8 @@ def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery)
     for thread in ("a", "b"):
         graph.invoke(Command(resume=f"yes {thread}"), {"configurable": {"thread_id": thread}, "callbacks": [handler]})
 
-    told = [
-        (e["prompt_number"], e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")
-    ]
-    assert told == [
+    asked = of_type(log, "human_oversight")
+    assert [(e["prompt_number"], e["meta"]["status"], e["input_data"]["value"]) for e in asked] == [
         (1, "interrupted", "sure?"),
         (2, "interrupted", "sure?"),
         (1, "resumed", "yes a"),

@@ -214,7 +214,8 @@ def test_filters_project(running: Running) -> None:
 
 @pytest.mark.parametrize("pre", [
     "[", "foo(", "sum(@)", "x" * 1001, " | ".join(["[@,@]"] * 14), " | ".join(["[@,@][]"] * 14),
-    " | ".join(["{a:@,b:@}"] * 20), "(" * 900 + "a" + ")" * 900, "[*]" * 300, "abs('x')", "[::0]",
+    " | ".join(["{a:@,b:@}"] * 20), "(" * 900 + "a" + ")" * 900, "[*]" * 300, "abs('x')", "[::0]", "&foo",
+    r'`"\ud800"`',
 ])  # fmt: skip
 def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
     """Wrong, too long, too deep, or multiplying: a 400 that says so, in no time."""
@@ -223,6 +224,17 @@ def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
 
     assert answer.status_code == 400
     assert answer.elapsed.total_seconds() < 1
+
+
+def test_filter_whose_result_is_no_json_is_refused(running: Running) -> None:
+    """A sum beyond 64 bits: a 400 that says so."""
+    post(running, [entry("info", n, input_data={"n": 2**64 - 1}) for n in range(2)])
+    answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": "sum([].input_data.n)"}, timeout=10)
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "the filter's result is not JSON: Integer exceeds 64-bit range",
+    )
 
 
 def test_unknown_paths_and_methods_answer_json(running: Running) -> None:

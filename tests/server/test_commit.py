@@ -68,3 +68,25 @@ def test_failed_commit_is_told_to_its_own_only() -> None:
 
     assert fine.result(10) is None
     commits.close()
+
+
+def test_client_that_goes_away_stops_nobody() -> None:
+    """Who cancels while waiting is left out, who cancels too late is stored; the writer goes on for the others."""
+    groups: list[list[int]] = []
+    go, busy = threading.Event(), threading.Event()
+
+    def commit(items: list[int]) -> None:
+        groups.append(items)
+        busy.set()
+        assert go.wait(10)
+
+    commits = GroupCommit(commit, limit=10, most=1)
+    first = commits.submit([1])
+    assert busy.wait(10)
+    second, third = commits.submit([2]), commits.submit([3])
+    cancelled = [future.cancel() for future in (first, second)]
+    go.set()
+    third.result(10)
+    commits.close()
+
+    assert (cancelled, groups) == ([False, True], [[1], [3]])

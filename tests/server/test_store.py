@@ -53,6 +53,18 @@ def test_entry_comes_back_byte_for_byte(store: Store) -> None:
     assert [found.body for found in store.entries("s")] == [body]
 
 
+def test_many_tags_and_many_sessions_at_once(store: Store) -> None:
+    """More values than one statement takes: an entry with very many tags, and very many sessions in one commit."""
+    tags = [f"tag-{number:05d}" for number in range(20_000)]
+    many = [entry(session_id=f"s{number}") for number in range(2_000)]
+    parts = [new(entry(meta={"tags": tags})), new(*many[:1_000]), new(*many[1_000:])]
+    store.append([each for part in parts for each in part]).result(timeout=60)
+
+    found = store.session("s")
+    assert found is not None
+    assert (list(found.tags), len(store.session_ids())) == (tags, 2_001)
+
+
 def test_copy_is_kept_once(store: Store) -> None:
     """The same entry again, in the same batch or a later one, is not stored again."""
     one, two = entry(at=1), entry(at=2)

@@ -67,6 +67,10 @@ class GroupCommit(Generic[T]):
 
     def _run(self) -> None:
         while group := self._take():
+            # From now on a client that goes away cannot cancel: what is committed is committed for all.
+            group = [(items, future) for items, future in group if future.set_running_or_notify_cancel()]
+            if not group:
+                continue
             try:
                 self._commit([item for items, _ in group for item in items])
             except BaseException as error:  # noqa: BLE001 - handed to those who wait; the writer must go on

@@ -11,6 +11,7 @@ from typing import Any
 from coagent_langchain.server.store import Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
 
+VARIABLES = 30_000  # of one statement: SQLite takes 32,766
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
             "active_ms")  # fmt: skip
 _UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT (session_id) DO UPDATE SET
@@ -27,13 +28,15 @@ _FACETS = "INSERT INTO facets VALUES %s ON CONFLICT DO UPDATE SET count = count 
 
 
 def insert_rows(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Run `sql` with its `%s` as the VALUES of all rows: one statement, during which other threads run.
+    """Run `sql` with its `%s` as the VALUES of many rows: few statements, during which other threads run.
 
     A statement a row would let go of the interpreter's lock and wait for it again, row by row.
     """
-    if rows:
-        values = ",".join(["(" + ",".join("?" * len(rows[0])) + ")"] * len(rows))
-        connection.execute(sql % values, list(itertools.chain.from_iterable(rows)))
+    row = "(" + ",".join("?" * len(rows[0])) + ")" if rows else ""
+    most = VARIABLES // max(len(row) // 2, 1)
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
+        connection.execute(sql % ",".join([row] * len(some)), list(itertools.chain.from_iterable(some)))
 
 
 def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str, int]:
@@ -44,11 +47,14 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
     """
     rollups = list(rollups)
     insert_rows(connection, _UPSERT, [_row(rollup) for rollup in rollups])
-    found = connection.execute(
-        f"SELECT json_group_object(session_id, id) FROM sessions WHERE session_id IN ({','.join('?' * len(rollups))})",
-        [rollup.session_id for rollup in rollups],
-    )
-    numbers: dict[str, int] = json.loads(found.fetchone()[0])
+    numbers: dict[str, int] = {}
+    for start in range(0, len(rollups), VARIABLES):
+        ids = [rollup.session_id for rollup in rollups[start : start + VARIABLES]]
+        marks = ",".join("?" * len(ids))
+        found = connection.execute(
+            f"SELECT json_group_object(session_id, id) FROM sessions WHERE session_id IN ({marks})", ids
+        )
+        numbers |= json.loads(found.fetchone()[0])
     insert_rows(
         connection,
         _PROMPTS,
