@@ -1,4 +1,4 @@
-"""SQLite beside ClickHouse's engine: `python -m benchmarks.stores [--events 1000000] [--batch 5000]`."""
+"""SQLite beside ClickHouse's engine: `python -m benchmarks.stores [--events 1000000 10000000] [--batch 5000]`."""
 
 from __future__ import annotations
 
@@ -83,20 +83,28 @@ def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> No
     print(f"{name:<12}{count / seconds:>10,.0f}{size / count:>9.0f} B{shown}", flush=True)
 
 
-def main() -> None:
+def table(count: int, batch: int) -> None:
     """Measure both on the same events."""
-    parser = argparse.ArgumentParser("python -m benchmarks.stores", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000, help="10000000 takes about an hour")
-    parser.add_argument("--batch", type=int, default=5000)
-    options = parser.parse_args()
     columns = ("list", "by tokens", "session", "roll-up", "search", "runs")
-    print(f"{options.events:,} events in batches of {options.batch:,}")
+    print(f"{count:,} events in batches of {batch:,}")
     print(f"{'':<12}{'events/s':>10}{'an event':>11}" + "".join(f"{column:>12}" for column in columns))
     for name, engine in ENGINES.items():
         with tempfile.TemporaryDirectory(prefix="coagent-bench-") as folder:
             store = server.open_store(engine.address.format(folder))
-            measure(name, store, Path(folder), options.events, options.batch)
+            measure(name, store, Path(folder), count, batch)
             store.close()
+
+
+def main() -> None:
+    """Measure as many events as are asked for."""
+    parser = argparse.ArgumentParser("python -m benchmarks.stores", description=__doc__)
+    parser.add_argument(
+        "--events", type=int, nargs="+", default=[1_000_000, 10_000_000], help="ten million: half an hour"
+    )
+    parser.add_argument("--batch", type=int, default=5000)
+    options = parser.parse_args()
+    for count in options.events:
+        table(count, options.batch)
 
 
 if __name__ == "__main__":
