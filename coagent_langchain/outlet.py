@@ -62,7 +62,7 @@ class Outlet:
         encode: Callable[[JsonObject], bytes] = encode,
     ) -> None:
         self.delivery = delivery
-        self._capture_content = capture_content
+        self.capture_content = capture_content
         self._redact = tuple(redact)
         self._encode = encode
         self._plain = capture_content and not redact
@@ -78,7 +78,7 @@ class Outlet:
         self.delivery.append(lines, len(entries))
 
     def _cleaned(self, entry: JsonObject) -> JsonObject:
-        if not self._capture_content:
+        if not self.capture_content:
             entry = without_content(entry)
         if not self._redact:
             return entry

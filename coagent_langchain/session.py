@@ -103,7 +103,7 @@ class Session(Scope):
             entry["prompt"] = text
         if agent_stack:
             entry["agent_stack"] = agent_stack
-        meta = {**(meta or {}), **(self._meta or {})}
+        meta = {**(meta or {}), **((self.outlet.capture_content and self._meta) or {})}
         if meta:
             entry["meta"] = meta
         self.outlet.emit(entry)
@@ -272,7 +272,7 @@ class Prompt(Scope):
         entry["prompt"] = text
         repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
         entry["input_data"] = {"prompt": repeated}
-        meta = {**(meta or {}), **(self._meta or {})}
+        meta = {**(meta or {}), **((self.session.outlet.capture_content and self._meta) or {})}
         if meta:
             entry["meta"] = meta
         self.session.outlet.emit(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import traceback
 
@@ -67,3 +68,12 @@ def redacted(said: str) -> str:
     said = _BEARER.sub(r"\1 [redacted]", said)
     said = _USERINFO.sub("[redacted]", said)
     return _KEYS.sub("[redacted]", said)
+
+
+_SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authorization|access_?key|(^|_)token$)")
+
+
+@functools.lru_cache(maxsize=4096)
+def is_secret(key: str) -> bool:
+    """Whether a name says that its value is a key, a password or the like."""
+    return _SECRET.search(key) is not None

@@ -11,6 +11,7 @@ from typing import Any
 from coagent_langchain.capture.ambient import SESSION_KEYS
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.texts import is_secret
 from coagent_langchain.wire import JsonObject
 
 _HIDDEN_TAG = "langsmith:hidden"
@@ -71,7 +72,7 @@ def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
     if metadata:
         run.framework = _framework(metadata, run.parent)
         if keys := metadata.keys() - _known_as_ours:
-            own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key)}
+            own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key) and not is_secret(str(key))}
     if own or run.tags:
         run.context = {"metadata": snapshot(own)} if own else {}
         if run.tags:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coagent_langchain.capture import media
+from coagent_langchain.texts import is_secret
 
 if TYPE_CHECKING:
     from coagent_langchain.capture.snapshot import Walk
@@ -26,7 +27,6 @@ MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]
 
-_SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authorization|access_?key|(^|_)token$)")
 _plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept: a metaclass may make a type unhashable
 
 
@@ -112,12 +112,7 @@ def _fields(
 
 
 def _public(key: Any, hidden: frozenset[str]) -> bool:
-    return type(key) is str and not key.startswith("_") and key not in hidden and not _is_secret(key)
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_secret(key: str) -> bool:
-    return _SECRET.search(key) is not None
+    return type(key) is str and not key.startswith("_") and key not in hidden and not is_secret(key)
 
 
 def _hidden_pydantic(mro: tuple[type, ...]) -> frozenset[str]:

@@ -171,3 +171,21 @@ def test_keys_and_headers_are_never_written(log: MemoryDelivery, handler: Coagen
 
     assert key not in json.dumps(log.entries)
     assert of_type(log, "llm_call")[0]["meta"]["parameters"] == {"temperature": 0.1}
+
+
+def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A key or password in a run's metadata is not written; what stands beside it is."""
+    metadata = {"openai_api_key": "sk-1", "db_password": "hunter2", "tenant": "acme"}
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": metadata})
+
+    (call,) = [e for e in log.entries if e["event_type"] == "llm_call"]
+    assert call["meta"]["context"] == {"metadata": {"tenant": "acme"}}
+
+
+def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) -> None:
+    """What a session and a prompt are given as `meta` is content, whatever its keys are named."""
+    handler = CoagentCallbackHandler(delivery=log, capture_content=False)
+    with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
+        pass
+
+    assert ("secret" in str(log.entries), len(log.entries)) == (False, 3)
