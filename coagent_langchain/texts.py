@@ -48,26 +48,34 @@ def stack_trace(error: BaseException) -> str:
     return f"{full[:half]}\n… [cut: {left:,} of {len(full):,} characters]\n{full[-half:]}"
 
 
-_KEYS = re.compile(
+_KEYS = (
     r"\b(?:sk-(?:ant-|proj-|or-|lf-)?[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
 )
-_HEADERS = re.compile(
-    r"""(?ix)(["']?\b(?:authorization|proxy-authorization|x-api-key|api[-_]?key|x-goog-api-key|api[-_]?token|
+_HEADERS = r"""(?ix)(["']?\b(?:authorization|proxy-authorization|x-api-key|api[-_]?key|x-goog-api-key|api[-_]?token|
     access[-_]?token|client[-_]?secret|secret[-_]?access[-_]?key|password|set-cookie|cookie)["']?\s*[:=]\s*)
     (?:"[^"\n]*"|'[^'\n]*'|(?:bearer|basic|token)\s+[^\s"',;}]+|[^\s"',;&}\])]+)"""
-)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}")
-_USERINFO = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_BEARER = r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}"
+_USERINFO = r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+
+
+@functools.cache  # compiled with the first exception, not while the package is imported
+def _secrets() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns of secrets in a text, and what stands in their place."""
+    return (
+        (re.compile(_HEADERS), r"\1[redacted]"),
+        (re.compile(_BEARER), r"\1 [redacted]"),
+        (re.compile(_USERINFO), "[redacted]"),
+        (re.compile(_KEYS), "[redacted]"),
+    )
 
 
 def redacted(said: str) -> str:
     """The text with keys, tokens, passwords and credentials in addresses replaced; all else stays."""
-    said = _HEADERS.sub(r"\1[redacted]", said)
-    said = _BEARER.sub(r"\1 [redacted]", said)
-    said = _USERINFO.sub("[redacted]", said)
-    return _KEYS.sub("[redacted]", said)
+    for pattern, mark in _secrets():
+        said = pattern.sub(mark, said)
+    return said
 
 
 _SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authorization|access_?key|(^|_)token$)")
