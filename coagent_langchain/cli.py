@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from coagent_langchain import cli_completion, cli_demo, cli_export, cli_run, cli_runs, cli_serve, cli_show, cli_spool
+from coagent_langchain.cli_text import hint
 from coagent_langchain.errors import CoagentClientError, CoagentError
 
 COMMANDS = (cli_demo, cli_serve, cli_run, cli_runs, cli_show, cli_export, cli_spool, cli_completion)
@@ -59,9 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except CoagentError as error:
-        away = isinstance(error, CoagentClientError) and error.status is None
-        hint = " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)" if away else ""
-        print(f"coagent-langchain: {error}{hint}", file=sys.stderr)
+        advice = hint(error.status) if isinstance(error, CoagentClientError) else ""
+        print(f"coagent-langchain: {error}{advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
+from coagent_langchain.cli_text import hint
 from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
+from coagent_langchain.delivery.destination import address_of, destination_folder
 from coagent_langchain.delivery.leftovers import send_leftovers
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.spooled import age_of
+
+SILENCE = 1.0  # seconds
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,25 +56,44 @@ def run_status(options: argparse.Namespace) -> int:
 def _status(folder: Path) -> str:
     """What waits in one folder; nothing where nothing does."""
     count, size, oldest = 0, 0, 0.0
-    for path in (path for paths in segments_by_owner(folder).values() for path in paths):
-        for line in _lines(path):
-            oldest = oldest if count else age_of(line) or 0.0
-            count, size = count + 1, size + len(line) + 1
+    for line in _waiting(folder):
+        oldest = oldest if count else age_of(line) or 0.0
+        count, size = count + 1, size + len(line) + 1
     rejected = sum(1 for _ in rejected_entries(folder))
     if not count and not rejected:
         return ""
     waiting = f"{count} events wait ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waits"
-    return f"{folder.name}: {waiting}, {rejected} rejected"
+    return f"{address_of(folder)}: {waiting}, {rejected} rejected"
 
 
 def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
     settings = Settings.load(spool_dir=options.spool_dir, base_url=options.base_url)
-    flushed = send_leftovers(settings, options.timeout)
-    print(f"{flushed.sent} events sent to {public_url(settings.base_url)}, {flushed.rejected} rejected")
+    address = public_url(settings.base_url)
+    with _notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
+        flushed = send_leftovers(settings, options.timeout)
+    left = {folder: count for folder in _destinations(options.spool_dir) if (count := sum(1 for _ in _waiting(folder)))}
+    own = destination_folder(Path(), settings.base_url).name
+    still = "".join(f", {count} still wait" for folder, count in left.items() if folder.name == own)
+    print(f"{flushed.sent} events sent to {address}, {flushed.rejected} rejected{still}")
+    for folder, count in left.items():
+        if options.base_url is None and folder.name != own:
+            print(f"{count} events wait for {address_of(folder)}: name it with --base-url to send them")
     if flushed.problem:
-        print(f"coagent-langchain: not finished: {flushed.problem}", file=sys.stderr)
+        print(f"coagent-langchain: not finished: {flushed.problem}{hint(flushed.status)}", file=sys.stderr)
     return int(bool(flushed.problem))
+
+
+@contextlib.contextmanager
+def _notice(text: str) -> Iterator[None]:
+    """Say `text` on stderr if the block takes longer than a person likes to wait without a word."""
+    timer = threading.Timer(SILENCE, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def run_rejected(options: argparse.Namespace) -> int:
@@ -82,6 +107,13 @@ def run_rejected(options: argparse.Namespace) -> int:
 def _destinations(spool_dir: str | None) -> list[Path]:
     folder = Settings.load(spool_dir=spool_dir).spool_dir
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
+
+
+def _waiting(folder: Path) -> Iterator[bytes]:
+    """The lines of a folder that wait, the oldest owner's first."""
+    for paths in segments_by_owner(folder).values():
+        for path in paths:
+            yield from _lines(path)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

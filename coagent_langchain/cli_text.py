@@ -21,6 +21,17 @@ CODES = {
 }
 
 
+def hint(status: int | None) -> str:
+    """What to do about a server's answer.
+
+    Parameters:
+        status: of the answer, None when there was none.
+    """
+    if status is None:
+        return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
+    return " (the server wants a token: set COAGENT_AUTH_TOKEN)" if status == 401 else ""
+
+
 def paint(text: str, *styles: str) -> str:
     """`text` in colour if stdout is a terminal and `NO_COLOR` is not set."""
     if not text or not styles or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):

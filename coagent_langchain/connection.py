@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from coagent_langchain.delivery.verdict import retry_after
+from coagent_langchain.delivery.verdict import path_hint, retry_after
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Connection:
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
         content = None if status is None else _json(answer)
-        reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}"
+        reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}{path_hint(status)}"
         if status is not None and status < 300:
             reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
         raise CoagentClientError(

@@ -28,7 +28,8 @@ import requests
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import segments_by_owner
-from coagent_langchain.delivery.spooled import SpooledDelivery, destination_folder
+from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.server import launch
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy

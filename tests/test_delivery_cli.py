@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, healthy
 
 
-def leave(server: FaultyServer, folder: Path, event_ids: list[str]) -> None:
+def leave(server: FaultyServer, folder: Path, event_ids: list[str], base_url: str = "") -> None:
     """A program that ended while the server was away."""
     server.behave = lambda request: Answer(503)
-    with delivery_to(server.base_url, folder) as delivery:
+    with delivery_to(base_url or server.base_url, folder) as delivery:
         append_each(delivery, event_ids)
         delivery.flush(0.05)
     server.behave = healthy
@@ -36,9 +37,58 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
         main(["spool", "status", "--spool-dir", str(tmp_path)])
     out = capsys.readouterr().out
 
-    assert out.startswith("127.0.0.1-")
-    assert ": 3 events wait (0.0 MB, the oldest for " in out
+    assert out.startswith(f"{server.base_url}: 3 events wait (0.0 MB, the oldest for ")
     assert out.endswith(" d), 0 rejected\n")
+
+
+def test_address_of_a_folder_has_no_password(tmp_path: Path) -> None:
+    """What names the server is for this user alone, and holds no secret."""
+    with FaultyServer() as server:
+        address = server.base_url
+        leave(server, tmp_path, ids(1), address.replace("//", "//ada:lovelace@"))
+    (note,) = tmp_path.glob("*/destination")
+
+    assert (note.read_text(), stat.S_IMODE(note.stat().st_mode)) == (f"{address}\n", 0o600)
+
+
+def test_folder_without_an_address_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody noted the server, the folder's name says what is known."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(1))
+    (note,) = tmp_path.glob("*/destination")
+    note.unlink()
+    main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 events wait")
+
+
+def test_flush_tells_of_other_servers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who did not say which server is told what waits for others."""
+    with FaultyServer() as server, FaultyServer() as other:
+        leave(other, tmp_path, ids(2))
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        main(["spool", "flush", "--spool-dir", str(tmp_path)])
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"0 events sent to {server.base_url}, 0 rejected",
+        f"2 events wait for {other.base_url}: name it with --base-url to send them",
+    ]
+
+
+def test_flush_without_a_server_says_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It tells what it waits for while it waits, and at the end how many are left and what to do."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(3))
+    status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "3"])
+    captured = capsys.readouterr()
+    notice, problem = captured.err.splitlines()
+
+    assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 still wait\n")
+    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 3 s"
+    assert problem.startswith("coagent-langchain: not finished: ConnectionError: ")
+    assert problem.endswith("(start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)")
 
 
 def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +99,7 @@ def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture
 
     assert (status, server.stored) == (0, ids(5))
     assert capsys.readouterr().out == f"5 events sent to {server.base_url}, 0 rejected\n"
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["destination"]
 
 
 def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +109,7 @@ def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.Capt
         delivery.flush(0.05)
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
 
-    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected\n")
+    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected, 1 still wait\n")
 
 
 @pytest.mark.parametrize(("answer", "why"), [(Answer(401), "HTTP 401"), (Answer(503), "HTTP 503")])

@@ -17,12 +17,13 @@ from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Read
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool, _Place
 
 QUOTA = 1 << 30
+ADDRESS = "http://localhost:3000/api/v1"
 LINES = [b'{"n":%d}\n' % number for number in range(5)]
 
 
 def spool_in(folder: Path | None, quota: int = QUOTA) -> Spool:
     """A spool of this process."""
-    return Spool(folder, quota)
+    return Spool(folder, quota, ADDRESS)
 
 
 def segments(folder: Path) -> list[Path]:
@@ -105,7 +106,7 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
     files.append(len(segments(tmp_path / "d")))
     spool.release()
 
-    assert (files, list((tmp_path / "d").iterdir())) == ([3, 1], [])
+    assert (files, list((tmp_path / "d").iterdir())) == ([3, 1], [tmp_path / "d" / "destination"])
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:

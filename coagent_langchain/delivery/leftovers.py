@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
-from coagent_langchain.delivery.spooled import destination_folder
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
 from coagent_langchain.delivery.worker import backoff
@@ -23,11 +23,13 @@ class Flushed:
         sent: entries that the server acknowledged.
         rejected: entries that it refused; they are kept with the reason.
         problem: why something is left, or nothing.
+        status: HTTP status of the problem, or None when no answer came.
     """
 
     sent: int = 0
     rejected: int = 0
     problem: str = ""
+    status: int | None = None
 
 
 def send_leftovers(settings: Settings, timeout: float) -> Flushed:
@@ -67,12 +69,11 @@ def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> N
         adopted.settle(step.length, step.stored + step.rejected)
         flushed.sent += step.stored
         flushed.rejected += step.rejected
-        if step.verdict.meaning is Meaning.PAUSE:
-            flushed.problem = step.verdict.reason
-        elif step.verdict.meaning is Meaning.RETRY:
-            attempt += 1
-            wait = max(backoff(attempt), step.verdict.wait)
-            if time.monotonic() + wait > until:
-                flushed.problem = step.verdict.reason
-            else:
-                time.sleep(wait)
+        if step.verdict.meaning not in (Meaning.PAUSE, Meaning.RETRY):
+            continue
+        attempt += 1
+        wait = max(backoff(attempt), step.verdict.wait)
+        if step.verdict.meaning is Meaning.PAUSE or time.monotonic() + wait > until:
+            flushed.problem, flushed.status = step.verdict.reason, step.verdict.status
+        else:
+            time.sleep(wait)

@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from coagent_langchain.delivery.destination import make_private_folder
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, Segment
 
@@ -45,6 +46,7 @@ class Spool:
     Parameters:
         folder: where they lie, or None for memory only.
         quota: bytes that the folder's files may take, those of other processes included.
+        address: of the server, to be noted in the folder; nothing secret.
 
     Attributes:
         written: entries that `append` kept.
@@ -55,10 +57,11 @@ class Spool:
         fallback: why there is no folder, once that is so.
     """
 
-    def __init__(self, folder: Path | None, quota: int) -> None:
+    def __init__(self, folder: Path | None, quota: int, address: str) -> None:
         self.written = self.settled = self.refused = self.lost = self.others = 0
         self.fallback: str | None = None
         self._folder = folder
+        self._address = address
         self._quota = quota if folder else min(quota, NAMELESS_BYTES)
         self._in_memory = folder is None
         self._owner: Owner | None = None
@@ -152,7 +155,7 @@ class Spool:
         if self._folder is None:
             return Segment.create(None, self._in_memory)
         if self._owner is None or not self._folder.is_dir():
-            make_private_folder(self._folder)
+            make_private_folder(self._folder, self._address)
             self._owner = self._owner or Owner.create(self._folder)
         self._new_names = True
         return Segment.create(self._folder / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
@@ -278,16 +281,6 @@ class Spool:
             self._reader.close()
         if self._owner:
             self._owner.abandon()
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make the folder and the one around it, for this user alone.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

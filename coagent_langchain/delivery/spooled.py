@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import time
 import weakref
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
 
 from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery import Stats
+from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
@@ -22,13 +19,6 @@ from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
 
 _STOP_S = 0.2  # for the worker's thread to end once there is nothing more to wait for
-
-
-def destination_folder(spool_dir: Path, base_url: str) -> Path:
-    """Where the events for one server lie: a readable host, and a hash that tells its addresses apart."""
-    url = public_url(base_url)
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).hostname or "server")[:64]
-    return spool_dir / f"{host}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 class SpooledDelivery:
@@ -47,7 +37,7 @@ class SpooledDelivery:
         _alive.add(self)
 
     def _begin(self) -> None:
-        self._spool = Spool(self._folder, self._settings.spool_quota)
+        self._spool = Spool(self._folder, self._settings.spool_quota, self._url)
         sender = Sender(self._transport, Rejected(self._folder).keep)
         self._worker = Worker(self._spool, sender, self._folder, Notices(self._url))
 

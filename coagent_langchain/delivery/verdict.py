@@ -59,12 +59,14 @@ class Verdict:
         reason: in the server's words where it has any.
         refused: index and reason of each entry that the server named.
         wait: seconds that the server asks to wait.
+        status: HTTP status, or None when there was no answer; where the entries are to be sent again.
     """
 
     meaning: Meaning
     reason: str = ""
     refused: dict[int, str] = field(default_factory=dict)
     wait: float = 0.0
+    status: int | None = None
 
 
 def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
@@ -78,12 +80,12 @@ def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
     status = outcome.status
     reason = f"HTTP {status}: {outcome.body[:300]}" if status else outcome.body
     if status is None or status >= 500 or status in _RETRY:
-        return Verdict(Meaning.RETRY, reason, wait=retry_after(outcome.retry_after, now or datetime.now(UTC)))
+        wait = retry_after(outcome.retry_after, now or datetime.now(UTC))
+        return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
     if status < 300:
         return _judge_success(outcome, count, reason)
     if status < 400 or status in _SETUP:
-        hint = " (does base_url end with /api/v1?)" if status in (404, 405) else ""
-        return Verdict(Meaning.PAUSE, reason + hint)
+        return Verdict(Meaning.PAUSE, reason + path_hint(status), status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:
@@ -91,10 +93,15 @@ def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
     return Verdict(Meaning.REFUSED, reason, _named(_json(outcome.body), count))
 
 
+def path_hint(status: int) -> str:
+    """What to look at when an answer says that there is no such path."""
+    return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
+
+
 def _judge_success(outcome: Outcome, count: int, reason: str) -> Verdict:
     answer = _json(outcome.body)
     if outcome.body.strip() and answer is None:
-        return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}")
+        return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}", status=outcome.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):
         return Verdict(Meaning.REFUSED, reason, refused)
