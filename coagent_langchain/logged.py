@@ -44,7 +44,11 @@ class LoggedEvent(LogEntry):
 
 
 class RunSummary(BaseModel):
-    """One session in a list of sessions. Timestamps in Unix milliseconds."""
+    """One session in a list of sessions. Timestamps in Unix milliseconds.
+
+    Attributes:
+        status, title, total_tokens, errors: None where the server does not tell them.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,3 +56,7 @@ class RunSummary(BaseModel):
     log_count: int
     start_timestamp: int
     end_timestamp: int
+    status: str | None = None
+    title: str | None = None
+    total_tokens: int | None = None
+    errors: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import pty
@@ -69,14 +70,56 @@ def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def test_runs_lists_sessions_newest_first(run: Run) -> None:
-    """Id, start, length and number of events, in columns."""
-    lines = [line.split() for line in run("runs").splitlines()]
-
-    assert [[cells[0], *cells[-2:]] for cells in lines] == [
-        ["SESSION", "LASTED", "EVENTS"],
-        ["other", "ms", "1"],
-        ["trip", "s", "8"],
+    """What the list on the page says, in columns."""
+    assert [re.split("  +", line) for line in run("runs").splitlines()] == [
+        ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
+        ["other", "2023-11-14 22:15:00", "0 ms", "1", "running", "0", "0", "Hello"],
+        ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
     ]
+
+
+class BasicServer(http.server.BaseHTTPRequestHandler):
+    """A CoAgent server that tells of a session what every one tells, and nothing else."""
+
+    def do_GET(self) -> None:
+        body = b'[{"run_id": "r", "log_count": 3, "start_timestamp": 1700000000000, "end_timestamp": 1700000002000}]'
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server tells less, there are fewer columns."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BasicServer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        monkeypatch.setenv("COAGENT_BASE_URL", f"http://127.0.0.1:{server.server_port}/api/v1")
+        lines, listed = run("runs").splitlines(), json.loads(run("runs", "--json"))
+        server.shutdown()
+
+    assert [re.split("  +", line) for line in lines] == [
+        ["SESSION", "STARTED", "LASTED", "EVENTS"],
+        ["r", "2023-11-14 22:13:20", "2.0 s", "3"],
+    ]
+    assert listed == [
+        {"run_id": "r", "log_count": 3, "start_timestamp": 1_700_000_000_000, "end_timestamp": 1_700_000_002_000}
+    ]
+
+
+def test_runs_keeps_rows_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long ids and titles are cut for people, and whole for programs."""
+    long = "x" * 512
+    with launch() as server, CoagentClient(server.base_url) as client:
+        client.log_session_start(long, "word " * 100)
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        monkeypatch.setenv("COLUMNS", "130")
+        lines, ids = run("runs").splitlines(), run("runs", "--ids")
+        (summary,) = json.loads(run("runs", "--json"))
+
+    assert ([len(line) for line in lines[1:]], lines[1][:42]) == ([130], "x" * 39 + "…  ")
+    assert (ids, summary["run_id"]) == (f"{long}\n", long)
 
 
 def test_runs_for_other_programs(run: Run) -> None:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, failure
-from coagent_langchain.server.store import Store, Unavailable
+from coagent_langchain.server.store import Store, Summary, Unavailable
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
 MAX_FILTERED = 20_000  # entries that a filter may look at
@@ -89,11 +89,16 @@ async def get_runs(request: Request) -> Response:
     """All session ids, or with `?summarize=1` a summary of each."""
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
         return answer(await run_in_threadpool(_store(request).session_ids))
-    summaries = await run_in_threadpool(_store(request).summaries)
-    return answer([
-        {"run_id": s.session_id, "log_count": s.entries, "start_timestamp": s.first_ms, "end_timestamp": s.last_ms}
-        for s in summaries
-    ])  # fmt: skip
+    return answer([_summary(each) for each in await run_in_threadpool(_store(request).summaries)])
+
+
+def _summary(each: Summary) -> dict[str, Any]:
+    """The four fields that every CoAgent server has, and four of ours."""
+    return {
+        "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
+        "end_timestamp": each.last_ms, "status": each.status, "title": each.title, "total_tokens": each.total_tokens,
+        "errors": each.errors,
+    }  # fmt: skip
 
 
 async def get_logs(request: Request) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.examples import MEANING, example_of
+from coagent_langchain.server.store import STATUSES
 from coagent_langchain.server.validation import MAX_BODY, MAX_ENTRIES, MAX_ENTRY, REQUIRED
 
 _JSON = "application/json"
@@ -70,9 +71,14 @@ _RESULT = {
 }  # fmt: skip
 _SUMMARY = {
     "type": "object",
-    "description": "A session in figures; timestamps in Unix milliseconds.",
-    "properties": {"run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER},
-}
+    "description": "A session in short; timestamps in Unix milliseconds.",
+    "properties": {
+        "run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER,
+        "status": {"enum": list(STATUSES)},
+        "title": _STRING | {"description": "beginning of its first prompt, or empty"},
+        "total_tokens": _INTEGER, "errors": _INTEGER,
+    },
+}  # fmt: skip
 _EXAMPLES = {str(kind): {"summary": meaning, "value": example_of(kind)} for kind, (meaning, _) in MEANING.items()}
 _PATHS: dict[str, Any] = {
     "/logs": {

@@ -47,14 +47,17 @@ def test_unknown_session_is_an_empty_array(running: Running) -> None:
 
 
 def test_runs_and_their_summaries(running: Running) -> None:
-    """Ids, or four figures of each."""
-    post(running, [entry(session_id="b", at=5), entry(session_id="a", at=7), entry(session_id="b", at=9)])
+    """Ids, or each session in short."""
+    post(running, [entry("session_start", 5, "b", prompt="Plan"), entry(session_id="a", at=7),
+                   entry("error", 8, "b"), entry("session_end", 9, "b")])  # fmt: skip
 
     assert get(running, "runs") == ["b", "a"]
     assert get(running, "runs", summarize="1") == [
-        {"run_id": "b", "log_count": 2, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9},
-        {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7},
-    ]
+        {"run_id": "b", "log_count": 3, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9,
+         "status": "completed", "title": "Plan", "total_tokens": 0, "errors": 1},
+        {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7,
+         "status": "running", "title": "", "total_tokens": 0, "errors": 0},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "a:b+c", "smolagents-2025-10-31T17:24:18.219940+00:00", "ü 中🎉", "%2F",

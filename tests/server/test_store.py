@@ -179,11 +179,16 @@ def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
 
 
 def test_runs_come_earliest_first(store: Store) -> None:
-    """All ids, and the four figures of each."""
-    put(store, entry(session_id="late", at=10), entry(session_id="early", at=5), entry(session_id="late", at=30))
+    """All ids, and each session in short."""
+    put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="early", at=5),
+        entry("llm_response", 20, "late", llm_response={"total_tokens": 7}), entry("error", 25, "late"),
+        entry("session_end", 30, "late", meta={"status": "failed"}))  # fmt: skip
 
     assert store.session_ids() == ["early", "late"]
-    assert store.summaries() == [Summary("early", 1, T0 + 5, T0 + 5), Summary("late", 2, T0 + 10, T0 + 30)]
+    assert store.summaries() == [
+        Summary("early", 1, T0 + 5, T0 + 5, "running", "", 0, 0),
+        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", 7, 1),
+    ]
 
 
 def test_live_tail_gives_what_arrived(store: Store) -> None:

@@ -146,12 +146,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The four figures of `GET /runs?summarize=1`."""
+    """A row of `GET /runs?summarize=1`, as `Session` has it."""
 
     session_id: str
     entries: int
     first_ms: int
     last_ms: int
+    status: str
+    title: str
+    total_tokens: int
+    errors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class Store(Protocol):
         """Every session's id, the earliest session first."""
 
     def summaries(self) -> list[Summary]:
-        """Every session's four figures, the earliest session first."""
+        """Every session in short, the earliest session first."""
 
     def sessions(self, query: Query) -> Page:
         """One page of the sessions that match."""

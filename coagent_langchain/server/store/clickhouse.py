@@ -179,12 +179,14 @@ class ClickHouseStore:
 
     def session_ids(self) -> list[str]:
         """See `Store.session_ids`."""
-        return [summary.session_id for summary in self.summaries()]
+        found = self._all(f"""SELECT session_id FROM {self._db}.coagent_sessions
+            GROUP BY session_id ORDER BY min(first_ms), session_id""")
+        return [row[0] for row in found]
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        found = self._all(f"""SELECT session_id, sum(entries), min(first_ms) AS first, max(last_ms)
-            FROM {self._db}.coagent_sessions GROUP BY session_id ORDER BY first, session_id""")
+        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors
+            FROM {self._sessions()} ORDER BY first_ms, session_id""")
         return [Summary(*row) for row in found]
 
     def sessions(self, query: Query) -> Page:

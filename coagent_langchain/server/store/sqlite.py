@@ -149,7 +149,8 @@ class SqliteStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        rows = self._all("SELECT session_id, entries, first_ms, last_ms FROM sessions ORDER BY first_ms, id")
+        rows = self._all("""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors
+            FROM sessions ORDER BY first_ms, id""")
         return [Summary(*row) for row in rows]
 
     def sessions(self, query: Query) -> Page:
