@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import default_store
+from coagent_langchain.cli_serve import default_store, port_number
 from coagent_langchain.cli_text import paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
@@ -40,7 +40,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
         "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
     )
-    parser.add_argument("--port", type=int, default=3000, help="port of the server (default: 3000, or a free one)")
+    parser.add_argument(
+        "--port", type=port_number, default=3000, help="port of the server (default: 3000, or a free one)"
+    )
     parser.add_argument("--no-serve", action="store_true", help="end when the table is printed")
     parser.set_defaults(run=run)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,14 +14,12 @@ from typing import Any
 
 import platformdirs
 
-from coagent_langchain.errors import ConfigurationError
-
 PORT = 3000
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def default_store() -> str:
-    """The address of the user's own store, e.g. `sqlite:////home/me/.local/share/coagent-langchain/coagent.db`."""
+    """The address of the user's own store, e.g. `sqlite:///home/me/.local/share/coagent-langchain/coagent.db`."""
     folder: Path = platformdirs.user_data_path("coagent-langchain")
     return f"sqlite://{folder / 'coagent.db'}"
 
@@ -36,12 +34,24 @@ def add_parser(subparsers: Any) -> None:
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; beyond this machine a token is needed"
     )
-    serve.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=port_number, default=PORT, help="port to listen on (default: %(default)s)")
     serve.add_argument("--token", default=os.environ.get("COAGENT_AUTH_TOKEN"), help="bearer token that clients send")
-    prune = subparsers.add_parser("prune", help="delete old sessions")
+    prune = subparsers.add_parser(
+        "prune",
+        help="delete old sessions",
+        description="Delete every session whose last event is older, beside a running server or without one.",
+        epilog="example: coagent-langchain prune --older-than 30d",
+    )
     prune.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w")
     for parser in (serve, prune):
-        parser.add_argument("--store", default=None, metavar="URL", help=f"default: {default_store()}")
+        parser.add_argument(
+            "--store",
+            type=store_address,
+            default=default_store(),
+            metavar="URL",
+            help="where sessions are kept: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
+            "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH (default: %(default)s)",
+        )
     serve.set_defaults(run=run_serve)
     prune.set_defaults(run=run_prune)
 
@@ -58,6 +68,27 @@ def age(text: str) -> int:
     return int(found[1]) * UNITS[found[2]] * 1000
 
 
+def port_number(text: str) -> int:
+    """A port's number; 0 takes a free one.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"port must be from 0 to 65535, not {text}")
+    return int(text)
+
+
+def store_address(text: str) -> str:
+    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`."""
+    return re.sub("^sqlite:/{3,}", "sqlite:///", text)
+
+
+def silence_clickhouse() -> None:
+    """Keep its library's log lines off the terminal: what is wrong is told by the error that follows."""
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
+
 def run_serve(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     from coagent_langchain import server
@@ -65,15 +96,11 @@ def run_serve(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        running = server.launch(args.store or default_store(), host=args.host, port=args.port, token=args.token)
-    except ConfigurationError as error:
-        print(f"coagent-langchain: {error}", file=sys.stderr)
-        return 2
-    with running:
+    silence_clickhouse()
+    with server.launch(args.store, host=args.host, port=args.port, token=args.token) as running:
         print(f"Log viewer: {running.login_url() if args.token else running.url}")
         print(f"API:        {running.base_url}")
-        print(f"Store:      {re.sub(r'//[^@/]*@', '//', args.store or default_store())}", flush=True)
+        print(f"Store:      {re.sub(r'//[^@/]*@', '//', args.store)}", flush=True)
         stop.wait()
     return 0
 
@@ -82,10 +109,7 @@ def run_prune(args: argparse.Namespace) -> int:
     """Delete sessions whose last entry is older than `--older-than`."""
     from coagent_langchain import server
 
-    try:
-        pruned = server.prune(args.store or default_store(), int(time.time() * 1000) - args.older_than)
-    except ConfigurationError as error:
-        print(f"coagent-langchain: {error}", file=sys.stderr)
-        return 2
+    silence_clickhouse()
+    pruned = server.prune(args.store, int(time.time() * 1000) - args.older_than)
     print(f"deleted {pruned.sessions} sessions with {pruned.entries} entries")
     return 0

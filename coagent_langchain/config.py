@@ -78,11 +78,15 @@ def public_url(base_url: str) -> str:
 def _url(value: Any, source: str) -> str:
     try:
         parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
     except (ValueError, AttributeError, TypeError):
         valid = False
     if not valid:
         raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {value!r}")
+    try:
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {value!r}") from None
     return str(value).rstrip("/")
 
 

@@ -206,6 +206,21 @@ def test_errors_are_one_line_and_exit_code_1(
     assert "COAGENT_BASE_URL must be an http or https address" in lines[2]
 
 
+def test_refused_requests_say_what_to_set(
+    base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path that is not there, and a token that is missing."""
+    monkeypatch.setenv("COAGENT_BASE_URL", base_url.removesuffix("/api/v1"))
+    main(["runs"])
+    with launch(token="secret") as server:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        main(["runs"])
+    path, token = capsys.readouterr().err.splitlines()
+
+    assert path.endswith("(does base_url end with /api/v1?)")
+    assert token.endswith("(the server wants a token: set COAGENT_AUTH_TOKEN)")
+
+
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["runs", "--limit", "-1"], ["show"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong."""

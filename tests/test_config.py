@@ -43,6 +43,7 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
     ("arguments", "message"),
     [
         ({"base_url": "ftp://x"}, "base_url must be an http or https address"),
+        ({"base_url": "http://localhost:99999/api/v1"}, "base_url has a wrong port, it must be from 0 to 65535"),
         ({"spool_quota": 0}, "spool_quota must be a number of bytes above 0"),
         ({"exit_timeout": -1}, "exit_timeout must be a number of seconds, 0 or more"),
         ({"exit_timeout": float("nan")}, "exit_timeout must be a number of seconds"),

@@ -123,7 +123,7 @@ def test_what_needs_an_extra_says_which(bare: Environment, command: str) -> None
     """One line that can be pasted, and no traceback."""
     result = bare.run("coagent-langchain", command)
 
-    assert result.returncode != 0
+    assert result.returncode == 1
     assert (len(result.stderr.splitlines()), "Traceback" in result.stderr) == (1, False)
     assert "pip install 'coagent-langchain[server" in result.stderr
 

@@ -81,9 +81,17 @@ def prune(address: str, before_ms: int) -> Pruned:
 
 def _sqlite_path(address: str) -> Path:
     scheme, separator, rest = address.partition("://")
-    path = rest[1:] if rest.startswith("/~") else rest
-    if scheme != "sqlite" or not separator or not path.startswith(("/", "~")) or not path.strip("/"):
+    path = rest.lstrip("/")
+    if scheme != "sqlite" or not separator or not path or not rest.startswith(("/", "~")):
         raise ConfigurationError(
-            f"--store must be sqlite:///PATH with an absolute path, clickhouse://… or chdb:///PATH, not {address!r}"
+            f"--store must be sqlite:///PATH, clickhouse://… or chdb:///PATH, not {address!r}; "
+            f"as an absolute path: sqlite://{_meant(address)}"
         )
-    return Path(path).expanduser()
+    return Path(path if path.startswith("~") else f"/{path}").expanduser()
+
+
+def _meant(address: str) -> Path:
+    """The path that somebody means who gives a file and no proper address; else an example."""
+    scheme, _, rest = address.rpartition("://")
+    path = rest.removeprefix("sqlite:") if scheme in ("", "sqlite") else ""
+    return Path(path).absolute() if path.strip("/") else Path("/var/lib/coagent.db")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from coagent_langchain import cli_serve, server
+from coagent_langchain import cli, cli_serve, server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
@@ -73,6 +73,46 @@ def test_wrong_addresses_are_refused(address: str) -> None:
     """The message says what an address looks like."""
     with pytest.raises(ConfigurationError, match="sqlite:///PATH"):
         server.open_store(address)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [("sqlite://x.db", "sqlite:///here/x.db"), ("x.db", "sqlite:///here/x.db"), ("sqlite:/x.db", "sqlite:///x.db"),
+     ("mysql://x", "sqlite:///var/lib/coagent.db")],
+)  # fmt: skip
+def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives a file in another way is told how to write it."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(given)
+
+    assert str(raised.value).endswith(f"as an absolute path: {right.replace('/here', str(tmp_path))}")
+
+
+def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path with two slashes at its beginning is named with one."""
+    command("prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db")
+
+    assert capsys.readouterr().err == f"coagent-langchain: there is no store at {tmp_path}/none.db\n"
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_wrong_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said before anything starts."""
+    with pytest.raises(SystemExit) as raised:
+        command("serve", "--port", port)
+
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.endswith(f"argument --port: port must be from 0 to 65535, not {port}\n")
+
+
+def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
+    """What its library logs does not stand beside the message."""
+    line = [sys.executable, "-m", "coagent_langchain", "serve", "--store", "clickhouse://127.0.0.1:9/coagent"]
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith("coagent-langchain: the ClickHouse database cannot be used: ")
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -202,11 +242,7 @@ def test_prune_beside_a_running_server(tmp_path: Path) -> None:
 
 def command(*arguments: str) -> int:
     """Run `serve` or `prune` as the command line does."""
-    parser = argparse.ArgumentParser()
-    cli_serve.add_parser(parser.add_subparsers())
-    args = parser.parse_args(arguments)
-    code: int = args.run(args)
-    return code
+    return cli.main(arguments)
 
 
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "1.5h", "30x", ""])
@@ -220,7 +256,7 @@ def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     """A path that is not there is no store, and none is made."""
     code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db")
 
-    assert (code, capsys.readouterr().err) == (2, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")
+    assert (code, capsys.readouterr().err) == (1, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")
     assert list(tmp_path.iterdir()) == []
 
 
