@@ -13,7 +13,7 @@ from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.formats import count, duration, preview, visible
+from coagent_langchain.server.formats import count, duration, mapping, preview, visible
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.timeline import Bar
 from coagent_langchain.wire import JsonObject
@@ -30,8 +30,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "show",
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
-        epilog="✓ done  ✗ failed  ↻ failed and recovered  … still open  ? waits for a human; "
-        "tokens are input→output. example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
+        epilog="✓ done  ✗ failed  ↻ failed and recovered  … still open  ? waits for a human  "
+        "· a remark, the end, or stopped; tokens are input→output. "
+        "example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
     parser.add_argument("--json", action="store_true", help="print the tree as JSON")
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(as_json(session), indent=2, ensure_ascii=False))
         return 0
     print(_head(session))
-    for line in tree(session.timeline.roots):
+    for line in tree(session, session.timeline.roots):
         print(line)
     return 0
 
@@ -78,7 +79,8 @@ def _event_line(event: LoggedEvent) -> str:
     failed = moment.type == "error" or moment.failed
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    rest = " ".join(part for part in (visible(moment.name), moment.note, _tokens(moment.input, moment.output)) if part)
+    said = (visible(moment.name), _without(moment.name, moment.note), _data(event))
+    rest = " ".join(part for part in (*said, _tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
 
 
@@ -88,26 +90,48 @@ def _head(session: LoggedSession) -> str:
     return f"{paint(visible(session.session_id), 'bold')}  {' · '.join(facts)}\n{preview(session.prompt)}\n"
 
 
-def tree(bars: list[Bar], stem: str | None = None) -> Iterator[str]:
+def tree(session: LoggedSession, bars: list[Bar], stem: str | None = None) -> Iterator[str]:
     """The lines of a tree of bars, each as wide as the terminal at most.
 
     Parameters:
+        session: whose bars they are.
         bars: the bars of one level.
         stem: what stands before a line of this level; None at the roots.
     """
     for bar in bars:
         last = bar is bars[-1]
-        yield _line(bar, "" if stem is None else stem + ("└─ " if last else "├─ "))
-        yield from tree(bar.children, "" if stem is None else stem + ("   " if last else "│  "))
+        note = _note(session, bar, in_turn=stem != "")
+        yield _line(bar, note, "" if stem is None else stem + ("└─ " if last else "├─ "))
+        yield from tree(session, bar.children, "" if stem is None else stem + ("   " if last else "│  "))
 
 
-def _line(bar: Bar, stem: str) -> str:
-    sign, colour = SIGNS.get(bar.status, ("·", "dim"))
+def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
+    """What stands behind the label of a bar; a turn's number where no line above tells it."""
+    if bar.kind in ("prompt", "turn"):
+        return ""
+    turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
+    data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
+    return " · ".join(part for part in (turn, _without(bar.label, bar.note), data) if part)
+
+
+def _without(label: str, note: str) -> str:
+    """The note without the label, which stands before it."""
+    return "" if note == label else note.removeprefix(f"{label}: ")
+
+
+def _data(event: LoggedEvent) -> str:
+    """What a custom event carries, on one line."""
+    value = mapping(event.get("meta")).get("value")
+    return "" if value is None else preview(json.dumps(value, ensure_ascii=False))
+
+
+def _line(bar: Bar, note: str, stem: str) -> str:
+    sign, colour = ("·", "dim") if bar.kind in ("note", "end") else SIGNS.get(bar.status, ("·", "dim"))
     label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
     figures = f"{_tokens(bar.input, bar.output):>14} {duration(bar.duration):>12}"
     room = max(width() - cells(stem) - len(figures) - 3, 20)
     label = label if cells(label) <= room else fit(label, room)
-    note = fit(f"  {bar.note}" if bar.note and bar.kind != "prompt" else "", max(room - cells(label), 0))
+    note = fit(f"  {note}" if note else "", max(room - cells(label), 0))
     style = "red" if bar.status == "error" and bar.kind not in ("prompt", "turn") else COLOURS.get(bar.kind, "dim")
     return f"{paint(stem, 'dim')}{paint(sign, colour)} {paint(label, style)}{paint(note, 'dim')} {figures}"
 

@@ -141,8 +141,28 @@ def test_show_draws_the_tree(run: Run) -> None:
         "└─ ✗ Turn 1  1,200→30  5.0 s",
         "  ├─ ✓ m-1  Rome.  1,200→30  2.0 s",
         "  ├─ ✗ trains  strike ␛[31m  1.0 s",
-        "  └─ ✗ TrainError  TrainError: strike  0 ms",
+        "  └─ ✗ TrainError  strike  0 ms",
         "· Session end  Error  0 ms",
+    ]
+
+
+def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
+    """Also a turn of one call, which has no line of its own; remarks have the sign of the legend, and their data."""
+    with CoagentClient(base_url) as client:
+        client.store_logs([
+            entry("remarks", 1, "user_input", 1, 0, prompt="Count"),
+            entry("remarks", 2, "info", 1, 0, output_data={"message": "progress"}, meta={"value": {"done": 3}}),
+            entry("remarks", 3, "warning", 1, 0, output_data={"message": "slow"}),
+            entry("remarks", 4, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+            entry("remarks", 5, "llm_response", 1, 1, llm_response={"response": "3"}, meta={"model": "m-1"}),
+        ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "remarks").splitlines()]
+
+    assert lines[3:] == [
+        "✓ Prompt 1: Count  4.0 s",
+        '├─ · Info  progress · {"done": 3}  0 ms',
+        "├─ · Warning  slow  0 ms",
+        "└─ ✓ m-1  Turn 1 · 3  1.0 s",
     ]
 
 
