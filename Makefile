@@ -29,6 +29,7 @@ bench-peers: .venv/.dev
 	$(BIN)/python -m benchmarks.peers
 
 .venv/.base:
+	@echo 'making .venv: about half a minute the first time'
 	$(PYTHON) -m venv .venv
 	$(PIP) 'pip>=25.1'
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import threading
 import uuid
@@ -19,6 +20,7 @@ from coagent_langchain.server.formats import session_path
 if TYPE_CHECKING:
     from coagent_langchain.demo_model import ModelServer
     from coagent_langchain.server import Running
+    from coagent_langchain.server.store import Store
 
 FLUSH_TIMEOUT = 30.0  # seconds that the demo waits for its events to be on the server
 EXPECTED = Counter([
@@ -57,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
         ) from None
     from coagent_langchain.demo_model import model_server
 
-    with _server(options.port) as server, model_server(recipe_agent.MODEL) as model:
+    store = _store()
+    with _server(store, options.port) as server, model_server(recipe_agent.MODEL) as model:
         _introduce(server, model)
         session_id = f"recipe-agent-{uuid.uuid4().hex[:8]}"
         failure = _cook(server, model, session_id)
@@ -66,22 +69,30 @@ def run(options: argparse.Namespace) -> int:
         print("\n" + _table(events))
         if missing := _missing(events):
             raise CoagentError(f"{failure}events are missing on the server: {', '.join(missing)}")
-        print(f"\nThe session's page: {paint(server.url + session_path(session_id), 'bold', 'green')}")
         if not options.no_serve and sys.stdout.isatty():
+            print(f"\nThe session's page: {paint(server.url + session_path(session_id), 'bold', 'green')}")
             print(paint("Serving until Ctrl-C.", "dim"))
             _wait()
+        elif store:
+            print(f"\nTo see session {session_id}: coagent-langchain serve --store {shlex.quote(default_store())}")
     return 0
 
 
-def _server(port: int) -> Running:
-    """The embedded server with the user's own store, on `port` or on a free one when somebody has it."""
+def _store() -> Store | None:
+    """The user's own store; None where it cannot be used, as when a server has it."""
     from coagent_langchain import server
 
     try:
-        store = server.open_store(default_store())
+        return server.open_store(default_store())
     except ConfigurationError as error:
         print(paint(f"{error}. This run goes into a temporary store.", "yellow"))
-        store = None
+        return None
+
+
+def _server(store: Store | None, port: int) -> Running:
+    """The embedded server on `port`, or on a free one when somebody has it."""
+    from coagent_langchain import server
+
     try:
         return server.launch(store, port=port)
     except ConfigurationError:

@@ -62,7 +62,16 @@ def test_demo_without_ollama_names_its_stand_in(environment: dict[str, str]) -> 
     assert (result.returncode, result.stderr) == (0, "")
     assert rows(result.stdout) == EVENTS
     assert f"stand-in for Ollama, no model behind it (no Ollama answers at {NOBODY})" in result.stdout
-    assert re.search(r"The session's page: http://127\.0\.0\.1:\d+/sessions/recipe-agent-[0-9a-f]{8}\n", result.stdout)
+
+
+def test_demo_that_ends_says_how_to_see_its_session(environment: dict[str, str], tmp_path: Path) -> None:
+    """No address of a page that ends with it, but the command that serves what was kept."""
+    last = demo(environment, "--port", "0").stdout.splitlines()[-1]
+
+    assert re.sub("agent-[0-9a-f]{8}", "agent-…", last) == (
+        "To see session recipe-agent-…: coagent-langchain serve "
+        f"--store sqlite://{tmp_path}/coagent-langchain/coagent.db"
+    )
 
 
 def test_demo_uses_the_ollama_that_answers(environment: dict[str, str]) -> None:
@@ -100,6 +109,7 @@ def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tm
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
     assert "This run goes into a temporary store" in result.stdout
+    assert "To see session" not in result.stdout
 
 
 def test_demo_fails_when_an_event_is_missing(environment: dict[str, str]) -> None:
