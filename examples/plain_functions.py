@@ -5,9 +5,12 @@ python examples/plain_functions.py
 
 from __future__ import annotations
 
+import uuid
+
 from coagent_langchain import CoagentClient
 
 client = CoagentClient()
+failing = f"plain-{uuid.uuid4().hex[:8]}"
 
 
 def ask(session_id: str, question: str, prompt_number: int) -> str:
@@ -23,9 +26,9 @@ with client.start_session("Ask plainly", meta={"example": "plain_functions"}) as
     print("Answer:", ask(session.session_id, question, prompt_number=1))
 
 
-@client.start_session("Run a function", meta={"example": "plain_functions"})
+@client.start_session("Run a function", session_id=failing, meta={"example": "plain_functions"})
 def fails() -> None:
-    """Each call is a session of its own; what it raises is logged, and raised."""
+    """What it raises is logged, and raised; without `session_id` each call is a session of its own."""
     raise ValueError("no such number")
 
 
@@ -35,3 +38,4 @@ except ValueError as error:
     print("Raised:", error)
 
 print("Look:   coagent-langchain show", session.session_id)
+print("Look:   coagent-langchain show", failing)

@@ -12,13 +12,16 @@ recipes vegetarian. Nothing in here logs anything by hand: `handler` does.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from httpx import ConnectError
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama
+from ollama import ResponseError
 from pydantic import BaseModel, Field
 
 from coagent_langchain import CoagentCallbackHandler
@@ -92,4 +95,7 @@ def _listed(recipes: Recipes) -> str:
 
 
 if __name__ == "__main__":
-    print(f"\nLogged as session {run(ChatOllama(model=MODEL), CoagentCallbackHandler())}")
+    try:
+        print(f"\nLogged as session {run(ChatOllama(model=MODEL), CoagentCallbackHandler())}")
+    except (ConnectError, ResponseError) as error:  # no Ollama; no such model
+        sys.exit(f"Needs an Ollama with {MODEL}: {error}. 'coagent-langchain demo' brings a stand-in.")
