@@ -60,10 +60,16 @@ def test_numbers_of_the_sessions_document(names: dict[str, Any]) -> None:
     for block in blocks(document, "python"):
         exec(compile(block, document.name, "exec"), names)
     names["later"].flush(10)
-    with CoagentClient() as client:
-        calls = [(e.prompt_number, e.turn_number) for e in client.get_logs("trip-1") if e.event_type == "llm_call"]
 
-    assert calls == [(1, 1), (1, 2), (2, 1), (3, 1)]
+    assert calls_of("trip-1") == [(1, 1), (1, 2), (2, 1), (3, 1)]
+    assert calls_of("twice") == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def calls_of(session_id: str) -> list[tuple[int, int]]:
+    """Prompt and turn of each model call of a session."""
+    with CoagentClient() as client:
+        events = client.get_logs(session_id)
+    return sorted((e.prompt_number, e.turn_number) for e in events if e.event_type == "llm_call")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
