@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
@@ -27,6 +27,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
+    error: str = ""  # what failed after the answer, or instead of it
     turns: int = 0
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
@@ -48,25 +49,31 @@ def sides(timeline: Timeline, read: Read) -> list[Side]:
 
 
 def _side(prompt: Bar, read: Read) -> Side:
-    side = Side(prompt)
-    stack, models = list(reversed(prompt.children)), []
-    while stack:
-        bar = stack.pop()
-        if bar.kind == "model":
-            models.append(bar)
-        elif bar.kind in ("tool", "retriever"):
-            side.tools.append(bar.label)
-        else:
-            stack += reversed(bar.children)
-    side.turns = len(models)
-    side.prompt = _first(prompt, read, "prompt") or prompt.label
-    side.answer = next((answer for model in reversed(models) if (answer := _first(model, read, "llm_response"))), "")
+    side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
+    for bar in _from_the_end(prompt):
+        if bar.kind in ("tool", "retriever"):
+            side.tools.insert(0, bar.label)
+        side.turns += bar.kind == "model"
+        if not side.answer and bar.status == "error":
+            side.error = side.error or bar.note
+        elif not side.answer and bar.kind == "model":
+            side.answer = _last(bar, read, "llm_response")
     return side
 
 
-def _first(bar: Bar, read: Read, name: str) -> str:
-    """The first text that one of the bar's entries has under this name."""
-    for at, seq in bar.events:
+def _from_the_end(prompt: Bar) -> Iterator[Bar]:
+    """What stands in a prompt, but not inside tools, the last first; a component after all that is in it."""
+    stack = list(prompt.children)
+    while stack:
+        bar = stack.pop()
+        yield bar
+        if bar.kind not in ("model", "tool", "retriever"):
+            stack += bar.children
+
+
+def _last(bar: Bar, read: Read, name: str) -> str:
+    """The last text that one of the bar's entries has under this name: the user's words come after the session's."""
+    for at, seq in reversed(bar.events):
         value = (read(at, seq) or {}).get(name)
         if found := text(mapping(value).get("response")) or text(value):
             return found
@@ -120,5 +127,5 @@ def _figure(name: str, a: float | None, b: float | None, write: Callable[[float 
         return Figure(name, write(a), write(b), "")
     change = b - a
     sign = "+" if change > 0 else "−"
-    percent = f" ({sign}{abs(change) / a:.0%})" if a and change else ""
+    percent = f" ({sign}{abs(change) / a:,.0%})" if a and change else ""
     return Figure(name, write(a), write(b), f"{sign}{write(abs(change))}{percent}" if change else "same")

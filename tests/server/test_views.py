@@ -241,13 +241,33 @@ def test_compare_marks_the_words_that_differ() -> None:
     ]
 
 
-def test_compare_puts_prompts_and_figures_side_by_side(three: Running) -> None:
-    """Prompts, answers, tokens and time of both; a session without the prompt says so."""
-    text = re.sub(r"<[^>]+>", " ", get(three, "/compare?s=recipe&s=broken").text)
-    words = re.sub(r"\s+", " ", text)
+def shown(server: Running, path: str) -> str:
+    """The words of a page, one space between them."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))
 
-    assert "Tokens in 1,257 212 −1,045 (−83%)" in words
-    assert "This session has no prompt 2." in words
+
+def test_compare_puts_figures_side_by_side(three: Running) -> None:
+    """What each took, and the difference."""
+    assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
+
+
+def test_compare_puts_prompts_side_by_side(running: Running) -> None:
+    """What the user said, not the session's title; what failed; and which prompt the other session has not."""
+    story = Story("one").ask("Weather in Rome?")
+    story.entries[0]["prompt"] = "Weather"
+    story.model("Weather in Rome?", "I will look.", 5, (1, 1))
+    run = story.ask("And in Pisa?").call("And in Pisa?")
+    story.log("error", 1, run, error_info={"error_id": "e", "error_type": "RateLimitError", "error_message": "later"})
+    log(running, story.entries)
+    log(running, Story("two").ask("Weather in Rome?").entries)
+    prompts = shown(running, "/compare?s=one&s=two").partition("Prompt 1")[2].partition("Keyboard")[0]
+
+    assert prompts.strip() == (
+        "First: one Weather in Rome? 8 ms 1 turn 1 → 1 tokens I will look. "
+        "Second: two Weather in Rome? 0 ms 0 turns 0 → 0 tokens No answer "
+        "Prompt 2 First: one And in Pisa? 3 ms 1 turn 0 → 0 tokens 1 error RateLimitError: later "
+        "Second: two This session has no prompt 2."
+    )
 
 
 def test_compare_asks_for_what_is_missing(three: Running) -> None:
