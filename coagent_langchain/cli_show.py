@@ -20,8 +20,8 @@ from coagent_langchain.wire import JsonObject
 
 POLL = 0.5  # seconds between two looks at a session that is followed
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
-SIGNS = {"ok": ("✓", "green"), "error": ("✗", "red"), "recovered": ("↻", "yellow"), "open": ("…", "yellow"),
-         "waiting": ("?", "yellow")}  # fmt: skip
+SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), "error": ("✗", "red"), "failed": ("✗", "red"),
+         "recovered": ("↻", "yellow"), "open": ("…", "yellow"), "waiting": ("?", "yellow")}  # fmt: skip
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -136,7 +136,7 @@ def _line(bar: Bar, note: str, stem: str) -> str:
     return f"{paint(stem, 'dim')}{paint(sign, colour)} {paint(label, style)}{paint(note, 'dim')} {figures}"
 
 
-def _tokens(given: int, made: int) -> str:
+def _tokens(given: int | None, made: int | None) -> str:
     return f"{count(given)}→{count(made)}" if given or made else ""
 
 

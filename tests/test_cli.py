@@ -39,7 +39,8 @@ ENTRIES = [
     entry("trip", 6, "tool_response", 1, 1,
           tool_response={"tool_name": "trains", "success": False, "error_message": "strike \x1b[31m"}),
     entry("trip", 7, "error", 1, 1, error_info={"error_type": "TrainError", "error_message": "strike"}),
-    entry("trip", 8, "session_end", 1, 0, output_data={"response": "Error"}, meta={"status": "failed"}),
+    entry("trip", 8, "session_end", 1, 0, output_data={"response": "Error"},
+          meta={"status": "failed", "elapsed_time_ms": 7900}),
     entry("other", 100, "session_start", 1, 0, prompt="Hello"),
 ]  # fmt: skip
 
@@ -142,7 +143,7 @@ def test_show_draws_the_tree(run: Run) -> None:
         "  ├─ ✓ m-1  Rome.  1,200→30  2.0 s",
         "  ├─ ✗ trains  strike ␛[31m  1.0 s",
         "  └─ ✗ TrainError  strike  0 ms",
-        "· Session end  Error  0 ms",
+        "✗ Session end  Error  7.9 s",
     ]
 
 

@@ -75,6 +75,8 @@ def detail(entries: list[Entry]) -> Detail:
     recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
     waiting = len(made) == 1 and first.type in ("llm_call", "tool_call", "component_enter")
     outcome = next((one.moment.outcome for one in made if one.moment.outcome in STOPPED), "ok")
+    if first.type == "session_end":
+        outcome = first.outcome
     status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
 

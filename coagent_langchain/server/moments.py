@@ -28,7 +28,7 @@ class Moment:
         ms: how long it took, by its own account.
         failed: why it failed, "" when it did not.
         outcome: `meta.outcome` or a status.
-        asks: ids of the tool calls that a response asks for.
+        input, output, cached, cost: tokens and dollars, None where the entry names none.
     """
 
     seq: int
@@ -48,10 +48,10 @@ class Moment:
     ms: int | None = None
     failed: str = ""
     outcome: str = ""
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    cost: float = 0.0
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    cost: float | None = None
 
 
 def read(seq: int, body: bytes) -> Moment:
@@ -86,9 +86,9 @@ def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     answer = mapping(entry.get("llm_response"))
     usage = mapping(meta.get("usage"))
     made.name = text(meta.get("model")) or made.name
-    made.input, made.output = whole(answer.get("input_tokens")), whole(answer.get("output_tokens"))
-    made.cached = whole(mapping(usage.get("input_token_details")).get("cache_read"))
-    made.ms = _ms(answer.get("execution_time_ms"))
+    made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
+    made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
+    made.ms = _known(answer.get("execution_time_ms"))
     made.cost = _cost(entry)
     made.note = preview(text(answer.get("response"))) or _asked(answer.get("tool_calls"))
     made.failed = "error" if made.outcome == "error" else ""
@@ -106,7 +106,7 @@ def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
     answer = mapping(entry.get("tool_response"))
     made.name = text(answer.get("tool_name")) or made.name
     made.key = text(meta.get("tool_call_id"))
-    made.ms = _ms(answer.get("execution_time_ms"))
+    made.ms = _known(answer.get("execution_time_ms"))
     if answer.get("success") is False:
         made.failed = preview(text(answer.get("error_message"))) or "failed"
     result = answer.get("result")
@@ -120,7 +120,7 @@ def _component(made: Moment, entry: Json, meta: Json) -> None:
     target = mapping(entry.get("target_component"))
     made.name = text(target.get("name")) or made.name or text(target.get("id")) or "component"
     made.who = text(target.get("component_type"))
-    made.ms = _ms(meta.get("execution_time_ms"))
+    made.ms = _known(meta.get("execution_time_ms"))
     made.failed = "error" if made.outcome == "error" else ""
 
 
@@ -135,7 +135,7 @@ def _error(made: Moment, entry: Json, meta: Json) -> None:
 def _recovery(made: Moment, entry: Json, meta: Json) -> None:
     info = mapping(entry.get("error_info"))
     made.key = text(info.get("error_id"))
-    made.outcome = preview(text(info.get("recovery_strategy")) or "recovered", 40)
+    made.outcome = preview(text(info.get("recovery_strategy")), 40)
     made.name = "Recovery"
     made.failed = "recovery failed" if info.get("recovery_successful") is False else ""
     made.note = made.outcome
@@ -156,6 +156,7 @@ def _prompt(made: Moment, entry: Json, meta: Json) -> None:
 def _session_end(made: Moment, entry: Json, meta: Json) -> None:
     made.outcome = text(meta.get("status")) or "completed"
     made.name = "Session end"
+    made.ms = _known(meta.get("elapsed_time_ms"))
     made.note = preview(text(mapping(entry.get("output_data")).get("response")))
 
 
@@ -190,13 +191,13 @@ def _rest(entry: Json) -> Any:
     return None
 
 
-def _ms(value: Any) -> int | None:
-    return None if value is None else whole(value)
+def _known(value: Any) -> int | None:
+    return whole(value) if type(value) in (int, float) else None
 
 
-def _cost(entry: Json) -> float:
+def _cost(entry: Json) -> float | None:
     value = mapping(entry.get("performance_metrics")).get("cost")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else 0.0
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
 
 
 def _asked(calls: Any) -> str:

@@ -122,8 +122,8 @@ class Pairing:
         if moment.ms is not None and moment.ms >= 0:
             # What was timed where it ran is truer than the gap between two log calls, which may come together.
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
-        bar.input, bar.output, bar.cached = moment.input, moment.output, moment.cached
-        bar.cost += moment.cost
+        bar.input, bar.output, bar.cached = moment.input or 0, moment.output or 0, moment.cached or 0
+        bar.cost += moment.cost or 0.0
         if moment.note and (bar.kind not in ("tool", "retriever") or moment.failed or not bar.note):
             bar.note = moment.note  # a tool keeps its arguments: what it gave is in the details
         if moment.failed:
@@ -160,7 +160,7 @@ class Pairing:
 
     def _end(self, moment: Moment) -> None:
         bar = self._point(moment, "end")
-        bar.status = moment.outcome
+        bar.status, bar.end, bar.took = moment.outcome, None, moment.ms
         self.ends.append(self.bars.pop())
 
     def _error(self, moment: Moment) -> None:
@@ -184,7 +184,7 @@ class Pairing:
         bar.events.append((moment.at, moment.seq))
         if not moment.failed:
             bar.status = "recovered"
-            bar.note = f"{bar.note} · recovered by {moment.outcome}"
+            bar.note = f"{bar.note} · {_recovered(moment.outcome)}"
 
     def _oversight(self, moment: Moment) -> None:
         key = ("human", moment.key)
@@ -198,3 +198,10 @@ class Pairing:
             self._waiting[key].append(bar)
         else:
             bar.end, bar.status = moment.at, "ok"
+
+
+def _recovered(strategy: str) -> str:
+    """In words: `recovered by retry`, `recovered: handled`."""
+    if strategy in ("retry", "fallback"):
+        return f"recovered by {strategy}"
+    return f"recovered: {strategy}" if strategy else "recovered"

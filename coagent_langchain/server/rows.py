@@ -48,7 +48,7 @@ def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
         note = _turns(bar)
     elif level == 2 and bar.turn:
         note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
-    if bar.status in STOPPED:
+    if bar.status in STOPPED or bar.kind == "end":
         note = f"{bar.status} · {note}" if note else bar.status
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,

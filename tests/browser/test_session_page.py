@@ -66,6 +66,20 @@ def test_keys_move_fold_and_open(page: Page, post: Post) -> None:
     assert len(labels(page)) == 6
 
 
+def test_end_stands_where_the_last_prompt_ends(page: Page, post: Post) -> None:
+    """An hour without a question after it takes no room on the time axis."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 5_000, (1, 1))
+    post(story.wait(3_600_000).end("idle", "idle"))
+    visit(page, "/sessions/s")
+    edges = page.locator("#tree .row:not([hidden]) .span").evaluate_all("""spans => spans.map(span => {
+        const box = span.getBoundingClientRect(), lane = span.parentElement.getBoundingClientRect();
+        return [box.left - lane.left, box.right - lane.left].map(x => Math.round(100 * x / lane.width)); })""")
+
+    assert sorted(edges)[:2] == [[0, 100], [0, 100]]
+    assert sorted(edges)[2][0] == 100
+
+
 def test_question_mark_shows_the_keys_and_slash_searches(page: Page, post: Post) -> None:
     """`?` opens the list of keys; `/` goes to the search; Escape leaves it."""
     post(sessions.recipe())

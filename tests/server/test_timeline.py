@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
 import pytest
 
 from coagent_langchain.server.charts import token_bars, used
+from coagent_langchain.server.details import detail
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.rows import rows
+from coagent_langchain.server.store import Entry
 from coagent_langchain.server.timeline import Timeline, build
 from tests.server import sessions
 from tests.server.story import T0, Story
@@ -98,11 +101,31 @@ def test_error_closes_the_call_that_it_names() -> None:
     ]
 
 
-def test_recovery_is_told_on_the_bar_that_failed() -> None:
-    """The bar has call, error and recovery, and its note names the strategy."""
-    (bar,) = timeline(sessions.trip()).failures
+@pytest.mark.parametrize(("strategy", "words"), [
+    ("retry", "recovered by retry"), ("fallback", "recovered by fallback"), ("handled", "recovered: handled"),
+    (None, "recovered"),
+])  # fmt: skip
+def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: str) -> None:
+    """The bar has call, error and recovery, and its note says how it was recovered."""
+    entries = sessions.trip()
+    recovery = next(entry for entry in entries if entry["event_type"] == "recovery")
+    recovery["error_info"]["recovery_strategy"] = strategy
+    (bar,) = timeline(entries).failures
 
-    assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, "recovered by retry")
+    assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
+    """Status and time as `session_end` names them, in the row and in the details."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 400, (1, 1))
+    story.wait(90_000).end("bye", status)
+    end = story.entries[-1]
+    *_, row = rows(timeline(story.entries), T0)
+
+    assert row[1:7] == ["end", status, "Session end", f"{status} · bye", 90_403, 90_403]
+    assert detail([Entry(1, end["timestamp"], orjson.dumps(end))]).status == status
 
 
 def test_call_without_response_is_open() -> None:

@@ -217,6 +217,22 @@ def test_csv_runs_no_formula() -> None:
     ]  # fmt: skip
 
 
+def test_csv_leaves_unknown_figures_empty() -> None:
+    """Tokens and cost that no entry names are no zeros; a zero that it names is one."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 5, (7, 0))
+    story.entries[-1]["performance_metrics"] = {"cost": 0.0}
+    made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
+    figures = ("event_type", "input_tokens", "output_tokens", "cached_tokens", "cost")
+
+    assert [[row[name] for name in figures] for row in csv.DictReader(io.StringIO(made))] == [
+        ["session_start", "", "", "", ""],
+        ["user_input", "", "", "", ""],
+        ["llm_call", "", "", "", ""],
+        ["llm_response", "7", "0", "0", "0.0"],
+    ]
+
+
 def test_markdown_export_fences_what_has_fences(running: Running) -> None:
     """An answer with a code block does not end the block that it stands in."""
     story = Story("s").ask("code, please")

@@ -38,8 +38,10 @@ export class Tree {
     let origin = 0, span = 1;
     this.rows.forEach((row, index) => {
       if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = row[START];
-      this.origin[index] = row[KIND] === "end" ? row[START] : origin;
-      span = Math.max(span, row[START] + (row[TIME] ?? 0) - this.origin[index]);
+      // an end stands where its last prompt ends, however long nobody asked anything before it
+      const end = row[KIND] === "end";
+      this.origin[index] = end ? Math.max(origin, row[START] - span) : origin;
+      if (!end) span = Math.max(span, row[START] + (row[TIME] ?? 0) - origin);
       open.length = row[LEVEL] - 1;
       const parent = open.at(-1) ?? -1;
       this.parent[index] = parent;
