@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -82,10 +83,13 @@ def compare(request: Request) -> HTMLResponse:
     if len(found) < 2:
         missing = [name for name in chosen if name not in [session.session_id for session in found]]
         message = (
-            f"There is no session {formats.preview(missing[0])}." if missing and missing[0] else "Name the second."
+            f"There is no session {formats.preview(missing[0])}."
+            if missing and missing[0]
+            else "Choose the second, or give its id."
         )
         recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
-        return render("compare.html", both=[], message=message, chosen=chosen, recent=recent)
+        return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
+                      recent=[session for session in recent if session not in found])  # fmt: skip
     halves = [
         sides(timelines_of(request).get(one).timeline, fragments.reader(request, one.session_id)) for one in found
     ]
@@ -112,6 +116,9 @@ def _list(request: Request) -> dict[str, Any]:
     """What the table of sessions shows for the query in the address."""
     query = read_query(request.query_params)
     page = store_of(request).sessions(query)
+    if page.total and not page.sessions:  # behind the end: the last page
+        query = replace(query, offset=(page.total - 1) // PAGE * PAGE)
+        page = store_of(request).sessions(query)
     given = dict(request.query_params)
 
     def link(**changes: str) -> str:

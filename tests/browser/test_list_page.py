@@ -74,6 +74,7 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
     boxes.nth(1).check()
     boxes.nth(2).check()
     expect(boxes.nth(0)).to_be_disabled()
+    expect(boxes.nth(0)).to_have_attribute("title", "Two are chosen: take one back to choose another")
     page.click("#compare")
     page.wait_for_selector(".versus")
 
@@ -81,6 +82,27 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
         "Read invoice 4711.pdf and file it",
         "Generate three recipes using chicken and vegetables",
     ]
+
+
+def test_compare_is_in_sight_once_a_session_is_chosen(page: Page, post: Post) -> None:
+    """Under a long list the button waits at the end; a tick brings it to the foot of the window."""
+    for number in range(40):
+        post(sessions.running(f"s{number}", T0 + number))
+    page.goto("/")
+    expect(page.locator("#compare")).not_to_be_in_viewport()
+    page.locator("input[name=s]").first.check()
+
+    expect(page.locator("#compare")).to_be_in_viewport()
+
+
+def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
+    """Where titles are the same, the ids are seen."""
+    post(sessions.running("one"))
+    post(sessions.running("two"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+
+    expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
 
 
 def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> None:

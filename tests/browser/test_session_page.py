@@ -266,9 +266,10 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     """390 pixels wide: every page fits, the details cover the screen and close again."""
     post(sessions.trip())
     page.set_viewport_size({"width": 390, "height": 844})
-    for path in ("/", PATH, f"{PATH}?tab=conversation", f"{PATH}?tab=raw", f"/compare?s={quote(TRIP)}&s={quote(TRIP)}"):
+    for path in ("/", PATH, f"{PATH}?tab=conversation", f"{PATH}?tab=raw", f"/compare?s={quote(TRIP)}&s={quote(TRIP)}",
+                 f"/compare?s={quote(TRIP)}"):  # fmt: skip
         page.goto(path)
-        page.wait_for_selector("[data-ready], td.c-title, .versus")
+        page.wait_for_selector("[data-ready], td.c-title, .versus, .choose2")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     visit(page)
     page.locator("#tree .row.k-model").first.click()

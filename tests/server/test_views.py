@@ -90,6 +90,7 @@ def test_list_has_pages(running: Running) -> None:
 
     assert titles(running, "?page=2") == ["s01", "s00"]
     assert re.findall(r'rel="(prev|next)" href="([^"]*)"', second) == [("prev", "/?page=1")]
+    assert get(running, "/?page=99").text.replace("page=99&amp;", "page=2&amp;") == second
 
 
 def test_page_of_an_unknown_session_says_so(running: Running) -> None:
@@ -288,8 +289,15 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
 
 def test_compare_asks_for_what_is_missing(three: Running) -> None:
     """With one session, or an unknown one, the page asks for the other."""
-    assert "Name the second." in get(three, "/compare?s=recipe").text
+    assert "Choose the second, or give its id." in get(three, "/compare?s=recipe").text
     assert "There is no session nope." in get(three, "/compare?s=recipe&s=nope").text
+
+
+def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
+    """Links to the comparison with each other session, the latest first."""
+    assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare?s=recipe").text) == [
+        "/compare?s=recipe&amp;s=live", "/compare?s=recipe&amp;s=broken",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,11 @@ function chosen() {
   if (!button) return;
   button.disabled = boxes.length !== 2;
   button.title = button.disabled ? "Choose two sessions first" : "Show the two side by side";
-  for (const box of list.querySelectorAll("[name=s]:not(:checked)")) box.disabled = boxes.length >= 2;
+  const full = boxes.length >= 2;
+  for (const box of list.querySelectorAll("[name=s]")) {
+    box.disabled = full && !box.checked;
+    box.title = box.disabled ? "Two are chosen: take one back to choose another" : "";
+  }
 }
 
 async function refresh() {
