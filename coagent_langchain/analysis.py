@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.unended import standing
 from coagent_langchain.wire import JsonObject
 
 if TYPE_CHECKING:
@@ -52,9 +53,13 @@ class LoggedSession:
 
     @property
     def status(self) -> str:
-        """`completed`, `failed`, `cancelled` or `idle` as its last `session_end` says, else `open`."""
-        end = self._last_end()
-        return "open" if end is None else str(_at(end, "meta", "status") or "completed")
+        """`completed`, `failed`, `cancelled` or `idle` as its last `session_end` says.
+
+        Without one `running`, or `no end` when its last event came more than 30 minutes ago.
+        """
+        if (end := self._last_end()) is not None:
+            return str(_at(end, "meta", "status") or "completed")
+        return standing("running", max((int(event["timestamp"]) for event in self.events), default=0))
 
     @property
     def totals(self) -> JsonObject:

@@ -11,6 +11,7 @@ import pytest
 
 from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
 from coagent_langchain.server import launch
+from coagent_langchain.wire import now_ms
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,16 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
         "elapsed_time_ms": 2500, "prompts": 1, "llm_calls": 1, "tool_calls": 1, "errors": 0, "recoveries": 0,
         "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "cost": 0.01,
     }  # fmt: skip
+
+
+def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) -> None:
+    """A session runs until nothing has come for half an hour; the viewer's words."""
+    client.log_session_start("begun", "Hello")
+    old = {"version": "2.0.0", "session_id": "silent", "prompt_number": 1, "turn_number": 0, "event_id": "e-1",
+           "event_type": "session_start", "timestamp": now_ms() - 31 * 60_000}  # fmt: skip
+    client.store_logs([old])
+
+    assert [client.session(name).status for name in ("begun", "silent")] == ["running", "no end"]
 
 
 def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from coagent_langchain.server import formats
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timelines import Timelines, View
+from coagent_langchain.unended import NO_END
 
 STATUS_ICONS = {
     "completed": "ok",
@@ -20,6 +21,7 @@ STATUS_ICONS = {
     "error": "error",
     "running": "open",
     "open": "open",
+    NO_END: "open",
     "cancelled": "cancelled",
     "abandoned": "cancelled",
     "idle": "idle",

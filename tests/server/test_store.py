@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from coagent_langchain.server.store import Cursor, NewEntry, Query, Session, Store, Summary
+from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, bodies, entry, event_ids, new, put
 
 
@@ -162,12 +163,24 @@ def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None
 
 def test_activity_after_the_end_means_running(store: Store) -> None:
     """A session that goes on is running again until its next end."""
-    put(store, entry("session_end", 5, meta={"status": "failed"}))
-    put(store, entry("user_input", 8, prompt="and?"))
+    now = now_ms()
+    put(store, entry("session_end", timestamp=now, meta={"status": "failed"}))
+    put(store, entry("user_input", timestamp=now + 3, prompt="and?"))
     running = store.session("s").status
-    put(store, entry("session_end", 9))
+    put(store, entry("session_end", timestamp=now + 4))
 
     assert [running, store.session("s").status] == ["running", "completed"]
+
+
+def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) -> None:
+    """Half an hour after its last event a session has no end; it is found as what it is called."""
+    put(store, entry(session_id="silent", timestamp=now_ms() - 31 * 60_000))
+    put(store, entry(session_id="running", timestamp=now_ms() - 29 * 60_000))
+    found = {status: [(s.session_id, s.status) for s in store.sessions(Query(status=status)).sessions]
+             for status in ("no end", "running")}  # fmt: skip
+
+    assert found == {"no end": [("silent", "no end")], "running": [("running", "running")]}
+    assert [store.session(name).status for name in ("silent", "running")] == ["no end", "running"]
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:

@@ -82,6 +82,17 @@ def test_list_shows_figures_of_a_session(three: Running) -> None:
     )
 
 
+def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None:
+    """In the list, which can be filtered for it, and on its page: a word, and in its title what it means."""
+    pattern = r'class="status s-no-end" title="([^"]*)"'
+    pages = [get(three, path).text for path in ("/?status=no+end", "/sessions/live")]
+
+    assert titles(three, "?status=no+end") == ["live"]
+    assert [re.findall(pattern, page) for page in pages] == [
+        ["No session_end, and nothing has come for 30 minutes or longer"]
+    ] * 2
+
+
 def test_list_has_pages(running: Running) -> None:
     """Fifty sessions a page; the second has the rest, and a way back."""
     for number in range(52):

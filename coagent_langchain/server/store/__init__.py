@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-STATUSES = ("running", "completed", "failed", "cancelled", "idle")
+from coagent_langchain.unended import NO_END
+
+STATUSES = ("running", "completed", "failed", "cancelled", "idle", NO_END)
 
 
 class Unavailable(Exception):
@@ -65,8 +67,8 @@ class Session:
 
     Attributes:
         first_ms, last_ms: earliest and latest timestamp of its entries.
-        status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none, "running" before it or
-            when activity follows it.
+        status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none; before it, or when
+            activity follows it, "running", and "no end" once nothing has come for long.
         title: beginning of its first prompt, or "".
         entries: how many are stored.
         prompts: highest prompt number.

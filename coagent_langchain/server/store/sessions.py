@@ -10,6 +10,7 @@ from typing import Any
 
 from coagent_langchain.server.store import Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
+from coagent_langchain.unended import NO_END, silent_before, standing
 
 VARIABLES = 30_000  # of one statement: SQLite takes 32,766
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
@@ -85,7 +86,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
         facets[kind][value] = count
     return Session(
-        session_id, first_ms, last_ms, status, title, cost=cost, turns=turns, types=facets["type"],
+        session_id, first_ms, last_ms, standing(status, last_ms), title, cost=cost, turns=turns, types=facets["type"],
         models=tuple(facets["model"]), tags=tuple(facets["tag"]), **dict(zip(_READ, counts, strict=True)),
     )  # fmt: skip
 
@@ -98,14 +99,13 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
     """
     terms: list[str] = []
     parameters: list[Any] = []
-    for term, value in (
-        ("status = ?", query.status or None),
-        ("last_ms >= ?", query.since_ms),
-        ("first_ms < ?", query.until_ms),
-    ):
-        if value is not None:
+    if query.status:
+        terms.append(f"CASE WHEN status = 'running' AND last_ms < ? THEN '{NO_END}' ELSE status END = ?")
+        parameters += (silent_before(), query.status)
+    for term, limit in (("last_ms >= ?", query.since_ms), ("first_ms < ?", query.until_ms)):
+        if limit is not None:
             terms.append(term)
-            parameters.append(value)
+            parameters.append(limit)
     for kind, value in (("type", query.type), ("model", query.model), ("tag", query.tag)):
         if value:
             terms.append("id IN (SELECT session FROM facets WHERE kind = ? AND value = ?)")
