@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -98,11 +99,16 @@ def run_serve(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     silence_clickhouse()
     with server.launch(args.store, host=args.host, port=args.port, token=args.token) as running:
-        print(f"Log viewer: {running.login_url() if args.token else running.url}")
-        print(f"API:        {running.base_url}")
+        print(f"Log viewer: {_named(running.login_url() if args.token else running.url)}")
+        print(f"API:        {_named(running.base_url)}")
         print(f"Store:      {re.sub(r'//[^@/]*@', '//', args.store)}", flush=True)
         stop.wait()
     return 0
+
+
+def _named(url: str) -> str:
+    """The address with this machine's name where it says "every address", which leads nobody here."""
+    return re.sub(r"//(0\.0\.0\.0|\[::\]):", f"//{socket.gethostname()}:", url)
 
 
 def run_prune(args: argparse.Namespace) -> int:

@@ -50,9 +50,9 @@ _STORED_ALL = {"success": True, "message": "All log entries stored successfully"
 def _describe(batch: validation.Batch) -> str:
     first = batch.faults[0]
     where = "" if batch.single else f"entry {first['index']}: "
+    said = f"{first['field']} {first['message']}".strip()  # what is wrong with an entry as a whole has no field
     more = len({fault["index"] for fault in batch.faults}) - 1
-    text = f"{where}{first['field']} {first['message']}".replace("  ", " ")
-    return f"{text} (and {more} more entries)" if more else text
+    return f"{where}{said} (and {more} more entries)" if more else f"{where}{said}"
 
 
 async def _body(request: Request) -> bytes:

@@ -75,7 +75,7 @@ class Security:
         if scope["method"] not in ("GET", "HEAD"):
             if not _same_origin(headers):
                 return failure("a page of another origin may not write here", 403)
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            if scope["method"] == "POST" and not _is_json(headers):
                 return failure("Content-Type must be application/json", 415)
         return self._identify(scope, headers) if self._token else None
 
@@ -86,9 +86,12 @@ class Security:
         if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["method"] == "GET" and self._opens(scope["path"], query.pop("ticket", []), query.pop("token", [])):
+        tickets, tokens = query.pop("ticket", []), query.pop("token", [])
+        if scope["method"] == "GET" and self._opens(scope["path"], tickets, tokens):
             return self._welcome(query)
-        message = "a token is needed: Authorization: Bearer <token>; in a browser open /?token=<token>"
+        wrong = given or (tokens and scope["path"] == "/")
+        problem = "the token is wrong" if wrong else "a token is needed"
+        message = f"{problem}: Authorization: Bearer <token>; in a browser open /?token=<token>"
         return failure(message, 401, {"WWW-Authenticate": "Bearer"})
 
     def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
@@ -108,6 +111,10 @@ class Security:
 def _hostname(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower()
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _same_origin(headers: Headers) -> bool:

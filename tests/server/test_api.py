@@ -187,6 +187,15 @@ def test_entry_limits(running: Running) -> None:
 
     assert [error["index"] for error in answer.json()["errors"]] == [0, 1]
     assert get(running, "logs/s") == [good]
+    assert post(running, entry(meta={"deep": deep})).json()["message"] == "an entry is nested at most 100 deep"
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH"])
+def test_what_cannot_be_done_is_405(running: Running, method: str) -> None:
+    """Also without the content type that a body would need; the answer names what can be done."""
+    answer = requests.request(method, f"{running.base_url}/logs/s", timeout=10)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize(("pre", "expected"), [

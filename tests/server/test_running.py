@@ -260,17 +260,23 @@ def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "arguments"), [(signal.SIGINT, []), (signal.SIGTERM, ["--token", "abc"])])
-def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str]) -> None:
-    """It prints where it is, answers, and a signal ends it well."""
+@pytest.mark.parametrize(("number", "arguments", "name"), [
+    (signal.SIGINT, [], "127.0.0.1"),
+    (signal.SIGTERM, ["--token", "abc"], "127.0.0.1"),
+    (signal.SIGTERM, ["--token", "abc", "--host", "0.0.0.0"], socket.gethostname()),
+])  # fmt: skip
+def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str], name: str) -> None:
+    """It prints where it is, by the machine's name if others reach it, answers, and a signal ends it well."""
     code = "import sys; from tests.server.test_running import command; sys.exit(command(*sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db", *arguments],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "COVERAGE_CORE": "sysmon"},
     )  # fmt: skip
     assert process.stdout is not None
-    viewer, api = (process.stdout.readline().split()[-1] for _ in range(2))
+    printed = [process.stdout.readline().split()[-1] for _ in range(2)]
+    viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in printed)
 
+    assert [address.rpartition(":")[0] for address in printed] == [f"http://{name}"] * 2
     assert requests.get(viewer, timeout=10).status_code == 200
     assert requests.get(f"{api}/runs", timeout=10).status_code == (401 if arguments else 200)
     process.send_signal(number)

@@ -150,6 +150,16 @@ def test_the_token_opens(closed: Running) -> None:
     assert ask(closed, Authorization="Bearer \xff").status_code == 401
 
 
+def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
+    """In the header and in the first page's address; who gave none is told that one is needed."""
+    answers = [ask(closed), ask(closed, Authorization="Bearer nope"), ask(closed, path="/?token=nope")]
+    how = "Authorization: Bearer <token>; in a browser open /?token=<token>"
+
+    assert [answer.json()["message"] for answer in answers] == [
+        f"a token is needed: {how}", f"the token is wrong: {how}", f"the token is wrong: {how}",
+    ]  # fmt: skip
+
+
 def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -> None:
     """As often as it is asked, and it is gone from the address; a wrong one does not, nor on another page."""
     for _ in range(2):
