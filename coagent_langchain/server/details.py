@@ -70,6 +70,10 @@ def ref_of(entry: Entry) -> str:
 def detail(entries: list[Entry]) -> Detail:
     """Make the pane of the entries of one bar, the call first."""
     made = [show(entry) for entry in entries]
+    told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
+    for one in made:
+        if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
+            one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
     first = made[0].moment
     failed = any(one.moment.type == "error" or one.moment.failed for one in made)
     recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
@@ -209,6 +213,12 @@ def _error(fields: Json, ref: str) -> list[Part]:
     return parts
 
 
+def _recovery(fields: Json, ref: str) -> list[Part]:
+    """All but the id of the error, which stands beside it and in the attributes."""
+    info = {key: value for key, value in mapping(fields.get("error_info")).items() if key != "error_id"}
+    return [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
+
+
 def _asked(fields: Json, ref: str) -> list[Part]:
     return [_text("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
 
@@ -230,6 +240,7 @@ _PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
     "tool_call": _tool_call,
     "tool_response": _tool_response,
     "error": _error,
+    "recovery": _recovery,
     "session_start": _asked,
     "user_input": _asked,
 }

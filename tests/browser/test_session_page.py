@@ -222,6 +222,27 @@ def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Runn
     expect(page.get_by_role("alert")).to_have_text("The server does not answer. Is it still running?")
 
 
+def test_panel_that_a_key_opens_shows_the_focus_on_its_tab(page: Page, post: Post) -> None:
+    """The keys 2 to 4 frame the tab, not the whole panel."""
+    post(sessions.trip())
+    visit(page)
+    page.keyboard.press("2")
+    expect(page.locator("#panel-conversation")).to_be_focused()
+    outlines = [page.locator(f"#{name}-conversation").evaluate("element => getComputedStyle(element).outlineStyle")
+                for name in ("tab", "panel")]  # fmt: skip
+
+    assert outlines == ["solid", "none"]
+
+
+def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> None:
+    """What models and tools did moves up; nothing is drawn for nothing."""
+    post(sessions.running("live"))
+    visit(page, "/sessions/live")
+
+    expect(page.locator("#overview table")).to_be_visible()
+    expect(page.locator("#overview .tokens")).to_have_count(0)
+
+
 def test_large_session_has_few_elements(page: Page, post: Post) -> None:
     """10,000 events: only the rows in sight exist, the last one can be reached."""
     post(sessions.big(10_000))
@@ -272,7 +293,10 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
         page.wait_for_selector("[data-ready], td.c-title, .versus, .choose2")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     visit(page)
-    page.locator("#tree .row.k-model").first.click()
-    expect(page.locator("#detail")).to_be_visible()
+    expect(page.locator("#head .id")).to_be_visible()
+    page.locator("#tree .row b", has_text="tools").first.click()
+    title = page.locator("#detail h2")
+    expect(title).to_be_visible()
+    assert title.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.click("[data-act=close]")
     expect(page.locator("#detail")).to_be_hidden()

@@ -164,6 +164,24 @@ def test_hostile_run_ids_make_no_cycle_and_lose_no_row() -> None:
     assert sorted(line.split()[1] for line in made if "tool" in line) == ["a", "b", "c"]
 
 
+def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
+    """The message stands with the error, not again with the response; so does the error's id."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    story.log("tool_response", 1, run, tool_response={"tool_name": "pay", "success": False,
+                                                      "error_message": "no money left"})  # fmt: skip
+    story.log("recovery", 1, run, error_info={"error_id": "e-1", "recovery_strategy": "handled"})
+    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
+    parts = [(part.title, part.content.striptags()) for one in made.entries for part in one.parts]
+
+    assert parts == [
+        ("Arguments", "amount: 5"), ("ValueError", "no money left"), ("Details", "error_id: e-1"),
+        ("Recovery", "recovery_strategy: handled"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])
 def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
     """Whatever stands in the optional fields, the page can be drawn."""
