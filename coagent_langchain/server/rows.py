@@ -49,7 +49,7 @@ def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
     elif level == 2 and bar.turn:
         note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
     if bar.status in STOPPED or bar.kind == "end":
-        note = f"{bar.status} · {note}" if note else bar.status
+        note = bar.status if note in ("", bar.status) else f"{bar.status} · {note}"
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,

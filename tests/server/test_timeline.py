@@ -128,6 +128,13 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     assert detail([Entry(1, end["timestamp"], orjson.dumps(end))]).status == status
 
 
+def test_end_whose_answer_is_its_status_says_it_once() -> None:
+    """The handler's response of a session without an answer is the status itself."""
+    *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
+
+    assert row[4] == "failed"
+
+
 def test_call_without_response_is_open() -> None:
     """A session that still runs has no end yet, nor has its prompt."""
     prompt = timeline(sessions.running()).roots[0]
