@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
         epilog="✓ done  ✗ failed  ↻ failed and recovered  … still open  ? waits for a human  "
-        "· a remark, the end, or stopped; tokens are input→output. "
+        "· a remark, or stopped; tokens are input→output. "
         "example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
@@ -126,7 +126,7 @@ def _data(event: LoggedEvent) -> str:
 
 
 def _line(bar: Bar, note: str, stem: str) -> str:
-    sign, colour = ("·", "dim") if bar.kind in ("note", "end") else SIGNS.get(bar.status, ("·", "dim"))
+    sign, colour = ("·", "dim") if bar.kind == "note" else SIGNS.get(bar.status, ("·", "dim"))
     label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
     figures = f"{_tokens(bar.input, bar.output):>14} {duration(bar.duration):>12}"
     room = max(width() - cells(stem) - len(figures) - 3, 20)
