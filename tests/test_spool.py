@@ -13,7 +13,7 @@ import pytest
 
 from coagent_langchain.delivery.adoption import Adopted, waiting_lines
 from coagent_langchain.delivery.owner import Owner
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
+from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool, _Place
 
 QUOTA = 1 << 30
@@ -83,8 +83,8 @@ def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
 
 
 def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
-    """A batch has a thousand entries or a megabyte, whichever comes first, but one large entry goes whole."""
-    many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 400_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
+    """A batch has a thousand entries or half a megabyte, whichever comes first, but one large entry goes whole."""
+    many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 200_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
     found = []
     for content in (many, large, huge):
         path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + content)
@@ -385,7 +385,7 @@ def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp
     class Late(Reader):
         """Finds nothing, and then the other thread is done."""
 
-        def read(self, end: int, limit: int = 1 << 20) -> bytes:
+        def read(self, end: int, limit: int = BATCH_BYTES) -> bytes:
             block = super().read(end, limit)
             if not block and segment.writing:
                 os.pwrite(segment.descriptor, LINES[1], place.offset)

@@ -109,7 +109,7 @@ class Recorder(Sweeper):
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
                 turn = run.own_turn or run.turn
-                run.root.tool_turns[call["id"]] = (prompt, turn)
+                run.root.remember_tool_call(call["id"], prompt, turn)
                 prompt.session.remember_tool_call(call["id"], prompt, turn)
             calls.append(call)
         return calls
@@ -166,7 +166,8 @@ class Recorder(Sweeper):
         session = prompt.session
         asked = None
         if tool_call_id is not None:  # in a resumed run it is the session that knows who asked
-            asked = run.root.tool_turns.get(tool_call_id) or session.tool_turns.get(tool_call_id)
+            known = run.root.tool_turns or {}
+            asked = known.get(tool_call_id) or session.tool_turns.get(tool_call_id)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

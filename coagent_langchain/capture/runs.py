@@ -14,7 +14,7 @@ from coagent_langchain.session import Prompt, Session
 from coagent_langchain.wire import JsonObject
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
-MAX_ENDED = 1_024  # ended runs that are remembered at least: for a second end, and as parents of what starts late
+MAX_ENDED = 512  # ended runs that are remembered at least: for a second end, and as parents of what starts late
 MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
 LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
@@ -59,6 +59,7 @@ class Run:
     parameters: JsonObject | None = None
     pending_input: Any = None
     thread: Any = None
+    tool_turns: dict[str, tuple[Prompt, int]] | None = None
     root_ended = 0
     _trace: JsonObject | None = None
 
@@ -74,7 +75,6 @@ class Run:
             self.prompt: Prompt | None = None
             self.open: dict[int, Run] = {}
             self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
-            self.tool_turns: dict[str, tuple[Prompt, int]] = {}
         else:
             self.root = root = parent.root
             self.prompt = root.prompt
@@ -108,6 +108,12 @@ class Run:
             run.turn = turn
             run = run.parent
         self.root.turn = turn
+
+    def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
+        """Note at a root which turn asked for a tool."""
+        if self.tool_turns is None:
+            self.tool_turns = {}
+        self.tool_turns[tool_call_id] = (prompt, turn)
 
     def latest_turn(self) -> int:
         """The latest turn at, below or above this run."""

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 HEADER_BYTES = 64
-BATCH_BYTES = 1 << 20  # large enough to make a request cheap, small enough for memory and for most servers
+BATCH_BYTES = 1 << 19  # large enough to make a request cheap, small enough for memory and for most servers
 BATCH_ENTRIES = 1000  # what our server takes at once
 _HEADER = re.compile(rb'\{"coagent_spool":1,"acknowledged":"(\d{20})" *\}\n')
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
