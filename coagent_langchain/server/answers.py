@@ -1,11 +1,14 @@
-"""The two shapes of a JSON answer."""
+"""The two shapes of a JSON answer, and the pieces of a long one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 from starlette.responses import Response
+
+BLOCK = 256_000  # bytes of a long answer that are sent together: each block costs a change of threads
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -16,3 +19,15 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
 def failure(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The answer to a request that failed: `{"success": false, "message": ...}` and whatever helps beside it."""
     return answer({"success": False, "message": message, **more}, status, headers)
+
+
+def blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts of a long answer, joined to blocks of `BLOCK` bytes or a little more."""
+    block, size = [], 0
+    for part in parts:
+        block.append(part)
+        size += len(part)
+        if size >= BLOCK:
+            yield b"".join(block)
+            block, size = [], 0
+    yield b"".join(block)

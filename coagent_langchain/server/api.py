@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from coagent_langchain.server import filters, openapi, validation
-from coagent_langchain.server.answers import answer, failure
+from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.store import Store, Summary, Unavailable
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
@@ -103,8 +105,17 @@ def _summary(each: Summary) -> dict[str, Any]:
 
 async def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as it was posted."""
-    bodies = await run_in_threadpool(lambda: list(_store(request).export(request.path_params["session_id"])))
-    return Response(b"[%b]" % b",".join(bodies), media_type="application/json")
+    parts = blocks(_array(_store(request).export(request.path_params["session_id"])))
+    first = await run_in_threadpool(next, parts)  # before the answer begins: a store that is down is a 503
+    return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
+
+
+def _array(bodies: Iterable[bytes]) -> Iterator[bytes]:
+    before = b"["
+    for body in bodies:
+        yield before + body
+        before = b","
+    yield b"]" if before == b"," else b"[]"
 
 
 async def filter_logs(request: Request) -> Response:

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import formats, transcript
+from coagent_langchain.server.answers import blocks
 from coagent_langchain.server.moments import read
 from coagent_langchain.server.pages import session_of, store_of
 from coagent_langchain.server.store import Session
@@ -72,9 +73,8 @@ def export(request: Request) -> Response:
     write, media = FORMATS[ending]
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", session.session_id)[:100].strip("._") or "session"
     headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-    return StreamingResponse(
-        write(session, store_of(request).export(session.session_id)), media_type=media, headers=headers
-    )
+    parts = write(session, store_of(request).export(session.session_id))
+    return StreamingResponse(blocks(parts), media_type=media, headers=headers)
 
 
 routes: list[BaseRoute] = [Route("/export/", export), Route("/export/{session_id:path}", export)]
