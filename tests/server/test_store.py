@@ -184,11 +184,12 @@ def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) 
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
-    """Token counts that cannot be are not counted, and an odd meta is passed over."""
+    """Token counts that cannot be are not counted, and an odd meta is passed over: a number is no model."""
     put(store, entry("llm_response", llm_response={"input_tokens": 2**62, "output_tokens": -5},
                      meta={"usage": [], "tags": "x", "model": 7, "context": []}))  # fmt: skip
 
-    assert (store.session("s").input_tokens, store.session("s").output_tokens) == (0, 0)
+    found = store.session("s")
+    assert (found.input_tokens, found.output_tokens, found.models, found.tags) == (0, 0, (), ())
 
 
 def test_runs_come_earliest_first(store: Store) -> None:

@@ -61,7 +61,8 @@ _TAGS = (
     f"arrayConcat(JSONExtract({_META}, 'tags', 'Array(String)'),"
     f" JSONExtract({_META}, 'context', 'tags', 'Array(String)'))"
 )
-_MODEL = "if(ifNull(toString(meta.model), '') = '', [], [ifNull(toString(meta.model), '')])"
+_IS_MODEL = f"JSONType({_META}, 'model') = 'String' AND JSONExtractString({_META}, 'model') != ''"
+_MODEL = f"if({_IS_MODEL}, [JSONExtractString({_META}, 'model')], [])"
 
 # name → (type in the roll-up table, value in the view, aggregation when read)
 _U64 = "SimpleAggregateFunction(sum, Int64)"
