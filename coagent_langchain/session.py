@@ -14,7 +14,7 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, event_ids
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, event_ids, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
@@ -63,6 +63,7 @@ class Session(Scope):
         self.running = 0
         self.scoped = False
         self.touched = time.monotonic()
+        self.latest = 0  # the latest timestamp of its entries
         self.last_prompt = first_prompt - 1
         check_text("prompt", text)
         check_meta(meta)
@@ -111,8 +112,11 @@ class Session(Scope):
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once; a session that goes on later is another one with the next numbers.
 
+        A session without a block of its own ends with its last event, whenever that is noticed.
+
         Parameters:
-            status: `completed`, `failed`, `cancelled` or `idle`; from the last run when None.
+            status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; from the last
+                run when None.
             response: the final output; the last run's answer when None.
         """
         with _lock:
@@ -124,11 +128,14 @@ class Session(Scope):
         self.last_error = None
         if not self.started or self._owner != os.getpid():
             return  # nothing to end, or a fork's copy: the parent ends it
-        entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0)
-        status = status or self.status
+        now = now_ms()
+        ended = now if self.scoped else self.latest or now
+        entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0, ended)
+        if status is None or (status == "idle" and self.status == "interrupted"):
+            status = self.status
         entry["output_data"] = {"response": (response or self.response or status)[:MAX_RESPONSE]}
-        elapsed = round((time.monotonic() - self._started_at) * 1000)
-        entry["meta"] = {"status": status, "elapsed_time_ms": elapsed, **self.totals.as_meta()}
+        elapsed = round((time.monotonic() - self._started_at) * 1000) - (now - ended)
+        entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0), **self.totals.as_meta()}
         self.outlet.emit(entry)
 
     def take_over(self, earlier: Session) -> None:
@@ -137,7 +144,7 @@ class Session(Scope):
             self.last_prompt = max(self.last_prompt, earlier.last_prompt)
             self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
-            self.started, self._started_at = earlier.started, earlier._started_at
+            self.started, self._started_at, self.latest = earlier.started, earlier._started_at, earlier.latest
             earlier._ended, earlier._successor = True, self
 
     @property
@@ -189,6 +196,10 @@ class Session(Scope):
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """The fields that every entry has."""
+        if timestamp is None:
+            timestamp = now_ms()
+        if timestamp > self.latest:
+            self.latest = timestamp
         return {
             "version": VERSION,
             "session_id": self.session_id,
@@ -196,7 +207,7 @@ class Session(Scope):
             "turn_number": turn_number,
             "event_id": event_ids.next(),
             "event_type": event_type,
-            "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
+            "timestamp": timestamp,
         }
 
     @guard

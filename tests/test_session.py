@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import StateGraph
+from langgraph.types import interrupt
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, registry
 from coagent_langchain import session as session_module
@@ -211,6 +215,45 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
     handler._sessions.sweep()
 
     assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
+
+
+def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery) -> None:
+    """What the program did afterwards, or how long nobody noticed that it was over, is no part of the session."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    began = log.entries[0]["timestamp"]
+    time.sleep(0.3)
+    handler.close()
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"], end["meta"]["elapsed_time_ms"] - (last["timestamp"] - began) in range(-200, 100)) == (
+        last["timestamp"], True,
+    )  # fmt: skip
+
+
+def test_session_with_a_block_ends_with_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The block says how long the session is."""
+    with handler.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+        time.sleep(0.1)
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"] - last["timestamp"] >= 100, end["meta"]["elapsed_time_ms"] >= 100) == (True, True)
+
+
+@pytest.mark.parametrize("how", ["closed", "idle"])
+def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
+    """An interrupt that nobody has answered is no completed work."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    graph = StateGraph(dict).add_node("ask", lambda _: {"answer": interrupt("Sure?")}).set_entry_point("ask")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    agent.invoke({"question": "Pay?"}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+    if how == "idle":
+        handler._sessions._open["s"].touched -= 31 * 60
+        handler._sessions.sweep()
+    handler.close()
+
+    assert log.entries[-1]["meta"]["status"] == "interrupted"
 
 
 def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:

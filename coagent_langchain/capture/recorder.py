@@ -230,7 +230,10 @@ class Recorder(Sweeper):
         if inputs is not None:
             run.pending_input = inputs
         session = self._leave(run)
-        session.status = "failed" if failed else "cancelled" if outcome == "cancelled" else "completed"
+        if failed or outcome == "cancelled":
+            session.status = "failed" if failed else "cancelled"
+        else:
+            session.status = "interrupted" if session.interrupted is run.prompt else "completed"
         if run.kind == "chain" and outputs is not None:
             session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:

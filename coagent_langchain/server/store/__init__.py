@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.unended import NO_END
 
-STATUSES = ("running", "completed", "failed", "cancelled", "idle", NO_END)
+STATUSES = ("running", "completed", "failed", "cancelled", "interrupted", "idle", NO_END)
 
 
 class Unavailable(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from coagent_langchain.server.store.rollup import ACTIVE, LARGEST, NEVER, STATUS_OF, TITLE
+from coagent_langchain.server.store.rollup import ACTIVE, ENDINGS, LARGEST, NEVER, TITLE
 from coagent_langchain.wire import EventType
 
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
@@ -53,7 +53,7 @@ _INPUT = _number("event_data.llm_response.input_tokens")
 _OUTPUT = _number("event_data.llm_response.output_tokens")
 _TOTAL = _number("event_data.llm_response.total_tokens")
 _ACTIVE = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
-_STATUS = f"ifNull(toString(meta.status), '') IN ({', '.join(map(repr, STATUS_OF))})"
+_STATUS = f"ifNull(toString(meta.status), '') IN ({', '.join(map(repr, ENDINGS))})"
 _BEGINNING = f"substringUTF8(ifNull(prompt, ''), 1, {2 * TITLE})"
 _PROMPT = rf"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '\\s+', ' ')), 1, {TITLE})"
 _META = "ifNull(toJSONString(meta), '')"

@@ -12,7 +12,7 @@ COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input
             "total_tokens", "cached_tokens")  # fmt: skip
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
-STATUS_OF = {"completed": "completed", "failed": "failed", "cancelled": "cancelled", "idle": "idle"}
+ENDINGS = ("completed", "failed", "cancelled", "interrupted", "idle")
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class Rollup:
 
     def _add_end(self, entry: dict[str, Any]) -> None:
         status = (entry.get("meta") or {}).get("status")
-        status = STATUS_OF.get(status, "completed") if isinstance(status, str) else "completed"
+        status = status if status in ENDINGS else "completed"
         # the greater status wins a tie, so that the order of arrival does not decide
         self.ended_ms, self.ended = max((self.ended_ms, self.ended), (entry["timestamp"], status))
 
