@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -108,6 +109,54 @@ def test_handled_tool_error_is_recovered(log: MemoryDelivery, handler: CoagentCa
     (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
     assert of_type(log, "tool_response")[0]["tool_response"]["success"] is False
     assert (error["error_info"]["error_severity"], recovery["error_info"]["recovery_strategy"]) == ("low", "handled")
+
+
+def strategies(log: MemoryDelivery) -> list[tuple[str, list[str]]]:
+    """How each error was recovered from: strategy and actions."""
+    told = [entry["error_info"] for entry in of_type(log, "recovery")]
+    return [(each["recovery_strategy"], each["recovery_actions"]) for each in told]
+
+
+def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The call that ends well is another attempt, and the errors before it are recovered by a retry."""
+    model = chat(ValueError("1"), ValueError("2"), "ok")
+    retry = ModelRetryMiddleware(max_retries=3, initial_delay=0.0, jitter=False)
+    create_agent(model, [add], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, 3]
+    assert strategies(log) == [("retry", ["attempt 3 ended well"])] * 2
+
+
+def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Another model that answers the same question is a fallback, and no second attempt."""
+    broken, other = chat(ValueError("down")), ScriptedChat(script=["ok"], model="scripted-2")
+    agent = create_agent(broken, [add], middleware=[ModelFallbackMiddleware(other)])
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
+    assert strategies(log) == [("fallback", ["scripted-2 ended well"])]
+
+
+def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Attempts that failed again are not recovered from: the agent goes on from the last error alone."""
+    retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
+    agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [bad], middleware=[retry])
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert strategies(log) == [("handled", ["tools went on"])]
+    assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
+
+
+def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A call that began before the other one failed does not make it again."""
+
+    async def both(question: str) -> str:
+        calls = [chat(ValueError("down")).ainvoke(question), chat("ok").ainvoke(question)]
+        return str((await asyncio.gather(*calls, return_exceptions=True))[1])
+
+    asyncio.run(RunnableLambda(both).ainvoke("q", {"callbacks": [handler]}))
+
+    assert strategies(log) == [("handled", ["both went on"])]
 
 
 def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

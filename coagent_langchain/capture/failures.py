@@ -47,7 +47,7 @@ class Failures:
         parent = run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
-            parent.remember_failure(error, error_id, run.tool_call_id)
+            parent.remember_failure(error, error_id, run)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -61,23 +61,25 @@ class Failures:
         return outcome
 
     def recovered(self, run: Run) -> None:
-        """Log that `run` ended well though something below it had failed."""
-        failures, run.failures = run.failures, None
-        for _, error_id, _ in failures or ():
-            if error_id == _NOT_AN_ERROR:
-                continue
-            strategy, actions = self._strategy(run)
-            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+        """Log that `run` ended well though something below it had failed.
+
+        Where a call was made again and failed again, only its last error is what the application went on from.
+        """
+        failures, run.failures = run.failures or [], None
+        for number, (_, error_id, failed) in enumerate(failures, 1):
+            strategy, actions = self._strategy(run, error_id, failed)
+            given_up = strategy == "handled" and any(later.repeats(failed) for _, _, later in failures[number:])
+            if error_id != _NOT_AN_ERROR and not given_up:
+                self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def called_again(self, run: Run) -> None:
         """Log that a tool ended well whose call had failed before: somebody, a middleware say, has made it again."""
         parent = run.parent
-        if parent is None or not (tried := parent.failures_of(run.tool_call_id)):
+        if parent is None:
             return
-        parent.failures = [failure for failure in parent.failures or () if failure[1] not in tried]
-        for error_id in tried:
-            strategy, actions = self._strategy(run)
-            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+        parent.failures = [failure for failure in parent.failures or () if failure[1] not in run.again]
+        for error_id, failed in run.again.items():
+            self._recorder.outlet.emit(self._recovery(run, error_id, *self._strategy(run, error_id, failed)))
 
     def handled(self, run: Run, message: str) -> str:
         """Log that a tool turned its own failure into an answer (`ToolMessage.status == "error"`).
@@ -100,12 +102,17 @@ class Failures:
         )
         return error_id
 
-    def _strategy(self, run: Run) -> tuple[str, list[str]]:
+    def _strategy(self, run: Run, error_id: str, failed: Run) -> tuple[str, list[str]]:
         if run.attempt > 1:
             return "retry", [f"attempt {run.attempt} ended well"]
         if run.name == "RunnableWithFallbacks":
             return "fallback", ["a fallback ended well"]
-        return "handled", [f"{run.name} went on"]
+        answered = run.answered
+        if answered is None or error_id not in answered.again:
+            return "handled", [f"{run.name} went on"]
+        if answered.is_like(failed):
+            return "retry", [f"attempt {answered.attempt} ended well"]
+        return "fallback", [f"{(answered.parameters or {}).get('model') or answered.name} ended well"]
 
     def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}

@@ -163,7 +163,7 @@ class Hooks(Asides):
             )
         else:
             self._recorder.tool_ended(run, found.result, success=True)
-            if run.attempt > 1:
+            if run.again:
                 self._failures.called_again(run)
         self._over(run, output)
 

@@ -72,6 +72,8 @@ class Recorder(Sweeper):
         run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
+        run.call = hash(conversation.prompt)
+        run.note_tries()
         if run.attempt:
             parameters["attempt"] = run.attempt
         entry = self.entry(run, EventType.LLM_CALL, parameters, run.timestamp)
@@ -100,6 +102,8 @@ class Recorder(Sweeper):
             self._add_usage(run, prompt, usage, response, entry)
         if run.parent is None and answer.text:
             prompt.session.response = answer.text[:MAX_RESPONSE]
+        if run.again and run.parent is not None and outcome is None:
+            run.parent.answered = run
         self.outlet.emit(entry)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
@@ -172,9 +176,8 @@ class Recorder(Sweeper):
             run.prompt, run.own_turn = asked
         else:
             run.own_turn = run.latest_turn()
-        run.tool_call_id = tool_call_id
-        if run.parent is not None and run.parent.failures and (tried := run.parent.failures_of(tool_call_id)):
-            run.attempt = len(tried) + 1
+        run.tool_call_id = run.call = tool_call_id
+        run.note_tries()
         session.count(Totals.add_tool_call)
         entry = self.entry(run, EventType.TOOL_CALL, tool_meta(run), run.timestamp)
         arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}

@@ -6,7 +6,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,8 +32,10 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
-        failures: exceptions of children that this run may yet recover from, with the ids of their error events and,
-            of a tool, the id of its call.
+        call: what a model's or tool's run does: the same for a call that somebody makes again; None if that is unknown.
+        failures: exceptions of children that this run may yet recover from, with the ids of their error events.
+        again: of a call that is made again, the failed ones before it, by the ids of their errors.
+        answered: the last model call below this run that was made again and ended well.
         open: on a root, the calls and components below it that wait for their end.
         thread: on a root, LangGraph's `thread_id`.
         binding: on a root, held while it is given its session.
@@ -51,7 +54,10 @@ class Run:
     tags: Sequence[str] = ()
     component = False
     failed_nodes: dict[str, int] | None = None
-    failures: list[tuple[BaseException, str, str | None]] | None = None
+    failures: list[tuple[BaseException, str, Run]] | None = None
+    again: Mapping[str, Run] = MappingProxyType({})
+    answered: Run | None = None
+    call: int | str | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
     framework: JsonObject | None = None
@@ -135,16 +141,29 @@ class Run:
             run = run.parent
         return names[::-1]
 
-    def remember_failure(self, error: BaseException, error_id: str, tool_call_id: str | None = None) -> None:
-        """Keep the exception (itself, for its `id()` may be another's once it is gone) until this run ends."""
+    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> None:
+        """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends."""
         if self.failures is None:
             self.failures = []
         if len(self.failures) < MAX_FAILURES:
-            self.failures.append((error, error_id, tool_call_id))
+            self.failures.append((error, error_id, failed))
 
-    def failures_of(self, tool_call_id: str | None) -> list[str]:
-        """The ids of the errors below this run in which a tool call ended so far."""
-        return [error_id for _, error_id, call in self.failures or () if error_id and call and call == tool_call_id]
+    def note_tries(self) -> None:
+        """Note the calls that have failed beside this one, which makes them again; the same ones count as attempts."""
+        beside = self.parent.failures if self.parent is not None else None
+        if beside:
+            self.again = {error_id: failed for _, error_id, failed in beside if error_id and failed.repeats(self)}
+            same = sum(failed.is_like(self) for failed in self.again.values())
+            if same and not self.attempt:
+                self.attempt = same + 1
+
+    def repeats(self, other: Run) -> bool:
+        """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""
+        return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
+
+    def is_like(self, other: Run) -> bool:
+        """Whether the same model or tool runs."""
+        return (self.name, self.parameters) == (other.name, other.parameters)
 
     def try_again(self) -> None:
         """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
