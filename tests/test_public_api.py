@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import types
@@ -28,6 +29,14 @@ def test_names_of_testing_are_sorted_and_complete() -> None:
     """The fakes that users' own tests import."""
     assert testing.__all__ == sorted(testing.__all__)
     assert public(testing) - {"annotations"} == set(testing.__all__)
+
+
+def test_handlers_arguments_can_be_inspected() -> None:
+    """Editors and tools that ask for the signature see the arguments."""
+    assert list(inspect.signature(coagent_langchain.CoagentCallbackHandler).parameters) == [
+        "session_id", "base_url", "auth_token", "spool_dir", "capture_content", "redact", "components", "sample_rate",
+        "resume", "delivery",
+    ]  # fmt: skip
 
 
 def test_public_names_are_documented() -> None:

@@ -52,11 +52,6 @@ class CoagentCallbackHandler(Hooks):
         ConfigurationError: a setting is wrong; the message says which and what to do.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Be a `GraphCallbackHandler` too where langgraph is loaded: only those are told of interrupts and resumes."""
-        instance: Self = super().__new__(_with_graph_hooks(cls))
-        return instance
-
     def __init__(
         self,
         session_id: str | None = None,
@@ -71,6 +66,8 @@ class CoagentCallbackHandler(Hooks):
         resume: bool = False,
         delivery: Delivery | None = None,
     ) -> None:
+        # Only a `GraphCallbackHandler` is told of interrupts and resumes. `__new__` would hide the arguments.
+        self.__class__ = _with_graph_hooks(type(self))
         if components not in COMPONENTS:
             raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {components!r}")
         if type(sample_rate) not in (int, float) or not 0 <= sample_rate <= 1:

@@ -9,7 +9,8 @@ from coagent_langchain.wire import VERSION, EventType
 MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.SESSION_START: ("A session begins: turn 0 of its first prompt. `prompt` is the task.", {
         "prompt": "Plan a trip", "agent_stack": ["langchain-core::1.7.2"], "meta": {"version": "2.0"}}),
-    EventType.SESSION_END: ("A session is over: the final output (the status again where there is none), status and totals.", {
+    EventType.SESSION_END: (
+        "A session is over: the final output (the status again where there is none), status and totals.", {
         "output_data": {"response": "Rome it is."},
         "meta": {"status": "completed", "elapsed_time_ms": 5210, "prompts": 2, "total_tokens": 1230}}),
     EventType.USER_INPUT: ("The user asks: a prompt begins.", {
