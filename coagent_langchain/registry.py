@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import time
 import weakref
@@ -146,11 +147,22 @@ def _watch(sessions: Sessions) -> None:
     _watched.add(sessions)
     if _thread is not None and _thread.is_alive():
         return
+    _end_with_worker()
     _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
     try:
         _thread.start()
     except RuntimeError:  # the interpreter is shutting down: the exit handler ends the sessions
         _thread = None
+
+
+def _end_with_worker() -> None:
+    """End sessions and deliver when a worker of `multiprocessing` ends, which runs no handlers of `atexit`."""
+    # Looked up, not imported: a worker has loaded the one, and whoever delivers to a server the other.
+    util, delivery = map(sys.modules.get, ("multiprocessing.util", "coagent_langchain.delivery.registry"))
+    if util is not None:
+        util.Finalize(None, _end_at_exit, exitpriority=2)
+        if delivery is not None:
+            util.Finalize(None, delivery.registry.close_all, exitpriority=1)
 
 
 def _sweep_for_ever() -> None:

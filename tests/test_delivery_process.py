@@ -267,6 +267,45 @@ def test_multiprocessing_workers_deliver(tmp_path: Path, method: str) -> None:
     assert sorted(server.stored) == sorted(["parent", *ids(6, "w")])
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_sessions_of_workers_end_with_them(tmp_path: Path, method: str) -> None:
+    """Workers of pools and executors run no exit handlers, and end their sessions all the same."""
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(f"""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from langchain_core.runnables import RunnableLambda
+        from coagent_langchain import CoagentCallbackHandler
+        def work(name):
+            RunnableLambda(str).invoke("q", {{"callbacks": [CoagentCallbackHandler(name)]}})
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            with ProcessPoolExecutor(1, mp_context=context) as executor:
+                list(executor.map(work, ["executor"]))
+            with context.Pool(1) as pool:
+                pool.map(work, ["pool"])
+                pool.close()
+                pool.join()
+            process = context.Process(target=work, args=("process",))
+            process.start()
+            process.join()
+        """)
+    )
+    with FaultyServer() as server:
+        environment = os.environ | {
+            "PYTHONPATH": str(Path(__file__).parent.parent), "COAGENT_BASE_URL": server.base_url,
+            "COAGENT_SPOOL_DIR": str(tmp_path / "spool"),
+        }  # fmt: skip
+        command = [sys.executable, str(tmp_path / "program.py")]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        entries = [entry for request in server.requests for entry in request.entries]
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert sorted(each["session_id"] for each in entries if each["event_type"] == "session_end") == [
+        "executor", "pool", "process",
+    ]  # fmt: skip
+
+
 def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> None:
     """As with `gunicorn --preload`: made and used before the fork, shared by workers that are killed and replaced."""
     code = """
