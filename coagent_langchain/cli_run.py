@@ -6,6 +6,17 @@ import argparse
 import os
 import runpy
 import sys
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from coagent_langchain.errors import guard
+
+if TYPE_CHECKING:
+    from coagent_langchain.capture.handler import CoagentCallbackHandler
+
+RUNNERS = (__file__, runpy.run_path.__code__.co_filename)  # whose frames are around the program's
+FRAMEWORKS = ("langchain", "langchain_core", "langgraph")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,14 +25,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run",
         help="run a Python program with every chain logged",
         description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
-        "and LangGraph, in all threads. Nothing in the program has to change.",
+        "and LangGraph, in all threads. Nothing in the program has to change. If it ends with an exception or an\n"
+        "exit status other than 0, the session that it was in ends as failed, with the exception in it.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-m", dest="module", action="store_true", help="run a module instead of a file")
-    parser.add_argument("--session", metavar="ID", help="put every run into this session")
+    parser.add_argument(
+        "--session",
+        metavar="ID",
+        help="the session of the runs, also of those whose metadata names another one; not of those that the program "
+        "gives a handler of its own, or wraps in `with handler.session(...)`",
+    )
     parser.add_argument("program", help="the file, or with -m the module")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given")
+    arguments = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given")
+    arguments.required = False  # argparse calls it required where something else is missing
     parser.set_defaults(run=run)
 
 
@@ -36,12 +54,46 @@ def run(args: argparse.Namespace) -> int:
     sys.argv = [args.program, *args.arguments]
     sys.path[0] = os.getcwd() if args.module else os.path.dirname(os.path.abspath(args.program))
     handler = CoagentCallbackHandler(args.session)
-    with tracing(handler):
-        try:
+    try:
+        with tracing(handler):
             if args.module:
                 runpy.run_module(args.program, run_name="__main__", alter_sys=True)
             else:
                 runpy.run_path(args.program, run_name="__main__")
-        finally:
-            handler.close()
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            _end_session(handler, error)
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever ends the program, and it is told as Python tells it
+        error.__traceback__ = _of_program(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        _end_session(handler, error)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    finally:
+        handler.close()
     return 0
+
+
+def _of_program(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the program's first frame on; None when it never came to run."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in RUNNERS:
+        trace = trace.tb_next
+    return trace
+
+
+@guard
+def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
+    """End the session that the program was in last as `error` left it, and log the error there."""
+    error.__traceback__ = _of_program(error.__traceback__)
+    session = max(handler._sessions._open.values(), key=lambda each: each.touched, default=None)
+    if session is None:
+        return
+    if session.status == "failed" and _is_of_a_run(error):
+        session.last_error = (error, "")  # the run that it failed has logged it
+    session._end(error)
+
+
+def _is_of_a_run(error: BaseException) -> bool:
+    """Whether the exception came out of a chain, graph or model."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).partition(".")[0] in FRAMEWORKS for frame, _ in frames)

@@ -1,0 +1,148 @@
+"""`coagent-langchain run`: how a program ended is how its session ends, and what `python` says is what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from coagent_langchain import CoagentClient, LoggedSession
+from coagent_langchain.cli import main
+from coagent_langchain.server import launch
+
+ASK = """\
+import sys
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableLambda
+
+
+def fail(question):
+    raise KeyError(question)
+
+
+FakeListChatModel(responses=["Rome."]).invoke("Where to?")
+"""
+
+
+class Ended(NamedTuple):
+    """How a program ended: its exit code, its stderr, and its sessions' ends with their errors."""
+
+    code: int
+    stderr: str
+    sessions: dict[str, tuple[str, list[tuple[str, str]]]]
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """A server."""
+    with launch() as server:
+        yield server.base_url
+
+
+def run(base_url: str, script: Path, *options: str) -> Ended:
+    """Run a program by the command, each in a new folder and so with a new name."""
+    command = [sys.executable, "-m", "coagent_langchain", "run", *options, str(script)]
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url}
+    with CoagentClient(base_url) as client:
+        before = client.get_runs()
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        sessions = {name: client.session(name) for name in client.get_runs() if name not in before}
+    return Ended(result.returncode, result.stderr, {name: ended(session) for name, session in sessions.items()})
+
+
+def ended(session: LoggedSession) -> tuple[str, list[tuple[str, str]]]:
+    """A session's status, and type and stack of its errors."""
+    errors = [e.error_info for e in session if e.error_info and e.event_type == "error"]
+    return str(session.status), [(str(e.error_type), str(e.stack_trace)) for e in errors]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """Where the program is written."""
+    return tmp_path / "app.py"
+
+
+def stack(script: Path, line: int, code: str, said: str) -> str:
+    """What Python writes about an exception that a line of the program's module raised."""
+    return f'Traceback (most recent call last):\n  File "{script}", line {line}, in <module>\n    {code}\n{said}\n'
+
+
+def test_program_that_raises_fails_its_session(base_url: str, script: Path) -> None:
+    """The exception is an event with the program's own frames, and stderr shows the same frames."""
+    script.write_text(ASK + 'raise KeyError("gone")\n')
+    expected = stack(script, 11, 'raise KeyError("gone")', "KeyError: 'gone'")
+    found = run(base_url, script, "--session", "raises")
+
+    assert found == Ended(1, expected, {"raises": ("failed", [("KeyError", expected)])})
+
+
+def test_program_that_exits_with_a_status_fails_its_session(base_url: str, script: Path) -> None:
+    """`sys.exit` with a text is Python's own way to say why: on stderr, and in the event."""
+    script.write_text(ASK + 'sys.exit("no luck")\n')
+    expected = stack(script, 11, 'sys.exit("no luck")', "SystemExit: no luck")
+    found = run(base_url, script, "--session", "exits")
+
+    assert found == Ended(1, "no luck\n", {"exits": ("failed", [("SystemExit", expected)])})
+
+
+def test_program_that_exits_well_completes_its_session(base_url: str, script: Path) -> None:
+    """`sys.exit(0)` is no failure."""
+    script.write_text(ASK + "sys.exit(0)\n")
+
+    assert run(base_url, script, "--session", "well") == Ended(0, "", {"well": ("completed", [])})
+
+
+def test_program_that_is_interrupted_cancels_its_session(base_url: str, script: Path) -> None:
+    """Ctrl-C is no error, and told as Python tells it."""
+    script.write_text(ASK + "raise KeyboardInterrupt\n")
+    expected = stack(script, 11, "raise KeyboardInterrupt", "KeyboardInterrupt")
+
+    assert run(base_url, script, "--session", "stopped") == Ended(130, expected, {"stopped": ("cancelled", [])})
+
+
+def test_exception_that_failed_a_run_is_logged_once(base_url: str, script: Path) -> None:
+    """The run has logged it, where it arose."""
+    script.write_text(ASK + 'RunnableLambda(fail).invoke("why")\n')
+    code, _, sessions = run(base_url, script, "--session", "once")
+    status, errors = sessions["once"]
+
+    assert (code, status, [kind for kind, _ in errors]) == (1, "failed", ["KeyError"])
+
+
+def test_exception_after_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
+    """A failed run that the program got over does not hide what ended it."""
+    script.write_text(f'{ASK}try:\n    RunnableLambda(fail).invoke("why")\nexcept KeyError:\n    raise ValueError\n')
+    _, _, sessions = run(base_url, script, "--session", "both")
+    status, errors = sessions["both"]
+
+    assert (status, [kind for kind, _ in errors]) == ("failed", ["KeyError", "ValueError"])
+
+
+def test_session_that_was_over_before_is_left_alone(base_url: str, script: Path) -> None:
+    """Of several conversations the one that the program was in last fails."""
+    ask = 'RunnableLambda(str).invoke("Hello", {{"metadata": {{"session_id": "{}"}}}})\n'
+    script.write_text(f"{ASK}{ask.format('first')}{ask.format('last')}{ask.format('first')}raise ValueError\n")
+    sessions = run(base_url, script).sessions
+
+    assert {name: sessions[name][0] for name in ("first", "last")} == {"first": "failed", "last": "completed"}
+
+
+def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, script: Path) -> None:
+    """No frame of ours, and no session: nothing has run."""
+    script.write_text("print(\n")
+    python = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+
+    assert run(base_url, script) == Ended(1, python.stderr, {})
+
+
+def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its arguments are optional, and not called missing."""
+    with pytest.raises(SystemExit):
+        main(["run"])
+
+    assert capsys.readouterr().err.splitlines()[-1].endswith("the following arguments are required: program")
