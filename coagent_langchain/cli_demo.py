@@ -109,7 +109,11 @@ def _introduce(server: Running, model: ModelServer) -> None:
 
 
 def _cook(server: Running, model: ModelServer, session_id: str) -> str:
-    """Run the agent and wait until its events are on the server; gives why the model failed, if it did."""
+    """Run the agent and wait until its events are on the server, after Ctrl-C too.
+
+    Returns:
+        why the model failed, if it did.
+    """
     from langchain_ollama import ChatOllama
 
     from coagent_langchain import CoagentCallbackHandler, recipe_agent
@@ -121,7 +125,9 @@ def _cook(server: Running, model: ModelServer, session_id: str) -> str:
         recipe_agent.run(chat, handler, meta={"model_server": model.name})
     except Exception as error:  # noqa: BLE001 - whatever the model's client raises: its events are what matters here
         failure = f"the model failed: {error}; "
-    if not handler.flush(FLUSH_TIMEOUT):
+    finally:
+        delivered = handler.flush(FLUSH_TIMEOUT)
+    if not delivered:
         raise CoagentError(f"the server at {server.url} did not take all events within {FLUSH_TIMEOUT:.0f} s")
     return failure
 

@@ -9,12 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from coagent_langchain import CoagentClient
 from coagent_langchain.demo_model import answer
 from coagent_langchain.server import launch
 from coagent_langchain.testing import Failure, OllamaRequest, OllamaStandIn, ToolUse
@@ -139,6 +141,39 @@ def test_small_model_that_forgets_the_tool_still_shows_one(environment: dict[str
         result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+
+
+def test_demo_that_is_interrupted_leaves_a_cancelled_session(environment: dict[str, str], tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a model call: quiet, everything delivered, every call closed."""
+    command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
+    asked, interrupted = threading.Event(), threading.Event()
+
+    def waits(request: OllamaRequest) -> Reply:
+        asked.set()
+        interrupted.wait(30)
+        return answer(request)
+
+    with OllamaStandIn(waits) as ollama:
+        environment |= {"OLLAMA_HOST": ollama.url, "COAGENT_SPOOL_DIR": str(tmp_path / "spool")}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+        interrupted.set()
+    with (
+        launch(f"sqlite://{tmp_path}/coagent-langchain/coagent.db") as server,
+        CoagentClient(server.base_url) as client,
+    ):
+        session = client.session(client.get_runs()[0])
+
+    assert (process.returncode, said, session.status) == (130, b"", "cancelled")
+    assert [e.event_type for e in session] == [
+        "session_start",
+        "user_input",
+        "llm_call",
+        "llm_response",
+        "session_end",
+    ]
 
 
 def test_demo_serves_until_interrupted_in_a_terminal(environment: dict[str, str]) -> None:

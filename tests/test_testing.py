@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import ollama
@@ -75,6 +80,20 @@ def test_async_chat_model() -> None:
         message = asyncio.run(chat(stand_in).ainvoke("Dinner?"))
 
     assert message.content == "Soup."
+
+
+def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A client with a time-out, streaming or not, leaves nothing on the host's stderr."""
+    with OllamaStandIn(["Rice with beans."] * 2, tokens_per_second=10) as stand_in:
+        for stream in (True, False):
+            body = json.dumps({"model": "llama3.2", "prompt": "Dinner?", "stream": stream})
+            with socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
+                client.sendall(f"POST /api/generate HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+                while not stand_in.requests[int(not stream) :]:
+                    time.sleep(0.01)
+
+    assert capsys.readouterr().err == ""
 
 
 def test_text_model_reads_the_counts_of_generate() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Any, Self
 
 from coagent_langchain.testing.replies import Answer, Failure, Json, OllamaRequest, Reply, Script, as_answer, is_json
 
@@ -89,6 +89,11 @@ class _Server(ThreadingHTTPServer):
         self.stand_in = stand_in
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong here, but not that a client went away: it had a time-out, or left a stream."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -134,11 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(_merged(parts))
             return
         self._head("application/x-ndjson", ("Transfer-Encoding", "chunked"))
-        with suppress(ConnectionError):  # the client may go away: an abandoned stream
-            for part in parts:
-                self._chunk(json.dumps(part).encode() + b"\n")
-            if isinstance(reply, Answer):
-                self._chunk(b"")  # without it the client sees a connection that was cut
+        for part in parts:
+            self._chunk(json.dumps(part).encode() + b"\n")
+        if isinstance(reply, Answer):
+            self._chunk(b"")  # without it the client sees a connection that was cut
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
