@@ -60,7 +60,8 @@ class Settings:
         environ = os.environ if environ is None else environ
         values = {name: _PARSERS[name](environ[variable], variable) for name, variable in _VARIABLES.items()
                   if environ.get(variable)}  # fmt: skip
-        values |= {name: _PARSERS[name](value, name) for name, value in arguments.items() if value is not None}
+        parsers = _PARSERS | {"capture_content": _bool}
+        values |= {name: parsers[name](value, name) for name, value in arguments.items() if value is not None}
         return cls(**values)
 
     def __repr__(self) -> str:
@@ -100,9 +101,10 @@ def _folder(value: Any, source: str) -> Path | None:
     if isinstance(value, str) and value.lower() == "off":
         return None
     try:
-        return Path(value).expanduser().absolute()
+        folder = Path(value).expanduser().absolute()
     except (TypeError, RuntimeError) as error:
         raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only, not {value!r}") from error
+    return folder
 
 
 def _positive_int(value: Any, source: str) -> int:
@@ -125,15 +127,19 @@ def _seconds(value: Any, source: str) -> float:
     return number
 
 
-def parse_bool(value: Any, source: str) -> bool:
+def _bool(value: Any, source: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{source} must be True or False, not {value!r}")
+    return value
+
+
+def parse_bool(value: str, source: str) -> bool:
     """Read `true/false`, `1/0`, `yes/no`, `on/off` in any case.
 
     Raises:
         ConfigurationError: anything else; the message names `source`.
     """
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
+    word = value.strip().lower()
     if word in ("true", "1", "yes", "on"):
         return True
     if word in ("false", "0", "no", "off", ""):

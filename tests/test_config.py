@@ -48,6 +48,8 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"exit_timeout": -1}, "exit_timeout must be a number of seconds, 0 or more"),
         ({"exit_timeout": float("nan")}, "exit_timeout must be a number of seconds"),
         ({"colour": "blue"}, "unknown setting 'colour'"),
+        ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),
+        ({"capture_content": 0}, "capture_content must be True or False, not 0"),
     ],
 )
 def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> None:
