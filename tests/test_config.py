@@ -31,6 +31,7 @@ def test_spool_may_be_off() -> None:
         ({"COAGENT_BASE_URL": "localhost:3000"}, "COAGENT_BASE_URL must be an http or https address"),
         ({"COAGENT_AUTH_TOKEN": "two words"}, "COAGENT_AUTH_TOKEN must be a string of printable ASCII"),
         ({"COAGENT_CAPTURE_CONTENT": "maybe"}, "COAGENT_CAPTURE_CONTENT must be true or false"),
+        ({"COAGENT_SPOOL_DIR": __file__}, "COAGENT_SPOOL_DIR must be a folder, or 'off' for memory only"),
     ],
 )
 def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
@@ -50,6 +51,7 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"colour": "blue"}, "unknown setting 'colour'"),
         ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),
         ({"capture_content": 0}, "capture_content must be True or False, not 0"),
+        ({"spool_dir": __file__}, f"spool_dir must be a folder, or 'off' for memory only; {__file__} is none"),
     ],
 )
 def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> None:
