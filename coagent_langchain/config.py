@@ -31,7 +31,7 @@ class Settings:
         base_url: the API's address, with `/api/v1`.
         auth_token: bearer token, or None. `repr` shows neither it nor a password in `base_url`.
         spool_dir: folder of the queue on disk, or None for memory only.
-        spool_quota: bytes that the spool may take on disk.
+        spool_quota: bytes that the spool may take on disk; users cannot set it, nor `exit_timeout`.
         exit_timeout: seconds that the interpreter's exit may wait for delivery.
         capture_content: False keeps ids, numbers and timing only.
     """
