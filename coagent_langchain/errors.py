@@ -59,12 +59,13 @@ class Guard:
         self.collected: list[Exception] | None = None
         self._lock = fork_safe_lock()
 
-    def contain(self, place: str, error: Exception) -> None:
+    def contain(self, place: str, error: Exception, message: str = "") -> None:
         """Count `error`, say it once per kind, and go on.
 
         Parameters:
             place: where it happened, for the log line.
-            error: what was caught.
+            error: what was caught; its traceback is logged if it has one.
+            message: what to say where the fault is not ours.
         """
         if self.collected is not None:
             self.collected.append(error)
@@ -73,8 +74,8 @@ class Guard:
             self.counts[kind] += 1
             first = self.counts[kind] == 1
         if first:
-            logger.warning("internal error in %s; the application is not affected, events may be incomplete", place,
-                           exc_info=error)  # fmt: skip
+            ours = f"internal error in {place}; the application is not affected, events may be incomplete"
+            logger.warning("%s", message or ours, exc_info=error if error.__traceback__ else None)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R | None]:
         """Decorate `function` so that it returns None instead of raising an `Exception`."""

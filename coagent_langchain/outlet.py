@@ -87,12 +87,17 @@ class Outlet:
         for redact in self._redact:
             try:
                 entry = redact(entry)
-                if not isinstance(entry, dict):
-                    raise TypeError(f"redact must return the entry as a dict, not {type(entry).__name__}")
             except Exception as error:  # noqa: BLE001 - a user's callable: fail closed, keep the event's numbers
-                guard.contain("redact", error)
-                return {
-                    **without_content(plain),
-                    "meta": {**without_content(plain)["meta"], "content": "redact failed"},
-                }
+                return _unredacted(plain, "raised", error)
+            if not isinstance(entry, dict):
+                returned = "None" if entry is None else f"a value of type {type(entry).__name__}"
+                return _unredacted(plain, f"returned {returned} instead of the entry as a dict", TypeError(returned))
         return entry
+
+
+def _unredacted(entry: JsonObject, fault: str, error: Exception) -> JsonObject:
+    """What is left of an entry that `redact` did not do its work on."""
+    guard.contain("redact", error, f"the redact function {fault}; such events are logged without their content")
+    left = without_content(entry)
+    left["meta"]["content"] = "redact failed"
+    return left

@@ -145,6 +145,26 @@ def test_redactor_that_fails_costs_the_content(how: str, log: MemoryDelivery) ->
     assert {e["meta"]["content"] for e in of_type(log, "llm_call")} == {"redact failed"}
 
 
+@pytest.mark.internal_errors
+@pytest.mark.parametrize(
+    ("redactor", "fault", "error"),
+    [
+        (lambda entry: None, "returned None instead of the entry as a dict", None),
+        (json.dumps, "returned a value of type str instead of the entry as a dict", None),
+        (lambda entry: entry["no such key"], "raised", KeyError),
+    ],
+)
+def test_redactor_that_fails_is_told_what_it_did(
+    redactor: Any, fault: str, error: type | None, log: MemoryDelivery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, as the user's fault and not ours; with a traceback where the redactor raised."""
+    everything(CoagentCallbackHandler(delivery=log, redact=redactor))
+
+    assert [
+        (r.getMessage(), r.exc_info and r.exc_info[0]) for r in caplog.records if r.name == "coagent_langchain"
+    ] == [(f"the redact function {fault}; such events are logged without their content", error)]
+
+
 def test_redactor_cannot_change_the_application(log: MemoryDelivery) -> None:
     """A redactor that empties what it is given empties the event, not the application's objects."""
 
