@@ -58,7 +58,7 @@ class Settings:
         if unknown := sorted(set(arguments) - known):
             raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
         environ = os.environ if environ is None else environ
-        values = {name: _PARSERS[name](environ[variable], variable) for name, variable in _VARIABLES.items()
+        values = {name: _PARSERS[name](environ[variable], variable) for name, variable in VARIABLES.items()
                   if environ.get(variable)}  # fmt: skip
         parsers = _PARSERS | {"capture_content": _bool}
         values |= {name: parsers[name](value, name) for name, value in arguments.items() if value is not None}
@@ -157,7 +157,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "exit_timeout": _seconds,
     "capture_content": parse_bool,
 }
-_VARIABLES = {
+VARIABLES = {
     "base_url": "COAGENT_BASE_URL",
     "auth_token": "COAGENT_AUTH_TOKEN",
     "spool_dir": "COAGENT_SPOOL_DIR",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import inspect
 import re
 import shlex
 import tomllib
@@ -19,6 +20,7 @@ from langchain_ollama import ChatOllama
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.cli import parser
+from coagent_langchain.config import VARIABLES
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
@@ -104,6 +106,15 @@ def test_figures_of_the_readme_are_those_that_were_measured() -> None:
     said = re.findall(r"\d+(?:\.\d+)?(?= µs| and \d| times)", (ROOT / "README.md").read_text(encoding="utf-8"))
 
     assert said == [f"{ours[0]:.1f}", f"{ours[1]:.1f}", f"{ratio[0]:.1f}", f"{ratio[1]:.1f}"]
+
+
+def test_every_argument_of_the_handler_is_documented() -> None:
+    """docs/getting-started.md has each with its default and its variable, in their order."""
+    text = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(\w+)` \| `(.+?)` \| `?(\w*)`? *\|", text.partition("## Settings")[2], re.MULTILINE)
+    signature = inspect.signature(CoagentCallbackHandler.__init__).parameters.values()
+
+    assert table == [(p.name, repr(p.default), VARIABLES.get(p.name, "")) for p in list(signature)[1:]]
 
 
 def test_every_hook_is_documented() -> None:
