@@ -1,0 +1,130 @@
+"""Which session a run is logged in, how often, and with which number where several processes serve a conversation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.tools import tool
+
+from coagent_langchain import CoagentCallbackHandler, CoagentClient
+from coagent_langchain.server import launch
+from coagent_langchain.testing import MemoryDelivery
+from tests.contract.reading import of_type, types
+from tests.fakes import chat
+
+WORKER = """
+import sys
+from langchain_core.runnables import RunnableLambda
+from coagent_langchain import CoagentCallbackHandler
+
+for question in sys.stdin:
+    metadata = {"prompt_number": int(question.split()[0])} if "number" in sys.argv else {}
+    handler = CoagentCallbackHandler("talk", resume="resume" in sys.argv)
+    RunnableLambda(str).invoke(question, {"callbacks": [handler], "metadata": metadata})
+    handler.close() if "close" in sys.argv else handler.flush(10)
+    print("answered", flush=True)
+"""
+
+
+@tool
+def peel(food: str) -> str:
+    """Peel it."""
+    return food
+
+
+@pytest.mark.parametrize(
+    ("runnable", "session"),
+    [
+        (chat("soup"), "own"),
+        (RunnableLambda(str), "own"),
+        (peel, "own"),
+        (RunnableLambda(str) | RunnableLambda(str), "thread"),
+        (RunnableLambda(lambda food: RunnableLambda(str).invoke(food)), "thread"),
+    ],
+    ids=["model", "function", "tool", "chain", "function with a child"],
+)
+def test_configurable_names_the_session_of_what_has_children(
+    runnable: Runnable[Any, Any], session: str, log: MemoryDelivery
+) -> None:
+    """LangChain shows `configurable` to child runs alone: what runs without any is of the handler's own session."""
+    handler = CoagentCallbackHandler(delivery=log)
+    runnable.invoke("leek", {"callbacks": [handler], "configurable": {"thread_id": "thread"}})
+    handler.close()
+
+    assert {"thread" if e["session_id"] == "thread" else "own" for e in log.entries} == {session}
+
+
+def test_block_around_a_run_comes_before_the_handlers_own_session(log: MemoryDelivery) -> None:
+    """The block counts first, then the handler's session, then the run's metadata."""
+    handler = CoagentCallbackHandler("handler", delivery=log)
+    config: RunnableConfig = {"callbacks": [handler], "metadata": {"session_id": "metadata"}}
+    with handler.session("Cook", session_id="block"):
+        chat("soup").invoke("in the block", config)
+    chat("soup").invoke("outside", config)
+
+    asked = [(e["session_id"], e["prompt"]) for e in of_type(log, "user_input")]
+    assert asked == [("block", "in the block"), ("handler", "outside")]
+
+
+def test_sampling_leaves_in_what_is_opened_by_hand(log: MemoryDelivery) -> None:
+    """A session and a prompt of the application's own are logged, also where every run in them is left out."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
+    with handler.session("Cook") as session, session.prompt("Dinner?"):
+        chat("soup").invoke("q", {"callbacks": [handler]})
+
+    assert types(log) == ["session_start", "user_input", "session_end"]
+
+
+def test_two_handlers_of_one_run_log_it_twice(log: MemoryDelivery) -> None:
+    """Each handler logs for itself; the same one given twice logs once."""
+    one, other = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log)
+    chat("soup").invoke("q", {"callbacks": [one, other]})
+    chat("soup").invoke("q", {"callbacks": [one, one]})
+
+    assert Counter(types(log)) == {"session_start": 1, "user_input": 3, "llm_call": 3, "llm_response": 3}
+
+
+@contextmanager
+def worker(base_url: str, *how: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that answers a line at a time, each with a handler of its own for the session "talk"."""
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url}
+    command = [sys.executable, "-c", WORKER, *how]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("how", "numbers"),
+    [
+        (["number"], [1, 2, 3, 4, 5]),
+        (["resume", "close"], [1, 2, 3, 4, 5]),
+        (["resume"], [1, 2, 2, 3, 3]),
+        ([], [1, 1, 2, 3, 2]),
+    ],
+    ids=["number", "resume and close", "resume alone", "nothing"],
+)
+def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], numbers: list[int]) -> None:
+    """In a row by `prompt_number`, and by `resume` with a `close` after each; a session left open counts for itself."""
+    with launch() as server, ExitStack() as workers:
+        pair = [workers.enter_context(worker(server.base_url, *how)) for _ in range(2)]
+        for number, chosen in enumerate((0, 1, 0, 0, 1), 1):
+            process = pair[chosen]
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{number} questions\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "answered\n"
+        with CoagentClient(server.base_url) as client:
+            asked = [e.prompt_number for e in client.get_logs("talk") if e.event_type == "user_input"]
+
+    assert asked == numbers
