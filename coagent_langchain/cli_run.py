@@ -69,9 +69,7 @@ def run(args: argparse.Namespace) -> int:
         sys.excepthook(type(error), error, error.__traceback__)
         _end_session(handler, error)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
-    finally:
-        handler.close()
-    return 0
+    return 0  # the interpreter's exit ends what is open, and delivers
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:

@@ -67,6 +67,10 @@ class Outlet:
         self._encode = encode
         self._plain = capture_content and not redact
 
+    def lets_pass(self, other: Outlet) -> bool:
+        """Whether whatever passes here would pass `other` just so."""
+        return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
+
     def emit(self, *entries: JsonObject) -> None:
         """Hand `entries` to delivery, in this order, in one write."""
         if not self._plain:

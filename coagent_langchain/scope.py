@@ -20,6 +20,7 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
     """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions."""
 
     _outer: Scope | None = None
+    _left = False
 
     def _begin(self) -> None:
         """Open; never raises."""
@@ -35,13 +36,19 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
 
     def __enter__(self) -> Self:
         self._begin()
-        self._outer = current.get()
+        self._outer, self._left = current.get(), False
         current.set(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        # Not reset by token: an async generator may be closed in another context than the one that entered.
-        current.set(self._outer)
+        # Not reset by token: an async generator may be closed in another context than the one that entered, and blocks
+        # may be left in another order than they were entered in.
+        self._left = True
+        if current.get() is self:
+            outer = self._outer
+            while outer is not None and outer._left:
+                outer = outer._outer
+            current.set(outer)
         self._end(error)
 
     async def __aenter__(self) -> Self:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from coagent_langchain.errors import ConfigurationError, guard, is_cancellation
+from coagent_langchain.checks import check_meta, check_session_id, check_text, new_session_id
+from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, event_ids, now_ms
+from coagent_langchain.wire import MAX_COUNTER, VERSION, EventType, JsonObject, event_ids, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
@@ -52,18 +52,8 @@ class Session(Scope):
         started: bool = False,
     ) -> None:
         self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
-        self.totals = Totals()
         self.outlet = outlet
-        self.tool_turns: dict[str, tuple[Prompt, int]] = {}
-        self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
-        self.interrupted: Prompt | None = None
-        self.last_error: tuple[BaseException, str] | None = None
-        self.response: str | None = None
-        self.status = "completed"  # how its last run ended
-        self.running = 0
         self.scoped = False
-        self.touched = time.monotonic()
-        self.latest = 0  # the latest timestamp of its entries
         self.last_prompt = first_prompt - 1
         check_text("prompt", text)
         check_meta(meta)
@@ -71,12 +61,36 @@ class Session(Scope):
         self._sessions = sessions
         self._text = text
         self._meta = meta
+        self._renew()
         self.started = started
-        self._started_at = time.monotonic()
+
+    def _renew(self) -> None:
+        """Be a session in which nothing has happened; its numbers alone go on."""
+        self.totals = Totals()
+        self.tool_turns: dict[str, tuple[Prompt, int]] = {}
+        self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
+        self.interrupted: Prompt | None = None
+        self.last_error: tuple[BaseException, str] | None = None
+        self.response: str | None = None
+        self.status = "completed"  # how its last run ended
+        self.running = 0
+        self.started = False
+        self.touched = self._started_at = time.monotonic()
+        self.latest = 0  # the latest timestamp of its entries
+        self._discreet = False
         self._ended = False
         self._successor: Session | None = None
         self._owner = os.getpid()
         self._prompts: dict[int, Prompt] = {}
+
+    def shares(self, sessions: Sessions) -> bool:
+        """Whether it is one of `sessions`, so that both deliver to the same server."""
+        return self._sessions is sessions
+
+    def joined_by(self, outlet: Outlet) -> None:
+        """Repeat nothing at the end where another handler has runs, and keeps more to itself than the session's own."""
+        if outlet is not self.outlet and not self.outlet.lets_pass(outlet):
+            self._discreet = True
 
     def prompt(self, text: str, *, meta: JsonObject | None = None) -> Prompt:
         """One user interaction: every run inside belongs to it, whatever its number of chains.
@@ -90,8 +104,8 @@ class Session(Scope):
         return Prompt(self, text=text, meta=meta)
 
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
-              agent_stack: list[str] | None = None) -> None:  # fmt: skip
-        """Log `session_start`, once."""
+              agent_stack: list[str] | None = None, outlet: Outlet | None = None) -> None:  # fmt: skip
+        """Log `session_start`, once; through `outlet`, if it is another's run that the session begins with."""
         with _lock:
             if self.started:
                 return
@@ -107,7 +121,7 @@ class Session(Scope):
         meta = {**(meta or {}), **((self.outlet.capture_content and self._meta) or {})}
         if meta:
             entry["meta"] = meta
-        self.outlet.emit(entry)
+        (outlet or self.outlet).emit(entry)
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once; a session that goes on later is another one with the next numbers.
@@ -133,6 +147,8 @@ class Session(Scope):
         entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0, ended)
         if status is None or (status == "idle" and self.status == "interrupted"):
             status = self.status
+        if self._discreet:
+            response = self.response = None
         entry["output_data"] = {"response": (response or self.response or status)[:MAX_RESPONSE]}
         elapsed = round((time.monotonic() - self._started_at) * 1000) - (now - ended)
         entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0), **self.totals.as_meta()}
@@ -184,10 +200,10 @@ class Session(Scope):
 
     def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
         """Note which turn asked for a tool, so that its run takes the same numbers, also after an interrupt."""
-        self.tool_turns[tool_call_id] = (prompt, turn)
-        if len(self.tool_turns) > MAX_TOOL_CALLS:
-            with _lock:
-                self.tool_turns.pop(next(iter(self.tool_turns)), None)
+        with _lock:
+            self.tool_turns[tool_call_id] = (prompt, turn)
+            if len(self.tool_turns) > MAX_TOOL_CALLS:
+                del self.tool_turns[next(iter(self.tool_turns))]
 
     def count(self, update: Callable[..., None], *figures: float | None) -> None:
         """Change the totals: `update` is a method of `Totals`, `figures` are its arguments."""
@@ -212,6 +228,8 @@ class Session(Scope):
 
     @guard
     def _begin(self) -> None:
+        if self._ended:  # the same object is entered again
+            self._renew()
         self.scoped = True
         self._sessions.adopt(self)
         self.start()
@@ -238,6 +256,8 @@ class Session(Scope):
             "stack_trace": stack_trace(error),
             "component_id": "session",
         }
+        if self._discreet:
+            entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.count(Totals.add_error)
         self.outlet.emit(entry)
 
@@ -273,8 +293,13 @@ class Prompt(Scope):
         """Whether its session is over."""
         return self.session.ended
 
-    def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None) -> None:
-        """Log `user_input`, once."""
+    def shares(self, sessions: Sessions) -> bool:
+        """Whether its session is one of `sessions`."""
+        return self.session.shares(sessions)
+
+    def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
+                  outlet: Outlet | None = None) -> None:  # fmt: skip
+        """Log `user_input`, once; through `outlet`, if it is another's run that says it."""
         with _lock:
             if self.logged:
                 return
@@ -286,10 +311,11 @@ class Prompt(Scope):
         meta = {**(meta or {}), **((self.session.outlet.capture_content and self._meta) or {})}
         if meta:
             entry["meta"] = meta
-        self.session.outlet.emit(entry)
+        (outlet or self.session.outlet).emit(entry)
 
     @guard
     def _begin(self) -> None:
+        self.turn, self.logged = 0, False  # the same object may be entered again
         with _lock:
             self.session._count(self)
         self.session.start(self.text)
@@ -301,46 +327,6 @@ class Prompt(Scope):
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)
-
-
-def new_session_id() -> str:
-    """A session id that nobody else has."""
-    return f"session-{uuid.uuid4().hex[:16]}"
-
-
-def check_session_id(session_id: object) -> str:
-    """Give back a usable session id.
-
-    Raises:
-        ConfigurationError: it is not a text of 1 to 512 characters.
-    """
-    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
-        raise ConfigurationError(
-            f"session_id must be a text of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
-        )
-    return session_id
-
-
-def check_text(name: str, value: object) -> None:
-    """Refuse what is no text.
-
-    Raises:
-        ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
-    """
-    if callable(value):
-        raise ConfigurationError(f"a session as a decorator needs parentheses: @handler.session() above {value!r:.80}")
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a text, not {value!r:.80}")
-
-
-def check_meta(value: object) -> None:
-    """Refuse what cannot be an event's `meta`.
-
-    Raises:
-        ConfigurationError: it is neither a dict nor None.
-    """
-    if value is not None and not isinstance(value, dict):
-        raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
 
 
 def scope_status(error: BaseException) -> str:

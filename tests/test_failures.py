@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from typing import Any
 
@@ -145,6 +146,28 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
 
     assert strategies(log) == [("handled", ["tools went on"])]
     assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A run may have more failed children than it remembers: each is one error, and what it survived a recovery."""
+
+    def many(question: str) -> str:
+        for number in range(100):
+            try:
+                chat(ValueError(f"down {number}")).invoke(question)
+            except ValueError as error:
+                last = error
+        if raises:
+            raise last
+        return "ok"
+
+    with contextlib.suppress(ValueError):
+        RunnableLambda(many).invoke("q", {"callbacks": [handler]})
+
+    errors = [entry["event_id"] for entry in of_type(log, "error")]
+    recovered = [entry["error_info"]["error_id"] for entry in of_type(log, "recovery")]
+    assert (len(errors), recovered) == (100, errors[:36] if raises else [*errors[:36], errors[-1]])
 
 
 def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -256,6 +256,113 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
 
 
+def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each block is whole, with the next numbers and totals of its own."""
+    session = handler.session("Cook", session_id="s")
+    for _ in range(2):
+        with session:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert log.sequence == [
+        *[(event, 1, turn) for event, turn in zip([*RUN, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+        *[(event, 2, turn) for event, turn in zip([*RUN, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+    ]
+    assert (log.entries[-1]["meta"]["prompts"], len(handler._sessions)) == (1, 0)
+
+
+def test_prompt_object_that_is_entered_again_is_the_next_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With its `user_input`, and turns from 1."""
+    with handler.session("Cook") as session:
+        prompt = session.prompt("Soup?")
+        for _ in range(2):
+            with prompt:
+                chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert log.sequence[1:-1] == [
+        ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+    ]  # fmt: skip
+
+
+def test_blocks_may_be_left_in_any_order(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A run belongs to the innermost block that is open; a block that was left never comes back."""
+    first, second = handler.session("A", session_id="A"), handler.session("B", session_id="B")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    second.__exit__(None, None, None)
+    chat("a").invoke("q", {"callbacks": [handler]})
+
+    found = sessions(log)
+    assert (found.pop("A"), found.pop("B")) == (["session_start", "session_end"], [*RUN, "session_end"])
+    assert list(found.values()) == [RUN]
+
+
+def test_generator_that_is_closed_in_another_block_leaves_that_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its own session ends; the block around the close keeps its runs."""
+
+    def consume() -> Iterator[int]:
+        with handler.session("generator", session_id="generator"):
+            yield 1
+
+    numbers = consume()
+    next(numbers)
+    with handler.session("block", session_id="block"):
+        numbers.close()  # type: ignore[attr-defined]
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert sessions(log) == {"generator": ["session_start", "session_end"], "block": [*RUN, "session_end"]}
+
+
+def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What a task does after the block has been left stands in a session part with a start and an end."""
+
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def late(question: str) -> str:
+            await left.wait()
+            return str((await chat("a").ainvoke(question)).content)
+
+        async with handler.session("Cook", session_id="s"):
+            task = asyncio.create_task(RunnableLambda(late).ainvoke("q", {"callbacks": [handler]}))
+            await asyncio.sleep(0.05)
+        left.set()
+        await task
+
+    asyncio.run(main())
+    handler.close()
+
+    first, second = ["session_start", "user_input", "session_end"], [*RUN, "session_end"]
+    assert [e["event_type"] for e in log.entries] == [*first, *second]
+    assert [e["prompt_number"] for e in log.entries] == [1] * 3 + [2] * 5
+
+
+def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:
+    """Both servers get the whole session under one id, each with its own numbers: turn 1 is turn 1 in both."""
+    elsewhere = MemoryDelivery()
+    here, there = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=elsewhere)
+    with here.session("Cook", session_id="s") as session:
+        for question in ("Soup?", "Salad?"):
+            with session.prompt(question):
+                chat("a").invoke("q", {"callbacks": [here, there]})
+                chat("a").invoke("q", {"callbacks": [here, there]})
+    there.close()
+
+    for each in (log, elsewhere):
+        calls = [(e["session_id"], e["prompt_number"], e["turn_number"]) for e in each.entries
+                 if e["event_type"] == "llm_call"]  # fmt: skip
+        kinds = [e["event_type"] for e in each.entries]
+        assert calls == [("s", 1, 1), ("s", 1, 2), ("s", 2, 1), ("s", 2, 2)]
+        assert (kinds[0], kinds.count("user_input"), kinds[-1]) == ("session_start", 2, "session_end")
+        assert each.entries[-1]["meta"]["llm_calls"] == 4
+
+
 def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
     """An empty or overlong id raises where it is given."""
     for bad in ("", "x" * 513, 7):

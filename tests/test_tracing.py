@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentLogHandler, server, tracing
 from coagent_langchain.capture.tracing import enable
@@ -21,6 +22,7 @@ from tests.fakes import chat
 PROGRAM = """
 import sys, threading
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 
 chain = RunnableLambda(lambda x: x + 1).with_config(run_name="adder")
 thread = threading.Thread(target=chain.invoke, args=(int(sys.argv[1]),))
@@ -75,6 +77,43 @@ def test_program_is_logged_without_a_change(way: str, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr, result.stdout) == (3, "", "")
     told = ["error"] if way == "command" else []  # by the command, which sees how the program ends
     assert events == ["session_start", "user_input", *told, "session_end"]
+
+
+def test_end_of_the_block_does_not_wait_for_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is over, and what waits is the exit's or the worker's to deliver."""
+    monkeypatch.setenv("COAGENT_BASE_URL", "http://127.0.0.1:9/api/v1")
+    monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path))
+    with tracing() as handler:
+        RunnableLambda(str).invoke("q")
+
+    assert (handler.stats().waiting, len(handler._sessions)) == (3, 0)
+
+
+def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery) -> None:
+    """`logger.exception()` reports it; neither the tool, the chain around nor the session report it again."""
+    handler = CoagentCallbackHandler(delivery=log)
+    logger = logging.getLogger("kitchen")
+    forward = CoagentLogHandler(handler)
+    logger.addHandler(forward)
+
+    @tool
+    def cook(food: str) -> str:
+        """Cook."""
+        try:
+            raise ValueError("burnt")
+        except ValueError:
+            logger.exception("failed")
+            raise
+
+    with pytest.raises(ValueError, match="burnt"), handler.session("Dinner"):
+        (RunnableLambda(lambda food: {"food": food}) | cook).invoke("leek", {"callbacks": [handler]})
+    logger.removeHandler(forward)
+
+    assert [e["event_type"] for e in log.entries] == [
+        "session_start", "user_input", "tool_call", "error", "tool_response", "session_end",
+    ]  # fmt: skip
+    assert log.entries[4]["meta"]["error_id"] == log.entries[3]["event_id"]
+    assert log.entries[-1]["meta"]["errors"] == 1
 
 
 def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coagent_langchain.capture.messages import Answer
@@ -15,7 +16,7 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.runs import Run
+from coagent_langchain.capture.runs import Failure, Run
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
@@ -47,7 +48,7 @@ class Failures:
         parent = run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
-            parent.remember_failure(error, error_id, run)
+            self._remember(parent, error, error_id, run)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -60,17 +61,27 @@ class Failures:
                 run.failed_as_node()
         return outcome
 
+    def _remember(self, parent: Run, error: BaseException, error_id: str, run: Run) -> None:
+        survived = parent.remember_failure(error, error_id, run)
+        if survived is not None:
+            self._recover(parent, survived)
+
     def recovered(self, run: Run) -> None:
         """Log that `run` ended well though something below it had failed.
 
         Where a call was made again and failed again, only its last error is what the application went on from.
         """
         failures, run.failures = run.failures or [], None
-        for number, (_, error_id, failed) in enumerate(failures, 1):
-            strategy, actions = self._strategy(run, error_id, failed)
-            given_up = strategy == "handled" and any(later.repeats(failed) for _, _, later in failures[number:])
-            if error_id != _NOT_AN_ERROR and not given_up:
-                self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+        for number, failure in enumerate(failures, 1):
+            self._recover(run, failure, failures[number:])
+
+    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure] = ()) -> None:
+        _, error_id, failed = failure
+        if error_id == _NOT_AN_ERROR or failed is run:  # the application has logged it itself, and knows best
+            return
+        strategy, actions = self._strategy(run, error_id, failed)
+        if strategy != "handled" or not any(each.repeats(failed) for _, _, each in later):
+            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def called_again(self, run: Run) -> None:
         """Log that a tool ended well whose call had failed before: somebody, a middleware say, has made it again."""

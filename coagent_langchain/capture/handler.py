@@ -13,12 +13,13 @@ from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import encode_safely
+from coagent_langchain.checks import check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import Delivery, Stats, shared
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, guard, logger
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
-from coagent_langchain.session import Session, check_session_id
+from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 COMPONENTS = ("nodes", "all", "none")

@@ -15,9 +15,10 @@ from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.runs import MUTED, Muted, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
-from coagent_langchain.session import Prompt, Session, new_session_id
+from coagent_langchain.session import Prompt, Session
 from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
@@ -48,7 +49,7 @@ class Placing:
         sample_rate: float = 1.0,
     ) -> None:
         self._tree = tree
-        self._sessions = sessions
+        self.sessions = sessions
         self._outlet = outlet
         self._session_id = session_id
         self._renew()
@@ -95,6 +96,8 @@ class Placing:
         if isinstance(parent, Muted) or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
             tree.open[run_id.int] = MUTED
             return None
+        if parent is not None and parent.root.root_ended and _outlives(parent.root):
+            parent = None
         if not isinstance(metadata, dict):
             metadata = None
         run = tree.start(run_id, kind, name_of(kind, serialized, named, metadata), parent)
@@ -156,11 +159,12 @@ class Placing:
         prompt = self._prompt(root, session_id, inputs)
         session = prompt.session
         session.running += 1
+        session.joined_by(self._outlet)
         session.touched = self._tree.clock() / 1e9
         text = None if inputs is _UNKNOWN else user_text(inputs)
         if not session.started:
             meta = {"trace": root.trace, "framework": {"name": "langchain", **(root.framework or {})}}
-            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack())
+            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
         if text is not None:
             self._log_input(root, prompt, text)
         if prompt.logged:
@@ -169,7 +173,11 @@ class Placing:
 
     def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
         around = scope.current.get()
-        if isinstance(around, (Session, Prompt)) and around.ended:  # a task that outlives the block that it began in
+        number = (root.parameters or {}).get("prompt_number")
+        if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
+            # A task that outlives the block that it began in, or a handler whose server is not the block's.
+            if isinstance(around, Prompt) and not around.ended:
+                number = around.number
             session_id, around = around.session_id, None
         answer = inputs.resume if is_command(inputs) else None
         if isinstance(around, Prompt) and around.number:
@@ -180,15 +188,14 @@ class Placing:
         else:
             session_id = session_id or self._session_id or self._own_session_id
             after = self._after_prompt if session_id == self._session_id else 0
-            session = self._sessions.get(session_id, self._outlet, after_prompt=after)
+            session = self.sessions.get(session_id, self._outlet, after_prompt=after)
         if answer is not None or (inputs is None and session.interrupted is not None):
             return self._resumed(session, root, answer)
-        number = (root.parameters or {}).get("prompt_number")
         return session.open_prompt(number if type(number) is int else None)
 
     def own_session(self) -> Session:
         """The session of what names none."""
-        return self._sessions.get(self._session_id or self._own_session_id, self._outlet)
+        return self.sessions.get(self._session_id or self._own_session_id, self._outlet)
 
     def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
@@ -197,7 +204,7 @@ class Placing:
         session.interrupted = None
         prompt.logged = True
         root.turn = prompt.turn
-        session.start(timestamp=root.timestamp)
+        session.start(timestamp=root.timestamp, outlet=self._outlet)
         waiting: list[str | None] = [*asked] or [None]
         answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
         for interrupt_id in waiting:
@@ -226,7 +233,7 @@ class Placing:
         meta = {"trace": root.trace}
         if root.context:
             meta["context"] = root.context
-        prompt.log_input(text, timestamp=root.timestamp, meta=meta)
+        prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
         root.pending_input = None
 
 
@@ -239,6 +246,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _outlives(root: Run) -> bool:
+    """Whether something of a root goes on after the root's session has ended: that is another session's."""
+    return root.prompt is not None and root.prompt.ended
 
 
 def _is_below(run: Run, above: Run) -> bool:

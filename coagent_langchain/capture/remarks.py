@@ -29,13 +29,13 @@ class Remarks:
 
     def here(self, event_type: EventType, message: Any, meta: Mapping[str, Any] | None = None) -> None:
         """A remark made in application code: it belongs to what is running around it."""
-        self._emit(self._entry_here(event_type, meta or {}), message)
+        self._emit(self._entry_here(event_type, meta or {})[1], message)
 
     def error_here(
         self, message: str, error: BaseException | None, severity: Severity, meta: Mapping[str, Any]
     ) -> None:
         """An error that application code reports itself."""
-        entry = self._entry_here(EventType.ERROR, meta)
+        session, entry = self._entry_here(EventType.ERROR, meta)
         info: JsonObject = {
             "error_id": entry["event_id"],
             "error_type": "LogRecord" if error is None else type(error).__name__,
@@ -47,10 +47,14 @@ class Remarks:
             info["stack_trace"] = stack_trace(error)
         entry["error_info"] = info
         self._recorder.outlet.emit(entry)
+        if error is not None:  # where it is raised on, it has been reported
+            if session.scoped:
+                session.last_error = (error, entry["event_id"])
+            if (run := self._run_around()) is not None:
+                run.remember_failure(error, entry["event_id"], run)
 
-    def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> JsonObject:
-        run = self._recorder.tree.find(ambient.around()[1])
-        if isinstance(run, Run):
+    def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
+        if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
             run.turn = run.turn or run.latest_turn()
             entry = self._recorder.entry(run, event_type, _known(meta))
@@ -62,10 +66,16 @@ class Remarks:
                 entry["meta"] = _known(meta)
         if event_type is EventType.ERROR:
             session.count(Totals.add_error)
-        return entry
+        return session, entry
+
+    def _run_around(self) -> Run | None:
+        run = self._recorder.tree.find(ambient.around()[1])
+        return run if isinstance(run, Run) else None
 
     def _around(self) -> tuple[Session, int, int]:
         around = scope.current.get()
+        if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.placing.sessions):
+            around = None
         if isinstance(around, Prompt) and around.number:
             return around.session, around.number, around.turn
         session = around if isinstance(around, Session) else self._recorder.placing.own_session()

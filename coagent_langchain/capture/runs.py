@@ -54,7 +54,7 @@ class Run:
     tags: Sequence[str] = ()
     component = False
     failed_nodes: dict[str, int] | None = None
-    failures: list[tuple[BaseException, str, Run]] | None = None
+    failures: list[Failure] | None = None
     again: Mapping[str, Run] = MappingProxyType({})
     answered: Run | None = None
     call: int | str | None = None
@@ -141,12 +141,16 @@ class Run:
             run = run.parent
         return names[::-1]
 
-    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> None:
-        """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends."""
+    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> Failure | None:
+        """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends.
+
+        Returns:
+            the oldest one, where there are too many to keep.
+        """
         if self.failures is None:
             self.failures = []
-        if len(self.failures) < MAX_FAILURES:
-            self.failures.append((error, error_id, failed))
+        self.failures.append((error, error_id, failed))
+        return self.failures.pop(0) if len(self.failures) > MAX_FAILURES else None
 
     def note_tries(self) -> None:
         """Note the calls that have failed beside this one, which makes them again; the same ones count as attempts."""
@@ -200,6 +204,9 @@ class Run:
             if isinstance(each, BaseExceptionGroup):
                 todo += each.exceptions
         return None
+
+
+Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom
 
 
 class Muted:

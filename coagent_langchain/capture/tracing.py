@@ -41,7 +41,7 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
     """Log every chain that runs meanwhile, in all threads of the process, as if it had `callbacks=[handler]`.
 
     Parameters:
-        handler: what to attach; a new `CoagentCallbackHandler()`, closed at the end, when None.
+        handler: what to attach; a new `CoagentCallbackHandler()`, whose sessions end with the block, when None.
     """
     attached = CoagentCallbackHandler() if handler is None else handler
     _everywhere.register()
@@ -51,7 +51,7 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
     finally:
         _everywhere.handlers.remove(attached)
         if handler is None:
-            attached.close()
+            attached._end_sessions()  # not `close`, which waits for the server
 
 
 def enable(environ: Mapping[str, str] | None = None) -> CoagentCallbackHandler | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from types import SimpleNamespace
@@ -209,3 +210,41 @@ def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) 
         pass
 
     assert ("secret" in str(log.entries), len(log.entries)) == (False, 3)
+
+
+def _masked(entry: dict[str, Any]) -> dict[str, Any]:
+    masked: dict[str, Any] = json.loads(json.dumps(entry).replace(SECRET, "***"))
+    return masked
+
+
+@pytest.mark.parametrize("rule", [{"redact": _masked}, {"capture_content": False}], ids=["redact", "no content"])
+@pytest.mark.parametrize("way", ["same id", "block", "block that fails"])
+def test_a_handlers_rule_holds_in_a_session_of_anothers(way: str, rule: dict[str, Any], log: MemoryDelivery) -> None:
+    """Whoever began the session and logs its end: what runs with a careful handler leaves through that one alone."""
+    open_one, careful = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log, **rule)
+    model = chat(ValueError(SECRET)) if way == "block that fails" else chat(SECRET)
+    chain = RunnableLambda(str) | model
+    if way == "same id":
+        chat("plain").invoke("plain", {"callbacks": [open_one]})
+        chain.invoke(SECRET, {"callbacks": [careful]})
+        open_one.close()
+    else:
+        with contextlib.suppress(ValueError), open_one.session("plain", session_id="s"):
+            chain.invoke(SECRET, {"callbacks": [careful]})
+
+    assert (len(of_type(log, "session_end")), [e["event_type"] for e in log.entries if SECRET in json.dumps(e)]) == (
+        1,
+        [],
+    )
+
+
+def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: MemoryDelivery) -> None:
+    """Where it leaves the block of a session that another handler has begun."""
+    open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=log, redact=_masked)
+    with contextlib.suppress(RuntimeError), open_one.session("plain"):
+        chat("a").invoke("q", {"callbacks": [careful]})
+        raise RuntimeError(SECRET)
+
+    (error,) = of_type(log, "error")
+    assert (error["error_info"]["error_message"], error["error_info"]["stack_trace"]) == ("RuntimeError", "")
+    assert SECRET not in json.dumps(log.entries)

@@ -1,0 +1,48 @@
+"""What users give to name and describe a session, checked where it is given."""
+
+from __future__ import annotations
+
+import uuid
+
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.wire import MAX_SESSION_ID
+
+
+def new_session_id() -> str:
+    """A session id that nobody else has."""
+    return f"session-{uuid.uuid4().hex[:16]}"
+
+
+def check_session_id(session_id: object) -> str:
+    """Give back a usable session id.
+
+    Raises:
+        ConfigurationError: it is not a text of 1 to 512 characters.
+    """
+    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
+        raise ConfigurationError(
+            f"session_id must be a text of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
+        )
+    return session_id
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
+    """
+    if callable(value):
+        raise ConfigurationError(f"a session as a decorator needs parentheses: @handler.session() above {value!r:.80}")
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a text, not {value!r:.80}")
+
+
+def check_meta(value: object) -> None:
+    """Refuse what cannot be an event's `meta`.
+
+    Raises:
+        ConfigurationError: it is neither a dict nor None.
+    """
+    if value is not None and not isinstance(value, dict):
+        raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
