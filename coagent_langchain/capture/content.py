@@ -22,6 +22,11 @@ def fields_of(value: Any) -> dict[str, Any]:
     return found if type(found) is dict else {}
 
 
+def as_dict(value: Any) -> dict[Any, Any]:
+    """The value itself where it is a dict, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) -> Any:
     """A block list as one text when it holds text alone, else as plain blocks; tool calls are not said twice."""
     if not isinstance(content, (list, tuple)):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.usage import Usage, count
 
 MAX_MODELS = 1_000  # remembered at a time
@@ -107,15 +108,17 @@ def _model(provider: str | None, model: str) -> Any:
 def _priced(known: Any, usage: Usage) -> float:
     """By the rates of the model's band; sound and service tiers, which are rare, by `genai-prices` itself."""
     provider, model = known
-    details = _dict(usage.details.get("input_token_details"))
+    details = as_dict(usage.details.get("input_token_details"))
     now = datetime.now(UTC)
     tier = next((name for name in _TIERS if name in details), None)
     tokens = _counts(usage, details, f"{tier}_" if tier else "")
-    heard = count(details.get("audio")) or 0
-    spoken = count(_dict(usage.details.get("output_token_details")).get("audio")) or 0
-    if tier or heard or spoken:
+    audio_in = count(details.get("audio")) or 0
+    audio_out = count(as_dict(usage.details.get("output_token_details")).get("audio")) or 0
+    if tier or audio_in or audio_out:
         context = {"service_tier": tier} if tier else None
-        return _asked(model, provider, now, context, **tokens, input_audio_tokens=heard, output_audio_tokens=spoken)
+        return _asked(
+            model, provider, now, context, **tokens, input_audio_tokens=audio_in, output_audio_tokens=audio_out
+        )
     rates = _rates(model, provider, now, tokens["input_tokens"])
     read, write, write_1h = tokens["cache_read_tokens"], tokens["cache_write_tokens"], tokens["cache_write_1h_tokens"]
     plain = tokens["input_tokens"] - read - write
@@ -174,7 +177,3 @@ def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | N
     known = Tokens(**{key: value for key, value in tokens.items() if value})
     priced = model.calc_price(known, provider, genai_request_timestamp=now, price_context=context)
     return float(priced.total_price)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

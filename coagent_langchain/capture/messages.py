@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.capture.content import (
+    as_dict,
     calls_in,
     fields_of,
     joined,
@@ -167,13 +168,13 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     """
     found = generations_of(result)
     if not found:
-        return Answer(model=_first_text(_MODEL_KEYS, _dict(getattr(result, "llm_output", None))))
+        return Answer(model=_first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None))))
     first = found[0]
     message = getattr(first, "message", None)
     fields = fields_of(message)
-    info = _dict(getattr(first, "generation_info", None))
-    metadata = _dict(fields.get("response_metadata"))
-    output = _dict(getattr(result, "llm_output", None))
+    info = as_dict(getattr(first, "generation_info", None))
+    metadata = as_dict(fields.get("response_metadata"))
+    output = as_dict(getattr(result, "llm_output", None))
     content = fields.get("content")
     told = Answer(text(content if type(content) is str else _text(first), limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
@@ -224,7 +225,3 @@ def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
                 again = (value + value).find(value, 1)
                 return text(value[:again], 1000)
     return None
-
-
-def _dict(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
@@ -77,7 +78,7 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
 
 def tools_offered(params: Dict) -> list[str]:
     """Names of the tools that the model may call, in the shapes of OpenAI, Anthropic, Bedrock, Gemini and Ollama."""
-    config = _dict(params.get("toolConfig") or params.get("tool_config"))  # Bedrock Converse
+    config = as_dict(params.get("toolConfig") or params.get("tool_config"))  # Bedrock Converse
     found: list[str] = []
     for place in (params.get("tools"), params.get("functions"), config.get("tools")):
         if place:
@@ -113,12 +114,12 @@ def _names_of_object(tool: Any) -> list[str]:
 
 def structured_output(params: Dict, facts: Dict, options: Dict) -> str | None:
     """Name of the schema that the answer must follow, or None."""
-    own = _dict(options.get(_FORMAT_KEY)) or _dict(facts.get(_FORMAT_KEY))
+    own = as_dict(options.get(_FORMAT_KEY)) or as_dict(facts.get(_FORMAT_KEY))
     if own:
         return _schema_name(own.get("schema")) or "schema"
     for key in _SCHEMA_KEYS:
         if (schema := params.get(key)) is not None:
-            name = _schema_name(_dict(schema).get("format") if key == "text" else schema)
+            name = _schema_name(as_dict(schema).get("format") if key == "text" else schema)
             if name:
                 return name
     return None
@@ -127,7 +128,7 @@ def structured_output(params: Dict, facts: Dict, options: Dict) -> str | None:
 def _schema_name(schema: Any) -> str | None:
     if isinstance(schema, type):
         return schema.__name__
-    known = _dict(schema)
+    known = as_dict(schema)
     for inner in (known.get("json_schema"), known.get("function"), known, known.get("schema")):
         if isinstance(inner, dict) and (name := _text(inner.get("name")) or _text(inner.get("title"))):
             return name
@@ -139,7 +140,7 @@ def _model(params: Dict, serialized: Any) -> str | None:
     for key in _MODEL_KEYS:
         if key in params and (name := _text(params[key])):
             return name
-    own = _dict(_dict(serialized).get("kwargs"))
+    own = as_dict(as_dict(serialized).get("kwargs"))
     return _model(own, None) if own else None
 
 
@@ -147,7 +148,7 @@ def _provider(params: Dict, serialized: Any) -> str | None:
     """`azure-openai-chat` → azure-openai; else the integration package: `langchain_groq` → groq."""
     if kind := _text(params.get("_type")):
         return kind.removesuffix("-chat").removesuffix("-llm").removeprefix("chat-")
-    path = _dict(serialized).get("id")
+    path = as_dict(serialized).get("id")
     package = path[0] if isinstance(path, (list, tuple)) and path else None
     if not isinstance(package, str) or not package.startswith("langchain_"):
         return None
@@ -170,7 +171,3 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 def _text(value: Any) -> str | None:
     return value[:MAX_NAME] if isinstance(value, str) and value else None
-
-
-def _dict(value: Any) -> Dict:
-    return value if isinstance(value, dict) else {}

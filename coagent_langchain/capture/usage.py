@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.messages import generations_of
 from coagent_langchain.capture.snapshot import snapshot
 
@@ -148,15 +149,15 @@ def cache_tokens(details: Any) -> int:
 def _raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]]:
     """Where providers leave their own numbers, in order."""
     first = generations[0] if generations else None
-    info = _dict(getattr(first, "generation_info", None))
-    metadata = _dict(getattr(getattr(first, "message", None), "response_metadata", None))
-    output = _dict(getattr(result, "llm_output", None))
+    info = as_dict(getattr(first, "generation_info", None))
+    metadata = as_dict(getattr(getattr(first, "message", None), "response_metadata", None))
+    output = as_dict(getattr(result, "llm_output", None))
     yield "generation_info.usage_metadata", info.get("usage_metadata")
     yield "response_metadata.usage_metadata", metadata.get("usage_metadata")
     for name, place in (("response_metadata", metadata), ("generation_info", info)):
         yield f"{name}.token_usage", place.get("token_usage")
         yield f"{name}.usage", place.get("usage")
-        yield f"{name}.x_groq", _dict(place.get("x_groq")).get("usage")
+        yield f"{name}.x_groq", as_dict(place.get("x_groq")).get("usage")
         for key in _METRICS:
             yield f"{name}.{key}", place.get(key)
         yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
@@ -210,7 +211,7 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
     """
     if type(raw) is int:  # watsonx's deployed models tell a total alone
         raw = {"total_tokens": raw}
-    own = _dict(raw)
+    own = as_dict(raw)
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
         return _standard(own, source)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
@@ -234,7 +235,7 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for (place, key), name in table.items():
-        tokens = count((_dict(own.get(place)) if place else own).get(key))
+        tokens = count((as_dict(own.get(place)) if place else own).get(key))
         if tokens is not None:
             found.setdefault(name, tokens)
     return found
@@ -258,7 +259,3 @@ def count(value: Any) -> int | None:
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(value) else None
     return None
-
-
-def _dict(value: Any) -> Dict:
-    return value if isinstance(value, dict) else {}
