@@ -363,6 +363,71 @@ def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: Memo
         assert each.entries[-1]["meta"]["llm_calls"] == 4
 
 
+def test_session_that_was_idle_longest_makes_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service with ever new ids keeps so many sessions open at most, and remembers as many numbers of ended ones."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(registry, "MAX_ENDED", 2)
+    for number in range(8):
+        chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
+
+    ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
+    assert ended == [(f"s{number}", "idle") for number in range(5)]
+    assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
+
+
+@pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])
+def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, log: MemoryDelivery) -> None:
+    """A call may take long; only what nobody has heard of for a day is given up."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def sweep(_: str) -> str:
+        chat("a").invoke("q")
+        handler._sessions._open["s"].touched -= hours * 3600
+        handler._sessions.sweep()
+        return "ok"
+
+    RunnableLambda(sweep).invoke("q", {"callbacks": [handler]})
+
+    assert (log.entries[-1]["event_type"] == "session_end") is ended
+
+
+def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
+    """The half hour of an idle session begins when its last run has ended."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def work(_: str) -> str:
+        chat("a").invoke("q")
+        handler._sessions._open["s"].touched -= 3600
+        return "ok"
+
+    RunnableLambda(work).invoke("q", {"callbacks": [handler]})
+    handler._sessions.sweep()
+
+    assert len(handler._sessions) == 1
+
+
+def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(log: MemoryDelivery) -> None:
+    """The elapsed time is that of the whole session."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    time.sleep(0.1)
+    with handler.session("Cook", session_id="s"):
+        pass
+
+    assert log.entries[-1]["meta"]["elapsed_time_ms"] >= 100
+
+
+def test_session_end_repeats_the_beginning_of_a_long_answer(log: MemoryDelivery) -> None:
+    """All of it is in the response."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("x" * 20_000).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": "x" * 10_000}
+
+
 def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
     """An empty or overlong id raises where it is given."""
     for bad in ("", "x" * 513, 7):
