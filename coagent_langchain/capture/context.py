@@ -61,9 +61,14 @@ def read_tags(run: Run, tags: Any) -> None:
 
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a chain run is a LangGraph node itself, not something inside one or LangGraph's plumbing."""
-    at_node = run.is_step and metadata.get("langgraph_node") == run.name
-    return at_node and run.name != "__start__" and not run.is_hidden
+    """Whether a chain run with the name of its node is that node or task, nothing inside it or LangGraph's plumbing."""
+    return (run.is_step or _is_task(metadata)) and run.name != "__start__" and not run.is_hidden
+
+
+def _is_task(metadata: Mapping[str, Any]) -> bool:
+    """Whether a run belongs to a `@task` of LangGraph's functional API: its path begins with that of who called it."""
+    path = metadata.get("langgraph_path")
+    return type(path) is tuple and len(path) > 1 and type(path[1]) is tuple
 
 
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:

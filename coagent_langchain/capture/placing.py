@@ -109,7 +109,7 @@ class Placing:
             self._begin(run, metadata, inputs)
         elif kind != "chain":
             describe(run, metadata)
-        elif (run.is_step or self._components == "all") and self._is_component(run, metadata):
+        elif self._components != "none" and self._is_component(run, metadata):
             run.component = True
             describe(run, metadata)
         if run.prompt is None and parent is not None:
@@ -120,7 +120,7 @@ class Placing:
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components == "all":
             return not run.is_hidden
-        return self._components == "nodes" and metadata is not None and is_node(run, metadata)
+        return metadata is not None and metadata.get("langgraph_node") == run.name and is_node(run, metadata)
 
     def _nearer(self, parent: Any, nearest: UUID) -> Any:
         """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""

@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel
@@ -132,6 +133,27 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
         "recovery_actions": ["attempt 2 ended well"],
         "recovery_successful": True,
     }
+
+
+def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An entrypoint and its tasks stand in the tree as the nodes of a graph do; what runs in a task is its own."""
+
+    @task
+    def draft(topic: str) -> str:
+        return str((RunnableLambda(str) | chat("text")).invoke(topic).content)
+
+    @entrypoint()
+    def write(topic: str) -> str:
+        return draft(topic).result()
+
+    write.invoke("soup", {"callbacks": [handler]})
+
+    kinds = [e["event_type"] for e in log.entries]
+    names = [e["target_component"]["name"] for e in of_type(log, "component_enter")]
+    inner, outer = of_type(log, "component_enter")[1], of_type(log, "component_enter")[0]
+    assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])
+    assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
+    assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
 
 
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
