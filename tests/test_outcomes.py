@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import concurrent.futures
 import errno
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -268,3 +271,17 @@ def test_secrets_in_a_stack_are_redacted() -> None:
 
     assert "abcdefghijklmnop" not in found.splitlines()[-1]
     assert "[redacted]" in found
+
+
+def test_severities_are_as_documented() -> None:
+    """Each class, errno and HTTP status that docs/hooks.md names has the severity of its row."""
+    text = (Path(__file__).parent.parent / "docs" / "hooks.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(critical|high|medium)` \| (.+) \|$", text, re.MULTILINE))
+    found: dict[str, set[str]] = {}
+    for row, cell in rows.items():
+        errors = [getattr(builtins, name)() for name in re.findall(r"`(\w+Error)`", cell) if name != "OSError"]
+        errors += [OSError(getattr(errno, name), "no") for name in re.findall(r"`(E[A-Z]+)`", cell)]
+        errors += [provider_error(int(status)) for status in re.findall(r"\b\d{3}\b", cell)]
+        found[row] = {severity(error).value for error in errors}
+
+    assert found == {row: {row} for row in ("critical", "high", "medium")}
