@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except CoagentError as error:
-        advice = hint(error.status) if isinstance(error, CoagentClientError) else ""
+        advice = hint(error.status, str(error)) if isinstance(error, CoagentClientError) else ""
         print(f"coagent-langchain: {error}{advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

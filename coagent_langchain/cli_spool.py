@@ -80,7 +80,10 @@ def run_flush(options: argparse.Namespace) -> int:
         if options.base_url is None and folder.name != own:
             print(f"{count} events wait for {address_of(folder)}: name it with --base-url to send them")
     if flushed.problem:
-        print(f"coagent-langchain: not finished: {flushed.problem}{hint(flushed.status)}", file=sys.stderr)
+        print(
+            f"coagent-langchain: not finished: {flushed.problem}{hint(flushed.status, flushed.problem)}",
+            file=sys.stderr,
+        )
     return int(bool(flushed.problem))
 
 

@@ -21,12 +21,18 @@ CODES = {
 }
 
 
-def hint(status: int | None) -> str:
+_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
+
+
+def hint(status: int | None, reason: str) -> str:
     """What to do about a server's answer.
 
     Parameters:
         status: of the answer, None when there was none.
+        reason: why there was none.
     """
+    if status is None and any(words in reason for words in _NO_TLS):
+        return " (the server speaks no TLS: its address begins with http://, not https://)"
     if status is None:
         return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
     return " (the server wants a token: set COAGENT_AUTH_TOKEN)" if status == 401 else ""

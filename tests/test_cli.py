@@ -242,6 +242,18 @@ def test_refused_requests_say_what_to_set(
     assert token.endswith("(the server wants a token: set COAGENT_AUTH_TOKEN)")
 
 
+def test_https_where_the_server_speaks_http_is_told(
+    base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not that a server be started: there is one."""
+    monkeypatch.setenv("COAGENT_BASE_URL", base_url.replace("http:", "https:"))
+    main(["runs"])
+
+    assert capsys.readouterr().err.endswith(
+        ") (the server speaks no TLS: its address begins with http://, not https://)\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["runs", "--limit", "-1"], ["show"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong."""

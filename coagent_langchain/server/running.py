@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
@@ -91,13 +92,14 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
             "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
         )
     with ExitStack() as resources:
-        sock = resources.enter_context(listen(host, port))
         if store is None:
             folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
             store = f"sqlite://{folder}/coagent.db"
-        opened = open_store(store) if isinstance(store, str) else store
-        resources.callback(opened.close)
-        return Running(opened, sock, token, resources.pop_all())
+        if isinstance(store, str):  # before the port: with another one a wrong store would still be wrong
+            store = resources.enter_context(closing(open_store(store)))
+        sock = resources.enter_context(listen(host, port))
+        resources.callback(store.close)  # from here on also one that was given
+        return Running(store, sock, token, resources.pop_all())
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -115,11 +117,21 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(128)
     except (OSError, OverflowError) as error:
         sock.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}. "
-            f"`ss -ltnp sport = :{port}` shows who has it; --port takes another"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}{_advice(error, port)}") from error
     return sock
+
+
+def _advice(error: Exception, port: int) -> str:
+    """What to do about an address that cannot be listened on."""
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return f". `ss -ltnp sport = :{port}` shows who has it; --port takes another"
+    if number == errno.EACCES:
+        return ". Low ports are for root; --port takes another"
+    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
+        return ". --host takes a name or an address of this machine"
+    return ""
 
 
 def is_loopback(host: str) -> bool:

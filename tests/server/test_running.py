@@ -60,6 +60,33 @@ def test_taken_port_is_named() -> None:
             server.launch(port=port)
 
 
+@pytest.mark.parametrize("host", ["nosuchhost.invalid", "192.0.2.1"])
+def test_host_that_is_none_of_ours_is_named(host: str) -> None:
+    """The advice is about the host, not about the port; what is wrong with it is in the system's words."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.launch(host=host, port=3006, token="t")
+    fault, _, advice = str(raised.value).partition(". --")
+
+    assert fault.startswith(f"cannot listen on {host}:3006: ")
+    assert advice == "host takes a name or an address of this machine"
+
+
+def test_wrong_store_is_told_before_a_taken_port() -> None:
+    """With another port the store would still be wrong."""
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError, match="--store must be"):
+        server.launch("coagent.db", port=other.getsockname()[1])
+
+
+def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
+    """Who opened it may try again with another port."""
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
+            server.launch(store, port=other.getsockname()[1])
+        put(store, entry(event_id="e1"))
+
+        assert event_ids(store.entries("s")) == ["e1"]
+
+
 def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
     """A store that was opened for a server that did not start can be opened again."""
     address = f"sqlite://{tmp_path}/coagent.db"
