@@ -39,7 +39,7 @@ bench-peers: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.demo
-	$(PIP) --group dev
+	$(PIP) --editable '.[all,notebooks]' --group dev
 	@touch $@
 
 .venv/.heavy: .venv/.dev

@@ -34,6 +34,16 @@ def test_notebook_runs(path: Path) -> None:
     assert pictures(notebook) == PICTURES[path.stem]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_first_cell_says_what_to_install(path: Path) -> None:
+    """One extra has what every notebook needs."""
+    first = nbformat.read(path, as_version=4).cells[0].source
+
+    assert first.endswith(
+        "Needs `pip install 'coagent-langchain[notebooks]'`; from a clone, `pip install '.[notebooks]'`."
+    )
+
+
 def test_every_notebook_is_listed() -> None:
     """The number of pictures is known for each notebook."""
     assert [path.stem for path in NOTEBOOKS] == sorted(PICTURES)
