@@ -37,10 +37,11 @@ class Sessions:
         """The open session with that id, or a new one.
 
         Parameters:
-            after_prompt: the last prompt number that the server already has; the new session continues from there.
+            after_prompt: the last prompt number that the server already has; the session continues from there.
         """
         session = self._open.get(session_id)
         if session is not None:
+            session.last_prompt = max(session.last_prompt, after_prompt)
             return session
         first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
         new = Session(self, outlet, session_id, first_prompt=first, started=after_prompt > 0)

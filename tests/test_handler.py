@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.vectorstores import InMemoryVectorStore
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.events import LogEntry
@@ -149,3 +151,12 @@ def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentC
     (asked,) = of_type(log, "user_input")
     assert asked["prompt"] == question
     assert asked["input_data"]["prompt"] == question[:4096] + "… [cut: all of it is in prompt]"
+
+
+def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain tags a vector store's retriever with the names of its classes, which nobody wants to filter by."""
+    retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()
+    retriever.invoke("q", {"callbacks": [handler]})
+    retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
+
+    assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
@@ -29,6 +29,12 @@ def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
     for entry in log.entries:
         found.setdefault(entry["session_id"], []).append(entry["event_type"])
     return found
+
+
+@tool
+def peel(food: str) -> str:
+    """Peel it."""
+    return food
 
 
 RUN = ["session_start", "user_input", "llm_call", "llm_response"]
@@ -50,6 +56,28 @@ def test_session_id_of_the_run(place: str, key: str, log: MemoryDelivery, handle
     chain.invoke("q", {"callbacks": [handler], place: {key: "thread-7"}})
 
     assert sessions(log) == {"thread-7": RUN}
+
+
+@pytest.mark.parametrize(
+    ("runnable", "session"),
+    [
+        (chat("soup"), "own"),
+        (RunnableLambda(str), "own"),
+        (peel, "own"),
+        (RunnableLambda(str) | RunnableLambda(str), "thread"),
+        (RunnableLambda(lambda food: RunnableLambda(str).invoke(food)), "thread"),
+    ],
+    ids=["model", "function", "tool", "chain", "function with a child"],
+)
+def test_configurable_names_the_session_of_what_has_children(
+    runnable: Runnable[Any, Any], session: str, log: MemoryDelivery
+) -> None:
+    """LangChain shows `configurable` to child runs alone: what runs without any is of the handler's own session."""
+    handler = CoagentCallbackHandler(delivery=log)
+    runnable.invoke("leek", {"callbacks": [handler], "configurable": {"thread_id": "thread"}})
+    handler.close()
+
+    assert {"thread" if e["session_id"] == "thread" else "own" for e in log.entries} == {session}
 
 
 def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -85,10 +85,11 @@ class CoagentCallbackHandler(Hooks):
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=_redactors(redact), encode=encode_safely)  # fmt: skip
+        self._after_prompt = _last_prompt(self._settings, session_id) if resume else 0
         tree = RunTree()
         placing = Placing(tree, self._sessions, self._outlet, session_id=self._session_id,
                           components=components, sample_rate=sample_rate,
-                          after_prompt=_last_prompt(self._settings, session_id) if resume else 0)  # fmt: skip
+                          after_prompt=self._after_prompt)  # fmt: skip
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._recorder)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
@@ -112,8 +113,10 @@ class CoagentCallbackHandler(Hooks):
         Raises:
             ConfigurationError: the session id, the prompt or the meta is unusable.
         """
+        after = self._after_prompt if session_id in (None, self._session_id) else 0
         session_id = self._session_id if session_id is None else session_id
-        return Session(self._sessions, self._outlet, session_id, text=prompt, meta=meta)
+        return Session(self._sessions, self._outlet, session_id, text=prompt, meta=meta, first_prompt=after + 1,
+                       started=after > 0)  # fmt: skip
 
     @guard
     def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:

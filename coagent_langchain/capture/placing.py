@@ -186,16 +186,18 @@ class Placing:
         if isinstance(around, Session):
             session = around
         else:
-            session_id = session_id or self._session_id or self._own_session_id
-            after = self._after_prompt if session_id == self._session_id else 0
-            session = self.sessions.get(session_id, self._outlet, after_prompt=after)
+            session = self._session(session_id or self._session_id or self._own_session_id)
         if answer is not None or (inputs is None and session.interrupted is not None):
             return self._resumed(session, root, answer)
         return session.open_prompt(number if type(number) is int else None)
 
     def own_session(self) -> Session:
         """The session of what names none."""
-        return self.sessions.get(self._session_id or self._own_session_id, self._outlet)
+        return self._session(self._session_id or self._own_session_id)
+
+    def _session(self, session_id: str) -> Session:
+        after = self._after_prompt if session_id == self._session_id else 0
+        return self.sessions.get(session_id, self._outlet, after_prompt=after)
 
     def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""

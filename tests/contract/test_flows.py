@@ -13,11 +13,9 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
-from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
@@ -154,15 +152,6 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])
     assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
     assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
-
-
-def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain tags a vector store's retriever with the names of its classes, which nobody wants to filter by."""
-    retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()
-    retriever.invoke("q", {"callbacks": [handler]})
-    retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
-
-    assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]
 
 
 def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> None:

@@ -29,7 +29,8 @@ from tests.contract.reading import types
 from tests.fakes import chat
 
 DOC = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
-ROWS = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", DOC, re.M)[1:])
+TABLE = DOC.partition("| LangChain calls |")[2].partition("\n\n")[0]
+ROWS = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", TABLE, re.M))
 AROUND = {"session_start", "user_input"}
 ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup"))]])
 

@@ -8,11 +8,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import pytest
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.tools import tool
+from langchain_core.runnables import RunnableConfig
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.server import launch
@@ -29,37 +27,9 @@ for question in sys.stdin:
     metadata = {"prompt_number": int(question.split()[0])} if "number" in sys.argv else {}
     handler = CoagentCallbackHandler("talk", resume="resume" in sys.argv)
     RunnableLambda(str).invoke(question, {"callbacks": [handler], "metadata": metadata})
-    handler.close() if "close" in sys.argv else handler.flush(10)
+    handler.flush(10)
     print("answered", flush=True)
 """
-
-
-@tool
-def peel(food: str) -> str:
-    """Peel it."""
-    return food
-
-
-@pytest.mark.parametrize(
-    ("runnable", "session"),
-    [
-        (chat("soup"), "own"),
-        (RunnableLambda(str), "own"),
-        (peel, "own"),
-        (RunnableLambda(str) | RunnableLambda(str), "thread"),
-        (RunnableLambda(lambda food: RunnableLambda(str).invoke(food)), "thread"),
-    ],
-    ids=["model", "function", "tool", "chain", "function with a child"],
-)
-def test_configurable_names_the_session_of_what_has_children(
-    runnable: Runnable[Any, Any], session: str, log: MemoryDelivery
-) -> None:
-    """LangChain shows `configurable` to child runs alone: what runs without any is of the handler's own session."""
-    handler = CoagentCallbackHandler(delivery=log)
-    runnable.invoke("leek", {"callbacks": [handler], "configurable": {"thread_id": "thread"}})
-    handler.close()
-
-    assert {"thread" if e["session_id"] == "thread" else "own" for e in log.entries} == {session}
 
 
 def test_block_around_a_run_comes_before_the_handlers_own_session(log: MemoryDelivery) -> None:
@@ -107,14 +77,13 @@ def worker(base_url: str, *how: str) -> Iterator[subprocess.Popen[str]]:
     ("how", "numbers"),
     [
         (["number"], [1, 2, 3, 4, 5]),
-        (["resume", "close"], [1, 2, 3, 4, 5]),
-        (["resume"], [1, 2, 2, 3, 3]),
+        (["resume"], [1, 2, 3, 4, 5]),
         ([], [1, 1, 2, 3, 2]),
     ],
-    ids=["number", "resume and close", "resume alone", "nothing"],
+    ids=["number", "resume", "nothing"],
 )
 def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], numbers: list[int]) -> None:
-    """In a row by `prompt_number`, and by `resume` with a `close` after each; a session left open counts for itself."""
+    """In a row by `prompt_number`, and by `resume` with a `flush` after each; else each counts for itself."""
     with launch() as server, ExitStack() as workers:
         pair = [workers.enter_context(worker(server.base_url, *how)) for _ in range(2)]
         for number, chosen in enumerate((0, 1, 0, 0, 1), 1):
@@ -128,3 +97,19 @@ def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], number
             asked = [e.prompt_number for e in client.get_logs("talk") if e.event_type == "user_input"]
 
     assert asked == numbers
+
+
+def test_a_block_resumes_too() -> None:
+    """With `resume=True` a `with handler.session()` block goes on with the server's numbers, without another start."""
+    with launch() as server:
+        for _ in range(2):
+            handler = CoagentCallbackHandler("talk", base_url=server.base_url, spool_dir="off", resume=True)
+            with handler.session("Cook") as session, session.prompt("Dinner?"):
+                chat("soup").invoke("q", {"callbacks": [handler]})
+            handler.flush(10)
+            handler._sessions._last_prompts.clear()  # as in another process
+        with CoagentClient(server.base_url) as client:
+            found = [(e.event_type.value, e.prompt_number) for e in client.get_logs("talk")]
+
+    begun = ["user_input", "llm_call", "llm_response", "session_end"]
+    assert found == [("session_start", 1), *[(kind, 1) for kind in begun], *[(kind, 2) for kind in begun]]
