@@ -67,7 +67,7 @@ class LoggedSession:
         kinds = [event["event_type"] for event in self.events]
         counts: JsonObject = {
             "elapsed_time_ms": self._elapsed(),
-            "prompts": len({e["prompt_number"] for e in self.events}),
+            "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
             "llm_calls": kinds.count("llm_call"),
             "tool_calls": kinds.count("tool_call"),
             "errors": kinds.count("error"),

@@ -62,13 +62,13 @@ class Pairing:
 
     def __init__(self) -> None:
         self.bars: list[Bar] = []
-        self.prompts: dict[int, Bar] = {}
+        self.asks: list[Moment] = []
         self.ends: list[Bar] = []
         self._by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
         self._by_error: dict[str, Bar] = {}
         self._special: dict[str, Callable[[Moment], None]] = {
-            "session_start": self._ask, "user_input": self._ask, "session_end": self._end,
+            "session_start": self.asks.append, "user_input": self.asks.append, "session_end": self._end,
             "error": self._error, "recovery": self._recovery, "human_oversight": self._oversight,
         }  # fmt: skip
 
@@ -85,17 +85,10 @@ class Pairing:
         """The bar of a run id."""
         return self._by_run.get(run)
 
-    def prompt(self, number: int, at: int) -> Bar:
-        """The bar of a prompt number, made when it is first heard of."""
-        if number not in self.prompts:
-            self.prompts[number] = Bar("prompt", "", at, prompt=number, last=at)
-        return self.prompts[number]
-
     def _new(self, moment: Moment, kind: str) -> Bar:
         bar = Bar(kind, moment.name, moment.at, None, "open", moment.note, moment.who, moment.prompt, moment.turn,
                   moment.run, moment.parent, moment.root, moment.place, [(moment.at, moment.seq)])  # fmt: skip
         bar.last = moment.at
-        self.prompt(moment.prompt, moment.at)
         self.bars.append(bar)
         return bar
 
@@ -150,13 +143,6 @@ class Pairing:
         bar = self._new(moment, kind)
         bar.end, bar.status = moment.at, moment.type if moment.type in ("warning", "debug") else "ok"
         return bar
-
-    def _ask(self, moment: Moment) -> None:
-        prompt = self.prompt(moment.prompt, moment.at)
-        prompt.events.append((moment.at, moment.seq))
-        prompt.label = moment.note or prompt.label
-        prompt.last = max(prompt.last, moment.at)
-        prompt.run = prompt.run or moment.run
 
     def _end(self, moment: Moment) -> None:
         bar = self._point(moment, "end")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.pairing import Bar, Pairing
+from coagent_langchain.server.prompts import Prompts
 
 __all__ = ["Bar", "Timeline", "build"]
 
@@ -18,7 +19,7 @@ class Timeline:
     """A session as a tree.
 
     Attributes:
-        roots: the prompts in their order, and what stands outside of them.
+        roots: the prompts and the ends of the session, in order of time.
         models: every model call in order of start: the bars of the token chart.
         tools: every tool call in order of start.
         failures: the bars that failed, in order.
@@ -43,13 +44,15 @@ def build(moments: Iterable[Moment]) -> Timeline:
         times.append(moment.at)
         seqs.append(moment.seq)
         types.append(sys.intern(moment.type))
-    _sum_up(pairing.bars, _hang(pairing))
-    prompts = [pairing.prompts[number] for number in sorted(pairing.prompts)]
-    for prompt in prompts:
+    prompts = Prompts(pairing.asks)
+    parents = _hang(pairing, prompts)
+    roots = sorted([*prompts.all(), *pairing.ends], key=lambda bar: (bar.start, bar.kind == "end", bar.prompt))
+    _sum_up(pairing.bars, parents)
+    for prompt in prompts.all():
         _close_prompt(prompt)
     bars = pairing.bars
     return Timeline(
-        roots=prompts + pairing.ends,
+        roots=roots,
         models=[bar for bar in bars if bar.kind == "model"],
         tools=[bar for bar in bars if bar.kind in ("tool", "retriever")],
         failures=[bar for bar in bars if bar.status in ("error", "recovered")],
@@ -57,7 +60,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     )  # fmt: skip
 
 
-def _hang(pairing: Pairing) -> list[Bar]:
+def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
     """Give each bar to its parent; gives the parents, one for each bar.
 
     A parent began before its child, so that whatever ids a log holds, the tree has no cycle.
@@ -70,7 +73,7 @@ def _hang(pairing: Pairing) -> list[Bar]:
         if bar.kind in ("error", "note", "human", "recovery") and bar.run:
             found = pairing.by_run(bar.run) or found
         if found is None or found.prompt != bar.prompt or order[id(found)] >= number:
-            found = pairing.prompts[bar.prompt]
+            found = prompts.of(bar)
         found.children.append(bar)
         parents.append(found)
         if bar.kind == "component" and bar.place:

@@ -247,6 +247,17 @@ def trip(
     return story.wait(2).end("Booked: AVE 03081, two seats, reference QX71BD, 118.20 € paid.")
 
 
+def restarted(session_id: str = "support-bot-restarted", at: int = T0) -> list[Entry]:
+    """One conversation in two processes, the second a minute after the first: each counts its prompts from 1."""
+    written = []
+    for process, questions in enumerate((("Where is my parcel?", "And when?"), ("Still not here", "Refund it"))):
+        story = Story(session_id, at + process * 60_000, first=100 * process)
+        for question in questions:
+            story.ask(question).model(question, f"About: {question}", 400, (10, 5))
+        written += story.wait(1000).end("bye")
+    return written
+
+
 def failed(session_id: str = "invoice-reader-71", at: int = T0) -> list[Entry]:
     """A run that breaks: a tool error that the agent handles, then a model error that nobody does."""
     story = Story(session_id, at).ask("Read invoice 4711.pdf and file it", {"context": {"tags": ["staging"]}})

@@ -14,11 +14,12 @@ class Story:
     Parameters:
         session_id: the id on every entry.
         at: Unix milliseconds of the first entry.
+        first: where its ids begin, so that two stories of one session share none.
     """
 
-    def __init__(self, session_id: str, at: int = T0) -> None:
+    def __init__(self, session_id: str, at: int = T0, first: int = 0) -> None:
         self.session_id, self.now, self.entries = session_id, at, list[Entry]()
-        self.prompt, self.turn, self._runs, self._written = 1, 0, 0, 0
+        self.prompt, self.turn, self._runs, self._written = 1, 0, first, first
         self.root, self.began = "", at
 
     def run(self) -> str:

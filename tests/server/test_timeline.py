@@ -26,16 +26,13 @@ def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
 
 def drawn(made: Timeline) -> list[str]:
     """The tree as people would note it: indent, kind, label, status."""
-    found: list[str] = []
+    return [line for root in made.roots for line in lines(root)]
 
-    def draw(bar: Bar, depth: int) -> None:
-        found.append(f"{'  ' * depth}{bar.kind} {bar.label} {bar.status}")
-        for child in bar.children:
-            draw(child, depth + 1)
 
-    for root in made.roots:
-        draw(root, 0)
-    return found
+def lines(bar: Bar, depth: int = 0) -> list[str]:
+    """A bar and what is below it."""
+    own = f"{'  ' * depth}{bar.kind} {bar.label} {bar.status}"
+    return [own, *(line for child in bar.children for line in lines(child, depth + 1))]
 
 
 def test_calls_pair_with_responses_by_prompt_and_turn() -> None:
@@ -80,6 +77,55 @@ def test_tree_follows_parent_runs_and_turns_group_what_belongs_together() -> Non
         "    model gpt-5-mini ok",
         "end Session end completed",
     ]
+
+
+def test_each_user_input_opens_a_prompt() -> None:
+    """A process that goes on with a conversation counts from 1 again: its prompts stand apart, after the first end."""
+    assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [
+        (1, "prompt Where is my parcel? ok"), (1, "  model gemma3:4b ok"),
+        (2, "prompt And when? ok"), (2, "  model gemma3:4b ok"),
+        (2, "end Session end completed"),
+        (1, "prompt Still not here ok"), (1, "  model gemma3:4b ok"),
+        (2, "prompt Refund it ok"), (2, "  model gemma3:4b ok"),
+        (2, "end Session end completed"),
+    ]  # fmt: skip
+
+
+def test_prompts_of_one_number_at_the_same_time_keep_their_own_calls() -> None:
+    """Two workers serve one conversation: what happens goes to the question of its own root run, not to the latest."""
+    one, two = Story("s", T0).ask("first"), Story("s", T0 + 1, first=100).ask("second")
+    one.model("to the first", "1", 400, (1, 1))
+    two.model("to the second", "2", 100, (1, 1))
+    made = timeline(sorted(one.entries + two.entries, key=lambda entry: entry["timestamp"]))
+
+    assert [(root.label, [bar.note for bar in root.children], len(root.events)) for root in made.roots] == [
+        ("first", ["1"], 2),
+        ("second", ["2"], 2),
+    ]
+
+
+def test_calls_of_a_run_that_asked_nothing_go_to_the_question_before_them() -> None:
+    """Prompts that name no run, as `session.prompt("…")` logs them: time tells which of one number is meant."""
+    story = Story("s")
+    for question in ("first", "second"):
+        story.wait(10).log("user_input", prompt=question)
+        story.root = story.run()
+        story.wait(10).model(question, f"to the {question}", 5, (1, 1))
+
+    assert [(root.label, [bar.note for bar in root.children]) for root in timeline(story.entries).roots] == [
+        ("first", ["to the first"]),
+        ("second", ["to the second"]),
+    ]
+
+
+def test_several_runs_inside_one_prompt_stay_there() -> None:
+    """One `user_input`, two root runs: one prompt."""
+    story = Story("s").ask("both")
+    story.model("both", "1", 5, (1, 1))
+    story.root = story.run()
+    story.model("both", "2", 5, (1, 1))
+
+    assert [[bar.note for bar in root.children] for root in timeline(story.entries).roots] == [["1", "2"]]
 
 
 def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:

@@ -1,0 +1,89 @@
+"""Which prompt an entry belongs to: every `user_input` opens one.
+
+The number alone does not tell. Each process counts its prompts from 1, so that a conversation which two of them log,
+because one follows the other or both serve the same users, has several prompts of one number.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable
+
+from coagent_langchain.server.moments import Moment
+from coagent_langchain.server.pairing import Bar
+
+Place = tuple[int, int]  # (timestamp, seq): where an entry stands in its session
+
+
+class Prompts:
+    """The prompts of a session.
+
+    Parameters:
+        asks: its `session_start` and `user_input` entries, in chronological order.
+    """
+
+    def __init__(self, asks: Iterable[Moment]) -> None:
+        self._bars: dict[int, list[Bar]] = defaultdict(list)
+        self._places: dict[int, list[Place]] = defaultdict(list)
+        self._of_root: dict[tuple[int, str], Bar] = {}
+        starts = []
+        for moment in asks:
+            if moment.type == "session_start":
+                starts.append(moment)  # it comes before the question that it belongs to
+            else:
+                self._ask(moment)
+        for moment in starts:
+            self._start(moment)
+
+    def all(self) -> list[Bar]:
+        """Every prompt."""
+        return [bar for bars in self._bars.values() for bar in bars]
+
+    def of(self, bar: Bar) -> Bar:
+        """The prompt of a bar: the one that its root run opened, else the last one of its number before it.
+
+        Ask for the bars in their order: what has a root stays where the first of that root is.
+        """
+        root = (bar.prompt, bar.root)
+        found = self._of_root.get(root) if bar.root else None
+        if found is None:
+            found = self._at(bar.prompt, bar.events[0])
+            if bar.root:
+                self._of_root[root] = found
+        return found
+
+    def _ask(self, moment: Moment) -> None:
+        root = (moment.prompt, moment.root)
+        bar = self._of_root.get(root) if moment.root else None
+        if bar is None:
+            bar = self._open(moment.prompt, (moment.at, moment.seq))
+            if moment.root:
+                self._of_root[root] = bar
+        _add(bar, moment)
+        bar.label = moment.note or bar.label
+
+    def _start(self, moment: Moment) -> None:
+        number, place = moment.prompt, (moment.at, moment.seq)
+        bar = self._of_root.get((number, moment.root)) if moment.root else None
+        if bar is None:
+            later = bisect_left(self._places[number], place)
+            bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
+        _add(bar, moment)
+        bar.label = bar.label or moment.note
+
+    def _at(self, number: int, place: Place) -> Bar:
+        if not self._bars[number]:
+            return self._open(number, place)
+        return self._bars[number][max(bisect_right(self._places[number], place) - 1, 0)]
+
+    def _open(self, number: int, place: Place) -> Bar:
+        bar = Bar("prompt", "", place[0], prompt=number, last=place[0])
+        self._bars[number].append(bar)
+        self._places[number].append(place)
+        return bar
+
+
+def _add(bar: Bar, moment: Moment) -> None:
+    insort(bar.events, (moment.at, moment.seq))
+    bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)
