@@ -58,15 +58,24 @@ class Bar:
 
 
 class Pairing:
-    """Finds for each response, exit and error the bar that it closes."""
+    """Finds for each response, exit and error the bar that it closes.
+
+    Attributes:
+        bars: every bar but prompts and ends, in order of their first entry.
+        asks: the entries that open prompts.
+        answered: root run → the first question of a human step that it answered.
+        ends: the ends of the session.
+    """
 
     def __init__(self) -> None:
         self.bars: list[Bar] = []
         self.asks: list[Moment] = []
+        self.answered: dict[str, Bar] = {}
         self.ends: list[Bar] = []
         self._by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
         self._by_error: dict[str, Bar] = {}
+        self._questions: dict[str, list[Bar]] = defaultdict(list)
         self._special: dict[str, Callable[[Moment], None]] = {
             "session_start": self.asks.append, "user_input": self.asks.append, "session_end": self._end,
             "error": self._error, "recovery": self._recovery, "human_oversight": self._oversight,
@@ -173,17 +182,30 @@ class Pairing:
             bar.note = f"{bar.note} · {_recovered(moment.outcome)}"
 
     def _oversight(self, moment: Moment) -> None:
-        key = ("human", moment.key)
-        if moment.outcome == "resumed" and (bar := self._take(key)):
+        answered = self._answered(moment.key) if moment.outcome == "resumed" else []
+        for bar in answered:
             self._finish(bar, moment)
             bar.status = "ok"
+            self.answered.setdefault(moment.root, bar)
+        if answered:
             return
         bar = self._new(moment, "human")
         if moment.outcome == "interrupted":
             bar.status = "waiting"
-            self._waiting[key].append(bar)
+            self._questions[moment.key].append(bar)
         else:
             bar.end, bar.status = moment.at, "ok"
+
+    def _answered(self, key: str) -> list[Bar]:
+        """The open questions that an answer is for.
+
+        A process that did not ask does not know what was asked: its answer names no question, and is for all of them.
+        """
+        if key and key in self._questions:
+            return self._questions.pop(key)
+        answered = [bar for bars in self._questions.values() for bar in bars]
+        self._questions.clear()
+        return answered
 
 
 def _recovered(strategy: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.pairing import Bar
@@ -21,12 +21,14 @@ class Prompts:
 
     Parameters:
         asks: its `session_start` and `user_input` entries, in chronological order.
+        answered: root run → the question of a human step that it answers; it goes on with that question's prompt.
     """
 
-    def __init__(self, asks: Iterable[Moment]) -> None:
+    def __init__(self, asks: Iterable[Moment], answered: Mapping[str, Bar]) -> None:
         self._bars: dict[int, list[Bar]] = defaultdict(list)
         self._places: dict[int, list[Place]] = defaultdict(list)
         self._of_root: dict[tuple[int, str], Bar] = {}
+        self._answered = answered
         starts = []
         for moment in asks:
             if moment.type == "session_start":
@@ -43,12 +45,16 @@ class Prompts:
     def of(self, bar: Bar) -> Bar:
         """The prompt of a bar: the one that its root run opened, else the last one of its number before it.
 
-        Ask for the bars in their order: what has a root stays where the first of that root is.
+        Ask for every bar in their order: what has a root stays where the first of that root is.
         """
         root = (bar.prompt, bar.root)
         found = self._of_root.get(root) if bar.root else None
         if found is None:
-            found = self._at(bar.prompt, bar.events[0])
+            question = self._answered.get(bar.root) if bar.root else None
+            if question is not None and question.events[0] < bar.events[0]:
+                found = self.of(question)
+            else:
+                found = self._at(bar.prompt, bar.events[0])
             if bar.root:
                 self._of_root[root] = found
         return found

@@ -44,7 +44,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
         times.append(moment.at)
         seqs.append(moment.seq)
         types.append(sys.intern(moment.type))
-    prompts = Prompts(pairing.asks)
+    prompts = Prompts(pairing.asks, pairing.answered)
     parents = _hang(pairing, prompts)
     roots = sorted([*prompts.all(), *pairing.ends], key=lambda bar: (bar.start, bar.kind == "end", bar.prompt))
     _sum_up(pairing.bars, parents)
@@ -69,11 +69,12 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
     places: dict[tuple[str, str], Bar] = {}
     parents = []
     for number, bar in enumerate(pairing.bars):
+        prompt = prompts.of(bar)
         found = pairing.by_run(bar.parent) or places.get((bar.root, bar.place)) or pairing.by_run(bar.root)
         if bar.kind in ("error", "note", "human", "recovery") and bar.run:
             found = pairing.by_run(bar.run) or found
         if found is None or found.prompt != bar.prompt or order[id(found)] >= number:
-            found = prompts.of(bar)
+            found = prompt
         found.children.append(bar)
         parents.append(found)
         if bar.kind == "component" and bar.place:

@@ -29,6 +29,12 @@ def drawn(made: Timeline) -> list[str]:
     return [line for root in made.roots for line in lines(root)]
 
 
+def oversight(story: Story, status: str, interrupt_id: str | None, value: Any) -> None:
+    """What is asked of a human, or what the human answers."""
+    given = {"interrupt_id": interrupt_id, "value": value}
+    story.log("human_oversight", 0, story.root, name="ask", meta={"status": status}, input_data=given)
+
+
 def lines(bar: Bar, depth: int = 0) -> list[str]:
     """A bar and what is below it."""
     own = f"{'  ' * depth}{bar.kind} {bar.label} {bar.status}"
@@ -126,6 +132,44 @@ def test_several_runs_inside_one_prompt_stay_there() -> None:
     story.model("both", "2", 5, (1, 1))
 
     assert [[bar.note for bar in root.children] for root in timeline(story.entries).roots] == [["1", "2"]]
+
+
+@pytest.mark.parametrize("answer", ["int-1", None, "int-of-another"])
+def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
+    """A process that resumes what another one asked does not know the interrupt's id; nothing stays open for it."""
+    story = Story("s").ask("book").wait(5)
+    oversight(story, "interrupted", "int-1", "Book it?")
+    oversight(story.wait(60), "resumed", answer, "yes")
+
+    assert [(line, bar.duration) for bar in timeline(story.entries).roots[0].children for line in lines(bar)] == [
+        ("human Human ok", 60)
+    ]
+
+
+def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
+    """Two questions, one of them answered by name; the answer after that is for the other, the next for none."""
+    story = Story("s").ask("book")
+    for name in ("int-1", "int-2"):
+        oversight(story.wait(10), "interrupted", name, f"{name}?")
+    for name in ("int-2", None, None):
+        oversight(story.wait(100), "resumed", name, "yes")
+
+    assert [(bar.status, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
+        ("ok", 210), ("ok", 100), ("ok", 0),
+    ]  # fmt: skip
+
+
+def test_run_that_answers_goes_on_with_the_prompt_that_asked() -> None:
+    """The other process counts from 1 again; its number is that of an earlier question."""
+    story = Story("s").ask("hello").ask("book")
+    oversight(story.wait(5), "interrupted", "int-1", "Book it?")
+    story.prompt, story.root = 1, story.run()
+    oversight(story.wait(60), "resumed", None, "yes")
+    story.model("book", "Booked.", 20, (1, 1))
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt hello ok", "prompt book ok", "  human Human ok", "  model gemma3:4b ok",
+    ]  # fmt: skip
 
 
 def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
