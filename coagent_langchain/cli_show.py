@@ -15,6 +15,7 @@ from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.formats import count, duration, mapping, preview, visible
 from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.rows import told
 from coagent_langchain.server.timeline import Bar
 from coagent_langchain.wire import JsonObject
 
@@ -108,10 +109,11 @@ def tree(session: LoggedSession, bars: list[Bar], stem: str | None = None) -> It
 def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
     """What stands behind the label of a bar; a turn's number where no line above tells it."""
     if bar.kind in ("prompt", "turn"):
-        return ""
+        return told(bar, "")
     turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
     data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
-    return " · ".join(part for part in (turn, _without(bar.label, bar.note), data) if part)
+    note = " · ".join(part for part in (turn, _without(bar.label, bar.note), data) if part)
+    return note if bar.kind == "end" and bar.status in SIGNS else told(bar, note)
 
 
 def _without(label: str, note: str) -> str:

@@ -167,6 +167,24 @@ def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
     ]
 
 
+def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
+    """In words: the sign alone is that of a remark too."""
+    with CoagentClient(base_url) as client:
+        client.store_logs([
+            entry("stopped", 1, "user_input", 1, 0, prompt="Count"),
+            entry("stopped", 2, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+            entry("stopped", 3, "llm_response", 1, 1, meta={"model": "m-1", "outcome": "cancelled"}),
+            entry("stopped", 4, "session_end", 1, 0, meta={"status": "idle", "elapsed_time_ms": 3000}),
+        ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "stopped").splitlines()]
+
+    assert lines[3:] == [
+        "· Prompt 1: Count  cancelled  2.0 s",
+        "└─ · m-1  cancelled · Turn 1 · Count  1.0 s",
+        "· Session end  idle  3.0 s",
+    ]
+
+
 def test_show_as_json(run: Run) -> None:
     """The same tree for other programs."""
     shown = json.loads(run("show", "trip", "--json"))

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, shown, tree
-from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.timeline import Timeline
 
@@ -122,6 +122,8 @@ class _Reader:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
             made.append(Item("open", bar, bar.who or "Assistant", escape("No answer yet")))
+        elif bar.status in STOPPED and not made:
+            made.append(Item("answer", bar, bar.who or "Assistant"))
         return made
 
     def _tool(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:

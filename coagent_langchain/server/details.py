@@ -13,7 +13,7 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.rows import STOPPED
+from coagent_langchain.server.pairing import STOPPED
 from coagent_langchain.server.store import Entry
 
 Json = dict[str, Any]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from coagent_langchain.server.moments import Moment
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
+STOPPED = ("cancelled", "abandoned", "interrupted", "unknown")  # neither well nor wrong: said in words
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +20,8 @@ class Bar:
     Attributes:
         kind: prompt, turn, model, tool, retriever, component, human, error, recovery, note or end.
         end: Unix milliseconds; None while nothing closed it.
-        status: ok, error, recovered (an error that a recovery names), open, or what `meta.outcome` says.
+        status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or what
+            `meta.outcome` says.
         events: (timestamp, seq) of its entries.
         input, output, cached, cost: its own tokens and dollars, those of its children included.
         errors: how many errors stand in it and below.
@@ -55,6 +57,14 @@ class Bar:
         if self.end is None or self.took is not None:
             return self.took
         return self.end - self.start
+
+
+def below(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """These bars and all that stands below them, however deep."""
+    stack = list(bars)
+    while stack:
+        yield (bar := stack.pop())
+        stack += bar.children
 
 
 class Pairing:

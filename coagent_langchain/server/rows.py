@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.timeline import Timeline
 
 Row = list[Any]
-STOPPED = ("cancelled", "abandoned", "interrupted", "unknown")  # neither well nor wrong: said in words
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
@@ -48,12 +47,19 @@ def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
         note = _turns(bar)
     elif level == 2 and bar.turn:
         note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
-    if bar.status in STOPPED or bar.kind == "end":
-        note = bar.status if note in ("", bar.status) else f"{bar.status} · {note}"
+    note = told(bar, note)
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
             0, events]  # fmt: skip
+
+
+def told(bar: Bar, note: str) -> str:
+    """The note of a bar, behind its status where no colour tells it: stopped, waiting, how a session ended."""
+    word = "waits for an answer" if bar.status == "waiting" else bar.status
+    if bar.kind != "end" and bar.status not in (*STOPPED, "waiting"):
+        return note
+    return word if note in ("", word) else f"{word} · {note}"
 
 
 def _turns(bar: Bar) -> str:

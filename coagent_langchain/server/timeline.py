@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coagent_langchain.server.moments import Moment
-from coagent_langchain.server.pairing import Bar, Pairing
+from coagent_langchain.server.pairing import STOPPED, Bar, Pairing, below
 from coagent_langchain.server.prompts import Prompts
 
 __all__ = ["Bar", "Timeline", "build"]
@@ -102,10 +102,8 @@ def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
 def _close_prompt(prompt: Bar) -> None:
     """End a prompt where its last bar ends, and put its children into turns."""
     prompt.label = prompt.label or next((bar.note for bar in prompt.children if bar.note), "")
-    still_open = any(bar.status == "open" for bar in prompt.children)
-    prompt.end = None if still_open else prompt.last
-    failed = any(bar.status == "error" for bar in prompt.children)
-    prompt.status = "open" if still_open else "error" if failed else "ok"
+    prompt.status = _status(prompt.children)
+    prompt.end = None if prompt.status == "open" else prompt.last
     groups: list[list[Bar]] = []
     for bar in prompt.children:
         if groups and (bar.turn == groups[-1][-1].turn or not bar.turn):
@@ -114,6 +112,21 @@ def _close_prompt(prompt: Bar) -> None:
             groups.append([bar])
     prompt.children = [_turn(group) if len(group) > 1 and group[0].turn else bar for group in groups
                        for bar in (group[:1] if group[0].turn else group)]  # fmt: skip
+
+
+def _status(bars: list[Bar]) -> str:
+    """How the prompt or the turn of these bars went: as what ended last, where nothing is open, failed or asked."""
+    for status in ("open", "error"):
+        if any(bar.status == status for bar in bars):
+            return status
+    if any(bar.status == "waiting" for bar in below(bars)):
+        return "waiting"
+    ended = sorted((bar for bar in bars if bar.kind in ("model", "tool", "retriever", "component")), key=_last)
+    return ended[-1].status if ended and ended[-1].status in STOPPED else "ok"
+
+
+def _last(bar: Bar) -> int:
+    return bar.last
 
 
 def _turn(group: list[Bar]) -> Bar:
@@ -128,9 +141,8 @@ def _turn(group: list[Bar]) -> Bar:
         children=group,
     )
     turn.last = max(bar.last for bar in group)
-    turn.end = None if any(bar.end is None and bar.status == "open" for bar in group) else turn.last
-    failed = any(bar.status == "error" for bar in group)
-    turn.status = "open" if turn.end is None else "error" if failed else "ok"
+    turn.status = _status(group)
+    turn.end = None if turn.status == "open" else turn.last
     for name in ("input", "output", "cached", "cost", "errors"):
         setattr(turn, name, sum(getattr(bar, name) for bar in group))
     return turn

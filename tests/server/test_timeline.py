@@ -218,6 +218,22 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     assert detail([Entry(1, end["timestamp"], orjson.dumps(end))]).status == status
 
 
+@pytest.mark.parametrize(("first", "second", "status", "words"), [
+    ("ok", "cancelled", "cancelled", "cancelled · 2 turns"), ("ok", "abandoned", "abandoned", "abandoned · 2 turns"),
+    ("interrupted", "waiting", "waiting", "waits for an answer · 2 turns"), ("cancelled", "ok", "ok", "2 turns"),
+])  # fmt: skip
+def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, status: str, words: str) -> None:
+    """As what ended last in it; what was stopped before that did not stop the prompt."""
+    story = Story("s").ask("hello")
+    for outcome in (first, second):
+        story.model("hello", "", 40, (0, 0), outcome=outcome)
+    if status == "waiting":
+        oversight(story, "interrupted", "int-1", "Go on?")
+    prompt, *_ = rows(timeline(story.entries), T0)
+
+    assert (prompt[2], prompt[4]) == (status, words)
+
+
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
     """The handler's response of a session without an answer is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)

@@ -274,6 +274,18 @@ def shown(server: Running, path: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))
 
 
+@pytest.mark.parametrize("arrived", ["1, 2,", ""])
+def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: str) -> None:
+    """Above what had arrived, also where that is nothing."""
+    story = Story("s").ask("Count")
+    story.model("Count", arrived, 40, (0, 0), outcome="cancelled")
+    log(running, story.entries)
+
+    assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
+        "Count", "agent", "gemma3:4b", "40", "ms", "cancelled", "Show", "in", "the", "timeline", *arrived.split(),
+    ]  # fmt: skip
+
+
 def test_compare_puts_figures_side_by_side(three: Running) -> None:
     """What each took, and the difference."""
     assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")

@@ -3,7 +3,7 @@ import { cost, count, duration, ticks } from "./format.js";
 import { Rows } from "./rows.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
-const words = new Map([["error", "failed"], ["recovered", "failed, recovered"], ["open", "still open"], ["waiting", "waits for a human"]]);
+const words = new Map([["error", "failed"], ["recovered", "failed, recovered"], ["open", "still open"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["interrupted", "idle"]]);
 const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
 
