@@ -24,7 +24,7 @@ class Bar:
             `meta.outcome` says.
         events: (timestamp, seq) of its entries.
         input, output, cached, cost: its own tokens and dollars, those of its children included.
-        errors: how many errors stand in it and below.
+        errors: how many `error` entries stand in it and below.
         took: milliseconds that its response or exit names.
     """
 
@@ -177,6 +177,7 @@ class Pairing:
             if bar.kind != "component" and bar.end is None:
                 bar.end = moment.at
         bar.status, bar.note = "error", moment.note
+        bar.errors += 1
         bar.last = max(bar.last, moment.at)
         if moment.key:
             self._by_error[moment.key] = bar

@@ -67,13 +67,15 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
     """
     order = {id(bar): number for number, bar in enumerate(pairing.bars)}
     places: dict[tuple[str, str], Bar] = {}
-    parents = []
+    parents: list[Bar] = []
     for number, bar in enumerate(pairing.bars):
         prompt = prompts.of(bar)
         found = pairing.by_run(bar.parent) or places.get((bar.root, bar.place)) or pairing.by_run(bar.root)
+        if found is not None and bar.parent and found.parent == bar.parent and order[id(found)] < number:
+            found = parents[order[id(found)]]  # an attempt stands beside the one before it, which had the same place
         if bar.kind in ("error", "note", "human", "recovery") and bar.run:
             found = pairing.by_run(bar.run) or found
-        if found is None or found.prompt != bar.prompt or order[id(found)] >= number:
+        if found is None or found.prompt != bar.prompt or order.get(id(found), -1) >= number:
             found = prompt
         found.children.append(bar)
         parents.append(found)
@@ -85,8 +87,6 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
 def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
     """Add what stands below to each bar: children come after their parents, so from the last to the first."""
     for bar, parent in zip(reversed(bars), reversed(parents), strict=True):
-        # A component that a child's error ended has no error of its own.
-        bar.errors += bar.status in ("error", "recovered") and not (bar.kind == "component" and bar.errors)
         bar.last = max(bar.last, bar.end or 0)
         parent.last = max(parent.last, bar.last)
         parent.start = min(parent.start, bar.start) if parent.kind == "prompt" else parent.start

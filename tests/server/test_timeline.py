@@ -134,6 +134,28 @@ def test_several_runs_inside_one_prompt_stay_there() -> None:
     assert [[bar.note for bar in root.children] for root in timeline(story.entries).roots] == [["1", "2"]]
 
 
+def test_attempts_of_a_node_stand_beside_each_other() -> None:
+    """LangGraph's RetryPolicy: each attempt has the same parent run and the same checkpoint namespace; all count."""
+    story = Story("s").ask("hello")
+    place = {"framework": {"node": "fetch", "checkpoint_ns": "fetch:1"}}
+    target = {"name": "fetch", "component_type": "node"}
+    for attempt in ("1", "2", "3"):
+        run = story.run()
+        story.log("component_enter", 0, run, "graph", "fetch", target_component=target, meta=place)
+        if attempt != "3":
+            info = {"error_id": attempt, "error_type": "ConnectionError", "error_message": "net"}
+            story.log("error", 0, run, "graph", "fetch", error_info=info, meta=place)
+        story.log("component_exit", 0, run, "graph", "fetch", target_component=target, meta=place)
+    for attempt in ("1", "2"):
+        story.log("recovery", 0, story.root, error_info={"error_id": attempt, "recovery_strategy": "retry"})
+    made = timeline(story.entries)
+
+    assert drawn(made) == [
+        "prompt hello ok", "  component fetch recovered", "  component fetch recovered", "  component fetch ok",
+    ]  # fmt: skip
+    assert rows(made, T0)[0][4] == "2 errors"
+
+
 @pytest.mark.parametrize("answer", ["int-1", None, "int-of-another"])
 def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
     """A process that resumes what another one asked does not know the interrupt's id; nothing stays open for it."""
