@@ -28,7 +28,6 @@ class Side:
     prompt: str = ""
     answer: str = ""
     error: str = ""  # what failed after the answer, or instead of it
-    turns: int = 0
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
 
@@ -53,7 +52,6 @@ def _side(prompt: Bar, read: Read) -> Side:
     for bar in _from_the_end(prompt):
         if bar.kind in ("tool", "retriever"):
             side.tools.insert(0, bar.label)
-        side.turns += bar.kind == "model"
         if not side.answer and bar.status == "error":
             side.error = side.error or bar.note
         elif not side.answer and bar.kind == "model":

@@ -58,6 +58,11 @@ class Bar:
             return self.took
         return self.end - self.start
 
+    @property
+    def turns(self) -> int:
+        """How many turns stand below it, those of sub-agents included."""
+        return len({bar.turn for bar in below(self.children) if bar.turn})
+
 
 def below(bars: Iterable[Bar]) -> Iterator[Bar]:
     """These bars and all that stands below them, however deep."""

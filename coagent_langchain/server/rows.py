@@ -64,7 +64,7 @@ def told(bar: Bar, note: str) -> str:
 
 def _turns(bar: Bar) -> str:
     """What a prompt or a turn holds, e.g. `3 turns · 1 error`."""
-    turns = len({child.turn for child in bar.children if child.turn}) if bar.kind == "prompt" else 0
+    turns = bar.turns if bar.kind == "prompt" else 0
     parts = [f"{turns} turn{'s' if turns > 1 else ''}"] if turns else []
     if bar.errors:
         parts.append(f"{bar.errors} error{'s' if bar.errors > 1 else ''}")

@@ -156,6 +156,22 @@ def test_attempts_of_a_node_stand_beside_each_other() -> None:
     assert rows(made, T0)[0][4] == "2 errors"
 
 
+def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> None:
+    """Also a sub-agent's turns; and an error counts once, as `errors` of the session does, whatever it ended."""
+    story = Story("s").ask("hello")
+    node = story.enter("tools")
+    tool = story.tool_call("agent", {}, "c1", node)
+    story.model("a", "1", 5, (1, 1), parent=tool)
+    run = story.call("b", parent=tool)
+    info = {"error_id": "e-1", "error_type": "RateLimitError", "error_message": "later"}
+    story.log("error", 2, run, tool, error_info=info)
+    story.log("tool_response", 0, tool, node, tool_response={"tool_name": "agent", "success": False})
+    story.log("component_exit", 0, node, story.root, meta={"outcome": "error"})
+    prompt, *_ = rows(timeline(story.entries), T0)
+
+    assert prompt[4] == "2 turns · 1 error"
+
+
 @pytest.mark.parametrize("answer", ["int-1", None, "int-of-another"])
 def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
     """A process that resumes what another one asked does not know the interrupt's id; nothing stays open for it."""
