@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Post
 from tests.server import sessions
-from tests.server.story import T0
+from tests.server.story import T0, Story
 
 
 def titles(page: Page) -> list[str]:
@@ -63,6 +64,28 @@ def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
         "Generate three recipes using chicken and vegetables",
         "Where is my parcel 9Z-118?",
     )
+
+
+@pytest.mark.parametrize(("width", "long_tag"), [(1280, ["production-eu-west-1"]), (1920, [])])
+def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int, long_tag: list[str]) -> None:
+    """Small and large figures, and how many models and tags there are more; long titles and names alone are cut."""
+    story = Story("long").ask("word " * 60, {"context": {"tags": ["production-eu-west-1", "second", "third"]}})
+    for model, dollars in (("claude-sonnet-4-5-20250929", 0.0), ("gpt-5-mini", 1234.5)):
+        story.model("x", "y", 65 * 60_000, (5_300_000, 400_000), model=model, cost=dollars)
+    post(story.entries)
+    small = Story("small", T0 + 1, first=100).ask("x", {"context": {"tags": ["prod", "eu"]}})
+    small.model("x", "y", 5, (1, 1), cost=0.00001)
+    post(small.end("y"))
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    cut = page.locator(".sessions :is(th, td:not(.c-title), .muted, .tag)").evaluate_all("""all => all.filter((each) =>
+        each.scrollWidth > each.clientWidth || each.getBoundingClientRect().right > innerWidth
+    ).map((each) => each.textContent)""")
+
+    assert cut == long_tag
+    assert page.locator(".sessions .muted").all_inner_texts() == ["+1", "+2"]
+    assert page.locator(".sessions .tag").all_inner_texts() == ["eu", "prod", "production-eu-west-1"]
 
 
 def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
