@@ -12,10 +12,10 @@ from markupsafe import Markup, escape
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, shown, tree
 from coagent_langchain.server.pairing import STOPPED, Bar
+from coagent_langchain.server.parts import Json, Part, of_text, of_value
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.timeline import Timeline
 
-Json = dict[str, Any]
 PAGE = 40  # items of one fetch
 INNER = 30  # items folded into one tool call
 MAX_DEPTH = 3  # agents inside agents; what is deeper stands in the timeline
@@ -28,7 +28,7 @@ class Item:
 
     Attributes:
         seq: of its first entry: finds its row in the timeline.
-        parts: (title, content) that stand folded below it.
+        parts: what stands folded below it.
         inner: the conversation that a tool call had inside, e.g. of a sub-agent.
         left_out: how many inner items are not shown.
     """
@@ -37,7 +37,7 @@ class Item:
     bar: Bar
     title: str = ""
     content: Markup = field(default_factory=Markup)
-    parts: list[tuple[str, Markup]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     inner: list[Item] = field(default_factory=list)
     left_out: int = 0
 
@@ -112,12 +112,11 @@ class _Reader:
             said = text(answer.get("response"))
             reasoning = text(mapping(entry.get("meta")).get("reasoning"))
             if said or reasoning:
-                parts = [("Reasoning", shown(reasoning, ref, ["meta", "reasoning"]))] if reasoning else []
+                parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
                 made.append(Item("answer", bar, bar.who or "Assistant", _said(said, ref), parts))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
-                made.append(
-                    Item("answer", bar, bar.who or "Assistant", parts=[("Tool calls", tree(answer["tool_calls"], ref))])
-                )
+                calls = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
+                made.append(Item("answer", bar, bar.who or "Assistant", parts=[calls]))
         if bar.status in ("error", "recovered"):
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
@@ -131,12 +130,12 @@ class _Reader:
         for ref, entry in entries:
             call, answer = mapping(entry.get("tool_call")), mapping(entry.get("tool_response"))
             if call.get("parameters"):
-                item.parts.append(("Arguments", tree(call["parameters"], ref, ["tool_call", "parameters"])))
+                item.parts.append(of_value("Arguments", call["parameters"], ref, ["tool_call", "parameters"]))
             if answer.get("result") is not None:
-                item.parts.append(("Result", _result(answer["result"], ref)))
+                item.parts.append(Part("Result", _result(answer["result"], ref)))
         if bar.status in ("error", "recovered"):
             failure = self._failure(bar, entries)
-            item.parts += [("Error", failure.content), *failure.parts]
+            item.parts += [Part("Error", failure.content), *failure.parts]
         inside = _speaking(child for child in bar.children if child.kind != "human")
         within = inside[:INNER] if self._depth < MAX_DEPTH else []
         scope = _Reader(self._read, self._asked, self._depth + 1)
@@ -150,7 +149,7 @@ class _Reader:
             info = mapping(entry.get("error_info"))
             if entry.get("event_type") == "error":
                 stack = text(info.get("stack_trace"))
-                parts = [("Stack trace", shown(stack, ref, ["error_info", "stack_trace"]))] if stack else []
+                parts = [of_text("Stack trace", stack, ref, ["error_info", "stack_trace"])] if stack else []
                 message = shown(text(info.get("error_message")), ref, ["error_info", "error_message"])
                 kind = escape(preview(text(info.get("error_type")) or "Error"))
                 return Item("error", bar, speaker, kind + escape(": ") + message, parts)
@@ -161,14 +160,7 @@ class _Reader:
         for ref, entry in entries:
             word = preview(text(mapping(entry.get("meta")).get("status")) or "Human", 40).capitalize()
             value = mapping(entry.get("input_data")).get("value")
-            parts.append(
-                (
-                    word,
-                    shown(value, ref, ["input_data", "value"])
-                    if isinstance(value, str)
-                    else tree(value, ref, ["input_data", "value"]),
-                )
-            )
+            parts.append(of_value(word, value, ref, ["input_data", "value"]))
         return Item("human", bar, "Waits for a human" if bar.status == "waiting" else "A human was asked", parts=parts)
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 # Control characters but tab and newline, bidirectional controls, zero-width and other invisible characters, tag
 # characters, lone surrogates: they could reorder or hide what stands in a log.
 _INVISIBLE = re.compile(
@@ -31,6 +33,19 @@ def preview(text: str, limit: int = 160) -> str:
     """The beginning of a text on one line, invisible characters shown."""
     head = " ".join(visible(text[: limit * 2]).split())
     return head if len(head) <= limit and len(text) <= limit * 2 else head[:limit].rstrip() + "…"
+
+
+def brief(value: Any) -> str:
+    """Any JSON value on one line: a text as it is, the rest as compact JSON, nothing for null."""
+    if value is None:
+        return ""
+    return preview(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def arguments(parameters: Any) -> str:
+    """`from: MAD, to: BCN`."""
+    pairs = list(mapping(parameters).items())[:6]
+    return preview(", ".join(f"{key[:40]}: {brief(value)}" for key, value in pairs))
 
 
 def duration(ms: float | None) -> str:

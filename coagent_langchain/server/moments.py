@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.formats import listing, mapping, preview, text, visible, whole
+from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
 
 Json = dict[str, Any]
 MAX_NAME = 120  # characters of a name in a row
@@ -98,7 +98,7 @@ def _tool_call(made: Moment, entry: Json, meta: Json) -> None:
     call = mapping(entry.get("tool_call"))
     made.name = text(call.get("tool_name")) or made.name or "tool"
     made.key = text(meta.get("tool_call_id"))
-    made.note = _arguments(call.get("parameters"))
+    made.note = arguments(call.get("parameters"))
     made.outcome = text(meta.get("kind"))
 
 
@@ -112,7 +112,7 @@ def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
     result = answer.get("result")
     if isinstance(result, dict) and list(result) == ["output"]:
         result = result["output"]
-    made.note = made.failed or _short(result)
+    made.note = made.failed or brief(result)
     made.cost = _cost(entry)
 
 
@@ -146,7 +146,7 @@ def _oversight(made: Moment, entry: Json, meta: Json) -> None:
     made.key = text(given.get("interrupt_id"))
     made.outcome = text(meta.get("status"))
     made.name = "Human"
-    made.note = _short(given.get("value"))
+    made.note = brief(given.get("value"))
 
 
 def _prompt(made: Moment, entry: Json, meta: Json) -> None:
@@ -165,7 +165,7 @@ def _other(made: Moment, entry: Json, meta: Json) -> None:
     message = text(mapping(entry.get("output_data")).get("message"))
     made.who = made.who or text(meta.get("logger"))
     made.name = made.type.replace("_", " ").capitalize()
-    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or _short(_rest(entry))
+    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or brief(_rest(entry))
 
 
 _READERS: dict[str, Callable[[Moment, Json, Json], None]] = {
@@ -205,16 +205,3 @@ def _asked(calls: Any) -> str:
     listed = listing(calls) or listing(mapping(calls).get("calls"))
     names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]
     return preview("→ " + ", ".join(names)) if names else ""
-
-
-def _arguments(parameters: Any) -> str:
-    """`from: MAD, to: BCN`."""
-    pairs = list(mapping(parameters).items())[:6]
-    return preview(", ".join(f"{key[:40]}: {_short(value)}" for key, value in pairs))
-
-
-def _short(value: Any) -> str:
-    """Any JSON value on one line."""
-    if value is None:
-        return ""
-    return preview(value if isinstance(value, str) else orjson.dumps(value).decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterable
@@ -283,6 +284,24 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
 
     assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
         "Count", "agent", "gemma3:4b", "40", "ms", "cancelled", "Show", "in", "the", "timeline", *arrived.split(),
+    ]  # fmt: skip
+
+
+def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
+    """An interrupt's question in the conversation, a history's tool calls in the details: keys and values apart."""
+    story = Story("s").ask("book")
+    asked = {"interrupt_id": "i-1", "value": {"question": "Book it?", "price": 12}}
+    story.log("human_oversight", 1, story.root, meta={"status": "interrupted"}, input_data=asked)
+    calls = [{"name": "weather", "args": {"city": "Rome"}}]
+    said = [{"role": role, "content": role} for role in ("user", "tool", "assistant")]
+    story.model("hi", "ho", 5, (1, 1), history=[{"role": "assistant", "content": "", "tool_calls": calls}, *said])
+    log(running, story.entries)
+    call = story.entries[-2]
+    pages = ("conversation/=s", f"detail/=s?e={call['timestamp']}-{len(story.entries) - 1}")
+
+    assert [html.unescape(found) for path in pages for found in
+            re.findall(r"<summary><b>[^<]*</b><span>(.*?)</span>", get(running, f"/view/{path}").text)] == [
+        '{"question":"Book it?","price":12}', '[{"name":"weather","args":{"city":"Rome"}}]',
     ]  # fmt: skip
 
 

@@ -1,0 +1,168 @@
+"""An entry's content as titled parts to read: a reader for each event type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from markupsafe import Markup
+
+from coagent_langchain.server import formats
+from coagent_langchain.server.formats import listing, mapping, text
+from coagent_langchain.server.jsonview import shown, tree
+
+Json = dict[str, Any]
+Path = list[str | int]
+MAX_MESSAGES = 40  # of a history that stand in the pane; Raw has them all
+ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
+METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
+
+
+@dataclass(slots=True)
+class Part:
+    """A titled piece of content.
+
+    Attributes:
+        kind: text, json, code or bad.
+        path: finds the whole text for the copy button, None where there is none.
+        brief: its beginning on one line, for what is folded.
+    """
+
+    title: str
+    content: Markup
+    kind: str = "text"
+    path: str | None = None
+    folded: bool = False
+    brief: str = ""
+
+
+def of_entry(fields: Json, ref: str) -> list[Part]:
+    """The parts of an entry of any type."""
+    return _PARTS.get(text(fields.get("event_type")), _generic)(fields, ref)
+
+
+def of_text(title: str, value: str, ref: str, path: Path, kind: str = "text", *, folded: bool = False) -> Part:
+    """The part of a text."""
+    return Part(title, shown(value, ref, path), kind, orjson.dumps(path).decode(), folded, formats.brief(value))
+
+
+def of_value(title: str, value: Any, ref: str, path: Path) -> Part:
+    """The part of any JSON value."""
+    if isinstance(value, str):
+        return of_text(title, value, ref, path)
+    return Part(title, tree(value, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
+
+
+def _llm_call(fields: Json, ref: str) -> list[Part]:
+    call = mapping(fields.get("llm_call"))
+    parts = []
+    if system := text(call.get("system_prompt")):
+        parts.append(of_text("System", system, ref, ["llm_call", "system_prompt"], folded=len(system) > 300))
+    history = call.get("history")
+    path: Path = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
+    messages = listing(history) or listing(mapping(history).get("messages"))
+    start = max(0, len(messages) - MAX_MESSAGES)
+    if start:
+        parts.append(Part(f"{start} earlier messages", Markup("See Raw")))
+    for place, message in enumerate(messages[start:], start):
+        parts += _message(message, ref, [*path, place], folded=place < len(messages) - 3)
+    prompt = text(fields.get("prompt"))
+    if prompt and not any(mapping(message).get("content") == prompt for message in messages):
+        parts.append(of_text("Prompt", prompt, ref, ["prompt"]))
+    return parts
+
+
+def _message(message: Any, ref: str, path: Path, *, folded: bool) -> list[Part]:
+    if not isinstance(message, dict):
+        return [of_value("Message", message, ref, path)]
+    role = formats.preview(text(message.get("role")) or "message", 40).capitalize()
+    name = formats.preview(text(message.get("name")), 60)
+    content = message.get("content")
+    parts = []
+    if content or not message.get("tool_calls"):
+        parts.append(of_value(f"{role} {name}".strip(), content, ref, [*path, "content"]))
+    if calls := message.get("tool_calls"):
+        parts.append(of_value(f"{role}: tool calls", calls, ref, [*path, "tool_calls"]))
+    for part in parts:
+        part.folded = folded
+    return parts
+
+
+def _llm_response(fields: Json, ref: str) -> list[Part]:
+    answer, meta = mapping(fields.get("llm_response")), mapping(fields.get("meta"))
+    parts = []
+    if reasoning := text(meta.get("reasoning")):
+        parts.append(of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True))
+    if response := text(answer.get("response")):
+        parts.append(of_text("Answer", response, ref, ["llm_response", "response"]))
+    calls = answer.get("tool_calls")
+    for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
+        name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
+        path: Path = ["llm_response", "tool_calls", "calls", place, "args"]
+        parts.append(of_value(f"Asks for {name}", mapping(call).get("args"), ref, path))
+    if calls and not mapping(calls).get("calls"):
+        parts.append(of_value("Tool calls", calls, ref, ["llm_response", "tool_calls"]))
+    return parts
+
+
+def _tool_call(fields: Json, ref: str) -> list[Part]:
+    return [of_value("Arguments", mapping(fields.get("tool_call")).get("parameters"), ref, ["tool_call", "parameters"])]
+
+
+def _tool_response(fields: Json, ref: str) -> list[Part]:
+    answer = mapping(fields.get("tool_response"))
+    parts = []
+    if message := text(answer.get("error_message")):
+        parts.append(of_text("Error", message, ref, ["tool_response", "error_message"], "bad"))
+    result = answer.get("result")
+    if isinstance(result, dict) and list(result) == ["output"]:
+        parts.append(of_value("Result", result["output"], ref, ["tool_response", "result", "output"]))
+    elif result is not None:
+        parts.append(of_value("Result", result, ref, ["tool_response", "result"]))
+    return parts
+
+
+def _error(fields: Json, ref: str) -> list[Part]:
+    info = mapping(fields.get("error_info"))
+    parts = [of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
+                   ["error_info", "error_message"], "bad")]  # fmt: skip
+    rest = {key: value for key, value in info.items() if key not in ("error_type", "error_message", "stack_trace")}
+    if rest:
+        parts.append(Part("Details", tree(rest, ref, ["error_info"]), "json"))
+    return parts
+
+
+def _recovery(fields: Json, ref: str) -> list[Part]:
+    """All but the id of the error, which stands beside it and in the attributes."""
+    info = {key: value for key, value in mapping(fields.get("error_info")).items() if key != "error_id"}
+    return [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
+
+
+def _asked(fields: Json, ref: str) -> list[Part]:
+    return [of_text("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
+
+
+def _generic(fields: Json, ref: str) -> list[Part]:
+    """Whatever the entry has beside its envelope and metadata."""
+    message = mapping(fields.get("output_data")).get("message")
+    if isinstance(message, str):
+        return [of_text("Message", message, ref, ["output_data", "message"])]
+    rest = [name for name in fields if name not in ENVELOPE and name not in METADATA]
+    return [
+        of_value(formats.preview(name, 80).replace("_", " ").capitalize(), fields[name], ref, [name])
+        for name in rest[:40]
+    ]
+
+
+_PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
+    "llm_call": _llm_call,
+    "llm_response": _llm_response,
+    "tool_call": _tool_call,
+    "tool_response": _tool_response,
+    "error": _error,
+    "recovery": _recovery,
+    "session_start": _asked,
+    "user_input": _asked,
+}
