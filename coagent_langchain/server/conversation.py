@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, shown, tree
+from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.parts import Json, Part, of_text, of_value
 from coagent_langchain.server.prose import prose
@@ -158,7 +159,8 @@ class _Reader:
     def _human(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
         parts = []
         for ref, entry in entries:
-            word = preview(text(mapping(entry.get("meta")).get("status")) or "Human", 40).capitalize()
+            status = text(mapping(entry.get("meta")).get("status"))
+            word = TITLES.get(status) or preview(status or "Human", 40).capitalize()
             value = mapping(entry.get("input_data")).get("value")
             parts.append(of_value(word, value, ref, ["input_data", "value"]))
         return Item("human", bar, "Waits for a human" if bar.status == "waiting" else "A human was asked", parts=parts)

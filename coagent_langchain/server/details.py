@@ -64,6 +64,8 @@ def detail(entries: list[Entry]) -> Detail:
     outcome = next((one.moment.outcome for one in made if one.moment.outcome in STOPPED), "ok")
     if first.type == "session_end":
         outcome = first.outcome
+    elif first.type == "human_oversight":
+        outcome = "waiting" if made[-1].moment.outcome == "interrupted" else "ok"
     status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
 

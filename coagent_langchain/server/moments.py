@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
+from coagent_langchain.server.oversight import answer, question
 
 Json = dict[str, Any]
 MAX_NAME = 120  # characters of a name in a row
@@ -146,7 +147,7 @@ def _oversight(made: Moment, entry: Json, meta: Json) -> None:
     made.key = text(given.get("interrupt_id"))
     made.outcome = text(meta.get("status"))
     made.name = "Human"
-    made.note = brief(given.get("value"))
+    made.note = (answer if made.outcome == "resumed" else question)(given.get("value"))
 
 
 def _prompt(made: Moment, entry: Json, meta: Json) -> None:

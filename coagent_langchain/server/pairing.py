@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from coagent_langchain.server.moments import Moment
+from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
@@ -200,8 +201,9 @@ class Pairing:
     def _oversight(self, moment: Moment) -> None:
         answered = self._answered(moment.key) if moment.outcome == "resumed" else []
         for bar in answered:
+            asked = bar.note
             self._finish(bar, moment)
-            bar.status = "ok"
+            bar.status, bar.note = "ok", exchange(asked, moment.note)
             self.answered.setdefault(moment.root, bar)
         if answered:
             return

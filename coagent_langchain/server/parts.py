@@ -12,6 +12,7 @@ from markupsafe import Markup
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import shown, tree
+from coagent_langchain.server.oversight import TITLES
 
 Json = dict[str, Any]
 Path = list[str | int]
@@ -144,6 +145,14 @@ def _asked(fields: Json, ref: str) -> list[Part]:
     return [of_text("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
 
 
+def _human(fields: Json, ref: str) -> list[Part]:
+    title = TITLES.get(text(mapping(fields.get("meta")).get("status")), "")
+    given = mapping(fields.get("input_data"))
+    if not title or "value" not in given:
+        return _generic(fields, ref)
+    return [of_value(title, given["value"], ref, ["input_data", "value"])]
+
+
 def _generic(fields: Json, ref: str) -> list[Part]:
     """Whatever the entry has beside its envelope and metadata."""
     message = mapping(fields.get("output_data")).get("message")
@@ -163,6 +172,7 @@ _PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
     "tool_response": _tool_response,
     "error": _error,
     "recovery": _recovery,
+    "human_oversight": _human,
     "session_start": _asked,
     "user_input": _asked,
 }

@@ -184,6 +184,37 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
     ]
 
 
+@pytest.mark.parametrize(("asked", "answered", "note"), [
+    ("Book it?", "yes", "Book it? → yes"),
+    ({"question": "Book it?", "price": 12}, {"ok": True}, 'Book it? → {"ok":true}'),
+    ("word " * 40, "yes", "word " * 11 + "word… → yes"),
+    ({"action_requests": [{"name": "weather", "args": {"city": "Rome"}}, {"name": "pay", "args": {}}]},
+     {"decisions": [{"type": "approve"}, {"type": "reject", "message": "no way"}]},
+     "weather(city: Rome), pay() → approve, reject: no way"),
+])  # fmt: skip
+def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: Any, note: str) -> None:
+    """In few words, also those of LangChain's middleware for approvals."""
+    story = Story("s").ask("book")
+    oversight(story, "interrupted", "int-1", asked)
+    oversight(story, "resumed", "int-1", answered)
+
+    assert rows(timeline(story.entries), T0)[1][1:5] == ["human", "ok", "Human", note]
+
+
+@pytest.mark.parametrize(("answered", "status", "titles"), [
+    (False, "waiting", ["Asked"]), (True, "ok", ["Asked", "Answered"]),
+])  # fmt: skip
+def test_details_of_a_human_step_tell_question_and_answer_apart(answered: bool, status: str, titles: list[str]) -> None:
+    """Each under its own title; the step is done once it is answered."""
+    story = Story("s").ask("book")
+    oversight(story, "interrupted", "int-1", "Book it?")
+    if answered:
+        oversight(story, "resumed", "int-1", "yes")
+    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
+
+    assert (made.status, [part.title for one in made.entries for part in one.parts]) == (status, titles)
+
+
 def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
     """Two questions, one of them answered by name; the answer after that is for the other, the next for none."""
     story = Story("s").ask("book")

@@ -1,0 +1,37 @@
+"""A step that waits for a human, in few words: what was asked and what was answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text
+
+TITLES = {"interrupted": "Asked", "resumed": "Answered"}  # what `meta.status` makes of an entry
+_QUESTIONS = ("question", "message", "prompt", "query", "text")
+
+
+def question(value: Any) -> str:
+    """The question of an interrupt; of LangChain's `HumanInTheLoopMiddleware`, the calls that wait for approval."""
+    given = mapping(value)
+    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:8]]
+    words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
+    return preview(", ".join(calls) or words) or brief(value)
+
+
+def answer(value: Any) -> str:
+    """The answer to an interrupt; of LangChain's `HumanInTheLoopMiddleware`, what was decided."""
+    decisions = [_decision(mapping(each)) for each in listing(mapping(value).get("decisions"))[:8]]
+    return preview(", ".join(decisions)) or brief(value)
+
+
+def exchange(asked: str, answered: str) -> str:
+    """Both on one line: `Book it? → yes`, a long question cut so that the answer can be seen."""
+    return " → ".join(part for part in (preview(asked, 60), answered) if part)
+
+
+def _call(request: dict[str, Any]) -> str:
+    return f"{text(request.get('name'))}({arguments(request.get('args'))})"
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    return ": ".join(part for part in (text(decision.get("type")), text(decision.get("message"))) if part)
