@@ -91,7 +91,8 @@ def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
     made.ms = _known(answer.get("execution_time_ms"))
     made.cost = _cost(entry)
-    made.note = preview(text(answer.get("response"))) or _asked(answer.get("tool_calls"))
+    said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
+    made.note = " · ".join(part for part in said if part)
     made.failed = "error" if made.outcome == "error" else ""
 
 
@@ -202,7 +203,7 @@ def _cost(entry: Json) -> float | None:
 
 
 def _asked(calls: Any) -> str:
-    """`→ flight_search, train_search`: what an answer without text asks for."""
+    """`→ flight_search, train_search`: what an answer asks for; before its text, whose end is cut."""
     listed = listing(calls) or listing(mapping(calls).get("calls"))
     names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]
     return preview("→ " + ", ".join(names)) if names else ""

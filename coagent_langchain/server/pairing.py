@@ -142,8 +142,8 @@ class Pairing:
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
         bar.input, bar.output, bar.cached = moment.input or 0, moment.output or 0, moment.cached or 0
         bar.cost += moment.cost or 0.0
-        if moment.note and (bar.kind not in ("tool", "retriever") or moment.failed or not bar.note):
-            bar.note = moment.note  # a tool keeps its arguments: what it gave is in the details
+        if moment.note and not bar.errors and (moment.failed or not bar.note or not _is_tool(bar)):
+            bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
         if moment.failed:
             bar.status = "error"
         elif bar.status == "open":
@@ -224,6 +224,10 @@ class Pairing:
         answered = [bar for bars in self._questions.values() for bar in bars]
         self._questions.clear()
         return answered
+
+
+def _is_tool(bar: Bar) -> bool:
+    return bar.kind in ("tool", "retriever")
 
 
 def _recovered(strategy: str) -> str:

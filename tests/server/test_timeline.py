@@ -260,6 +260,32 @@ def test_error_closes_the_call_that_it_names() -> None:
     ]
 
 
+def test_failed_tool_names_the_type_of_its_error() -> None:
+    """The response, which comes after the error, has the message alone."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    answer = {"tool_name": "pay", "success": False, "error_message": "no money left"}
+    story.log("tool_response", 1, run, tool_response=answer)
+    (bar,) = timeline(story.entries).tools
+
+    assert bar.note == "ValueError: no money left"
+
+
+@pytest.mark.parametrize(("said", "calls", "note"), [
+    ("I will look.", ["weather", "trains"], "→ weather, trains · I will look."), ("", ["weather"], "→ weather"),
+    ("Sunny.", [], "Sunny."),
+])  # fmt: skip
+def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list[str], note: str) -> None:
+    """The tools first: a long text is cut at its end."""
+    story = Story("s").ask("hello")
+    story.model("hello", said, 5, (1, 1), calls=[{"name": name, "args": {}} for name in calls])
+    (bar,) = timeline(story.entries).models
+
+    assert bar.note == note
+
+
 @pytest.mark.parametrize(("strategy", "words"), [
     ("retry", "recovered by retry"), ("fallback", "recovered by fallback"), ("handled", "recovered: handled"),
     (None, "recovered"),
