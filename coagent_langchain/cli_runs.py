@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 
 from coagent_langchain.cli_text import cells, fit, local_time, paint, table, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
 
-HEAD = ("SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS")
-BASIC = 4  # columns that every server fills
-ID, TITLE = 40, 20  # columns of an id at most, of a title at least
+BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
+RIGHT = ("LASTED", "EVENTS", "TOKENS", "ERRORS")
+ID = 40  # characters of an id at most
+# What a narrow terminal leaves out, in this order, where a long title would have fewer characters than this beside it.
+LEAST = {"EVENTS": 20, "TOKENS": 20, "ERRORS": 20, "LASTED": 20, "STARTED": 10, "TITLE": 5}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "runs",
         help="list the sessions of a server",
-        description="List the sessions of a server, the newest first.",
+        description="List the sessions of a server, the newest first. A narrow terminal has fewer columns.",
         epilog="example: coagent-langchain runs --limit 5",
     )
     connection_options(parser)
@@ -66,29 +67,40 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(runs: list[RunSummary]) -> Iterator[str]:
+def _lines(runs: list[RunSummary]) -> list[str]:
     """The table; of a server that tells no more than ids, times and counts, those columns alone."""
-    told = any(each.status is not None for each in runs)
-    columns = len(HEAD) if told else BASIC
-    rows = [_row(each)[:columns] for each in runs]
-    head, *lines = table(HEAD[:columns], rows, right=("LASTED", "EVENTS", "TOKENS", "ERRORS")).splitlines()
-    room = max(width() - cells(lines[0]) - 2, TITLE)
-    yield head + (paint("  TITLE", "dim") if told else "")
-    for each, line in zip(runs, lines, strict=True):
-        yield f"{line}  {fit(preview(each.title or ''), room)}".rstrip()
+    rows = [_row(each) for each in runs]
+    names = [*rows[0]] if any(each.status is not None for each in runs) else [*BASIC]
+    widths = {name: max(cells(name), *(cells(row[name]) for row in rows)) for name in names}
+    _narrow(widths)
+    for row in rows:
+        row["TITLE"] = fit(row["TITLE"], widths.get("TITLE", 0))
+    return table([*widths], [[row[name] for name in widths] for row in rows], right=RIGHT).splitlines()
 
 
-def _row(each: RunSummary) -> tuple[str, ...]:
+def _narrow(widths: dict[str, int]) -> None:
+    """Cut the title, and leave out what matters least, until a line fits into the terminal."""
+    title = widths.get("TITLE", 0)
+    for least, beside in LEAST.items():
+        room = width() - sum(widths.values()) - 2 * (len(widths) - 1) + title
+        if room >= min(title, beside):
+            widths |= {"TITLE": min(title, room)} if title else {}
+            break
+        widths.pop(least, None)
+
+
+def _row(each: RunSummary) -> dict[str, str]:
     name = visible(each.run_id)
-    return (
-        fit(name, min(cells(name), ID)),
-        local_time(each.start_timestamp),
-        duration(each.end_timestamp - each.start_timestamp),
-        str(each.log_count),
-        each.status or "",
-        count(each.total_tokens),
-        count(each.errors),
-    )
+    return {
+        "SESSION": fit(name, min(cells(name), ID)),
+        "STARTED": local_time(each.start_timestamp),
+        "LASTED": duration(each.end_timestamp - each.start_timestamp),
+        "EVENTS": str(each.log_count),
+        "STATUS": each.status or "",
+        "TOKENS": count(each.total_tokens),
+        "ERRORS": count(each.errors),
+        "TITLE": preview(each.title or ""),
+    }
 
 
 def _count(text: str) -> int:

@@ -70,8 +70,9 @@ def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return run
 
 
-def test_runs_lists_sessions_newest_first(run: Run) -> None:
+def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the list on the page says, in columns."""
+    monkeypatch.setenv("COLUMNS", "100")
     assert [re.split("  +", line) for line in run("runs").splitlines()] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
         ["other", "2023-11-14 22:15:00", "0 ms", "1", "running", "0", "0", "Hello"],
@@ -121,6 +122,25 @@ def test_runs_keeps_rows_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert ([len(line) for line in lines[1:]], lines[1][:42]) == ([130], "x" * 39 + "…  ")
     assert (ids, summary["run_id"]) == (f"{long}\n", long)
+
+
+@pytest.mark.parametrize(("columns", "head"), [
+    ("36", "SESSION STATUS"),
+    ("60", "SESSION STATUS TITLE"),
+    ("80", "SESSION STARTED STATUS TITLE"),
+    ("90", "SESSION STARTED LASTED STATUS TITLE"),
+    ("100", "SESSION STARTED LASTED STATUS TOKENS ERRORS TITLE"),
+    ("120", "SESSION STARTED LASTED EVENTS STATUS TOKENS ERRORS TITLE"),
+])  # fmt: skip
+def test_runs_leaves_out_what_does_not_fit(columns: str, head: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a narrow terminal a line stays a line: what matters least goes, and the title is cut."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        client.log_session_start("4f1c0a52-7a0e-4f4e-8d0e", "word " * 100)
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = run("runs").splitlines()
+
+    assert (lines[0].split(), max(map(len, lines)) <= int(columns)) == (head.split(), True)
 
 
 def test_runs_for_other_programs(run: Run) -> None:
