@@ -130,17 +130,15 @@ class CoagentClient(EventLog):
         Raises:
             CoagentClientError: the server is away or refuses; the message says what was tried.
         """
-        return [str(run) for run in self._get("/runs")]
+        return [str(run) for run in self._list("/runs")]
 
     def summarize(self) -> list[RunSummary]:
         """All sessions with their number of entries, first and last timestamp; raises as `get_runs`."""
-        runs = self._get("/runs", {"summarize": "1"})
-        return [RunSummary.model_validate(run) for run in runs]
+        return [RunSummary.model_validate(run) for run in self._list("/runs", {"summarize": "1"})]
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
         """The events of a session in chronological order; none when it is not known. Raises as `get_runs`."""
-        entries = self._get(f"/logs/{quote(session_id, safe='')}")
-        return [LoggedEvent.read(entry) for entry in entries]
+        return [LoggedEvent.read(entry) for entry in self._list(f"/logs/{quote(session_id, safe='')}")]
 
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
@@ -188,6 +186,13 @@ class CoagentClient(EventLog):
     def _get(self, path: str, params: dict[str, str] | None = None) -> Any:
         self._settle()
         return self._connection.get(path, params)
+
+    def _list(self, path: str, params: dict[str, str] | None = None) -> list[Any]:
+        answer = self._get(path, params)
+        if not isinstance(answer, list):
+            what = f"GET {self.base_url}{path} gave no list; is it a CoAgent server?"
+            raise CoagentClientError(what, status=200, answer=answer)
+        return answer
 
     def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
         """What a JMESPath expression makes of the session's entries, as JSON.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 MAX_BACKOFF = 30.0  # seconds between two tries at most
 DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
+_NO_JSON: Any = object()
 _random = random.SystemRandom()  # not the module's: an application that seeds it counts on its numbers
 
 
@@ -101,19 +102,19 @@ class Connection:
             status, answer, wait = send()
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
-            if status is not None and status < 300 and (content := _json(answer)) is not None:
+            content = _NO_JSON if status is None else _json(answer)
+            if status is not None and status < 300 and content is not _NO_JSON:
                 return content
             again = status is None or status in RETRY_STATUS
             if not again or attempt == retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
-        content = None if status is None else _json(answer)
         reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}{path_hint(status)}"
         if status is not None and status < 300:
             reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
         raise CoagentClientError(
             f"{method} {self.base_url}{path} failed after {tries}: {reason}",
-            status=status, attempts=attempt + 1, answer=content,
+            status=status, attempts=attempt + 1, answer=None if content is _NO_JSON else content,
         )  # fmt: skip
 
     def _pause(self, attempt: int, asked: float) -> float:
@@ -153,10 +154,11 @@ class Connection:
 
 
 def _json(answer: str) -> Any:
+    """What the answer says: `null` is None, what is no JSON is `_NO_JSON`."""
     try:
         return orjson.loads(answer)
     except ValueError:
-        return None
+        return _NO_JSON
 
 
 def _message(answer: str, content: Any) -> str:

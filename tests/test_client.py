@@ -7,17 +7,25 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 import pytest
+from langchain_core.runnables import RunnableLambda
 
-from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
+from coagent_langchain import (
+    CoagentCallbackHandler,
+    CoagentClient,
+    CoagentClientError,
+    ConfigurationError,
+    LoggedEvent,
+)
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
+from coagent_langchain.testing import MemoryDelivery
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +205,36 @@ def test_runs_summaries_and_filters(client: CoagentClient) -> None:
     assert client.filter_logs("found/with space?", "[?event_type=='error'].error_info.error_message") == ["boom"]
 
 
+@pytest.mark.parametrize("expression", ["[0].nothing", "max([].nothing)"])
+def test_filter_that_finds_nothing_gives_none(client: CoagentClient, expression: str) -> None:
+    """The server's answer is `null`, which is JSON."""
+    client.log_info("null", "hello")
+
+    assert client.filter_logs("null", expression) is None
+
+
+def test_last_prompt_number(client: CoagentClient) -> None:
+    """The highest, whatever came last; 0 for a session that is not known."""
+    for number in (1, 3, 2):
+        client.log_info("numbered", "hello", number)
+
+    assert [client.last_prompt_number(session_id) for session_id in ("numbered", "unknown")] == [3, 0]
+
+
+@pytest.mark.parametrize(("before", "number"), [(0, 1), (2, 3)])
+def test_handler_resumes_a_session_where_it_ended(
+    client: CoagentClient, caplog: pytest.LogCaptureFixture, before: int, number: int
+) -> None:
+    """Its prompts are numbered on from what the server has, from 1 where it has nothing, without a warning."""
+    session_id, log = f"resumed-{before}", MemoryDelivery()
+    for prompt_number in range(1, before + 1):
+        client.log_user_input(session_id, "hello", prompt_number)
+    handler = CoagentCallbackHandler(session_id, base_url=client.base_url, resume=True, delivery=log)
+    RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
+
+    assert ({entry["prompt_number"] for entry in log.entries}, caplog.messages) == ({number}, [])
+
+
 def test_many_threads_share_a_client(client: CoagentClient) -> None:
     """Nothing is lost or mixed up."""
     with ThreadPoolExecutor(8) as pool:
@@ -219,9 +257,12 @@ class Scripted:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 outer.ports.append(self.client_address[1])
-                outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"] or 0)))
                 status, headers = outer.script.pop(0) if outer.script else (200, {})
                 if status is None:
                     self.close_connection = True
@@ -328,6 +369,15 @@ def test_a_server_that_is_something_else(server: Running) -> None:
         client.get_logs("x")
 
     assert caught.value.status in (200, 404)
+
+
+@pytest.mark.parametrize("read", [CoagentClient.get_runs, CoagentClient.summarize, lambda c: c.get_logs("x")])
+def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object]) -> None:
+    """A server that answers with other JSON is most likely another one."""
+    with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
+        read(client)
+
+    assert re.fullmatch(rf"GET {client.base_url}/\S+ gave no list; is it a CoAgent server\?", str(caught.value))
 
 
 def test_closing_ends_a_pause() -> None:
