@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,28 @@ def test_flush_without_a_server_says_what_waits(tmp_path: Path, capsys: pytest.C
     """It tells what it waits for while it waits, and at the end how many are left and what to do."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
-    status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "3"])
+    status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "2"])
     captured = capsys.readouterr()
     notice, problem = captured.err.splitlines()
 
     assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 still wait\n")
-    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 3 s"
+    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 2 s"
     assert problem.startswith("coagent-langchain: not finished: ConnectionError: ")
     assert problem.endswith("(start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)")
+
+
+@pytest.mark.parametrize(("retry_after", "tried"), [({}, True), ({"Retry-After": "1"}, False)])
+def test_flush_tries_for_as_long_as_it_may(tmp_path: Path, retry_after: dict[str, str], tried: bool) -> None:
+    """A server that fails is tried until the time is over; one that asks for more time than there is, once."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(1))
+        server.behave = lambda request: Answer(503, headers=retry_after)
+        server.requests.clear()
+        started = time.monotonic()
+        main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "0.6"])
+        took = time.monotonic() - started
+
+    assert (took >= 0.6, len(server.requests) > 1) == (tried, tried)
 
 
 def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,8 @@ def send_leftovers(settings: Settings, timeout: float) -> Flushed:
 
     Parameters:
         settings: server, token and spool folder.
-        timeout: seconds after which a server that fails is given up. A wrong token or address is given up at once.
+        timeout: seconds for which a server that fails is tried again. A wrong token or address is given up at once,
+            and so is a server that asks to wait for longer than that.
     """
     flushed = Flushed()
     if settings.spool_dir is None:
@@ -72,8 +73,8 @@ def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> N
         if step.verdict.meaning not in (Meaning.PAUSE, Meaning.RETRY):
             continue
         attempt += 1
-        wait = max(backoff(attempt), step.verdict.wait)
-        if step.verdict.meaning is Meaning.PAUSE or time.monotonic() + wait > until:
+        left = until - time.monotonic()
+        if step.verdict.meaning is Meaning.PAUSE or left <= step.verdict.wait:
             flushed.problem, flushed.status = step.verdict.reason, step.verdict.status
         else:
-            time.sleep(wait)
+            time.sleep(min(max(backoff(attempt), step.verdict.wait), left))  # the last try is at the end of the time

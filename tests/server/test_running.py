@@ -135,7 +135,8 @@ def test_wrong_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]
 
 def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
     """What its library logs does not stand beside the message."""
-    line = [sys.executable, "-m", "coagent_langchain", "serve", "--store", "clickhouse://127.0.0.1:9/coagent"]
+    line = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store",
+            "clickhouse://127.0.0.1:9/coagent"]  # fmt: skip
     result = subprocess.run(line, capture_output=True, text=True, check=False)
 
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
