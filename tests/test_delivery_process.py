@@ -85,7 +85,7 @@ def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
 
     # At least once: the server may get round to what the first process left in its queue.
     assert (status, errors, arrived, set(server.stored)) == (0, "", True, {*ids(5), "last"})
-    assert took < 4
+    assert took < 10  # a server that hangs is given 30 s
 
 
 @pytest.mark.parametrize(
@@ -312,13 +312,16 @@ def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> Non
         delivery.append(line("preload"))
         for generation in range(2):
             children = []
+            appended, append = os.pipe()
             for number in range(3):
                 child = os.fork()
                 if child == 0:
                     append_each(delivery, ids(10, f"g{generation}w{number}-"))
+                    os.close(append)
                     signal.pause()
                 children.append(child)
-            time.sleep(0.15)
+            os.close(append)
+            os.read(appended, 1)  # until each child has closed it
             for child in children:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
@@ -371,7 +374,7 @@ def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
     longest = re.search(r"longest (\d+) ms", errors)
 
     assert longest is not None
-    assert int(longest[1]) < 200
+    assert int(longest[1]) < 1000  # a busy machine, not the 30 s that a server is given
 
 
 def test_workers_of_a_preloaded_handler_have_sessions_of_their_own() -> None:
