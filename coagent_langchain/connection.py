@@ -98,7 +98,7 @@ class Connection:
             raise CoagentClientError("the client is closed; make a new one", attempts=0)
         started = time.monotonic()
         send = self._prepare(method, path, body, params)
-        for attempt in range(retries + 1):
+        for attempt in range(max(retries, 0) + 1):
             status, answer, wait = send()
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
@@ -106,7 +106,7 @@ class Connection:
             if status is not None and status < 300 and content is not _NO_JSON:
                 return content
             again = status is None or status in RETRY_STATUS
-            if not again or attempt == retries or self._closed.wait(self._pause(attempt, wait)):
+            if not again or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
         reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}{path_hint(status)}"

@@ -332,6 +332,14 @@ def test_retries_come_to_an_end() -> None:
     assert "failed after 3 tries" in first.message
 
 
+def test_fewer_than_no_retries_are_one_try() -> None:
+    """A wrong number in a call that logs is no reason to stop the application."""
+    with Scripted(*[(503, {})] * 2) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello", max_retries=-1)
+
+    assert (result.success, "failed after 1 try" in result.message, len(scripted.bodies)) == (False, True, 1)
+
+
 def test_retry_after_is_obeyed() -> None:
     """The pause is as long as the server asks."""
     import time
