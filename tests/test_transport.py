@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 import trustme
@@ -22,7 +24,7 @@ from tests.faulty_server import Answer, FaultyServer
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MATRIX = {
     Meaning.STORED: [200, 201, 202, 204, 207],
-    Meaning.PAUSE: [301, 302, 307, 308, 401, 403, 404, 405, 415],
+    Meaning.PAUSE: [301, 302, 307, 308, 401, 403, 404, 405, 412, 415],
     Meaning.SPLIT: [413],
     Meaning.REFUSED: [400, 409, 418, 422],
     Meaning.RETRY: [408, 425, 429, 500, 501, 502, 503, 504, 599],
@@ -36,6 +38,19 @@ def test_status_matrix(status: int, meaning: Meaning) -> None:
         outcome = Transport(server.base_url).post(b"[{},{}]")
 
     assert (outcome.status, judge(outcome, 2).meaning) == (status, meaning)
+
+
+def test_every_status_means_what_the_docs_say() -> None:
+    """The table of docs/delivery.md is what `judge` makes of a batch, for each status from 200 to 599."""
+    text = (Path(__file__).parent.parent / "docs" / "delivery.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (\d[^|]+) \|", text, re.MULTILINE)
+    means = [Meaning.STORED, Meaning.REFUSED, Meaning.REFUSED, Meaning.SPLIT, Meaning.RETRY, Meaning.PAUSE]
+    table = dict.fromkeys(range(400, 500), Meaning.REFUSED)  # "other 4xx"
+    for cell, meaning in zip(cells, means, strict=True):
+        for named in re.findall(r"(?<!other )\b\d(?:\d\d|xx)\b", cell):
+            table |= dict.fromkeys(range(int(named.replace("x", "0")), int(named.replace("x", "9")) + 1), meaning)
+
+    assert {status: judge(Outcome(status, "{}"), 2).meaning for status in range(200, 600)} == table
 
 
 @pytest.mark.parametrize(
