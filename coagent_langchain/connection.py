@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -13,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from coagent_langchain.delivery.verdict import path_hint, retry_after
+from coagent_langchain.delivery.verdict import may_pass, path_hint, retry_after
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
     import requests
 
-RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 MAX_BACKOFF = 30.0  # seconds between two tries at most
 DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
 _NO_JSON: Any = object()
@@ -98,15 +98,14 @@ class Connection:
             raise CoagentClientError("the client is closed; make a new one", attempts=0)
         started = time.monotonic()
         send = self._prepare(method, path, body, params)
-        for attempt in range(max(retries, 0) + 1):
+        for attempt in itertools.count():
             status, answer, wait = send()
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
             content = _NO_JSON if status is None else _json(answer)
             if status is not None and status < 300 and content is not _NO_JSON:
                 return content
-            again = status is None or status in RETRY_STATUS
-            if not again or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
+            if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
         reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}{path_hint(status)}"

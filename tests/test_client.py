@@ -298,7 +298,7 @@ def patient(base_url: str, **arguments: Any) -> CoagentClient:
     return CoagentClient(base_url, retry_backoff_factor=0.001, **arguments)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, None])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 503, 520, 599, None])
 def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) -> None:
     """The entry is sent until it is taken, with one id, so that the server keeps it once."""
     with Scripted((status, {}), (status, {})) as scripted, patient(scripted.base_url) as client:

@@ -79,7 +79,7 @@ def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
     """
     status = outcome.status
     reason = f"HTTP {status}: {outcome.body[:300]}" if status else outcome.body
-    if status is None or status >= 500 or status in _RETRY:
+    if status is None or may_pass(status):
         wait = retry_after(outcome.retry_after, now or datetime.now(UTC))
         return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
     if status < 300:
@@ -91,6 +91,11 @@ def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
     if status == 409 and count == 1:
         return Verdict(Meaning.STORED, reason)
     return Verdict(Meaning.REFUSED, reason, _named(_json(outcome.body), count))
+
+
+def may_pass(status: int | None) -> bool:
+    """Whether the same request may succeed later; None is a request without an answer."""
+    return status is None or status >= 500 or status in _RETRY
 
 
 def path_hint(status: int) -> str:
