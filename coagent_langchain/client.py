@@ -174,7 +174,7 @@ class CoagentClient(EventLog):
         Raises:
             ConfigurationError: the session id is unusable.
         """
-        delivery = self._delivery = shared(self._settings)
+        delivery = self._delivery = self._delivery or shared(self._settings)  # once: its token may be renewed by others
         outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
         return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta)
 

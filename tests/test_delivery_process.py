@@ -13,14 +13,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
+from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import shared
+from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, line
-from tests.faulty_server import Answer, FaultyServer, healthy
+from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12 and later warn
 
@@ -349,11 +353,75 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
-    """Handlers with the same server, token and folder share one delivery; another token is another one."""
-    settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
-    other = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path, auth_token="t")
+    """A server and a folder are a destination, whatever the token; without a folder, a server and a token."""
+    server = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path / "one")
+    same = [replace(server), replace(server, auth_token="old"), replace(server, auth_token="new")]
+    nameless = replace(server, spool_dir=None)
+    others = [replace(server, base_url="http://127.0.0.1:2/api/v1"), replace(server, spool_dir=tmp_path / "two"),
+              nameless, replace(nameless, auth_token="old"), replace(nameless, auth_token="new")]  # fmt: skip
 
-    assert (shared(settings) is shared(settings), shared(settings) is shared(other)) == (True, False)
+    assert {shared(settings) for settings in same} == {shared(server)}
+    assert len({shared(settings) for settings in [server, *others]}) == 6
+
+
+def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Path) -> None:
+    """The worker does not wait out the minute after a 401; who has no token takes nobody's away."""
+
+    def knows_new(request: Request) -> Answer:
+        return Answer() if request.headers.get("Authorization") == "Bearer new" else Answer(401)
+
+    with FaultyServer(knows_new) as server:
+        settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="old")
+        shared(settings).append(line("a"))
+        refused = server.wait_for(lambda: bool(server.requests))
+        shared(replace(settings, auth_token="new"))
+        renewed = server.wait_for(lambda: server.stored == ["a"])
+        delivery = shared(replace(settings, auth_token=None))
+        delivery.append(line("b"))
+        flushed = delivery.flush(10)
+
+    assert (refused, renewed, flushed, server.stored) == (True, True, True, ["a", "b"])
+
+
+def test_conversation_goes_on_with_a_renewed_token(tmp_path: Path) -> None:
+    """Handlers with another token number the session on, and the prompt that the old token could not send is there."""
+    with launch(token="new") as server:
+        for token in ("old", "new"):
+            handler = CoagentCallbackHandler("talk", base_url=server.base_url, auth_token=token, spool_dir=tmp_path)
+            RunnableLambda(str).invoke(f"with {token}", {"callbacks": [handler]})
+        assert handler.flush(10)
+        with CoagentClient(server.base_url, "new") as client:
+            asked = [(e.prompt_number, e["prompt"]) for e in client.get_logs("talk") if e.event_type == "user_input"]
+
+    assert asked == [(1, "with old"), (2, "with new")]
+
+
+def test_client_does_not_bring_an_old_token_back() -> None:
+    """The sessions of a client that has lived for long go with the token that came after its own."""
+    with launch(token="new") as server, CoagentClient(server.base_url, "old") as client:
+        with client.start_session("first"):
+            pass
+        delivery = shared(Settings.load(base_url=server.base_url, auth_token="new"))
+        with client.start_session("second"):
+            pass
+
+        assert delivery.flush(10)
+
+
+def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two tenants that share a folder send with each other's token: one warning, without a token in it."""
+    settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
+    for token in ("one", "renewed", "other"):
+        shared(replace(settings, auth_token=token))
+    before = caplog.messages.copy()
+    for token in ("renewed", "other", "renewed"):
+        shared(replace(settings, auth_token=token))
+
+    assert before == []
+    assert caplog.messages == [
+        "delivery to http://127.0.0.1:1/api/v1: two tokens are in use for one spool folder, and the latest sends every "
+        "event; give each tenant a spool_dir of its own"
+    ]
 
 
 def test_event_loop_is_not_held_up(tmp_path: Path) -> None:

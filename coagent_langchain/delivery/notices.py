@@ -21,6 +21,7 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._wrong = False
+        self._two_tokens = False
 
     def wrong(self, problem: str, waiting: int) -> None:
         """Events wait, or some were given up.
@@ -38,6 +39,13 @@ class Notices:
         """The spool's folder cannot be used. Said once: the spool does so once."""
         logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process until "
                        "COAGENT_SPOOL_DIR names a folder that can be written", self._destination, reason)  # fmt: skip
+
+    def two_tokens(self) -> None:
+        """A token came back after another: nobody renews to an old one. Said once."""
+        if not self._two_tokens:
+            self._two_tokens = True
+            logger.warning("delivery to %s: two tokens are in use for one spool folder, and the latest sends every "
+                           "event; give each tenant a spool_dir of its own", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
         """The server took something.

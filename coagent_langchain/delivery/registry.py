@@ -11,23 +11,29 @@ from pathlib import Path
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled import SpooledDelivery
 
-_Key = tuple[str, str | None, Path | None]
+_Key = tuple[str, Path | str | None]
 
 
 class Registry:
-    """Hands out one `SpooledDelivery` for each server, token and spool folder."""
+    """Hands out one `SpooledDelivery` for each server and spool folder; without a folder for each server and token."""
 
     def __init__(self) -> None:
         self._deliveries: dict[_Key, SpooledDelivery] = {}
         self._lock = threading.Lock()
 
     def get(self, settings: Settings) -> SpooledDelivery:
-        """The delivery for the settings' destination; quota and exit timeout are those of the first who asked."""
-        key = (settings.base_url, settings.auth_token, settings.spool_dir)
+        """The delivery for the settings' destination, which sends with their token from now on.
+
+        Quota and exit timeout are those of the first who asked.
+        """
+        # A token that is renewed is no other destination; tenants have a folder each, or in memory their tokens.
+        key = (settings.base_url, settings.spool_dir or settings.auth_token)
         with self._lock:
             if key not in self._deliveries:
                 self._deliveries[key] = SpooledDelivery(settings)
-            return self._deliveries[key]
+            delivery = self._deliveries[key]
+            delivery.authorize(settings.auth_token)
+        return delivery
 
     def close_all(self) -> None:
         """Close every delivery, all of them within the longest of their exit timeouts."""

@@ -33,16 +33,28 @@ class SpooledDelivery:
         self._url = public_url(settings.base_url)
         self._folder = destination_folder(settings.spool_dir, settings.base_url) if settings.spool_dir else None
         self._transport = Transport(settings.base_url, settings.auth_token)
+        self._former_token: str | None = None
         self._begin()
         _alive.add(self)
 
     def _begin(self) -> None:
         self._spool = Spool(self._folder, self._settings.spool_quota, self._url)
         sender = Sender(self._transport, Rejected(self._folder).keep)
-        self._worker = Worker(self._spool, sender, self._folder, Notices(self._url))
+        self._notices = Notices(self._url)
+        self._worker = Worker(self._spool, sender, self._folder, self._notices)
 
     def __repr__(self) -> str:
         return f"SpooledDelivery({self._url!r}, folder={str(self._folder)!r})"
+
+    def authorize(self, token: str | None) -> None:
+        """Send with this token from now on, also what waits. None changes nothing: it is no newer one."""
+        if token in (None, self._transport.token):
+            return
+        if token == self._former_token:
+            self._notices.two_tokens()
+        self._former_token, self._transport.token = self._transport.token, token
+        if not self._worker.idle:
+            self._worker.wake()  # it may be waiting because the server refused the former token
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""

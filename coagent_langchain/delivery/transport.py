@@ -24,6 +24,7 @@ class Transport:
 
     Attributes:
         timeout: seconds to wait for a connection, and for the answer.
+        token: the bearer token; any thread may replace it, the next request has the new one.
     """
 
     def __init__(self, base_url: str, auth_token: str | None = None) -> None:
@@ -31,10 +32,8 @@ class Transport:
         import urllib3  # of an import leaves the child with a lock that nobody will ever give back
 
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if auth_token:
-            headers["Authorization"] = f"Bearer {auth_token}"
         self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        self._secret = auth_token
+        self.token = auth_token
         # Prepared without a session, which would put a .netrc entry in the place of the token.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
         self._failures = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
@@ -59,7 +58,9 @@ class Transport:
 
     def post(self, *body: bytes) -> Outcome:
         """Send the parts of a body, which together are JSON, and wait for the answer."""
-        request = self._request.copy()
+        request, token = self._request.copy(), self.token
+        if token:
+            request.headers.setdefault("Authorization", f"Bearer {token}")  # a password in the address goes before it
         request.body = body  # type: ignore[assignment]  # an iterable of known length, so that nothing is copied
         request.headers["Content-Length"] = str(sum(map(len, body)))
         try:
@@ -73,12 +74,13 @@ class Transport:
             finally:
                 answer.close()
         except self._failures as error:
-            return Outcome(None, self._scrub(_describe(error)))
-        return Outcome(answer.status_code, self._scrub(text), answer.headers.get("Retry-After"))
+            return Outcome(None, _scrub(_describe(error), token))
+        return Outcome(answer.status_code, _scrub(text, token), answer.headers.get("Retry-After"))
 
-    def _scrub(self, text: str) -> str:
-        """What a server or a library says may repeat the token."""
-        return text.replace(self._secret, "***") if self._secret else text
+
+def _scrub(text: str, token: str | None) -> str:
+    """What a server or a library says may repeat the token."""
+    return text.replace(token, "***") if token else text
 
 
 def _describe(error: BaseException) -> str:
