@@ -365,13 +365,13 @@ def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
 
 
 def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What the quota refuses is counted and said, never silent."""
+    """What the quota refuses is counted and said, never silent; `flush` does not wait for it."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path, spool_quota=500) as delivery:
         append_each(delivery, ids(10))
-        delivery.flush(10)
+        flushed = delivery.flush(10)
         stats = delivery.stats()
 
-    assert (stats.written + stats.refused, stats.refused > 0) == (10, True)
+    assert (flushed, stats.waiting, stats.written + stats.refused, stats.refused > 0) == (True, 0, 10, True)
     assert f"{stats.refused} events refused" in caplog.text
 
 

@@ -143,13 +143,14 @@ class CoagentCallbackHandler(Hooks):
         self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta or {})
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until the server has acknowledged everything logged so far.
+        """Wait until the server has answered for everything logged so far, and send what waits at once.
 
         Parameters:
             timeout: seconds to wait at most.
 
         Returns:
-            True when all of it is acknowledged.
+            True when nothing waits any more. Then the server has all of it, except what `stats()` counts as
+            `rejected` (the server would not take it) or `refused` (the spool or the disk was full).
         """
         return self._delivery.flush(timeout)
 

@@ -29,13 +29,13 @@ class Delivery(Protocol):
         """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything appended so far is acknowledged.
+        """Wait until everything that was kept so far is settled: acknowledged or rejected by the server.
 
         Parameters:
             timeout: seconds to wait at most.
 
         Returns:
-            True when all of it is acknowledged.
+            True when nothing of it waits any more. What was refused was not kept and is not waited for.
         """
 
     def close(self) -> None:

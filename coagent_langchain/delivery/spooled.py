@@ -63,13 +63,13 @@ class SpooledDelivery:
             self._worker.wake()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything appended so far is acknowledged or rejected.
+        """Wait until everything that was kept so far is settled: acknowledged or rejected by the server.
 
         Parameters:
             timeout: seconds to wait at most.
 
         Returns:
-            True when nothing of it waits any more.
+            True when nothing of it waits any more. What was refused was not kept and is not waited for.
         """
         return self._worker.wait_until_settled(self._spool.written, timeout)
 
