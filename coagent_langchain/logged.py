@@ -21,13 +21,17 @@ class LoggedEvent(LogEntry):
     _raw: JsonObject = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def read(cls, entry: JsonObject) -> Self:
-        """Make an event of an entry; never raises."""
+    def read(cls, entry: Any) -> Self:
+        """Make an event of an entry; never raises. What is no JSON object becomes an event without fields."""
+        raw = entry if isinstance(entry, dict) else {}
         try:
-            event = cls.model_validate(entry)
+            event = cls.model_validate(raw)
         except ValidationError:
-            event = cls.model_construct(None, **entry)
-        event._raw = entry
+            known = {name: raw[name] for name in cls.model_fields if name in raw}
+            event = cls.model_construct(None, **known)
+            # Set here: `model_construct` has parameters of its own, which a field may be called like.
+            event.__pydantic_extra__ = {name: value for name, value in raw.items() if name not in known}
+        event._raw = raw
         return event
 
     @property

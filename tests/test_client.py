@@ -150,12 +150,22 @@ def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClie
     )
 
 
-@pytest.mark.parametrize("entry", [{"event_type": "made_up"}, {"event_type": "error", "meta": ["x"]}, {}])
+@pytest.mark.parametrize("entry", [
+    {"event_type": "made_up"}, {"event_type": "error", "meta": ["x"]}, {}, {"cls": 1, "session_id": 5},
+    {"_fields_set": 1}, {"_raw": 1, "__dict__": 2},
+])  # fmt: skip
 def test_events_that_are_not_as_they_should_be_are_read_all_the_same(entry: dict[str, Any]) -> None:
     """A newer server's types and another client's faults are no reason not to show them."""
     event = LoggedEvent.read(entry)
+    fields = {name: getattr(event, name) for name in entry if name in LoggedEvent.model_fields}
 
-    assert (event.raw, event.get("event_type")) == (entry, entry.get("event_type"))
+    assert (event.raw, fields | (event.model_extra or {})) == (entry, entry)
+
+
+@pytest.mark.parametrize("entry", [[], None, "text", 5])
+def test_entry_that_is_no_object_is_an_event_without_fields(entry: object) -> None:
+    """One odd entry keeps nobody from reading the others."""
+    assert LoggedEvent.read(entry).raw == {}
 
 
 def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
