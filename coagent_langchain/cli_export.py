@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import orjson
-
 from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.errors import CoagentError
+from coagent_langchain.server.validation import split
+
+_ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these stand between values only
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "export",
         help="write a session as JSON lines",
-        description="Write a session's entries as JSON lines, each as it was logged.",
+        description="Write a session's entries as JSON lines, each byte for byte as it was logged.",
         epilog="example: coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'",
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
@@ -29,8 +30,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Write the entries."""
     with connect(options) as client:
-        session = client.session(options.session)
-    lines = b"".join(orjson.dumps(event.raw, option=orjson.OPT_APPEND_NEWLINE) for event in session)
+        entries = [entry for entry in split(client.get_logs_json(options.session).strip().encode()) if entry]
+        if not entries:
+            raise CoagentError(f"no session {options.session!r} on {client.base_url}")
+    lines = b"".join(entry.translate(_ON_ONE_LINE) + b"\n" for entry in entries)
     if options.output is None:
         sys.stdout.buffer.write(lines)
         return 0
@@ -38,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
         options.output.write_bytes(lines)
     except OSError as error:
         raise CoagentError(f"cannot write {options.output}: {error.strerror}") from error
-    print(f"{len(session)} events written to {options.output}", file=sys.stderr)
+    print(f"{len(entries)} events written to {options.output}", file=sys.stderr)
     return 0

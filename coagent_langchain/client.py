@@ -130,15 +130,19 @@ class CoagentClient(EventLog):
         Raises:
             CoagentClientError: the server is away or refuses; the message says what was tried.
         """
-        return [str(run) for run in self._list("/runs")]
+        return [str(run) for run in self._list("/runs")[0]]
 
     def summarize(self) -> list[RunSummary]:
         """All sessions with their number of entries, first and last timestamp; raises as `get_runs`."""
-        return [RunSummary.model_validate(run) for run in self._list("/runs", {"summarize": "1"})]
+        return [RunSummary.model_validate(run) for run in self._list("/runs", {"summarize": "1"})[0]]
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
         """The events of a session in chronological order; none when it is not known. Raises as `get_runs`."""
-        return [LoggedEvent.read(entry) for entry in self._list(f"/logs/{quote(session_id, safe='')}")]
+        return [LoggedEvent.read(entry) for entry in self._list(_logs_of(session_id))[0]]
+
+    def get_logs_json(self, session_id: str) -> str:
+        """The same as text, a JSON array, with every number as the server has it. Raises as `get_runs`."""
+        return self._list(_logs_of(session_id))[1]
 
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
@@ -183,16 +187,16 @@ class CoagentClient(EventLog):
         if self._delivery is not None and not self._connection.down:
             self._delivery.flush(SETTLE_TIMEOUT)
 
-    def _get(self, path: str, params: dict[str, str] | None = None) -> Any:
+    def _get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
         self._settle()
         return self._connection.get(path, params)
 
-    def _list(self, path: str, params: dict[str, str] | None = None) -> list[Any]:
-        answer = self._get(path, params)
+    def _list(self, path: str, params: dict[str, str] | None = None) -> tuple[list[Any], str]:
+        answer, text = self._get(path, params)
         if not isinstance(answer, list):
             what = f"GET {self.base_url}{path} gave no list; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=answer)
-        return answer
+        return answer, text
 
     def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
         """What a JMESPath expression makes of the session's entries, as JSON.
@@ -204,7 +208,11 @@ class CoagentClient(EventLog):
         Raises:
             CoagentClientError: as `get_runs`; also for an expression that the server cannot read.
         """
-        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})
+        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})[0]
+
+
+def _logs_of(session_id: str) -> str:
+    return f"/logs/{quote(session_id, safe='')}"
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:

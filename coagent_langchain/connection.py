@@ -66,8 +66,8 @@ class Connection:
                 self._session.close()
                 self._session = None
 
-    def get(self, path: str, params: dict[str, str] | None = None) -> Any:
-        """The JSON behind `path`.
+    def get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
+        """The JSON behind `path`, and its text.
 
         Raises:
             CoagentClientError: no good answer came; it says what was tried.
@@ -85,7 +85,7 @@ class Connection:
         """
         retries = self._max_retries if max_retries is None else max_retries
         try:
-            answer = self._request("POST", path, body, None, 0 if self.down else retries)
+            answer, _ = self._request("POST", path, body, None, 0 if self.down else retries)
         except CoagentClientError as error:
             if error.status is None:
                 self._down_until = time.monotonic() + DOWN_FOR
@@ -93,7 +93,9 @@ class Connection:
         self._down_until = 0.0
         return answer
 
-    def _request(self, method: str, path: str, body: bytes | None, params: dict[str, str] | None, retries: int) -> Any:
+    def _request(
+        self, method: str, path: str, body: bytes | None, params: dict[str, str] | None, retries: int
+    ) -> tuple[Any, str]:
         if self._closed.is_set():
             raise CoagentClientError("the client is closed; make a new one", attempts=0)
         started = time.monotonic()
@@ -104,7 +106,7 @@ class Connection:
                 logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
             content = _NO_JSON if status is None else _json(answer)
             if status is not None and status < 300 and content is not _NO_JSON:
-                return content
+                return content, answer
             if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.server import launch
 
+JSON = {"Content-Type": "application/json"}
 START = 1_700_000_000_000  # Unix milliseconds
 
 
@@ -236,12 +238,27 @@ def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
     ]
 
 
-def test_export_gives_the_entries_as_they_were_logged(base_url: str, tmp_path: Path, run: Run) -> None:
-    """JSON lines, to a file too."""
+def test_export_gives_the_entries_byte_for_byte(run: Run) -> None:
+    """One line each: numbers keep their form and their digits, an entry that came on several lines is put on one."""
+    one = (
+        b'{"version":"2.0.0","session_id":"exact","prompt_number":1,"turn_number":0,"event_id":"e","event_type":"info",'
+    )
+    one += b'"timestamp":1763800000000,"x":1.10,"y":1E2,"big":123456789012345678901234567890,"u":"\\u00e9, [\xc3\xa9]"}'
+    two = one.replace(b'"e"', b'"f"').replace(b",", b",\n ", 1)
+    for body in (one, two):
+        answer = requests.post(f"{os.environ['COAGENT_BASE_URL']}/logs", data=body, headers=JSON, timeout=10)
+        assert answer.status_code == 200
+
+    assert run("export", "exact").encode() == one + b"\n" + two.replace(b"\n", b" ") + b"\n"
+
+
+def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same lines, and how many on stderr."""
     file = tmp_path / "trip.jsonl"
-    run("export", "trip", "-o", str(file))
+    assert main(["export", "trip", "-o", str(file)]) == 0
     exported = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
+    assert capsys.readouterr().err == f"8 events written to {file}\n"
     assert [{k: e[k] for k in ENTRIES[0] if k in e} for e in exported] == [
         {k: e[k] for k in ENTRIES[0] if k in e} for e in ENTRIES if e["session_id"] == "trip"
     ]
@@ -251,18 +268,18 @@ def test_errors_are_one_line_and_exit_code_1(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No traceback: what failed, and what to do."""
-    codes = [main(["show", "nobody"])]
+    codes = [main(["show", "nobody"]), main(["export", "nobody"])]
     monkeypatch.setenv("COAGENT_BASE_URL", "http://127.0.0.1:9/api/v1")
     codes.append(main(["runs"]))
     monkeypatch.setenv("COAGENT_BASE_URL", "localhost")
     codes.append(main(["runs"]))
     lines = capsys.readouterr().err.splitlines()
 
-    assert (codes, len(lines)) == ([1, 1, 1], 3)
+    assert (codes, len(lines), lines[0]) == ([1, 1, 1, 1], 4, lines[1])
     assert lines[0].startswith("coagent-langchain: no session 'nobody' on http://127.0.0.1:")
-    assert "ConnectionRefusedError" in lines[1]
-    assert "coagent-langchain serve" in lines[1]
-    assert "COAGENT_BASE_URL must be an http or https address" in lines[2]
+    assert "ConnectionRefusedError" in lines[2]
+    assert "coagent-langchain serve" in lines[2]
+    assert "COAGENT_BASE_URL must be an http or https address" in lines[3]
 
 
 def test_refused_requests_say_what_to_set(

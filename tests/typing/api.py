@@ -79,6 +79,7 @@ with launch() as server, CoagentClient(server.base_url, None, 30.0, 3, 0.3, Fals
     assert_type(client.store_logs([{"session_id": "s"}]).message, str)
     assert_type(client.get_runs(), list[str])
     assert_type(client.get_logs("s"), list[LoggedEvent])
+    assert_type(client.get_logs_json("s"), str)
     assert_type(client.filter_logs("s", "[]"), Any)
     assert_type(client.session("s"), LoggedSession)
     assert_type(client.start_session("task"), Session)
