@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,6 +23,7 @@ from coagent_langchain import (
     ConfigurationError,
     LoggedEvent,
 )
+from coagent_langchain.client import SETTLE_TIMEOUT
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
@@ -352,8 +354,6 @@ def test_fewer_than_no_retries_are_one_try() -> None:
 
 def test_retry_after_is_obeyed() -> None:
     """The pause is as long as the server asks."""
-    import time
-
     with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
         started = time.monotonic()
         result = client.log_info("s", "hello")
@@ -370,6 +370,18 @@ def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: p
     assert [r.success for r in results] == [False] * 3
     assert ["4 tries" in r.message for r in results] == [True, False, False]
     assert "ConnectionRefusedError" in results[0].message
+
+
+def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
+    """What the client's sessions have logged goes first, but not where the last call has found nobody."""
+    with patient("http://127.0.0.1:9/api/v1") as client:
+        client.log_info("s", "hello")
+        with client.start_session("Plan", session_id="s"):
+            started = time.monotonic()
+            client.log_info("s", "hello")
+            took = time.monotonic() - started
+
+    assert took < SETTLE_TIMEOUT
 
 
 def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:

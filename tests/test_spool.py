@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -289,6 +290,24 @@ def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
     owner.release()
 
     assert (refused, list(tmp_path.iterdir())) == (None, [])
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_lock_file_that_goes_while_it_is_claimed_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_anew: bool
+) -> None:
+    """Who locks a file that has just been removed holds nothing, also if another has its name by then."""
+    owner, lock = Owner.create(tmp_path), fcntl.flock
+
+    def slow(descriptor: int, operation: int) -> None:
+        owner.release()
+        if made_anew:
+            (tmp_path / f"{owner.name}.lock").touch()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+
+    assert Owner.claim(tmp_path, owner.name) is None
 
 
 def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:

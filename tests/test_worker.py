@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
+from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.worker import backoff
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
@@ -349,6 +353,32 @@ def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
             delivery.flush(5)
 
     assert (arrived, server.stored) == (True, ["new", *ids(3)])
+
+
+def test_file_that_cannot_be_read_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead process left unreadable has its turn once: what others left and what comes later is delivered."""
+    with FaultyServer() as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        folder.mkdir()
+        for age, owner in enumerate(["2-00000002", "1-00000001"]):
+            path = folder / f"{owner}-000000.jsonl"
+            path.write_bytes(header(HEADER_BYTES) + line(owner))
+            os.utime(path, (1000 - age, 1000 - age))
+        opened = os.open
+
+        def forbidden(file: Any, *arguments: Any) -> int:
+            if file == path:
+                raise PermissionError(errno.EACCES, "no")
+            return opened(file, *arguments)
+
+        monkeypatch.setattr(os, "open", forbidden)
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            adopted = server.wait_for(lambda: len(server.stored) == 2)
+            delivery.append(line("b"))
+            flushed = delivery.flush(10)
+
+    assert (adopted, flushed, server.stored, path.exists()) == (True, True, ["a", "2-00000002", "b"], True)
 
 
 def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
