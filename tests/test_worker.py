@@ -408,7 +408,7 @@ def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder that cannot be written costs safety, not events; one warning says so."""
     (tmp_path / "file").write_text("")
-    with FaultyServer() as server, delivery_to(server.base_url, tmp_path / "file") as delivery:
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path / "file" / "below") as delivery:
         append_each(delivery, ids(3))
         flushed = delivery.flush(10)
 
