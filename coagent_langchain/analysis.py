@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from coagent_langchain.wire import JsonObject
 if TYPE_CHECKING:
     import pandas
 
+    from coagent_langchain.server.store.rollup import Rollup
     from coagent_langchain.server.timeline import Timeline
 
 
@@ -53,30 +55,27 @@ class LoggedSession:
 
     @property
     def status(self) -> str:
-        """`completed`, `failed`, `cancelled` or `idle` as its last `session_end` says.
+        """`completed`, `failed`, `cancelled`, `interrupted` or `idle` as its last `session_end` says.
 
-        Without one `running`, or `no end` when its last event came more than 30 minutes ago.
+        Without one, or when it went on after it, `running`, or `no end` when its last event came more than 30 minutes
+        ago.
         """
-        if (end := self._last_end()) is not None:
-            return str(_at(end, "meta", "status") or "completed")
-        return standing("running", max((int(event["timestamp"]) for event in self.events), default=0))
+        return standing(self._rollup.status, self._rollup.last_ms)
 
     @property
     def totals(self) -> JsonObject:
-        """What it used, counted from its events; tokens and cost (US dollars) only where a response tells them."""
-        kinds = [event["event_type"] for event in self.events]
+        """What it used, counted from its events; tokens and cost (US dollars) only where a response tells them.
+
+        Answers from a cache used none.
+        """
+        rollup = self._rollup
         counts: JsonObject = {
-            "elapsed_time_ms": self._elapsed(),
+            "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
             "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
-            "llm_calls": kinds.count("llm_call"),
-            "tool_calls": kinds.count("tool_call"),
-            "errors": kinds.count("error"),
-            "recoveries": kinds.count("recovery"),
         }
-        for name in ("input_tokens", "output_tokens", "total_tokens"):
-            counts[name] = _sum(self.events, "llm_response", name)
-        counts["cost"] = _sum(self.events, "performance_metrics", "cost")
-        return {name: value for name, value in counts.items() if value is not None}
+        counts |= {name: getattr(rollup, name) for name in ("llm_calls", "tool_calls", "errors", "recoveries")}
+        used = {name: getattr(rollup, name) for name in ("input_tokens", "output_tokens", "total_tokens", "cost")}
+        return counts | {name: value for name, value in used.items() if value}
 
     @property
     def facts(self) -> list[str]:
@@ -112,13 +111,16 @@ class LoggedSession:
 
         return draw(self)
 
-    def _last_end(self) -> JsonObject | None:
-        return next((e.raw for e in reversed(self.events) if e["event_type"] == "session_end"), None)
+    @cached_property
+    def _rollup(self) -> Rollup:
+        """Its sums and its end, by the rules of the store that lists it."""
+        from coagent_langchain.server.store.rollup import NEVER, Rollup
 
-    def _elapsed(self) -> int:
-        """Milliseconds from the first to the last event."""
-        times = [int(e["timestamp"]) for e in self.events]
-        return max(times) - min(times) if times else 0
+        rollup = Rollup(self.session_id, NEVER, 0)
+        for event in self.events:
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # of a server that takes what ours refuses
+                rollup.add(event.raw)
+        return rollup
 
 
 def _at(entry: JsonObject, *path: str) -> Any:
@@ -132,11 +134,6 @@ def _at(entry: JsonObject, *path: str) -> Any:
 def _first(entry: JsonObject, *paths: tuple[str, ...]) -> Any:
     """The first value that is there."""
     return next((value for path in paths if (value := _at(entry, *path)) is not None), None)
-
-
-def _sum(events: list[LoggedEvent], *path: str) -> Any:
-    values = [value for event in events if isinstance(value := _at(event.raw, *path), int | float)]
-    return sum(values) if values else None
 
 
 _NOUNS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
+from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms
 
@@ -34,7 +35,7 @@ def trip(client: CoagentClient) -> str:
                           "execution_time_ms": 500}},
         {"event_type": "tool_call", "tool_call": {"tool_name": "<script>"}},
         {"event_type": "tool_response", "tool_response": {"tool_name": "<script>", "success": False}},
-        {"event_type": "session_end", "turn_number": 0, "meta": {"status": "failed<i>", "elapsed_time_ms": 2500}},
+        {"event_type": "session_end", "turn_number": 0, "meta": {"status": "failed", "elapsed_time_ms": 2500}},
     ]  # fmt: skip
     assert client.store_logs({**head, "timestamp": next(times), **body} for body in bodies).success
     return "trip"
@@ -44,11 +45,53 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
     """Also where no `session_end` tells them."""
     session = client.session(trip)
 
-    assert (session.status, session.prompt) == ("failed<i>", "<b>Plan</b> a trip")
+    assert (session.status, session.prompt) == ("failed", "<b>Plan</b> a trip")
     assert session.totals == {
         "elapsed_time_ms": 2500, "prompts": 1, "llm_calls": 1, "tool_calls": 1, "errors": 0, "recoveries": 0,
         "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "cost": 0.01,
     }  # fmt: skip
+
+
+def test_answers_from_a_cache_are_not_counted(client: CoagentClient) -> None:
+    """As the list has it: a cached answer tells tokens, but used none."""
+    head = {"session_id": "cached", "prompt_number": 1, "turn_number": 1, "event_type": "llm_response"}
+    tokens = {"llm_response": {"input_tokens": 10, "output_tokens": 2}}  # without a total
+    client.store_logs([{**head, **tokens}, {**head, **tokens, "meta": {"cached": True}}])
+    totals, summary = client.session("cached").totals, next(s for s in client.summarize() if s.run_id == "cached")
+
+    assert {name: totals[name] for name in totals if "tokens" in name} == {
+        "input_tokens": 10, "output_tokens": 2, "total_tokens": 12,
+    }  # fmt: skip
+    assert summary.total_tokens == 12
+
+
+@pytest.mark.parametrize(("statuses", "after", "status"), [
+    (["idle"], "user_input", "running"),
+    (["idle"], "llm_response", "idle"),
+    (["idle", "cancelled"], "info", "cancelled"),
+    (["done"], "info", "completed"),
+    ([None], "info", "completed"),
+])  # fmt: skip
+def test_status_is_that_of_the_list(client: CoagentClient, statuses: list[str | None], after: str, status: str) -> None:
+    """The last end counts, where nothing was begun after it; a word that nobody knows is a good end."""
+    session_id = f"{statuses} {after}"
+    client.log_session_start(session_id, "Hello")
+    for each in statuses:
+        client.log_session_end(session_id, "Bye", 1, meta=each and {"status": each})
+    client.store_log({"session_id": session_id, "prompt_number": 1, "turn_number": 0, "event_type": after})
+    listed = next(each.status for each in client.summarize() if each.run_id == session_id)
+
+    assert (client.session(session_id).status, listed) == (status, status)
+
+
+def test_entries_that_our_server_would_refuse_count_as_far_as_they_go() -> None:
+    """Another server's odd entry keeps nobody from the figures of the others."""
+    good = {"event_type": "llm_response", "timestamp": 5, "prompt_number": 1, "turn_number": 1,
+            "llm_response": {"input_tokens": 3, "output_tokens": 1}}  # fmt: skip
+    odd = [{}, {**good, "meta": ["x"]}, {**good, "llm_response": "x"}, {**good, "timestamp": "x"}]
+    session = LoggedSession("odd", [LoggedEvent.read(entry) for entry in [*odd, good]])
+
+    assert (session.status, session.totals["total_tokens"], session.totals["elapsed_time_ms"]) == ("no end", 4, 0)
 
 
 def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) -> None:

@@ -42,6 +42,11 @@ class Rollup:
     models: set[str] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
 
+    @property
+    def status(self) -> str:
+        """As the last `session_end` says, unless something was begun after it; then, and before it, `running`."""
+        return self.ended if self.ended_ms >= max(self.active_ms, 0) else "running"
+
     def add(self, entry: dict[str, Any]) -> None:
         """Count one validated entry in."""
         kind, timestamp = entry["event_type"], entry["timestamp"]
