@@ -17,6 +17,7 @@ from coagent_langchain.server.formats import count, duration, mapping, preview, 
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.rows import told
 from coagent_langchain.server.timeline import Bar
+from coagent_langchain.unended import NO_END
 from coagent_langchain.wire import JsonObject
 
 POLL = 0.5  # seconds between two looks at a session that is followed
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None] = time.sleep) -> int:
-    """Print the session's events as they come; ends with the session."""
+    """Print the session's events as they come; ends with the session, unless it goes on after its end."""
     seen: set[str] = set()
     while True:
         events = client.get_logs(session_id)
@@ -70,8 +71,8 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
                 continue
             seen.add(event["event_id"])
             print(_event_line(event), flush=True)
-            if event["event_type"] == "session_end":
-                return 0
+        if LoggedSession(session_id, events).status not in ("running", NO_END):
+            return 0
         pause(POLL)
 
 

@@ -19,6 +19,7 @@ import requests
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
+from coagent_langchain.cli_show import follow
 from coagent_langchain.server import launch
 
 JSON = {"Content-Type": "application/json"}
@@ -235,6 +236,33 @@ def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
         ["1.0", "session_start"],
         ["1.0", "error"],
         ["1.0", "session_end"],
+    ]
+
+
+def test_show_follows_a_session_that_goes_on_after_its_end(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each event is printed once, and an end that something came after is not the last."""
+    with CoagentClient(base_url) as client:
+
+        def story() -> Iterator[object]:
+            yield client.log_session_start("twice", "Hello")
+            client.log_session_end("twice", "Bye", 1)
+            yield client.log_user_input("twice", "One more", 2)
+            yield client.log_info("twice", "later", 2)
+            yield client.log_session_end("twice", "Bye", 2)
+
+        coming = story()
+
+        def go_on(seconds: float) -> None:
+            next(coming)
+
+        follow(client, "twice", go_on)
+
+    assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()] == [
+        ["1.0", "session_start"],
+        ["1.0", "session_end"],
+        ["2.0", "user_input"],
+        ["2.0", "info"],
+        ["2.0", "session_end"],
     ]
 
 
