@@ -30,6 +30,7 @@ class Moment:
         failed: why it failed, "" when it did not.
         outcome: `meta.outcome` or a status.
         input, output, cached, cost: tokens and dollars, None where the entry names none.
+        reused: it is an answer from a cache: what it names was not used.
     """
 
     seq: int
@@ -53,6 +54,7 @@ class Moment:
     output: int | None = None
     cached: int | None = None
     cost: float | None = None
+    reused: bool = False
 
 
 def read(seq: int, body: bytes) -> Moment:
@@ -91,6 +93,7 @@ def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
     made.ms = _known(answer.get("execution_time_ms"))
     made.cost = _cost(entry)
+    made.reused = meta.get("cached") is True
     said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part)
     made.failed = "error" if made.outcome == "error" else ""

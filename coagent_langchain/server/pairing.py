@@ -24,7 +24,7 @@ class Bar:
         status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or what
             `meta.outcome` says.
         events: (timestamp, seq) of its entries.
-        input, output, cached, cost: its own tokens and dollars, those of its children included.
+        input, output, cached, cost: the tokens and dollars that it used, those of its children included.
         errors: how many `error` entries stand in it and below.
         took: milliseconds that its response or exit names.
     """
@@ -140,7 +140,8 @@ class Pairing:
         if moment.ms is not None and moment.ms >= 0:
             # What was timed where it ran is truer than the gap between two log calls, which may come together.
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
-        bar.input, bar.output, bar.cached = moment.input or 0, moment.output or 0, moment.cached or 0
+        if not moment.reused:
+            bar.input, bar.output, bar.cached = moment.input or 0, moment.output or 0, moment.cached or 0
         bar.cost += moment.cost or 0.0
         if moment.note and not bar.errors and (moment.failed or not bar.note or not _is_tool(bar)):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool

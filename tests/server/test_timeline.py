@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.charts import token_bars, used
+from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.details import detail
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Entry
+from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.timeline import Timeline, build
 from tests.server import sessions
 from tests.server.story import T0, Story
@@ -428,6 +429,21 @@ def test_token_bars_stack_to_the_highest_call() -> None:
         (5.69, 21.05, 12.04),
         (26.74, 14.88, 18.38),
     ]
+
+
+def test_answers_from_a_cache_use_nothing() -> None:
+    """What the second call names was used by the first: prompt and overview have the sums of the session."""
+    story = Story("s").ask("hello")
+    for reused in (False, True):
+        story.model("a", "1", 5, (10, 2), cached=4)
+        story.entries[-1]["meta"]["cached"] = reused
+    made = timeline(story.entries)
+    (summed,) = roll_up(story.entries)
+    figures = [(bar.input, bar.output, bar.cached) for bar in (made.roots[0], *made.models)]
+
+    assert figures == [(10, 2, 4), (10, 2, 4), (0, 0, 0)]
+    assert (summed.input_tokens, summed.output_tokens, summed.cached_tokens) == (10, 2, 4)
+    assert (overview(made)["tokens"], [row.tokens for row in overview(made)["models"]]) == (12, [12])
 
 
 def test_many_calls_share_bars() -> None:
