@@ -1,4 +1,7 @@
-"""The documented `log_*` methods: each builds one entry and has it stored."""
+"""The documented `log_*` methods: each builds one entry and has it stored.
+
+A base class of `CoagentClient` alone, in a module of its own for their length: what they need of it is `store_log`.
+"""
 
 from __future__ import annotations
 
