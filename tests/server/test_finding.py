@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import ExitStack
 
-from coagent_langchain.server.store import Query, Store
+import pytest
+import requests
+
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Page, Query, Store, TooLong, readers, text
 from tests.server.samples import T0, entry, event_ids, put
 
 
@@ -96,3 +100,49 @@ def test_search_in_one_session_and_page_by_page(store: Store) -> None:
     assert event_ids(first) == ["e5", "e4"]
     assert event_ids(store.search("word", before=first[-1][1].seq, limit=3)) == ["e3", "e2", "e1"]
     assert event_ids(store.search("word", session_id="s0")) == ["e4", "e2", "e0"]
+
+
+def test_search_finds_the_newest_hundred_sessions(store: Store) -> None:
+    """A word in the events of very many sessions: the list has the newest, and says there is more."""
+    put(store, *(entry(session_id=f"s{n:03}", output_data={"message": "everywhere"}) for n in range(101)))
+    page = store.sessions(Query(text="everywhere", limit=200))
+
+    assert ({session.session_id for session in page.sessions}, page.total, page.cut) == (
+        {f"s{n:03}" for n in range(1, 101)}, 100, True,
+    )  # fmt: skip
+
+
+def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs are in no index: the list shows what was found until then and says so; inside one session all is read."""
+    put(store, entry(event_id="e1", prompt="a snowman ☃"))
+    monkeypatch.setattr(text, "LONGEST", 0)
+
+    assert store.sessions(Query(text="☃")) == Page([], 0, cut=True)
+    with pytest.raises(TooLong):
+        store.search("☃")
+    assert event_ids(store.search("☃", session_id="s")) == ["e1"]
+
+
+def test_list_says_that_a_search_stopped(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note below the list, and only then."""
+    put(running.store, entry(prompt="a snowman ☃"))
+
+    def noted() -> bool:
+        return "older sessions may be missing" in requests.get(f"{running.url}/?q=☃", timeout=10).text
+
+    found = noted()
+    monkeypatch.setattr(text, "LONGEST", 0)
+
+    assert (found, noted()) == (False, True)
+
+
+def test_request_does_not_wait_for_ever_for_others_that_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While all connections to the database are taken, the answer is to come again."""
+    monkeypatch.setattr(readers, "WAIT", 0.01)
+    with ExitStack() as others:
+        for _ in range(readers.READERS):
+            others.enter_context(running.store._readers.one())  # type: ignore[attr-defined]
+        busy = requests.get(f"{running.base_url}/runs", timeout=10)
+
+    assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
+    assert requests.get(f"{running.base_url}/runs", timeout=10).status_code == 200

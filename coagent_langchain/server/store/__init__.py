@@ -23,6 +23,10 @@ class Unavailable(Exception):
         self.retry_after = retry_after
 
 
+class TooLong(Unavailable):
+    """A search through all sessions has read for as long as one may."""
+
+
 class NewEntry(NamedTuple):
     """A validated entry on its way in.
 
@@ -140,10 +144,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of sessions, and how many the query finds in all."""
+    """A page of sessions.
+
+    Attributes:
+        total: how many the query finds in all.
+        cut: whether the search for its text stopped early, so that sessions which hold it may be missing.
+    """
 
     sessions: list[Session]
     total: int
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +233,9 @@ class Store(Protocol):
         Parameters:
             session_id: only in this session.
             before: only entries with a smaller `seq`: the next page.
+
+        Raises:
+            TooLong: through all sessions, it took too much reading.
         """
 
     def latest(self) -> int:

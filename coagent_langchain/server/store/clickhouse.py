@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,14 +29,13 @@ from coagent_langchain.server.store import (
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.text import Terms
+from coagent_langchain.server.store.readers import Readers
+from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
 
-READERS = 4  # connections
 WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
 CHECKED = 500  # event ids of one question whether they are there
 FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
-FOUND = 100  # sessions of a text query that are found by their entries: the newest
 PAGE = 200  # entries of a search's step
 PRUNED_AT_ONCE = 500  # sessions
 
@@ -54,16 +52,13 @@ class ClickHouseStore:
     """
 
     def __init__(self, connect: Callable[[], Client], database: str) -> None:
-        self._connect = connect
         self._db = database
         try:
             self._writer = connect()
             self._prepare()
         except ClickHouseError as error:
             raise ConfigurationError(f"the ClickHouse database cannot be used: {error}") from error
-        self._readers: queue.LifoQueue[Client | None] = queue.LifoQueue()
-        for _ in range(READERS):
-            self._readers.put(None)
+        self._readers = Readers(connect)
         self._numbers = rows.Numbers()
         self._highest, self._asked = 0, float("-inf")
         self._writing = threading.Lock()
@@ -97,9 +92,7 @@ class ClickHouseStore:
             return
         self._closed = True
         self._commits.close()
-        for _ in range(READERS):
-            if (client := self._readers.get()) is not None:
-                client.close()
+        self._readers.close()
         self._writer.close()
 
     # writing
@@ -164,15 +157,9 @@ class ClickHouseStore:
     # reading
 
     def _all(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
-        client = self._readers.get()
-        try:
-            with _available():
-                if client is None:
-                    client = self._connect()
-                result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
-            return result
-        finally:
-            self._readers.put(client)
+        with _available(), self._readers.one() as client:
+            result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
+        return result
 
     def _sessions(self) -> str:
         return schema.SESSIONS.format(db=self._db)
@@ -193,7 +180,8 @@ class ClickHouseStore:
         """See `Store.sessions`."""
         if query.sort not in SORTS:
             raise ValueError(f"unknown sort {query.sort!r}")
-        where, parameters = rows.where(query, self._sessions_with(query.text) if query.text else [])
+        holding, cut = newest_sessions(self._find(Terms(query.text), None, 2**62) if query.text else ())
+        where, parameters = rows.where(query, holding)
         column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
         found = self._all(
@@ -202,15 +190,7 @@ class ClickHouseStore:
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
         total = self._all(f"SELECT count() FROM {self._sessions()} {where}", **parameters)[0][0]
-        return Page([rows.session(row) for row in found], total)
-
-    def _sessions_with(self, text: str) -> list[str]:
-        found: dict[str, None] = {}
-        for session_id, _ in self._find(Terms(text), None, 2**62):
-            found[session_id] = None
-            if len(found) == FOUND:
-                break
-        return list(found)
+        return Page([rows.session(row) for row in found], total, cut)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
@@ -264,9 +244,12 @@ class ClickHouseStore:
             WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
         parameters: dict[str, Any] = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
         parameters |= {"session": session_id} if session_id is not None else {}
+        patience = Patience() if session_id is None else None
         while terms:
             page = self._all(sql, before=before, **parameters)
             for name, *row in page:
+                if patience:
+                    patience()
                 found = rows.entry(*row)
                 before = found.seq
                 if terms(found.body):

@@ -1,18 +1,16 @@
-"""The SQLite file: made for its user alone, held by one server, read over a few connections."""
+"""The SQLite file: made for its user alone, held by one server."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import queue
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from coagent_langchain.errors import ConfigurationError
 
-READERS = 4  # connections; more only wait for the disk
 PAGE_SIZE = 8192  # bytes: with 4096 a third entry of 1 KB leaves a quarter of the page empty
 CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back once
 
@@ -65,38 +63,17 @@ class Lock:
         os.close(self._file)
 
 
-class Readers:
-    """A few read-only connections, opened when they are first needed.
+def reader(path: Path, index: Path) -> sqlite3.Connection:
+    """A connection that only reads.
 
     Parameters:
         path: the entries' file.
         index: the search index's file, attached as `search`.
     """
-
-    def __init__(self, path: Path, index: Path) -> None:
-        self._path, self._index = path, index
-        self._free: queue.LifoQueue[sqlite3.Connection | None] = queue.LifoQueue()
-        for _ in range(READERS):
-            self._free.put(None)
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[sqlite3.Connection]:
-        """A connection for the length of a `with`."""
-        connection = self._free.get()
-        try:
-            if connection is None:
-                connection = connect(self._path)
-                connection.execute("ATTACH ? AS search", (str(self._index),))
-                connection.execute("PRAGMA query_only = 1")
-            yield connection
-        finally:
-            self._free.put(connection)
-
-    def close(self) -> None:
-        """Close them all, each as soon as it is free."""
-        for _ in range(READERS):
-            if (connection := self._free.get()) is not None:
-                connection.close()
+    connection = connect(path)
+    connection.execute("ATTACH ? AS search", (str(index),))
+    connection.execute("PRAGMA query_only = 1")
+    return connection
 
 
 @contextlib.contextmanager

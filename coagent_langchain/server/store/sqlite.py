@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 import threading
 import zlib
@@ -30,18 +31,18 @@ from coagent_langchain.server.store import (
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.database import Lock, Readers, connect, make_private, transaction
+from coagent_langchain.server.store.database import Lock, connect, make_private, reader, transaction
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
+from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
-from coagent_langchain.server.store.text import Terms
+from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
 ROWS = 500  # of one statement
 WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 5_000  # entries of one commit
-FOUND = 100  # sessions of a text query that are found by their entries: the newest
 PRUNED_AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
@@ -83,7 +84,7 @@ class SqliteStore:
         self._index = Index(path, self.latest)
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         self._latest: int = max(highest, self._index.blocks * BLOCK)  # a number that was indexed is not used again
-        self._readers = Readers(path, self._index.path)
+        self._readers = Readers(functools.partial(reader, path, self._index.path))
 
     def close(self) -> None:
         """Commit what waits, close all connections and free the file. Closing again does nothing."""
@@ -157,7 +158,8 @@ class SqliteStore:
         """See `Store.sessions`."""
         if query.sort not in SORTS:
             raise ValueError(f"unknown sort {query.sort!r}")
-        where, parameters = sessions.where(query, self._sessions_with(query.text) if query.text else ())
+        found, cut = newest_sessions(self._find(Terms(query.text), 2**62) if query.text else ())
+        where, parameters = sessions.where(query, found)
         column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
         order = f"ORDER BY {column} {direction}, id {direction}"
@@ -167,15 +169,7 @@ class SqliteStore:
         with self._readers.one() as connection:
             rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
             total = connection.execute(f"SELECT count(*) FROM sessions {where}", parameters).fetchone()[0]
-            return Page([sessions.session_of(connection, row) for row in rows], total)
-
-    def _sessions_with(self, text: str) -> list[str]:
-        found: dict[str, None] = {}
-        for session_id, _ in self._find(Terms(text), 2**62):
-            found[session_id] = None
-            if len(found) == FOUND:
-                break
-        return list(found)
+            return Page([sessions.session_of(connection, row) for row in rows], total, cut)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
@@ -222,9 +216,11 @@ class SqliteStore:
     def _find(self, terms: Terms, before: int) -> Iterator[tuple[str, Entry]]:
         sql = """SELECT session_id, seq, timestamp, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
+        patience = Patience()
         with self._readers.one() as connection:
             for where in ranges(connection, terms, before) if terms else ():
                 for session_id, *row in connection.execute(sql, where):
+                    patience()
                     if terms(row[2]):
                         yield session_id, Entry(*row)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
+from coagent_langchain.server.store import Entry, TooLong
+
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
 SHORTEST = 2  # characters of a token that the index is asked for: one letter begins too many words
+LONGEST = 2.0  # seconds that a search through all sessions may read: no index helps to find a sign or a rare phrase
+FOUND = 100  # sessions of a text query that are found by their entries: the newest
 
 
 class Terms:
@@ -39,6 +45,35 @@ class Terms:
             return False  # the backslash alone is found much faster, and is seldom there
         text = searched(orjson.loads(body))
         return all(pattern.search(text) for pattern in self._patterns)
+
+
+class Patience:
+    """Ends a search that takes too long: called for each entry that it reads."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + LONGEST
+
+    def __call__(self) -> None:
+        """Go on.
+
+        Raises:
+            TooLong: the time is over.
+        """
+        if time.monotonic() > self._end:
+            raise TooLong("the search takes too long: ask for longer or rarer words")
+
+
+def newest_sessions(hits: Iterable[tuple[str, Entry]]) -> tuple[list[str], bool]:
+    """The sessions of the first hits, and whether there may be more."""
+    found: dict[str, None] = {}
+    try:
+        for session_id, _ in hits:
+            found[session_id] = None
+            if len(found) == FOUND:
+                return list(found), True
+    except TooLong:
+        return list(found), True
+    return list(found), False
 
 
 def searched(entry: Any) -> str:
