@@ -268,6 +268,25 @@ def test_prune_beside_a_running_server(tmp_path: Path) -> None:
         assert running.store.session_ids() == ["young"]
 
 
+def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
+    """Neither the file nor the index has what was deleted; the next server finds what was kept."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    store = server.open_store(address)
+    put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
+    put(store, *(entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow") for n in range(4)))
+    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
+    store.close()
+    before = sorted(file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes())
+    command("prune", "--older-than", "30d", "--store", address)
+    after = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
+    store = server.open_store(address)
+    found = {word: len(store.search(word)) for word in ("zebrafinch", "sparrow")}
+    store.close()
+
+    assert (before, after) == (["coagent.db", "coagent.db.search"], [])
+    assert found == {"zebrafinch": 0, "sparrow": 4}
+
+
 def command(*arguments: str) -> int:
     """Run `serve` or `prune` as the command line does."""
     return cli.main(arguments)

@@ -109,6 +109,12 @@ class Index:
         return last
 
 
+def remove(path: Path) -> None:
+    """Delete the index of an entries' file that no server uses, and with it the words of what was deleted there."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}.search{suffix}").unlink(missing_ok=True)
+
+
 def ranges(connection: sqlite3.Connection, terms: Terms, before: int) -> Iterator[tuple[int, int]]:
     """Where entries with the terms may be: pairs of sequence numbers (from, up to), newest first.
 

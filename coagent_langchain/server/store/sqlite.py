@@ -28,6 +28,7 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
+    index,
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
@@ -257,7 +258,9 @@ def digest_of(event_id: str, body: bytes) -> bytes:
 
 
 def prune_file(path: Path, before_ms: int) -> Pruned:
-    """`Store.prune` on a file, beside the server that uses it or without one; without one the file also shrinks.
+    """`Store.prune` on a file, beside the server that uses it or without one.
+
+    Without one the file also shrinks, and the search index, which still has the words, is deleted: it is made again.
 
     Raises:
         ConfigurationError: it is not a store.
@@ -272,6 +275,7 @@ def prune_file(path: Path, before_ms: int) -> Pruned:
         with contextlib.suppress(ConfigurationError):  # a server has it: it uses the free space again
             lock = Lock(path)
             connection.execute("VACUUM")
+            index.remove(path)
             lock.release()
     return pruned
 
