@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
+from coagent_langchain.server.live import MAX_CLIENTS
 from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.server import sessions
@@ -198,6 +201,26 @@ def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
     expect(page.locator("#tree .row.k-model i")).to_contain_text("It arrives tomorrow.")
     expect(page.locator("#head .status")).to_have_text("completed")
     expect(page.locator("#tree .row.at")).to_have_class("row k-model x-ok at")
+
+
+def test_page_that_found_no_room_becomes_live_when_there_is(
+    context: BrowserContext, server: Running, post: Post
+) -> None:
+    """A stream that the server refused is asked for again, and what came meanwhile is shown."""
+    story = Story("live").ask("Where is my parcel?")
+    post(story.entries)
+    page = context.new_page()
+    with ExitStack() as others:
+        for _ in range(MAX_CLIENTS):
+            others.enter_context(requests.get(f"{server.url}/view/live", stream=True, timeout=10))
+        visit(page, "/sessions/live")
+        expect(page.locator("#live")).to_have_text("Reconnecting")
+        known = len(story.entries)
+        story.call("Where is my parcel?")
+        post(story.entries[known:])
+
+    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
+    expect(page.locator("#tree .row.k-model")).to_have_count(1)
 
 
 def test_new_session_appears_in_the_list(page: Page, post: Post) -> None:

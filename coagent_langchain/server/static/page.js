@@ -80,12 +80,15 @@ export async function get(url) {
   throw new Failed(said?.message ?? `The server answers ${answer.status}.`);
 }
 
+const RETRY = 5000;
+
 /**
  * Call `news()` when the server has something new, at most once every `pause` milliseconds. A hidden tab lets go of its
- * stream (a browser opens six connections to one server, no more) and catches up when it is looked at again.
+ * stream (a browser opens six connections to one server, no more) and catches up when it is looked at again. A stream
+ * that the server refuses is asked for again every `RETRY` milliseconds, each time with a look for news.
  */
 export function live(url, news, { pause = 1000, state = () => {} } = {}) {
-  let source = null, waiting = 0, last = 0;
+  let source = null, retry = 0, waiting = 0, last = 0;
   const soon = () => {
     if (waiting) return;
     waiting = setTimeout(async () => { waiting = 0; last = Date.now(); await news(); }, Math.max(0, last + pause - Date.now()));
@@ -93,17 +96,21 @@ export function live(url, news, { pause = 1000, state = () => {} } = {}) {
   const open = () => {
     source = new EventSource(url);
     source.addEventListener("open", () => state(true));
-    source.addEventListener("error", () => state(false));
+    source.addEventListener("error", () => {
+      state(false);
+      // after an answer that is not 200 the browser gives up for good
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(again, RETRY);
+    });
     source.addEventListener("news", soon);
   };
+  const again = () => { open(); soon(); };
+  const close = () => { source?.close(); clearTimeout(retry); };
   document.addEventListener("visibilitychange", () => {
-    source?.close();
-    if (document.hidden) return;
-    open();
-    soon();
+    close();
+    if (!document.hidden) again();
   });
-  addEventListener("pagehide", () => source?.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) { open(); soon(); } });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => { if (event.persisted) again(); });
   if (!document.hidden) open();
 }
 
