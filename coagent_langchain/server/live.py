@@ -23,6 +23,8 @@ async def stream(request: Request) -> Response:
     clients: set[object] = request.app.state.__dict__.setdefault("_live_clients", set())
     if len(clients) >= MAX_CLIENTS:
         return Response("too many live views", 503, {"Retry-After": "10"})
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     session_id = request.query_params.get("session")
     mark = object()
     clients.add(mark)

@@ -262,3 +262,12 @@ def test_live_views_are_few(running: Running) -> None:
 
     assert [answer.status_code for answer in opened] == [200] * 20
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+
+
+def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
+    """HEAD is answered and over, though its connections stay open."""
+    with contextlib.ExitStack() as connections:
+        for _ in range(20):
+            connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)
+        with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
+            assert answer.status_code == 200
