@@ -183,9 +183,13 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
         ("status", "Status", named(STATUSES), query.status),
         ("period", "Time", periods, request.query_params.get("period", "")),
         ("type", "Has", named(EventType), query.type),
-        ("model", "Model", named(store.facets("model")), query.model),
-        ("tag", "Tag", named(store.facets("tag")), query.tag),
+        ("model", "Model", named(_with(query.model, store.facets("model"))), query.model),
+        ("tag", "Tag", named(_with(query.tag, store.facets("tag"))), query.tag),
     ]
+
+
+def _with(chosen: str, offered: list[str]) -> list[str]:
+    return offered if not chosen or chosen in offered else [*offered, chosen]
 
 
 _MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -66,6 +66,15 @@ def test_choices_of_the_filters(store: Store) -> None:
     assert (store.facets("model"), store.facets("tag")) == (["gpt-4o", "llama3"], ["kitchen", "travel"])
 
 
+def test_choices_are_what_most_sessions_have(store: Store) -> None:
+    """Where there are too many, the rare are left out, however often one session names them."""
+    for name, tags in {"a": "xyz", "b": "yz", "c": "z"}.items():
+        put(store, *(entry(session_id=name, at=at, meta={"tags": list(tags)}) for at in range(2)))
+    put(store, *(entry(session_id="a", at=at, meta={"tags": ["x"]}) for at in range(2, 9)))
+
+    assert store.facets("tag", limit=2) == ["y", "z"]
+
+
 @pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
     ("DEPLOYMENT", ["e1"]),

@@ -73,6 +73,19 @@ def test_list_filters_and_sorts(three: Running, query: str, expected: list[str])
     assert titles(three, query) == expected
 
 
+def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
+    """Two hundred of them; one that the address asks for stands there too, chosen."""
+    made = sessions.recipe("recipe")
+    log(running, [*made, made[0] | {"event_id": "many", "meta": {"tags": [f"tag{n:03}" for n in range(300)]}}])
+    choices, with_rare = (
+        re.search(r'<select name="tag">(.*?)</select>', get(running, path).text)[1] for path in ("/", "/?tag=tag299")
+    )
+
+    assert choices.count("<option") == 201
+    assert with_rare == choices.replace(" selected", "") + '<option value="tag299" selected>tag299</option>'
+    assert titles(running, "?tag=tag299") == ["recipe"]
+
+
 def test_list_shows_figures_of_a_session(three: Running) -> None:
     """Status as a word, title, duration, counts, tokens, errors, model."""
     row = get(three, "/?status=failed").text.split("<tr data-href")[1].split(">", 1)[1].split("</tr>")[0]

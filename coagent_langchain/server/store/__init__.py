@@ -207,8 +207,8 @@ class Store(Protocol):
     def session(self, session_id: str) -> Session | None:
         """One session's roll-up, or None when there is none."""
 
-    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
-        """Every model or tag that any session has, sorted: the choices of a filter."""
+    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
+        """The models or tags that most sessions have, at most `limit` of them, sorted: the choices of a filter."""
 
     def entries(
         self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()

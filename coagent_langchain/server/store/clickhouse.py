@@ -199,13 +199,15 @@ class ClickHouseStore:
         )
         return rows.session(found[0]) if found else None
 
-    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
+    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
         """See `Store.facets`."""
         column = {"model": "models", "tag": "tags"}[kind]
         found = self._all(
-            f"SELECT DISTINCT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions ORDER BY value"
+            f"""SELECT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions
+            GROUP BY value ORDER BY uniq(session_id) DESC, value LIMIT {{limit:UInt32}}""",
+            limit=limit,
         )
-        return [row[0] for row in found]
+        return sorted(row[0] for row in found)
 
     def entries(
         self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()

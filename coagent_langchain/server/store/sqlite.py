@@ -178,9 +178,10 @@ class SqliteStore:
             row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
             return sessions.session_of(connection, row) if row else None
 
-    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
+    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
         """See `Store.facets`."""
-        return [row[0] for row in self._all("SELECT DISTINCT value FROM facets WHERE kind = ? ORDER BY value", (kind,))]
+        sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"
+        return sorted(row[0] for row in self._all(sql, (kind, limit)))
 
     def entries(
         self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
