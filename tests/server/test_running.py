@@ -163,6 +163,25 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
 
 
+def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
+    """It is brought up to date with what it holds."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    store = server.open_store(address)
+    put(store, entry("error", event_id="kept"))
+    store.close()
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as first:
+        first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
+        first.execute("PRAGMA user_version = 1")
+    store = server.open_store(address)
+    put(store, entry("error", 1, event_id="new"))
+    found = event_ids(store.entries("s"))
+    store.close()
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as last:
+        indexes = [row[1] for row in last.execute("PRAGMA index_list(entries)")]
+
+    assert (found, indexes) == (["kept", "new"], ["entries_once"])
+
+
 def test_launch_leaves_signals_and_logging_alone() -> None:
     """A host that embeds the server keeps its handlers."""
     import logging

@@ -113,15 +113,6 @@ def test_pages_join_without_gap_or_overlap(store: Store) -> None:
     assert len(pages) == 40
 
 
-def test_entries_of_some_types(store: Store) -> None:
-    """Only the types that are asked for; the first error is a page of one."""
-    put(store, entry("error", 3, event_id="E2"), entry("info", 1, event_id="I"), entry("error", 2, event_id="E1"))
-
-    assert event_ids(store.entries("s", types=("error", "info"))) == ["I", "E1", "E2"]
-    assert event_ids(store.entries("s", types=("error",), limit=1)) == ["E1"]
-    assert store.entries("s", types=("no_such_type",)) == []
-
-
 def test_unknown_session_is_empty(store: Store) -> None:
     """Nothing is there, and nothing breaks."""
     assert store.entries("none") == []

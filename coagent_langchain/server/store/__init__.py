@@ -125,7 +125,7 @@ class Query:
         text: words; each must begin a word of the session's id or title, or all of them of one of its entries.
         status: one of `STATUSES`.
         type: event type that the session must contain.
-        since_ms, until_ms: the session has entries in this time; `until_ms` is exclusive.
+        since_ms: the session has entries since then.
         sort: what to sort by, see `SORTS`; descending unless `ascending`.
     """
 
@@ -135,7 +135,6 @@ class Query:
     model: str = ""
     tag: str = ""
     since_ms: int | None = None
-    until_ms: int | None = None
     sort: Sort = "last"
     ascending: bool = False
     limit: int = 50
@@ -210,15 +209,12 @@ class Store(Protocol):
     def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
         """The models or tags that most sessions have, at most `limit` of them, sorted: the choices of a filter."""
 
-    def entries(
-        self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
-    ) -> list[Entry]:
+    def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """A session's entries by timestamp, then arrival.
 
         Parameters:
             after: begin behind this place; the beginning when None.
             limit: how many at most.
-            types: only these event types; all when empty.
         """
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:

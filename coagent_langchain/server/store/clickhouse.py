@@ -209,17 +209,14 @@ class ClickHouseStore:
         )
         return sorted(row[0] for row in found)
 
-    def entries(
-        self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
-    ) -> list[Entry]:
+    def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """See `Store.entries`."""
-        kinds = "AND toString(event_type) IN {types:Array(String)}" if types else ""
         timestamp, seq = after or (-1, 0)
         found = self._all(
             f"""SELECT {self._entry} FROM {self._db}.log_entries
-            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:UInt64}}) {kinds}
+            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:UInt64}})
             ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}""",
-            session=session_id, ms=timestamp, seq=seq, limit=limit, **({"types": list(types)} if types else {}),
+            session=session_id, ms=timestamp, seq=seq, limit=limit,
         )  # fmt: skip
         return [rows.entry(*row) for row in found]
 

@@ -109,7 +109,6 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
             query.status or None,
         ),
         ("since", "last_ms >= {since:Int64}", query.since_ms),
-        ("until", "first_ms < {until:Int64}", query.until_ms),
         ("type", "mapContains(types, {type:String})", query.type or None),
         ("model", "has(models, {model:String})", query.model or None),
         ("tag", "has(tags, {tag:String})", query.tag or None),

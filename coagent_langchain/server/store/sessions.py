@@ -102,10 +102,9 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
     if query.status:
         terms.append(f"CASE WHEN status = 'running' AND last_ms < ? THEN '{NO_END}' ELSE status END = ?")
         parameters += (silent_before(), query.status)
-    for term, limit in (("last_ms >= ?", query.since_ms), ("first_ms < ?", query.until_ms)):
-        if limit is not None:
-            terms.append(term)
-            parameters.append(limit)
+    if query.since_ms is not None:
+        terms.append("last_ms >= ?")
+        parameters.append(query.since_ms)
     for kind, value in (("type", query.type), ("model", query.model), ("tag", query.tag)):
         if value:
             terms.append("id IN (SELECT session FROM facets WHERE kind = ? AND value = ?)")

@@ -32,7 +32,7 @@ from coagent_langchain.server.store import (
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.database import Lock, connect, make_private, reader, transaction
+from coagent_langchain.server.store.database import CHECKPOINT, Lock, connect, make_private, reader, transaction
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
@@ -79,7 +79,7 @@ class SqliteStore:
         self._writer = connect(path)
         self._writer.execute("PRAGMA synchronous = FULL")
         self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
-        self._writer.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         migrate(self._writer)
         self._writing = threading.Lock()  # between the writer thread and `prune`
         self._index = Index(path, self.latest)
@@ -183,18 +183,11 @@ class SqliteStore:
         sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"
         return sorted(row[0] for row in self._all(sql, (kind, limit)))
 
-    def entries(
-        self, session_id: str, *, after: Cursor | None = None, limit: int = 200, types: Sequence[str] = ()
-    ) -> list[Entry]:
+    def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """See `Store.entries`."""
-        numbers = [TYPE_NUMBERS[name] for name in types if name in TYPE_NUMBERS]
-        kinds = f"AND type IN ({','.join('?' * len(numbers))})" if types else ""
-        if numbers == [TYPE_NUMBERS["error"]]:
-            kinds = "AND type = 11"  # literally, so that the errors' own index serves
-            numbers = []
-        sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?) {kinds}
+        sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?)
             ORDER BY timestamp, seq LIMIT ?"""
-        return [Entry(*row) for row in self._all(sql, (session_id, *(after or (-1, -1)), *numbers, limit))]
+        return [Entry(*row) for row in self._all(sql, (session_id, *(after or (-1, -1)), limit))]
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """See `Store.entry`."""
