@@ -1,0 +1,88 @@
+"""What bounds memory, processor and risk of a server, where nobody sees it from outside."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.server import filters, fragments, timelines
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Store, index
+from coagent_langchain.server.store.sqlite import SqliteStore
+from tests.server.samples import entry, put
+
+
+def test_timelines_are_kept_up_to_so_many_entries(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was looked at longest ago is built again, the others are the same; the latest always stays."""
+    monkeypatch.setattr(timelines, "KEPT_ENTRIES", 6)
+    for name, size in {"a": 3, "b": 3, "c": 3, "large": 9}.items():
+        put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
+    kept = timelines.Timelines(running.store)
+
+    def look(name: str) -> timelines.View:
+        session = running.store.session(name)
+        assert session is not None
+        return kept.get(session)
+
+    first = {name: look(name) for name in "abac"}  # b is dropped for c
+    again = {name: look(name) is first[name] for name in "acb"}
+    large = look("large")
+
+    assert again == {"a": True, "c": True, "b": False}
+    assert look("large") is large
+
+
+def test_search_inside_a_session_ends_with_so_many_hits(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word of every event: the newest are found."""
+    monkeypatch.setattr(fragments, "MAX_HITS", 1000)
+    for start in (0, 501):
+        put(running.store, *(entry(at=start + n, prompt="everywhere") for n in range(501)))
+    found = requests.get(f"{running.url}/view/find/=s?q=everywhere", timeout=10).json()["seqs"]
+
+    assert found == [str(seq) for seq in range(1002, 2, -1)]
+
+
+def test_filter_that_multiplies_is_refused() -> None:
+    """Within all limits of its text it asks for more values than an answer may have."""
+    hundred_times = f"[{','.join('@' * 100)}]"
+    with pytest.raises(filters.FilterError) as raised:
+        filters.apply(hundred_times, list(range(20_000)))
+
+    assert str(raised.value) == "the filter's result has more than 2000000 values"
+
+
+@pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
+def test_index_waits_for_the_end_of_a_burst(tmp_path: Path, behind: int, indexed: bool) -> None:
+    """While many entries come it leaves the processor to them, unless it is very far behind."""
+    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+    (tmp_path / "coagent.db.search").unlink()
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def latest() -> int:
+        if len(seen) < 15:
+            seen.append(opened.blocks)
+        else:
+            ended.set()
+        return behind + len(seen) * 2 * index.BURST
+
+    opened = index.Index(tmp_path / "coagent.db", latest)
+    opened.start()
+    assert ended.wait(10)
+    opened.close()
+
+    assert (max(seen) > 0) == indexed
+
+
+def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
+    """SQLite's FULL is 2: each commit waits for the disk, in WAL mode too."""
+    store: Store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    assert isinstance(store, SqliteStore)
+    synchronous = store._writer.execute("PRAGMA synchronous").fetchone()
+    store.close()
+
+    assert synchronous == (2,)
