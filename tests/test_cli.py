@@ -78,7 +78,7 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "100")
     assert [re.split("  +", line) for line in run("runs").splitlines()] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
-        ["other", "2023-11-14 22:15:00", "0 ms", "1", "running", "0", "0", "Hello"],
+        ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "0", "0", "Hello"],
         ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
     ]
 

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.store import Store, Summary, Unavailable
+from coagent_langchain.unended import standing
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
 MAX_FILTERED = 20_000  # entries that a filter may look at
@@ -98,8 +99,8 @@ def _summary(each: Summary) -> dict[str, Any]:
     """The four fields that every CoAgent server has, and four of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
-        "end_timestamp": each.last_ms, "status": each.status, "title": each.title, "total_tokens": each.total_tokens,
-        "errors": each.errors,
+        "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms), "title": each.title,
+        "total_tokens": each.total_tokens, "errors": each.errors,
     }  # fmt: skip
 
 

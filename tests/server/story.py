@@ -130,7 +130,7 @@ class Story:
         **meta: Any,
     ) -> None:
         """The `llm_response` of a call."""
-        kept = {key: meta[key] for key in ("reasoning", "outcome", "cached_answer") if key in meta}
+        kept = {key: meta[key] for key in ("reasoning", "outcome", "cached") if key in meta}
         self.log(
             "llm_response",
             turn or self.turn,

@@ -56,7 +56,7 @@ def test_runs_and_their_summaries(running: Running) -> None:
         {"run_id": "b", "log_count": 3, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9,
          "status": "completed", "title": "Plan", "total_tokens": 0, "errors": 1},
         {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7,
-         "status": "running", "title": "", "total_tokens": 0, "errors": 0},
+         "status": "no end", "title": "", "total_tokens": 0, "errors": 0},
     ]  # fmt: skip
 
 
