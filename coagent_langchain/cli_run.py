@@ -6,7 +6,6 @@ import argparse
 import os
 import runpy
 import sys
-import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from coagent_langchain.capture.handler import CoagentCallbackHandler
 
 RUNNERS = (__file__, runpy.run_path.__code__.co_filename)  # whose frames are around the program's
-FRAMEWORKS = ("langchain", "langchain_core", "langgraph")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,15 +81,11 @@ def _of_program(trace: TracebackType | None) -> TracebackType | None:
 def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     """End the session that the program was in last as `error` left it, and log the error there."""
     error.__traceback__ = _of_program(error.__traceback__)
-    session = max(handler._sessions._open.values(), key=lambda each: each.touched, default=None)
-    if session is None:
-        return
-    if session.status == "failed" and _is_of_a_run(error):
-        session.last_error = (error, "")  # the run that it failed has logged it
+    sessions = handler._sessions
+    session = max(sessions._open.values(), key=lambda each: each.touched, default=None)
+    is_logged = sessions.last_reported == id(error)
+    if session is None or (is_logged and session.status != "failed"):
+        return  # it came out of another one, which has ended with it
+    if is_logged:
+        session.last_error = (error, "")
     session._end(error)
-
-
-def _is_of_a_run(error: BaseException) -> bool:
-    """Whether the exception came out of a chain, graph or model."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(str(frame.f_globals.get("__name__")).partition(".")[0] in FRAMEWORKS for frame, _ in frames)

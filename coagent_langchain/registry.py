@@ -31,6 +31,7 @@ class Sessions:
         self._clock = clock
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
+        self.last_reported = 0  # the `id()` of the exception that was logged last
         self._sweepers: weakref.WeakSet[Sweeper] = weakref.WeakSet()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
@@ -42,9 +43,12 @@ class Sessions:
         session = self._open.get(session_id)
         if session is not None:
             session.last_prompt = max(session.last_prompt, after_prompt)
+            if session.inherited:
+                _watch(self)  # as the process in which it was opened does
             return session
         first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
-        new = Session(self, outlet, session_id, first_prompt=first, started=after_prompt > 0)
+        goes_on = after_prompt > 0 and session_id not in self._last_prompts  # what has ended here begins again
+        new = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
         with _lock:
             session = self._open.setdefault(session_id, new)
         self._make_room()
@@ -54,7 +58,9 @@ class Sessions:
         """Take in a session that was made outside; an earlier one with its id goes on in it."""
         with _lock:
             known = self._open.get(session.session_id)
-            session.last_prompt = max(session.last_prompt, self._last_prompts.get(session.session_id, 0))
+            if session.session_id in self._last_prompts:
+                session.started = False  # what has ended here begins again
+                session.last_prompt = max(session.last_prompt, self._last_prompts[session.session_id])
             self._open[session.session_id] = session
         if known is not None and known is not session:
             session.take_over(known)

@@ -12,15 +12,42 @@ from typing import Any, Self, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-current: ContextVar[Scope | None] = ContextVar("coagent_scope", default=None)
-"""The innermost open session or prompt of this context."""
+
+class Frame:
+    """One entry of a scope in a context."""
+
+    __slots__ = ("left", "outer", "scope")
+
+    def __init__(self, scope: Scope, outer: Frame | None) -> None:
+        self.scope = scope
+        self.outer = outer
+        self.left = False
+
+
+_innermost: ContextVar[Frame | None] = ContextVar("coagent_scope", default=None)
+
+
+def current() -> Scope | None:
+    """The innermost session or prompt of this context; a task may have outlived it."""
+    frame = _innermost.get()
+    return None if frame is None else frame.scope
+
+
+def _open(frame: Frame | None) -> Frame | None:
+    """The frame, or the nearest around it that was not left: blocks may be left in any order, and in any context."""
+    while frame is not None and frame.left:
+        frame = frame.outer
+    return frame
 
 
 class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
-    """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions."""
+    """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions.
 
-    _outer: Scope | None = None
-    _left = False
+    An object may be entered again: while it is open it is the same scope, which ends when the last block is left.
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[Frame] = []
 
     def _begin(self) -> None:
         """Open; never raises."""
@@ -35,21 +62,24 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        self._begin()
-        self._outer, self._left = current.get(), False
-        current.set(self)
+        if not self._frames:
+            self._begin()
+        frame = Frame(self, _open(_innermost.get()))
+        self._frames.append(frame)
+        _innermost.set(frame)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        # Not reset by token: an async generator may be closed in another context than the one that entered, and blocks
-        # may be left in another order than they were entered in.
-        self._left = True
-        if current.get() is self:
-            outer = self._outer
-            while outer is not None and outer._left:
-                outer = outer._outer
-            current.set(outer)
-        self._end(error)
+        # Not reset by token: an async generator may be closed in another context than the one that entered.
+        frame = _innermost.get()
+        while frame is not None and (frame.scope is not self or frame.left):
+            frame = frame.outer
+        frame = frame or self._frames[-1]
+        frame.left = True
+        self._frames.remove(frame)
+        _innermost.set(_open(_innermost.get()))
+        if not self._frames:
+            self._end(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -148,9 +178,9 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
     @contextmanager
     def _current(self) -> Iterator[None]:
         """Be the current scope while a generator runs, not while its consumer does."""
-        outer = current.get()
-        current.set(self)
+        outer = _innermost.get()
+        _innermost.set(Frame(self, outer))
         try:
             yield
         finally:
-            current.set(outer)
+            _innermost.set(outer)

@@ -38,6 +38,7 @@ class Session(Scope):
         session_id: the id, as it is on the server.
         totals: what the session used so far.
         started: whether `session_start` was logged.
+        part: how often the object was entered when nothing of it was open: each time it is a session of its own.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session(Scope):
         first_prompt: int = 1,
         started: bool = False,
     ) -> None:
+        super().__init__()
         self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
         self.outlet = outlet
         self.scoped = False
@@ -61,11 +63,13 @@ class Session(Scope):
         self._sessions = sessions
         self._text = text
         self._meta = meta
+        self.part = 0
         self._renew()
         self.started = started
 
     def _renew(self) -> None:
         """Be a session in which nothing has happened; its numbers alone go on."""
+        self.part += 1
         self.totals = Totals()
         self.tool_turns: dict[str, tuple[Prompt, int]] = {}
         self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
@@ -140,8 +144,8 @@ class Session(Scope):
         self._sessions.forget(self)
         self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
         self.last_error = None
-        if not self.started or self._owner != os.getpid():
-            return  # nothing to end, or a fork's copy: the parent ends it
+        if not self.started or self.inherited:
+            return  # nothing to end, or the parent process ends it
         now = now_ms()
         ended = now if self.scoped else self.latest or now
         entry = self.entry(EventType.SESSION_END, max(self.last_prompt, 1), 0, ended)
@@ -161,7 +165,19 @@ class Session(Scope):
             self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
             self.started, self._started_at, self.latest = earlier.started, earlier._started_at, earlier.latest
+            self.status, self.response, self.running = earlier.status, earlier.response, earlier.running
+            self._discreet = earlier._discreet or not self.outlet.lets_pass(earlier.outlet)
             earlier._ended, earlier._successor = True, self
+
+    @property
+    def heir(self) -> Session:
+        """The session that has taken over, or itself."""
+        return self if self._successor is None else self._successor.heir
+
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process has opened it."""
+        return self._owner != os.getpid()
 
     @property
     def ended(self) -> bool:
@@ -184,7 +200,7 @@ class Session(Scope):
         if number is None or not 0 < number <= MAX_COUNTER:
             number = self.last_prompt + 1
         self.last_prompt = max(self.last_prompt, number)
-        prompt.number = number
+        prompt.number, prompt.part = number, self.part
         self.totals.prompts += 1
         self._prompts[number] = prompt
         if len(self._prompts) > MAX_PROMPTS:
@@ -244,6 +260,12 @@ class Session(Scope):
             self._log_error(error)
         self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
 
+    def reported(self, error: BaseException, error_id: str) -> None:
+        """Note that an exception is logged: whatever it leaves next shall not log it again."""
+        self._sessions.last_reported = id(error)
+        if self.scoped:
+            self.last_error = (error, error_id)
+
     def _log_error(self, error: BaseException) -> None:
         if self.last_error is not None and self.last_error[0] is error:
             return  # a run has reported it where it arose
@@ -260,10 +282,12 @@ class Session(Scope):
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.count(Totals.add_error)
         self.outlet.emit(entry)
+        self.reported(error, entry["event_id"])
 
     def _fresh(self, function: Callable[..., Any]) -> Self:
         return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
-                          text=self._text or f"Running {function.__name__}", meta=self._meta)  # fmt: skip
+                          text=self._text or f"Running {function.__name__}", meta=self._meta,
+                          first_prompt=self.last_prompt + 1, started=self.started)  # fmt: skip
 
 
 class Prompt(Scope):
@@ -276,8 +300,9 @@ class Prompt(Scope):
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
+        super().__init__()
         self.session = session
-        self.number = 0
+        self.number = self.part = 0
         self.turn = 0
         self.text = text
         self.logged = False
@@ -290,8 +315,8 @@ class Prompt(Scope):
 
     @property
     def ended(self) -> bool:
-        """Whether its session is over."""
-        return self.session.ended
+        """Whether the session that it was opened in is over."""
+        return self.session.ended or self.part != self.session.part
 
     def shares(self, sessions: Sessions) -> bool:
         """Whether its session is one of `sessions`."""

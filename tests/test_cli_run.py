@@ -132,6 +132,16 @@ def test_session_that_was_over_before_is_left_alone(base_url: str, script: Path)
     assert {name: sessions[name][0] for name in ("first", "last")} == {"first": "failed", "last": "completed"}
 
 
+def test_exception_that_failed_a_block_fails_no_other_session(base_url: str, script: Path) -> None:
+    """The block that it leaves has logged it; a conversation that went well before is left alone."""
+    block = "from coagent_langchain import CoagentCallbackHandler\nwith CoagentCallbackHandler().session('block'):\n"
+    script.write_text(f"{ASK}{block}    raise ValueError\n")
+    sessions = run(base_url, script, "--session", "well before").sessions
+
+    found = sorted((status, [kind for kind, _ in errors]) for status, errors in sessions.values())
+    assert found == [("completed", []), ("failed", ["ValueError"])]
+
+
 def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, script: Path) -> None:
     """No frame of ours, and no session: nothing has run."""
     script.write_text("print(\n")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
@@ -295,19 +296,46 @@ def test_sessions_of_workers_end_with_them(tmp_path: Path, method: str) -> None:
             process.join()
         """)
     )
-    with FaultyServer() as server:
-        environment = os.environ | {
-            "PYTHONPATH": str(Path(__file__).parent.parent), "COAGENT_BASE_URL": server.base_url,
-            "COAGENT_SPOOL_DIR": str(tmp_path / "spool"),
-        }  # fmt: skip
-        command = [sys.executable, str(tmp_path / "program.py")]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        entries = [entry for request in server.requests for entry in request.entries]
+    entries = run_program(tmp_path)
 
-    assert (ended.returncode, ended.stderr) == (0, "")
     assert sorted(each["session_id"] for each in entries if each["event_type"] == "session_end") == [
         "executor", "pool", "process",
     ]  # fmt: skip
+
+
+def run_program(folder: Path) -> list[dict[str, Any]]:
+    """Run a program that logs to a server of its own, quietly; what the server got."""
+    with FaultyServer() as server:
+        environment = os.environ | {
+            "PYTHONPATH": str(Path(__file__).parent.parent), "COAGENT_BASE_URL": server.base_url,
+            "COAGENT_SPOOL_DIR": str(folder / "spool"),
+        }  # fmt: skip
+        command = [sys.executable, str(folder / "program.py")]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        return [entry for request in server.requests for entry in request.entries]
+
+
+def test_worker_that_goes_on_with_its_parents_session_delivers(tmp_path: Path) -> None:
+    """The session is the parent's to end; what the forked worker logs in it arrives with the worker's end."""
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent("""
+        import multiprocessing
+        from langchain_core.runnables import RunnableLambda
+        from coagent_langchain import CoagentCallbackHandler
+        handler = CoagentCallbackHandler("s")
+        def work(question):
+            RunnableLambda(str).invoke(question, {"callbacks": [handler]})
+        work("parent")
+        process = multiprocessing.get_context("fork").Process(target=work, args=("worker",))
+        process.start()
+        process.join()
+        """)
+    )
+    entries = run_program(tmp_path)
+
+    assert sorted(each["prompt"] for each in entries if each["event_type"] == "user_input") == ["parent", "worker"]
+    assert [each["event_type"] for each in entries].count("session_end") == 1
 
 
 def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> None:

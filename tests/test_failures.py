@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -148,14 +149,45 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
     assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
 
 
+def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two questions that fail and are asked again, one after the other, are two retries."""
+
+    def app(_: str) -> str:
+        model = chat(ValueError("1"), "ok")
+        for question in ("one", "two"):
+            with contextlib.suppress(ValueError):
+                model.invoke(question)
+            model.invoke(question)
+        return "ok"
+
+    RunnableLambda(app).invoke("q", {"callbacks": [handler]})
+
+    assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, None, 2]
+    assert strategies(log) == [("retry", ["attempt 2 ended well"])] * 2
+
+
+def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Nothing tells that the second one makes the first one again."""
+
+    def app(_: str) -> str:
+        with contextlib.suppress(ValueError):
+            chat(ValueError("1")).invoke([SystemMessage("Translate")])
+        return str(chat("ok").invoke([SystemMessage("Summarise")]).content)
+
+    RunnableLambda(app).invoke("q", {"callbacks": [handler]})
+
+    assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
+    assert strategies(log) == [("handled", ["app went on"])]
+
+
 @pytest.mark.parametrize("raises", [False, True])
 def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A run may have more failed children than it remembers: each is one error, and what it survived a recovery."""
+    """A run may have more failed children than it remembers: each is one error, and the latest ones are recovered."""
 
     def many(question: str) -> str:
         for number in range(100):
             try:
-                chat(ValueError(f"down {number}")).invoke(question)
+                chat(ValueError(f"down {number}")).invoke(f"{question} {number}")
             except ValueError as error:
                 last = error
         if raises:
@@ -167,7 +199,7 @@ def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, h
 
     errors = [entry["event_id"] for entry in of_type(log, "error")]
     recovered = [entry["error_info"]["error_id"] for entry in of_type(log, "recovery")]
-    assert (len(errors), recovered) == (100, errors[:36] if raises else [*errors[:36], errors[-1]])
+    assert (len(errors), recovered) == (100, [] if raises else errors[-64:])
 
 
 def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -298,6 +298,90 @@ def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handl
     assert (log.entries[-1]["meta"]["prompts"], len(handler._sessions)) == (1, 0)
 
 
+@pytest.mark.parametrize("way", ["nested", "around another", "at once"])
+def test_session_object_that_is_open_already_is_the_same_session(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It ends when the last of its blocks is left."""
+    session = handler.session("Cook", session_id="s")
+
+    def ask() -> None:
+        with session:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    async def ask_later() -> None:
+        async with session:
+            await asyncio.sleep(0)
+            await chat("a").ainvoke("q", {"callbacks": [handler]})
+
+    async def at_once() -> None:
+        async with session:
+            await asyncio.gather(ask_later(), ask_later())
+
+    if way == "at once":
+        asyncio.run(at_once())
+    elif way == "nested":
+        with session:
+            ask()
+            ask()
+    else:
+        with session, handler.session("Other", session_id="other"):
+            ask()
+            ask()
+
+    found = [e["event_type"] for e in log.entries if e["session_id"] == "s"]
+    assert (found[0], found.count("llm_response"), found[-1]) == ("session_start", 2, "session_end")
+    assert (found.count("session_end"), len(handler._sessions)) == (1, 0)
+
+
+def test_run_of_an_earlier_block_is_none_of_the_next_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What goes on from the first block of a session object stands in no prompt that is over."""
+
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def late(question: str) -> str:
+            await left.wait()
+            return str((await chat("late").ainvoke(question)).content)
+
+        session = handler.session("Cook", session_id="s")
+        async with session:
+            task = asyncio.create_task(RunnableLambda(late).ainvoke("late", {"callbacks": [handler]}))
+            await asyncio.sleep(0.05)
+        async with session:
+            left.set()
+            await task
+
+    asyncio.run(main())
+
+    told = [(e["event_type"], e["prompt_number"]) for e in log.entries if e["event_type"].startswith("llm")]
+    assert told == [("llm_call", 2), ("llm_response", 2)]
+
+
+def test_block_that_takes_over_a_failing_run_ends_failed(log: MemoryDelivery) -> None:
+    """How a run ends that was open before counts for the session that goes on."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    begun, go = threading.Event(), threading.Event()
+
+    def fail(_: str) -> str:
+        begun.set()
+        go.wait(10)
+        raise ValueError("burnt")
+
+    def work() -> None:
+        with pytest.raises(ValueError, match="burnt"):
+            RunnableLambda(fail).invoke("q", {"callbacks": [handler]})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait(10)
+    with handler.session("Cook", session_id="s"):
+        go.set()
+        thread.join()
+
+    assert (log.entries[-1]["event_type"], log.entries[-1]["meta"]["status"]) == ("session_end", "failed")
+
+
 def test_prompt_object_that_is_entered_again_is_the_next_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

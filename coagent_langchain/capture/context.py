@@ -62,13 +62,16 @@ def read_tags(run: Run, tags: Any) -> None:
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
     """Whether a chain run with the name of its node is that node or task, nothing inside it or LangGraph's plumbing."""
-    return (run.is_step or _is_task(metadata)) and run.name != "__start__" and not run.is_hidden
+    return (run.is_step or _is_task(run, metadata)) and run.name != "__start__" and not run.is_hidden
 
 
-def _is_task(metadata: Mapping[str, Any]) -> bool:
-    """Whether a run belongs to a `@task` of LangGraph's functional API: its path begins with that of who called it."""
+def _is_task(run: Run, metadata: Mapping[str, Any]) -> bool:
+    """Whether a run is a `@task` of LangGraph's functional API: its path begins with that of who called it."""
     path = metadata.get("langgraph_path")
-    return type(path) is tuple and len(path) > 1 and type(path[1]) is tuple
+    if type(path) is not tuple or len(path) < 2 or type(path[1]) is not tuple:
+        return False
+    above = run.logged_above().framework or {}
+    return bool(above.get("checkpoint_ns") != metadata.get("langgraph_checkpoint_ns"))
 
 
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:

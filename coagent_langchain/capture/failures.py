@@ -16,7 +16,7 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.runs import Failure, Run
+from coagent_langchain.capture.runs import FALLBACKS, Failure, Run
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
@@ -48,7 +48,7 @@ class Failures:
         parent = run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
-            self._remember(parent, error, error_id, run)
+            parent.remember_failure(error, error_id, run)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -61,11 +61,6 @@ class Failures:
                 run.failed_as_node()
         return outcome
 
-    def _remember(self, parent: Run, error: BaseException, error_id: str, run: Run) -> None:
-        survived = parent.remember_failure(error, error_id, run)
-        if survived is not None:
-            self._recover(parent, survived)
-
     def recovered(self, run: Run) -> None:
         """Log that `run` ended well though something below it had failed.
 
@@ -75,22 +70,24 @@ class Failures:
         for number, failure in enumerate(failures, 1):
             self._recover(run, failure, failures[number:])
 
-    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure] = ()) -> None:
+    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure]) -> None:
         _, error_id, failed = failure
         if error_id == _NOT_AN_ERROR or failed is run:  # the application has logged it itself, and knows best
             return
-        strategy, actions = self._strategy(run, error_id, failed)
+        strategy, actions = self._strategy(run)
         if strategy != "handled" or not any(each.repeats(failed) for _, _, each in later):
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def called_again(self, run: Run) -> None:
-        """Log that a tool ended well whose call had failed before: somebody, a middleware say, has made it again."""
+        """Log that a tool or model ended well whose call had failed before: a middleware, say, has made it again."""
         parent = run.parent
         if parent is None:
             return
-        parent.failures = [failure for failure in parent.failures or () if failure[1] not in run.again]
-        for error_id, failed in run.again.items():
-            self._recorder.outlet.emit(self._recovery(run, error_id, *self._strategy(run, error_id, failed)))
+        parent.failures = [failure for failure in parent.failures or () if failure[1] not in run.tried]
+        for error_id, failed in run.tried.items():
+            model = (run.parameters or {}).get("model") or run.name
+            way = ("retry", f"attempt {run.attempt}") if failed.is_like(run) else ("fallback", model)
+            self._recorder.outlet.emit(self._recovery(run, error_id, way[0], [f"{way[1]} ended well"]))
 
     def handled(self, run: Run, message: str) -> str:
         """Log that a tool turned its own failure into an answer (`ToolMessage.status == "error"`).
@@ -113,17 +110,12 @@ class Failures:
         )
         return error_id
 
-    def _strategy(self, run: Run, error_id: str, failed: Run) -> tuple[str, list[str]]:
+    def _strategy(self, run: Run) -> tuple[str, list[str]]:
         if run.attempt > 1:
             return "retry", [f"attempt {run.attempt} ended well"]
-        if run.name == "RunnableWithFallbacks":
+        if run.name == FALLBACKS:
             return "fallback", ["a fallback ended well"]
-        answered = run.answered
-        if answered is None or error_id not in answered.again:
-            return "handled", [f"{run.name} went on"]
-        if answered.is_like(failed):
-            return "retry", [f"attempt {answered.attempt} ended well"]
-        return "fallback", [f"{(answered.parameters or {}).get('model') or answered.name} ended well"]
+        return "handled", [f"{run.name} went on"]
 
     def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
@@ -168,8 +160,7 @@ class Failures:
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
         session.count(Totals.add_error)
-        if session.scoped:
-            session.last_error = (error, entry["event_id"])
+        session.heir.reported(error, entry["event_id"])
         return entry
 
     def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:

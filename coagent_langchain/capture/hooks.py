@@ -84,6 +84,8 @@ class Hooks(Asides):
         run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
+            if run.tried:
+                self._failures.called_again(run)
             self._over(run)
 
     @guard
@@ -163,7 +165,7 @@ class Hooks(Asides):
             )
         else:
             self._recorder.tool_ended(run, found.result, success=True)
-            if run.again:
+            if run.tried:
                 self._failures.called_again(run)
         self._over(run, output)
 

@@ -142,7 +142,7 @@ class Placing:
             if "prompt_number" in metadata:
                 root.parameters = {"prompt_number": metadata["prompt_number"]}
         known = self._session_id or ambient.session_id(metadata)
-        if known is not None or root.kind != "chain" or scope.current.get() is not None:
+        if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
 
     def bind(self, root: Run, session_id: str | None = None) -> Prompt:
@@ -172,7 +172,7 @@ class Placing:
         return prompt
 
     def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
-        around = scope.current.get()
+        around = scope.current()
         number = (root.parameters or {}).get("prompt_number")
         if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
             # A task that outlives the block that it began in, or a handler whose server is not the block's.
@@ -181,7 +181,8 @@ class Placing:
             session_id, around = around.session_id, None
         answer = inputs.resume if is_command(inputs) else None
         if isinstance(around, Prompt) and around.number:
-            resumed = answer is not None and around.session.interrupts
+            session = around.session
+            resumed = session.interrupts if answer is not None else inputs is None and session.interrupted is around
             return self._resumed(around.session, root, answer, around) if resumed else around
         if isinstance(around, Session):
             session = around

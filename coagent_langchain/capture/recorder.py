@@ -72,8 +72,8 @@ class Recorder(Sweeper):
         run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
-        run.call = hash(conversation.prompt)
-        run.note_tries()
+        run.call = None if conversation.prompt is None else hash(conversation.prompt)
+        run.note_tried()
         if run.attempt:
             parameters["attempt"] = run.attempt
         entry = self.entry(run, EventType.LLM_CALL, parameters, run.timestamp)
@@ -101,9 +101,7 @@ class Recorder(Sweeper):
         if usage is not None:
             self._add_usage(run, prompt, usage, response, entry)
         if run.parent is None and answer.text:
-            prompt.session.response = answer.text[:MAX_RESPONSE]
-        if run.again and run.parent is not None and outcome is None:
-            run.parent.answered = run
+            prompt.session.heir.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
@@ -177,7 +175,7 @@ class Recorder(Sweeper):
         else:
             run.own_turn = run.latest_turn()
         run.tool_call_id = run.call = tool_call_id
-        run.note_tries()
+        run.note_tried()
         session.count(Totals.add_tool_call)
         entry = self.entry(run, EventType.TOOL_CALL, tool_meta(run), run.timestamp)
         arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
@@ -250,7 +248,7 @@ class Recorder(Sweeper):
         if not prompt.logged:
             self.placing.log_input(root, user_text(root.pending_input))
         root.pending_input = None
-        session = prompt.session
+        session = prompt.session.heir
         session.running -= 1
         session.touched = self.tree.clock() / 1e9
         return session

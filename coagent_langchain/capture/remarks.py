@@ -48,8 +48,7 @@ class Remarks:
         entry["error_info"] = info
         self._recorder.outlet.emit(entry)
         if error is not None:  # where it is raised on, it has been reported
-            if session.scoped:
-                session.last_error = (error, entry["event_id"])
+            session.reported(error, entry["event_id"])
             if (run := self._run_around()) is not None:
                 run.remember_failure(error, entry["event_id"], run)
 
@@ -73,7 +72,7 @@ class Remarks:
         return run if isinstance(run, Run) else None
 
     def _around(self) -> tuple[Session, int, int]:
-        around = scope.current.get()
+        around = scope.current()
         if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.placing.sessions):
             around = None
         if isinstance(around, Prompt) and around.number:

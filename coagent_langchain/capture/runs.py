@@ -18,6 +18,7 @@ MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will
 MAX_ENDED = 512  # ended runs that are remembered at least: for a second end, and as parents of what starts late
 MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
+FALLBACKS = "RunnableWithFallbacks"
 LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
 
 
@@ -34,8 +35,7 @@ class Run:
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
         call: what a model's or tool's run does: the same for a call that somebody makes again; None if that is unknown.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
-        again: of a call that is made again, the failed ones before it, by the ids of their errors.
-        answered: the last model call below this run that was made again and ended well.
+        tried: of a call that is made again, the failed ones before it, by the ids of their errors.
         open: on a root, the calls and components below it that wait for their end.
         thread: on a root, LangGraph's `thread_id`.
         binding: on a root, held while it is given its session.
@@ -55,8 +55,7 @@ class Run:
     component = False
     failed_nodes: dict[str, int] | None = None
     failures: list[Failure] | None = None
-    again: Mapping[str, Run] = MappingProxyType({})
-    answered: Run | None = None
+    tried: Mapping[str, Run] = MappingProxyType({})
     call: int | str | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
@@ -92,11 +91,11 @@ class Run:
             self._trace = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
             if self.parent is not None:
                 self._trace["parent_run_id"] = self.parent.run_id
-                if (above := self._logged_above()) is not self.parent:
+                if (above := self.logged_above()) is not self.parent:
                     self._trace["within_run_id"] = above.run_id
         return self._trace
 
-    def _logged_above(self) -> Run:
+    def logged_above(self) -> Run:
         """The nearest run above that has events: plumbing has none, but a tree is to be drawn over it."""
         above = self.root if self.parent is None else self.parent
         for _ in range(MAX_CLIMB):
@@ -141,25 +140,26 @@ class Run:
             run = run.parent
         return names[::-1]
 
-    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> Failure | None:
+    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> None:
         """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends.
 
-        Returns:
-            the oldest one, where there are too many to keep.
+        Of very many the latest: one of them may yet be raised on.
         """
         if self.failures is None:
             self.failures = []
         self.failures.append((error, error_id, failed))
-        return self.failures.pop(0) if len(self.failures) > MAX_FAILURES else None
+        if len(self.failures) > MAX_FAILURES:
+            del self.failures[0]
 
-    def note_tries(self) -> None:
+    def note_tried(self) -> None:
         """Note the calls that have failed beside this one, which makes them again; the same ones count as attempts."""
-        beside = self.parent.failures if self.parent is not None else None
-        if beside:
-            self.again = {error_id: failed for _, error_id, failed in beside if error_id and failed.repeats(self)}
-            same = sum(failed.is_like(self) for failed in self.again.values())
-            if same and not self.attempt:
-                self.attempt = same + 1
+        parent = self.parent
+        if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
+            return
+        self.tried = {error_id: failed for _, error_id, failed in parent.failures if error_id and failed.repeats(self)}
+        same = sum(failed.is_like(self) for failed in self.tried.values())
+        if same and not self.attempt:
+            self.attempt = same + 1
 
     def repeats(self, other: Run) -> bool:
         """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""

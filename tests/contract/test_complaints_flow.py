@@ -167,6 +167,22 @@ def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallba
     assert types(log).count("user_input") == 1
 
 
+def test_graph_that_goes_on_inside_one_prompt_is_answered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: a person edits the state, and `invoke(None)` goes on, in a `prompt` block."""
+    graph = StateGraph(State)
+    graph.add_node("ask", lambda state: {"a": state.get("b") or interrupt("ok?")})
+    graph.add_edge(START, "ask")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    with handler.session("Ask") as session, session.prompt("Go"):
+        compiled.invoke({"a": ""}, config)
+        compiled.update_state(config, {"b": "edited"})
+        compiled.invoke(None, config)
+
+    assert [status for status, _ in oversight(log)] == ["interrupted", "resumed"]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
 def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
     """33 PostHog/posthog-js#4345: a handler that has not seen the question logs the answer, and opens no user input."""
     saver = InMemorySaver()

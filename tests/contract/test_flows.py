@@ -138,7 +138,7 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
 
     @task
     def draft(topic: str) -> str:
-        return str((RunnableLambda(str) | chat("text")).invoke(topic).content)
+        return str((RunnableLambda(str, name="draft") | chat("text")).invoke(topic).content)
 
     @entrypoint()
     def write(topic: str) -> str:
