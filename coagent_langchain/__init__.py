@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from coagent_langchain.eventlog import LogResult
     from coagent_langchain.events import LogEntry
     from coagent_langchain.logged import LoggedEvent
-    from coagent_langchain.session import Prompt, Session
+    from coagent_langchain.prompt import Prompt
+    from coagent_langchain.session import Session
     from coagent_langchain.wire import EventType
 
 __all__ = [
@@ -49,7 +50,7 @@ _HOMES = {
     "LogResult": "eventlog",
     "LoggedEvent": "logged",
     "LoggedSession": "analysis",
-    "Prompt": "session",
+    "Prompt": "prompt",
     "Session": "session",
     "tracing": "capture.tracing",
 }

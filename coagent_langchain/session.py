@@ -1,4 +1,4 @@
-"""`Session` and `Prompt`: numbering, totals, start and end; as context manager and decorator."""
+"""`Session`: numbering, totals, start and end; as context manager and decorator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from coagent_langchain.checks import check_meta, check_session_id, check_text, n
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.scope import Scope
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 MAX_TOOL_CALLS = 1_000  # tool calls of a session that may still be answered; older ones take the latest turn
 MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
-MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
 _lock = fork_safe_lock()
@@ -193,6 +193,11 @@ class Session(Scope):
             self._count(prompt, number)
         return prompt
 
+    def take(self, prompt: Prompt) -> None:
+        """Give a prompt that is entered the next number."""
+        with _lock:
+            self._count(prompt)
+
     def _count(self, prompt: Prompt, number: int | None = None) -> None:
         if self._successor is not None:  # its prompts go on with the numbers of the session that took over
             self._successor._count(prompt, number)
@@ -288,70 +293,6 @@ class Session(Scope):
         return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
                           text=self._text or f"Running {function.__name__}", meta=self._meta,
                           first_prompt=self.last_prompt + 1, started=self.started)  # fmt: skip
-
-
-class Prompt(Scope):
-    """One user interaction of a session; made by `Session.prompt`.
-
-    Attributes:
-        session: the session that it belongs to.
-        number: `prompt_number`, from 1; 0 until the prompt is entered.
-        turn: the latest turn so far, 0 before the first model call.
-    """
-
-    def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
-        super().__init__()
-        self.session = session
-        self.number = self.part = 0
-        self.turn = 0
-        self.text = text
-        self.logged = False
-        self._meta = meta
-
-    @property
-    def session_id(self) -> str:
-        """The session's id."""
-        return self.session.session_id
-
-    @property
-    def ended(self) -> bool:
-        """Whether the session that it was opened in is over."""
-        return self.session.ended or self.part != self.session.part
-
-    def shares(self, sessions: Sessions) -> bool:
-        """Whether its session is one of `sessions`."""
-        return self.session.shares(sessions)
-
-    def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
-                  outlet: Outlet | None = None) -> None:  # fmt: skip
-        """Log `user_input`, once; through `outlet`, if it is another's run that says it."""
-        with _lock:
-            if self.logged:
-                return
-            self.logged = True
-        entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
-        entry["prompt"] = text
-        repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
-        entry["input_data"] = {"prompt": repeated}
-        meta = {**(meta or {}), **((self.session.outlet.capture_content and self._meta) or {})}
-        if meta:
-            entry["meta"] = meta
-        (outlet or self.session.outlet).emit(entry)
-
-    @guard
-    def _begin(self) -> None:
-        self.turn, self.logged = 0, False  # the same object may be entered again
-        with _lock:
-            self.session._count(self)
-        self.session.start(self.text)
-        if self.text is not None:
-            self.log_input(self.text)
-
-    def _end(self, error: BaseException | None) -> None:
-        """A prompt has no event of its own at its end."""
-
-    def _fresh(self, function: Callable[..., Any]) -> Prompt:
-        return Prompt(self.session, text=self.text, meta=self._meta)
 
 
 def scope_status(error: BaseException) -> str:

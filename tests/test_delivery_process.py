@@ -321,12 +321,15 @@ def test_worker_that_goes_on_with_its_parents_session_delivers(tmp_path: Path) -
     (tmp_path / "program.py").write_text(
         textwrap.dedent("""
         import multiprocessing
+        import time
         from langchain_core.runnables import RunnableLambda
         from coagent_langchain import CoagentCallbackHandler
         handler = CoagentCallbackHandler("s")
         def work(question):
             RunnableLambda(str).invoke(question, {"callbacks": [handler]})
         work("parent")
+        handler.flush(10)
+        time.sleep(0.3)  # the parent has looked for what dead processes left, and will not look again for a minute
         process = multiprocessing.get_context("fork").Process(target=work, args=("worker",))
         process.start()
         process.join()

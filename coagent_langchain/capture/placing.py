@@ -17,8 +17,9 @@ from coagent_langchain.capture.runs import MUTED, Muted, Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
-from coagent_langchain.session import Prompt, Session
+from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()

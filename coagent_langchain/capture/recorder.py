@@ -14,8 +14,9 @@ from coagent_langchain.capture.runs import Run, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
-from coagent_langchain.session import MAX_RESPONSE, Prompt, Session
+from coagent_langchain.session import MAX_RESPONSE, Session
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject
 

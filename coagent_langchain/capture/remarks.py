@@ -10,7 +10,8 @@ from coagent_langchain.capture import ambient
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.runs import Run
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.session import Prompt, Session
+from coagent_langchain.prompt import Prompt
+from coagent_langchain.session import Session
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from coagent_langchain.session import Prompt, Session
+from coagent_langchain.prompt import Prompt
+from coagent_langchain.session import Session
 from coagent_langchain.wire import JsonObject
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more

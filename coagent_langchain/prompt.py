@@ -1,0 +1,83 @@
+"""`Prompt`: one user interaction of a session, as context manager and decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from coagent_langchain.errors import guard
+from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.scope import Scope
+from coagent_langchain.wire import EventType, JsonObject
+
+if TYPE_CHECKING:
+    from coagent_langchain.registry import Sessions
+    from coagent_langchain.session import Session
+
+MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
+
+_lock = fork_safe_lock()
+
+
+class Prompt(Scope):
+    """One user interaction of a session; made by `Session.prompt`.
+
+    Attributes:
+        session: the session that it belongs to.
+        number: `prompt_number`, from 1; 0 until the prompt is entered.
+        turn: the latest turn so far, 0 before the first model call.
+    """
+
+    def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
+        super().__init__()
+        self.session = session
+        self.number = self.part = 0
+        self.turn = 0
+        self.text = text
+        self.logged = False
+        self._meta = meta
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.session.session_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session that it was opened in is over."""
+        return self.session.ended or self.part != self.session.part
+
+    def shares(self, sessions: Sessions) -> bool:
+        """Whether its session is one of `sessions`."""
+        return self.session.shares(sessions)
+
+    def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
+                  outlet: Outlet | None = None) -> None:  # fmt: skip
+        """Log `user_input`, once; through `outlet`, if it is another's run that says it."""
+        with _lock:
+            if self.logged:
+                return
+            self.logged = True
+        entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
+        entry["prompt"] = text
+        repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
+        entry["input_data"] = {"prompt": repeated}
+        meta = {**(meta or {}), **((self.session.outlet.capture_content and self._meta) or {})}
+        if meta:
+            entry["meta"] = meta
+        (outlet or self.session.outlet).emit(entry)
+
+    @guard
+    def _begin(self) -> None:
+        self.turn, self.logged = 0, False  # the same object may be entered again
+        self.session.take(self)
+        self.session.start(self.text)
+        if self.text is not None:
+            self.log_input(self.text)
+
+    def _end(self, error: BaseException | None) -> None:
+        """A prompt has no event of its own at its end."""
+
+    def _fresh(self, function: Callable[..., Any]) -> Prompt:
+        return Prompt(self.session, text=self.text, meta=self._meta)
