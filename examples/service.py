@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from scripted_model import ScriptedModel
 from starlette.applications import Starlette
@@ -33,7 +35,14 @@ async def chat(request: Request) -> JSONResponse:
     return JSONResponse({"answer": answer.content})
 
 
-app = Starlette(routes=[Route("/chat", chat, methods=["POST"])])
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """End the conversations with the service: uvicorn's workers are ended by a signal, and run no exit handlers."""
+    yield
+    await asyncio.to_thread(handler.close)
+
+
+app = Starlette(routes=[Route("/chat", chat, methods=["POST"])], lifespan=lifespan)
 
 
 async def main() -> None:
@@ -47,7 +56,7 @@ async def main() -> None:
             client.post("/chat", json={"conversation": f"{who}-{name}", "question": question})
             for who, question in questions
         ])  # fmt: skip
-    handler.close()  # ends the conversations; a service leaves that to its idleness
+    handler.close()  # as the service's end does; until then a conversation ends when it has been idle for 30 minutes
     print(f"Look: coagent-langchain show ada-{name}\nLook: coagent-langchain show bob-{name}")
 
 

@@ -161,7 +161,7 @@ def test_show_draws_the_tree(run: Run) -> None:
         "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error · 1,200→30 tokens",
         "Plan a trip",
         "",
-        "✗ Prompt 1: Where to?  1,200→30  7.0 s",
+        "✗ Prompt 1: Where to?  1,200→30  6.0 s",
         "└─ ✗ Turn 1  1,200→30  5.0 s",
         "  ├─ ✓ m-1  Rome.  1,200→30  2.0 s",
         "  ├─ ✗ trains  strike ␛[31m  1.0 s",

@@ -208,7 +208,7 @@ class Placing:
         session.interrupted = None
         prompt.logged = True
         root.turn = prompt.turn
-        session.start(timestamp=root.timestamp, outlet=self._outlet)
+        session.start(timestamp=root.timestamp, meta={"trace": root.trace}, outlet=self._outlet)
         waiting: list[str | None] = [*asked] or [None]
         answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
         for interrupt_id in waiting:

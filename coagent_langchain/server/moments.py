@@ -82,7 +82,7 @@ def shorten(seq: int, entry: Json) -> Moment:
 def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
     made.name = text(meta.get("model")) or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
-    made.note = preview(text(entry.get("prompt")))
+    made.note = preview(text(entry.get("prompt"))) or _withheld(meta)
 
 
 def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
@@ -95,7 +95,7 @@ def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     made.cost = _cost(entry)
     made.reused = meta.get("cached") is True
     said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part)
+    made.note = " · ".join(part for part in said if part) or _withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""
 
 
@@ -146,6 +146,12 @@ def _recovery(made: Moment, entry: Json, meta: Json) -> None:
     made.note = made.outcome
 
 
+def _withheld(meta: Json) -> str:
+    """What stands where a handler has left the content out."""
+    reason = text(meta.get("content"))
+    return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
+
+
 def _oversight(made: Moment, entry: Json, meta: Json) -> None:
     given = mapping(entry.get("input_data"))
     made.key = text(given.get("interrupt_id"))
@@ -155,7 +161,8 @@ def _oversight(made: Moment, entry: Json, meta: Json) -> None:
 
 
 def _prompt(made: Moment, entry: Json, meta: Json) -> None:
-    made.note = preview(text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt")))
+    asked = text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt"))
+    made.note = preview(asked) or _withheld(meta)
 
 
 def _session_end(made: Moment, entry: Json, meta: Json) -> None:

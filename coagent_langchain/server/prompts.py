@@ -75,7 +75,7 @@ class Prompts:
         if bar is None:
             later = bisect_left(self._places[number], place)
             bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
-        _add(bar, moment)
+        insort(bar.events, place)  # it tells nothing of how long the prompt took
         bar.label = bar.label or moment.note
 
     def _at(self, number: int, place: Place) -> Bar:

@@ -98,6 +98,40 @@ def test_each_user_input_opens_a_prompt() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("at", [0, 5_000], ids=["before", "after"])
+def test_start_of_a_session_tells_nothing_of_how_long_a_prompt_took(at: int) -> None:
+    """A process that joins a conversation logs one; it may lie long before the question, and long after."""
+    asked = {
+        "event_type": "user_input",
+        "prompt_number": 1,
+        "turn_number": 0,
+        "timestamp": T0 + 2_000,
+        "prompt": "Why?",
+    }
+    called = {"event_type": "llm_call", "prompt_number": 1, "turn_number": 1, "timestamp": T0 + 2_000}
+    answered = {"event_type": "llm_response", "prompt_number": 1, "turn_number": 1, "timestamp": T0 + 2_100}
+    start = {"event_type": "session_start", "prompt_number": 1, "turn_number": 0, "timestamp": T0 + at}
+
+    (prompt,) = timeline(sorted([start, asked, called, answered], key=lambda entry: int(entry["timestamp"]))).roots
+
+    assert (prompt.start, prompt.duration) == (T0 + 2_000, 100)
+
+
+def test_content_that_a_handler_left_out_is_named() -> None:
+    """An empty line would look like lost data."""
+    entries = [
+        {"event_type": kind, "prompt_number": 1, "turn_number": turn, "timestamp": T0, "meta": {"content": content}}
+        for kind, turn, content in [("user_input", 0, "not captured"), ("llm_call", 1, "not captured"),
+                                    ("llm_response", 1, "redact failed")]
+    ]  # fmt: skip
+
+    (prompt,) = timeline(entries).roots
+
+    assert (prompt.label, [bar.note for bar in prompt.children]) == (
+        "content not captured", ["content left out: redact failed"],
+    )  # fmt: skip
+
+
 def test_prompts_of_one_number_at_the_same_time_keep_their_own_calls() -> None:
     """Two workers serve one conversation: what happens goes to the question of its own root run, not to the latest."""
     one, two = Story("s", T0).ask("first"), Story("s", T0 + 1, first=100).ask("second")
