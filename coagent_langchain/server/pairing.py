@@ -219,9 +219,10 @@ class Pairing:
         """The open questions that an answer is for.
 
         A process that did not ask does not know what was asked: its answer names no question, and is for all of them.
+        One that names a question which is not open is for none.
         """
-        if key and key in self._questions:
-            return self._questions.pop(key)
+        if key:
+            return self._questions.pop(key, [])
         answered = [bar for bars in self._questions.values() for bar in bars]
         self._questions.clear()
         return answered

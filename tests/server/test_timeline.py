@@ -207,7 +207,7 @@ def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> Non
     assert prompt[4] == "2 turns · 1 error"
 
 
-@pytest.mark.parametrize("answer", ["int-1", None, "int-of-another"])
+@pytest.mark.parametrize("answer", ["int-1", None])
 def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
     """A process that resumes what another one asked does not know the interrupt's id; nothing stays open for it."""
     story = Story("s").ask("book").wait(5)
@@ -260,6 +260,19 @@ def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
 
     assert [(bar.status, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
         ("ok", 210), ("ok", 100), ("ok", 0),
+    ]  # fmt: skip
+
+
+def test_answer_to_a_question_that_is_not_open_leaves_the_others_open() -> None:
+    """One that was answered before, and one that nobody asked: each stands for itself."""
+    story = Story("s").ask("book")
+    for name in ("int-1", "int-2"):
+        oversight(story, "interrupted", name, f"{name}?")
+    for name in ("int-1", "int-1", "int-of-another"):
+        oversight(story, "resumed", name, "yes")
+
+    assert [(bar.status, bar.note) for bar in timeline(story.entries).roots[0].children] == [
+        ("ok", "int-1? → yes"), ("waiting", "int-2?"), ("ok", "yes"), ("ok", "yes"),
     ]  # fmt: skip
 
 
