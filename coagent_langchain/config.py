@@ -23,7 +23,7 @@ def default_spool_dir() -> Path:
     return platformdirs.user_state_path("coagent-langchain") / "spool"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)
 class Settings:
     """Where events go and how. Immutable; make one with `Settings.load`.
 

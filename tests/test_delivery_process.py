@@ -29,6 +29,10 @@ from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12 and later warn
 
+ANOTHER_TOKEN = (
+    "delivery to http://127.0.0.1:1/api/v1: another token has come for this spool folder, and sends every event from "
+    "now on, also those that wait; unless it renews the former one, give each tenant a spool_dir of its own"
+)
 PROGRAM = """
 import os, signal, sys, threading, time
 from pathlib import Path
@@ -449,9 +453,34 @@ def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptur
         shared(replace(settings, auth_token=token))
 
     assert before == []
-    assert caplog.messages == [
-        "delivery to http://127.0.0.1:1/api/v1: two tokens are in use for one spool folder, and the latest sends every "
-        "event; give each tenant a spool_dir of its own"
+    assert caplog.messages == [ANOTHER_TOKEN]
+
+
+def test_token_that_takes_over_from_a_handler_that_lives_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second tenant's handler would send what the first one logs: a warning, also when nothing waits yet."""
+
+    def handler(token: str | None) -> CoagentCallbackHandler:
+        return CoagentCallbackHandler(base_url="http://127.0.0.1:1/api/v1", auth_token=token, spool_dir=tmp_path)
+
+    tenants = [handler(None), handler("one"), handler("one"), handler(None)]
+    before = caplog.messages.copy()
+    tenants += [handler("other"), handler("third")]
+
+    assert (before, caplog.messages) == ([], [ANOTHER_TOKEN])
+
+
+def test_token_that_takes_over_while_events_wait_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Those of a handler that is gone go with it too."""
+    with FaultyServer(lambda request: Answer(401)) as server:
+        settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="one")
+        shared(settings).append(line("a"))
+        del settings
+        shared(Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="other"))
+
+    assert [message for message in caplog.messages if "another token" in message] == [
+        ANOTHER_TOKEN.replace("http://127.0.0.1:1/api/v1", server.base_url)
     ]
 
 

@@ -21,7 +21,7 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._wrong = False
-        self._two_tokens = False
+        self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
         """Events wait, or some were given up.
@@ -40,12 +40,13 @@ class Notices:
         logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process until "
                        "COAGENT_SPOOL_DIR names a folder that can be written", self._destination, reason)  # fmt: skip
 
-    def two_tokens(self) -> None:
-        """A token came back after another: nobody renews to an old one. Said once."""
-        if not self._two_tokens:
-            self._two_tokens = True
-            logger.warning("delivery to %s: two tokens are in use for one spool folder, and the latest sends every "
-                           "event; give each tenant a spool_dir of its own", self._destination)  # fmt: skip
+    def another_token(self) -> None:
+        """A token takes over while the former is in use, or comes back after another. Said once."""
+        if not self._another_token:
+            self._another_token = True
+            logger.warning("delivery to %s: another token has come for this spool folder, and sends every event from "
+                           "now on, also those that wait; unless it renews the former one, give each tenant a "
+                           "spool_dir of its own", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
         """The server took something.

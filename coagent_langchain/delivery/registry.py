@@ -32,7 +32,7 @@ class Registry:
             if key not in self._deliveries:
                 self._deliveries[key] = SpooledDelivery(settings)
             delivery = self._deliveries[key]
-            delivery.authorize(settings.auth_token)
+            delivery.authorize(settings)
         return delivery
 
     def close_all(self) -> None:

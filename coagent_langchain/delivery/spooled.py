@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from dataclasses import replace
 
 import orjson
 
@@ -29,11 +30,12 @@ class SpooledDelivery:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = replace(settings)  # a copy: the original lives as long as who asked with it
         self._url = public_url(settings.base_url)
         self._folder = destination_folder(settings.spool_dir, settings.base_url) if settings.spool_dir else None
         self._transport = Transport(settings.base_url, settings.auth_token)
         self._former_token: str | None = None
+        self._askers: weakref.WeakValueDictionary[int, Settings] = weakref.WeakValueDictionary()
         self._begin()
         _alive.add(self)
 
@@ -46,15 +48,22 @@ class SpooledDelivery:
     def __repr__(self) -> str:
         return f"SpooledDelivery({self._url!r}, folder={str(self._folder)!r})"
 
-    def authorize(self, token: str | None) -> None:
-        """Send with this token from now on, also what waits. None changes nothing: it is no newer one."""
-        if token in (None, self._transport.token):
+    def authorize(self, asker: Settings) -> None:
+        """Send with the asker's token from now on, also what waits. None changes nothing: it is no newer one."""
+        self._askers[id(asker)] = asker  # as long as its handler or client lives
+        token, present = asker.auth_token, self._transport.token
+        if token in (None, present):
             return
-        if token == self._former_token:
-            self._notices.two_tokens()
-        self._former_token, self._transport.token = self._transport.token, token
+        if token == self._former_token or (present and self._sends_for(present)):
+            self._notices.another_token()
+        self._former_token, self._transport.token = present, token
         if not self._worker.idle:
             self._worker.wake()  # it may be waiting because the server refused the former token
+
+    def _sends_for(self, token: str) -> bool:
+        """Whether events of the present token wait, or one who asked with it may log more."""
+        waits = self._spool.settled < self._spool.written
+        return waits or any(asker.auth_token == token for asker in self._askers.values())
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
