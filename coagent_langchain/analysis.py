@@ -94,6 +94,7 @@ class LoggedSession:
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
         `model`, `input_tokens`, `output_tokens`, `total_tokens`, `execution_time_ms`, `cost`, `success`, `event_id`.
+        `time` is `NaT` where a timestamp is no number.
 
         Raises:
             ConfigurationError: pandas is not installed.
@@ -104,7 +105,7 @@ class LoggedSession:
             raise ConfigurationError("to_pandas needs pandas: pip install pandas") from None
 
         frame = pandas.DataFrame([_row(event.raw) for event in self.events], columns=list(_COLUMNS))
-        return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True))
+        return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True, errors="coerce"))
 
     def _repr_html_(self) -> str:
         from coagent_langchain.waterfall import draw

@@ -67,9 +67,10 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
             seen.add("")
             print(f"waiting for session {visible(session_id)} to begin", file=sys.stderr)
         for event in events:
-            if event["event_id"] in seen:
+            name = str(event.get("event_id", event.raw))  # of a server that takes what ours refuses
+            if name in seen:
                 continue
-            seen.add(event["event_id"])
+            seen.add(name)
             print(_event_line(event), flush=True)
         if LoggedSession(session_id, events).status not in ("running", NO_END):
             return 0

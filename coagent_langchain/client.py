@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 from urllib.parse import quote
 
+from pydantic import ValidationError
+
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.capture.snapshot import encode_safely
 from coagent_langchain.config import Settings
@@ -134,7 +136,12 @@ class CoagentClient(EventLog):
 
     def summarize(self) -> list[RunSummary]:
         """All sessions with their number of entries, first and last timestamp; raises as `get_runs`."""
-        return [RunSummary.model_validate(run) for run in self._list("/runs", {"summarize": "1"})[0]]
+        runs, _ = self._list("/runs", {"summarize": "1"})
+        try:
+            return [RunSummary.model_validate(run) for run in runs]
+        except ValidationError as error:
+            what = f"GET {self.base_url}/runs gave no list of sessions; is it a CoAgent server?"
+            raise CoagentClientError(what, status=200, answer=runs) from error
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
         """The events of a session in chronological order; none when it is not known. Raises as `get_runs`."""

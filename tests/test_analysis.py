@@ -115,6 +115,14 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
     assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
 
 
+def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
+    """Another server's odd entry keeps nobody from the table of the others."""
+    odd = [{"timestamp": "12"}, {"timestamp": [1]}, {}, {"timestamp": 1_700_000_000_000}]
+    table = LoggedSession("odd", [LoggedEvent.read(entry) for entry in odd]).to_pandas()
+
+    assert [str(time) for time in table.time] == ["NaT", "NaT", "NaT", "2023-11-14 22:13:20+00:00"]
+
+
 def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip: str) -> None:
     """One row for each bar; what a log says is never markup."""
     html = client.session(trip)._repr_html_()

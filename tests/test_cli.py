@@ -86,11 +86,12 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
 class BasicServer(http.server.BaseHTTPRequestHandler):
     """A CoAgent server that tells of a session what every one tells, and nothing else."""
 
+    body = b'[{"run_id": "r", "log_count": 3, "start_timestamp": 1700000000000, "end_timestamp": 1700000002000}]'
+
     def do_GET(self) -> None:
-        body = b'[{"run_id": "r", "log_count": 3, "start_timestamp": 1700000000000, "end_timestamp": 1700000002000}]'
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -264,6 +265,25 @@ def test_show_follows_a_session_that_goes_on_after_its_end(base_url: str, capsys
         ["2.0", "info"],
         ["2.0", "session_end"],
     ]
+
+
+class OddServer(BasicServer):
+    """A CoAgent server that takes entries without an id, and what is no entry."""
+
+    body = json.dumps([{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]).encode()
+
+
+def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no id is told apart by what it holds."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        with CoagentClient(f"http://127.0.0.1:{server.server_port}/api/v1") as client:
+            follow(client, "odd")
+        server.shutdown()
+
+    assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
+        ["0.0"], ["0.0", "info", "Info"], ["1.0", "session_end", "Session", "end"],
+    ]  # fmt: skip
 
 
 def test_export_gives_the_entries_byte_for_byte(run: Run) -> None:

@@ -262,6 +262,7 @@ class Scripted:
 
     def __init__(self, *script: tuple[int | None, dict[str, str]]) -> None:
         self.script = list(script)
+        self.answer: object = None
         self.bodies: list[bytes] = []
         self.ports: list[int] = []
         outer = self
@@ -279,7 +280,7 @@ class Scripted:
                 if status is None:
                     self.close_connection = True
                     return
-                body = orjson.dumps({"success": status == 200, "message": "scripted"})
+                body = orjson.dumps(outer.answer or {"success": status == 200, "message": "scripted"})
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -408,6 +409,19 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
         read(client)
 
     assert re.fullmatch(rf"GET {client.base_url}/\S+ gave no list; is it a CoAgent server\?", str(caught.value))
+
+
+@pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
+def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
+    """Another server's list is the client's own error, with what came."""
+    with Scripted() as scripted, patient(scripted.base_url) as client:
+        scripted.answer = [odd]
+        with pytest.raises(CoagentClientError) as caught:
+            client.summarize()
+
+    assert (str(caught.value), caught.value.status, caught.value.answer) == (
+        f"GET {client.base_url}/runs gave no list of sessions; is it a CoAgent server?", 200, [odd],
+    )  # fmt: skip
 
 
 def test_closing_ends_a_pause() -> None:
