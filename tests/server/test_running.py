@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
+import resource
 import signal
 import socket
 import sqlite3
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -304,6 +307,33 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
 
     assert (before, after) == (["coagent.db", "coagent.db.search"], [])
     assert found == {"zebrafinch": 0, "sparrow": 4}
+
+
+def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:
+    """A full disk is told, the sessions and the index are gone all the same, and the file is free for a server."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow " * 500_000))
+        put(store, entry(session_id="old", prompt="zebrafinch"))
+    with largest_file(2_000_000), pytest.raises(ConfigurationError) as caught:
+        server.prune(address, T0 + 1)
+    files = sorted(file.name for file in tmp_path.iterdir())
+    with contextlib.closing(server.open_store(address)) as store:
+        kept = store.session_ids()
+
+    assert re.fullmatch(rf"{tmp_path}/coagent\.db was pruned, but cannot shrink: .+", str(caught.value))
+    assert ("coagent.db.search" in files, kept) == (False, ["young"])
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def command(*arguments: str) -> int:

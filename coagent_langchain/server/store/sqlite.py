@@ -257,7 +257,7 @@ def prune_file(path: Path, before_ms: int) -> Pruned:
     Without one the file also shrinks, and the search index, which still has the words, is deleted: it is made again.
 
     Raises:
-        ConfigurationError: it is not a store.
+        ConfigurationError: it is not a store, or there is no room to shrink it.
     """
     if not path.exists():
         raise ConfigurationError(f"there is no store at {path}")
@@ -266,12 +266,23 @@ def prune_file(path: Path, before_ms: int) -> Pruned:
             pruned = _prune(connection, before_ms, contextlib.nullcontext())
         except sqlite3.Error as error:
             raise ConfigurationError(f"{path} cannot be pruned: {error}") from error
-        with contextlib.suppress(ConfigurationError):  # a server has it: it uses the free space again
-            lock = Lock(path)
-            connection.execute("VACUUM")
-            index.remove(path)
-            lock.release()
+        _shrink(connection, path)
     return pruned
+
+
+def _shrink(connection: sqlite3.Connection, path: Path) -> None:
+    """Delete the index and give free space back; a server that has the file uses the space again."""
+    try:
+        lock = Lock(path)
+    except ConfigurationError:
+        return
+    try:
+        index.remove(path)
+        connection.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{path} was pruned, but cannot shrink: {error}") from error
+    finally:
+        lock.release()
 
 
 def _prune(connection: sqlite3.Connection, before_ms: int, writing: AbstractContextManager[Any]) -> Pruned:
