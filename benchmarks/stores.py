@@ -76,7 +76,7 @@ def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> No
         "by tokens": typical(lambda n: store.sessions(Query(sort="total_tokens"))),
         "session": typical(lambda n: store.entries(f"session-{n * 97 % sessions:06d}")),
         "roll-up": typical(lambda n: store.session(f"session-{n * 97 % sessions:06d}")),
-        "search": typical(lambda n: store.search(words[n])),
+        "search": typical(lambda n: store.sessions(Query(text=words[n]))),
         "runs": typical(lambda n: store.summaries()),
     }
     shown = "".join(f"{value:>9.1f} ms" for value in figures.values())

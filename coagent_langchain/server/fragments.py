@@ -151,8 +151,8 @@ def _hits(request: Request, session_id: str, words: str) -> list[int]:
     found: list[int] = []
     before: int | None = None
     while len(found) < MAX_HITS:
-        page = store.search(words[:500], session_id=session_id, before=before, limit=1000)
-        found += [entry.seq for _, entry in page]
+        page = store.search(session_id, words[:500], before=before, limit=1000)
+        found += [entry.seq for entry in page]
         if len(page) < 1000:
             break
         before = found[-1]

@@ -18,11 +18,14 @@ from coagent_langchain.server.compare import figures, pairs, sides
 from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
 from coagent_langchain.server.security import COOKIE
 from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
+from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
 
 PAGE = 50
 PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000), "7d": ("Last 7 days", 604_800_000),
            "30d": ("Last 30 days", 2_592_000_000)}  # fmt: skip
+NOTES = {"found": f"The search ended with the {FOUND} newest sessions whose events have the words",
+         "time": "The search took too long and ended with the newest events"}  # fmt: skip
 COLUMNS = [
     # what the column sorts by, label, hint, class
     ("", "Status", "", "c-status"),
@@ -130,7 +133,7 @@ def _list(request: Request) -> dict[str, Any]:
     ]
     number = query.offset // PAGE + 1
     return {
-        "page": page, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
+        "page": page, "notes": NOTES, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
         "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
         "previous": link(page=str(number - 1)) if number > 1 else "",
         "next": link(page=str(number + 1)) if query.offset + PAGE < page.total else "",

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import NewEntry, Store
+from coagent_langchain.server.store import NewEntry, Query, Store
 from coagent_langchain.server.validation import read
 
 T0 = 1_760_000_000_000
@@ -44,3 +44,8 @@ def event_ids(found: list[Any]) -> list[str]:
     """The event ids of entries, or of hits with their session's id."""
     entries = [one[1] if len(one) == 2 else one for one in found]
     return [orjson.loads(one.body)["event_id"] for one in entries]
+
+
+def holding(store: Store, text: str) -> list[str]:
+    """The ids of the sessions that a text finds, sorted."""
+    return sorted(session.session_id for session in store.sessions(Query(text=text, limit=200)).sessions)

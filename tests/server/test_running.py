@@ -25,7 +25,7 @@ from coagent_langchain import cli, cli_serve, server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
-from tests.server.samples import T0, entry, event_ids, put
+from tests.server.samples import T0, entry, event_ids, holding, put
 
 
 def mode(path: Path) -> int:
@@ -249,15 +249,15 @@ def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None
 def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
     """Before it is indexed, after, and after the index was deleted, search finds the same."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, *(entry(event_id=f"e{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o") for n in range(100)))
+    put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o") for n in range(100)))
     texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line"]
-    fresh = [event_ids(store.search(text)) for text in texts]
+    fresh = [holding(store, text) for text in texts]
     until(lambda: store._index.blocks == 101 // index.BLOCK)  # type: ignore[attr-defined]
-    indexed = [event_ids(store.search(text)) for text in texts]
+    indexed = [holding(store, text) for text in texts]
     store.close()
     (tmp_path / "coagent.db.search").unlink()
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    again = [event_ids(store.search(text)) for text in texts]
+    again = [holding(store, text) for text in texts]
     store.close()
 
     assert len(fresh[0]) == 11
@@ -272,8 +272,8 @@ def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
     store.prune(T0 + 1)
     store.close()
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, entry(event_id="young", prompt="new"))
-    found = event_ids(store.search("new"))
+    put(store, entry(session_id="young", prompt="new"))
+    found = holding(store, "new")
     store.close()
 
     assert found == ["young"]
@@ -302,11 +302,11 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
     command("prune", "--older-than", "30d", "--store", address)
     after = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
     store = server.open_store(address)
-    found = {word: len(store.search(word)) for word in ("zebrafinch", "sparrow")}
+    found = {word: holding(store, word) for word in ("zebrafinch", "sparrow")}
     store.close()
 
     assert (before, after) == (["coagent.db", "coagent.db.search"], [])
-    assert found == {"zebrafinch": 0, "sparrow": 4}
+    assert found == {"zebrafinch": [], "sparrow": ["young"]}
 
 
 def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import api, views
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
-from tests.server.samples import entry, put
+from tests.server.samples import entry, holding, put
 
 TOKEN = "s3cret-token"
 
@@ -229,7 +229,8 @@ def test_search_text_is_no_query_language(store: Store) -> None:
     put(store, entry(prompt="plain AND simple"))
     texts = ['"', "a OR b", "NEAR(a b)", "col:x", "^a", "a*", "-a", "'; --", "(", "\\", "%", "AND", "*", "a\x00b"]
 
-    assert [len(store.search(text)) for text in texts] == [0] * 11 + [1, 0, 0]
+    assert [len(store.search("s", text)) for text in texts] == [0] * 11 + [1, 0, 0]
+    assert [len(holding(store, text)) for text in texts] == [0] * 11 + [1, 0, 0]
 
 
 def test_closing_waits_for_no_live_view(running: Running) -> None:

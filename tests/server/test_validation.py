@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Query
 from coagent_langchain.server.validation import REQUIRED, BodyError, faults, read, split
 from coagent_langchain.wire import EventType
 from tests.server.samples import entry
@@ -133,7 +134,7 @@ def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: lis
     for content in good:
         path = requests.utils.quote(content["session_id"], safe="").replace(".", "%2E")
         assert content in requests.get(f"{running.base_url}/logs/{path}", timeout=10).json()
-    running.store.search("a")
+    running.store.sessions(Query(text="a"))
 
 
 @pytest.mark.parametrize("number", ["1.0", "1e2", "-0", "12345678901234567890123"])

@@ -23,10 +23,6 @@ class Unavailable(Exception):
         self.retry_after = retry_after
 
 
-class TooLong(Unavailable):
-    """A search through all sessions has read for as long as one may."""
-
-
 class NewEntry(NamedTuple):
     """A validated entry on its way in.
 
@@ -147,12 +143,13 @@ class Page:
 
     Attributes:
         total: how many the query finds in all.
-        cut: whether the search for its text stopped early, so that sessions which hold it may be missing.
+        cut: why older sessions that hold its text may be missing: there are more than are "found", or it took too much
+            "time".
     """
 
     sessions: list[Session]
     total: int
-    cut: bool = False
+    cut: Literal["", "found", "time"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +217,12 @@ class Store(Protocol):
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """One entry by its event id, the earliest where an id was used again."""
 
-    def search(
-        self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[tuple[str, Entry]]:
-        """Entries that contain all the words (each as the beginning of a word, in any case), newest
-        arrival first, with their session's id. What JSON calls the fields is not searched, their values are.
+    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
+        """A session's entries that contain all the words (each as the beginning of a word, in any case), newest
+        arrival first. What JSON calls the fields is not searched, their values are.
 
         Parameters:
-            session_id: only in this session.
             before: only entries with a smaller `seq`: the next page.
-
-        Raises:
-            TooLong: through all sessions, it took too much reading.
         """
 
     def latest(self) -> int:

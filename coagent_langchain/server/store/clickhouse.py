@@ -180,7 +180,7 @@ class ClickHouseStore:
         """See `Store.sessions`."""
         if query.sort not in SORTS:
             raise ValueError(f"unknown sort {query.sort!r}")
-        holding, cut = newest_sessions(self._find(Terms(query.text), None, 2**62) if query.text else ())
+        holding, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = rows.where(query, holding)
         column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
@@ -229,14 +229,17 @@ class ClickHouseStore:
         )  # fmt: skip
         return rows.entry(*found[0]) if found else None
 
-    def search(
-        self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[tuple[str, Entry]]:
+    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """See `Store.search`."""
         hits = self._find(Terms(text), session_id, 2**62 if before is None else before)
-        return list(itertools.islice(hits, limit))
+        return [found for _, found in itertools.islice(hits, limit)]
 
-    def _find(self, terms: Terms, session_id: str | None, before: int) -> Iterator[tuple[str, Entry]]:
+    def _holding(self, terms: Terms) -> Iterator[str]:
+        """For each entry with the terms, newest first, its session's id."""
+        return (session_id for session_id, _ in self._find(terms))
+
+    def _find(self, terms: Terms, session_id: str | None = None, before: int = 2**62) -> Iterator[tuple[str, Entry]]:
+        """Entries with the terms; those of all sessions for as long as one may read."""
         one = "AND session_id = {session:String}" if session_id is not None else ""
         narrow = "".join(f" AND {self._has.format(n=n)}" for n in range(len(terms.tokens)))
         sql = f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries

@@ -115,20 +115,17 @@ def remove(path: Path) -> None:
         Path(f"{path}.search{suffix}").unlink(missing_ok=True)
 
 
-def ranges(connection: sqlite3.Connection, terms: Terms, before: int) -> Iterator[tuple[int, int]]:
+def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, int]]:
     """Where entries with the terms may be: pairs of sequence numbers (from, up to), newest first.
 
     Parameters:
         connection: one of `Readers`.
-        before: only below this sequence number.
     """
     done = connection.execute("SELECT blocks FROM search.progress").fetchone()[0] if terms.match else 0
-    if before > done * BLOCK:
-        yield done * BLOCK, before
+    yield done * BLOCK, 2**62
     if terms.match:
         rows = connection.execute(
-            "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC",
-            (terms.match, min(done, before // BLOCK + 1)),
+            "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC", (terms.match, done)
         )
         for (block,) in rows:
-            yield block * BLOCK, min(before, (block + 1) * BLOCK)
+            yield block * BLOCK, (block + 1) * BLOCK

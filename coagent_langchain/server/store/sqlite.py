@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sqlite3
 import threading
 import zlib
@@ -159,7 +160,7 @@ class SqliteStore:
         """See `Store.sessions`."""
         if query.sort not in SORTS:
             raise ValueError(f"unknown sort {query.sort!r}")
-        found, cut = newest_sessions(self._find(Terms(query.text), 2**62) if query.text else ())
+        found, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, found)
         column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
@@ -196,35 +197,25 @@ class SqliteStore:
         rows = self._all(sql, (session_id, digest_of(event_id, b"")[:4]))
         return next((Entry(*row) for row in rows if orjson.loads(row[2])["event_id"] == event_id), None)
 
-    def search(
-        self, text: str, *, session_id: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[tuple[str, Entry]]:
+    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """See `Store.search`."""
-        terms, hits = Terms(text), []
-        before = 2**62 if before is None else before
-        for hit in self._find(terms, before) if session_id is None else self._find_in(session_id, terms, before):
-            hits.append(hit)
-            if len(hits) == limit:
-                break
-        return hits
+        sql = f"SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND seq < ? ORDER BY seq DESC"
+        terms = Terms(text)
+        with self._readers.one() as connection:
+            rows = connection.execute(sql, (session_id, 2**62 if before is None else before)) if terms else ()
+            return [Entry(*row) for row in itertools.islice((row for row in rows if terms(row[2])), limit)]
 
-    def _find(self, terms: Terms, before: int) -> Iterator[tuple[str, Entry]]:
-        sql = """SELECT session_id, seq, timestamp, body FROM entries JOIN sessions ON id = session
+    def _holding(self, terms: Terms) -> Iterator[str]:
+        """For each entry with the terms, newest first, its session's id."""
+        sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         patience = Patience()
         with self._readers.one() as connection:
-            for where in ranges(connection, terms, before) if terms else ():
-                for session_id, *row in connection.execute(sql, where):
+            for where in ranges(connection, terms) if terms else ():
+                for session_id, body in connection.execute(sql, where):
                     patience()
-                    if terms(row[2]):
-                        yield session_id, Entry(*row)
-
-    def _find_in(self, session_id: str, terms: Terms, before: int) -> Iterator[tuple[str, Entry]]:
-        sql = f"SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND seq < ? ORDER BY seq DESC"
-        with self._readers.one() as connection:
-            for row in connection.execute(sql, (session_id, before)) if terms else ():
-                if terms(row[2]):
-                    yield session_id, Entry(*row)
+                    if terms(body):
+                        yield session_id
 
     def latest(self) -> int:
         """See `Store.latest`."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import orjson
-
-from coagent_langchain.server.store import Entry, TooLong
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
@@ -47,6 +45,10 @@ class Terms:
         return all(pattern.search(text) for pattern in self._patterns)
 
 
+class TooLong(Exception):
+    """A search through all sessions has read for as long as one may."""
+
+
 class Patience:
     """Ends a search that takes too long: called for each entry that it reads."""
 
@@ -60,20 +62,20 @@ class Patience:
             TooLong: the time is over.
         """
         if time.monotonic() > self._end:
-            raise TooLong("the search takes too long: ask for longer or rarer words")
+            raise TooLong
 
 
-def newest_sessions(hits: Iterable[tuple[str, Entry]]) -> tuple[list[str], bool]:
-    """The sessions of the first hits, and whether there may be more."""
+def newest_sessions(hits: Iterable[str]) -> tuple[list[str], Literal["", "found", "time"]]:
+    """The sessions of the first hits, and why there may be more: see `Page.cut`."""
     found: dict[str, None] = {}
     try:
-        for session_id, _ in hits:
+        for session_id in hits:
+            if len(found) == FOUND and session_id not in found:
+                return list(found), "found"
             found[session_id] = None
-            if len(found) == FOUND:
-                return list(found), True
     except TooLong:
-        return list(found), True
-    return list(found), False
+        return list(found), "time"
+    return list(found), ""
 
 
 def searched(entry: Any) -> str:
