@@ -32,6 +32,7 @@ from coagent_langchain.delivery.adoption import segments_by_owner
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.server import launch
+from coagent_langchain.wire import now_ms
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
@@ -125,7 +126,7 @@ def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str
         while time.monotonic() < until:
             event_id = f"{name}-{number}"
             number += 1
-            delivery.append(line(event_id, "x" * draw.choice([10, 200, 5000])))
+            delivery.append(line(event_id, "x" * draw.choice([10, 200, 5000]), now_ms()))
             noted.write(f"{event_id}\n".encode())
             if draw.random() < 0.2:
                 time.sleep(draw.uniform(0, 0.01))

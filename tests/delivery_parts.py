@@ -14,7 +14,7 @@ from coagent_langchain.delivery.spooled import SpooledDelivery
 TOKEN = "secret-token-4711"
 
 
-def line(event_id: str, text: str = "") -> bytes:
+def line(event_id: str, text: str = "", timestamp: int = 1_700_000_000_000) -> bytes:
     """One entry as a line."""
     made = {
         "version": "2.0.0",
@@ -23,7 +23,7 @@ def line(event_id: str, text: str = "") -> bytes:
         "turn_number": 0,
         "event_id": event_id,
         "event_type": "info",
-        "timestamp": 1_700_000_000_000,
+        "timestamp": timestamp,
         "output_data": {"message": text},
     }
     return orjson.dumps(made, option=orjson.OPT_APPEND_NEWLINE)
