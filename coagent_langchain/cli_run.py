@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     sys.argv = [args.program, *args.arguments]
     sys.path[0] = os.getcwd() if args.module else os.path.dirname(os.path.abspath(args.program))
     handler = CoagentCallbackHandler(args.session)
+    handler._sessions.keeps_reported = True  # to know whether what ends the program has been logged
     try:
         with tracing(handler):
             if args.module:
@@ -83,7 +84,7 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     error.__traceback__ = _of_program(error.__traceback__)
     sessions = handler._sessions
     session = max(sessions._open.values(), key=lambda each: each.touched, default=None)
-    is_logged = sessions.last_reported == id(error)
+    is_logged = sessions.last_reported is error
     if session is None or (is_logged and session.status != "failed"):
         return  # it came out of another one, which has ended with it
     if is_logged:

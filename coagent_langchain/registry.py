@@ -31,7 +31,8 @@ class Sessions:
         self._clock = clock
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
-        self.last_reported = 0  # the `id()` of the exception that was logged last
+        self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last one has it kept
+        self.last_reported: BaseException | None = None
         self._sweepers: weakref.WeakSet[Sweeper] = weakref.WeakSet()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
@@ -154,12 +155,13 @@ def _watch(sessions: Sessions) -> None:
     _watched.add(sessions)
     if _thread is not None and _thread.is_alive():
         return
-    _end_with_worker()
     _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
     try:
         _thread.start()
     except RuntimeError:  # the interpreter is shutting down: the exit handler ends the sessions
         _thread = None
+    else:
+        _end_with_worker()
 
 
 def _end_with_worker() -> None:

@@ -267,9 +267,10 @@ class Session(Scope):
 
     def reported(self, error: BaseException, error_id: str) -> None:
         """Note that an exception is logged: whatever it leaves next shall not log it again."""
-        self._sessions.last_reported = id(error)
-        if self.scoped:
-            self.last_error = (error, error_id)
+        if self._sessions.keeps_reported:
+            self._sessions.last_reported = error
+        if (heir := self.heir).scoped:
+            heir.last_error = (error, error_id)
 
     def _log_error(self, error: BaseException) -> None:
         if self.last_error is not None and self.last_error[0] is error:

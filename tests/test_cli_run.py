@@ -123,6 +123,21 @@ def test_exception_after_a_caught_one_is_logged_too(base_url: str, script: Path)
     assert (status, [kind for kind, _ in errors]) == ("failed", ["KeyError", "ValueError"])
 
 
+def test_exception_in_the_place_of_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
+    """Python gives the memory of an exception that is gone to the next one: the same address is not the same error."""
+    caught = 'def caught():\n    try:\n        RunnableLambda(fail).invoke("why")\n    except KeyError as error:\n'
+    script.write_text(
+        f"{ASK}{caught}        return id(error)\ngone = caught()\nRunnableLambda(str).invoke('fine')\n"
+        "others = [KeyError('gone')]\n"
+        "while id(others[-1]) != gone and len(others) < 10_000:\n    others.append(KeyError('gone'))\n"
+        "raise others[-1]\n"
+    )
+    _, _, sessions = run(base_url, script, "--session", "reused")
+    status, errors = sessions["reused"]
+
+    assert (status, [kind for kind, _ in errors]) == ("failed", ["KeyError", "KeyError"])
+
+
 def test_session_that_was_over_before_is_left_alone(base_url: str, script: Path) -> None:
     """Of several conversations the one that the program was in last fails."""
     ask = 'RunnableLambda(str).invoke("Hello", {{"metadata": {{"session_id": "{}"}}}})\n'

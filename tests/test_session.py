@@ -334,20 +334,26 @@ def test_session_object_that_is_open_already_is_the_same_session(
     assert (found.count("session_end"), len(handler._sessions)) == (1, 0)
 
 
+async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, asyncio.Task[str]]:
+    """A run that has begun, and goes on to call a model once the event is set."""
+    left = asyncio.Event()
+
+    async def late(question: str) -> str:
+        await left.wait()
+        return str((await chat("late").ainvoke(question)).content)
+
+    task = asyncio.create_task(RunnableLambda(late).ainvoke("late", {"callbacks": [handler]}))
+    await asyncio.sleep(0.05)
+    return left, task
+
+
 def test_run_of_an_earlier_block_is_none_of_the_next_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """What goes on from the first block of a session object stands in no prompt that is over."""
 
     async def main() -> None:
-        left = asyncio.Event()
-
-        async def late(question: str) -> str:
-            await left.wait()
-            return str((await chat("late").ainvoke(question)).content)
-
         session = handler.session("Cook", session_id="s")
         async with session:
-            task = asyncio.create_task(RunnableLambda(late).ainvoke("late", {"callbacks": [handler]}))
-            await asyncio.sleep(0.05)
+            left, task = await begun_here(handler)
         async with session:
             left.set()
             await task
@@ -435,15 +441,8 @@ def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handl
     """What a task does after the block has been left stands in a session part with a start and an end."""
 
     async def main() -> None:
-        left = asyncio.Event()
-
-        async def late(question: str) -> str:
-            await left.wait()
-            return str((await chat("a").ainvoke(question)).content)
-
         async with handler.session("Cook", session_id="s"):
-            task = asyncio.create_task(RunnableLambda(late).ainvoke("q", {"callbacks": [handler]}))
-            await asyncio.sleep(0.05)
+            left, task = await begun_here(handler)
         left.set()
         await task
 

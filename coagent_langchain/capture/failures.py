@@ -160,7 +160,7 @@ class Failures:
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
         session.count(Totals.add_error)
-        session.heir.reported(error, entry["event_id"])
+        session.reported(error, entry["event_id"])
         return entry
 
     def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:

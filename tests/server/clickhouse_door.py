@@ -14,8 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-import chdb
-
 
 class Door:
     """Listens on a free port of 127.0.0.1; a context manager.
@@ -31,6 +29,8 @@ class Door:
     """
 
     def __init__(self, path: str) -> None:
+        import chdb  # late: who leaves heavy tests out need not have it
+
         self.failures: list[int | str] = []
         self.always: int | str | None = None
         self.moving = threading.Event()
