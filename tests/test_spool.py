@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import resource
 import stat
+import sys
+import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coagent_langchain.delivery.adoption import Adopted, waiting_lines
 from coagent_langchain.delivery.owner import Owner
-from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
-from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool, _Place
+from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite
+from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
+from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
 
 QUOTA = 1 << 30
 ADDRESS = "http://localhost:3000/api/v1"
@@ -320,32 +325,169 @@ def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
     assert spool.read() == LINES[0] + LINES[1]
 
 
-def test_append_between_another_s_place_and_its_writing(tmp_path: Path) -> None:
-    """A signal handler that logs when its thread has a place and has not written yet can also wait for delivery."""
+class Interrupted(Pwrite):
+    """A write in the middle of which a signal handler runs, once."""
+
+    def __init__(self, handler: Callable[[], None], after_the_write: bool) -> None:
+        super().__init__()
+        self.handler: Callable[[], None] | None = handler
+        self.after_the_write = after_the_write
+
+    def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
+        handler, self.handler = self.handler, None
+        if handler and not self.after_the_write:
+            handler()
+        written = super().__call__(descriptor, data, offset)
+        if handler and self.after_the_write:
+            handler()
+        return written
+
+
+@pytest.mark.parametrize("after_the_write", [False, True])
+def test_signal_handler_amid_a_write_appends_and_reads(tmp_path: Path, after_the_write: bool) -> None:
+    """A signal handler that logs while its thread writes can also wait for delivery: the line of before is there."""
     spool = spool_in(tmp_path / "d")
     read: list[bytes] = []
 
-    class Interrupted:
-        """A lock, at whose first release a signal handler runs."""
+    def handler() -> None:
+        spool.append(LINES[1], 1)
+        read.append(spool.read())
 
-        def __init__(self) -> None:
-            self.inner, self.handled = threading.RLock(), False
+    spool._pwrite = Interrupted(handler, after_the_write)
+    kept = spool.append(LINES[0], 1)
+    spool.append(LINES[2], 1)
 
-        def __enter__(self) -> None:
-            self.inner.acquire()
+    assert (kept, read, spool.read()) == (True, [LINES[0] + LINES[1]], b"".join(LINES[:3]))
+    assert (spool.written, spool.refused, spool.waiting_bytes) == (3, 0, len(b"".join(LINES[:3])))
 
-        def __exit__(self, *error: object) -> None:
-            self.inner.release()
-            if not self.handled:
-                self.handled = True
-                spool.append(LINES[1], 1)
-                read.append(spool.read())
 
-    spool._lock = Interrupted()  # type: ignore[assignment]
+@pytest.mark.parametrize("after_the_write", [False, True])
+def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_write: bool) -> None:
+    """What a signal handler logs may fill the file: the line of before is in it, the next in another."""
+    spool = spool_in(tmp_path / "d")
+    large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
+
+    def handler() -> None:
+        spool.append(large, 1)
+        spool.append(LINES[1], 1)
+
+    spool._pwrite = Interrupted(handler, after_the_write)
     kept = spool.append(LINES[0], 1)
 
-    assert (kept, read, spool.read()) == (True, [LINES[0] + LINES[1]], LINES[0] + LINES[1])
-    assert (spool.written, spool.refused, spool.waiting_bytes) == (2, 0, len(LINES[0] + LINES[1]))
+    contents = [path.read_bytes()[HEADER_BYTES:] for path in segments(tmp_path / "d")]
+    assert (kept, contents, spool.written) == (True, [LINES[0] + large, LINES[1]], 3)
+
+
+def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signal handlers that log while a file is made, and while the one before is closed, find one that is open."""
+    spool = spool_in(tmp_path / "d")
+    large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
+    spool.append(large, 1)
+    handlers = [lambda: spool.append(LINES[0], 1), lambda: spool.append(LINES[1], 1)]
+    create, finish = Segment.create, Segment.finish
+
+    def created(path: Path | None, in_memory: bool = False) -> Segment:
+        if len(handlers) == 2:
+            handlers.pop(0)()
+        return create(path, in_memory)
+
+    def finished(segment: Segment) -> None:
+        finish(segment)
+        if len(handlers) == 1 and len(spool._segments) > 2:
+            handlers.pop()()
+
+    monkeypatch.setattr(Segment, "create", created)
+    monkeypatch.setattr(Segment, "finish", finished)
+    kept = spool.append(LINES[2], 1)
+
+    assert (kept, handlers, spool.refused, spool.written) == (True, [], 0, 4)
+    assert sorted(read_all(spool).splitlines(keepends=True)) == sorted([large, *LINES[:3]])
+
+
+@pytest.mark.parametrize("after_the_write", [False, True])
+def test_interrupt_amid_a_write_costs_nothing(tmp_path: Path, after_the_write: bool) -> None:
+    """Ctrl-C leaves `append`, and the line is kept all the same, once."""
+    spool = spool_in(tmp_path / "d")
+
+    def handler() -> None:
+        raise KeyboardInterrupt
+
+    spool._pwrite = Interrupted(handler, after_the_write)
+    with pytest.raises(KeyboardInterrupt):
+        spool.append(LINES[0], 1)
+
+    assert (spool.read(), spool.written) == (LINES[0], 1)
+
+
+def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> None:
+    """Where a signal handler finishes a line that the disk took half of, nothing of it or behind it is taken back."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def handler() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        spool.append(LINES[2], 1)
+
+    spool._pwrite = Interrupted(handler, after_the_write=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
+    kept = spool.append(LINES[1], 1)
+
+    assert (kept, spool.refused, spool.written) == (True, 0, 3)
+    assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + b"".join(LINES[:3])
+
+
+def test_write_keeps_the_interpreter_s_lock() -> None:
+    """No other thread runs while a line is written: the writer would wait for it, up to a switch interval."""
+    wakened, ran = threading.Event(), threading.Event()
+
+    def other() -> None:
+        wakened.wait()
+        ran.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    interval, pwrite = sys.getswitchinterval(), Pwrite()
+    with tempfile.TemporaryFile() as file:
+        sys.setswitchinterval(1000.0)  # the other thread runs when this one gives up the lock, not before
+        try:
+            wakened.set()
+            for _ in range(20):
+                pwrite(file.fileno(), bytes(1 << 20), 0)
+            waited = not ran.is_set()
+        finally:
+            sys.setswitchinterval(interval)
+    thread.join()
+
+    assert (waited, ran.is_set()) == (True, True)
+
+
+def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a write that took longer than a switch interval the next ones let other threads run; then it tries anew."""
+    polite: list[bytes] = []
+    pwrite, write = Pwrite(lambda: next(times)), os.pwrite
+    times = itertools.chain([0, 1_000_000, 2_000_000, 8_000_000], itertools.count())
+
+    def counted(descriptor: int, data: bytes, offset: int) -> int:
+        polite.append(data)
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", counted)
+    with tempfile.TemporaryFile() as file:
+        written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(PATIENT_WRITES + 4)]
+        file.seek(0)
+        content = file.read()
+
+    everything = [b"%04d" % n for n in range(PATIENT_WRITES + 4)]
+    assert (set(written), content, polite) == ({4}, b"".join(everything), everything[2 : PATIENT_WRITES + 2])
+
+
+def test_disk_says_why_it_takes_nothing() -> None:
+    """A write that fails raises with the system's reason."""
+    reading = os.open(os.devnull, os.O_RDONLY)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        Pwrite()(reading, b"x", 0)
+    os.close(reading)
 
 
 def test_threads_append_at_the_same_time(tmp_path: Path) -> None:
@@ -373,54 +515,8 @@ def test_threads_append_at_the_same_time(tmp_path: Path) -> None:
     assert (len(found), spool.settled, spool.written, spool.waiting_bytes) == (2400, 2400, 2400, 0)
 
 
-def test_place_that_is_given_up_before_others_is_no_line(tmp_path: Path) -> None:
-    """A short write that others stand behind is blotted out: what follows is read as what it is."""
-    segment = Segment.create(tmp_path / "x.jsonl")
-    first = segment.size
-    segment.writing = {first: 8, first + 8: len(LINES[0])}
-    segment.size += 8 + len(LINES[0])
-    os.pwrite(segment.descriptor, b'{"tor', first)
-    os.pwrite(segment.descriptor, LINES[0], first + 8)
-
-    segment.conclude(first + 8)
-    before = segment.complete
-    segment.give_up(first, 8)
-    segment.conclude(first)
-
-    assert (before, segment.complete) == (first, segment.size)
-    assert segment.open().read(segment.complete) == b" " * 8 + LINES[0]
-
-
-def test_line_that_comes_while_a_full_segment_is_read_is_not_dropped_with_it(tmp_path: Path) -> None:
-    """A thread may still write into a segment that others have filled: the worker waits for it."""
-    spool = spool_in(tmp_path / "d")
-    spool.append(LINES[0], 1)
-    segment = spool._segments[0]
-    place = _Place(segment, segment.size, LINES[1], 1)
-    segment.writing[segment.size] = len(LINES[1])
-    segment.size += len(LINES[1])
-    spool._begin(spool._create_segment())
-
-    class Late(Reader):
-        """Finds nothing, and then the other thread is done."""
-
-        def read(self, end: int, limit: int = BATCH_BYTES) -> bytes:
-            block = super().read(end, limit)
-            if not block and segment.writing:
-                os.pwrite(segment.descriptor, LINES[1], place.offset)
-                spool._conclude(place, True)
-            return block
-
-    assert segment.path is not None
-    spool._reader = Late.of(segment.path)
-    first = spool.read()
-    spool.settle(len(first), 1)
-
-    assert (first, spool.read(), spool.read(), spool.lost) == (LINES[0], b"", LINES[1], 0)
-
-
 def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
-    """A thread that was killed before it had written leaves NULs, maybe after half a line: what follows is a line."""
+    """A machine that crashed may leave NULs in a file, maybe after half a line: what follows is a line."""
     hole = b'{"tor' + b"\0" * 40
     left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
     adopted = Adopted.next(tmp_path, set())

@@ -50,9 +50,7 @@ class Segment:
 
     Attributes:
         path: where it lies, or None for a nameless file.
-        size: bytes that are taken, with the header; the appending threads' lock protects it.
-        writing: places that are taken and not written yet, under the same lock.
-        complete: bytes before the first of them: what a reader may look at, without a lock.
+        size: bytes that are written, with the header: what a reader may look at.
         synced: bytes that are known to be on the disk.
         entries: how many were written, counted by the appending threads.
         settled: how many of them are acknowledged or rejected, counted by the worker.
@@ -60,10 +58,8 @@ class Segment:
 
     def __init__(self, descriptor: int, path: Path | None) -> None:
         self.path = path
-        self.size = self.complete = self.synced = HEADER_BYTES
-        self.writing: dict[int, int] = {}
+        self.size = self.synced = HEADER_BYTES
         self.entries = self.settled = 0
-        self._finished = False
         self.descriptor = descriptor
         if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
             raise OSError("no space for a new segment")
@@ -99,38 +95,8 @@ class Segment:
                 raise
         return Reader(os.dup(self.descriptor))
 
-    def give_up(self, offset: int, length: int) -> None:
-        """A place could not be written. The caller holds the lock.
-
-        Where others stand behind it, what was written of it becomes spaces, and what was not reads as NUL: both are no
-        line.
-        """
-        with contextlib.suppress(OSError):
-            if self.size == offset + length:
-                self.size = offset
-                os.ftruncate(self.descriptor, offset)
-            else:
-                os.pwrite(self.descriptor, b" " * length, offset)
-
-    def conclude(self, offset: int) -> None:
-        """A place is written or given up. The caller holds the lock; doing it again changes nothing."""
-        size = -1
-        while size != self.size:  # a signal handler may have appended meanwhile
-            size = self.size
-            first = min(self.writing.keys() - {offset}, default=size)
-        self.complete = first
-        if self._finished and len(self.writing) == 1:
-            self._close_named()
-        self.writing.pop(offset, None)  # last: from now on the worker may remove the segment
-
     def finish(self) -> None:
-        """No place will be taken any more."""
-        self._finished = True
-        if not self.writing:
-            self._close_named()
-
-    def _close_named(self) -> None:
-        """Close the writing end; not of a segment without a name, for nobody could open it again."""
+        """Close the writing end, for good; not of a segment without a name, for nobody could open it again."""
         if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
             self.close()
 
@@ -150,7 +116,7 @@ class Segment:
     def empty(self, reader: Reader) -> None:
         """Use the file again from its beginning: everything in it is acknowledged."""
         os.ftruncate(self.descriptor, HEADER_BYTES)
-        self.size = self.complete = self.synced = HEADER_BYTES
+        self.size = self.synced = HEADER_BYTES
         reader.restart()
 
 
@@ -224,7 +190,7 @@ class Reader:
 def _without_holes(block: bytes) -> bytes:
     """The block with spaces in place of what a line has up to its last NUL: JSON has none.
 
-    They stand where a thread had a place and its process was killed before it had written all of its lines there.
+    A machine that crashed may have brought the file's length to the disk, and not all of what is in it.
     """
     if b"\0" not in block:
         return block

@@ -12,11 +12,12 @@ import itertools
 import os
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coagent_langchain.delivery.destination import make_private_folder
 from coagent_langchain.delivery.owner import Owner
+from coagent_langchain.delivery.pwrite import Pwrite
 from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, Segment
 
 SEGMENT_BYTES = 4 << 20  # a new file each few thousand events; the size makes no difference to the speed above 1 MB
@@ -27,21 +28,20 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """Where a thread's entries go, from the moment that the place is taken until a reader may look at it."""
+    """Where entries go, from the moment that the place is known until they are counted."""
 
-    segment: Segment
-    offset: int
     lines: bytes
     count: int
-    counted: bool = False
+    segment: Segment = field(init=False)
+    offset: int = field(init=False)
+    kept: bool | None = None  # None: not counted yet
 
 
 class Spool:
     """Append-only segments of one process.
 
-    Appending threads share a lock, for their places and counts alone: they write at the same time. The worker takes
-    none: a signal handler may flush in the middle of an append, and would wait for a worker that waits for the
-    interrupted append. So each counter is written by one side only.
+    Appending threads share a lock. The worker takes none: a signal handler may flush in the middle of an append, and
+    would wait for a worker that waits for the interrupted append. So each counter is written by one side only.
 
     Parameters:
         folder: where they lie, or None for memory only.
@@ -71,7 +71,8 @@ class Spool:
         self._taken = self._freed = 0  # bytes on the disk, ever and no more
         self._written_bytes = self._settled_bytes = 0
         self._new_names = False
-        self._writing: dict[int, _Place] = {}  # by thread
+        self._open: _Place | None = None  # what is being written
+        self._pwrite = Pwrite()
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
         self._lock = threading.RLock()
 
@@ -87,59 +88,49 @@ class Spool:
         Returns:
             False when they are refused, for want of space.
         """
-        me, length = threading.get_ident(), len(lines)
-        if me in self._writing:  # a signal handler, in the middle of an append of its own thread: that one is finished
-            self._write(me, self._writing[me])
+        place, length = _Place(lines, count), len(lines)
         with self._lock:
-            segment = self._segments[-1] if self._segments else None
-            if segment is None or segment.size >= SEGMENT_BYTES:
-                segment = self._new_segment()
-            if segment is None or self._taken - self._freed + self.others + length > self._quota:
+            if self._open is not None:  # this is a signal handler's, amid an append of its own thread: that goes first
+                self._write(self._open)
+            # A signal handler runs at the end of a call at the earliest: there is none from this look to `_open`.
+            while (segment := self._segments[-1] if self._segments else None) is None or segment.size >= SEGMENT_BYTES:
+                if self._new_segment() is None:
+                    self.refused += count
+                    return False
+            if self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
                 return False
-            place = _Place(segment, 0, lines, count)
-            # No call in what follows: a signal handler runs at the end of one at the earliest.
-            place.offset = offset = segment.size
-            segment.size = offset + length
-            segment.writing[offset] = length
-            self._taken += length
-            self._writing[me] = place
-        return self._write(me, place)
+            place.segment, place.offset = segment, segment.size
+            self._open = place
+            try:
+                return self._write(place)
+            finally:
+                if self._open is place:  # a signal handler has raised: Ctrl-C
+                    self._write(place)
 
-    def _write(self, me: int, place: _Place) -> bool:
-        """Write what has its place, without the lock: threads that another's system call lets run would queue for it.
-
-        Parameters:
-            me: the thread.
-            place: of its entries. A signal handler may have been here first, anywhere in these lines.
-        """
-        kept = place.counted
-        try:
-            if not place.counted:
-                kept = os.pwrite(place.segment.descriptor, place.lines, place.offset) == len(place.lines)
-        except OSError:
-            pass  # refused, as a short write is
-        finally:
-            with self._lock:
-                self._conclude(place, kept)
-                if me in self._writing and self._writing[me] is place:
-                    del self._writing[me]
-        return kept
-
-    def _conclude(self, place: _Place, kept: bool) -> None:
-        """Count what was written, once, and let readers look at it."""
+    def _write(self, place: _Place) -> bool:
+        """Write what is open and count it. At each call in here a signal handler may have done all of it."""
         segment, length = place.segment, len(place.lines)
-        if not place.counted:
-            place.counted = True
+        try:
+            kept = self._pwrite(segment.descriptor, place.lines, place.offset) == length
+        except OSError:
+            kept = False
+        if not kept:  # what was written of it is no line
+            with contextlib.suppress(OSError):
+                if place.kept is None:
+                    os.ftruncate(segment.descriptor, place.offset)
+        if place.kept is None:  # no call from here on
+            place.kept = kept
             if kept:
                 segment.entries += place.count
+                self._taken += length
                 self._written_bytes += length
                 self.written += place.count
+                segment.size = place.offset + length  # last: from now on the worker may read it
             else:
-                self._taken -= length
                 self.refused += place.count
-                segment.give_up(place.offset, length)
-        segment.conclude(place.offset)
+            self._open = None
+        return place.kept
 
     def _new_segment(self) -> Segment | None:
         try:
@@ -161,10 +152,11 @@ class Spool:
         return Segment.create(self._folder / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 
     def _begin(self, segment: Segment) -> Segment:
-        if self._segments:
-            self._segments[-1].finish()
+        before = self._segments[-1] if self._segments else None
         self._taken += HEADER_BYTES
         self._segments.append(segment)
+        if before is not None:  # last: a signal handler in between would append to a closed file
+            before.finish()
         return segment
 
     @property
@@ -178,7 +170,7 @@ class Spool:
             segment = self._segments[0]
             reader = segment.open()
             try:
-                return reader.read(segment.complete, limit=1 << 12).partition(b"\n")[0]
+                return reader.read(segment.size, limit=1 << 12).partition(b"\n")[0]
             finally:
                 reader.close()
         return b""
@@ -193,14 +185,13 @@ class Spool:
         """
         while self._segments:
             segment = self._segments[0]
-            # Asked before `complete` is: what is being written now may be there a moment later.
-            all_there = len(self._segments) > 1 and not segment.writing
+            all_there = len(self._segments) > 1  # asked before `size` is: another may come a moment later
             try:
                 self._reader = self._reader or segment.open()
             except FileNotFoundError:
                 self._drop_first()
                 continue
-            if (block := self._reader.read(segment.complete)) or not all_there:
+            if (block := self._reader.read(segment.size)) or not all_there:
                 return block
             self._drop_first()
         return b""
@@ -232,7 +223,7 @@ class Spool:
             try:
                 if self._reader and len(self._segments) == 1 and self.settled == self.written:
                     segment = self._segments[0]
-                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0 and not segment.writing:
+                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0 and self._open is None:
                         self._freed += segment.size - HEADER_BYTES
                         segment.empty(self._reader)
             finally:
@@ -251,7 +242,7 @@ class Spool:
         """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
         names, self._new_names = self._new_names, False
         for segment in list(self._segments):
-            size = segment.complete
+            size = segment.size
             if segment.path and segment.synced < size and self.settled < self.written:
                 with contextlib.suppress(FileNotFoundError):  # acknowledged and removed meanwhile
                     reader = Reader.of(segment.path)
@@ -266,7 +257,7 @@ class Spool:
     def release(self) -> None:
         """Remove the files when everything is settled. The worker has ended."""
         with self._lock:
-            if self.settled == self.written and not any(segment.writing for segment in self._segments):
+            if self.settled == self.written and self._open is None:
                 while self._segments:
                     self._drop_first()
                 if self._owner:

@@ -1,0 +1,62 @@
+"""Write at a place of a file without giving up the interpreter's lock, where the disk answers at once.
+
+`os.pwrite` lets other threads run meanwhile. A write into the page cache takes 1 µs; but who has given up the lock for
+it may get it back a switch interval (5 ms) later, where another thread computes. And a thread that waits for the lock,
+as the worker does, is wakened by each write, finds the lock taken again and waits anew: in a busy program for ever.
+`python -m benchmarks.threads` shows what that costs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+SLOW_NS = 5_000_000  # a write that takes longer than a switch interval would hold other threads up
+PATIENT_WRITES = 1_000  # written by `os.pwrite` after a slow one
+
+Write = Callable[[int, bytes, int, int], int]
+
+
+def _holding() -> Write | None:
+    """The C library's `pwrite`, called without giving up the lock; None where it cannot be had."""
+    try:
+        import ctypes
+
+        pwrite = ctypes.PyDLL(None).pwrite
+    except (ImportError, OSError, AttributeError):  # a Python without ctypes, a system without a dynamic linker
+        return None
+    pwrite.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
+    pwrite.restype = ctypes.c_ssize_t
+    return pwrite
+
+
+class Pwrite:
+    """`os.pwrite`, called by one thread at a time, that gives up the interpreter's lock only to a slow disk.
+
+    Parameters:
+        clock: monotonic nanoseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._clock = clock
+        self._holding = _holding()
+        self._patient = 0
+
+    def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
+        """Write `data` at `offset`.
+
+        Returns:
+            how many bytes the disk took.
+
+        Raises:
+            OSError: it took none.
+        """
+        if self._holding is None or self._patient:
+            self._patient -= self._patient > 0
+            return os.pwrite(descriptor, data, offset)
+        began = self._clock()
+        written = self._holding(descriptor, data, len(data), offset)
+        if self._clock() - began > SLOW_NS:
+            self._patient = PATIENT_WRITES
+        return written if written >= 0 else os.pwrite(descriptor, data, offset)  # which knows how to say why
