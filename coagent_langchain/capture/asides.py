@@ -11,7 +11,8 @@ from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.remarks import Remarks
-from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet

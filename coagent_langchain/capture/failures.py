@@ -16,7 +16,7 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.runs import FALLBACKS, Failure, Run
+from coagent_langchain.capture.run import FALLBACKS, Failure, Run
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals

@@ -8,7 +8,7 @@ from uuid import UUID
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
-from coagent_langchain.capture.runs import Run
+from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
@@ -118,7 +118,7 @@ class Hooks(Asides):
         if run.component:
             self._failures.routed(run, outputs)
             self._recorder.component_ended(run, outputs)
-        if run.failures or run.parent is None:
+        if run.failures or isinstance(run, Root):
             self._over(run, outputs, kwargs.get("inputs"))
 
     @guard
@@ -211,7 +211,7 @@ class Hooks(Asides):
     def _over(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
         if run.failures:
             self._failures.recovered(run)
-        if run.parent is None:
+        if isinstance(run, Root):
             self._recorder.root_ended(run, outputs, inputs, failed=False)
 
     def _failed(
@@ -219,7 +219,7 @@ class Hooks(Asides):
     ) -> None:
         outcome = self._failures.failed(run, error, partial, tokens)
         run.failures = None
-        if run.parent is None:
+        if isinstance(run, Root):
             word = _OUTCOME_WORDS.get(outcome.kind)
             self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
 

@@ -13,7 +13,8 @@ from coagent_langchain.capture import ambient
 from coagent_langchain.capture.context import agent_stack, describe, is_node, name_of, read_tags
 from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.runs import MUTED, Muted, Run, RunTree
+from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.runs import MUTED, Muted, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
@@ -97,7 +98,7 @@ class Placing:
         if isinstance(parent, Muted) or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
             tree.open[run_id.int] = MUTED
             return None
-        if parent is not None and parent.root.root_ended and _outlives(parent.root):
+        if parent is not None and parent.root.ended and _outlives(parent.root):
             parent = None
         if not isinstance(metadata, dict):
             metadata = None
@@ -106,7 +107,7 @@ class Placing:
             return None
         if tags:
             read_tags(run, tags)
-        if parent is None:
+        if isinstance(run, Root):
             self._begin(run, metadata, inputs)
         elif kind != "chain":
             describe(run, metadata)
@@ -132,7 +133,7 @@ class Placing:
             return near
         return near if isinstance(near, Run) and _is_below(near, parent) else parent
 
-    def _begin(self, root: Run, metadata: dict[str, Any] | None, inputs: Any) -> None:
+    def _begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
         """Note what a root says of itself, and give it its session if that is known already."""
         root.pending_input = inputs
         describe(root, metadata)
@@ -146,7 +147,7 @@ class Placing:
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
 
-    def bind(self, root: Run, session_id: str | None = None) -> Prompt:
+    def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
         if root.prompt is None:
             with root.binding:
@@ -155,7 +156,7 @@ class Placing:
                     root.prompt = self._bound(root, session_id)
         return root.prompt
 
-    def _bound(self, root: Run, session_id: str | None) -> Prompt:
+    def _bound(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
         prompt = self._prompt(root, session_id, inputs)
         session = prompt.session
@@ -172,7 +173,7 @@ class Placing:
             root.pending_input = None  # an open run keeps nothing of the application's
         return prompt
 
-    def _prompt(self, root: Run, session_id: str | None, inputs: Any) -> Prompt:
+    def _prompt(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         around = scope.current()
         number = (root.parameters or {}).get("prompt_number")
         if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
@@ -201,7 +202,7 @@ class Placing:
         after = self._after_prompt if session_id == self._session_id else 0
         return self.sessions.get(session_id, self._outlet, after_prompt=after)
 
-    def _resumed(self, session: Session, root: Run, answer: Any, around: Prompt | None = None) -> Prompt:
+    def _resumed(self, session: Session, root: Root, answer: Any, around: Prompt | None = None) -> Prompt:
         """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
         asked = {key: by for key, (by, thread) in session.interrupts.items() if thread == root.thread}
         prompt = around or next(iter(asked.values()), None) or session.interrupted or session.open_prompt()
@@ -223,7 +224,7 @@ class Placing:
             self._outlet.emit(entry)
         return prompt
 
-    def log_input(self, root: Run, text: str | None) -> None:
+    def log_input(self, root: Root, text: str | None) -> None:
         """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
         prompt = root.prompt
         if prompt is None or prompt.logged:
@@ -233,7 +234,7 @@ class Placing:
             text = "" if inputs is _UNKNOWN or is_to_come(inputs) else as_json(inputs)
         self._log_input(root, prompt, text)
 
-    def _log_input(self, root: Run, prompt: Prompt, text: str) -> None:
+    def _log_input(self, root: Root, prompt: Prompt, text: str) -> None:
         meta = {"trace": root.trace}
         if root.context:
             meta["context"] = root.context
@@ -252,7 +253,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _outlives(root: Run) -> bool:
+def _outlives(root: Root) -> bool:
     """Whether something of a root goes on after the root's session has ended: that is another session's."""
     return root.prompt is not None and root.prompt.ended
 

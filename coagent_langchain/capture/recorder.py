@@ -10,7 +10,8 @@ from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.inputs import answer_text, update_of, user_text
 from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.placing import Placing
-from coagent_langchain.capture.runs import Run, RunTree
+from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.outlet import Outlet
@@ -227,7 +228,7 @@ class Recorder(Sweeper):
             entry["output_data"] = summary
         self.outlet.emit(entry)
 
-    def root_ended(self, run: Run, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
+    def root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with an error or a cancellation what is still open."""
         if inputs is not None:
             run.pending_input = inputs
@@ -243,7 +244,7 @@ class Recorder(Sweeper):
         if self.tree.crowded:
             self.sweep()
 
-    def _leave(self, root: Run) -> Session:
+    def _leave(self, root: Root) -> Session:
         """A root has ended: its user input is logged now at the latest, and let go of."""
         prompt = self.prompt_of(root)
         if not prompt.logged:
@@ -290,5 +291,5 @@ class Recorder(Sweeper):
             self.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.component:
             self.component_ended(run, None, outcome)
-        if run.parent is None:
+        if isinstance(run, Root):
             self._leave(run)

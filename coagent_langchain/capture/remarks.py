@@ -8,7 +8,7 @@ from typing import Any
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.runs import Run
+from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session

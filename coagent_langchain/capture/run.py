@@ -1,0 +1,224 @@
+"""One open run and what is known of it; never what went in or came out. No LangChain types."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from coagent_langchain.prompt import Prompt
+from coagent_langchain.wire import JsonObject
+
+MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
+MAX_FAILURES = 64  # exceptions that one run remembers of its children
+FALLBACKS = "RunnableWithFallbacks"
+
+
+class Run:
+    """One open run: ids, names and times; never what went in or came out.
+
+    Attributes:
+        kind: `chain`, `llm`, `tool` or `retriever`.
+        turn: the latest turn started at or below this run, 0 before the first model call.
+        own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
+        tags: the user's own.
+        is_step: whether a graph's engine runs it, as a step of its own.
+        is_hidden: whether LangChain marks it as plumbing.
+        failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
+        call: what a model's or tool's run does: the same for a call that somebody makes again; None if that is unknown.
+        failures: exceptions of children that this run may yet recover from, with the ids of their error events.
+        tried: of a call that is made again, the failed ones before it, by the ids of their errors.
+    """
+
+    # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
+    first_token_ns = 0
+    attempt = 0
+    batch_size = 1
+    turn = 0
+    own_turn: int | None = None
+    late = False  # its start was never told
+    is_step = False
+    is_hidden = False
+    tags: Sequence[str] = ()
+    component = False
+    failed_nodes: dict[str, int] | None = None
+    failures: list[Failure] | None = None
+    tried: Mapping[str, Run] = MappingProxyType({})
+    call: int | str | None = None
+    tool_call_id: str | None = None
+    structured_output: str | None = None
+    framework: JsonObject | None = None
+    context: JsonObject | None = None
+    parameters: JsonObject | None = None
+    _trace: JsonObject | None = None
+    root: Root
+
+    def __init__(self, run_id: UUID, kind: str, name: str, parent: Run, started_ns: int, timestamp: int) -> None:
+        self.run_id = run_id
+        self.kind = kind
+        self.name = name
+        self.parent: Run | None = parent
+        self.started_ns = started_ns
+        self.timestamp = timestamp
+        self.root = root = parent.root
+        self.prompt: Prompt | None = root.prompt
+
+    @property
+    def trace(self) -> JsonObject:
+        """What the entries of this run say of its place in the tree."""
+        if self._trace is None:
+            self._trace = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
+            if self.parent is not None:
+                self._trace["parent_run_id"] = self.parent.run_id
+                if (above := self.logged_above()) is not self.parent:
+                    self._trace["within_run_id"] = above.run_id
+        return self._trace
+
+    def logged_above(self) -> Run:
+        """The nearest run above that has events: plumbing has none, but a tree is to be drawn over it."""
+        above = self.root if self.parent is None else self.parent
+        for _ in range(MAX_CLIMB):
+            if above.kind != "chain" or above.component or above.parent is None:
+                return above
+            above = above.parent
+        return self.root
+
+    def take_turn(self, turn: int) -> None:
+        """Note that a model call with this turn began here: the runs above now have it as their latest."""
+        run: Run | None = self
+        for _ in range(MAX_CLIMB):
+            if run is None:
+                return
+            run.turn = turn
+            run = run.parent
+        self.root.turn = turn
+
+    def latest_turn(self) -> int:
+        """The latest turn at, below or above this run."""
+        run: Run | None = self
+        for _ in range(MAX_CLIMB):
+            if run is None:
+                break
+            if run.turn:
+                return run.turn
+            run = run.parent
+        return self.root.turn
+
+    def path(self) -> list[str]:
+        """Names from the root down to this run."""
+        names = []
+        run: Run | None = self
+        while run is not None:
+            names.append(run.name)
+            run = run.parent
+        return names[::-1]
+
+    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> None:
+        """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends.
+
+        Of very many the latest: one of them may yet be raised on.
+        """
+        if self.failures is None:
+            self.failures = []
+        self.failures.append((error, error_id, failed))
+        if len(self.failures) > MAX_FAILURES:
+            del self.failures[0]
+
+    def note_tried(self) -> None:
+        """Note the calls that have failed beside this one, which makes them again; the same ones count as attempts."""
+        parent = self.parent
+        if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
+            return
+        self.tried = {error_id: failed for _, error_id, failed in parent.failures if error_id and failed.repeats(self)}
+        same = sum(failed.is_like(self) for failed in self.tried.values())
+        if same and not self.attempt:
+            self.attempt = same + 1
+
+    def repeats(self, other: Run) -> bool:
+        """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""
+        return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
+
+    def is_like(self, other: Run) -> bool:
+        """Whether the same model or tool runs."""
+        return (self.name, self.parameters) == (other.name, other.parameters)
+
+    def try_again(self) -> None:
+        """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
+        parent = self.parent
+        if parent is not None and parent.failed_nodes and self.framework:
+            before = parent.failed_nodes.get(self.framework.get("checkpoint_ns", ""))
+            if before:
+                self.attempt = parent.attempt = before + 1
+
+    def failed_as_node(self) -> None:
+        """Note at the run above that this node has failed: it may be run again."""
+        parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
+        if parent is not None and namespace:
+            if parent.failed_nodes is None:
+                parent.failed_nodes = {}
+            if len(parent.failed_nodes) < MAX_FAILURES or namespace in parent.failed_nodes:
+                parent.failed_nodes[namespace] = max(self.attempt, 1)
+
+    def reported(self, error: BaseException) -> str | None:
+        """The id under which `error`, or one that it was raised from, was reported below this run."""
+        if not self.failures:
+            return None
+        known = {id(failure): error_id for failure, error_id, _ in self.failures}  # alive, so their id() is theirs
+        seen: set[int] = set()
+        todo: list[BaseException | None] = [error]
+        while todo:
+            each = todo.pop()
+            if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
+                continue
+            if (error_id := known.get(id(each))) is not None:
+                return error_id
+            seen.add(id(each))
+            todo += [each.__cause__, each.__context__]
+            if isinstance(each, BaseExceptionGroup):
+                todo += each.exceptions
+        return None
+
+
+class Root(Run):
+    """A run without a parent.
+
+    Attributes:
+        open: the calls and components below it that wait for their end.
+        ended: when it ended itself, by the monotonic clock; 0 while it is open.
+        thread: LangGraph's `thread_id`.
+        binding: held while it is given its session.
+        pending_input: what it was called with, until that is logged.
+        tool_turns: the prompts and turns that asked for tools, by the ids of their calls.
+    """
+
+    ended = 0
+    pending_input: Any = None
+    thread: Any = None
+    tool_turns: dict[str, tuple[Prompt, int]] | None = None
+
+    def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
+        self.run_id = run_id
+        self.kind = kind
+        self.name = name
+        self.parent = None
+        self.started_ns = started_ns
+        self.timestamp = timestamp
+        self.prompt = None
+        self.open: dict[int, Run] = {}
+        self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
+
+    @property
+    def root(self) -> Root:  # type: ignore[override]
+        """Itself; not kept, for a run that refers to itself would wait for the garbage collector."""
+        return self
+
+    def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
+        """Note which turn asked for a tool."""
+        if self.tool_turns is None:
+            self.tool_turns = {}
+        self.tool_turns[tool_call_id] = (prompt, turn)
+
+
+Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom
