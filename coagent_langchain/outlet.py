@@ -66,20 +66,22 @@ class Outlet:
         self._redact = tuple(redact)
         self._encode = encode
         self._plain = capture_content and not redact
+        self._line = encode if self._plain else self._clean_line
 
     def lets_pass(self, other: Outlet) -> bool:
         """Whether whatever passes here would pass `other` just so."""
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
-    def emit(self, *entries: JsonObject) -> None:
-        """Hand `entries` to delivery, in this order, in one write."""
-        if not self._plain:
-            lines = b"".join([self._encode(self._cleaned(entry)) for entry in entries])
-        elif len(entries) == 1:
-            lines = self._encode(entries[0])
-        else:
-            lines = b"".join([self._encode(entry) for entry in entries])
-        self.delivery.append(lines, len(entries))
+    def emit(self, entry: JsonObject) -> None:
+        """Hand an entry to delivery."""
+        self.delivery.append(self._line(entry), 1)
+
+    def emit_together(self, entries: Sequence[JsonObject]) -> None:
+        """Hand entries to delivery, in this order, in one write."""
+        self.delivery.append(b"".join(map(self._line, entries)), len(entries))
+
+    def _clean_line(self, entry: JsonObject) -> bytes:
+        return self._encode(self._cleaned(entry))
 
     def _cleaned(self, entry: JsonObject) -> JsonObject:
         if not self.capture_content:

@@ -162,12 +162,13 @@ def test_short_write_is_taken_back(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
     try:
-        kept = [spool.append(LINES[1], 1), spool.append(LINES[2], 1)]
+        spool.append(LINES[1], 1)
+        spool.append(LINES[2], 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    kept.append(spool.append(LINES[3], 1))
+    spool.append(LINES[3], 1)
 
-    assert (kept, spool.refused, spool.written) == ([False, False, True], 2, 2)
+    assert (spool.refused, spool.written) == (2, 2)
     assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + LINES[0] + LINES[3]
 
 
@@ -175,12 +176,14 @@ def test_quota_refuses_the_newest_and_counts(tmp_path: Path) -> None:
     """A full quota refuses what comes; what is there stays, and settling makes room again."""
     spool = spool_in(tmp_path / "d", quota=HEADER_BYTES + SEGMENT_BYTES)
     block = b'"' + b"x" * (SEGMENT_BYTES // 2 - 3) + b'"\n'
-    kept = [spool.append(block, 1) for _ in range(3)]
+    for _ in range(3):
+        spool.append(block, 1)
+    full = (spool.refused, spool.written)
     read_all(spool)
     spool.recycle()
-    kept.append(spool.append(block, 1))
+    spool.append(block, 1)
 
-    assert (kept, spool.refused, spool.written) == ([True, True, False, True], 1, 3)
+    assert (full, (spool.refused, spool.written)) == ((1, 2), (1, 3))
 
 
 def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
@@ -189,7 +192,9 @@ def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "d", quota=10_100)
     spool.measure_others()
 
-    assert (spool.append(LINES[0], 1), spool.refused) == (False, 1)
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.refused) == (0, 1)
 
 
 @pytest.mark.parametrize("what", ["a file", "below a file", "a dangling link"])
@@ -199,9 +204,10 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
     folder = {"a file": "file", "below a file": "file/x/y", "a dangling link": "link"}[what]
     spool = spool_in(tmp_path / folder)
-    kept = [spool.append(line, 1) for line in LINES]
+    for line in LINES:
+        spool.append(line, 1)
 
-    assert (kept, spool.read(), bool(spool.fallback)) == ([True] * 5, b"".join(LINES), True)
+    assert (spool.written, spool.read(), bool(spool.fallback)) == (5, b"".join(LINES), True)
 
 
 def test_missing_folder_is_made_again(tmp_path: Path) -> None:
@@ -224,9 +230,10 @@ def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     spool = spool_in(None)
     block = b'"' + b"x" * 1_000_000 + b'"\n'
-    kept = [spool.append(block, 1) for _ in range(20)]
+    for _ in range(20):
+        spool.append(block, 1)
 
-    assert (sum(kept), spool.refused, list(tmp_path.iterdir())) == (NAMELESS_BYTES // len(block), 4, [])
+    assert (spool.written, spool.refused, list(tmp_path.iterdir())) == (NAMELESS_BYTES // len(block), 4, [])
 
 
 def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
@@ -354,11 +361,11 @@ def test_signal_handler_amid_a_write_appends_and_reads(tmp_path: Path, after_the
         read.append(spool.read())
 
     spool._pwrite = Interrupted(handler, after_the_write)
-    kept = spool.append(LINES[0], 1)
+    spool.append(LINES[0], 1)
     spool.append(LINES[2], 1)
 
-    assert (kept, read, spool.read()) == (True, [LINES[0] + LINES[1]], b"".join(LINES[:3]))
-    assert (spool.written, spool.refused, spool.waiting_bytes) == (3, 0, len(b"".join(LINES[:3])))
+    assert (spool.written, read, spool.read()) == (3, [LINES[0] + LINES[1]], b"".join(LINES[:3]))
+    assert (spool.refused, spool.waiting_bytes) == (0, len(b"".join(LINES[:3])))
 
 
 @pytest.mark.parametrize("after_the_write", [False, True])
@@ -372,10 +379,10 @@ def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_
         spool.append(LINES[1], 1)
 
     spool._pwrite = Interrupted(handler, after_the_write)
-    kept = spool.append(LINES[0], 1)
+    spool.append(LINES[0], 1)
 
     contents = [path.read_bytes()[HEADER_BYTES:] for path in segments(tmp_path / "d")]
-    assert (kept, contents, spool.written) == (True, [LINES[0] + large, LINES[1]], 3)
+    assert (contents, spool.written) == ([LINES[0] + large, LINES[1]], 3)
 
 
 def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,9 +405,9 @@ def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Segment, "create", created)
     monkeypatch.setattr(Segment, "finish", finished)
-    kept = spool.append(LINES[2], 1)
+    spool.append(LINES[2], 1)
 
-    assert (kept, handlers, spool.refused, spool.written) == (True, [], 0, 4)
+    assert (handlers, spool.refused, spool.written) == ([], 0, 4)
     assert sorted(read_all(spool).splitlines(keepends=True)) == sorted([large, *LINES[:3]])
 
 
@@ -431,9 +438,9 @@ def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> Non
 
     spool._pwrite = Interrupted(handler, after_the_write=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
-    kept = spool.append(LINES[1], 1)
+    spool.append(LINES[1], 1)
 
-    assert (kept, spool.refused, spool.written) == (True, 0, 3)
+    assert (spool.refused, spool.written) == (0, 3)
     assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + b"".join(LINES[:3])
 
 

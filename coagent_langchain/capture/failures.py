@@ -52,7 +52,7 @@ class Failures:
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
-            self._recorder.outlet.emit(*entries)
+            self._recorder.outlet.emit_together(entries)
         if run.kind == "llm" and not outcome.failed:
             self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
         if run.component:
@@ -105,9 +105,8 @@ class Failures:
             "component_id": run.name,
         }
         self._recorder.prompt_of(run).session.count(Totals.add_error)
-        self._recorder.outlet.emit(
-            entry, self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
-        )
+        recovery = self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
+        self._recorder.outlet.emit_together([entry, recovery])
         return error_id
 
     def _strategy(self, run: Run) -> tuple[str, list[str]]:

@@ -89,7 +89,11 @@ class RunTree:
         run = self.open.pop(key, None)
         if run is None:
             return None
-        self._remember(key, run)
+        # One is let go for each that comes: the garbage collector sees no growth.
+        self._ended[key] = run
+        self._ended_order.append(key)
+        while len(self._ended_order) > self._max_ended:
+            self._ended.pop(self._ended_order.popleft(), None)
         if isinstance(run, Muted):
             return None
         root = run.root
@@ -101,13 +105,6 @@ class RunTree:
         elif root.ended and not root.open:
             self.lingering.pop(root.run_id.int, None)
         return run
-
-    def _remember(self, key: int, run: Run | Muted) -> None:
-        """Keep an ended run for a while. One is let go for each that comes: the collector sees no growth."""
-        self._ended[key] = run
-        self._ended_order.append(key)
-        if len(self._ended_order) > self._max_ended:
-            self._ended.pop(self._ended_order.popleft(), None)
 
     def _linger(self, root: Root) -> None:
         root.ended = self.clock()
@@ -151,8 +148,8 @@ class RunTree:
 
     def leave_to_parent_process(self) -> None:
         """After a fork: what was open is the parent's to end; here it counts as ended."""
-        for key, run in self.open.items():
-            self._remember(key, run)
+        self._ended.update(self.open)
+        self._ended_order.extend(self.open)
         for kept in (self.open, self.awaiting_token, self.lingering):
             kept.clear()
 

@@ -41,7 +41,7 @@ class Pwrite:
     def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self._clock = clock
         self._holding = _holding()
-        self._patient = 0
+        self._patient = 0  # writes that are yet to be made by `os.pwrite`
 
     def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write `data` at `offset`.

@@ -12,7 +12,6 @@ import itertools
 import os
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from coagent_langchain.delivery.destination import make_private_folder
@@ -26,15 +25,8 @@ _RECYCLE_BYTES = 64 << 10
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 
-@dataclass(slots=True, eq=False)
-class _Place:
-    """Where entries go, from the moment that the place is known until they are counted."""
-
-    lines: bytes
-    count: int
-    segment: Segment = field(init=False)
-    offset: int = field(init=False)
-    kept: bool | None = None  # None: not counted yet
+# Where entries go while they are written: segment, offset, lines, how many.
+_Place = tuple[Segment, int, bytes, int]
 
 
 class Spool:
@@ -78,17 +70,14 @@ class Spool:
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
-    def append(self, lines: bytes, count: int) -> bool:
-        """Write whole lines with one system call.
+    def append(self, lines: bytes, count: int) -> None:
+        """Write whole lines with one system call; where there is no space, they are counted as refused.
 
         Parameters:
             lines: entries, each ending with a newline.
             count: how many.
-
-        Returns:
-            False when they are refused, for want of space.
         """
-        place, length = _Place(lines, count), len(lines)
+        length = len(lines)
         with self._lock:
             if self._open is not None:  # this is a signal handler's, amid an append of its own thread: that goes first
                 self._write(self._open)
@@ -96,41 +85,40 @@ class Spool:
             while (segment := self._segments[-1] if self._segments else None) is None or segment.size >= SEGMENT_BYTES:
                 if self._new_segment() is None:
                     self.refused += count
-                    return False
+                    return
             if self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
-                return False
-            place.segment, place.offset = segment, segment.size
-            self._open = place
+                return
+            self._open = place = (segment, segment.size, lines, count)
             try:
-                return self._write(place)
+                self._write(place)
             finally:
                 if self._open is place:  # a signal handler has raised: Ctrl-C
                     self._write(place)
 
-    def _write(self, place: _Place) -> bool:
+    def _write(self, place: _Place) -> None:
         """Write what is open and count it. At each call in here a signal handler may have done all of it."""
-        segment, length = place.segment, len(place.lines)
+        segment, offset, lines, count = place
+        length = len(lines)
         try:
-            kept = self._pwrite(segment.descriptor, place.lines, place.offset) == length
+            kept = self._pwrite(segment.descriptor, lines, offset) == length
         except OSError:
             kept = False
         if not kept:  # what was written of it is no line
             with contextlib.suppress(OSError):
-                if place.kept is None:
-                    os.ftruncate(segment.descriptor, place.offset)
-        if place.kept is None:  # no call from here on
-            place.kept = kept
-            if kept:
-                segment.entries += place.count
-                self._taken += length
-                self._written_bytes += length
-                self.written += place.count
-                segment.size = place.offset + length  # last: from now on the worker may read it
-            else:
-                self.refused += place.count
-            self._open = None
-        return place.kept
+                if self._open is place:
+                    os.ftruncate(segment.descriptor, offset)
+        if self._open is not place:
+            return
+        self._open = None  # no call from here on
+        if kept:
+            segment.entries += count
+            self._taken += length
+            self._written_bytes += length
+            self.written += count
+            segment.size = offset + length  # last: from now on the worker may read it
+        else:
+            self.refused += count
 
     def _new_segment(self) -> Segment | None:
         try:
