@@ -163,6 +163,19 @@ def test_activity_after_the_end_means_running(store: Store) -> None:
     assert [running, store.session("s").status] == ["running", "completed"]
 
 
+def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
+    """Once a person was asked the session is interrupted, however long it takes, until an answer or more work comes."""
+    asked = now_ms() - 31 * 60_000
+    put(store, entry("llm_call", timestamp=asked - 1))
+    put(store, entry("human_oversight", timestamp=asked, meta={"status": "interrupted"}))
+    put(store, entry("component_exit", timestamp=asked + 1))
+    waiting = store.session("s").status
+    listed = [s.session_id for s in store.sessions(Query(status="interrupted")).sessions]
+    put(store, entry("human_oversight", timestamp=now_ms(), meta={"status": "resumed"}))
+
+    assert (waiting, listed, store.session("s").status) == ("interrupted", ["s"], "running")
+
+
 def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) -> None:
     """Half an hour after its last event a session has no end; it is found as what it is called."""
     put(store, entry(session_id="silent", timestamp=now_ms() - 31 * 60_000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from coagent_langchain.server.store.rollup import ACTIVE, ENDINGS, LARGEST, NEVER, TITLE
+from coagent_langchain.server.store.rollup import ACTIVE, ANSWERED, ASKED, ENDINGS, LARGEST, NEVER, TITLE
 from coagent_langchain.wire import EventType
 
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
@@ -52,8 +52,11 @@ def _used(value: str) -> str:
 _INPUT = _number("event_data.llm_response.input_tokens")
 _OUTPUT = _number("event_data.llm_response.output_tokens")
 _TOTAL = _number("event_data.llm_response.total_tokens")
-_ACTIVE = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
-_STATUS = f"ifNull(toString(meta.status), '') IN ({', '.join(map(repr, ENDINGS))})"
+_TOLD = "ifNull(toString(meta.status), '')"
+_BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
+_ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
+_STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
+_STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
 _BEGINNING = f"substringUTF8(ifNull(prompt, ''), 1, {2 * TITLE})"
 _PROMPT = rf"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '\\s+', ' ')), 1, {TITLE})"
 _META = "ifNull(toJSONString(meta), '')"
@@ -86,12 +89,12 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     ),
     "headline": (
         "SimpleAggregateFunction(min, Tuple(Int64, String))",
-        f"min(if({_ACTIVE} AND {_PROMPT} != '', ({_MS}, {_PROMPT}), (toInt64({NEVER}), '')))",
+        f"min(if({_BEGUN} AND {_PROMPT} != '', ({_MS}, {_PROMPT}), (toInt64({NEVER}), '')))",
         "min",
     ),
     "ending": (
         "SimpleAggregateFunction(max, Tuple(Int64, String))",
-        f"max(if(event_type = 'session_end', ({_MS}, if({_STATUS}, ifNull(toString(meta.status), ''), 'completed')),"
+        f"max(if({_STANDS}, ({_MS}, if({_STATUS}, {_TOLD}, 'completed')),"
         " (toInt64(-1), '')))",
         "max",
     ),

@@ -13,6 +13,7 @@ COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 ENDINGS = ("completed", "failed", "cancelled", "interrupted", "idle")
+ASKED, ANSWERED = "interrupted", "resumed"  # what a `human_oversight` says of a question to a person
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Rollup:
 
     @property
     def status(self) -> str:
-        """As the last `session_end` says, unless something was begun after it; then, and before it, `running`."""
+        """As the last `session_end` says, `interrupted` after a question to a person; `running` once more follows."""
         return self.ended if self.ended_ms >= max(self.active_ms, 0) else "running"
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -115,7 +116,16 @@ class Rollup:
 
     def _add_end(self, entry: dict[str, Any]) -> None:
         status = (entry.get("meta") or {}).get("status")
-        status = status if status in ENDINGS else "completed"
+        self._stands(entry, status if status in ENDINGS else "completed")
+
+    def _add_oversight(self, entry: dict[str, Any]) -> None:
+        status = (entry.get("meta") or {}).get("status")
+        if status == ASKED:
+            self._stands(entry, ASKED)
+        elif status == ANSWERED:
+            self.active_ms = max(self.active_ms, entry["timestamp"])
+
+    def _stands(self, entry: dict[str, Any], status: str) -> None:
         # the greater status wins a tie, so that the order of arrival does not decide
         self.ended_ms, self.ended = max((self.ended_ms, self.ended), (entry["timestamp"], status))
 
@@ -127,6 +137,7 @@ _ADD = {
     "error": Rollup._add_error,
     "recovery": Rollup._add_recovery,
     "session_end": Rollup._add_end,
+    "human_oversight": Rollup._add_oversight,
 }
 
 
