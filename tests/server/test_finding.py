@@ -18,7 +18,8 @@ def some_sessions(store: Store) -> None:
     put(store,
         entry("session_start", 0, "a", prompt="Bake bread", meta={"tags": ["kitchen"]}),
         entry("session_end", 90, "a"),
-        entry("llm_call", 100, "b", prompt="Plan a trip", meta={"model": "gpt-4o", "context": {"tags": ["travel"]}}),
+        entry("llm_call", 100, "b", prompt="Plan a trip",
+              meta={"model": "gpt-4o", "tools_offered": ["book_flight"], "context": {"tags": ["travel"]}}),
         entry("error", 110, "b"),
         entry("llm_call", 200, "c", prompt="100% _sure_", meta={"model": "llama3"}),
         entry("llm_response", 201, "c", llm_response={"total_tokens": 50, "response": "Zürich bleibt"}),
@@ -45,6 +46,7 @@ def some_sessions(store: Store) -> None:
     (Query(text="zürich"), "c"),
     (Query(text="%"), "c"),
     (Query(text="nothing"), ""),
+    (Query(text="book_flight"), ""),  # offered, but not used
 ])  # fmt: skip
 def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
     """Each filter, sort and page of the session list."""

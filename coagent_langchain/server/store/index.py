@@ -31,7 +31,7 @@ _SCHEMA = (
 # \\u0000 would end a text for SQLite; \\u0020 in its place is valid JSON even where the backslash is escaped itself
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, group_concat(
         (SELECT group_concat(atom, ' ') FROM json_tree(replace(CAST(body AS TEXT), '\\u0000', '\\u0020'))
-         WHERE type = 'text'), ' ')
+         WHERE type = 'text' AND path <> '$.meta.tools_offered'), ' ')
     FROM log.entries WHERE seq >= :first * :size AND seq < :last * :size GROUP BY block"""
 
 

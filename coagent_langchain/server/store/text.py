@@ -78,10 +78,16 @@ def newest_sessions(hits: Iterable[str]) -> tuple[list[str], Literal["", "found"
     return list(found), ""
 
 
-def searched(entry: Any) -> str:
-    """What a search looks at: the text values of an entry in small letters, a line each."""
+def searched(entry: dict[str, Any]) -> str:
+    """What a search looks at: the text values of an entry in small letters, a line each.
+
+    Not the tools that were offered: each call of the agent would be found, not the few that used the tool.
+    """
     texts: list[str] = []
-    _collect(entry, texts)
+    for field, value in entry.items():
+        if field == "meta" and isinstance(value, dict):
+            value = {name: item for name, item in value.items() if name != "tools_offered"}
+        _collect(value, texts)
     return "\n".join(texts).lower()
 
 
