@@ -17,8 +17,9 @@ from coagent_langchain.session import Session
 
 IDLE_AFTER = 30 * 60.0  # seconds without an event after which a session ends by itself
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
-MAX_SESSIONS = 10_000  # open ones; the one that was idle longest makes room
-MAX_ENDED = 10_000  # ended ones whose last prompt number is remembered
+MAX_SESSIONS = 10_000  # open ones; those that were idle longest make room, unless something of them is open
+MAX_ENDED = 100_000  # ended ones whose last prompt number is remembered
+MAX_WAITING = 1_000  # ended ones whose questions a person may yet answer
 SWEEP_EVERY = 5.0  # seconds
 
 _lock = fork_safe_lock()
@@ -31,6 +32,8 @@ class Sessions:
         self._clock = clock
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
+        self._waiting: dict[str, Session] = {}
+        self._room = 0
         self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last one has it kept
         self.last_reported: BaseException | None = None
         self._sweepers: weakref.WeakSet[Sweeper] = weakref.WeakSet()
@@ -52,6 +55,9 @@ class Sessions:
         new = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
         with _lock:
             session = self._open.setdefault(session_id, new)
+            waiting = self._waiting.pop(session_id, None)
+        if waiting is not None:
+            session.go_on_asking(waiting)
         self._make_room()
         return session
 
@@ -63,19 +69,24 @@ class Sessions:
                 session.started = False  # what has ended here begins again
                 session.last_prompt = max(session.last_prompt, self._last_prompts[session.session_id])
             self._open[session.session_id] = session
+            waiting = self._waiting.pop(session.session_id, None)
         if known is not None and known is not session:
             session.take_over(known)
+        if waiting is not None:
+            session.go_on_asking(waiting)
         self._make_room()
 
     def _make_room(self) -> None:
-        excess = len(self._open) - MAX_SESSIONS
-        if excess > 0:
-            for oldest in sorted(self._open.values(), key=lambda each: each.touched)[: excess + MAX_SESSIONS // 10]:
+        if len(self._open) > max(MAX_SESSIONS, self._room):
+            idle = sorted((each for each in list(self._open.values()) if not each.busy), key=lambda each: each.touched)
+            for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
                 oldest.end("idle")
+            # Where too many are busy, nobody looks again until a tenth more have come.
+            self._room = len(self._open) * 11 // 10
         _watch(self)
 
     def forget(self, session: Session) -> None:
-        """Let go of a session that ended; only its last prompt number is kept."""
+        """Let go of a session that ended; only its last prompt number is kept, and itself if a person was asked."""
         with _lock:
             if self._open.get(session.session_id) is session:
                 del self._open[session.session_id]
@@ -83,6 +94,10 @@ class Sessions:
             self._last_prompts[session.session_id] = session.last_prompt
             if len(self._last_prompts) > MAX_ENDED:
                 del self._last_prompts[next(iter(self._last_prompts))]
+            if session.interrupts:
+                self._waiting[session.session_id] = session
+                if len(self._waiting) > MAX_WAITING:
+                    del self._waiting[next(iter(self._waiting))]
 
     def sweep(self) -> None:
         """End what is idle."""
@@ -90,7 +105,7 @@ class Sessions:
         for sweeper in list(self._sweepers):
             sweeper.sweep()
         for session in list(self._open.values()):
-            limit = ABANDONED_AFTER if session.running or session.scoped else IDLE_AFTER
+            limit = ABANDONED_AFTER if session.busy else IDLE_AFTER
             if now - session.touched > limit:
                 session.end("idle")
 

@@ -169,6 +169,27 @@ class Session(Scope):
             self._discreet = earlier._discreet or not self.outlet.lets_pass(earlier.outlet)
             earlier._ended, earlier._successor = True, self
 
+    def go_on_asking(self, earlier: Session) -> None:
+        """Take over the questions that were open when an earlier session with the same id ended, and who asked."""
+        with _lock:
+            asking = {by for by, _ in earlier.interrupts.values() if by is not None}
+            again = {prompt: self._again(prompt) for prompt in asking}
+            self.interrupts |= {key: (by and again[by], thread) for key, (by, thread) in earlier.interrupts.items()}
+            self.tool_turns |= {key: (again[by], turn) for key, (by, turn) in earlier.tool_turns.items() if by in again}
+            self.interrupted = self.interrupted or (earlier.interrupted and again.get(earlier.interrupted))
+
+    def _again(self, earlier: Prompt) -> Prompt:
+        """A prompt of an ended session, to be continued in this one."""
+        prompt = Prompt(self)
+        prompt.number, prompt.turn, prompt.part, prompt.logged = earlier.number, earlier.turn, self.part, True
+        self._prompts[prompt.number] = prompt
+        return prompt
+
+    @property
+    def busy(self) -> bool:
+        """Whether a block or a run of it is open."""
+        return self.scoped or self.running > 0
+
     @property
     def heir(self) -> Session:
         """The session that has taken over, or itself."""

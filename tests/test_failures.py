@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -75,19 +76,61 @@ def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, hand
     assert len(of_type(log, "error")) == 2
 
 
-def test_wrapped_exception_is_not_reported_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An exception raised from one that was reported is the same failure."""
+@pytest.mark.parametrize("explicit", [True, False])
+def test_exception_raised_from_another_is_an_error_that_names_it(
+    explicit: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What code says when it handles an exception is not lost; where the application goes on, both are recovered."""
 
     def wrap(value: str) -> str:
         try:
             return str(chat(ValueError("inner")).invoke(value, {"callbacks": [handler]}))
         except ValueError as error:
-            raise RuntimeError("outer") from error
+            if explicit:
+                raise RuntimeError("outer") from error
+            raise RuntimeError("outer")  # noqa: B904 - this is the case in question
+
+    RunnableLambda(wrap).with_fallbacks([RunnableLambda(str)]).invoke("q", {"callbacks": [handler]})
+
+    inner, outer = of_type(log, "error")
+    assert [e["error_info"]["error_message"] for e in (inner, outer)] == ["inner", "outer"]
+    assert ("caused_by" in inner["meta"], outer["meta"]["caused_by"]) == (False, inner["event_id"])
+    recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
+    assert recovered == [inner["event_id"], outer["event_id"]]
+
+
+def test_group_is_reported_with_what_is_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A group of exceptions that were all reported is no error of its own; one with another in it is."""
+
+    def gather(value: str) -> str:
+        failures: list[Exception] = []
+        try:
+            chat(ValueError("inner")).invoke(value, {"callbacks": [handler]})
+        except ValueError as error:
+            failures.append(error)
+        raise ExceptionGroup("both", failures + [KeyError("own")] * (value == "more"))
+
+    for value in ("one", "more"):
+        with pytest.raises(ExceptionGroup):
+            RunnableLambda(gather).invoke(value, {"callbacks": [handler]})
+
+    told = [e["error_info"]["error_type"] for e in of_type(log, "error")]
+    assert told == ["ValueError", "ValueError", "ExceptionGroup"]
+
+
+def test_error_cut_off_from_its_cause_does_not_name_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`raise … from None` says that the two have nothing to do with each other."""
+
+    def wrap(value: str) -> str:
+        try:
+            return str(chat(ValueError("inner")).invoke(value, {"callbacks": [handler]}))
+        except ValueError:
+            raise RuntimeError("outer") from None
 
     with pytest.raises(RuntimeError, match="outer"):
         RunnableLambda(wrap).invoke("q", {"callbacks": [handler]})
 
-    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["inner"]
+    assert [e["meta"].get("caused_by") for e in of_type(log, "error")] == [None, None]
 
 
 def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -234,6 +277,31 @@ def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: Coage
     assert {e["prompt_number"] for e in log.entries} == {1}
     assert len(of_type(log, "user_input")) == 1
     assert of_type(log, "error") == []
+
+
+@pytest.mark.parametrize("with_prompts", [True, False])
+def test_answer_in_a_later_block_of_the_session(
+    with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A service that has a block for each request: the answer names its question, the tool has the turn that asked."""
+    model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
+    agent = create_agent(model, [ask], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "go")]}, Command(resume="yes")):
+        with handler.session("chat", session_id="s") as session:
+            config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+            with session.prompt("text") if with_prompts else nullcontext():
+                agent.invoke(request, config)
+
+    asked, answered = of_type(log, "human_oversight")
+    number = 2 if with_prompts else 1
+    assert [e["meta"]["status"] for e in (asked, answered)] == ["interrupted", "resumed"]
+    assert answered["meta"]["interrupt_id"] == asked["meta"]["interrupt_id"]
+    assert answered["prompt_number"] == number
+    tool = [(e["prompt_number"], e["turn_number"]) for e in log.entries if e["event_type"].startswith("tool_")]
+    assert set(tool) == {(1, 1)}
+    assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "llm_call")] == [
+        (1, 1), (number, 1 if with_prompts else 2)
+    ]  # fmt: skip
 
 
 def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -486,6 +486,34 @@ def test_session_that_was_idle_longest_makes_room(
     ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
     assert ended == [(f"s{number}", "idle") for number in range(5)]
     assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
+
+
+def test_session_with_something_open_makes_no_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions there are, none ends in the middle of its block or of a run."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+
+    def elsewhere(work: Callable[[], object]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    def others() -> None:
+        for number in range(8):
+            chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
+
+    def run() -> None:
+        step = RunnableLambda(lambda _: elsewhere(others))
+        step.invoke("x", {"callbacks": [CoagentCallbackHandler("run", delivery=log)]})
+
+    with handler.session("work", session_id="block"):
+        elsewhere(run)
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    told = {name: [e["event_type"] for e in log.entries if e["session_id"] == name] for name in ("block", "run")}
+    assert told["block"] == ["session_start", "user_input", "llm_call", "llm_response", "session_end"]
+    assert "session_end" not in told["run"]
 
 
 @pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])

@@ -41,13 +41,15 @@ class Failures:
             usage: the tokens until then.
         """
         outcome = classify(error)
-        error_id = run.reported(error)
+        error_id, cause = run.reported(error), run.cause(error)
         entries = [] if error_id is not None else self._report(run, error, outcome, answer)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         parent = run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
+            if cause is not None:
+                parent.remember_failure(*cause)
             parent.remember_failure(error, error_id, run)
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
@@ -156,6 +158,8 @@ class Failures:
             "stack_trace": stack_trace(error),
             "component_id": run.name,
         }
+        if (cause := run.cause(error)) is not None and cause[1]:
+            meta["caused_by"] = cause[1]
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
         session.count(Totals.add_error)

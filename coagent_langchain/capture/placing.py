@@ -184,7 +184,7 @@ class Placing:
         answer = inputs.resume if is_command(inputs) else None
         if isinstance(around, Prompt) and around.number:
             session = around.session
-            resumed = session.interrupts if answer is not None else inputs is None and session.interrupted is around
+            resumed = answer is not None or (inputs is None and session.interrupted is around)
             return self._resumed(around.session, root, answer, around) if resumed else around
         if isinstance(around, Session):
             session = around

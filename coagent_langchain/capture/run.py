@@ -162,22 +162,28 @@ class Run:
                 parent.failed_nodes[namespace] = max(self.attempt, 1)
 
     def reported(self, error: BaseException) -> str | None:
-        """The id under which `error`, or one that it was raised from, was reported below this run."""
-        if not self.failures:
-            return None
-        known = {id(failure): error_id for failure, error_id, _ in self.failures}  # alive, so their id() is theirs
+        """The id under which `error` was reported below this run; a group is reported with all that is in it."""
+        for failure, error_id, _ in self.failures or ():
+            if failure is error:
+                return error_id
+        if self.failures and isinstance(error, BaseExceptionGroup):
+            known = [self.reported(each) for each in error.exceptions[-MAX_FAILURES:]]
+            return None if None in known else known[0]
+        return None
+
+    def cause(self, error: BaseException) -> Failure | None:
+        """What failed below this run and `error` was raised from, or while that was handled."""
         seen: set[int] = set()
-        todo: list[BaseException | None] = [error]
+        todo: list[BaseException | None] = [error.__cause__, None if error.__suppress_context__ else error.__context__]
         while todo:
             each = todo.pop()
             if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
                 continue
-            if (error_id := known.get(id(each))) is not None:
-                return error_id
+            for failure in self.failures or ():
+                if failure[0] is each:
+                    return failure
             seen.add(id(each))
             todo += [each.__cause__, each.__context__]
-            if isinstance(each, BaseExceptionGroup):
-                todo += each.exceptions
         return None
 
 
