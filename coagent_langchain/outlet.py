@@ -66,7 +66,6 @@ class Outlet:
         self._redact = tuple(redact)
         self._encode = encode
         self._plain = capture_content and not redact
-        self._line = encode if self._plain else self._clean_line
 
     def lets_pass(self, other: Outlet) -> bool:
         """Whether whatever passes here would pass `other` just so."""
@@ -74,11 +73,12 @@ class Outlet:
 
     def emit(self, entry: JsonObject) -> None:
         """Hand an entry to delivery."""
-        self.delivery.append(self._line(entry), 1)
+        self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
         """Hand entries to delivery, in this order, in one write."""
-        self.delivery.append(b"".join(map(self._line, entries)), len(entries))
+        line = self._encode if self._plain else self._clean_line
+        self.delivery.append(b"".join(map(line, entries)), len(entries))
 
     def _clean_line(self, entry: JsonObject) -> bytes:
         return self._encode(self._cleaned(entry))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
+from coagent_langchain.living import Living
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.session import Session
@@ -36,7 +37,7 @@ class Sessions:
         self._room = 0
         self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last one has it kept
         self.last_reported: BaseException | None = None
-        self._sweepers: weakref.WeakSet[Sweeper] = weakref.WeakSet()
+        self._sweepers: Living[Sweeper] = Living()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
         """The open session with that id, or a new one.
@@ -102,7 +103,7 @@ class Sessions:
     def sweep(self) -> None:
         """End what is idle."""
         now = self._clock()
-        for sweeper in list(self._sweepers):
+        for sweeper in self._sweepers:
             sweeper.sweep()
         for session in list(self._open.values()):
             limit = ABANDONED_AFTER if session.busy else IDLE_AFTER
@@ -112,7 +113,7 @@ class Sessions:
     def end_all(self, outlet: Outlet | None = None) -> None:
         """End every open session, or those that came through `outlet`."""
         if outlet is None:
-            for sweeper in list(self._sweepers):
+            for sweeper in self._sweepers:
                 sweeper.bind_all()
         for session in list(self._open.values()):
             if outlet is None or session.outlet is outlet:
@@ -120,7 +121,7 @@ class Sessions:
 
     def close_runs(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends."""
-        for sweeper in list(self._sweepers):
+        for sweeper in self._sweepers:
             sweeper.close_session(session, outcome)
 
     def register(self, sweeper: Sweeper) -> None:
@@ -149,7 +150,7 @@ class Sweeper:
 
 
 _by_delivery: weakref.WeakKeyDictionary[Delivery, Sessions] = weakref.WeakKeyDictionary()
-_watched: weakref.WeakSet[Sessions] = weakref.WeakSet()
+_watched: Living[Sessions] = Living()
 _thread: threading.Thread | None = None
 _stop = threading.Event()
 
@@ -196,7 +197,7 @@ def _sweep_for_ever() -> None:
 
 @guard
 def _sweep() -> None:
-    for sessions in list(_watched):
+    for sessions in _watched:
         sessions.sweep()
 
 

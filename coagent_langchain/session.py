@@ -162,7 +162,7 @@ class Session(Scope):
         """Go on with what an open session with the same id has begun: it is one session on the server."""
         with _lock:
             self.last_prompt = max(self.last_prompt, earlier.last_prompt)
-            self.totals, self.tool_turns = earlier.totals, earlier.tool_turns
+            self.totals, self.tool_turns, self._prompts = earlier.totals, earlier.tool_turns, earlier._prompts
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
             self.started, self._started_at, self.latest = earlier.started, earlier._started_at, earlier.latest
             self.status, self.response, self.running = earlier.status, earlier.response, earlier.running

@@ -488,6 +488,20 @@ def test_session_that_was_idle_longest_makes_room(
     assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
 
 
+def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A block that goes on with an open session goes on with its prompts too."""
+    config: Any = {"callbacks": [handler], "metadata": {"session_id": "s", "prompt_number": 1}}
+    chat("a").invoke("q", config)
+    with handler.session("x", session_id="s"):
+        chat("b").invoke("q", config)
+
+    numbers = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries]
+    assert numbers == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("llm_call", 1, 2), ("llm_response", 1, 2), ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
 def test_session_with_something_open_makes_no_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

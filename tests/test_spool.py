@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import json
@@ -13,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -426,6 +428,59 @@ def test_interrupt_amid_a_write_costs_nothing(tmp_path: Path, after_the_write: b
     assert (spool.read(), spool.written) == (LINES[0], 1)
 
 
+def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None:
+    """Where the place of a line is made, the garbage collector may close a stream, which logs: both are kept."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    place, late = spool._place, [LINES[1]]
+
+    def interrupted(lines: bytes, count: int) -> Any:
+        made = place(lines, count)
+        if late:
+            spool.append(late.pop(), 1)
+        return made
+
+    spool._place = interrupted  # type: ignore[method-assign]
+    spool.append(LINES[2], 1)
+
+    assert spool.read() == b"".join(LINES[:3])
+
+
+def test_disk_without_space_leaves_nothing_open(tmp_path: Path) -> None:
+    """Where there is no space for a file, and none for one without a name, nothing is left of it; memory stands in."""
+    spool, before = spool_in(tmp_path / "d"), len(os.listdir("/proc/self/fd"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        for _ in range(10):
+            spool.append(LINES[0], 1)
+        opened = len(os.listdir("/proc/self/fd")) - before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    spool.append(LINES[1], 1)
+
+    assert (opened, spool.refused, spool.read()) == (1, 10, LINES[1])  # the lock of the folder's owner
+
+
+def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken disk is asked again and again; each time what was opened is closed."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", broken)
+        for _ in range(5):
+            with pytest.raises(OSError, match="Input/output"):
+                spool.read()
+        told = spool.first_line()
+
+    assert (told, len(os.listdir("/proc/self/fd")), spool.read()) == (b"", before, LINES[0])
+
+
 def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> None:
     """Where a signal handler finishes a line that the disk took half of, nothing of it or behind it is taken back."""
     spool = spool_in(tmp_path / "d")
@@ -459,7 +514,7 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
         sys.setswitchinterval(1000.0)  # the other thread runs when this one gives up the lock, not before
         try:
             wakened.set()
-            for _ in range(20):
+            for _ in range(300):
                 pwrite(file.fileno(), bytes(1 << 20), 0)
             waited = not ran.is_set()
         finally:
@@ -470,10 +525,11 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 
 
 def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a write that took longer than a switch interval the next ones let other threads run; then it tries anew."""
+    """After a write longer than a switch interval the next ones let other threads run, each time for longer."""
     polite: list[bytes] = []
     pwrite, write = Pwrite(lambda: next(times)), os.pwrite
-    times = itertools.chain([0, 1_000_000, 2_000_000, 8_000_000], itertools.count())
+    slow = [0, 1_000_000, 2_000_000, 8_000_000, 9_000_000, 15_000_000]  # the second and the third write
+    times = itertools.chain(slow, itertools.count())
 
     def counted(descriptor: int, data: bytes, offset: int) -> int:
         polite.append(data)
@@ -481,12 +537,14 @@ def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "pwrite", counted)
     with tempfile.TemporaryFile() as file:
-        written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(PATIENT_WRITES + 4)]
+        written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(3 * PATIENT_WRITES + 5)]
         file.seek(0)
         content = file.read()
 
-    everything = [b"%04d" % n for n in range(PATIENT_WRITES + 4)]
-    assert (set(written), content, polite) == ({4}, b"".join(everything), everything[2 : PATIENT_WRITES + 2])
+    everything = [b"%04d" % n for n in range(3 * PATIENT_WRITES + 5)]
+    first, second = slice(2, PATIENT_WRITES + 2), slice(PATIENT_WRITES + 3, 3 * PATIENT_WRITES + 3)
+    assert (set(written), content) == ({4}, b"".join(everything))
+    assert polite == everything[first] + everything[second]
 
 
 def test_disk_says_why_it_takes_nothing() -> None:

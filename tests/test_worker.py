@@ -134,6 +134,49 @@ def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
     assert (server.stored, stats.rejected, stats.waiting) == (["a", "b", "c"], 2, 0)
 
 
+def test_entry_as_deep_as_can_be_is_rejected_like_any_other(tmp_path: Path) -> None:
+    """What cannot be written inside of another object is kept as text; the queue goes on."""
+    deep = b'{"event_id":"deep","a":' + b"[" * 253 + b"]" * 253 + b"}\n"
+
+    def behave(request: Request) -> Answer:
+        deep = any("a" in entry for entry in request.entries)
+        return Answer(400, b'{"success": false, "message": "too deep"}') if deep else Answer()
+
+    with FaultyServer(behave) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(deep)
+        delivery.append(line("b"))
+        flushed = delivery.flush(10)
+        stats = delivery.stats()
+
+    assert (flushed, stats.acknowledged, stats.rejected) == (True, 1, 1)
+    folder = destination_folder(tmp_path, server.base_url)
+    assert [each["entry"] for each in rejected_entries(folder)] == [deep.decode().rstrip("\n")]
+
+
+@pytest.mark.parametrize("startable", [0, 1])
+def test_system_that_gives_no_threads(tmp_path: Path, startable: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a thread cannot be started, closing raises nothing, what waits stays, and the next `append` tries again."""
+    start, left = threading.Thread.start, [startable]
+
+    def refuse(thread: threading.Thread) -> None:
+        if not thread.name.startswith("coagent"):
+            return start(thread)
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        return start(thread)
+
+    with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            delivery.append(line("a"))
+            delivery.close(elapsed=1.9)
+        delivery.append(line("b"))
+        flushed = delivery.flush(10)
+
+    assert (flushed, server.stored) == (True, ["a", "b"])
+
+
 def test_single_entries_go_without_an_array(tmp_path: Path) -> None:
     """One entry is sent in the form that every CoAgent server knows."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:

@@ -16,7 +16,7 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import FALLBACKS, Failure, Run
+from coagent_langchain.capture.run import FALLBACKS, NOTHING, Failure, Run
 from coagent_langchain.capture.usage import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
@@ -61,6 +61,7 @@ class Failures:
             self._recorder.component_ended(run, None, _PAST.get(outcome.kind, outcome.kind))
             if outcome.failed:
                 run.failed_as_node()
+        run.tried = NOTHING  # each failed call would keep all that were made before it
         return outcome
 
     def recovered(self, run: Run) -> None:

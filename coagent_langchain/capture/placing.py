@@ -151,14 +151,19 @@ class Placing:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
         if root.prompt is None:
             with root.binding:
+                if root.becoming is not None:
+                    return root.becoming
                 if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
                     # Set at last: nobody logs anything of this root before its `session_start`.
-                    root.prompt = self._bound(root, session_id)
+                    try:
+                        root.prompt = self._bound(root, session_id)
+                    finally:
+                        root.becoming = None
         return root.prompt
 
     def _bound(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
-        prompt = self._prompt(root, session_id, inputs)
+        root.becoming = prompt = self._prompt(root, session_id, inputs)
         session = prompt.session
         session.running += 1
         session.joined_by(self._outlet)

@@ -13,7 +13,9 @@ from coagent_langchain.wire import JsonObject
 
 MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
+MAX_TOOL_CALLS = 1_000  # tool calls of one root that may still be answered; older ones take the latest turn
 FALLBACKS = "RunnableWithFallbacks"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Run:
@@ -45,7 +47,7 @@ class Run:
     component = False
     failed_nodes: dict[str, int] | None = None
     failures: list[Failure] | None = None
-    tried: Mapping[str, Run] = MappingProxyType({})
+    tried: Mapping[str, Run] = NOTHING
     call: int | str | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
@@ -197,12 +199,14 @@ class Root(Run):
         binding: held while it is given its session.
         pending_input: what it was called with, until that is logged.
         tool_turns: the prompts and turns that asked for tools, by the ids of their calls.
+        becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
     """
 
     ended = 0
     pending_input: Any = None
     thread: Any = None
     tool_turns: dict[str, tuple[Prompt, int]] | None = None
+    becoming: Prompt | None = None
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
         self.run_id = run_id
@@ -225,6 +229,8 @@ class Root(Run):
         if self.tool_turns is None:
             self.tool_turns = {}
         self.tool_turns[tool_call_id] = (prompt, turn)
+        if len(self.tool_turns) > MAX_TOOL_CALLS:
+            del self.tool_turns[next(iter(self.tool_turns))]
 
 
 Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom

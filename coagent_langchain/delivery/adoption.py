@@ -77,13 +77,18 @@ class Adopted:
         assert self._reader is not None
         self._reader.acknowledge(length)
 
-    def release(self) -> None:
-        """Give the name up where nothing is left, else leave the files to the next one who claims them."""
+    def release(self) -> bool:
+        """Give the name up where nothing is left, else leave the files to the next one who claims them.
+
+        Returns:
+            whether nothing is left.
+        """
         self._close_reader()
         if self._paths or self._unreadable:
             self._owner.abandon()
-        else:
-            self._owner.release()
+            return False
+        self._owner.release()
+        return True
 
     def _close_reader(self) -> None:
         if self._reader:

@@ -8,23 +8,28 @@ as the worker does, is wakened by each write, finds the lock taken again and wai
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import time
 from collections.abc import Callable
 
-SLOW_NS = 5_000_000  # a write that takes longer than a switch interval would hold other threads up
-PATIENT_WRITES = 1_000  # written by `os.pwrite` after a slow one
+SLOW_NS = 5_000_000  # a write that takes longer than a switch interval holds other threads up
+PATIENT_WRITES = 1_000  # written by `os.pwrite` after a slow one; twice as many after the next
 
 Write = Callable[[int, bytes, int, int], int]
 
 
+@functools.cache
 def _holding() -> Write | None:
     """The C library's `pwrite`, called without giving up the lock; None where it cannot be had."""
+    if sys.maxsize < 2**32:  # there an offset in a file may be longer than C's `long`
+        return None
     try:
         import ctypes
 
         pwrite = ctypes.PyDLL(None).pwrite
-    except (ImportError, OSError, AttributeError):  # a Python without ctypes, a system without a dynamic linker
+    except Exception:  # noqa: BLE001 - a Python without ctypes, no dynamic linker, an audit hook that forbids it
         return None
     pwrite.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
     pwrite.restype = ctypes.c_ssize_t
@@ -42,6 +47,7 @@ class Pwrite:
         self._clock = clock
         self._holding = _holding()
         self._patient = 0  # writes that are yet to be made by `os.pwrite`
+        self._patience = PATIENT_WRITES
 
     def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write `data` at `offset`.
@@ -58,5 +64,6 @@ class Pwrite:
         began = self._clock()
         written = self._holding(descriptor, data, len(data), offset)
         if self._clock() - began > SLOW_NS:
-            self._patient = PATIENT_WRITES
+            self._patient = self._patience
+            self._patience *= 2
         return written if written >= 0 else os.pwrite(descriptor, data, offset)  # which knows how to say why

@@ -19,7 +19,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._deliveries: dict[_Key, SpooledDelivery] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may make a handler while its thread makes one.
+        self._lock = threading.RLock()
 
     def get(self, settings: Settings) -> SpooledDelivery:
         """The delivery for the settings' destination, which sends with their token from now on.
@@ -29,9 +30,7 @@ class Registry:
         # A token that is renewed is no other destination; tenants have a folder each, or in memory their tokens.
         key = (settings.base_url, settings.spool_dir or settings.auth_token)
         with self._lock:
-            if key not in self._deliveries:
-                self._deliveries[key] = SpooledDelivery(settings)
-            delivery = self._deliveries[key]
+            delivery = self._deliveries.get(key) or self._deliveries.setdefault(key, SpooledDelivery(settings))
             delivery.authorize(settings)
         return delivery
 
@@ -46,7 +45,7 @@ class Registry:
 
     def renew_lock(self) -> None:
         """After a fork: another thread of the parent may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 registry = Registry()

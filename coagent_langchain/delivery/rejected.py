@@ -30,13 +30,14 @@ class Rejected:
         """Write one rejected entry down, as far as the disk allows it."""
         if self._folder is None:
             return
+        record: JsonObject = {"time": now_ms(), "reason": reason}
         try:
-            entry = orjson.loads(line)
-        except ValueError:
-            entry = line.decode("utf-8", "replace")
-        record = orjson.dumps({"time": now_ms(), "reason": reason, "entry": entry}, option=orjson.OPT_APPEND_NEWLINE)
+            written = orjson.dumps({**record, "entry": orjson.loads(line)}, option=orjson.OPT_APPEND_NEWLINE)
+        except (ValueError, TypeError):  # no JSON, or so deep that it cannot be written inside of another object
+            text = line.decode("utf-8", "replace")
+            written = orjson.dumps({**record, "entry": text}, option=orjson.OPT_APPEND_NEWLINE)
         with contextlib.suppress(OSError):  # the worker counts and logs it all the same
-            self._append(record, self._folder / "rejected.jsonl")
+            self._append(written, self._folder / "rejected.jsonl")
 
     def _append(self, record: bytes, path: Path) -> None:
         if path.exists() and path.stat().st_size + len(record) > self._limit:

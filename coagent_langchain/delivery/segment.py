@@ -7,6 +7,7 @@ space and no second file can disagree with it. The header is itself a line of JS
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -62,7 +63,7 @@ class Segment:
         self.entries = self.settled = 0
         self.descriptor = descriptor
         if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
-            raise OSError("no space for a new segment")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     @classmethod
     def create(cls, path: Path | None, in_memory: bool = False) -> Segment:
@@ -71,14 +72,13 @@ class Segment:
         Raises:
             OSError: it cannot be made; nothing is left behind.
         """
-        if path is None:
-            return cls(nameless(in_memory), None)
-        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600) if path else nameless(in_memory)
         try:
             return cls(descriptor, path)
         except OSError:
             os.close(descriptor)
-            os.unlink(path)
+            if path:
+                os.unlink(path)
             raise
 
     def open(self) -> Reader:
@@ -97,8 +97,9 @@ class Segment:
 
     def finish(self) -> None:
         """Close the writing end, for good; not of a segment without a name, for nobody could open it again."""
-        if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
-            self.close()
+        with contextlib.suppress(OSError):  # a network's disk may complain when a file is closed
+            if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
+                self.close()
 
     def close(self) -> None:
         """Close the writing end."""
@@ -129,7 +130,11 @@ class Reader:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.offset = self._acknowledged_offset()
+        try:
+            self.offset = self._acknowledged_offset()
+        except OSError:
+            os.close(descriptor)
+            raise
 
     @classmethod
     def of(cls, path: Path) -> Reader:

@@ -32,8 +32,9 @@ _Place = tuple[Segment, int, bytes, int]
 class Spool:
     """Append-only segments of one process.
 
-    Appending threads share a lock. The worker takes none: a signal handler may flush in the middle of an append, and
-    would wait for a worker that waits for the interrupted append. So each counter is written by one side only.
+    Appending threads share a lock. The worker never waits for it: a signal handler may flush in the middle of an
+    append, and would wait for a worker that waits for the interrupted append. So each counter is written by one side
+    only.
 
     Parameters:
         folder: where they lie, or None for memory only.
@@ -81,20 +82,27 @@ class Spool:
         with self._lock:
             if self._open is not None:  # this is a signal handler's, amid an append of its own thread: that goes first
                 self._write(self._open)
-            # A signal handler runs at the end of a call at the earliest: there is none from this look to `_open`.
-            while (segment := self._segments[-1] if self._segments else None) is None or segment.size >= SEGMENT_BYTES:
-                if self._new_segment() is None:
-                    self.refused += count
-                    return
-            if self._taken - self._freed + self.others + length > self._quota:
+            place = self._place(lines, count)
+            # Signal handlers, and streams that the garbage collector closes, may have logged: then it is no place more.
+            # From here to `_open` nothing is called or made that could let them.
+            while place is not None and (place[0] is not self._segments[-1] or place[1] != place[0].size):
+                place = self._place(lines, count)
+            if place is None or self._taken - self._freed + self.others + length > self._quota:
                 self.refused += count
                 return
-            self._open = place = (segment, segment.size, lines, count)
+            self._open = place
             try:
                 self._write(place)
             finally:
                 if self._open is place:  # a signal handler has raised: Ctrl-C
                     self._write(place)
+
+    def _place(self, lines: bytes, count: int) -> _Place | None:
+        """The end of the last segment, or of a new one; None where there is no space for one."""
+        segment = self._segments[-1] if self._segments else None
+        if segment is None or segment.size >= SEGMENT_BYTES:
+            segment = self._new_segment()
+        return None if segment is None else (segment, segment.size, lines, count)
 
     def _write(self, place: _Place) -> None:
         """Write what is open and count it. At each call in here a signal handler may have done all of it."""
@@ -132,6 +140,9 @@ class Spool:
 
     def _create_segment(self) -> Segment:
         if self._folder is None:
+            with contextlib.suppress(OSError):
+                return Segment.create(None, self._in_memory)
+            self._in_memory = True  # where the temporary folder has no space either
             return Segment.create(None, self._in_memory)
         if self._owner is None or not self._folder.is_dir():
             make_private_folder(self._folder, self._address)
@@ -232,7 +243,7 @@ class Spool:
         for segment in list(self._segments):
             size = segment.size
             if segment.path and segment.synced < size and self.settled < self.written:
-                with contextlib.suppress(FileNotFoundError):  # acknowledged and removed meanwhile
+                with contextlib.suppress(OSError):  # acknowledged and removed meanwhile, or what the worker will tell
                     reader = Reader.of(segment.path)
                     try:
                         reader.sync()

@@ -5,6 +5,7 @@ A thread of its own: the worker may hang in the network when it is time, and a h
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from coagent_langchain.delivery.spool import Spool
@@ -20,11 +21,15 @@ class Syncer:
         self._spool = spool
         self._wakened = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
 
     def start(self, stop: threading.Event) -> None:
         """Start the thread; it ends when the event `stop` is set and `stop()` called."""
-        self._thread = threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True)
-        self._thread.start()
+        self._stop = stop
+        thread = threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True)
+        with contextlib.suppress(RuntimeError):  # "can't start new thread": delivery goes on, `wake` tries again
+            thread.start()
+            self._thread = thread
 
     def stop(self, timeout: float) -> None:
         """Wait until the thread has ended: its `stop` is set."""
@@ -35,6 +40,8 @@ class Syncer:
     def wake(self) -> None:
         """Something was written."""
         self._wakened.set()
+        if self._thread is None:
+            self.start(self._stop)
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():

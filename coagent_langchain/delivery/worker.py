@@ -92,8 +92,9 @@ class Worker:
 
     def _start(self) -> None:
         self._stop = stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
+        thread.start()
+        self._thread = thread
         self._syncer.start(stop)
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
@@ -148,10 +149,13 @@ class Worker:
     def _load(self) -> bool:
         """Take the next batch: this process's own entries first, then those of the dead."""
         if self._waits():
+            self._syncer.wake()
             self._gather()
             self._source, lines = self._spool, b""
-            with contextlib.suppress(OSError):  # the limit of open files, say: `_rest` waits a second
+            try:
                 lines = self._spool.read()
+            except OSError as error:  # the limit of open files, a broken disk: `_rest` waits a second
+                self._tell(f"cannot read the spool: {error.strerror}")
         else:
             lines = self._read_adopted()
         if lines:
@@ -179,8 +183,8 @@ class Worker:
             if lines := self._adopted.read():
                 self._source = self._adopted
                 return lines
-            self._adopted.release()
-            self._passed.add(self._adopted.name)
+            if not self._adopted.release():
+                self._passed.add(self._adopted.name)
             self._adopted = None
 
     def _rest(self) -> None:
@@ -192,7 +196,6 @@ class Worker:
         elif self._waits():
             self._wait(1.0)  # the disk did not let us read
         self.idle = False
-        self._syncer.wake()
 
     def _conclude(self, step: Step) -> None:
         """Count, tell and wait as the answer demands."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import gc
 import threading
 import tracemalloc
@@ -22,6 +24,7 @@ import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
@@ -240,6 +243,42 @@ def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     outlet = Outlet(log)
     placing = Placing(tree, Sessions(), outlet, session_id="s")
     return Hooks(tree, placing, outlet)
+
+
+def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:
+    """28 maximhq/maxim-py#142: a node that calls a broken model for ever keeps no more than the latest failures."""
+    handler = CoagentCallbackHandler(delivery=Nowhere())
+
+    def insist(question: str) -> str:
+        for _ in range(700):
+            with contextlib.suppress(ValueError):
+                chat(ValueError("no")).invoke(question, {"callbacks": [handler]})
+        return str(sum(isinstance(each, Run) for each in gc.get_objects()))
+
+    alive = int(RunnableLambda(insist).invoke("q", {"callbacks": [handler]}))
+
+    assert alive < 600  # the ended ones that are remembered, and 64 failures
+
+
+def test_error_logged_after_its_run_is_not_kept(log: MemoryDelivery) -> None:
+    """26 traceloop/openllmetry#2790: a task that logs an exception when its run is over keeps it no longer."""
+    handler = CoagentCallbackHandler(delivery=Nowhere())
+    kept: list[weakref.ref[Exception]] = []
+
+    class Late(Exception):
+        pass
+
+    def report() -> None:
+        error = Late("late")
+        kept.append(weakref.ref(error))
+        handler.log_error("late", error)
+
+    later: list[contextvars.Context] = []
+    RunnableLambda(lambda _: later.append(contextvars.copy_context())).invoke("q", {"callbacks": [handler]})
+    later[0].run(report)
+    gc.collect()
+
+    assert kept[0]() is None
 
 
 def test_runs_that_never_end_are_bounded(log: MemoryDelivery) -> None:

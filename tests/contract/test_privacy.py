@@ -248,3 +248,18 @@ def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: 
     (error,) = of_type(log, "error")
     assert (error["error_info"]["error_message"], error["error_info"]["stack_trace"]) == ("RuntimeError", "")
     assert SECRET not in json.dumps(log.entries)
+
+
+def test_redactor_may_run_chains(log: MemoryDelivery) -> None:
+    """A `redact` that asks a chain of its own, in a run that has no session yet, is asked once for each event."""
+    classify = RunnableLambda(lambda text: text) | RunnableLambda(lambda text: text)
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        classify.invoke("is this secret?")
+        return entry
+
+    handler = CoagentCallbackHandler(delivery=log, redact=redact)
+    (RunnableLambda(lambda x: x) | RunnableLambda(lambda x: x)).invoke("hello", {"callbacks": [handler]})
+    handler.close()
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "user_input", "session_end"]
