@@ -36,6 +36,33 @@ def test_keys_move_through_the_list_and_open_a_session(page: Page, post: Post) -
     assert page.url.endswith("/sessions/broken")
 
 
+@pytest.mark.parametrize(
+    ("focused", "address"),
+    [("tr:nth-child(2) td a", "/sessions/s49"), ("th >> text=Errors", "/?sort=-errors"), ("[rel=next]", "/?page=2")],
+)
+def test_enter_follows_the_link_that_has_the_focus(page: Page, post: Post, focused: str, address: str) -> None:
+    """Another session, a column's head, the next page: not the row that j marked."""
+    post(entry for number in range(51) for entry in sessions.running(f"s{number}", T0 + number))
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    page.keyboard.press("j")
+    page.locator(focused).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{address}")
+
+
+def test_enter_opens_the_marked_row_where_nothing_has_the_focus(page: Page, post: Post) -> None:
+    """A click beside the list takes the focus, not the mark."""
+    fill(post)
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/sessions/broken")
+
+
 def test_a_filter_applies_at_once_and_can_be_cleared(page: Page, post: Post) -> None:
     """Choosing a status shows those sessions, in the address too; Clear shows all."""
     fill(post)
@@ -139,3 +166,18 @@ def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> No
 
     assert page.locator("tbody input[name=s]").first.get_attribute("value") == "newest"
     expect(page.locator("input[value=broken]")).to_be_checked()
+
+
+@pytest.mark.parametrize("focused", ["input[value=broken]", "[data-href$=recipe] a", "th >> text=Cost"])
+def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focused: str) -> None:
+    """The mark stays on its session; what has the focus keeps it, be it a box, a title or a column's head."""
+    fill(post)
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    page.keyboard.press("j")
+    page.locator(focused).focus()
+    post(sessions.recipe("newest", T0 + 9000))
+    expect(page.locator("tr.fresh")).to_have_count(1)
+
+    expect(page.locator("tr.at")).to_have_attribute("data-href", "/sessions/live")
+    expect(page.locator(focused)).to_be_focused()

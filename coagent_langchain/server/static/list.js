@@ -3,18 +3,21 @@ import { get, live, localTimes, nodes, onKeys } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
-let at = -1;
+let at = ""; // the address of the marked session: its place changes when new ones come
 
 const rows = () => [...list.querySelectorAll("tr[data-href]")];
+const marked = () => rows().find((row) => row.dataset.href === at);
 
 function move(step) {
   const all = rows();
   if (!all.length) return;
-  all[at]?.classList.remove("at");
-  at = Math.min(Math.max(at + step, 0), all.length - 1);
-  all[at].classList.add("at");
-  all[at].querySelector(".c-title a").focus({ preventScroll: true });
-  all[at].scrollIntoView({ block: "nearest" });
+  const from = all.indexOf(marked());
+  const row = all[Math.min(Math.max(from + step, 0), all.length - 1)];
+  all[from]?.classList.remove("at");
+  row.classList.add("at");
+  at = row.dataset.href;
+  row.querySelector(".c-title a").focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
 }
 
 function chosen() {
@@ -30,21 +33,23 @@ function chosen() {
   }
 }
 
+/** The same for a link, box or button of the list and the one that takes its place. */
+const same = (element) => `${element.tagName} ${element.getAttribute("href") ?? element.value}`;
+
 async function refresh() {
   if ("reload" in list.dataset) return location.reload();
+  const html = await (await get(`/view/sessions${location.search}`)).text();
   const known = new Set(rows().map((row) => row.dataset.href));
   const checked = new Set([...list.querySelectorAll("[name=s]:checked")].map((box) => box.value));
-  const focused = document.activeElement?.closest?.("tr[data-href]")?.dataset.href;
-  const html = await (await get(`/view/sessions${location.search}`)).text();
+  const focused = list.contains(document.activeElement) && same(document.activeElement);
   list.replaceChildren(...nodes(html));
   for (const box of list.querySelectorAll("[name=s]")) box.checked = checked.has(box.value);
-  for (const row of rows()) {
-    if (!known.has(row.dataset.href)) row.classList.add("fresh");
-    if (row.dataset.href === focused) row.querySelector(".c-title a").focus({ preventScroll: true });
-  }
-  rows()[at]?.classList.add("at");
+  for (const row of rows()) row.classList.toggle("fresh", !known.has(row.dataset.href));
+  marked()?.classList.add("at");
   localTimes(list);
   chosen();
+  const focusable = [...list.querySelectorAll("a, input, button")];
+  focusable.find((element) => same(element) === focused)?.focus({ preventScroll: true });
 }
 
 function state(connected) {
@@ -75,7 +80,10 @@ onKeys(new Map([
   ["/", () => search?.focus()],
   ["j", () => move(1)], ["ArrowDown", () => move(1)],
   ["k", () => move(-1)], ["ArrowUp", () => move(-1)],
-  ["Enter", () => { const row = rows()[at]; if (!row) return false; location.assign(row.dataset.href); }],
+  ["Enter", (event) => {
+    if (event.target.closest("a, button, summary") || !marked()) return false;
+    location.assign(at);
+  }],
 ]));
 localTimes();
 setInterval(localTimes, 30_000);
