@@ -27,21 +27,20 @@ PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000),
 NOTES = {"found": f"The search ended with the {FOUND} newest sessions whose events have the words",
          "time": "The search took too long and ended with the newest events"}  # fmt: skip
 COLUMNS = [
-    # what the column sorts by, label, hint, class
+    # what the column sorts by, label, hint, class; a narrow window leaves out first what none can sort by
     ("", "Status", "", "c-status"),
     ("", "Session", "First prompt and id", "c-title"),
     ("first", "Started", "First event", "c-time"),
     ("duration", "Duration", "From the first to the last event", "num w-l"),
-    ("prompts", "Prompts", "User interactions", "num w-s c-less"),
-    ("", "Turns", "Model interactions, over all prompts", "num w-xs c-less c-turns"),
-    ("llm_calls", "Calls", "Model calls", "num w-xs c-less"),
-    ("tool_calls", "Tools", "Tool calls", "num w-xs c-less"),
-    ("total_tokens", "Tokens in", "Input tokens; sorts by input and output together", "num w-l"),
-    ("", "Out", "Output tokens", "num w-m c-less"),
-    ("cost", "Cost", "US dollars, where a price is known", "num c-price"),
+    ("prompts", "Prompts", "User interactions", "num w-s from-1240"),
+    ("", "Turns", "Model interactions, over all prompts", "num w-xs from-1440"),
+    ("llm_calls", "Calls", "Model calls", "num w-xs from-1240"),
+    ("tool_calls", "Tools", "Tool calls", "num w-xs from-1240"),
+    ("total_tokens", "Tokens in", "Input tokens; sorts by input and output together", "num w-l from-1000"),
+    ("", "Out", "Output tokens", "num w-m from-1440"),
+    ("cost", "Cost", "US dollars, where a price is known", "num c-price from-1000"),
     ("errors", "Errors", "", "num w-s"),
-    ("", "Models", "", "c-models"),
-    ("", "Tags", "", "c-tags"),
+    ("", "Models, tags", "", "c-words from-1000"),
 ]
 
 

@@ -93,8 +93,8 @@ def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
     )
 
 
-@pytest.mark.parametrize(("width", "long_tag"), [(1280, ["production-eu-west-1"]), (1920, [])])
-def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int, long_tag: list[str]) -> None:
+@pytest.mark.parametrize("width", [800, 1100, 1280, 1920])
+def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) -> None:
     """Small and large figures, and how many models and tags there are more; long titles and names alone are cut."""
     story = Story("long").ask("word " * 60, {"context": {"tags": ["production-eu-west-1", "second", "third"]}})
     for model, dollars in (("claude-sonnet-4-5-20250929", 0.0), ("gpt-5-mini", 1234.5)):
@@ -110,9 +110,34 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int, 
         each.scrollWidth > each.clientWidth || each.getBoundingClientRect().right > innerWidth
     ).map((each) => each.textContent)""")
 
-    assert cut == long_tag
+    assert cut == []
     assert page.locator(".sessions .muted").all_inner_texts() == ["+1", "+2"]
     assert page.locator(".sessions .tag").all_inner_texts() == ["eu", "prod", "production-eu-west-1"]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (800, "Started ↓ Duration Errors"),
+        (1100, "Started ↓ Duration Tokens in Cost Errors Models, tags"),
+        (1280, "Started ↓ Duration Prompts Calls Tools Tokens in Cost Errors Models, tags"),
+        (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens in Out Cost Errors Models, tags"),
+    ],
+)
+def test_a_narrow_window_leaves_out_columns_not_the_id(page: Page, post: Post, width: int, columns: str) -> None:
+    """A long title and a UUID stand one below the other in at least 320 pixels; the page does not scroll sideways."""
+    session_id = "0f8b1c2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
+    post(Story(session_id).ask("word " * 60).entries)
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    title, name = (page.locator(f".c-title {part}").bounding_box() or {} for part in ("a", ".id"))
+
+    assert " ".join(page.locator("th:visible").all_inner_texts()) == f"Compare Status Session {columns}"
+    assert page.locator("td.c-title").evaluate("cell => cell.offsetWidth") >= 320
+    assert name["y"] == title["y"] + title["height"]
+    assert page.locator(".c-title .id").evaluate("id => id.scrollWidth <= id.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
