@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Post
-from tests.server.story import T0
+from tests.server.story import T0, Story
 
 SCRIPT = "<script>document.title='pwned'</script>"
 PAYLOADS = [
@@ -94,6 +94,29 @@ def test_invisible_characters_are_visible(page: Page, post: Post) -> None:
     page.goto("/")
 
     assert page.locator(".c-title a").inner_text() == "safe⟨U+202E⟩gnp.exe␇"
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/", ".c-title a, .c-title .id"),
+        ("/sessions/{}", ".crumb-id, .head h1, .own .id"),
+        ("/compare?s={}&s={}", ".versus thead a, .versus .id, .whose .id"),
+        ("/compare?s={}", ".recent b, .recent .id"),
+    ],
+)
+def test_right_to_left_names_turn_nothing_beside_them(page: Page, post: Post, path: str, names: str) -> None:
+    """A title and an id in Arabic have their own direction wherever they stand, and begin at the left as others do."""
+    ids = ["جلسة-1 (final)/2026", "جلسة-2 (final)/2026"]
+    for session_id in ids:
+        post(Story(session_id).ask("ما هو الطقس؟ (today)").entries)
+    page.goto(path.format(*[quote(session_id, safe="") for session_id in ids]))
+    styles = page.locator(names).evaluate_all("""all => all.map((each) => {
+        const { direction, unicodeBidi, textAlign } = getComputedStyle(each);
+        return `${direction} ${unicodeBidi} ${textAlign}`;
+    })""")
+
+    assert set(styles) == {"rtl isolate left"}
 
 
 def test_markdown_links_are_inert(page: Page, post: Post) -> None:
