@@ -42,6 +42,9 @@ COLUMNS = [
     ("errors", "Errors", "", "num w-s"),
     ("", "Models, tags", "", "c-words from-1000"),
 ]
+NEWEST = "-first"
+ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
+          for turn, arrow in (("-", "↓"), ("", "↑"))}  # fmt: skip
 
 
 def home(request: Request) -> HTMLResponse:
@@ -174,12 +177,14 @@ def _state(query: Query, name: str) -> str:
 
 
 def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[str, str]], str]]:
-    """The choices above the list: name, label, (value, text) and what is chosen."""
+    """The choices above the list: name, label, (value, text) and what is chosen; "" is what an address need not say."""
     store = store_of(request)
 
     def named(values: Any) -> list[tuple[str, str]]:
         return [("", "any"), *((str(value), formats.preview(str(value), 60)) for value in values)]
 
+    order = ("" if query.ascending else "-") + query.sort
+    orders = [(each.replace(NEWEST, ""), ORDERS.get(each, each)) for each in _with(order, [*ORDERS])]
     periods = [("", "any"), *((name, text) for name, (text, _) in PERIODS.items())]
     return [
         ("status", "Status", named(STATUSES), query.status),
@@ -187,6 +192,7 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
         ("type", "Has", named(EventType), query.type),
         ("model", "Model", named(_with(query.model, store.facets("model"))), query.model),
         ("tag", "Tag", named(_with(query.tag, store.facets("tag"))), query.tag),
+        ("sort", "Sort", orders, order.replace(NEWEST, "")),
     ]
 
 

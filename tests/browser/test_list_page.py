@@ -180,6 +180,31 @@ def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) ->
     expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
 
 
+def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:
+    """Closed it says how many filters are set; open it has all of them, large enough for a finger, and the sorting."""
+    fill(post)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/?model=gemma3:4b")
+    page.get_by_text("Filters (1)").click()
+    sizes = page.locator("#filters :is(input, select, summary, button, a)").evaluate_all("""all => all.map((each) => {
+        const { left, right, height } = each.getBoundingClientRect();
+        return left >= 0 && right <= innerWidth && height >= 40;
+    })""")
+    fonts = page.locator("#filters :is(input, select)").evaluate_all(
+        "all => [...new Set(all.map((each) => getComputedStyle(each).fontSize))]"
+    )
+    page.get_by_label("Sort").select_option("Tokens in ↓")
+    page.wait_for_url("**/?model=gemma3%3A4b&sort=-total_tokens")
+    sorted_by_tokens = titles(page)
+    page.get_by_text("Clear", exact=True).click()
+    page.wait_for_url(re.compile(r"/$"))
+
+    assert (sizes, fonts) == ([True] * 10, ["16px"])
+    assert sorted_by_tokens == ["Generate three recipes using chicken and vegetables", "Where is my parcel 9Z-118?"]
+    expect(page.locator("summary")).to_have_text("Filters")
+    expect(page.get_by_label("Status")).to_be_hidden()
+
+
 def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> None:
     """A new session appears on top; ticks stay."""
     fill(post)
