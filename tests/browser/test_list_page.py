@@ -77,6 +77,20 @@ def test_a_filter_applies_at_once_and_can_be_cleared(page: Page, post: Post) -> 
     assert len(titles(page)) == 3
 
 
+@pytest.mark.parametrize("width", [800, 1100, 1280, 1920])
+def test_the_table_stays_where_it_is_when_filters_are_set(page: Page, post: Post, width: int) -> None:
+    """Clear takes its room from the search, and the columns keep theirs also where no session matches."""
+    fill(post)
+    page.set_viewport_size({"width": width, "height": 600})
+    places = []
+    for path in ("/", "/?status=failed&tag=staging&q=invoice", "/?status=idle"):
+        page.goto(path)
+        places.append([head.bounding_box() for head in page.locator("th:visible").all()])
+
+    assert places[1:] == places[:1] * 2
+    assert page.locator("p.nothing").inner_text() == "No session matches. Show all"
+
+
 def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
     """The head of a column sorts descending, then ascending, and says so."""
     fill(post)
@@ -159,6 +173,25 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
     ]
 
 
+def test_phone_comparison_keeps_model_names_apart(page: Page, post: Post) -> None:
+    """A long name goes on in the next line of its own column."""
+    names = ["claude-sonnet-4-5-20250929", "openai/gpt-oss-120b-instruct"]
+    for session_id in ("one", "two"):
+        story = Story(session_id).ask("x")
+        for name in names:
+            story.model("x", "y", 5, (1, 1), model=name)
+        post(story.entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/compare?s=one&s=two")
+    words = page.locator(".versus .word")
+    cut = words.evaluate_all("""all => all.filter((each) => {
+        const cell = each.parentElement.getBoundingClientRect();
+        return each.getBoundingClientRect().right > cell.right || each.scrollWidth > each.clientWidth;
+    }).map((each) => each.textContent)""")
+
+    assert (words.all_inner_texts(), cut) == (names * 2, [])
+
+
 def test_compare_is_in_sight_once_a_session_is_chosen(page: Page, post: Post) -> None:
     """Under a long list the button waits at the end; a tick brings it to the foot of the window."""
     for number in range(40):
@@ -186,6 +219,7 @@ def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> No
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/?model=gemma3:4b")
     page.get_by_text("Filters (1)").click()
+    search, filters = (page.locator(name).bounding_box() or {} for name in ("#search", "summary"))
     sizes = page.locator("#filters :is(input, select, summary, button, a)").evaluate_all("""all => all.map((each) => {
         const { left, right, height } = each.getBoundingClientRect();
         return left >= 0 && right <= innerWidth && height >= 40;
@@ -200,6 +234,8 @@ def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> No
     page.wait_for_url(re.compile(r"/$"))
 
     assert (sizes, fonts) == ([True] * 10, ["16px"])
+    assert search["width"] > 280
+    assert filters["y"] >= search["y"] + search["height"]
     assert sorted_by_tokens == ["Generate three recipes using chicken and vegetables", "Where is my parcel 9Z-118?"]
     expect(page.locator("summary")).to_have_text("Filters")
     expect(page.get_by_label("Status")).to_be_hidden()
