@@ -36,7 +36,7 @@ _environment = jinja2.Environment(
 )  # fmt: skip
 _environment.filters |= {
     name: getattr(formats, name)
-    for name in ("visible", "preview", "duration", "count", "cost", "size", "iso", "when", "session_path")
+    for name in ("visible", "preview", "duration", "count", "cost", "size", "iso", "when", "since", "session_path")
 }
 _environment.globals["status_icons"] = STATUS_ICONS
 _environment.globals["ui"] = _environment.get_template("ui.html").module

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
 from tests.server.story import T0, Story
@@ -211,6 +212,18 @@ def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) ->
     page.goto("/")
 
     expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
+
+
+@pytest.mark.parametrize(("path", "place"), [("/", "td:nth-child(5)"), ("/sessions/live", "dt:text('Duration') + dd")])
+def test_duration_goes_on_while_a_session_runs(page: Page, post: Post, path: str, place: str) -> None:
+    """In the list and in the head of its page: the time since its start, though no event comes."""
+    post(sessions.running("live", now_ms() - 95_000))
+    page.goto(path)
+    page.wait_for_selector("#live.on")
+    before = page.locator(place).inner_text()
+
+    expect(page.locator(place)).not_to_have_text(before)
+    expect(page.locator(place)).to_have_text(re.compile(r"^1 min \d\d s$"))
 
 
 def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:

@@ -20,6 +20,7 @@ from coagent_langchain.server.exports import table
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session, Store
+from coagent_langchain.wire import now_ms
 from tests.server import sessions
 from tests.server.story import T0, Story
 
@@ -105,6 +106,17 @@ def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None
     assert [re.findall(pattern, page) for page in pages] == [
         ["No session_end, and nothing has come for 30 minutes or longer"]
     ] * 2
+
+
+def test_running_session_shows_the_time_since_its_start(running: Running) -> None:
+    """In the list and on its page, without a script too: not the time between its first and last event."""
+    began = now_ms() - 7_500_000
+    story = Story("live", began).ask("go").wait(7_400_000)
+    story.call("go")
+    log(running, story.entries)
+    found = [re.findall(r'data-since="(\d+)">([^<]*)<', get(running, path).text) for path in ("/", "/sessions/live")]
+
+    assert found == [[(str(began), "2 h 05 min")]] * 2
 
 
 def test_list_has_pages(running: Running) -> None:

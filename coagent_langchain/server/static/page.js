@@ -1,4 +1,5 @@
-// What every page has: keyboard, help, copying, times in the reader's own zone, the live stream.
+// What every page has: keyboard, help, copying, times in the reader's own zone or that go on, the live stream.
+import { duration } from "./format.js";
 
 const typing = (target) => target.closest?.("input, select, textarea, [contenteditable]");
 
@@ -39,6 +40,14 @@ export function localTimes(root = document) {
     element.textContent = "exact" in element.dataset ? `${exact}, ${ago(at.valueOf())}` : ago(at.valueOf());
   }
 }
+
+/** How long what still runs has run. */
+function tick() {
+  for (const element of document.querySelectorAll("[data-since]")) {
+    element.textContent = duration(Date.now() - element.dataset.since);
+  }
+}
+setInterval(tick, 1000);
 
 /** Copy text, and say so on the button for a moment. */
 export async function copy(text, button) {
