@@ -12,24 +12,29 @@ export class Detail {
 
   url(name, refs) { return `/view/${name}/${this.path}?${new URLSearchParams(refs.map((ref) => ["e", ref]))}`; }
 
-  /** Show the bar of these entries; the last one asked for wins. */
-  async show(refs, { focus = false } = {}) {
-    const turn = ++this.turn;
+  /** Whether it shows just these entries, or is about to. */
+  shows(refs) { return refs.length > 0 && refs.join() === this.refs.join(); }
+
+  /** Show the bar of these entries; the last one asked for wins. A bar that got more entries stays where it was read. */
+  async show(refs) {
+    const turn = ++this.turn, grown = refs[0] === this.refs[0];
+    this.refs = refs;
     const html = await (await get(this.url("detail", refs))).text();
     if (turn !== this.turn) return;
-    this.refs = refs;
+    const top = grown ? this.pane.scrollTop : 0, focused = this.pane.contains(document.activeElement);
     this.pane.replaceChildren(...nodes(html));
     this.pane.hidden = false;
-    this.pane.scrollTop = 0;
+    this.pane.scrollTop = top;
     localTimes(this.pane);
     this.choose(this.pane.querySelector(`[data-body="${this.tab}"]`) ? this.tab : "content");
     this.opened(this.pane.firstElementChild.dataset.event);
-    if (focus) this.pane.focus();
+    if (focused) this.pane.focus();
   }
 
   close() {
-    if (this.pane.hidden) return false;
     this.turn++;
+    this.refs = [];
+    if (this.pane.hidden) return false;
     this.pane.hidden = true;
     this.pane.replaceChildren();
     this.closed();

@@ -22,15 +22,18 @@ const detail = new Detail(byId("detail"), path, {
 });
 const tree = new Tree(byId("tree"), byId("axis"), byId("tree-row"), (index, row) => {
   const wanted = refs(row, t0);
-  if (wanted.length) detail.show(wanted);
+  if (wanted.length) detail.show(wanted); else detail.close(); // a turn has no entries of its own
 });
+const selected = () => (tree.at < 0 ? [] : refs(tree.rows[tree.at], t0));
 const current = () => (tab === "timeline" ? byId("tree") : tab === "events" ? byId("events") : byId(`panel-${tab}`));
 
 async function load() {
   const [timeline, overview] = await Promise.all([get(`/view/timeline/${path}`), get(`/view/overview/${path}`)]);
-  const data = await timeline.json();
+  const data = await timeline.json(), followed = detail.shows(selected());
   t0 = data.t0;
   tree.load(data.rows);
+  const now = selected();
+  if (followed && now.length && !detail.shows(now)) detail.show(now);
   byId("overview").replaceChildren(...nodes(await overview.text()));
   page.dataset.loaded = data.entries;
 }

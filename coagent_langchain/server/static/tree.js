@@ -16,22 +16,25 @@ export class Tree {
     new ResizeObserver(() => this.drawAxis()).observe(axis);
   }
 
-  /** Take the rows; what was folded and selected stays so, found again by its first entry. */
+  /** Take the rows; what was folded, selected and zoomed to stays so, found again by its first entry. */
   load(rows) {
-    const selected = this.rows[this.at], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
+    const selected = this.rows[this.at], zoomed = this.rows[this.zoomed], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
     this.rows = rows;
-    this.zoomed = -1;
+    this.at = this.find(selected);
+    this.zoomed = this.find(zoomed);
     this.origin = new Float64Array(rows.length);
     this.parent = new Int32Array(rows.length).fill(-1);
     this.position = new Int32Array(rows.length);
     this.siblings = new Int32Array(rows.length);
     this.index();
     this.folded = new Set(folded.size ? rows.flatMap((row, index) => (row[SIZE] && folded.has(this.key(row)) ? [index] : [])) : []);
-    this.at = selected ? rows.findIndex((row) => this.key(row) === this.key(selected)) : -1;
     this.layout();
   }
 
-  key(row) { return `${row[KIND]} ${row[TURN]} ${row[EVENTS][1] ?? row[LABEL]}`; }
+  key(row) { return row[EVENTS][1] ?? `${row[KIND]} ${row[TURN]}`; }
+
+  /** Where a row of the last load is now, or -1. */
+  find(row) { return row ? this.rows.findIndex((each) => this.key(each) === this.key(row)) : -1; }
 
   index() {
     const open = [], children = new Map();
@@ -59,13 +62,13 @@ export class Tree {
     const row = this.rows[this.zoomed];
     this.from = row ? row[START] - this.origin[this.zoomed] : 0;
     this.scale = row ? Math.max(row[TIME] ?? this.whole - this.from, 1) : this.whole;
+    document.getElementById("zoom").setAttribute("aria-pressed", Boolean(row));
   }
 
   /** Stretch the selected row over the whole width; again: everything. */
   zoomIn() {
     this.zoomed = this.zoomed < 0 ? this.at : -1;
     this.stretch();
-    document.getElementById("zoom").setAttribute("aria-pressed", this.zoomed >= 0);
     this.list.refill();
     this.drawAxis();
   }

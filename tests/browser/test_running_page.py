@@ -1,0 +1,74 @@
+"""A session's page while the session runs: what is selected, zoomed to and read goes on with it."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from coagent_langchain.wire import now_ms
+from tests.browser.conftest import Post
+from tests.browser.test_session_page import visit
+from tests.server.story import Story
+
+
+def running() -> tuple[Story, str]:
+    """A session with one model call that has no answer yet, begun 5 seconds ago; gives the call's run id too."""
+    story = Story("live", now_ms() - 5_000).ask("Where is my parcel?")
+    return story, story.call("Where is my parcel?")
+
+
+def bar(page: Page) -> tuple[int, int]:
+    """Where the bar of the selected row begins and ends, in per cent of the time axis."""
+    start, end = page.locator("#tree .row.at .span").evaluate("""span => {
+        const box = span.getBoundingClientRect(), lane = span.parentElement.getBoundingClientRect();
+        return [box.left - lane.left, box.right - lane.left].map(x => Math.round(100 * x / lane.width)); }""")
+    return start, end
+
+
+def test_details_of_a_running_call_get_its_answer(page: Page, post: Post) -> None:
+    """The pane is fetched again when its row has more entries, and stays on the tab that was chosen."""
+    story, run = running()
+    post(story.entries)
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    page.click("#detail [data-body=attributes]")
+    expect(page.locator("#live")).to_have_text("Live")
+    known = len(story.entries)
+    story.wait(900).answer(run, "It arrives tomorrow.", 900, (20, 8))
+    post(story.entries[known:])
+
+    expect(page.locator("#detail .status")).to_have_text("ok")
+    expect(page.locator("#detail [aria-selected=true]")).to_have_text("Attributes")
+    expect(page.locator("#detail .d-body[data-of=content]")).to_contain_text("It arrives tomorrow.")
+
+
+def test_zoom_stays_when_something_comes(page: Page, post: Post) -> None:
+    """The axis still spans the row that was zoomed to, and the button still says so."""
+    story, run = running()
+    story.wait(400).answer(run, "It arrives tomorrow.", 400, (20, 8))
+    post(story.entries)
+    visit(page, "/sessions/live")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator("#tree .row.k-model").click()
+    page.click("#zoom")
+    known = len(story.entries)
+    story.wait(4_000).model("Where is my parcel?", "Tomorrow.", 100, (20, 8))
+    post(story.entries[known:])
+    expect(page.locator("#tree .row.k-model:not([hidden])")).to_have_count(2)
+
+    assert bar(page) == (0, 100)
+    expect(page.locator("#zoom")).to_have_attribute("aria-pressed", "true")
+
+
+def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> None:
+    """A turn has no entries of its own: the pane does not go on showing what is not selected."""
+    story, run = running()
+    story.wait(400).answer(run, "", 400, (20, 8))
+    story.tool("track", {}, "on its way", 100, "c1")
+    post(story.entries)
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    expect(page.locator("#detail")).to_be_visible()
+    page.locator("#tree .row.k-turn").click()
+
+    expect(page.locator("#tree .row.at b")).to_have_text("Turn 1")
+    expect(page.locator("#detail")).to_be_hidden()
