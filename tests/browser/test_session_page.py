@@ -120,6 +120,26 @@ def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
     expect(page.locator("#detail .d-body:not([hidden])")).to_contain_text("httpx.ConnectTimeout")
 
 
+def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, post: Post) -> None:
+    """A node's own entries do not say what failed; one that has an error of its own is not left out."""
+    story = Story("s").ask("hello")
+    outer = story.enter("outer")
+    inner = story.enter("inner", outer)
+    run = story.call("hello", parent=inner)
+    for failing, parent, name, kind in ((run, inner, "ChatOllama", "RateLimitError"), (outer, "", "outer", "KeyError")):
+        story.log("error", 1, failing, parent or story.root, name, error_info={"error_id": kind, "error_type": kind})
+    for left, name, parent in ((inner, "inner", outer), (outer, "outer", story.root)):
+        story.log("component_exit", 1, left, parent, name, meta={"outcome": "error"})
+    post(story.end("KeyError", "failed"))
+    visit(page, "/sessions/s")
+    stops = []
+    for _ in range(3):
+        page.keyboard.press("e")
+        stops.append(page.locator("#tree .row.at b").inner_text())
+
+    assert stops == ["outer", "gemma3:4b", "outer"]
+
+
 def test_event_has_a_permalink(page: Page, post: Post) -> None:
     """The address of a selected event opens the same event again, in a session whose id has / : and +."""
     post(sessions.trip())

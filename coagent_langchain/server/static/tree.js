@@ -211,14 +211,22 @@ export class Tree {
 
   /** The next row that failed, from the selected one on, round and round; -1 when there is none. */
   nextError() {
-    const failed = (row) => (row[STATUS] === "error" || row[STATUS] === "recovered") && row[KIND] !== "prompt" && row[KIND] !== "turn";
     for (let step = 1; step <= this.rows.length; step++) {
       const index = (this.at + step + this.rows.length) % this.rows.length;
-      if (failed(this.rows[index])) return index;
+      if (failed(this.rows[index]) && !this.onlyPasses(index)) return index;
     }
     return -1;
   }
+
+  /** Whether a row is a component that failed of what failed below it: its own entries do not say what. */
+  onlyPasses(index) {
+    const row = this.rows[index], below = this.rows.slice(index + 1, index + 1 + row[SIZE]);
+    const errors = below.reduce((sum, each) => sum + (each[LEVEL] === row[LEVEL] + 1 ? each[ERRORS] : 0), 0);
+    return row[KIND] === "component" && row[ERRORS] === errors && below.some(failed);
+  }
 }
+
+const failed = (row) => (row[STATUS] === "error" || row[STATUS] === "recovered") && row[KIND] !== "prompt" && row[KIND] !== "turn";
 
 /** The references of a row's entries, as the detail pane asks for them. */
 export function refs(row, t0) {
