@@ -22,6 +22,7 @@ from coagent_langchain.server.pages import render, session_of, store_of, view_of
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Cursor, Entry
 from coagent_langchain.server.timelines import View, entry_at
+from coagent_langchain.wire import now_ms
 
 MAX_PAGE = 500  # events of one request
 MAX_HITS = 20_000  # events that a search inside a session finds
@@ -37,8 +38,19 @@ def _json(content: Any) -> Response:
 def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the figures that they are relative to."""
     view = view_of(request)
-    return _json({"t0": view.session.first_ms, "rows": rows(view.timeline, view.session.first_ms),
+    t0 = view.session.first_ms
+    return _json({"t0": t0, "now": now_ms() - t0 if _runs(request) else None, "rows": rows(view.timeline, t0),
                   "entries": len(view.timeline.times)})  # fmt: skip
+
+
+def _runs(request: Request) -> bool:
+    # asked each time: a timeline is kept, but a session in which nothing happens does not run for ever
+    return session_of(request).status == "running"
+
+
+def _unended(request: Request) -> str:
+    """What is said of a call without its end."""
+    return "running" if _runs(request) else "unfinished"
 
 
 def overview(request: Request) -> HTMLResponse:
@@ -69,7 +81,7 @@ def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
     made = detail(chosen(request))
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
-    return render("detail.html", d=made, tabs=tabs)
+    return render("detail.html", d=made, tabs=tabs, unended=_unended(request))
 
 
 def text(request: Request) -> PlainTextResponse:
@@ -167,7 +179,8 @@ def conversation(request: Request) -> HTMLResponse:
     end = start + talk.PAGE
     made = talk.items(outline[start:end], reader(request, view.session.session_id))
     more = len(outline) - end
-    return render("conversation.html", items=made, next=end if more > 0 else 0, left=max(more, 0))
+    return render("conversation.html", items=made, next=end if more > 0 else 0, left=max(more, 0),
+                  unended=_unended(request))  # fmt: skip
 
 
 def reader(request: Request, session_id: str) -> talk.Read:

@@ -20,7 +20,7 @@ STATUS_ICONS = {
     "failed": "error",
     "error": "error",
     "running": "open",
-    "open": "open",
+    "unfinished": "open",
     NO_END: "open",
     "cancelled": "cancelled",
     "abandoned": "cancelled",

@@ -24,6 +24,38 @@ def bar(page: Page) -> tuple[int, int]:
     return start, end
 
 
+def test_running_rows_reach_to_now_and_tell_the_time_that_passed(page: Page, post: Post) -> None:
+    """Nothing has come for 5 seconds: the axis goes on, and the time with it."""
+    post(running()[0].entries)
+    visit(page, "/sessions/live")
+    row = page.locator("#tree .row.k-model")
+    row.click()
+    first = row.locator(".time").inner_text()
+    ends = bar(page)
+
+    assert ends == (0, 100)
+    assert 5.0 <= float(first.removesuffix(" s")) < 12.0
+    expect(row.locator(".time")).not_to_have_text(first)
+    expect(row.locator(".unseen")).to_have_text("running")
+    expect(page.locator("#detail .status")).to_have_text("running")
+
+
+def test_call_without_end_in_a_session_that_ended_is_unfinished(page: Page, post: Post) -> None:
+    """It does not run: no time passes, and no page says that it is running."""
+    story = Story("dead").ask("hello")
+    story.tool_call("track", {}, "c1")
+    post(story.wait(500).end("bye"))
+    visit(page, "/sessions/dead")
+    row = page.locator("#tree .row.k-tool")
+    row.click()
+    told = [row.locator(".time").inner_text(), row.locator(".unseen").inner_text(),
+            page.locator("#detail .status").inner_text()]  # fmt: skip
+    page.keyboard.press("2")
+    told.append(page.locator("#conversation details.fold > summary").inner_text().split()[-1])
+
+    assert told == ["–", "unfinished", "unfinished", "unfinished"]
+
+
 def test_details_of_a_running_call_get_its_answer(page: Page, post: Post) -> None:
     """The pane is fetched again when its row has more entries, and stays on the tab that was chosen."""
     story, run = running()

@@ -31,7 +31,7 @@ async function load() {
   const [timeline, overview] = await Promise.all([get(`/view/timeline/${path}`), get(`/view/overview/${path}`)]);
   const data = await timeline.json(), followed = detail.shows(selected());
   t0 = data.t0;
-  tree.load(data.rows);
+  tree.load(data.rows, data.now);
   const now = selected();
   if (followed && now.length && !detail.shows(now)) detail.show(now);
   byId("overview").replaceChildren(...nodes(await overview.text()));

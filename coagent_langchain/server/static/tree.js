@@ -3,7 +3,7 @@ import { cost, count, duration, ticks } from "./format.js";
 import { Rows } from "./rows.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
-const words = new Map([["error", "failed"], ["recovered", "failed, recovered"], ["open", "still open"]]);
+const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["interrupted", "idle"]]);
 const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
 
@@ -14,12 +14,17 @@ export class Tree {
     this.list = new Rows(box, { height: 28, make: () => this.make(), fill: (element, place) => this.fill(element, place) });
     box.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.drawAxis()).observe(axis);
+    setInterval(() => this.tick(), 1000);
   }
 
-  /** Take the rows; what was folded, selected and zoomed to stays so, found again by its first entry. */
-  load(rows) {
+  /**
+   * Take the rows; what was folded, selected and zoomed to stays so, found again by its first entry.
+   * @param now  milliseconds since the session began, or null where it does not run: then nothing open goes on
+   */
+  load(rows, now) {
     const selected = this.rows[this.at], zoomed = this.rows[this.zoomed], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
-    this.rows = rows;
+    Object.assign(this, { rows, now, loaded: performance.now() });
+    this.box.classList.toggle("running", now !== null);
     this.at = this.find(selected);
     this.zoomed = this.find(zoomed);
     this.origin = new Float64Array(rows.length);
@@ -39,12 +44,14 @@ export class Tree {
   index() {
     const open = [], children = new Map();
     let origin = 0, span = 1;
+    this.running = -1;
     this.rows.forEach((row, index) => {
       if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = row[START];
       // an end stands where its last prompt ends, however long nobody asked anything before it
       const end = row[KIND] === "end";
       this.origin[index] = end ? Math.max(origin, row[START] - span) : origin;
       if (!end) span = Math.max(span, row[START] + (row[TIME] ?? 0) - origin);
+      if (this.elapsed(row) !== null) this.running = index;
       open.length = row[LEVEL] - 1;
       const parent = open.at(-1) ?? -1;
       this.parent[index] = parent;
@@ -53,12 +60,27 @@ export class Tree {
       open.push(index);
     });
     for (const group of children.values()) for (const index of group) this.siblings[index] = group.length;
-    this.whole = span;
+    this.span = span;
     this.stretch();
   }
 
-  /** Set what the time axis spans: everything, or the row that is zoomed to. */
+  /** How long a row runs until now, or null where it does not. */
+  elapsed(row) {
+    return this.now === null || row[STATUS] !== "open" ? null : Math.max(this.now + performance.now() - this.loaded - row[START], 0);
+  }
+
+  /** Draw how time passes, while something runs and somebody looks. */
+  tick() {
+    if (this.running < 0 || document.hidden) return;
+    this.stretch();
+    this.list.refill();
+    this.drawAxis();
+  }
+
+  /** Set what the time axis spans: everything, up to now where the last prompt runs, or the row that is zoomed to. */
   stretch() {
+    const last = this.rows[this.running];
+    this.whole = last ? Math.max(this.span, last[START] - this.origin[this.running] + this.elapsed(last)) : this.span;
     const row = this.rows[this.zoomed];
     this.from = row ? row[START] - this.origin[this.zoomed] : 0;
     this.scale = row ? Math.max(row[TIME] ?? this.whole - this.from, 1) : this.whole;
@@ -120,15 +142,16 @@ export class Tree {
     twist.hidden = false;
     icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
     label.textContent = row[LABEL];
-    state.textContent = words.get(row[STATUS]) ?? "";
+    const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
+    state.textContent = row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "";
     note.textContent = row[NOTE];
     element.title = row[NOTE] ? `${row[LABEL]}: ${row[NOTE]}` : row[LABEL];
-    time.textContent = row[TIME] === null ? (row[STATUS] === "open" ? "open" : "–") : row[TIME] || row[SIZE] || kind === "model" || kind === "tool" ? duration(row[TIME]) : "";
+    time.textContent = took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "";
     tokens.textContent = row[INPUT] || row[OUTPUT] ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
     price.textContent = cost(row[COST]);
     const span = lane.firstElementChild, start = row[START] - this.origin[index] - this.from;
     span.style.left = `${100 * start / this.scale}%`;
-    span.style.width = `${100 * (row[TIME] ?? Math.max(this.scale - start, 0)) / this.scale}%`;
+    span.style.width = `${100 * (took ?? Math.max(this.scale - start, 0)) / this.scale}%`;
   }
 
   drawAxis() {
