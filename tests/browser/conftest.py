@@ -68,7 +68,8 @@ def post(server: Running) -> Post:
 @pytest.fixture
 def context(browser: Browser, server: Running) -> Iterator[BrowserContext]:
     """A browser profile that knows the server's address: `page.goto("/")`."""
-    context = browser.new_context(base_url=server.url, viewport={"width": 1400, "height": 900}, locale="en-US")
+    window = {"width": 1400, "height": 900}
+    context = browser.new_context(base_url=server.url, viewport=window, locale="en-US", timezone_id="UTC")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(15_000)
     yield context

@@ -140,6 +140,23 @@ def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, 
     assert stops == ["outer", "gemma3:4b", "outer"]
 
 
+def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> None:
+    """In the reader's zone; the date is shown on hover."""
+    story = Story("s", 1_790_000_000_123).ask("hello")
+    story.model("hello", "hi", 400, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/s")
+    page.locator("#tree .row.k-model").click()
+    times = page.locator("#detail .d-sub time")
+    expect(times).to_have_count(2)
+
+    assert times.all_inner_texts() == ["14:13:20.126", "14:13:20.526"]
+    assert [" ".join((time.get_attribute("title") or "").split()) for time in times.all()] == [
+        "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.126Z)",
+        "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.526Z)",
+    ]  # fmt: skip
+
+
 def test_event_has_a_permalink(page: Page, post: Post) -> None:
     """The address of a selected event opens the same event again, in a session whose id has / : and +."""
     post(sessions.trip())

@@ -1,5 +1,5 @@
 // The pane with one event: its tabs, copying, the rest of long texts.
-import { copy, get, localTimes, nodes } from "./page.js";
+import { clock, copy, get, localTimes, nodes } from "./page.js";
 
 const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
 
@@ -25,7 +25,7 @@ export class Detail {
     this.pane.replaceChildren(...nodes(html));
     this.pane.hidden = false;
     this.pane.scrollTop = top;
-    localTimes(this.pane);
+    localTimes(this.pane, clock);
     this.choose(this.pane.querySelector(`[data-body="${this.tab}"]`) ? this.tab : "content");
     this.opened(this.pane.firstElementChild.dataset.event);
     if (focused) this.pane.focus();

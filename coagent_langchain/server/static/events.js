@@ -1,16 +1,15 @@
 // The Events tab: a table of which only the rows in sight exist; pages come from the server as they are scrolled to.
 import { cost, count, duration } from "./format.js";
-import { get } from "./page.js";
+import { clock, get } from "./page.js";
 import { Rows } from "./rows.js";
 
 const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
 const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES] = Array(15).keys();
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 const some = (number) => (number ? count(number) : "");
 
 // name, label, width, text of a row, class, shown from the start
 const columns = [
-  ["time", "Time", "92px", (row) => clock.format(row[AT]), "", true],
+  ["time", "Time", "92px", (row) => clock(row[AT]), "", true],
   ["after", "After", "88px", (row, t0) => `+${duration(row[AT] - t0)}`, "num", true],
   ["type", "Type", "128px", (row) => row[TYPE], "type", true],
   ["turn", "Turn", "48px", (row) => row[TURN], "num", true],

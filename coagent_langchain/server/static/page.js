@@ -22,6 +22,10 @@ export function onKeys(keys) {
 const units = [["year", 31536e6], ["month", 2592e6], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+
+/** "14:04:18.219". */
+export const clock = (ms) => precise.format(ms);
 
 /** "2 min. ago". */
 export function ago(ms) {
@@ -30,14 +34,13 @@ export function ago(ms) {
   return Math.abs(passed) < 1000 ? "now" : relative.format(Math.round(passed / size), unit);
 }
 
-/** Write all `<time>` below `root` for the reader: relative, the exact time on hover; `data-exact` shows both. */
-export function localTimes(root = document) {
+/** Write all `<time>` below `root` for the reader, with date and zone on hover. */
+export function localTimes(root = document, write = ago) {
   for (const element of root.querySelectorAll("time")) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.valueOf())) continue;
-    const exact = absolute.format(at);
-    element.title = `${exact} (${element.dateTime})`;
-    element.textContent = "exact" in element.dataset ? `${exact}, ${ago(at.valueOf())}` : ago(at.valueOf());
+    element.title = `${absolute.format(at)} (${element.dateTime})`;
+    element.textContent = write(at.valueOf());
   }
 }
 
