@@ -360,3 +360,38 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     assert title.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.click("[data-act=close]")
     expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_back_closes_the_details_on_a_phone(page: Page, post: Post) -> None:
+    """They cover the page there; Forward opens them again, and closing them leaves nothing in the history."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    visit(page)
+    address, length = page.url, page.evaluate("history.length")
+    page.locator("#tree .row b", has_text="tools").first.click()
+    page.locator("#detail h2").wait_for()
+    page.go_back()
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page).to_have_url(address)
+    page.go_forward()
+    expect(page.locator("#detail h2")).to_have_text("tools")
+    page.click("[data-act=close]")
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page).to_have_url(address)
+    page.go_back()
+
+    expect(page).to_have_title("Sessions · CoAgent")
+    assert page.evaluate("history.length") == length + 1
+
+
+def test_back_leaves_the_page_where_the_details_stand_beside_it(page: Page, post: Post) -> None:
+    """On a wide window rows are selected one after the other: none of them is an entry of the history."""
+    post(sessions.trip())
+    page.goto("/")
+    visit(page)
+    page.locator("#tree .row b", has_text="tools").first.click()
+    page.locator("#detail h2").wait_for()
+    page.go_back()
+
+    expect(page).to_have_title("Sessions · CoAgent")

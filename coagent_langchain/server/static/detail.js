@@ -27,7 +27,7 @@ export class Detail {
     this.pane.scrollTop = top;
     localTimes(this.pane, clock);
     this.choose(this.pane.querySelector(`[data-body="${this.tab}"]`) ? this.tab : "content");
-    this.opened(this.pane.firstElementChild.dataset.event);
+    this.opened(this.pane.firstElementChild.dataset.event, refs);
     if (focused) this.pane.focus();
   }
 

@@ -11,14 +11,29 @@ const panels = new Map(); // name → what was loaded for the tab
 const search = byId("search");
 let t0 = Number(first), tab = "timeline";
 
-const address = (change) => {
-  const url = new URL(location.href);
+// On a phone the details cover the page (session.css): there they are an entry of the history, and Back closes them.
+const covers = matchMedia("(max-width: 760px)");
+const address = (change, details = history.state?.details) => {
+  const url = new URL(location.href), next = details && !history.state?.details ? "pushState" : "replaceState";
   change(url.searchParams);
-  history.replaceState(null, "", url);
+  history[next](details && { details }, "", url);
 };
+const forget = () => address((query) => query.delete("event"));
 const detail = new Detail(byId("detail"), path, {
-  opened: (event) => { page.classList.add("detailed"); address((query) => query.set("event", event)); tree.list.soon(); },
-  closed: () => { page.classList.remove("detailed"); address((query) => query.delete("event")); current().focus(); },
+  opened: (event, shown) => {
+    page.classList.add("detailed");
+    address((query) => query.set("event", event), covers.matches ? shown : undefined);
+    tree.list.soon();
+  },
+  closed: () => {
+    page.classList.remove("detailed");
+    if (history.state?.details) history.back(); else forget();
+    current().focus();
+  },
+});
+addEventListener("popstate", () => {
+  const details = history.state?.details;
+  if (details) detail.show(details); else if (!detail.close()) forget();
 });
 const tree = new Tree(byId("tree"), byId("axis"), byId("tree-row"), (index, row) => {
   const wanted = refs(row, t0);
