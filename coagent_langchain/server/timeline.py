@@ -6,6 +6,7 @@ import sys
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.pairing import STOPPED, Bar, Pairing, below
@@ -50,6 +51,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     _sum_up(pairing.bars, parents)
     for prompt in prompts.all():
         _close_prompt(prompt)
+    _stop_prompts(roots)
     bars = pairing.bars
     return Timeline(
         roots=roots,
@@ -112,6 +114,13 @@ def _close_prompt(prompt: Bar) -> None:
             groups.append([bar])
     prompt.children = [_turn(group) if len(group) > 1 and group[0].turn else bar for group in groups
                        for bar in (group[:1] if group[0].turn else group)]  # fmt: skip
+
+
+def _stop_prompts(roots: list[Bar]) -> None:
+    """Close each prompt whose session was stopped next: what is stopped between two calls tells it nowhere else."""
+    for prompt, end in pairwise(roots):
+        if prompt.kind == "prompt" and prompt.status in ("ok", "open") and end.kind == "end" and end.status in STOPPED:
+            prompt.status, prompt.end = end.status, max(prompt.last, end.start)
 
 
 def _status(bars: list[Bar]) -> str:

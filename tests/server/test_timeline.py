@@ -377,6 +377,33 @@ def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, statu
     assert (prompt[2], prompt[4]) == (status, words)
 
 
+@pytest.mark.parametrize(("calls", "words"), [(0, "cancelled"), (1, "cancelled · 1 turn")])
+def test_prompt_of_a_session_that_was_cancelled_lasts_until_then(calls: int, words: str) -> None:
+    """Also where no call was under way that could say so; the prompts before it ended well."""
+    story = Story("s").ask("first").ask("second")
+    for _ in range(calls):
+        story.model("second", "hi", 400, (1, 1))
+    story.wait(5_000).end("cancelled", "cancelled")
+    first, second, *_ = [row for row in rows(timeline(story.entries), T0) if row[0] == 1]
+
+    assert [first[2:7], second[2:7]] == [
+        ["ok", "first", "", 0, 0],
+        ["cancelled", "second", words, 3, 5_003 + 400 * calls],
+    ]
+
+
+@pytest.mark.parametrize(("status", "prompt"), [("idle", "ok"), ("completed", "ok"), ("cancelled", "error")])
+def test_end_of_a_session_changes_no_prompt_that_was_not_stopped(status: str, prompt: str) -> None:
+    """An end long after the last answer tells nothing of the prompt, nor does a cancellation of what failed."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 400, (1, 1))
+    if prompt == "error":
+        story.log("error", error_info={"error_id": "e-1", "error_type": "KeyError"})
+    made = timeline(story.wait(60_000).end("bye", status))
+
+    assert (made.roots[0].status, made.roots[0].duration) == (prompt, 403)
+
+
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
     """The handler's response of a session without an answer is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
