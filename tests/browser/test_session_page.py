@@ -157,6 +157,21 @@ def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("width", "columns"), [
+    (1280, ["What", "Time"]), (1440, ["What", "Time", "Tokens in → out"]),
+])  # fmt: skip
+def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, columns: list[str]) -> None:
+    """The tokens give way in a narrow window, so that the axis has more than one tick."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page)
+    page.locator("#tree .row.k-model").first.click()
+    page.locator("#detail h2").wait_for()
+
+    assert [head.inner_text() for head in page.locator(".tree-head > span").all() if head.is_visible()] == columns
+    expect(page.locator("#axis text")).to_have_text(["0", "5 s", "10 s"])
+
+
 def test_event_has_a_permalink(page: Page, post: Post) -> None:
     """The address of a selected event opens the same event again, in a session whose id has / : and +."""
     post(sessions.trip())
