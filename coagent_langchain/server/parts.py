@@ -13,10 +13,11 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import shown, tree
 from coagent_langchain.server.oversight import TITLES
+from coagent_langchain.server.sent import Sent, sent
 
 Json = dict[str, Any]
 Path = list[str | int]
-MAX_MESSAGES = 40  # of a history that stand in the pane; Raw has them all
+MAX_MESSAGES = 40  # that stand in the pane, and the prompt's; Raw has them all
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
@@ -61,31 +62,28 @@ def _llm_call(fields: Json, ref: str) -> list[Part]:
     parts = []
     if system := text(call.get("system_prompt")):
         parts.append(of_text("System", system, ref, ["llm_call", "system_prompt"], folded=len(system) > 300))
-    history = call.get("history")
-    path: Path = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
-    messages = listing(history) or listing(mapping(history).get("messages"))
+    messages = sent(fields)
     start = max(0, len(messages) - MAX_MESSAGES)
     if start:
         parts.append(Part(f"{start} earlier messages", Markup("See Raw")))
-    for place, message in enumerate(messages[start:], start):
-        parts += _message(message, ref, [*path, place], folded=place < len(messages) - 3)
-    prompt = text(fields.get("prompt"))
-    if prompt and not any(mapping(message).get("content") == prompt for message in messages):
-        parts.append(of_text("Prompt", prompt, ref, ["prompt"]))
+    for place, one in enumerate(messages):
+        if place >= start or one.asks:
+            parts += _message(one, ref, folded=not one.asks and place < len(messages) - 3)
     return parts
 
 
-def _message(message: Any, ref: str, path: Path, *, folded: bool) -> list[Part]:
+def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
+    message = one.message
     if not isinstance(message, dict):
-        return [of_value("Message", message, ref, path)]
+        return [of_value(one.title, message, ref, one.path)]
     role = formats.preview(text(message.get("role")) or "message", 40).capitalize()
     name = formats.preview(text(message.get("name")), 60)
     content = message.get("content")
     parts = []
     if content or not message.get("tool_calls"):
-        parts.append(of_value(f"{role} {name}".strip(), content, ref, [*path, "content"]))
+        parts.append(of_value(f"{role} {name}".strip(), content, ref, one.content))
     if calls := message.get("tool_calls"):
-        parts.append(of_value(f"{role}: tool calls", calls, ref, [*path, "tool_calls"]))
+        parts.append(of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"]))
     for part in parts:
         part.folded = folded
     return parts

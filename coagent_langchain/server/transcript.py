@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server import formats
-from coagent_langchain.server.formats import listing, mapping, text, visible
+from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.moments import Moment, shorten
+from coagent_langchain.server.sent import sent
 from coagent_langchain.server.store import Session
 
 Json = dict[str, Any]
@@ -49,16 +50,17 @@ def section(fields: Json, moment: Moment) -> str:
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
     made = [f"\n## {visible(moment.type)} {moment.name}\n\n{', '.join(facts)}\n"]
-    if prompt := text(fields.get("prompt")):
+    prompt = text(fields.get("prompt"))
+    if prompt and not fields.get("llm_call"):  # a call has it among its messages
         made.append(_block("Prompt", prompt))
     for name in FIELDS:
         if fields.get(name):
-            made += _field(name, fields[name])
+            made += _field(name, fields)
     return "\n".join(made)
 
 
-def _field(name: str, value: Any) -> list[str]:
-    group = mapping(value)
+def _field(name: str, fields: Json) -> list[str]:
+    group = mapping(fields[name])
     made = [_block(f"{name}.{key}", part) for key in ("system_prompt", "response", "error_message", "stack_trace")
             if (part := text(group.get(key)))]  # fmt: skip
     rest = {
@@ -67,11 +69,10 @@ def _field(name: str, value: Any) -> list[str]:
         if key not in ("system_prompt", "response", "error_message", "stack_trace")
     }
     if name == "llm_call":
-        history = rest.pop("history", None)
-        messages = listing(history) or listing(mapping(history).get("messages"))
-        made += [_block("Message", message) for message in messages]
+        rest.pop("history", None)
+        made += [_block(one.title, one.message) for one in sent(fields)]
     if rest or not group:
-        made.append(_block(name, rest or value))
+        made.append(_block(name, rest or fields[name]))
     return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 import pytest
 
+from coagent_langchain.server import transcript
 from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.details import detail
 from coagent_langchain.server.moments import shorten
@@ -463,6 +465,43 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
         ("Arguments", "amount: 5"), ("ValueError", "no money left"), ("Details", "error_id: e-1"),
         ("Recovery", "recovery_strategy: handled"),
     ]  # fmt: skip
+
+
+ASKED = {"role": "user", "content_is_prompt": True}
+TOOL = {"role": "tool", "content": "24 degrees", "name": "weather"}
+
+
+@pytest.mark.parametrize(("history", "parts"), [
+    ([TOOL], [("Tool weather", "24 degrees", False), ("Prompt", "Rome?", False)]),
+    ([ASKED, TOOL], [("User", "Rome?", False), ("Tool weather", "24 degrees", False)]),
+    ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
+    ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
+                            *[("Tool weather", "24 degrees", False)] * 3]),
+    ([ASKED, *[TOOL] * 41], [("2 earlier messages", "See Raw", False), ("User", "Rome?", False),
+                             *[("Tool weather", "24 degrees", True)] * 37,
+                             *[("Tool weather", "24 degrees", False)] * 3]),
+])  # fmt: skip
+def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts: list[tuple[str, str, bool]]) -> None:
+    """As the user's, unfolded, however long the history is; where no message is marked as its own, it comes last."""
+    story = Story("s")
+    story.call("Rome?", history=history)
+    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+
+    assert [(part.title, part.content.striptags(), part.folded) for part in made.entries[0].parts] == parts
+
+
+@pytest.mark.parametrize(("history", "blocks"), [
+    ([ASKED, TOOL], ["Message", {"role": "user", "content": "Rome?"}, "Message", TOOL]),
+    ([TOOL], ["Message", TOOL, "Prompt", "Rome?"]),
+])  # fmt: skip
+def test_markdown_has_the_prompt_at_its_place_too(history: list[Any], blocks: list[Any]) -> None:
+    """Once, among the messages."""
+    story = Story("s")
+    story.call("Rome?", history=history)
+    text = "".join(transcript.entries([orjson.dumps(story.entries[0])])).partition("**llm_call**")[0]
+    read = re.findall(r"\*\*(.*?)\*\*\n\n```(json)?\n(.*?)\n```", text, re.DOTALL)
+
+    assert [value for title, kind, body in read for value in (title, orjson.loads(body) if kind else body)] == blocks
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])

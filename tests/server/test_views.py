@@ -318,7 +318,7 @@ def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
     asked = {"interrupt_id": "i-1", "value": {"question": "Book it?", "price": 12}}
     story.log("human_oversight", 1, story.root, meta={"status": "interrupted"}, input_data=asked)
     calls = [{"name": "weather", "args": {"city": "Rome"}}]
-    said = [{"role": role, "content": role} for role in ("user", "tool", "assistant")]
+    said = [{"role": role, "content": role} for role in ("tool", "assistant")]
     story.model("hi", "ho", 5, (1, 1), history=[{"role": "assistant", "content": "", "tool_calls": calls}, *said])
     log(running, story.entries)
     call = story.entries[-2]

@@ -1,0 +1,54 @@
+"""What a model was sent: the messages of an `llm_call` in order, the prompt among them at its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from coagent_langchain.server.formats import listing, mapping, text
+
+Json = dict[str, Any]
+Path = list[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message.
+
+    Attributes:
+        message: as it was logged, the prompt's own with the prompt as `content`; the prompt's text where it has none.
+        path: where it stands in the entry.
+        content: where its content stands.
+        asks: it is the prompt's own.
+    """
+
+    message: Any
+    path: Path
+    content: Path
+    asks: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it is, where it does not name its role."""
+        return "Prompt" if self.asks and isinstance(self.message, str) else "Message"
+
+
+def sent(fields: Json) -> list[Sent]:
+    """The messages after the system prompt. When none of them is the prompt's, the prompt comes last."""
+    history, prompt = mapping(fields.get("llm_call")).get("history"), text(fields.get("prompt"))
+    path: Path = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
+    messages = listing(history) or listing(mapping(history).get("messages"))
+    found = [_sent(message, [*path, place], prompt) for place, message in enumerate(messages)]
+    if prompt and not any(one.asks for one in found):
+        found.append(Sent(prompt, ["prompt"], ["prompt"], asks=True))
+    return found
+
+
+def _sent(message: Any, path: Path, prompt: str) -> Sent:
+    fields = mapping(message)
+    if fields.get("content_is_prompt") is not True:
+        return Sent(message, path, [*path, "content"], asks=bool(prompt) and fields.get("content") == prompt)
+    if "content" in fields:
+        return Sent(message, path, [*path, "content"], asks=True)
+    rest = {key: value for key, value in fields.items() if key not in ("role", "content_is_prompt")}
+    return Sent({"role": fields.get("role"), "content": prompt, **rest}, path, ["prompt"], asks=True)
