@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
-from coagent_langchain.server.jsonview import INLINE, shown, tree
+from coagent_langchain.server.jsonview import INLINE, shown
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.pairing import STOPPED, Bar
-from coagent_langchain.server.parts import Json, Part, of_text, of_value
+from coagent_langchain.server.parts import Json, Part, of_result, of_text, of_value
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.timeline import Timeline
 
@@ -133,7 +132,7 @@ class _Reader:
             if call.get("parameters"):
                 item.parts.append(of_value("Arguments", call["parameters"], ref, ["tool_call", "parameters"]))
             if answer.get("result") is not None:
-                item.parts.append(Part("Result", _result(answer["result"], ref)))
+                item.parts.append(of_result(answer["result"], ref))
         if bar.status in ("error", "recovered"):
             failure = self._failure(bar, entries)
             item.parts += [Part("Error", failure.content), *failure.parts]
@@ -170,15 +169,6 @@ def _said(said: str, ref: str) -> Markup:
     """An answer as prose, the rest of a long one behind its button."""
     whole = shown(said, ref, ["llm_response", "response"])
     return prose(said) if len(said) <= INLINE else prose(said[:INLINE]) + whole[whole.index("<button") :]
-
-
-def _result(result: Any, ref: str) -> Markup:
-    path: list[str | int] = ["tool_response", "result"]
-    if isinstance(result, dict) and list(result) == ["output"]:
-        result, path = result["output"], [*path, "output"]
-    if isinstance(result, str):
-        return Markup('<div class="text small">{}</div>').format(shown(result, ref, path))
-    return tree(result, ref, path)
 
 
 def parse(body: bytes | None) -> Json | None:

@@ -85,7 +85,8 @@ def event_detail(request: Request) -> HTMLResponse:
 
 
 def text(request: Request) -> PlainTextResponse:
-    """A piece of one text of an entry: `path` is a JSON array of keys, `[]` the whole entry as indented JSON.
+    """A piece of one text of an entry: `path` is a JSON array of keys, `[]` the whole entry as indented JSON; its
+    keys lead into a text that is JSON itself, too.
 
     `from` is where the piece begins; header `x-next` says where the next begins, and is absent at the end. With
     `whole=1` all of it, exactly as it was logged: for copying.
@@ -93,7 +94,7 @@ def text(request: Request) -> PlainTextResponse:
     value = orjson.loads(chosen(request)[0].body)
     try:
         for key in orjson.loads(request.query_params.get("path", "[]")):
-            value = value[key]
+            value = (orjson.loads(value) if isinstance(value, str) else value)[key]
         start = int(request.query_params.get("from", "0"))
     except (ValueError, TypeError, LookupError):
         raise HTTPException(404, "There is no such text.") from None

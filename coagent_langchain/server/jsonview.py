@@ -13,6 +13,7 @@ from coagent_langchain.server.formats import size, visible
 INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
 MAX_NODES = 400  # values of one tree
 MAX_DEPTH = 12
+MAX_PARSED = 100_000  # characters of a text that is read as JSON
 
 Path = Sequence[str | int]
 
@@ -31,6 +32,17 @@ def shown(value: str, ref: str, path: Path, *, limit: int = INLINE) -> Markup:
 def tree(value: Any, ref: str, path: Path = ()) -> Markup:
     """A JSON value as nested, foldable lists."""
     return Markup('<div class="json">{}</div>').format(_Tree(ref).value(value, list(path), 0))
+
+
+def parsed(value: str) -> dict[str, Any] | list[Any] | None:
+    """The object or array that a text is, as tools give their results; None where it is other text, empty or huge."""
+    if len(value) > MAX_PARSED or not value.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        found = orjson.loads(value)
+    except ValueError:
+        return None
+    return found or None
 
 
 class _Tree:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
-from coagent_langchain.server.jsonview import shown, tree
+from coagent_langchain.server.jsonview import parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.sent import Sent, sent
 
@@ -51,10 +51,11 @@ def of_text(title: str, value: str, ref: str, path: Path, kind: str = "text", *,
 
 
 def of_value(title: str, value: Any, ref: str, path: Path) -> Part:
-    """The part of any JSON value."""
-    if isinstance(value, str):
+    """The part of any JSON value, also of one that was logged as text."""
+    inner = parsed(value) if isinstance(value, str) else value
+    if isinstance(value, str) and inner is None:
         return of_text(title, value, ref, path)
-    return Part(title, tree(value, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
+    return Part(title, tree(inner, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
 
 
 def _llm_call(fields: Json, ref: str) -> list[Part]:
@@ -115,12 +116,17 @@ def _tool_response(fields: Json, ref: str) -> list[Part]:
     parts = []
     if message := text(answer.get("error_message")):
         parts.append(of_text("Error", message, ref, ["tool_response", "error_message"], "bad"))
-    result = answer.get("result")
-    if isinstance(result, dict) and list(result) == ["output"]:
-        parts.append(of_value("Result", result["output"], ref, ["tool_response", "result", "output"]))
-    elif result is not None:
-        parts.append(of_value("Result", result, ref, ["tool_response", "result"]))
+    if (result := answer.get("result")) is not None:
+        parts.append(of_result(result, ref))
     return parts
+
+
+def of_result(result: Any, ref: str) -> Part:
+    """The part of a tool's result: of its `output`, where it has nothing else."""
+    path: Path = ["tool_response", "result"]
+    if isinstance(result, dict) and list(result) == ["output"]:
+        result, path = result["output"], [*path, "output"]
+    return of_value("Result", result, ref, path)
 
 
 def _error(fields: Json, ref: str) -> list[Part]:

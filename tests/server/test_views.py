@@ -17,6 +17,7 @@ import requests
 from coagent_langchain.server import launch
 from coagent_langchain.server.compare import marked
 from coagent_langchain.server.exports import table
+from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session, Store
@@ -192,6 +193,32 @@ def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> N
 
     assert len(pieces) == 4
     assert "".join(pieces) == answer == get(running, f"{url}&whole=1").text
+
+
+def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
+    """A tool's result in the details, in the conversation and as a message; what is copied is as it was logged."""
+    value = {"city": "Rome", "days": [{"high": 24}], "report": "dry " * 1000}
+    logged = orjson.dumps(value).decode()
+    story = Story("s").ask("Rome?")
+    story.tool("weather", {"city": "Rome"}, logged, 5, "c1")
+    story.call("Rome?", history=[{"role": "tool", "content": logged}])
+    log(running, story.entries)
+    answer, call = (f"{story.entries[place - 1]['timestamp']}-{place}" for place in (4, 5))
+    result, message = ["tool_response", "result", "output"], ["llm_call", "history", "messages", 0, "content"]
+    texts = [get(running, f"/view/text/=s?e={answer}&whole=1&path={orjson.dumps(path).decode()}").text
+             for path in (result, [*result, "report"])]  # fmt: skip
+
+    assert [str(tree(value, ref, path)) in get(running, f"/view/{page}").text for page, ref, path in (
+        (f"detail/=s?e={answer}", answer, result), ("conversation/=s", answer, result),
+        (f"detail/=s?e={call}", call, message),
+    )] == [True] * 3  # fmt: skip
+    assert texts == [logged, value["report"]]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[1] see below", '{"a": 1', "x" * 9, "[" * 5000, f'["{"x" * 100_000}"]'])
+def test_what_is_no_json_or_too_long_for_a_tree_stays_text(text: str) -> None:
+    """As it was logged."""
+    assert parsed(text) is None
 
 
 def test_agents_inside_agents_without_end_still_open(running: Running) -> None:
