@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, shown
-from coagent_langchain.server.oversight import TITLES
+from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.parts import Json, Part, of_result, of_text, of_value
 from coagent_langchain.server.prose import prose
@@ -90,7 +90,7 @@ class _Reader:
         if bar.kind == "end":
             return [Item("end", bar, f"Session {visible(bar.status)}")]
         if bar.kind == "human":
-            return [self._human(bar, entries)]
+            return [_human(bar, ref, entry) for ref, entry in entries]
         return (
             [self._failure(bar, entries)]
             if bar.status in ("error", "recovered")
@@ -155,14 +155,23 @@ class _Reader:
                 return Item("error", bar, speaker, kind + escape(": ") + message, parts)
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
-    def _human(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
-        parts = []
-        for ref, entry in entries:
-            status = text(mapping(entry.get("meta")).get("status"))
-            word = TITLES.get(status) or preview(status or "Human", 40).capitalize()
-            value = mapping(entry.get("input_data")).get("value")
-            parts.append(of_value(word, value, ref, ["input_data", "value"]))
-        return Item("human", bar, "Waits for a human" if bar.status == "waiting" else "A human was asked", parts=parts)
+
+def _human(bar: Bar, ref: str, entry: Json) -> Item:
+    """A question to a person, or what the person said to it: its words, and folded the value that has them."""
+    status = text(mapping(entry.get("meta")).get("status"))
+    value = mapping(entry.get("input_data")).get("value")
+    words = (answered if status == "resumed" else asked)(value)
+    given = of_value(TITLES.get(status, "Value"), value, ref, ["input_data", "value"])
+    kind, title = _HUMAN.get(status, ("human", preview(status or "Human", 40).capitalize()))
+    if bar.status == "waiting":
+        title = "Waits for a human"
+    if not words or words == value:
+        return Item(kind, bar, title, Markup() if value is None else given.content)
+    cut = words[:INLINE] + "…" if len(words) > INLINE else words
+    return Item(kind, bar, title, escape(visible(cut)), [given])
+
+
+_HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human")}
 
 
 def _said(said: str, ref: str) -> Markup:

@@ -11,17 +11,26 @@ _QUESTIONS = ("question", "message", "prompt", "query", "text")
 
 
 def question(value: Any) -> str:
-    """The question of an interrupt; of LangChain's `HumanInTheLoopMiddleware`, the calls that wait for approval."""
-    given = mapping(value)
-    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:8]]
-    words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
-    return preview(", ".join(calls) or words) or brief(value)
+    """The question of an interrupt on one line."""
+    return preview(asked(value)) or brief(value)
 
 
 def answer(value: Any) -> str:
-    """The answer to an interrupt; of LangChain's `HumanInTheLoopMiddleware`, what was decided."""
-    decisions = [_decision(mapping(each)) for each in listing(mapping(value).get("decisions"))[:8]]
-    return preview(", ".join(decisions)) or brief(value)
+    """The answer to an interrupt on one line."""
+    return preview(answered(value)) or brief(value)
+
+
+def asked(value: Any) -> str:
+    """What an interrupt asks; of LangChain's `HumanInTheLoopMiddleware`, the calls that wait for approval."""
+    given = mapping(value)
+    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:8]]
+    words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
+    return ", ".join(calls) or words or text(value)
+
+
+def answered(value: Any) -> str:
+    """What was answered; of LangChain's `HumanInTheLoopMiddleware`, what was decided."""
+    return ", ".join(_decision(mapping(each)) for each in listing(mapping(value).get("decisions"))[:8]) or text(value)
 
 
 def exchange(asked: str, answered: str) -> str:

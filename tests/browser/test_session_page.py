@@ -208,7 +208,7 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
 
     assert [line.split(" ")[0] if line.startswith("Prompt") else line for line in read] == [
         "Prompt", "User", "planner", "flight_search", "train_search", "research_agent", "train_search", "planner",
-        "Prompt", "User", "A human was asked", "book_train", "planner",
+        "Prompt", "User", "A human was asked", "Human", "book_train", "planner",
     ]  # fmt: skip
 
 

@@ -339,6 +339,36 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
     ]  # fmt: skip
 
 
+REQUEST = {"action_requests": [{"name": "book_train", "args": {"seats": 2}}]}
+REFUSAL = {"decisions": [{"type": "reject", "message": "too dear"}]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "read"),
+    [
+        ("Book it?\nNow?", "yes", ["Book it?\nNow?", "yes"]),
+        ({"question": "Book it?", "price": 12}, True, ["Book it?", "Asked", "true"]),
+        (REQUEST, REFUSAL, ["book_train(seats: 2)", "Asked", "reject: too dear", "Answered"]),
+        ({"price": 12}, {"pay": False}, ["price: 12", "pay: false"]),
+        (None, None, []),
+    ],
+)
+def test_conversation_has_question_and_answer_in_words(
+    running: Running, asked: object, answered: object, read: list[str]
+) -> None:
+    """In the open, the answer as a person's; the value that they are taken from is folded below."""
+    story = Story("s").ask("book")
+    for status, value in (("interrupted", asked), ("resumed", answered)):
+        given = {"interrupt_id": "i-1", "value": value}
+        story.log("human_oversight", 1, story.root, meta={"status": status}, input_data=given)
+    log(running, story.entries)
+    page = get(running, "/view/conversation/=s").text.partition("A human was asked")[2]
+    found = re.findall(r'<div class="text">(.*?)</div>(?:</div></div>)?(?=<|\n)|<summary><b>(.*?)</b>', page, re.DOTALL)
+
+    assert "<b>Human</b>" in page
+    assert [re.sub(r"<[^>]+>", "", text or fold) for text, fold in found] == read
+
+
 def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
     """An interrupt's question in the conversation, a history's tool calls in the details: keys and values apart."""
     story = Story("s").ask("book")
