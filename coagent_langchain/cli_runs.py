@@ -10,6 +10,7 @@ from coagent_langchain.cli_text import cells, fit, local_time, paint, table, wid
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
+from coagent_langchain.server.inputs import in_words
 
 BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
 RIGHT = ("LASTED", "EVENTS", "TOKENS", "ERRORS")
@@ -99,7 +100,7 @@ def _row(each: RunSummary) -> dict[str, str]:
         "STATUS": each.status or "",
         "TOKENS": count(each.total_tokens),
         "ERRORS": count(each.errors),
-        "TITLE": preview(each.title or ""),
+        "TITLE": preview(in_words(each.title or "")),
     }
 
 

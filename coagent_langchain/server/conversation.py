@@ -9,7 +9,7 @@ import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
-from coagent_langchain.server.jsonview import INLINE, shown
+from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.parts import Json, Part, of_result, of_text, of_value
@@ -74,9 +74,9 @@ def items(bars: Iterable[Bar], read: Read) -> list[Item]:
 
 
 class _Reader:
-    """Reads the bars of one scope in order and remembers the last prompt, so that it is not shown at every turn."""
+    """Reads the bars of one scope in order; remembers the last prompt and its inputs: no turn repeats them."""
 
-    def __init__(self, read: Read, asked: str = "", depth: int = 0) -> None:
+    def __init__(self, read: Read, asked: tuple[str, ...] = (), depth: int = 0) -> None:
         self._read, self._asked, self._depth = read, asked, depth
 
     def items(self, bar: Bar) -> list[Item]:
@@ -100,9 +100,11 @@ class _Reader:
     def _user(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
         for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
             prompt = text(entry.get("prompt"))
-            if prompt and entry.get("event_type") != "llm_response" and prompt != self._asked:
-                self._asked = prompt
-                return [Item("user", bar, "User" if bar.kind == "prompt" else "Prompt", shown(prompt, ref, ["prompt"]))]
+            if prompt and entry.get("event_type") != "llm_response" and prompt not in self._asked:
+                inputs = mapping(parsed(prompt))
+                self._asked = (prompt, *map(text, inputs.values()))
+                content = tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
+                return [Item("user", bar, "User" if bar.kind == "prompt" else "Prompt", content)]
         return []
 
     def _answer(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
@@ -172,6 +174,10 @@ def _human(bar: Bar, ref: str, entry: Json) -> Item:
 
 
 _HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human")}
+
+
+def _filled(inputs: Json) -> Json:
+    return {name: value for name, value in inputs.items() if value not in (None, "", [], {})}
 
 
 def _said(said: str, ref: str) -> Markup:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
+from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.oversight import answer, question
 
 Json = dict[str, Any]
@@ -82,7 +83,7 @@ def shorten(seq: int, entry: Json) -> Moment:
 def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
     made.name = text(meta.get("model")) or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
-    made.note = preview(text(entry.get("prompt"))) or _withheld(meta)
+    made.note = preview(in_words(text(entry.get("prompt")))) or _withheld(meta)
 
 
 def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
@@ -162,7 +163,7 @@ def _oversight(made: Moment, entry: Json, meta: Json) -> None:
 
 def _prompt(made: Moment, entry: Json, meta: Json) -> None:
     asked = text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt"))
-    made.note = preview(asked) or _withheld(meta)
+    made.note = preview(in_words(asked)) or _withheld(meta)
 
 
 def _session_end(made: Moment, entry: Json, meta: Json) -> None:

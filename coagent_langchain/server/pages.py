@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from coagent_langchain.server import formats
+from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timelines import Timelines, View
 from coagent_langchain.unended import NO_END
@@ -38,6 +39,7 @@ _environment.filters |= {
     name: getattr(formats, name)
     for name in ("visible", "preview", "duration", "count", "cost", "size", "iso", "when", "since", "session_path")
 }
+_environment.filters["in_words"] = in_words
 _environment.globals["status_icons"] = STATUS_ICONS
 _environment.globals["ui"] = _environment.get_template("ui.html").module
 

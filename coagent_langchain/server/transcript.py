@@ -10,6 +10,7 @@ import orjson
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import mapping, text, visible
+from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import Moment, shorten
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.store import Session
@@ -31,7 +32,7 @@ def opening(session: Session) -> str:
         ("Tokens in, out", f"{formats.count(session.input_tokens)}, {formats.count(session.output_tokens)}"),
         ("Cost", formats.cost(session.cost)), ("Errors", str(session.errors)),
     ]  # fmt: skip
-    title = formats.preview(session.title or session.session_id)
+    title = formats.preview(in_words(session.title) or session.session_id)
     return f"# {title}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
 
 

@@ -17,6 +17,7 @@ import requests
 from coagent_langchain.server import launch
 from coagent_langchain.server.compare import marked
 from coagent_langchain.server.exports import table
+from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
@@ -336,6 +337,51 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
 
     assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
         "Count", "agent", "gemma3:4b", "40", "ms", "cancelled", "Show", "in", "the", "timeline", *arrived.split(),
+    ]  # fmt: skip
+
+
+INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022report\\u0022'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (INPUTS + '","tags":["a","b"]}', 'source: English · formal: true · passage: The "report" · tags: a, b'),
+        (INPUTS + '","tags":["a","b', 'source: English · formal: true · passage: The "report" · tags: a, b…'),
+        (INPUTS + '","ta', 'source: English · formal: true · passage: The "report"…'),
+        (INPUTS, 'source: English · formal: true · passage: The "report"…'),
+        (INPUTS[:-1], 'source: English · formal: true · passage: The "report…'),
+        (INPUTS[:-2] + "…", 'source: English · formal: true · passage: The "report…'),
+        (INPUTS.partition('"The')[0], "source: English · formal: true…"),
+        (INPUTS.partition("ue,")[0], "source: English…"),
+        ('{"a":{"b":1,"c":{"d":null}},"e":[]}', "a: b: 1"),
+        ('{"a":""}', '{"a":""}'),
+        ('{"a": 1, "b": 2} explain this', '{"a": 1, "b": 2} explain this'),
+        ('{"a', '{"a'),
+        ('{"a":' + "[" * 3000, '{"a":' + "[" * 3000),
+        ('{"a":' + "[" * 900 + "1" + "]" * 900 + "}", "a: …"),
+        ("plain", "plain"),
+    ],
+)
+def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> None:
+    """Also where it was cut off anywhere; what only looks like it stays as it is."""
+    assert in_words(text) == words
+
+
+def test_session_of_several_inputs_has_their_words_for_a_title(running: Running) -> None:
+    """In the list, on its page and in the timeline; the conversation has the pairs, and no input a second time."""
+    story = Story("s").ask('{"source":"English","glossary":"","passage":"The report"}')
+    story.model("The report", "Le rapport", 5, (1, 1))
+    log(running, story.entries)
+    title = "source: English · passage: The report"
+    pages = [get(running, path).text for path in ("/", "/sessions/s")]
+
+    assert re.findall(r'<a href="/sessions/s">(.*?)</a>', pages[0]) == [title]
+    assert re.findall(r"<(?:h1 title=.*?|title)>(.*?)</", pages[1]) == [f"{title} · CoAgent", title]
+    assert get(running, "/view/timeline/=s").json()["rows"][0][3] == title
+    assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
+        "source:", "English", "passage:", "The", "report", "agent", "gemma3:4b", "1", "→", "1", "tokens", "5", "ms",
+        "Show", "in", "the", "timeline", "Le", "rapport",
     ]  # fmt: skip
 
 

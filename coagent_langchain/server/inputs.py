@@ -1,0 +1,60 @@
+"""A prompt of several inputs, which the handler logs as a JSON object, in words: `source: English · target: French`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+READ = 2_000  # characters: what is shown is shorter
+MAX_DEPTH = 3
+# A string with its end, which is missing where the text was cut off; what nests and what parts.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*("?)|[{}\[\],]')
+_ENDS = {"{": "}", "[": "]"}
+
+
+def in_words(text: str) -> str:
+    """The text; a JSON object, or the beginning of one, as its pairs: no signs, nothing of what is empty."""
+    if not text.startswith('{"'):
+        return text
+    for whole, more in ((text[:READ], ""), *((each, "…") for each in _completed(text[:READ]))):
+        try:
+            words = " · ".join(_pairs(orjson.loads(whole)))
+        except ValueError:
+            continue
+        return words + more if words and not words.endswith("…") else words or text
+    return text
+
+
+def _completed(text: str) -> list[str]:
+    """What the beginning of a JSON text may be completed to: as far as it goes, else without the last value."""
+    ends, comma = "", ""
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign in _ENDS:
+            ends = _ENDS[sign] + ends
+        elif sign == ",":
+            comma = text[: token.start()] + ends
+        elif sign in ("}", "]"):
+            ends = ends[1:]
+        elif not token[1]:
+            return [text[: token.end()] + '"' + ends, comma]
+    return [text + ends, comma] if ends else []
+
+
+def _pairs(value: dict[str, Any], depth: int = 0) -> list[str]:
+    return [f"{key}: {words}" for key, inner in value.items() if (words := _value(inner, depth + 1))]
+
+
+def _value(value: Any, depth: int) -> str:
+    if isinstance(value, str):
+        return value
+    if value in (None, {}, []):
+        return ""
+    if not isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    if depth > MAX_DEPTH:
+        return "…"
+    parts = _pairs(value, depth) if isinstance(value, dict) else [_value(inner, depth + 1) for inner in value]
+    return ", ".join(part for part in parts if part)
