@@ -54,10 +54,13 @@ def detail(entries: list[Entry]) -> Detail:
     """Make the pane of the entries of one bar, the call first."""
     made = [show(entry) for entry in entries]
     told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
+    asked = {_words(part, one) for one in made if one.moment.type == "user_input" for part in one.parts}
     for one in made:
         if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
             one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
-    first = made[0].moment
+        if one.moment.type == "session_start":
+            one.parts = [part for part in one.parts if _words(part, one) not in asked]
+    first = next((one.moment for one in made if one.moment.type == "user_input"), made[0].moment)
     failed = any(one.moment.type == "error" or one.moment.failed for one in made)
     recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
     waiting = len(made) == 1 and first.type in ("llm_call", "tool_call", "component_enter")
@@ -68,6 +71,11 @@ def detail(entries: list[Entry]) -> Detail:
         outcome = "waiting" if made[-1].moment.outcome == "interrupted" else "ok"
     status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
+
+
+def _words(part: Part, one: Shown) -> str:
+    """A part's content without the address of its entry, which the button for the rest of a long text has."""
+    return part.content.replace(one.ref, "")
 
 
 def show(entry: Entry) -> Shown:

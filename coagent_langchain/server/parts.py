@@ -146,7 +146,7 @@ def _recovery(fields: Json, ref: str) -> list[Part]:
 
 
 def _asked(fields: Json, ref: str) -> list[Part]:
-    return [of_text("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
+    return [of_value("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
 
 
 def _human(fields: Json, ref: str) -> list[Part]:
