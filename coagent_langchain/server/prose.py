@@ -1,4 +1,4 @@
-"""A little Markdown, as models write it, made readable: headings, lists, tables, code, bold. Links stay text."""
+"""A little Markdown, as models write it, made readable: headings, lists, quotes, tables, code. Links stay text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from coagent_langchain.server.formats import visible
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r"#{1,6}\s+(.*)")
 _BULLET = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(.*)")
+_TASK = re.compile(r"\[([ xX])\]\s+(.*)")
+_QUOTE = re.compile(r"(?: {0,3}> ?)+(.*)")  # a quote in a quote is one with it
 _TABLE = re.compile(r"\s*\|.*\|\s*$")
 _RULER = re.compile(r"[\s|:-]+$")
 _INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*|\*([^*\s][^*\n]*)\*")
@@ -38,10 +40,13 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
         elif _BULLET.match(line):
             end = _while(lines, at, _BULLET)
             tag = "ol" if line.lstrip()[0].isdigit() else "ul"
-            items = Markup("").join(
-                Markup("<li>{}</li>").format(_inline(item[1])) for item in map(_BULLET.match, lines[at:end]) if item
-            )
+            items = Markup("").join(_item(item[1]) for item in map(_BULLET.match, lines[at:end]) if item)
             yield Markup(f"<{tag}>") + items + Markup(f"</{tag}>")
+            at = end
+        elif _QUOTE.match(line):
+            end = _while(lines, at, _QUOTE)
+            quoted = [quote[1] for quote in map(_QUOTE.match, lines[at:end]) if quote]
+            yield Markup("<blockquote>{}</blockquote>").format(Markup("").join(_blocks(quoted)))
             at = end
         elif heading := _HEADING.match(line):
             yield Markup('<p class="h">{}</p>').format(_inline(heading[1]))
@@ -55,9 +60,16 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
             at = max(end, at + 1)
 
 
+def _item(text: str) -> Markup:
+    """An item of a list; of a list of tasks with its box."""
+    if task := _TASK.match(text):
+        return Markup('<li class="task">{} {}</li>').format("☐" if task[1] == " " else "☑", _inline(task[2]))
+    return Markup("<li>{}</li>").format(_inline(text))
+
+
 def _starts(line: str) -> bool:
     """Whether a line begins another block."""
-    return any(kind.match(line) for kind in (_FENCE, _HEADING, _BULLET, _TABLE))
+    return any(kind.match(line) for kind in (_FENCE, _HEADING, _BULLET, _QUOTE, _TABLE))
 
 
 def _while(lines: list[str], at: int, kind: re.Pattern[str]) -> int:

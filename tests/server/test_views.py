@@ -485,10 +485,19 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
         ),
         ("[x](javascript:1) <b>", "<p>[x](javascript:1) &lt;b&gt;</p>"),
         ("```\nnever closed", "<pre>never closed</pre>"),
+        (
+            "so:\n> *a* <i>\n>> b\n>\n> - c\nd > e",
+            "<p>so:</p><blockquote><p><em>a</em> &lt;i&gt;\nb</p><ul><li>c</li></ul></blockquote><p>d &gt; e</p>",
+        ),
+        ("> " * 5000 + "a", "<blockquote><p>a</p></blockquote>"),
+        (
+            "- [ ] a\n- [x] `b`\n- [c] d",
+            '<ul><li class="task">☐ a</li><li class="task">☑ <code>b</code></li><li>[c] d</li></ul>',
+        ),
     ],
 )
 def test_prose_makes_a_little_markdown_readable(text: str, html: str) -> None:
-    """Headings, lists, code, tables, bold; everything else is text."""
+    """Headings, lists, tasks, quotes, code, tables, bold; everything else is text."""
     assert str(prose(text)) == html
 
 
