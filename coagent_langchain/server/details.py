@@ -53,13 +53,7 @@ def ref_of(entry: Entry) -> str:
 def detail(entries: list[Entry]) -> Detail:
     """Make the pane of the entries of one bar, the call first."""
     made = [show(entry) for entry in entries]
-    told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
-    asked = {_words(part, one) for one in made if one.moment.type == "user_input" for part in one.parts}
-    for one in made:
-        if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
-            one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
-        if one.moment.type == "session_start":
-            one.parts = [part for part in one.parts if _words(part, one) not in asked]
+    _say_once(made)
     first = next((one.moment for one in made if one.moment.type == "user_input"), made[0].moment)
     failed = any(one.moment.type == "error" or one.moment.failed for one in made)
     recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
@@ -71,6 +65,20 @@ def detail(entries: list[Entry]) -> Detail:
         outcome = "waiting" if made[-1].moment.outcome == "interrupted" else "ok"
     status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
+
+
+def _say_once(made: list[Shown]) -> None:
+    """Leave out what another entry of the bar says too."""
+    told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
+    entered = any(one.moment.type == "component_enter" for one in made)
+    asked = {_words(part, one) for one in made if one.moment.type == "user_input" for part in one.parts}
+    for one in made:
+        if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
+            one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
+        if one.moment.type == "session_start":
+            one.parts = [part for part in one.parts if _words(part, one) not in asked]
+        if one.moment.type == "component_exit" and entered:  # which component it is, its beginning tells
+            one.parts = [part for part in one.parts if part.path != '["target_component"]']
 
 
 def _words(part: Part, one: Shown) -> str:

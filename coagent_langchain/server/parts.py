@@ -157,6 +157,13 @@ def _human(fields: Json, ref: str) -> list[Part]:
     return [of_value(title, given["value"], ref, ["input_data", "value"])]
 
 
+def _component_exit(fields: Json, ref: str) -> list[Part]:
+    parts = _generic({name: value for name, value in fields.items() if name != "output_data"}, ref)
+    if update := fields.get("output_data"):
+        parts.append(of_value("State update", update, ref, ["output_data"]))
+    return parts
+
+
 def _generic(fields: Json, ref: str) -> list[Part]:
     """Whatever the entry has beside its envelope and metadata."""
     message = mapping(fields.get("output_data")).get("message")
@@ -174,6 +181,7 @@ _PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
     "llm_response": _llm_response,
     "tool_call": _tool_call,
     "tool_response": _tool_response,
+    "component_exit": _component_exit,
     "error": _error,
     "recovery": _recovery,
     "human_oversight": _human,

@@ -480,6 +480,21 @@ def test_details_of_the_first_prompt_say_it_once(started: str, parts: int) -> No
     )
 
 
+@pytest.mark.parametrize(("places", "titles"), [
+    ((0, 1), ["Target component", "State update"]), ((1,), ["Target component", "State update"]),
+    ((0, 2, 1), ["Target component", "ValueError", "State update"]),
+])  # fmt: skip
+def test_details_of_a_node_name_it_once(places: tuple[int, ...], titles: list[str]) -> None:
+    """With what it changed, also a `message`, and its error; where its beginning is not logged, its end names it."""
+    story = Story("s")
+    story.leave(story.enter("plan"), "plan", 5)
+    story.entries[1]["output_data"] = {"message": "planned", "steps": 2}
+    story.log("error", error_info={"error_type": "ValueError", "error_message": "no"})
+    made = detail([Entry(n, T0, orjson.dumps(story.entries[n])) for n in places])
+
+    assert [part.title for one in made.entries for part in one.parts] == titles
+
+
 ASKED = {"role": "user", "content_is_prompt": True}
 TOOL = {"role": "tool", "content": "24 degrees", "name": "weather"}
 
