@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
 from langchain_ollama import ChatOllama, OllamaLLM
 from langchain_openai import ChatOpenAI
+from openai.types import CompletionUsage
 
 from coagent_langchain.capture.usage import Usage, cache_tokens, from_raw, usage
 from coagent_langchain.testing import OllamaStandIn
@@ -35,9 +36,11 @@ ANTHROPIC = {
 }  # fmt: skip
 
 
-def chat(standard: Any = None, metadata: Any = None, info: Any = None, output: Any = None) -> LLMResult:
+def chat(
+    standard: Any = None, metadata: Any = None, info: Any = None, output: Any = None, further: Any = None
+) -> LLMResult:
     """A chat result with numbers in the given places."""
-    message = AIMessage("hi", response_metadata=metadata or {})
+    message = AIMessage("hi", response_metadata=metadata or {}, additional_kwargs=further or {})
     message.usage_metadata = standard
     return LLMResult(generations=[[ChatGeneration(message=message, generation_info=info)]], llm_output=output)
 
@@ -214,6 +217,16 @@ def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], detai
         ({"info": {"prompt_eval_count": 6, "eval_count": 2}}, "generation_info"),
         ({"output": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.token_usage"),
         ({"output": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.usage"),
+        ({"metadata": {"token_usage": CompletionUsage(prompt_tokens=6, completion_tokens=2, total_tokens=8)}},
+         "response_metadata.token_usage"),
+        ({"metadata": {"usage": {"prompt_tokens": "6", "completion_tokens": "2"}}}, "response_metadata.usage"),
+        ({"metadata": {"tokenUsage": {"promptTokens": 6, "completionTokens": 2}}}, "response_metadata.tokenUsage"),
+        ({"info": {"usageMetadata": {"promptTokenCount": 6, "candidatesTokenCount": 2}}},
+         "generation_info.usageMetadata"),
+        ({"metadata": {"token_count": {"input_tokens": 6, "output_tokens": 2}}}, "response_metadata.token_count"),
+        ({"metadata": {"prompt_tokens": 6, "completion_tokens": 2}}, "response_metadata"),
+        ({"further": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "additional_kwargs.usage"),
+        ({"output": {"input_tokens": 6, "output_tokens": 2}}, "llm_output"),
     ],
 )  # fmt: skip
 def test_each_place_is_read(place: dict[str, Any], source: str) -> None:

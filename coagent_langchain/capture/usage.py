@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.capture.content import as_dict
+from coagent_langchain.capture.content import as_dict, fields_of
 from coagent_langchain.capture.messages import generations_of
 from coagent_langchain.capture.snapshot import snapshot
 
@@ -154,25 +154,35 @@ def _raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any
     output = as_dict(getattr(result, "llm_output", None))
     yield "generation_info.usage_metadata", info.get("usage_metadata")
     yield "response_metadata.usage_metadata", metadata.get("usage_metadata")
-    for name, place in (("response_metadata", metadata), ("generation_info", info)):
-        yield f"{name}.token_usage", place.get("token_usage")
-        yield f"{name}.usage", place.get("usage")
-        yield f"{name}.x_groq", as_dict(place.get("x_groq")).get("usage")
-        for key in _METRICS:
+    further = as_dict(getattr(getattr(first, "message", None), "additional_kwargs", None))
+    places = {
+        "response_metadata": metadata,
+        "generation_info": info,
+        "additional_kwargs": further,
+        "llm_output": output,
+    }
+    for name, place in places.items():
+        for key in _USAGE_KEYS if place else ():
             yield f"{name}.{key}", place.get(key)
+        yield f"{name}.x_groq", as_dict(place.get("x_groq")).get("usage")
         yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
-    yield "llm_output.token_usage", output.get("token_usage")
-    yield "llm_output.usage", output.get("usage")
 
 
-_METRICS = ("amazon-bedrock-invocationMetrics", "invocation_metrics", "usage_metrics")
+def _mapping(value: Any) -> Dict:
+    """A dict, or the fields of an object: SDKs have classes for their usage, which models pass on as they are."""
+    return value if isinstance(value, dict) else fields_of(value)
+
+
+_USAGE_KEYS = ("token_usage", "usage", "amazon-bedrock-invocationMetrics", "invocation_metrics", "usage_metrics",
+               "tokenUsage", "usageMetadata", "token_count")  # fmt: skip
 _OWN_COUNTS = ("prompt_eval_count", "eval_count",  # Ollama
-               "input_token_count", "generated_token_count", "prompt_token_count",
-               "completion_token_count")  # fmt: skip
-_INPUT = ("prompt_tokens", "input_tokens", "inputTokens", "inputTokenCount", "prompt_token_count", "promptTokenCount",
-          "input_token_count", "prompt_eval_count")  # fmt: skip
-_OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "outputTokenCount", "candidates_token_count",
-           "candidatesTokenCount", "generated_token_count", "completion_token_count", "eval_count")  # fmt: skip
+               "input_token_count", "generated_token_count", "prompt_token_count", "completion_token_count",
+               "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")  # fmt: skip
+_INPUT = ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "inputTokenCount", "prompt_token_count",
+          "promptTokenCount", "input_token_count", "prompt_eval_count")  # fmt: skip
+_OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "outputTokenCount",
+           "candidates_token_count", "candidatesTokenCount", "generated_token_count", "completion_token_count",
+           "eval_count")  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 # Anthropic and Bedrock report these beside the input, not as part of it.
 _BESIDE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
@@ -211,7 +221,7 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
     """
     if type(raw) is int:  # watsonx's deployed models tell a total alone
         raw = {"total_tokens": raw}
-    own = as_dict(raw)
+    own = _mapping(raw)
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
         return _standard(own, source)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
@@ -235,7 +245,7 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for (place, key), name in table.items():
-        tokens = count((as_dict(own.get(place)) if place else own).get(key))
+        tokens = count((_mapping(own.get(place)) if place else own).get(key))
         if tokens is not None:
             found.setdefault(name, tokens)
     return found
@@ -249,9 +259,11 @@ def _first(own: Dict, keys: tuple[str, ...]) -> int | None:
 
 
 def count(value: Any) -> int | None:
-    """A number of tokens: a whole number, or a list of them (streamed parts), summed. None for anything else."""
+    """A number of tokens: a whole number, in digits too, or a list of them (streamed parts), summed; else None."""
     if type(value) is int:
         return value if 0 <= value <= MAX_TOKENS else None
+    if type(value) is str:
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else None
     if type(value) is float:
         return int(value) if 0 <= value <= MAX_TOKENS and value == int(value) else None
     if type(value) is list and 0 < len(value) <= 100_000:
