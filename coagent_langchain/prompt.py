@@ -76,8 +76,11 @@ class Prompt(Scope):
         if self.text is not None:
             self.log_input(self.text)
 
+    @guard
     def _end(self, error: BaseException | None) -> None:
-        """A prompt has no event of its own at its end."""
+        """Log what left the block; a prompt has no event of its own at its end."""
+        if error is not None:
+            self.session.heir.left_by(error, self.number)
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)

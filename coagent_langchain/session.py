@@ -142,6 +142,8 @@ class Session(Scope):
                 return
             self._ended = True
         self._sessions.forget(self)
+        if self.running > 0 and self.status == "completed":
+            self.status = "cancelled"  # LangChain does not tell of a bare model's call that was cut off
         self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
         self.last_error = None
         if not self.started or self.inherited:
@@ -281,10 +283,19 @@ class Session(Scope):
         if error is None:
             self.end()
             return
+        status = self.left_by(error, max(self.last_prompt, 1))
+        self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
+
+    def left_by(self, error: BaseException, prompt_number: int) -> str:
+        """Log an exception that leaves a block of the session, if it is one and nobody has.
+
+        Returns:
+            the status that it means.
+        """
         status = scope_status(error)
         if status == "failed":
-            self._log_error(error)
-        self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
+            self._log_error(error, prompt_number)
+        return status
 
     def reported(self, error: BaseException, error_id: str) -> None:
         """Note that an exception is logged: whatever it leaves next shall not log it again."""
@@ -293,10 +304,10 @@ class Session(Scope):
         if (heir := self.heir).scoped:
             heir.last_error = (error, error_id)
 
-    def _log_error(self, error: BaseException) -> None:
+    def _log_error(self, error: BaseException, prompt_number: int) -> None:
         if self.last_error is not None and self.last_error[0] is error:
             return  # a run has reported it where it arose
-        entry = self.entry(EventType.ERROR, max(self.last_prompt, 1), 0)
+        entry = self.entry(EventType.ERROR, prompt_number, 0)
         entry["error_info"] = {
             "error_id": entry["event_id"],
             "error_type": type(error).__name__,

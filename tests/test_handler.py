@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.vectorstores import InMemoryVectorStore
@@ -15,7 +18,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedText, chat, of_type
+from tests.fakes import ScriptedChat, ScriptedText, chat, of_type
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
@@ -140,7 +143,7 @@ def test_state_is_empty_after_a_run(log: MemoryDelivery, handler: CoagentCallbac
     """Nothing of a run stays open in the handler."""
     (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
 
-    assert (handler._tree.open, handler._tree.lingering, handler._tree.awaiting_token) == ({}, {}, {})
+    assert (handler._tree.open, handler._tree.lingering, handler._tree.streams) == ({}, {}, {})
 
 
 def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -160,3 +163,46 @@ def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: Coa
     retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
 
     assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]
+
+
+def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`log_error(error)` is what people write: the error says itself what happened."""
+    handler.log_error(KeyError("k"))
+    handler.log_error("no exception at all")
+
+    told = [(e["error_info"]["error_type"], e["error_info"]["error_message"]) for e in log.entries[-2:]]
+    assert told == [("KeyError", "'k'"), ("Error", "no exception at all")]
+
+
+class Hanging(ScriptedChat):
+    """A model that streams one token, and then nothing for ever."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield next(self._stream(*args, **kwargs))
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("left", ["chain", "agent"])
+def test_stream_that_is_left_keeps_what_had_arrived(
+    left: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A reader who goes away in the middle: LangChain tells only bare models' answers, the tokens tell the rest."""
+    config: Any = {"callbacks": [handler]}
+
+    async def read() -> None:
+        model = Hanging(script=["one two three four"])
+        if left == "chain":
+            stream = (RunnableLambda(lambda x: x) | model).astream("q", config)
+        else:
+            agent = create_agent(model, [])
+            stream = agent.astream({"messages": [("user", "q")]}, config, stream_mode="messages")
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    asyncio.run(read())
+    handler.close()
+
+    response = of_type(log, "llm_response")[0]
+    assert response["llm_response"]["response"] == "one "
+    assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -20,7 +21,7 @@ from langgraph.types import interrupt
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import chat
+from tests.fakes import ScriptedChat, chat
 
 
 def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
@@ -500,6 +501,53 @@ def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, han
         ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
         ("llm_call", 1, 2), ("llm_response", 1, 2), ("session_end", 1, 0),
     ]  # fmt: skip
+
+
+def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Handled inside the session or raised on, it is one error, of the prompt that it has left."""
+
+    def work() -> None:
+        with handler.session("s", session_id="s") as session:
+            with contextlib.suppress(ValueError), session.prompt("one"):
+                raise ValueError("handled")
+            with session.prompt("two"):
+                raise KeyError("raised on")
+
+    with pytest.raises(KeyError):
+        work()
+
+    errors = [(e["prompt_number"], e["error_info"]["error_type"]) for e in log.entries if e["event_type"] == "error"]
+    assert errors == [(1, "ValueError"), (2, "KeyError")]
+    assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["status"]) == (2, "failed")
+
+
+def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain does not tell of a bare model that a timeout cancels: its session is cancelled with it."""
+
+    class Silent(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+    async def ask() -> None:
+        with handler.session("s", session_id="s"), contextlib.suppress(TimeoutError):
+            model = Silent(script=[])
+            await asyncio.wait_for(model.ainvoke("q", {"callbacks": [handler]}), 0.01)
+
+    asyncio.run(ask())
+
+    assert [e["event_type"] for e in log.entries][-2:] == ["llm_response", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == ("cancelled", "cancelled")
+
+
+def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer of a session whose last run failed is not the answer of the run before."""
+    model = chat("first answer", TimeoutError("no"))
+    with handler.session("s", session_id="s"):
+        model.invoke("one", {"callbacks": [handler]})
+        with contextlib.suppress(TimeoutError):
+            model.invoke("two", {"callbacks": [handler]})
+
+    assert (log.entries[-1]["output_data"], log.entries[-1]["meta"]["status"]) == ({"response": "failed"}, "failed")
 
 
 def test_session_with_something_open_makes_no_room(

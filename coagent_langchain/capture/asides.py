@@ -33,7 +33,7 @@ class Asides(BaseCallbackHandler):
         self._recorder = Recorder(tree, placing, outlet)
         self._failures = Failures(self._recorder)
         self._remarks = Remarks(self._recorder)
-        self._awaiting_token = tree.awaiting_token
+        self._streams = tree.streams
 
     @guard
     def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:

@@ -130,12 +130,12 @@ class CoagentCallbackHandler(Hooks):
         self._remarks.here(_LEVELS.get(level, EventType.INFO), message, meta)
 
     @guard
-    def log_error(self, message: str, error: BaseException | None = None, *, critical: bool = False,
+    def log_error(self, message: str | BaseException, error: BaseException | None = None, *, critical: bool = False,
                   meta: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         """Log an error that your code met itself, in the run or session around the call.
 
         Parameters:
-            message: what happened.
+            message: what happened; or the exception, if it says enough.
             error: the exception, for its type and stack.
             critical: severity `critical` instead of `high`.
             meta: free JSON.

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.capture.asides import Asides
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.run import Root, Run
@@ -34,7 +35,7 @@ class Hooks(Asides):
         only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
         run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
         if run is not None:
-            self._awaiting_token[run_id.int] = run
+            self._streams[run_id.int] = []
             self._recorder.call_started(
                 run,
                 split(only if isinstance(only, list) else _flat(messages)),
@@ -49,7 +50,7 @@ class Hooks(Asides):
         inputs = texts[0] if texts else None
         run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
         if run is not None:
-            self._awaiting_token[run_id.int] = run
+            self._streams[run_id.int] = []
             prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
             size = kwargs.get("batch_size")
             run.batch_size = size if type(size) is int else 1
@@ -61,26 +62,37 @@ class Hooks(Asides):
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
                          tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        """Time to the first token with content."""
-        if self._awaiting_token:  # a hook per token: without the guard while there is nothing to guard
-            self._first_token(run_id, token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None))
+        """Time to the first token with content; what has arrived, for a stream that is left."""
+        stream = self._streams.get(getattr(run_id, "int", None))  # a hook per token: no guard, for nothing can raise
+        if stream:
+            stream.append(token)
+        elif stream is not None:
+            content = token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)
+            self._first_token(run_id, token, content)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                         **kwargs: Any) -> None:  # fmt: skip
-        """Time to the first token, in `stream_events(version="v3")`."""
-        if self._awaiting_token:
-            self._first_token(run_id, isinstance(event, dict) and event.get("event") == "content-block-delta")
+        """The same in `stream_events(version="v3")`."""
+        stream = self._streams.get(getattr(run_id, "int", None))
+        if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
+            token = as_dict(event.get("delta")).get("text")
+            if stream:
+                stream.append(token)
+            else:
+                self._first_token(run_id, token, True)
 
     @guard
-    def _first_token(self, run_id: UUID, content: Any) -> None:
-        if content and (run := self._awaiting_token.pop(run_id.int, None)) is not None:
+    def _first_token(self, run_id: UUID, token: Any, content: Any) -> None:
+        run = self._tree.open.get(run_id.int)
+        if content and isinstance(run, Run):
             run.first_token_ns = self._tree.clock()
+            self._streams[run_id.int].append(token)
 
     @guard
     def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
-        self._awaiting_token.pop(run_id.int, None)
+        self._streams.pop(run_id.int, None)
         run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
         if run is not None:
             self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
@@ -92,11 +104,10 @@ class Hooks(Asides):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                      **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
-        self._awaiting_token.pop(run_id.int, None)
         run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
         if run is not None:
-            partial = kwargs.get("response")
-            self._failed(run, error, answer(partial) if partial is not None else None,
+            arrived, partial = self._recorder.arrived(run), kwargs.get("response")
+            self._failed(run, error, answer(partial) if partial is not None else arrived,
                          usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
 
     # -- chains

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coagent_langchain.capture.content import joined
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.inputs import answer_text, update_of, user_text
@@ -18,6 +19,7 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
+from coagent_langchain.texts import text
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject
 
@@ -105,6 +107,11 @@ class Recorder(Sweeper):
         if run.parent is None and answer.text:
             prompt.session.heir.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
+
+    def arrived(self, run: Run) -> Answer:
+        """What a stream that has no end of its own had brought."""
+        parts = self.tree.streams.pop(run.run_id.int, None)
+        return Answer(text("".join(joined(part, "") for part in parts if part)) if parts else None)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
         calls = []
@@ -234,7 +241,7 @@ class Recorder(Sweeper):
             run.pending_input = inputs
         session = self._leave(run)
         if failed or outcome == "cancelled":
-            session.status = "failed" if failed else "cancelled"
+            session.status, session.response = "failed" if failed else "cancelled", None
         else:
             session.status = "interrupted" if session.interrupted is run.prompt else "completed"
         if run.kind == "chain" and outputs is not None:
@@ -285,8 +292,7 @@ class Recorder(Sweeper):
     def _close(self, run: Run, outcome: str) -> None:
         run.failures = None
         if run.kind == "llm":
-            self.tree.awaiting_token.pop(run.run_id.int, None)
-            self.call_ended(run, Answer(), None, outcome)
+            self.call_ended(run, self.arrived(run), None, outcome)
         elif run.kind in ("tool", "retriever"):
             self.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.component:

@@ -33,14 +33,18 @@ class Remarks:
         self._emit(self._entry_here(event_type, meta or {})[1], message)
 
     def error_here(
-        self, message: str, error: BaseException | None, severity: Severity, meta: Mapping[str, Any]
+        self, message: Any, error: BaseException | None, severity: Severity, meta: Mapping[str, Any]
     ) -> None:
         """An error that application code reports itself."""
+        if isinstance(message, BaseException):  # as `log_error(error)`
+            message, error = "", error or message
+        said = message if isinstance(message, str) else str(snapshot(message))
+        told = "" if error is None else error_message(error)
         session, entry = self._entry_here(EventType.ERROR, meta)
         info: JsonObject = {
             "error_id": entry["event_id"],
-            "error_type": "LogRecord" if error is None else type(error).__name__,
-            "error_message": message if error is None else f"{message}: {error_message(error)}",
+            "error_type": "Error" if error is None else type(error).__name__,
+            "error_message": ": ".join(filter(None, (said, told))),
             "error_severity": severity,
             "component_id": meta.get("logger", "application"),
         }

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from coagent_langchain.capture.run import Root, Run
@@ -48,7 +48,7 @@ class RunTree:
         self.clock = clock
         self.wall = wall
         self.open: dict[int, Run | Muted] = {}
-        self.awaiting_token: dict[int, Run] = {}
+        self.streams: dict[int | None, list[Any]] = {}  # of open model calls: what has arrived
         self.lingering: dict[int, Root] = {}  # ended roots with open runs below them, the first to end first
         self._ended: dict[int, Run | Muted] = {}
         self._ended_order: deque[int] = deque()
@@ -150,7 +150,7 @@ class RunTree:
         """After a fork: what was open is the parent's to end; here it counts as ended."""
         self._ended.update(self.open)
         self._ended_order.extend(self.open)
-        for kept in (self.open, self.awaiting_token, self.lingering):
+        for kept in (self.open, self.streams, self.lingering):
             kept.clear()
 
 

@@ -31,7 +31,7 @@ def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
 def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:
     """How many open things of each kind the handler keeps; all 0 after every flow."""
     tree = handler._tree
-    return {"open": len(tree.open), "lingering": len(tree.lingering), "awaiting_token": len(tree.awaiting_token)}
+    return {"open": len(tree.open), "lingering": len(tree.lingering), "streams": len(tree.streams)}
 
 
-EMPTY = {"open": 0, "lingering": 0, "awaiting_token": 0}
+EMPTY = {"open": 0, "lingering": 0, "streams": 0}

@@ -108,7 +108,7 @@ def test_first_token_without_on_llm_new_token(log: MemoryDelivery, handler: Coag
     handler.on_chat_model_start({}, [[]], run_id=run_id)
     for event in ("message-start", "content-block-start"):
         handler.on_stream_event({"event": event}, run_id=run_id)
-    waiting = state_of(handler)["awaiting_token"]
+    waiting = state_of(handler)["streams"]
     handler.on_stream_event({"event": "content-block-delta", "delta": {"text": "s"}}, run_id=run_id)
     handler.on_llm_end(ANSWER, run_id=run_id)
 
