@@ -1,6 +1,6 @@
 """Answers from documents: the retriever's query and what it found stand beside the model's call.
 
-python examples/rag.py
+python examples/rag.py          # LangChain's vector store in memory needs numpy: pip install numpy
 """
 
 from __future__ import annotations

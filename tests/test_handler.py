@@ -206,3 +206,17 @@ def test_stream_that_is_left_keeps_what_had_arrived(
     response = of_type(log, "llm_response")[0]
     assert response["llm_response"]["response"] == "one "
     assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
+
+
+@pytest.mark.parametrize(("inputs", "told"), [
+    (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], "b"),
+])  # fmt: skip
+def test_input_without_a_text_is_logged_before_the_work(
+    inputs: Any, told: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Numbers and rows are there as JSON when the first step begins, whatever becomes of it."""
+    before: list[list[Any]] = []
+    step = RunnableLambda(lambda _: before.append([e["prompt"] for e in of_type(log, "user_input")]))
+    (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})
+
+    assert before == [[told]]

@@ -29,7 +29,9 @@ def user_text(inputs: Any) -> str | None:
     if isinstance(inputs, dict):
         return _of_dict(inputs)
     if isinstance(inputs, (list, tuple)):
-        return _last_human(inputs)
+        return _last_human(inputs) or _of_rows(inputs)
+    if isinstance(inputs, (int, float)):
+        return as_json(inputs)
     fields = fields_of(inputs)
     if isinstance(messages := fields.get("messages"), (list, tuple)):  # a prompt value, or a graph's state
         return _last_human(messages)
@@ -57,9 +59,20 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
             return text(value) or None
     if len(own) == 1:
         value = next(iter(own.values()))
-        if isinstance(value, (str, list, tuple)):
+        if isinstance(value, (str, list, tuple)) and value:
             return user_text(value)
     return as_json(own)
+
+
+def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
+    """The JSON of a list that is no conversation; one without a person's words may yet get them."""
+    return as_json(inputs) if inputs and not any(map(_is_message, inputs)) else None
+
+
+def _is_message(each: Any) -> bool:
+    if isinstance(each, dict):
+        return "role" in each
+    return isinstance(each, (tuple, list)) or "content" in fields_of(each)
 
 
 def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
