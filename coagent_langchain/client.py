@@ -187,7 +187,7 @@ class CoagentClient(EventLog):
         """
         delivery = self._delivery = self._delivery or shared(self._settings)  # once: its token may be renewed by others
         outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
-        return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta)
+        return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta, counts=False)
 
     def _settle(self) -> None:
         """Let what this client's sessions have logged go first: what comes next is to be found after it."""

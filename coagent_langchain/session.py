@@ -51,6 +51,7 @@ class Session(Scope):
         meta: JsonObject | None = None,
         first_prompt: int = 1,
         started: bool = False,
+        counts: bool = True,
     ) -> None:
         super().__init__()
         self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
@@ -63,6 +64,7 @@ class Session(Scope):
         self._sessions = sessions
         self._text = text
         self._meta = meta
+        self._counts = counts  # all calls are logged by handlers, so that its totals are true
         self.part = 0
         self._renew()
         self.started = started
@@ -157,7 +159,9 @@ class Session(Scope):
             response = self.response = None
         entry["output_data"] = {"response": (response or self.response or status)[:MAX_RESPONSE]}
         elapsed = round((time.monotonic() - self._started_at) * 1000) - (now - ended)
-        entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0), **self.totals.as_meta()}
+        entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0)}
+        if self._counts or self.totals.llm_calls:
+            entry["meta"] |= self.totals.as_meta()
         self.outlet.emit(entry)
 
     def take_over(self, earlier: Session) -> None:
@@ -325,7 +329,8 @@ class Session(Scope):
     def _fresh(self, function: Callable[..., Any]) -> Self:
         return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
                           text=self._text or f"Running {function.__name__}", meta=self._meta,
-                          first_prompt=self.last_prompt + 1, started=self.started)  # fmt: skip
+                          first_prompt=self.last_prompt + 1, started=self.started,
+                          counts=self._counts)  # fmt: skip
 
 
 def scope_status(error: BaseException) -> str:

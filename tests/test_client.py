@@ -385,6 +385,18 @@ def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
     assert took < SETTLE_TIMEOUT
 
 
+def test_session_of_a_client_claims_no_totals(server: Running) -> None:
+    """What a client logs by itself is not counted by its session: a figure that nobody knows is absent, not 0."""
+    with CoagentClient(server.base_url) as client:
+        with client.start_session("Plan", session_id="counted"):
+            client.log_llm_response("counted", "hi", 1, 1, input_tokens=10, output_tokens=3, total_tokens=13)
+        client.log_info("counted", "after")
+        read = client.session("counted")
+
+    end = next(e for e in read.events if e.event_type == "session_end")
+    assert (sorted(end.meta or {}), read.totals["total_tokens"]) == (["elapsed_time_ms", "status"], 13)
+
+
 def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:
     """Reading raises, with the address, the tries and the cause."""
     with patient("http://127.0.0.1:9/api/v1") as client, pytest.raises(CoagentClientError) as caught:
