@@ -357,6 +357,18 @@ def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
     assert (segment.synced == segment.size, took < 2.0) == (True, True)  # half a second, and a busy machine
 
 
+def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:
+    """What sent and what synced has ended when `close` returns."""
+    before = set(threading.enumerate())
+    with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        delivery.flush(10)
+        delivery.close()
+        left = [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("coagent")]
+
+    assert left == []
+
+
 def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
     """`close` leaves no event and no thread behind, and a later event is delivered all the same."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:

@@ -23,13 +23,10 @@ class Syncer:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
-    def start(self, stop: threading.Event) -> None:
-        """Start the thread; it ends when the event `stop` is set and `stop()` called."""
-        self._stop = stop
-        thread = threading.Thread(target=self._run, args=(stop,), name="coagent-sync", daemon=True)
-        with contextlib.suppress(RuntimeError):  # "can't start new thread": delivery goes on, `wake` tries again
-            thread.start()
-            self._thread = thread
+    def begin(self, stop: threading.Event) -> None:
+        """Sync until the event `stop` is set and `stop()` called; the thread starts with the first `wake`."""
+        self._stop, self._thread = stop, None
+        self._wakened.set()  # an earlier thread, whose worker has died, sees that it is to stop
 
     def stop(self, timeout: float) -> None:
         """Wait until the thread has ended: its `stop` is set."""
@@ -38,10 +35,13 @@ class Syncer:
             self._thread.join(timeout)
 
     def wake(self) -> None:
-        """Something was written."""
+        """Something was written; said by the worker's thread alone."""
         self._wakened.set()
         if self._thread is None:
-            self.start(self._stop)
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="coagent-sync", daemon=True)
+            with contextlib.suppress(RuntimeError):  # "can't start new thread": delivery goes on, the next one tries
+                thread.start()
+                self._thread = thread
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():

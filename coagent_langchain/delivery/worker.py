@@ -91,11 +91,12 @@ class Worker:
                 self._starting.release()
 
     def _start(self) -> None:
+        self._stop.set()
         self._stop = stop = threading.Event()
+        self._syncer.begin(stop)
         thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
         thread.start()
         self._thread = thread
-        self._syncer.start(stop)
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
         """Wait until the first `entries` entries of the spool are settled, and send what waits at once.
