@@ -56,10 +56,7 @@ class Sessions:
         new = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
         with _lock:
             session = self._open.setdefault(session_id, new)
-            waiting = self._waiting.pop(session_id, None)
-        if waiting is not None:
-            session.go_on_asking(waiting)
-        self._make_room()
+        self._take_in(session)
         return session
 
     def adopt(self, session: Session) -> None:
@@ -70,9 +67,13 @@ class Sessions:
                 session.started = False  # what has ended here begins again
                 session.last_prompt = max(session.last_prompt, self._last_prompts[session.session_id])
             self._open[session.session_id] = session
-            waiting = self._waiting.pop(session.session_id, None)
         if known is not None and known is not session:
             session.take_over(known)
+        self._take_in(session)
+
+    def _take_in(self, session: Session) -> None:
+        """Have a new session go on with what an ended one with its id has asked, and make room for it."""
+        waiting = self._waiting.pop(session.session_id, None)
         if waiting is not None:
             session.go_on_asking(waiting)
         self._make_room()

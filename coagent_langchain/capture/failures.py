@@ -42,7 +42,7 @@ class Failures:
         """
         outcome = classify(error)
         error_id, cause = run.reported(error), run.cause(error)
-        entries = [] if error_id is not None else self._report(run, error, outcome, answer)
+        entries = [] if error_id is not None else self._report(run, error, outcome, answer, cause)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         parent = run.parent
@@ -132,7 +132,9 @@ class Failures:
         self._recorder.prompt_of(run).session.count(Totals.add_recovery)
         return entry
 
-    def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer | None) -> list[JsonObject]:
+    def _report(
+        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer | None, cause: Failure | None
+    ) -> list[JsonObject]:
         if run.kind != "llm" and not run.turn:
             run.turn = run.latest_turn()
         if outcome.kind == "interrupt":
@@ -141,9 +143,9 @@ class Failures:
             return [self._handed_over(run, route(error))]
         if not outcome.failed:
             return []
-        return [self._error(run, error, answer)]
+        return [self._error(run, error, answer, cause)]
 
-    def _error(self, run: Run, error: BaseException, answer: Answer | None) -> JsonObject:
+    def _error(self, run: Run, error: BaseException, answer: Answer | None, cause: Failure | None) -> JsonObject:
         session = self._recorder.prompt_of(run).session
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
@@ -159,7 +161,7 @@ class Failures:
             "stack_trace": stack_trace(error),
             "component_id": run.name,
         }
-        if (cause := run.cause(error)) is not None and cause[1]:
+        if cause is not None and cause[1]:
             meta["caused_by"] = cause[1]
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}

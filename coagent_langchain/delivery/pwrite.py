@@ -2,7 +2,7 @@
 
 `os.pwrite` lets other threads run meanwhile. A write into the page cache takes 1 µs; but who has given up the lock for
 it may get it back a switch interval (5 ms) later, where another thread computes. And a thread that waits for the lock,
-as the worker does, is wakened by each write, finds the lock taken again and waits anew: in a busy program for ever.
+as the worker does, is wakened by each write, finds the lock taken again and waits anew.
 `python -m benchmarks.threads` shows what that costs.
 """
 
