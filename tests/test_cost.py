@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from coagent_langchain.capture import cost as module
 from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.usage import Usage
+from coagent_langchain.capture.tokens import Usage
 
 MODELS = [
     ("openai", "openai", "gpt-4o"),
@@ -141,7 +141,7 @@ def test_without_the_extra_there_is_no_cost() -> None:
                 return None if name == "genai_prices" else super().find_spec(name, path, target)
         sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
         from coagent_langchain.capture.cost import cost, prepare
-        from coagent_langchain.capture.usage import Usage
+        from coagent_langchain.capture.tokens import Usage
         assert not prepare()
         assert cost("openai", "gpt-4o", Usage(1, 1)) is None
     """

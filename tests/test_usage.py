@@ -21,7 +21,9 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from langchain_openai import ChatOpenAI
 from openai.types import CompletionUsage
 
-from coagent_langchain.capture.usage import Usage, cache_tokens, from_raw, usage
+from coagent_langchain.capture.provider_usage import from_raw
+from coagent_langchain.capture.tokens import Usage, cache_tokens
+from coagent_langchain.capture.usage import usage
 from coagent_langchain.testing import OllamaStandIn
 
 OPENAI = {

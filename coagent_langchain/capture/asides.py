@@ -7,6 +7,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
@@ -31,6 +32,7 @@ class Asides(BaseCallbackHandler):
         self._tree = tree
         self._placing = placing
         self._recorder = Recorder(tree, placing, outlet)
+        self._endings = Endings(self._recorder)
         self._failures = Failures(self._recorder)
         self._remarks = Remarks(self._recorder)
         self._streams = tree.streams

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from coagent_langchain.capture.content import as_dict
-from coagent_langchain.capture.usage import Usage, count
+from coagent_langchain.capture.tokens import Usage, count
 
 MAX_MODELS = 1_000  # remembered at a time
 

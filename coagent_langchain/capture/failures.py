@@ -17,7 +17,7 @@ from coagent_langchain.capture.outcomes import (
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import FALLBACKS, NOTHING, Failure, Run
-from coagent_langchain.capture.usage import Usage
+from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity

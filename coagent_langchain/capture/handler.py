@@ -91,7 +91,7 @@ class CoagentCallbackHandler(Hooks):
                           components=components, sample_rate=sample_rate,
                           after_prompt=self._after_prompt)  # fmt: skip
         super().__init__(tree, placing, self._outlet)
-        self._sessions.register(self._recorder)
+        self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
         agent_stack()
 
@@ -168,8 +168,8 @@ class CoagentCallbackHandler(Hooks):
 
     @guard
     def _end_sessions(self) -> None:
-        self._recorder.bind_all()
-        self._recorder.close_lingering()
+        self._endings.bind_all()
+        self._endings.close_lingering()
         self._sessions.end_all(self._outlet)
 
     # -- identity

@@ -223,7 +223,7 @@ class Hooks(Asides):
         if run.failures:
             self._failures.recovered(run)
         if isinstance(run, Root):
-            self._recorder.root_ended(run, outputs, inputs, failed=False)
+            self._endings.root_ended(run, outputs, inputs, failed=False)
 
     def _failed(
         self, run: Run, error: BaseException, partial: Any = None, tokens: Any = None, inputs: Any = None
@@ -232,7 +232,7 @@ class Hooks(Asides):
         run.failures = None
         if isinstance(run, Root):
             word = _OUTCOME_WORDS.get(outcome.kind)
-            self._recorder.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
+            self._endings.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
 
 
 def _flat(messages: Any) -> list[Any]:

@@ -309,10 +309,10 @@ def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> 
     hooks.on_chain_end(None, run_id=root)
     hooks.on_llm_end(None, run_id=early)
     now[0] = int(59e9)
-    hooks._recorder.sweep()
+    hooks._endings.sweep()
     before = len(of_type(log, "llm_response"))
     now[0] = int(61e9)
-    hooks._recorder.sweep()
+    hooks._endings.sweep()
     hooks.on_llm_end(None, run_id=late)
 
     assert (before, [e["meta"].get("outcome") for e in of_type(log, "llm_response")]) == (1, [None, "unknown"])

@@ -1,0 +1,88 @@
+"""The ends of roots, and of what gives no sign of its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent_langchain.capture.inputs import answer_text, user_text
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.registry import Sweeper
+from coagent_langchain.session import MAX_RESPONSE, Session
+
+
+class Endings(Sweeper):
+    """Ends roots as they end, and the runs that nobody will tell the end of.
+
+    Parameters:
+        recorder: writes the entries.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._tree = recorder.tree
+
+    def root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
+        """Close a root: late user input, last answer, and with an error or a cancellation what is still open."""
+        if inputs is not None:
+            run.pending_input = inputs
+        session = self._leave(run)
+        if failed or outcome == "cancelled":
+            session.status, session.response = "failed" if failed else "cancelled", None
+        else:
+            session.status = "interrupted" if session.interrupted is run.prompt else "completed"
+        if run.kind == "chain" and outputs is not None:
+            session.response = answer_text(outputs, MAX_RESPONSE)
+        if outcome is not None:
+            self.close(list(run.open.values()), outcome)
+        if self._tree.crowded:
+            self.sweep()
+
+    def _leave(self, root: Root) -> Session:
+        """A root has ended: its user input is logged now at the latest, and let go of."""
+        prompt = self._recorder.prompt_of(root)
+        if not prompt.logged:
+            self._recorder.placing.log_input(root, user_text(root.pending_input))
+        root.pending_input = None
+        session = prompt.session.heir
+        session.running -= 1
+        session.touched = self._tree.clock() / 1e9
+        return session
+
+    # -- the end of what gives no sign of it
+
+    def sweep(self) -> None:
+        """End what nobody waits for any more."""
+        self.close(self._tree.given_up(), "unknown")
+
+    def bind_all(self) -> None:
+        """Give every open root its session, so that the end of the session ends it too."""
+        for run in list(self._tree.open.values()):
+            if isinstance(run, Run):
+                self._recorder.prompt_of(run)
+
+    def close_lingering(self) -> None:
+        """End what is still open below roots that have ended."""
+        self.close([run for root in list(self._tree.lingering.values()) for run in list(root.open.values())], "unknown")
+
+    def close_session(self, session: Session, outcome: str) -> None:
+        """End what is still open in a session that ends."""
+        if self._tree.open:
+            self.close(self._tree.open_in(session), outcome)
+
+    def close(self, runs: list[Run], outcome: str) -> None:
+        """End runs that give no sign of their end."""
+        for run in runs:
+            if self._tree.end(run.run_id) is not None:  # it has not ended meanwhile
+                self._close(run, outcome)
+
+    def _close(self, run: Run, outcome: str) -> None:
+        run.failures = None
+        if run.kind == "llm":
+            self._recorder.call_ended(run, self._recorder.arrived(run), None, outcome)
+        elif run.kind in ("tool", "retriever"):
+            self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
+        elif run.component:
+            self._recorder.component_ended(run, None, outcome)
+        if isinstance(run, Root):
+            self._leave(run)

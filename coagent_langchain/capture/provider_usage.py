@@ -1,0 +1,121 @@
+"""Token usage in the providers' own words: where they leave it, what they call it, what their numbers include."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from coagent_langchain.capture.content import as_dict, fields_of
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.tokens import MAX_DETAIL, Dict, Usage, count, inclusive, standard
+
+_USAGE_KEYS = ("token_usage", "usage", "amazon-bedrock-invocationMetrics", "invocation_metrics", "usage_metrics",
+               "tokenUsage", "usageMetadata", "token_count")  # fmt: skip
+_OWN_COUNTS = ("prompt_eval_count", "eval_count",  # Ollama
+               "input_token_count", "generated_token_count", "prompt_token_count", "completion_token_count",
+               "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")  # fmt: skip
+_INPUT = ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "inputTokenCount", "prompt_token_count",
+          "promptTokenCount", "input_token_count", "prompt_eval_count")  # fmt: skip
+_OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "outputTokenCount",
+           "candidates_token_count", "candidatesTokenCount", "generated_token_count", "completion_token_count",
+           "eval_count")  # fmt: skip
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
+# Anthropic and Bedrock report these beside the input, not as part of it.
+_BESIDE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
+_BESIDE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+# Gemini reports these beside the candidates and the prompt.
+_BESIDE_OUTPUT = ("thoughts_token_count", "thoughtsTokenCount")
+_BESIDE_INPUT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+# (where, key) of parts that the input or output already includes → LangChain's name.
+_INPUT_PARTS = {
+    ("prompt_tokens_details", "cached_tokens"): "cache_read",
+    ("prompt_tokens_details", "audio_tokens"): "audio",
+    ("input_tokens_details", "cached_tokens"): "cache_read",
+    ("", "prompt_cache_hit_tokens"): "cache_read",
+    ("", "cached_content_token_count"): "cache_read",
+    ("", "cachedContentTokenCount"): "cache_read",
+    ("cache_creation", "ephemeral_5m_input_tokens"): "ephemeral_5m_input_tokens",
+    ("cache_creation", "ephemeral_1h_input_tokens"): "ephemeral_1h_input_tokens",
+}
+_OUTPUT_PARTS = {
+    ("completion_tokens_details", "reasoning_tokens"): "reasoning",
+    ("completion_tokens_details", "audio_tokens"): "audio",
+    ("output_tokens_details", "reasoning_tokens"): "reasoning",
+    ("output_tokens_details", "thinking_tokens"): "reasoning",
+    ("", "thoughts_token_count"): "reasoning",
+    ("", "thoughtsTokenCount"): "reasoning",
+}
+
+
+def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Where providers leave their own numbers, in order."""
+    first = generations[0] if generations else None
+    info = as_dict(getattr(first, "generation_info", None))
+    metadata = as_dict(getattr(getattr(first, "message", None), "response_metadata", None))
+    output = as_dict(getattr(result, "llm_output", None))
+    yield "generation_info.usage_metadata", info.get("usage_metadata")
+    yield "response_metadata.usage_metadata", metadata.get("usage_metadata")
+    further = as_dict(getattr(getattr(first, "message", None), "additional_kwargs", None))
+    places = {
+        "response_metadata": metadata,
+        "generation_info": info,
+        "additional_kwargs": further,
+        "llm_output": output,
+    }
+    for name, place in places.items():
+        for key in _USAGE_KEYS if place else ():
+            yield f"{name}.{key}", place.get(key)
+        yield f"{name}.x_groq", as_dict(place.get("x_groq")).get("usage")
+        yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
+
+
+def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
+    """A provider's own numbers, made inclusive; None when it has none.
+
+    Parameters:
+        raw: e.g. OpenAI's `token_usage`, Anthropic's `usage`, Bedrock's metrics (lists when streamed: summed).
+        source: what `Usage.source` shall say.
+        cached: what `Usage.cached` shall say.
+    """
+    if type(raw) is int:  # watsonx's deployed models tell a total alone
+        raw = {"total_tokens": raw}
+    own = _mapping(raw)
+    if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
+        return standard(own, source)
+    tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
+    read, written = _first(own, _BESIDE_READ), _first(own, _BESIDE_WRITE)
+    beside = (read or 0) + (written or 0) + (_first(own, _BESIDE_INPUT) or 0)
+    if not (tokens or answered or total or beside):
+        return None
+    tokens = tokens + beside if tokens is not None else beside or None
+    answered = answered + (_first(own, _BESIDE_OUTPUT) or 0) if answered is not None else _first(own, _BESIDE_OUTPUT)
+    if tokens is not None and answered is not None and (total is None or total < tokens + answered):
+        total = tokens + answered
+    given = {"cache_read": read, "cache_creation": written}
+    details = {
+        "input_token_details": {k: v for k, v in given.items() if v is not None} | _parts(own, _INPUT_PARTS),
+        "output_token_details": _parts(own, _OUTPUT_PARTS),
+        "raw": snapshot(own, MAX_DETAIL),
+    }
+    return inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached, source))
+
+
+def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (place, key), name in table.items():
+        tokens = count((_mapping(own.get(place)) if place else own).get(key))
+        if tokens is not None:
+            found.setdefault(name, tokens)
+    return found
+
+
+def _first(own: Dict, keys: tuple[str, ...]) -> int | None:
+    for key in keys:
+        if (tokens := count(own.get(key))) is not None:
+            return tokens
+    return None
+
+
+def _mapping(value: Any) -> Dict:
+    """A dict, or the fields of an object: SDKs have classes for their usage, which models pass on as they are."""
+    return value if isinstance(value, dict) else fields_of(value)
