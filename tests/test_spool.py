@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -429,18 +428,18 @@ def test_interrupt_amid_a_write_costs_nothing(tmp_path: Path, after_the_write: b
 
 
 def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None:
-    """Where the place of a line is made, the garbage collector may close a stream, which logs: both are kept."""
+    """Before a line is written, the garbage collector may close a stream, which logs: both are kept."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
-    place, late = spool._place, [LINES[1]]
+    has_place, late = spool._has_place, [LINES[1]]
 
-    def interrupted(lines: bytes, count: int) -> Any:
-        made = place(lines, count)
+    def interrupted(length: int) -> bool:
+        found = has_place(length)
         if late:
             spool.append(late.pop(), 1)
-        return made
+        return found
 
-    spool._place = interrupted  # type: ignore[method-assign]
+    spool._has_place = interrupted  # type: ignore[method-assign]
     spool.append(LINES[2], 1)
 
     assert spool.read() == b"".join(LINES[:3])

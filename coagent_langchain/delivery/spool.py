@@ -24,9 +24,7 @@ NAMELESS_BYTES = 16 << 20  # what a spool without a folder may hold: it may turn
 _RECYCLE_BYTES = 64 << 10
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
-
-# Where entries go while they are written: segment, offset, lines, how many.
-_Place = tuple[Segment, int, bytes, int]
+_Entry = tuple[bytes, int]  # lines, and how many
 
 
 class Spool:
@@ -62,9 +60,8 @@ class Spool:
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
         self._taken = self._freed = 0  # bytes on the disk, ever and no more
-        self._written_bytes = self._settled_bytes = 0
         self._new_names = False
-        self._open: _Place | None = None  # what is being written
+        self._open: _Entry | None = None  # what is being written
         self._pwrite = Pwrite()
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
         self._lock = threading.RLock()
@@ -78,35 +75,33 @@ class Spool:
             lines: entries, each ending with a newline.
             count: how many.
         """
-        length = len(lines)
+        entry = lines, count
         with self._lock:
             if self._open is not None:  # this is a signal handler's, amid an append of its own thread: that goes first
                 self._write(self._open)
-            place = self._place(lines, count)
-            # Signal handlers, and streams that the garbage collector closes, may have logged: then it is no place more.
-            # From here to `_open` nothing is called or made that could let them.
-            while place is not None and (place[0] is not self._segments[-1] or place[1] != place[0].size):
-                place = self._place(lines, count)
-            if place is None or self._taken - self._freed + self.others + length > self._quota:
+            if not self._has_place(len(lines)):
                 self.refused += count
                 return
-            self._open = place
+            self._open = entry
             try:
-                self._write(place)
+                self._write(entry)
             finally:
-                if self._open is place:  # a signal handler has raised: Ctrl-C
-                    self._write(place)
+                if self._open is entry:  # a signal handler has raised: Ctrl-C
+                    self._write(entry)
 
-    def _place(self, lines: bytes, count: int) -> _Place | None:
-        """The end of the last segment, or of a new one; None where there is no space for one."""
-        segment = self._segments[-1] if self._segments else None
-        if segment is None or segment.size >= SEGMENT_BYTES:
-            segment = self._new_segment()
-        return None if segment is None else (segment, segment.size, lines, count)
+    def _has_place(self, length: int) -> bool:
+        """Whether `length` bytes may be written; where the last segment is full, behind a new one's header."""
+        if (not self._segments or self._segments[-1].size >= SEGMENT_BYTES) and self._new_segment() is None:
+            return False
+        return self._taken - self._freed + self.others + length <= self._quota
 
-    def _write(self, place: _Place) -> None:
+    def _write(self, entry: _Entry) -> None:
         """Write what is open and count it. At each call in here a signal handler may have done all of it."""
-        segment, offset, lines, count = place
+        segment = self._segments[-1]  # the worker leaves the last one
+        offset = segment.size
+        if self._open is not entry:
+            return
+        lines, count = entry
         length = len(lines)
         try:
             kept = self._pwrite(segment.descriptor, lines, offset) == length
@@ -114,15 +109,14 @@ class Spool:
             kept = False
         if not kept:  # what was written of it is no line
             with contextlib.suppress(OSError):
-                if self._open is place:
+                if self._open is entry:
                     os.ftruncate(segment.descriptor, offset)
-        if self._open is not place:
+        if self._open is not entry:
             return
         self._open = None  # no call from here on
         if kept:
             segment.entries += count
             self._taken += length
-            self._written_bytes += length
             self.written += count
             segment.size = offset + length  # last: from now on the worker may read it
         else:
@@ -161,7 +155,9 @@ class Spool:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the entries that are neither acknowledged nor rejected."""
-        return self._written_bytes - self._settled_bytes
+        segments, reader = len(self._segments), self._reader
+        sent = reader.offset - HEADER_BYTES if reader else 0
+        return self._taken - self._freed - segments * HEADER_BYTES - sent
 
     def first_line(self) -> bytes:
         """The oldest entry that waits, or nothing."""
@@ -199,19 +195,16 @@ class Spool:
         """The first `length` bytes of what `read` gave, `entries` entries, are acknowledged or rejected."""
         assert self._reader is not None
         self._segments[0].settled += entries
-        self._settled_bytes += length
         self.settled += entries
         self._reader.acknowledge(length)
 
     def _drop_first(self) -> None:
         """Remove the oldest segment: all of it is settled, or somebody removed the file."""
         segment = self._segments.popleft()
-        read = self._reader.offset if self._reader else HEADER_BYTES
         if self._reader:
             self._reader.close()
         self._reader = None
         self._freed += segment.size
-        self._settled_bytes += segment.size - read
         self.lost += segment.entries - segment.settled
         self.settled += segment.entries - segment.settled
         segment.remove()
