@@ -82,9 +82,9 @@ def test_program_that_raises_fails_its_session(base_url: str, script: Path) -> N
 
 
 def test_program_that_exits_with_a_status_fails_its_session(base_url: str, script: Path) -> None:
-    """`sys.exit` with a text is Python's own way to say why: on stderr, and in the event."""
-    script.write_text(ASK + 'sys.exit("no luck")\n')
-    expected = stack(script, 11, 'sys.exit("no luck")', "SystemExit: no luck")
+    """An exit with a text is Python's own way to say why: on stderr, and in the event."""
+    script.write_text(ASK + 'raise SystemExit("no luck")\n')
+    expected = stack(script, 11, 'raise SystemExit("no luck")', "SystemExit: no luck")
     found = run(base_url, script, "--session", "exits")
 
     assert found == Ended(1, "no luck\n", {"exits": ("failed", [("SystemExit", expected)])})

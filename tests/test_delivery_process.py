@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -27,7 +28,9 @@ from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12 and later warn
+# Python 3.12 and later warn where a process forks that has threads, as any that logs.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
 
 ANOTHER_TOKEN = (
     "delivery to http://127.0.0.1:1/api/v1: another token has come for this spool folder, and sends every event from "
@@ -48,7 +51,7 @@ def run(server: FaultyServer, folder: Path, code: str, exit_timeout: float = 2.0
     """Run a program that has a `delivery`; its exit status, seconds and what it wrote to stderr."""
     program = PROGRAM + textwrap.dedent(code)
     started = time.monotonic()
-    command = [sys.executable, "-c", program, server.base_url, str(folder), str(exit_timeout)]
+    command = [*PYTHON, "-c", program, server.base_url, str(folder), str(exit_timeout)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, time.monotonic() - started, ended.stderr
 
@@ -186,7 +189,7 @@ def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
                 delivery.flush(0.01)
 
     def foreign() -> None:
-        with sqlite3.connect(tmp_path / "foreign.db") as database:
+        with contextlib.closing(sqlite3.connect(tmp_path / "foreign.db")) as database:
             database.execute("CREATE TABLE t (x)")
             while not over.is_set():
                 database.execute("INSERT INTO t VALUES (1)")
@@ -268,7 +271,7 @@ def test_multiprocessing_workers_deliver(tmp_path: Path, method: str) -> None:
         """)
     )
     with FaultyServer() as server:
-        command = [sys.executable, str(tmp_path / "program.py"), server.base_url, str(tmp_path / "spool"), "2"]
+        command = [*PYTHON, str(tmp_path / "program.py"), server.base_url, str(tmp_path / "spool"), "2"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -314,7 +317,7 @@ def run_program(folder: Path) -> list[dict[str, Any]]:
             "PYTHONPATH": str(Path(__file__).parent.parent), "COAGENT_BASE_URL": server.base_url,
             "COAGENT_SPOOL_DIR": str(folder / "spool"),
         }  # fmt: skip
-        command = [sys.executable, str(folder / "program.py")]
+        command = [*PYTHON, str(folder / "program.py")]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
         return [entry for request in server.requests for entry in request.entries]

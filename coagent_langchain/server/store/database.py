@@ -18,9 +18,20 @@ CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is wr
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for any thread, one at a time, without implicit transactions."""
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
-    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    with closed_on_error(connection):
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+@contextlib.contextmanager
+def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    """Close the connection where the `with` raises: nobody else will."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def make_private(path: Path) -> None:
@@ -71,8 +82,9 @@ def reader(path: Path, index: Path) -> sqlite3.Connection:
         index: the search index's file, attached as `search`.
     """
     connection = connect(path)
-    connection.execute("ATTACH ? AS search", (str(index),))
-    connection.execute("PRAGMA query_only = 1")
+    with closed_on_error(connection):
+        connection.execute("ATTACH ? AS search", (str(index),))
+        connection.execute("PRAGMA query_only = 1")
     return connection
 
 

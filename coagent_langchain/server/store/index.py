@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from coagent_langchain.errors import guard
-from coagent_langchain.server.store.database import connect, make_private, transaction
+from coagent_langchain.server.store.database import closed_on_error, connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms
 
 BLOCK = 8  # entries: they share one row of the index, which makes it smaller; a search looks at each of them
@@ -48,10 +48,11 @@ class Index:
         self._latest = latest
         make_private(self.path)
         self._connection = connect(self.path)
-        self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes is indexed again
-        for statement in _SCHEMA:
-            self._connection.execute(statement)
-        self._connection.execute("ATTACH ? AS log", (str(path),))
+        with closed_on_error(self._connection):
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes is indexed again
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
+            self._connection.execute("ATTACH ? AS log", (str(path),))
         self._closed = False
         self._pause = threading.Event()
         self._news = threading.Condition()

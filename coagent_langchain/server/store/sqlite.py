@@ -33,7 +33,15 @@ from coagent_langchain.server.store import (
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.database import CHECKPOINT, Lock, connect, make_private, reader, transaction
+from coagent_langchain.server.store.database import (
+    CHECKPOINT,
+    Lock,
+    closed_on_error,
+    connect,
+    make_private,
+    reader,
+    transaction,
+)
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
@@ -78,12 +86,13 @@ class SqliteStore:
     def _open(self, path: Path) -> None:
         make_private(path)
         self._writer = connect(path)
-        self._writer.execute("PRAGMA synchronous = FULL")
-        self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
-        self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        migrate(self._writer)
+        with closed_on_error(self._writer):
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+            migrate(self._writer)
+            self._index = Index(path, self.latest)
         self._writing = threading.Lock()  # between the writer thread and `prune`
-        self._index = Index(path, self.latest)
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         self._latest: int = max(highest, self._index.blocks * BLOCK)  # a number that was indexed is not used again
         self._readers = Readers(functools.partial(reader, path, self._index.path))
