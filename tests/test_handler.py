@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -71,8 +72,22 @@ def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: 
 
     response = of_type(log, "llm_response")[0]["llm_response"]
     assert log.sequence == ONE_CALL
-    assert of_type(log, "user_input")[0]["prompt"] in ("carrots", "Cook carrots")
+    assert of_type(log, "user_input")[0]["prompt"] == "carrots"
     assert (response["response"], response["input_tokens"], response["output_tokens"]) == ("Hot soup", 10, 4)
+
+
+@pytest.mark.parametrize("session_id", [None, "s"])
+def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: MemoryDelivery) -> None:
+    """What a stream was given is logged when its first step has it, not as the prompt that was made of it."""
+    handler = CoagentCallbackHandler(session_id, delivery=log)
+    shelf = InMemoryVectorStore.from_texts(["A book"], DeterministicFakeEmbedding(size=2)).as_retriever()
+    found = {"context": itemgetter("dish") | shelf, "dish": itemgetter("dish"), "guests": itemgetter("guests")}
+    template = ChatPromptTemplate.from_template("Cook {dish} for {guests}: {context}")
+    chain = RunnableParallel(found) | template | chat("Hot soup")
+    list(chain.stream({"dish": "soup", "guests": 2}, {"callbacks": [handler]}))
+
+    told = [(e["event_type"], e.get("prompt")) for e in log.entries[1:4]]
+    assert told == [("user_input", '{"dish":"soup","guests":2}'), ("tool_call", None), ("tool_response", None)]
 
 
 def test_text_model_reads_ollamas_counts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -126,6 +126,8 @@ class Hooks(Asides):
         run = self._tree.end(run_id)
         if run is None:
             return
+        if run.root.pending_input is not None and run.parent is not None:
+            self._placing.told(run.root, kwargs.get("inputs"))
         if run.component:
             self._failures.routed(run, outputs)
             self._recorder.component_ended(run, outputs)

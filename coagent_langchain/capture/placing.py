@@ -114,6 +114,8 @@ class Placing:
         elif self._components != "none" and self._is_component(run, metadata):
             run.component = True
             describe(run, metadata)
+        if parent is not None and run.root.pending_input is not None and kind != "tool":
+            self.told(run.root, inputs)
         if run.prompt is None and parent is not None:
             self.bind(run.root, ambient.session_id(metadata) or ambient.configured_session_id(config))
             run.prompt = run.root.prompt
@@ -228,6 +230,15 @@ class Placing:
             entry["meta"] = {"trace": root.trace, "status": "resumed", "interrupt_id": interrupt_id}
             self._outlet.emit(entry)
         return prompt
+
+    def told(self, root: Root, inputs: Any) -> None:
+        """Take what a step was given as what its root was: a stream's own inputs are told when it is over."""
+        if inputs is None or inputs is _UNKNOWN or is_to_come(inputs) or not is_to_come(root.pending_input):
+            return
+        root.pending_input = inputs
+        text = user_text(inputs)
+        if text is not None and root.prompt is not None:
+            self.log_input(root, text)
 
     def log_input(self, root: Root, text: str | None) -> None:
         """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
