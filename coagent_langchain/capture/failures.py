@@ -59,7 +59,7 @@ class Failures:
             self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
         if run.component:
             self._recorder.component_ended(run, None, _PAST.get(outcome.kind, outcome.kind))
-            if outcome.failed:
+            if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
         run.tried = NOTHING  # each failed call would keep all that were made before it
         return outcome
@@ -82,7 +82,7 @@ class Failures:
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def called_again(self, run: Run) -> None:
-        """Log that a tool or model ended well whose call had failed before: a middleware, say, has made it again."""
+        """Log that a tool, model or node ended well that had failed before: a middleware, say, has called it again."""
         parent = run.parent
         if parent is None:
             return

@@ -131,6 +131,8 @@ class Hooks(Asides):
         if run.component:
             self._failures.routed(run, outputs)
             self._recorder.component_ended(run, outputs)
+            if run.tried:
+                self._failures.called_again(run)
         if run.failures or isinstance(run, Root):
             self._over(run, outputs, kwargs.get("inputs"))
 

@@ -29,7 +29,7 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
-        call: what a model's or tool's run does: the same for a call that somebody makes again; None if that is unknown.
+        call: what a model's, tool's or failed node's run does: the same for one that is made again; None if unknown.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         tried: of a call that is made again, the failed ones before it, by the ids of their errors.
     """
@@ -150,14 +150,17 @@ class Run:
         """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
         parent = self.parent
         if parent is not None and parent.failed_nodes and self.framework:
-            before = parent.failed_nodes.get(self.framework.get("checkpoint_ns", ""))
+            namespace = self.framework.get("checkpoint_ns", "")
+            before = parent.failed_nodes.get(namespace)
             if before:
-                self.attempt = parent.attempt = before + 1
+                self.attempt, self.call = before + 1, namespace
+                self.note_tried()
 
     def failed_as_node(self) -> None:
-        """Note at the run above that this node has failed: it may be run again."""
+        """Note at the run above that this node has not come to its end: it may be run again."""
         parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
         if parent is not None and namespace:
+            self.call = namespace
             if parent.failed_nodes is None:
                 parent.failed_nodes = {}
             if len(parent.failed_nodes) < MAX_FAILURES or namespace in parent.failed_nodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 import random
 import threading
@@ -257,6 +258,47 @@ def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHand
     info = of_type(log, "recovery")[0]["error_info"]
     assert (info["error_id"], info["recovery_strategy"]) == (of_type(log, "error")[0]["event_id"], "retry")
     assert [e["meta"].get("attempt") for e in of_type(log, "component_enter")] == [None, 2]
+
+
+def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that ended well at the second try has recovered, also in a graph that asks a person or fails later."""
+    graph = StateGraph(MessagesState)
+    model = chat(ConnectionError("down"), "soup", ValueError("burnt"))
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False, retry_on=ConnectionError)
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy)
+    graph.add_node("burn", lambda state: {"messages": [model.invoke("q")]})
+    graph.add_edge(START, "cook")
+    graph.add_edge("cook", "burn")
+    with pytest.raises(ValueError, match="burnt"):
+        graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    told = [e for e in log.entries if e["event_type"] in ("error", "recovery")]
+    ids = [e["error_info"]["error_id"] for e in told]
+    assert [(e["event_type"], e["error_info"]["component_id"]) for e in told] == [
+        ("error", "ScriptedChat"),
+        ("recovery", "cook"),
+        ("error", "ScriptedChat"),
+    ]
+    assert (ids[0] == ids[1], told[1]["error_info"]["recovery_strategy"]) == (True, "retry")
+
+
+def test_a_node_that_another_one_stands_in_for_is_no_retry(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where every try of a node fails and its error handler goes on, the last error is handled, none retried."""
+    if "error_handler" not in inspect.signature(StateGraph.add_node).parameters:
+        pytest.skip("this langgraph has no error handlers")
+    graph = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False)
+    stand_in: Any = {"error_handler": lambda state: {"messages": [AIMessage("bread")]}}
+    model = chat(ConnectionError("down"))
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy, **stand_in)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    errors, recoveries = of_type(log, "error"), of_type(log, "recovery")
+    told = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in recoveries]
+    assert (len(errors), told) == (2, [(errors[1]["event_id"], "handled")])
 
 
 def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
