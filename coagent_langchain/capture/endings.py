@@ -10,6 +10,8 @@ from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
 
+MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end with the root
+
 
 class Endings(Sweeper):
     """Ends roots as they end, and the runs that nobody will tell the end of.
@@ -51,6 +53,12 @@ class Endings(Sweeper):
 
     # -- the end of what gives no sign of it
 
+    def cancelled_with(self, run: Run) -> None:
+        """End what a cancelled run was waiting for: models and tools are not told to have been cancelled."""
+        opened = list(run.root.open.values())
+        if len(opened) <= MAX_SEARCHED:
+            self.close([each for each in opened if each.is_below(run)], "cancelled")
+
     def sweep(self) -> None:
         """End what nobody waits for any more."""
         self.close(self._tree.given_up(), "unknown")
@@ -72,7 +80,7 @@ class Endings(Sweeper):
 
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs that give no sign of their end."""
-        for run in runs:
+        for run in reversed(runs):  # what began last is inside of what began before
             if self._tree.end(run.run_id) is not None:  # it has not ended meanwhile
                 self._close(run, outcome)
 

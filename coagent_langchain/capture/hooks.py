@@ -14,7 +14,7 @@ from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
 from coagent_langchain.capture.usage import usage
-from coagent_langchain.errors import guard
+from coagent_langchain.errors import guard, is_cancellation
 
 # How what is still open ends, when its root was cancelled or failed.
 _OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}
@@ -232,6 +232,8 @@ class Hooks(Asides):
     def _failed(
         self, run: Run, error: BaseException, partial: Any = None, tokens: Any = None, inputs: Any = None
     ) -> None:
+        if is_cancellation(error):
+            self._endings.cancelled_with(run)
         outcome = self._failures.failed(run, error, partial, tokens)
         run.failures = None
         if isinstance(run, Root):

@@ -133,7 +133,7 @@ class Placing:
             return parent
         if parent is None:
             return near
-        return near if isinstance(near, Run) and _is_below(near, parent) else parent
+        return near if isinstance(near, Run) and near.is_below(parent) else parent
 
     def _begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
         """Note what a root says of itself, and give it its session if that is known already."""
@@ -272,12 +272,3 @@ os.register_at_fork(after_in_child=_after_fork)
 def _outlives(root: Root) -> bool:
     """Whether something of a root goes on after the root's session has ended: that is another session's."""
     return root.prompt is not None and root.prompt.ended
-
-
-def _is_below(run: Run, above: Run) -> bool:
-    parent = run.parent
-    while parent is not None:
-        if parent is above:
-            return True
-        parent = parent.parent
-    return False

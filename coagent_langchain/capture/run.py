@@ -108,6 +108,15 @@ class Run:
             run = run.parent
         return self.root.turn
 
+    def is_below(self, above: Any) -> bool:
+        """Whether it runs in `above`, at any depth."""
+        parent = self.parent
+        while parent is not None:
+            if parent is above:
+                return True
+            parent = parent.parent
+        return False
+
     def path(self) -> list[str]:
         """Names from the root down to this run."""
         names = []

@@ -28,7 +28,7 @@ from coagent_langchain.delivery.worker import backoff
 from coagent_langchain.server import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
-from tests.fakes import calls, chat
+from tests.fakes import ScriptedChat, calls, chat
 
 
 @tool
@@ -153,6 +153,40 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])
     assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
     assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
+
+
+class Silent(ScriptedChat):
+    """A model that never answers."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.Event().wait()
+
+
+def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What a cancelled run was waiting for ends with it, and before it, though the run around them goes on."""
+    inner = create_agent(Silent(script=[]), [], name="inner")
+
+    @tool
+    async def ask_inner(question: str) -> str:
+        """Ask the inner agent, but not for long."""
+        try:
+            await asyncio.wait_for(inner.ainvoke({"messages": [("user", question)]}), 0.05)
+        except TimeoutError:
+            return "no answer"
+        return "answered"
+
+    outer = create_agent(chat(calls(("ask_inner", {"question": "1+2"}, "o1")), "sorry"), [ask_inner], name="outer")
+    asyncio.run(outer.ainvoke({"messages": [("user", "go")]}, {"callbacks": [handler]}))
+
+    assert [(e["event_type"], e["turn_number"], e["meta"].get("outcome")) for e in log.entries[9:13]] == [
+        ("llm_call", 2, None),
+        ("llm_response", 2, "cancelled"),
+        ("component_exit", 2, "cancelled"),
+        ("tool_response", 1, None),
+    ]
+    assert state_of(handler) == EMPTY
 
 
 def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> None:
