@@ -171,7 +171,7 @@ class Hooks(Asides):
         run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
         if run is None:
             return
-        found = tool_result(output)
+        found = tool_result(output, run.tool_call_id)
         run.tool_call_id = run.tool_call_id or found.tool_call_id
         if found.failed:
             error_id = self._failures.handled(run, found.message)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
@@ -39,11 +41,13 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
     return input_str
 
 
-def tool_result(output: Any) -> ToolResult:
-    """Read a tool's output: a `ToolMessage` with its status and artifact, or any object."""
+def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
+    """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object."""
     fields = getattr(output, "__dict__", None)
     if not isinstance(fields, dict) or fields.get("type") != "tool":
-        return ToolResult({"output": snapshot(output)})
+        whole: JsonObject = {"output": snapshot(output)}
+        said = _said_in(output, tool_call_id) if is_command(output) else None
+        return ToolResult(whole) if said is None else replace(said, result=whole)
     content = snapshot(fields.get("content"))
     result: JsonObject = {"output": content}
     if fields.get("artifact") is not None:
@@ -52,6 +56,16 @@ def tool_result(output: Any) -> ToolResult:
     call_id = fields.get("tool_call_id")
     message = content if isinstance(content, str) else str(content)
     return ToolResult(result, failed, message if failed else "", call_id if isinstance(call_id, str) else None)
+
+
+def _said_in(command: Any, tool_call_id: str | None) -> ToolResult | None:
+    """What a `Command` answers the call that it comes from: it may hand on a whole conversation."""
+    update = command.update
+    messages = dict.get(update, "messages") if isinstance(update, dict) else None
+    for message in reversed(messages) if isinstance(messages, list) else ():
+        if tool_call_id is not None and fields_of(message).get("tool_call_id") == tool_call_id:
+            return tool_result(message)
+    return None
 
 
 def documents(found: Any) -> JsonObject:

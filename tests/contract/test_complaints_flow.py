@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import ToolException, tool
+from langchain_core.tools import InjectedToolCallId, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
@@ -209,6 +209,23 @@ def test_status_of_a_tool_message_is_read(log: MemoryDelivery, handler: CoagentC
 
     (response,) = of_type(log, "tool_response")
     assert (response["tool_response"]["success"], response["tool_response"]["error_message"]) == (False, "no stock")
+
+
+def test_status_of_a_message_in_a_command_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """34 langfuse/langfuse-python#1718: a tool that changes the state says in it that it failed; older ones do not."""
+
+    @tool
+    def rename(name: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
+        """Rename Ada."""
+        old = ToolMessage("no such user", tool_call_id="c0", status="error")
+        own = ToolMessage(name, tool_call_id=tool_call_id, status="error" if name == "" else "success")
+        return Command(update={"messages": [own] if name == "" else [old, own]})
+
+    model = chat(calls(("rename", {"name": ""}, "c1"), ("rename", {"name": "Bob"}, "c2")), "sorry")
+    create_agent(model, [rename]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    told = {e["meta"]["tool_call_id"]: e["tool_response"]["success"] for e in of_type(log, "tool_response")}
+    assert (told, len(of_type(log, "error"))) == ({"c1": False, "c2": True}, 1)
 
 
 def agents_with_a_hand_over() -> Any:
