@@ -191,7 +191,11 @@ class Failures:
     def question(self, run: Run, interrupt_id: str, value: Any) -> JsonObject:
         """A `human_oversight` entry that asks."""
         session = self._recorder.prompt_of(run).session
-        session.interrupts[interrupt_id] = (run.root.prompt, run.root.thread)
+        asked_by, thread = run.root.prompt, run.root.thread
+        for key, (by, where) in list(session.interrupts.items()):
+            if where == thread is not None and by is not asked_by:  # a new input came instead of its answer
+                session.interrupts.pop(key, None)
+        session.interrupts[interrupt_id] = (asked_by, thread)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}

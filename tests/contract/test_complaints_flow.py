@@ -183,6 +183,21 @@ def test_graph_that_goes_on_inside_one_prompt_is_answered(log: MemoryDelivery, h
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
+@pytest.mark.parametrize("answer", [Command(resume="yes"), None])
+def test_question_that_a_new_input_came_instead_of_is_not_answered(
+    answer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """33 PostHog/posthog-js#4345: the answer is one to the latest question of the thread, in that one's prompt."""
+    graph = asking("a").compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    for given in ({"b": "one"}, {"b": "two"}, answer):
+        graph.invoke(given, config)
+
+    told = [(e["prompt_number"], e["meta"]["status"]) for e in of_type(log, "human_oversight")]
+    assert told[:3] == [(1, "interrupted"), (2, "interrupted"), (2, "resumed")]
+    assert ("resumed" in [status for _, status in told[3:]]) is False
+
+
 def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
     """33 PostHog/posthog-js#4345: a handler that has not seen the question logs the answer, and opens no user input."""
     saver = InMemorySaver()
