@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
@@ -224,12 +225,13 @@ def test_stream_that_is_left_keeps_what_had_arrived(
 
 
 @pytest.mark.parametrize(("inputs", "told"), [
-    (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], "b"),
+    (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
+    (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
 ])  # fmt: skip
 def test_input_without_a_text_is_logged_before_the_work(
     inputs: Any, told: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Numbers and rows are there as JSON when the first step begins, whatever becomes of it."""
+    """Numbers, rows and lists of texts are there as JSON when the first step begins, whatever becomes of it."""
     before: list[list[Any]] = []
     step = RunnableLambda(lambda _: before.append([e["prompt"] for e in of_type(log, "user_input")]))
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})

@@ -29,7 +29,7 @@ def user_text(inputs: Any) -> str | None:
     if isinstance(inputs, dict):
         return _of_dict(inputs)
     if isinstance(inputs, (list, tuple)):
-        return _last_human(inputs) or _of_rows(inputs)
+        return _of_rows(inputs) or _last_human(inputs)
     if isinstance(inputs, (int, float)):
         return as_json(inputs)
     fields = fields_of(inputs)
@@ -65,7 +65,9 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
 
 
 def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
-    """The JSON of a list that is no conversation; one without a person's words may yet get them."""
+    """The JSON of a list that is no conversation, of several texts also; one without a person's words may get them."""
+    if len(inputs) == 1 and isinstance(inputs[0], str):
+        return None
     return as_json(inputs) if inputs and not any(map(_is_message, inputs)) else None
 
 
