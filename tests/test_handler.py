@@ -51,6 +51,14 @@ def test_call_says_what_the_model_was_asked(log: MemoryDelivery, handler: Coagen
     assert (call["meta"]["model"], call["meta"]["provider"], call["meta"]["temperature"]) == ("scripted-1", "fake", 0.5)
 
 
+def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`with_retry` of a model is a chain with the model's name: who asks is the chain around it."""
+    model = chat(ConnectionError("down"), "Soup").with_retry(wait_exponential_jitter=False)
+    (PROMPT | model).with_config(run_name="cook").invoke({"food": "carrots"}, {"callbacks": [handler]})
+
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["cook", "cook"]
+
+
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream", "batch", "abatch"])
 def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Sync, async, streamed and batched runs log the same events, tokens and input."""

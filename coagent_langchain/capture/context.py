@@ -138,14 +138,17 @@ def _versions(names: tuple[str, ...]) -> list[str]:
 
 
 def issuer(run: Run) -> str:
-    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own."""
+    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own.
+
+    A model's own `with_retry` is a chain with the model's name.
+    """
     facts = run.framework or {}
     if facts.get("node") or facts.get("agent"):
         agent, node = facts.get("agent"), facts.get("node")
         return f"{agent}.{node}" if agent and node else str(agent or node)
     above = run.parent
     while above is not None:
-        if not above.name.startswith("Runnable"):
+        if not above.name.startswith("Runnable") and above.name != run.name:
             return above.name
         above = above.parent
     return run.root.name
