@@ -59,6 +59,13 @@ def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, h
     assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["cook", "cook"]
 
 
+def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What is called with `None`, as a graph that goes on from a checkpoint, has no words of a person: not `null`."""
+    RunnableLambda(lambda _: "done").invoke(None, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
+
+
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream", "batch", "abatch"])
 def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Sync, async, streamed and batched runs log the same events, tokens and input."""

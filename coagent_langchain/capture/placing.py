@@ -247,7 +247,7 @@ class Placing:
             return
         if text is None:
             inputs = root.pending_input
-            text = "" if inputs is _UNKNOWN or is_to_come(inputs) else as_json(inputs)
+            text = "" if inputs is None or inputs is _UNKNOWN or is_to_come(inputs) else as_json(inputs)
         self._log_input(root, prompt, text)
 
     def _log_input(self, root: Root, prompt: Prompt, text: str) -> None:
