@@ -257,6 +257,14 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     assert strategies(log) == [("handled", ["both went on"])]
 
 
+def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What goes on from an error in an answer stands in that answer's turn, though the model ran beside it."""
+    parse = RunnableLambda(lambda answer: int(answer.content)).with_fallbacks([RunnableLambda(lambda _: 0)])
+    (chat("many") | parse).invoke("How many?", {"callbacks": [handler]})
+
+    assert log.sequence[-2:] == [("error", 1, 1), ("recovery", 1, 1)]
+
+
 def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """An interrupt is asked once and answered once; the tool goes on in the turn that asked for it."""
     agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())

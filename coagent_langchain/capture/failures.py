@@ -121,6 +121,7 @@ class Failures:
 
     def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
+        run.turn = run.turn or run.latest_turn()
         entry = self._recorder.entry(run, EventType.RECOVERY, meta)
         entry["error_info"] = {
             "error_id": error_id,
