@@ -107,7 +107,8 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
         if isinstance(namespace, str):
             found["checkpoint_ns"] = namespace
             if "|" in namespace:
-                found["path"] = [part.partition(":")[0] for part in namespace.split("|")]
+                # A node's part is name:id; a number alone counts the graphs that one node has called.
+                found["path"] = [part.partition(":")[0] for part in namespace.split("|") if ":" in part]
     if agent is not None:
         found["agent"] = agent
     return found

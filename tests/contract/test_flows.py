@@ -247,6 +247,17 @@ def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHa
     assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["alice", "model"], ["bob", "model"]]
 
 
+def test_path_of_an_agent_that_is_called_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that calls an agent twice is one place of the path, each time: LangGraph's count is no name."""
+    agent = create_agent(chat("a", "b"), [], name="alice")
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", lambda state: agent.invoke(agent.invoke(state)))
+    graph.add_edge(START, "ask")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["ask", "model"], ["ask", "model"]]
+
+
 def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A call that `with_structured_output` asks for is marked in the response: no tool will answer it."""
     model = chat(calls(("Recipe", {"name": "soup"}, "c1"))).with_structured_output(Recipe)
