@@ -82,7 +82,7 @@ class Session(Scope):
         self.running = 0
         self.started = False
         self.touched = self._started_at = time.monotonic()
-        self.latest = 0  # the latest timestamp of its entries
+        self.latest = 0  # the latest timestamp of its entries and of the ends of its runs
         self._discreet = False
         self._ended = False
         self._successor: Session | None = None
@@ -132,7 +132,7 @@ class Session(Scope):
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once; a session that goes on later is another one with the next numbers.
 
-        A session without a block of its own ends with its last event, whenever that is noticed.
+        A session without a block of its own ends with its last run or event, whenever that is noticed.
 
         Parameters:
             status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; from the last

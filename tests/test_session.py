@@ -260,6 +260,15 @@ def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery) -
     )  # fmt: skip
 
 
+def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What a chain does after its last model call takes time of the session, though it is no event."""
+    (chat("a") | (lambda answer: time.sleep(0.12))).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"] - last["timestamp"] >= 100, end["meta"]["elapsed_time_ms"] >= 100) == (True, True)
+
+
 def test_session_with_a_block_ends_with_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The block says how long the session is."""
     with handler.session("Cook"):

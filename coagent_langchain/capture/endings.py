@@ -33,8 +33,10 @@ class Endings(Sweeper):
             session.status, session.response = "failed" if failed else "cancelled", None
         else:
             session.status = "interrupted" if session.interrupted is run.prompt else "completed"
-        if run.kind == "chain" and outputs is not None:
-            session.response = answer_text(outputs, MAX_RESPONSE)
+        if run.kind == "chain":  # its end is no event: the session lasts until then
+            session.latest = max(session.latest, self._tree.wall() // 1_000_000)
+            if outputs is not None:
+                session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
         if self._tree.crowded:
