@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.messages import SystemMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
@@ -255,6 +257,34 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     asyncio.run(RunnableLambda(both).ainvoke("q", {"callbacks": [handler]}))
 
     assert strategies(log) == [("handled", ["both went on"])]
+
+
+@pytest.mark.parametrize("components", ["nodes", "all"])
+def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -> None:
+    """The steps after a model's raise its exception on, each beside the other: it arose in the model alone."""
+
+    class Broken(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield next(super()._stream(*args, **kwargs))
+            raise ConnectionError("broken off")
+
+    handler = CoagentCallbackHandler(delivery=log, components=components)
+
+    def upper(words: Iterator[str]) -> Iterator[str]:
+        for word in words:
+            yield word.upper()
+
+    chain = Broken(script=["one two"]) | StrOutputParser() | RunnableGenerator(upper)
+
+    def read(question: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            list(chain.stream(question))
+
+    RunnableLambda(read).invoke("q", {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert (error["error_info"]["component_id"], error["output_data"]) == ("Broken", {"partial_response": "one "})
+    assert recovery["error_info"]["error_id"] == error["event_id"]
 
 
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

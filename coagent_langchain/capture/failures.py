@@ -41,13 +41,15 @@ class Failures:
             usage: the tokens until then.
         """
         outcome = classify(error)
-        error_id, cause = run.reported(error), run.cause(error)
+        run.failed_ns = self._recorder.tree.clock()
+        beside = run.reported_beside(error)
+        error_id, cause = run.reported(error) if beside is None else beside, run.cause(error)
         entries = [] if error_id is not None else self._report(run, error, outcome, answer, cause)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
-        parent = run.parent
+        parent = None if outcome.stopped or beside is not None else run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
-        if parent is not None and not outcome.stopped and parent.run_id.int in self._recorder.tree.open:
+        if parent is not None and parent.run_id.int in self._recorder.tree.open:
             if cause is not None:
                 parent.remember_failure(*cause)
             parent.remember_failure(error, error_id, run)

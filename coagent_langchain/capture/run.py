@@ -30,12 +30,13 @@ class Run:
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
         call: what a model's, tool's or failed node's run does: the same for one that is made again; None if unknown.
+        failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         tried: of a call that is made again, the failed ones before it, by the ids of their errors.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
-    first_token_ns = 0
+    first_token_ns = failed_ns = 0
     attempt = 0
     batch_size = 1
     turn = 0
@@ -183,6 +184,14 @@ class Run:
         if self.failures and isinstance(error, BaseExceptionGroup):
             known = [self.reported(each) for each in error.exceptions[-MAX_FAILURES:]]
             return None if None in known else known[0]
+        return None
+
+    def reported_beside(self, error: BaseException) -> str | None:
+        """The id under which `error` was reported while this chain ran: what one step of a stream raises, all raise."""
+        if self.kind == "chain" and self.parent is not None:
+            for failure, error_id, failed in self.parent.failures or ():
+                if failure is error and failed.failed_ns > self.started_ns:
+                    return error_id
         return None
 
     def cause(self, error: BaseException) -> Failure | None:
