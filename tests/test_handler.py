@@ -242,11 +242,12 @@ def test_stream_that_is_left_keeps_what_had_arrived(
 @pytest.mark.parametrize(("inputs", "told"), [
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
+    ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),
 ])  # fmt: skip
 def test_input_without_a_text_is_logged_before_the_work(
     inputs: Any, told: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Numbers, rows and lists of texts are there as JSON when the first step begins, whatever becomes of it."""
+    """A message is there as its text when the first step begins, numbers, rows and lists of texts as their JSON."""
     before: list[list[Any]] = []
     step = RunnableLambda(lambda _: before.append([e["prompt"] for e in of_type(log, "user_input")]))
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})

@@ -53,6 +53,8 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     messages = own.get("messages")
     if isinstance(messages, (list, tuple)):
         return _last_human(messages)
+    if messages is not None and (said := _last_human([messages])):  # LangGraph takes a single one as well
+        return said
     for key in _TEXT_KEYS:
         value = own.get(key)
         if isinstance(value, str):
