@@ -14,7 +14,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from coagent_langchain import CoagentCallbackHandler
@@ -194,6 +194,14 @@ def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: Coa
     retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
 
     assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]
+
+
+def test_tags_of_a_branch_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain numbers the parts of a `RunnableBranch` by tags."""
+    branches = RunnableBranch((lambda _: True, chat("a")), chat("b"))
+    branches.invoke("q", {"callbacks": [handler], "tags": ["branch:main"]})
+
+    assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": ["branch:main"]}]
 
 
 def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

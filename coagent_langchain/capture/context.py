@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
 _OWN_TAGS = ("seq:step:", _STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_OF_A_BRANCH = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
 
 
 def name_of(kind: str, serialized: Any, named: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
@@ -49,7 +51,8 @@ def read_tags(run: Run, tags: Any) -> None:
         if not isinstance(tag, str):
             continue
         if not tag.startswith(_OWN_TAGS):
-            run.tags = [*run.tags, tag]
+            if not _OF_A_BRANCH.fullmatch(tag):
+                run.tags = [*run.tags, tag]
         elif tag.startswith(_STEP_TAG):
             run.is_step = True
         elif tag == _HIDDEN_TAG:

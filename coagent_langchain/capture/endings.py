@@ -31,6 +31,7 @@ class Endings(Sweeper):
         session = self._leave(run)
         if failed or outcome == "cancelled":
             session.status, session.response = "failed" if failed else "cancelled", None
+            session.interrupts |= run.answered
         else:
             session.status = "interrupted" if session.interrupted is run.prompt else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then

@@ -222,8 +222,8 @@ class Placing:
         for interrupt_id in waiting:
             if answers is not None and interrupt_id not in answers:
                 continue
-            if interrupt_id is not None:
-                session.interrupts.pop(interrupt_id, None)
+            if interrupt_id is not None and (question := session.interrupts.pop(interrupt_id, None)):
+                root.answered = {**root.answered, interrupt_id: question}
             entry = session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, prompt.turn, root.timestamp)
             value = answers[interrupt_id] if answers is not None else answer
             entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}

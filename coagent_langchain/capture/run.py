@@ -221,6 +221,7 @@ class Root(Run):
         pending_input: what it was called with, until that is logged.
         tool_turns: the prompts and turns that asked for tools, by the ids of their calls.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
+        answered: the questions that it brought answers to: where it fails, they are still open.
     """
 
     ended = 0
@@ -228,6 +229,7 @@ class Root(Run):
     thread: Any = None
     tool_turns: dict[str, tuple[Prompt, int]] | None = None
     becoming: Prompt | None = None
+    answered: Mapping[str, tuple[Prompt | None, Any]] = NOTHING
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
         self.run_id = run_id

@@ -111,6 +111,31 @@ def test_the_question_is_in_the_event(log: MemoryDelivery, handler: CoagentCallb
     assert {e["prompt_number"] for e in log.entries} == {1}
 
 
+def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Where the resumed graph fails, its question is still open: a second answer is the same prompt's."""
+    faults = [ConnectionError("down")]
+
+    def node(state: State) -> State:
+        answer = interrupt("go?")
+        if faults:
+            raise faults.pop()
+        return {"a": answer}
+
+    graph = StateGraph(State)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    compiled = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    compiled.invoke({}, config)
+    with pytest.raises(ConnectionError):
+        compiled.invoke(Command(resume="yes"), config)
+    compiled.invoke(Command(resume="yes"), config)
+
+    assert oversight(log) == [("interrupted", "go?"), ("resumed", "yes"), ("resumed", "yes")]
+    assert len({entry["input_data"]["interrupt_id"] for entry in of_type(log, "human_oversight")}) == 1
+    assert {entry["prompt_number"] for entry in log.entries} == {1}
+
+
 def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """33 PostHog/posthog-js#4345: a node that asks twice is two questions and two answers, though ids repeat."""
     graph = StateGraph(State)
