@@ -13,6 +13,7 @@ from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result
+from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard, is_cancellation
 
@@ -130,6 +131,7 @@ class Hooks(Asides):
             self._placing.told(run.root, kwargs.get("inputs"))
         if run.component:
             self._failures.routed(run, outputs)
+            log_unrun_tools(self._recorder, run, outputs)
             self._recorder.component_ended(run, outputs)
             if run.tried:
                 self._failures.called_again(run)

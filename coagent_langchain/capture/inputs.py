@@ -128,11 +128,9 @@ def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:
     Parameters:
         meta: the event's; told how many messages there were, and which tool calls were an answer's structure.
     """
-    parts = outputs if isinstance(outputs, list) else [outputs]
-    updates = [part.update if is_command(part) else part for part in parts]  # a `Command`, or the update itself
     found: dict[str, Any] = {}
     messages: list[Any] = []
-    for update in updates:
+    for update in updates_of(outputs):
         if not isinstance(update, dict):
             if update is not None and "content" not in fields_of(update):
                 found["value"] = snapshot(update, _UPDATE_LIMIT)
@@ -151,3 +149,9 @@ def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:
         if own := [call.get("id") for call in calls if call.get("id") in answered]:
             meta["structured_output_calls"] = own
     return found
+
+
+def updates_of(outputs: Any) -> list[Any]:
+    """A node's updates of its graph's state: each by itself or in a `Command`."""
+    parts = outputs if isinstance(outputs, list) else [outputs]
+    return [part.update if is_command(part) else part for part in parts]

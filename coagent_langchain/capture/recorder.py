@@ -178,6 +178,8 @@ class Recorder:
         if tool_call_id is not None:  # in a resumed run it is the session that knows who asked
             known = run.root.tool_turns or {}
             asked = known.get(tool_call_id) or session.tool_turns.get(tool_call_id)
+            if tool_call_id in known:
+                run.root.calls_run.add(tool_call_id)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

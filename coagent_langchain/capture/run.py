@@ -220,6 +220,7 @@ class Root(Run):
         binding: held while it is given its session.
         pending_input: what it was called with, until that is logged.
         tool_turns: the prompts and turns that asked for tools, by the ids of their calls.
+        calls_run: those of these calls for which a tool has run.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         answered: the questions that it brought answers to: where it fails, they are still open.
     """
@@ -228,6 +229,7 @@ class Root(Run):
     pending_input: Any = None
     thread: Any = None
     tool_turns: dict[str, tuple[Prompt, int]] | None = None
+    calls_run: set[str]  # made with `tool_turns`
     becoming: Prompt | None = None
     answered: Mapping[str, tuple[Prompt | None, Any]] = NOTHING
 
@@ -250,10 +252,13 @@ class Root(Run):
     def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
         """Note which turn asked for a tool."""
         if self.tool_turns is None:
-            self.tool_turns = {}
+            self.tool_turns, self.calls_run = {}, set()
         self.tool_turns[tool_call_id] = (prompt, turn)
+        self.calls_run.discard(tool_call_id)  # ids may repeat
         if len(self.tool_turns) > MAX_TOOL_CALLS:
-            del self.tool_turns[next(iter(self.tool_turns))]
+            oldest = next(iter(self.tool_turns))
+            del self.tool_turns[oldest]
+            self.calls_run.discard(oldest)
 
 
 Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ToolRetryMiddleware
+from langchain.agents.middleware import ToolCallLimitMiddleware, ToolRetryMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -552,3 +552,56 @@ def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, han
     handler.close()
 
     assert random.getstate() == expected
+
+
+def answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
+    """What tools have answered: turn, id, name, success and outcome."""
+    return [
+        (e["turn_number"], e["meta"]["tool_call_id"], e["tool_response"]["tool_name"], e["tool_response"]["success"],
+         e["meta"].get("outcome"))
+        for e in of_type(log, "tool_response")
+    ]  # fmt: skip
+
+
+def test_tool_that_the_model_has_made_up_is_a_call_that_failed(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph answers in its place, without a hook; a call whose id comes again later is another one."""
+    model = chat(calls(("magic", {}, "1"), ("add", {"a": 1, "b": 2}, "2")), calls(("magic", {}, "2")), "done")
+    agent = create_agent(model, [add])
+    graph = StateGraph(MessagesState).add_node("agent", agent).add_edge(START, "agent").compile()
+    graph.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert sorted(answers(log)) == [
+        (1, "1", "magic", False, "not run"),
+        (1, "2", "add", True, None),
+        (2, "2", "magic", False, "not run"),
+    ]
+    assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call") if e["tool_call"]["tool_name"] == "magic"] == [
+        "1", "2",
+    ]  # fmt: skip
+    assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
+
+
+def test_call_that_a_middleware_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A limit of tool calls is told as the answer of the call that was one too many."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1")), calls(("add", {"a": 3, "b": 4}, "2")), "done")
+    agent = create_agent(model, [add], middleware=[ToolCallLimitMiddleware(run_limit=1)])
+    agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", True, None), (2, "2", "add", False, "not run")]
+
+
+def test_old_errors_in_a_conversation_are_not_told_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node may hand the whole conversation on: what was answered in it before is none of its answers."""
+
+    def handed_on(state: MessagesState) -> MessagesState:
+        return {"messages": state["messages"]}
+
+    model = chat(calls(("magic", {}, "1")), "done", "again")
+    graph = StateGraph(MessagesState).add_node("agent", create_agent(model, [add])).add_node("next", handed_on)
+    app = graph.add_edge(START, "agent").add_edge("agent", "next").compile(checkpointer=InMemorySaver())
+    for _ in range(2):
+        app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert answers(log) == [(1, "1", "magic", False, "not run")]

@@ -1,0 +1,47 @@
+"""Tool calls that were answered without a tool: the model made the tool up, say, or a middleware refused the call."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.inputs import updates_of
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.tools import tool_result
+
+
+def log_unrun_tools(recorder: Recorder, node: Run, outputs: Any) -> None:
+    """Log what a graph node answers with an error in a tool's place: no hook tells, for no tool has run.
+
+    Parameters:
+        node: the node that ends.
+        outputs: what it returned.
+    """
+    root = node.root
+    if not root.tool_turns or len(root.tool_turns) == len(root.calls_run):
+        return  # every call has had its tool
+    for update in updates_of(outputs):
+        messages = dict.get(update, "messages") if isinstance(update, dict) else None
+        for message in messages if isinstance(messages, list) else [messages]:
+            if _is_unrun(root, fields_of(message)):
+                _log(recorder, node, message)
+
+
+def _is_unrun(root: Root, fields: dict[str, Any]) -> bool:
+    call_id = fields.get("tool_call_id")
+    failed = fields.get("status") == "error" and isinstance(call_id, str)
+    return failed and call_id in (root.tool_turns or ()) and call_id not in root.calls_run
+
+
+def _log(recorder: Recorder, node: Run, message: Any) -> None:
+    name = fields_of(message).get("name")
+    run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", node)
+    if run is None:
+        return
+    run.framework, run.context, run.late = node.framework, node.context, True
+    found = tool_result(message)
+    recorder.tool_started(run, {}, found.tool_call_id)
+    recorder.tool_ended(run, found.result, success=False, error=found.message, meta={"outcome": "not run"})
+    recorder.tree.end(run.run_id)
