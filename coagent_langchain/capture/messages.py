@@ -117,26 +117,28 @@ def _take_prompt(history: list[dict[str, Any]], place: int) -> str:
 
 def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
     """One message as `{role, content, tool_calls?, tool_call_id?, name?, status?}`."""
-    fields = getattr(message, "__dict__", None)
-    if type(fields) is not dict or "content" not in fields:
+    role = _known_roles.get(type(message))
+    fields = message.__dict__ if role else fields_of(message)
+    if "content" not in fields:
         return _foreign(message, limit)
-    kind = fields.get("type")
-    role = (_ROLES.get(kind) if type(kind) is str else None) or _role(fields, kind)
-    calls = calls_in(fields, limit) if role == "assistant" else None
+    if role is None:
+        role = _role(type(message), fields)
     content = fields["content"]
-    item: dict[str, Any] = {"role": role}
+    calls = calls_in(fields, limit) if role == "assistant" else None
     if type(content) is str:
-        item["content"] = content if len(content) <= limit else text(content, limit)
+        item: dict[str, Any] = {"role": role, "content": content if len(content) <= limit else text(content, limit)}
     else:
-        item["content"] = plain_content(content, calls, limit)
+        item = {"role": role, "content": plain_content(content, calls, limit)}
     if calls:
         item["tool_calls"] = calls
-    if (call_id := fields.get("tool_call_id")) is not None:
-        item["tool_call_id"] = call_id if type(call_id) is str and len(call_id) <= limit else snapshot(call_id, limit)
+    if role == "tool":
+        if (call_id := fields.get("tool_call_id")) is not None:
+            plain = type(call_id) is str and len(call_id) <= limit
+            item["tool_call_id"] = call_id if plain else snapshot(call_id, limit)
+        if fields.get("status", "success") != "success":
+            item["status"] = snapshot(fields["status"], limit)
     if name := fields.get("name"):
         item["name"] = name if type(name) is str and len(name) <= limit else snapshot(name, limit)
-    if fields.get("status", "success") != "success":
-        item["status"] = snapshot(fields["status"], limit)
     return item
 
 
@@ -150,13 +152,20 @@ def _foreign(message: Any, limit: int) -> dict[str, Any]:
     return {"role": "user" if isinstance(message, str) else "unknown", "content": snapshot(message, limit)}
 
 
-def _role(fields: dict[str, Any], kind: Any) -> str:
+def _role(kind: type, fields: dict[str, Any]) -> str:
+    """A message's role, by its `type` or `role`; remembered for LangChain's own classes, which have but one."""
+    named = fields.get("type")
+    if isinstance(named, str) and named in _ROLES:
+        if kind.__module__.startswith("langchain_core.messages."):
+            _known_roles[kind] = _ROLES[named]
+        return _ROLES[named]
     own = fields.get("role")
     if isinstance(own, str):
         return _ROLES.get(own, own)
-    if isinstance(kind, str):
-        return kind
-    return "unknown"
+    return named if isinstance(named, str) else "unknown"
+
+
+_known_roles: dict[type, str] = {}
 
 
 def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
