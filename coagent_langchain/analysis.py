@@ -57,10 +57,15 @@ class LoggedSession:
     def status(self) -> str:
         """`completed`, `failed`, `cancelled`, `interrupted` or `idle` as its last `session_end` says.
 
-        Without one, or when it went on after it, `running`, or `no end` when its last event came more than 30 minutes
-        ago.
+        Without one, or when it went on after it, `running`; `idle` when no call is open and nothing came for half a
+        minute; `no end` when its last event came more than 30 minutes ago.
         """
-        return standing(self._rollup.status, self._rollup.last_ms)
+        return standing(self._rollup.status, self._rollup.last_ms, self._rollup.open_calls)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last `session_end` is the last that was done in it, or a person was asked last."""
+        return self._rollup.status != "running"
 
     @property
     def totals(self) -> JsonObject:

@@ -11,6 +11,7 @@ from coagent_langchain.client import CoagentClient
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
 from coagent_langchain.server.inputs import in_words
+from coagent_langchain.wire import now_ms
 
 BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
 RIGHT = ("LASTED", "EVENTS", "TOKENS", "ERRORS")
@@ -95,7 +96,7 @@ def _row(each: RunSummary) -> dict[str, str]:
     return {
         "SESSION": fit(name, min(cells(name), ID)),
         "STARTED": local_time(each.start_timestamp),
-        "LASTED": duration(each.end_timestamp - each.start_timestamp),
+        "LASTED": duration((now_ms() if each.status == "running" else each.end_timestamp) - each.start_timestamp),
         "EVENTS": str(each.log_count),
         "STATUS": each.status or "",
         "TOKENS": count(each.total_tokens),

@@ -17,7 +17,6 @@ from coagent_langchain.server.formats import count, duration, mapping, preview, 
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.rows import told
 from coagent_langchain.server.timeline import Bar
-from coagent_langchain.unended import NO_END
 from coagent_langchain.wire import JsonObject
 
 POLL = 0.5  # seconds between two looks at a session that is followed
@@ -72,7 +71,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
                 continue
             seen.add(name)
             print(_event_line(event), flush=True)
-        if LoggedSession(session_id, events).status not in ("running", NO_END):
+        if LoggedSession(session_id, events).ended:
             return 0
         pause(POLL)
 

@@ -97,11 +97,14 @@ def test_entries_that_our_server_would_refuse_count_as_far_as_they_go() -> None:
 def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) -> None:
     """A session runs until nothing has come for half an hour; the viewer's words."""
     client.log_session_start("begun", "Hello")
-    old = {"version": "2.0.0", "session_id": "silent", "prompt_number": 1, "turn_number": 0, "event_id": "e-1",
-           "event_type": "session_start", "timestamp": now_ms() - 31 * 60_000}  # fmt: skip
-    client.store_logs([old])
+    for name, seconds in (("resting", 40), ("silent", 31 * 60)):
+        client.store_logs([{"version": "2.0.0", "session_id": name, "prompt_number": 1, "turn_number": 0,
+                            "event_id": "e-1", "event_type": "session_start",
+                            "timestamp": now_ms() - seconds * 1000}])  # fmt: skip
+    sessions = [client.session(name) for name in ("begun", "resting", "silent")]
 
-    assert [client.session(name).status for name in ("begun", "silent")] == ["running", "no end"]
+    assert [session.status for session in sessions] == ["running", "idle", "no end"]
+    assert not any(session.ended for session in sessions)
 
 
 def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> None:

@@ -21,6 +21,7 @@ from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
 from coagent_langchain.server import launch
+from coagent_langchain.wire import now_ms
 
 JSON = {"Content-Type": "application/json"}
 START = 1_700_000_000_000  # Unix milliseconds
@@ -80,6 +81,21 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
         ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "0", "0", "Hello"],
         ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
+    ]
+
+
+def test_runs_tells_what_runs_from_what_is_idle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the list on the page: what runs has its time until now, what is idle its time until its last event."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with launch() as server, CoagentClient(server.base_url) as client:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        for name, *kinds in (("runs", "llm_call"), ("rests", "llm_call", "llm_response")):
+            client.store_logs([entry(name, 0, kind, 1, 1) | {"timestamp": now_ms() - 120_000} for kind in kinds])
+        lines = [re.split("  +", line) for line in run("runs").splitlines()[1:]]
+
+    assert sorted((line[0], line[2][:5], line[4]) for line in lines) == [
+        ("rests", "0 ms", "idle"),
+        ("runs", "2 min", "running"),
     ]
 
 

@@ -99,8 +99,8 @@ def _summary(each: Summary) -> dict[str, Any]:
     """The four fields that every CoAgent server has, and four of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
-        "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms), "title": each.title,
-        "total_tokens": each.total_tokens, "errors": each.errors,
+        "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms, each.open_calls),
+        "title": each.title, "total_tokens": each.total_tokens, "errors": each.errors,
     }  # fmt: skip
 
 

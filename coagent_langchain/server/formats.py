@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 import orjson
 
-from coagent_langchain.wire import now_ms
-
 # Control characters but tab and newline, bidirectional controls, zero-width and other invisible characters, tag
 # characters, lone surrogates: they could reorder or hide what stands in a log.
 _INVISIBLE = re.compile(
@@ -104,11 +102,6 @@ def iso(ms: int) -> str:
 def when(ms: int) -> str:
     """2026-11-22 13:04:18, in UTC: what stands there until the browser writes it in the reader's time zone."""
     return moment(ms).strftime("%Y-%m-%d %H:%M:%S") if ms < 253_402_300_800_000 else "9999-12-31"
-
-
-def since(ms: int) -> int:
-    """Milliseconds from then to now."""
-    return now_ms() - ms
 
 
 def session_path(session_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import NewEntry, Store, Unavailable
+from coagent_langchain.server.store import clickhouse_schema as schema
 from tests.server.clickhouse_door import Door
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
 
@@ -207,6 +209,22 @@ def test_two_servers_share_one_database(opened: Callable[[str], Store]) -> None:
     assert bodies(one) == bodies(other) == [shared, mine]
     assert one.session("s") == other.session("s")
     assert one.latest() == other.latest()
+
+
+def test_roll_up_of_an_earlier_version_is_brought_up_to_date(opened: Callable[[str], Store], door: Door) -> None:
+    """One that did not count what is open counts it from now on, and keeps what it has."""
+    database = next(_names)
+    put(opened(database), entry("llm_call"))
+    for statement in (
+        "DROP VIEW {db}.coagent_sessions_view",
+        "ALTER TABLE {db}.coagent_sessions DROP COLUMN open_calls",
+        re.sub(r"toInt64\(sum\(.*? AS open_calls, ", "", schema.VIEW),
+    ):
+        sql(door, statement.format(db=database))
+    store = opened(database)
+    put(store, entry("llm_call"), entry("tool_call"), entry("llm_response"))
+
+    assert (store.session("s").open_calls, store.session("s").entries) == (1, 4)
 
 
 def test_group_commit_makes_few_inserts(store: Store, door: Door) -> None:

@@ -174,6 +174,7 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
     store.close()
     with contextlib.closing(connect(tmp_path / "coagent.db")) as first:
         first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
+        first.execute("ALTER TABLE sessions DROP COLUMN open_calls")
         first.execute("PRAGMA user_version = 1")
     store = server.open_store(address)
     put(store, entry("error", 1, event_id="new"))

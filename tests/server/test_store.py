@@ -178,13 +178,50 @@ def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
 
 def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) -> None:
     """Half an hour after its last event a session has no end; it is found as what it is called."""
-    put(store, entry(session_id="silent", timestamp=now_ms() - 31 * 60_000))
-    put(store, entry(session_id="running", timestamp=now_ms() - 29 * 60_000))
+    put(store, entry("llm_call", session_id="silent", timestamp=now_ms() - 31 * 60_000))
+    put(store, entry("llm_call", session_id="running", timestamp=now_ms() - 29 * 60_000))
     found = {status: [(s.session_id, s.status) for s in store.sessions(Query(status=status)).sessions]
              for status in ("no end", "running")}  # fmt: skip
 
     assert found == {"no end": [("silent", "no end")], "running": [("running", "running")]}
     assert [store.session(name).status for name in ("silent", "running")] == ["no end", "running"]
+
+
+@pytest.mark.parametrize(("kinds", "silent_s", "status"), [
+    (["llm_call", "llm_response"], 20, "running"),
+    (["llm_call", "llm_response"], 40, "idle"),
+    (["llm_call", "llm_response"], 31 * 60, "no end"),
+    (["llm_call", "tool_call", "llm_response"], 40, "running"),
+    (["component_enter", "tool_call", "tool_response"], 40, "running"),
+    (["component_enter", "tool_call", "tool_response", "component_exit"], 40, "idle"),
+    (["llm_call", "failed llm_call"], 40, "idle"),
+    (["llm_call", "tool_call", "error", "tool_response"], 40, "running"),
+    (["user_input"], 40, "idle"),
+])  # fmt: skip
+def test_session_in_which_nothing_is_open_is_idle(store: Store, kinds: list[str], silent_s: int, status: str) -> None:
+    """It runs while a call or a node is open, and half a minute longer: between two calls, or with a client's user."""
+    last = now_ms() - silent_s * 1000
+    for kind in reversed(kinds):  # whatever the order in which they come
+        meta = {"meta": {"execution_time_ms": 7}} if kind == "failed llm_call" else {}
+        put(store, entry("error" if meta else kind, timestamp=last, **meta))
+
+    assert store.session("s").status == status
+    assert [s.status for s in store.sessions(Query(status=status)).sessions] == [status]
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> None:
+    """What runs has its time until now."""
+    now = now_ms()
+    put(store, entry("llm_call", session_id="runs", timestamp=now - 600_000))
+    for name, begun in (("longer", 900_000), ("shorter", 100_000)):
+        put(store, entry("llm_call", session_id=name, timestamp=now - begun),
+            entry("session_end", session_id=name, timestamp=now))  # fmt: skip
+    found = store.sessions(Query(sort="duration", ascending=ascending)).sessions
+    names, durations = [s.session_id for s in found], [s.duration_ms for s in found]
+
+    assert names[:: 1 if ascending else -1] == ["shorter", "runs", "longer"]
+    assert durations == sorted(durations, reverse=not ascending)
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
@@ -204,8 +241,8 @@ def test_runs_come_earliest_first(store: Store) -> None:
 
     assert store.session_ids() == ["early", "late"]
     assert store.summaries() == [
-        Summary("early", 1, T0 + 5, T0 + 5, "running", "", 0, 0),
-        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", 7, 1),
+        Summary("early", 1, T0 + 5, T0 + 5, "running", "", 0, 0, 0),
+        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", 7, 1, -1),
     ]
 
 

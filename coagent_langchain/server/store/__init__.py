@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.unended import NO_END
+from coagent_langchain.wire import now_ms
 
 STATUSES = ("running", "completed", "failed", "cancelled", "interrupted", "idle", NO_END)
 
@@ -68,13 +69,14 @@ class Session:
     Attributes:
         first_ms, last_ms: earliest and latest timestamp of its entries.
         status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none; before it, or when
-            activity follows it, "running", and "no end" once nothing has come for long.
+            activity follows it, "running", then "idle" or "no end" as `unended.standing` says.
         title: beginning of its first prompt, or "".
         entries: how many are stored.
         prompts: highest prompt number.
         turns: sum over the prompts of their highest turn number.
         total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
         cached_tokens: part of `input_tokens` that the provider read from its cache.
+        open_calls: calls and components without their end; less than none where a client logs ends alone.
         cost: US dollars, or None when no entry names a cost.
         types: event type → how many entries.
         models, tags: sorted.
@@ -96,6 +98,7 @@ class Session:
     output_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
+    open_calls: int = 0
     cost: float | None = None
     types: dict[str, int] = field(default_factory=dict)
     models: tuple[str, ...] = ()
@@ -103,8 +106,8 @@ class Session:
 
     @property
     def duration_ms(self) -> int:
-        """From its first to its last entry."""
-        return self.last_ms - self.first_ms
+        """From its first to its last entry; until now while it runs."""
+        return (now_ms() if self.status == "running" else self.last_ms) - self.first_ms
 
 
 Sort = Literal[
@@ -154,7 +157,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of `GET /runs?summarize=1`, as `Session` has it."""
+    """A row of `GET /runs?summarize=1`, as `Session` has it, but the status without what time makes of it."""
 
     session_id: str
     entries: int
@@ -164,6 +167,7 @@ class Summary:
     title: str
     total_tokens: int
     errors: int
+    open_calls: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.readers import Readers
+from coagent_langchain.server.store.standing import sorted_by
 from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
 
 WAITING = 50_000  # entries that may wait to be stored
@@ -73,6 +74,8 @@ class ClickHouseStore:
         if "coagent_sessions_view" not in tables:
             self._writer.command(schema.VIEW.format(db=self._db))
             self._writer.command(schema.BACKFILL.format(db=self._db))
+        for statement in schema.UPGRADE:
+            self._writer.command(statement.format(db=self._db))
         described = self._writer.query(f"DESCRIBE {self._db}.log_entries").result_columns
         types = dict(zip(described[0], described[1], strict=True))
         self.event_types = schema.enum_values(types["event_type"])
@@ -172,8 +175,8 @@ class ClickHouseStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors
-            FROM {self._sessions()} ORDER BY first_ms, session_id""")
+        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors,
+            open_calls FROM {self._sessions()} ORDER BY first_ms, session_id""")
         return [Summary(*row) for row in found]
 
     def sessions(self, query: Query) -> Page:
@@ -182,10 +185,9 @@ class ClickHouseStore:
             raise ValueError(f"unknown sort {query.sort!r}")
         holding, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = rows.where(query, holding)
-        column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
         found = self._all(
-            f"{rows.READ} FROM {self._sessions()} {where} ORDER BY {column} {direction} NULLS LAST,"
+            f"{rows.READ} FROM {self._sessions()} {where} ORDER BY {sorted_by(query.sort)} {direction} NULLS LAST,"
             f" session_id {direction} LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip

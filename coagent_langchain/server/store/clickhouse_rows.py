@@ -11,8 +11,9 @@ import orjson
 
 from coagent_langchain.server.store import Entry, NewEntry, Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS
+from coagent_langchain.server.store.standing import status_now
 from coagent_langchain.server.store.text import searched
-from coagent_langchain.unended import NO_END, silent_before, standing
+from coagent_langchain.unended import standing
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
 _OWN = frozenset(("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
@@ -103,11 +104,7 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
     terms: list[str] = []
     parameters: dict[str, Any] = {}
     for name, term, value in (
-        (
-            "status",
-            f"if(status = 'running' AND last_ms < {silent_before()}, '{NO_END}', status) = {{status:String}}",
-            query.status or None,
-        ),
+        ("status", f"{status_now()} = {{status:String}}", query.status or None),
         ("since", "last_ms >= {since:Int64}", query.since_ms),
         ("type", "mapContains(types, {type:String})", query.type or None),
         ("model", "has(models, {model:String})", query.model or None),
@@ -135,9 +132,10 @@ READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arr
 def session(row: Sequence[Any]) -> Session:
     """The roll-up of a row of `READ`."""
     session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
+    counted = dict(zip(COUNTS, counts, strict=True))
     return Session(
-        session_id, first_ms, last_ms, standing(status, last_ms), title, cost=cost, types=dict(types),
-        models=tuple(models), tags=tuple(tags), **dict(zip(COUNTS, counts, strict=True)),
+        session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
+        types=dict(types), models=tuple(models), tags=tuple(tags), **counted,
     )  # fmt: skip
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-from coagent_langchain.server.store.rollup import ACTIVE, ANSWERED, ASKED, ENDINGS, LARGEST, NEVER, TITLE
+from coagent_langchain.server.store.rollup import (
+    ACTIVE,
+    ANSWERED,
+    ASKED,
+    CLOSING,
+    ENDINGS,
+    LARGEST,
+    NEVER,
+    OPENING,
+    TITLE,
+)
 from coagent_langchain.wire import EventType
 
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
@@ -52,6 +62,8 @@ def _used(value: str) -> str:
 _INPUT = _number("event_data.llm_response.input_tokens")
 _OUTPUT = _number("event_data.llm_response.output_tokens")
 _TOTAL = _number("event_data.llm_response.total_tokens")
+_TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # the end of a model's call
+_OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
 _TOLD = "ifNull(toString(meta.status), '')"
 _BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
 _ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
@@ -81,6 +93,7 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "output_tokens": (_U64, _used(_OUTPUT), "sum"),
     "total_tokens": (_U64, _used(f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
     "cached_tokens": (_U64, _used(_number("meta.usage.input_token_details.cache_read")), "sum"),
+    "open_calls": (_U64, f"toInt64(sum({_OPEN}))", "sum"),
     "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
     "cost": (
         "SimpleAggregateFunction(sum, Nullable(Float64))",
@@ -129,6 +142,11 @@ _COUNT_IN = (
 )
 VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sessions AS " + _COUNT_IN.format(
     source="{db}.log_entries"
+)
+# What an earlier version made had no `open_calls`. They stay uncounted: after half an hour of silence nobody asks.
+UPGRADE = (
+    "ALTER TABLE {db}.coagent_sessions ADD COLUMN IF NOT EXISTS open_calls " + ROLLUP["open_calls"][0],
+    "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
 )
 BACKFILL = "INSERT INTO {db}.coagent_sessions " + _COUNT_IN.format(
     source="(SELECT * FROM {db}.log_entries LIMIT 1 BY session_id, event_id, cityHash64(toString(event_data), prompt))"

@@ -9,9 +9,11 @@ from typing import Any
 TITLE = 200  # characters
 NEVER = 2**62  # later than every timestamp: the time of a title that is not there
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
-            "total_tokens", "cached_tokens")  # fmt: skip
+            "total_tokens", "cached_tokens", "open_calls")  # fmt: skip
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
+OPENING = ("llm_call", "tool_call", "component_enter")
+CLOSING = ("llm_response", "tool_response", "component_exit")
 ENDINGS = ("completed", "failed", "cancelled", "interrupted", "idle")
 ASKED, ANSWERED = "interrupted", "resumed"  # what a `human_oversight` says of a question to a person
 
@@ -32,6 +34,7 @@ class Rollup:
     output_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
+    open_calls: int = 0
     cost: float | None = None
     title_ms: int = NEVER
     title: str = ""
@@ -60,6 +63,7 @@ class Rollup:
         prompt_number, turn = entry["prompt_number"], entry["turn_number"]
         if turn >= self.turns.get(prompt_number, 0):
             self.turns[prompt_number] = turn
+        self.open_calls += (kind in OPENING) - (kind in CLOSING)
         if kind in ACTIVE:
             self._add_activity(entry, timestamp)
         if (add := _ADD.get(kind)) is not None:
@@ -110,6 +114,8 @@ class Rollup:
 
     def _add_error(self, entry: dict[str, Any]) -> None:
         self.errors += 1
+        if (entry.get("meta") or {}).get("execution_time_ms") is not None:
+            self.open_calls -= 1  # of a model: that alone ends its call, and says how long it took
 
     def _add_recovery(self, entry: dict[str, Any]) -> None:
         self.recoveries += 1

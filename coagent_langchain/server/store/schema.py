@@ -12,7 +12,7 @@ STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'run
 
 
 def _first(connection: sqlite3.Connection) -> None:
-    counters = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTERS)
+    counters = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTERS if name != "open_calls")  # `_third` adds it
     for statement in (
         f"""CREATE TABLE sessions (
             id INTEGER PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
@@ -40,7 +40,12 @@ def _second(connection: sqlite3.Connection) -> None:
     connection.execute("DROP INDEX entries_errors")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+def _third(connection: sqlite3.Connection) -> None:
+    """What is open was not counted before; no matter: after half an hour of silence nobody asks."""
+    connection.execute("ALTER TABLE sessions ADD COLUMN open_calls INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

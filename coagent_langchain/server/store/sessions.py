@@ -10,7 +10,8 @@ from typing import Any
 
 from coagent_langchain.server.store import Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
-from coagent_langchain.unended import NO_END, silent_before, standing
+from coagent_langchain.server.store.standing import status_now
+from coagent_langchain.unended import standing
 
 VARIABLES = 30_000  # of one statement: SQLite takes 32,766
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
@@ -70,8 +71,8 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
 
 def _row(r: Rollup) -> tuple[Any, ...]:
     return (r.session_id, r.first_ms, r.last_ms, r.entries, r.llm_calls, r.tool_calls, r.errors, r.recoveries,
-            r.input_tokens, r.output_tokens, r.total_tokens, r.cached_tokens, max(r.turns), r.cost, r.title_ms, r.title,
-            r.ended_ms, r.ended, r.active_ms)  # fmt: skip
+            r.input_tokens, r.output_tokens, r.total_tokens, r.cached_tokens, r.open_calls, max(r.turns), r.cost,
+            r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms)  # fmt: skip
 
 
 _READ = (*COUNTERS, "prompts")
@@ -82,12 +83,13 @@ SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, cost,
 def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     """The `Session` of a row of `SELECT`."""
     number, session_id, first_ms, last_ms, status, title, cost, turns, *counts = row
+    counted = dict(zip(_READ, counts, strict=True))
     facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
     for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
         facets[kind][value] = count
     return Session(
-        session_id, first_ms, last_ms, standing(status, last_ms), title, cost=cost, turns=turns, types=facets["type"],
-        models=tuple(facets["model"]), tags=tuple(facets["tag"]), **dict(zip(_READ, counts, strict=True)),
+        session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
+        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **counted,
     )  # fmt: skip
 
 
@@ -100,8 +102,8 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
     terms: list[str] = []
     parameters: list[Any] = []
     if query.status:
-        terms.append(f"CASE WHEN status = 'running' AND last_ms < ? THEN '{NO_END}' ELSE status END = ?")
-        parameters += (silent_before(), query.status)
+        terms.append(f"{status_now()} = ?")
+        parameters.append(query.status)
     if query.since_ms is not None:
         terms.append("last_ms >= ?")
         parameters.append(query.since_ms)

@@ -46,6 +46,7 @@ from coagent_langchain.server.store.index import BLOCK, Index, ranges
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
+from coagent_langchain.server.store.standing import sorted_by
 from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
@@ -161,8 +162,8 @@ class SqliteStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        rows = self._all("""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors
-            FROM sessions ORDER BY first_ms, id""")
+        rows = self._all("""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors,
+            open_calls FROM sessions ORDER BY first_ms, id""")
         return [Summary(*row) for row in rows]
 
     def sessions(self, query: Query) -> Page:
@@ -171,9 +172,8 @@ class SqliteStore:
             raise ValueError(f"unknown sort {query.sort!r}")
         found, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, found)
-        column = {"last": "last_ms", "first": "first_ms"}.get(query.sort, query.sort)
         direction = "ASC" if query.ascending else "DESC"
-        order = f"ORDER BY {column} {direction}, id {direction}"
+        order = f"ORDER BY {sorted_by(query.sort)} {direction}, id {direction}"
         # the page is chosen before anything is read of its sessions: sorting all of them with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"

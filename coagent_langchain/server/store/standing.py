@@ -1,0 +1,24 @@
+"""What changes as time passes, in the SQL of both databases: a session's status, and how long it takes."""
+
+from __future__ import annotations
+
+from coagent_langchain.server.store import Sort
+from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
+from coagent_langchain.wire import now_ms
+
+
+def status_now() -> str:
+    """The status as of now of a row of the roll-up: the same as `unended.standing` says."""
+    now = now_ms()
+    return (
+        f"CASE WHEN status != 'running' OR last_ms >= {now - PAUSE_MS} THEN status"
+        f" WHEN last_ms < {now - SILENT_MS} THEN '{NO_END}'"
+        " WHEN open_calls > 0 THEN status ELSE 'idle' END"
+    )
+
+
+def sorted_by(sort: Sort) -> str:
+    """What a list of sessions is sorted by; the duration as it is shown, see `Session.duration_ms`."""
+    if sort == "duration":
+        return f"CASE WHEN {status_now()} = 'running' THEN {now_ms()} ELSE last_ms END - first_ms"
+    return {"last": "last_ms", "first": "first_ms"}.get(sort, sort)
