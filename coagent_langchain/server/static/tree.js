@@ -1,5 +1,6 @@
 // The timeline: tree and waterfall as one list. Rows as the server sends them (rows.py): arrays, never merged into objects.
-import { cost, count, duration, ticks } from "./format.js";
+import { Axis } from "./axis.js";
+import { cost, count, duration } from "./format.js";
 import { Rows } from "./rows.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
@@ -10,10 +11,9 @@ const known = new Set(["prompt", "turn", "model", "tool", "retriever", "componen
 export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
   constructor(box, axis, template, choose) {
-    Object.assign(this, { box, axis, template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, scale: 1, from: 0, zoomed: -1 });
+    Object.assign(this, { box, axis: new Axis(axis), template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, now: null, zoomed: -1 });
     this.list = new Rows(box, { height: 28, make: () => this.make(), fill: (element, place) => this.fill(element, place) });
     box.addEventListener("click", (event) => this.click(event));
-    new ResizeObserver(() => this.drawAxis()).observe(axis);
     setInterval(() => this.tick(), 1000);
   }
 
@@ -74,16 +74,14 @@ export class Tree {
     if (this.running < 0 || document.hidden) return;
     this.stretch();
     this.list.refill();
-    this.drawAxis();
   }
 
   /** Set what the time axis spans: everything, up to now where the last prompt runs, or the row that is zoomed to. */
   stretch() {
-    const last = this.rows[this.running];
-    this.whole = last ? Math.max(this.span, last[START] - this.origin[this.running] + this.elapsed(last)) : this.span;
-    const row = this.rows[this.zoomed];
-    this.from = row ? row[START] - this.origin[this.zoomed] : 0;
-    this.scale = row ? Math.max(row[TIME] ?? this.whole - this.from, 1) : this.whole;
+    const last = this.rows[this.running], row = this.rows[this.zoomed];
+    const whole = last ? Math.max(this.span, last[START] - this.origin[this.running] + this.elapsed(last)) : this.span;
+    const from = row ? row[START] - this.origin[this.zoomed] : 0;
+    this.axis.show(from, row ? Math.max(row[TIME] ?? whole - from, 1) : whole);
     document.getElementById("zoom").setAttribute("aria-pressed", Boolean(row));
   }
 
@@ -92,7 +90,6 @@ export class Tree {
     this.zoomed = this.zoomed < 0 ? this.at : -1;
     this.stretch();
     this.list.refill();
-    this.drawAxis();
   }
 
   /** Work out which rows can be seen: not below a folded one; while searching, hits and what they hang on. */
@@ -106,7 +103,6 @@ export class Tree {
     }
     this.place = new Map(this.shown.map((index, place) => [index, place]));
     this.list.show(this.shown.length);
-    this.drawAxis();
     this.mark();
   }
 
@@ -149,24 +145,7 @@ export class Tree {
     time.textContent = took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "";
     tokens.textContent = row[INPUT] || row[OUTPUT] ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
     price.textContent = cost(row[COST]);
-    const span = lane.firstElementChild, start = row[START] - this.origin[index] - this.from;
-    span.style.left = `${100 * start / this.scale}%`;
-    span.style.width = `${100 * (took ?? Math.max(this.scale - start, 0)) / this.scale}%`;
-  }
-
-  drawAxis() {
-    const width = this.axis.clientWidth, all = ticks(this.scale, Math.max(2, Math.floor(width / 72)));
-    this.axis.replaceChildren(...all.flatMap((ms) => {
-      const x = Math.round(ms / this.scale * width);
-      if (x > width - 24 && ms) return [];
-      const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-      for (const [name, value] of [["x1", x], ["x2", x], ["y1", 6], ["y2", 24]]) line.setAttribute(name, value);
-      const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-      text.setAttribute("x", x + 4);
-      text.setAttribute("y", 16);
-      text.textContent = ms + this.from ? duration(ms + this.from).replace(".0 s", " s") : "0";
-      return [line, text];
-    }));
+    this.axis.place(lane.firstElementChild, row[START] - this.origin[index], took);
   }
 
   click(event) {

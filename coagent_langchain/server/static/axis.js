@@ -1,0 +1,40 @@
+// The time axis over the tree: which span of time is shown, and where in it a bar lies.
+import { duration, ticks } from "./format.js";
+
+export class Axis {
+  constructor(svg) {
+    Object.assign(this, { svg, from: 0, span: 1 });
+    new ResizeObserver(() => this.draw()).observe(svg);
+  }
+
+  /** Show `span` milliseconds, from the moment `from` of a prompt on. */
+  show(from, span) {
+    Object.assign(this, { from, span });
+    this.draw();
+  }
+
+  /** Lay a bar where it began, as long as it took; to the end of what is shown where nobody knows. */
+  place(bar, start, took) {
+    const after = start - this.from;
+    bar.style.left = `${100 * after / this.span}%`;
+    bar.style.width = `${100 * (took ?? Math.max(this.span - after, 0)) / this.span}%`;
+  }
+
+  draw() {
+    const width = this.svg.clientWidth, all = ticks(this.span, Math.max(2, Math.floor(width / 72)));
+    this.svg.replaceChildren(...all.flatMap((ms) => {
+      const x = Math.round(ms / this.span * width);
+      return x > width - 24 && ms ? [] : this.tick(x, ms + this.from);
+    }));
+  }
+
+  tick(x, ms) {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    for (const [name, value] of [["x1", x], ["x2", x], ["y1", 6], ["y2", 24]]) line.setAttribute(name, value);
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    text.setAttribute("x", x + 4);
+    text.setAttribute("y", 16);
+    text.textContent = ms ? duration(ms).replace(".0 s", " s") : "0";
+    return [line, text];
+  }
+}
