@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from coagent_langchain import unended
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import visit
@@ -104,3 +106,26 @@ def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> No
 
     expect(page.locator("#tree .row.at b")).to_have_text("Turn 1")
     expect(page.locator("#detail")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/sessions/live", "/"])
+def test_page_falls_still_when_the_program_is_gone(
+    page: Page, post: Post, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event says so: the page looks for itself, and its calls are unfinished from then on."""
+    post(running()[0].entries)
+    page.clock.install()
+    page.goto(path)
+    expect(page.locator(".status").first).to_have_text("running")
+    if path != "/":
+        page.locator("#tree .row.k-model").click()
+        expect(page.locator("#detail .status")).to_have_text("running")
+    monkeypatch.setattr(unended, "PAUSE_MS", 0)
+    monkeypatch.setattr(unended, "SILENT_MS", 0)
+    page.clock.fast_forward(16_000)
+
+    expect(page.locator(".status").first).to_have_text("no end")
+    expect(page.locator("[data-since]")).to_have_count(0)
+    if path != "/":
+        expect(page.locator("#tree .row.k-model .unseen")).to_have_text("unfinished")
+        expect(page.locator("#detail .status")).to_have_text("unfinished")

@@ -1,5 +1,5 @@
 // The list of sessions: keyboard, filters that apply at once, choosing two to compare, new sessions as they come.
-import { get, live, localTimes, nodes, onKeys } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, whileRunning } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
@@ -88,4 +88,5 @@ onKeys(new Map([
 localTimes();
 setInterval(localTimes, 30_000);
 chosen();
+whileRunning(refresh);
 live(list.dataset.live, refresh, { state });

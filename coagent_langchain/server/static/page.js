@@ -52,6 +52,16 @@ function tick() {
 }
 setInterval(tick, 1000);
 
+const LOOK = 15_000;
+
+/** Whether the page shows something that runs. */
+export const runs = () => document.querySelector("[data-since]") !== null;
+
+/** Call `look()` now and then while something runs: where the program is gone no event says that it does not. */
+export function whileRunning(look) {
+  setInterval(() => { if (!document.hidden && runs()) look(); }, LOOK);
+}
+
 /** Copy text, and say so on the button for a moment. */
 export async function copy(text, button) {
   try {

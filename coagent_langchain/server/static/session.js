@@ -1,6 +1,6 @@
 // One session's page: puts tabs, tree, details, live tail and keyboard together.
 import { Detail, more } from "./detail.js";
-import { get, live, localTimes, nodes, onKeys } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, runs, whileRunning } from "./page.js";
 import { refs, Tree } from "./tree.js";
 
 const page = document.getElementById("session");
@@ -44,11 +44,11 @@ const current = () => (tab === "timeline" ? byId("tree") : tab === "events" ? by
 
 async function load() {
   const [timeline, overview] = await Promise.all([get(`/view/timeline/${path}`), get(`/view/overview/${path}`)]);
-  const data = await timeline.json(), followed = detail.shows(selected());
+  const data = await timeline.json(), followed = detail.shows(selected()), still = data.now === null && tree.now !== null;
   t0 = data.t0;
   tree.load(data.rows, data.now);
   const now = selected();
-  if (followed && now.length && !detail.shows(now)) detail.show(now);
+  if (followed && now.length && (still || !detail.shows(now))) detail.show(now);
   byId("overview").replaceChildren(...nodes(await overview.text()));
   page.dataset.loaded = data.entries;
 }
@@ -143,10 +143,14 @@ document.addEventListener("click", (event) => {
 search.addEventListener("input", find);
 search.addEventListener("keydown", (event) => { if (event.key === "Enter") { current().focus(); if (tab === "timeline") tree.move(1); } });
 
-async function news() {
-  const began = performance.now();
+async function head() {
   byId("head").replaceChildren(...nodes(await (await get(`/view/head/${path}`)).text()));
   localTimes(byId("head"));
+}
+
+async function news() {
+  const began = performance.now();
+  await head();
   await load();
   for (const panel of panels.values()) (await panel).news?.();
   if (search.value) find();
@@ -159,6 +163,7 @@ const asks = new URLSearchParams(location.search).get("tab");
 if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
 if (select) jump(select);
 page.dataset.ready = "1";
+whileRunning(async () => { await head(); if (!runs()) await news(); });
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
   state: (connected) => {
