@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "show",
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
-        epilog="✓ done  ✗ failed  ↻ failed and recovered  … still open  ? waits for a human  "
+        epilog="✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human  "
         "· a remark, or stopped; tokens are input→output. "
         "example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
     )
@@ -110,11 +110,16 @@ def tree(session: LoggedSession, bars: list[Bar], stem: str | None = None) -> It
 def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
     """What stands behind the label of a bar; a turn's number where no line above tells it."""
     if bar.kind in ("prompt", "turn"):
-        return told(bar, "")
+        return told(bar, _open(session, bar))
     turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
     data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
-    note = " · ".join(part for part in (turn, _without(bar.label, bar.note), data) if part)
+    note = " · ".join(part for part in (_open(session, bar), turn, _without(bar.label, bar.note), data) if part)
     return note if bar.kind == "end" and bar.status in SIGNS else told(bar, note)
+
+
+def _open(session: LoggedSession, bar: Bar) -> str:
+    """What the viewer says of what has no end: it runs, or it never got one."""
+    return "" if bar.status != "open" else "running" if session.status == "running" else "unfinished"
 
 
 def _without(label: str, note: str) -> str:

@@ -225,6 +225,20 @@ def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
     ]
 
 
+@pytest.mark.parametrize(("status", "word"), [(None, "running"), ("completed", "unfinished")])
+def test_show_says_what_has_no_end(base_url: str, run: Run, status: str | None, word: str) -> None:
+    """A call runs while its session does; else it is unfinished, as the viewer says."""
+    name = f"no-end-{word}"
+    with CoagentClient(base_url) as client:
+        client.log_user_input(name, "Count", 1)
+        client.store_logs([entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | {"timestamp": now_ms()}])
+        if status:
+            client.log_session_end(name, "Bye", 1, meta={"status": status})
+    lines = [re.sub("  +", "  ", line) for line in run("show", name).splitlines()]
+
+    assert lines[3:5] == [f"… Prompt 1: Count  {word}  –", f"└─ … m-1  {word} · Turn 1  –"]
+
+
 def test_show_as_json(run: Run) -> None:
     """The same tree for other programs."""
     shown = json.loads(run("show", "trip", "--json"))
