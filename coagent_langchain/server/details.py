@@ -12,7 +12,7 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.pairing import STOPPED
+from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.parts import ENVELOPE, METADATA, Json, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
 
@@ -32,17 +32,28 @@ class Shown:
 
 @dataclass(slots=True)
 class Detail:
-    """One bar, ready for the template."""
+    """One bar, ready for the template.
+
+    Attributes:
+        causes: the bars below it that it failed of, where its own entries do not say why; see `causes.explain`.
+    """
 
     title: str
     icon: str
     status: str
     entries: list[Shown] = field(default_factory=list)
+    causes: list[Bar] = field(default_factory=list)
 
     @property
     def stacks(self) -> list[Part]:
         """The stack traces of its errors."""
         return [shown.stack for shown in self.entries if shown.stack]
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether only what stands below it tells how it went: a prompt, or what failed without an error of its own."""
+        types = [shown.moment.type for shown in self.entries]
+        return "user_input" in types or (self.status == "error" and "error" not in types)
 
 
 def ref_of(entry: Entry) -> str:

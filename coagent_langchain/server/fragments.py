@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import charts, transcript
 from coagent_langchain.server import conversation as talk
+from coagent_langchain.server.causes import explain
 from coagent_langchain.server.details import detail, ref_of
 from coagent_langchain.server.formats import visible
 from coagent_langchain.server.jsonview import pretty, shown
@@ -80,6 +81,8 @@ def chosen(request: Request) -> list[Entry]:
 def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
     made = detail(chosen(request))
+    if made.unexplained:
+        explain(made, view_of(request).timeline)
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
     return render("detail.html", d=made, tabs=tabs, unended=_unended(request))
 

@@ -140,6 +140,32 @@ def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, 
     assert stops == ["outer", "gemma3:4b", "outer"]
 
 
+def test_details_of_what_failed_of_its_child_lead_to_it(page: Page, post: Post) -> None:
+    """A prompt and a node whose own entries do not say why; not to what was recovered from."""
+    story = Story("s").ask("hello")
+    outer = story.enter("outer")
+    inner = story.enter("inner", outer)
+    for number, kind in enumerate(("Recovered", "RateLimitError")):
+        run = story.call("hello", parent=inner, model=f"m-{number}")
+        story.log("error", number, run, inner, "Chat", error_info={"error_id": kind, "error_type": kind,
+                                                                  "error_message": "try later"})  # fmt: skip
+    story.log("recovery", 1, error_info={"error_id": "Recovered", "recovery_successful": True})
+    for left, name, parent in ((inner, "inner", outer), (outer, "outer", story.root)):
+        story.log("component_exit", 1, left, parent, name, meta={"outcome": "error"})
+    post(story.end("RateLimitError", "failed"))
+    visit(page, "/sessions/s")
+    told = []
+    for label in ("hello", "outer", "inner"):
+        page.locator("#tree .row b", has_text=label).click()
+        expect(page.locator("#detail .d-title .status")).to_have_text("error")
+        told.append(page.locator("#detail .causes").inner_text())
+    page.click("#detail .causes a")
+
+    assert told == ["m-1 RateLimitError: try later"] * 3
+    expect(page.locator("#detail h2")).to_have_text("m-1")
+    expect(page.locator("#detail .causes")).to_have_count(0)
+
+
 def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> None:
     """In the reader's zone; the date is shown on hover."""
     story = Story("s", 1_790_000_000_123).ask("hello")
