@@ -119,12 +119,18 @@ def events(request: Request) -> Response:
     except ValueError:
         raise HTTPException(400, "offset and limit are whole numbers") from None
     page = places[offset : offset + limit]
-    return _json({"total": len(places), "t0": view.session.first_ms, "rows": _event_rows(request, view, page)})
+    return _json(
+        {
+            "total": len(places),
+            "t0": view.session.first_ms,
+            "rows": [_event_row(entry) for entry in _entries(request, view, page)],
+        }
+    )
 
 
-def _event_rows(request: Request, view: View, places: Any) -> list[list[Any]]:
-    """The rows of the events at these places of the timeline, read in one go where they follow each other."""
-    made: list[list[Any]] = []
+def _entries(request: Request, view: View, places: Any) -> list[Entry]:
+    """The entries at these places of the timeline, read in one go where they follow each other."""
+    made: list[Entry] = []
     store, session_id = store_of(request), view.session.session_id
     times, seqs = view.timeline.times, view.timeline.seqs
     at = 0
@@ -133,8 +139,7 @@ def _event_rows(request: Request, view: View, places: Any) -> list[list[Any]]:
         while at + run < len(places) and places[at + run] == places[at] + run:
             run += 1
         place = places[at]
-        entries = store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
-        made += [_event_row(entry) for entry in entries]
+        made += store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
         at += run
     return made
 
@@ -199,15 +204,14 @@ def reader(request: Request, session_id: str) -> talk.Read:
 
 
 def raw(request: Request) -> HTMLResponse:
-    """A page of the entries as indented JSON, from the place `from` on."""
-    view = view_of(request)
-    times, seqs, start = view.timeline.times, view.timeline.seqs, _start(request)
-    after = Cursor(times[start], seqs[start] - 1) if start < len(seqs) else None
-    entries = store_of(request).entries(view.session.session_id, after=after, limit=RAW_PAGE) if after else []
-    shown_entries = [_raw_entry(entry, number) for number, entry in enumerate(entries, start + 1)]
-    end = start + len(entries)
-    more = len(seqs) - end
-    return render("raw.html", entries=shown_entries, next=end if more > 0 else 0, left=max(more, 0))
+    """A page of the entries as indented JSON, of those with the words `q`, from the place `from` on."""
+    view, start = view_of(request), _start(request)
+    places = _places(request, view, request.query_params.get("q", ""), "")
+    page = places[start : start + RAW_PAGE]
+    entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
+    end = start + RAW_PAGE
+    more = len(places) - end
+    return render("raw.html", entries=entries, next=end if more > 0 else 0, left=max(more, 0))
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:

@@ -108,6 +108,26 @@ def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> No
     expect(page.locator("#detail")).to_be_hidden()
 
 
+def test_raw_gets_what_comes_below_what_is_read(page: Page, post: Post) -> None:
+    """What is folded stays folded, and what a search leaves out stays out."""
+    story, run = running()
+    post(story.entries)
+    visit(page, "/sessions/live?tab=raw")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator("#raw summary").first.click()
+    known = len(story.entries)
+    story.wait(400).answer(run, "It arrives tomorrow.", 400, (20, 8))
+    post(story.entries[known:])
+
+    expect(page.locator("#raw summary")).to_have_count(known + 1)
+    expect(page.locator("#raw details:not([open])")).to_have_count(1)
+    page.fill("#search", "arrives")
+    expect(page.locator("#raw summary")).to_have_count(1)
+    post(story.wait(100).end("bye")[known + 1 :])
+    expect(page.locator("#head .status")).to_have_text("completed")
+    expect(page.locator("#raw summary")).to_have_count(1)
+
+
 @pytest.mark.parametrize("path", ["/sessions/live", "/"])
 def test_page_falls_still_when_the_program_is_gone(
     page: Page, post: Post, path: str, monkeypatch: pytest.MonkeyPatch

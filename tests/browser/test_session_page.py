@@ -109,6 +109,41 @@ def test_search_keeps_hits_and_what_they_hang_on(page: Page, post: Post) -> None
     ]  # fmt: skip
 
 
+def marked(page: Page, words: str, box: str) -> list[str]:
+    """The texts below an element that are marked once words were searched for, in order."""
+    page.fill("#search", words)
+    found: list[str] = page.evaluate("""async ([first, box]) => {
+        for (;;) {
+            const inside = range => document.querySelector(box)?.contains(range.startContainer);
+            const texts = [...CSS.highlights.get("found") ?? []].filter(inside).map(String);
+            if (texts[0]?.toLowerCase() === first) return texts;
+            await new Promise(requestAnimationFrame);
+        } }""", [words.split()[0], box])  # fmt: skip
+    return found
+
+
+def test_search_marks_what_it_finds_in_texts(page: Page, post: Post) -> None:
+    """Words by their beginning in any case, phrases as one; what is folded says so. Nothing once nothing is sought."""
+    story = Story("s").ask("Where is my Parcel?")
+    story.model("Where is my Parcel?", "The parcel (9Z-118) arrives.\narrives, not subparcels", 10, (1, 1))
+    story.tool("track", {"id": "9z-118"}, "x", 10, "c1")
+    post(story.entries)
+    visit(page, "/sessions/s?tab=conversation")
+
+    assert marked(page, 'parcel "(9z-118)"', "#conversation") == ["Parcel", "parcel", "(9Z-118)"]
+    assert marked(page, "9z-118", "#conversation") == ["9Z-118", "9z-118", "9z-118"]
+    expect(page.locator("#conversation details.found")).to_have_count(1)
+    page.click("#tab-raw")
+    assert marked(page, "arrives", "#raw") == ["arrives"] * 4
+    expect(page.locator("#raw summary")).to_have_text(
+        ["4 llm_response The parcel (9Z-118) arrives. arrives, not subparcels"]
+    )
+    page.fill("#search", "")
+    expect(page.locator("#raw summary")).to_have_count(6)
+    expect(page.locator(".found")).to_have_count(0)
+    assert page.evaluate("CSS.highlights.get('found').size") == 0
+
+
 def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
     """The figure in the header selects the row that failed and shows its stack trace."""
     post(sessions.trip())

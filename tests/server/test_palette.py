@@ -43,6 +43,12 @@ def test_error_box_can_be_read(theme: int) -> None:
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_what_a_search_found_can_be_read(theme: int) -> None:
+    """Text on the marks of a search."""
+    assert contrast("text", "found", theme) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_bars_stand_out(theme: int) -> None:
     """Bars and icons against the page, a folded row and the selected row."""
     weak = {(mark, ground): round(contrast(mark, ground, theme), 2) for mark in MARKS for ground in GROUNDS

@@ -1,25 +1,35 @@
-// The Raw tab: the entries as JSON, a page at a time.
+// The Raw tab: the entries as JSON, a page at a time; while somebody searches, those with the words.
 import { get, nodes } from "./page.js";
 
-export async function open({ path }) {
+export async function open({ path, search }) {
   const box = document.getElementById("raw"), panel = box.parentElement;
+  let words = search.value.trim();
 
-  async function page(from) {
-    return nodes(await (await get(`/view/raw/${path}?from=${from}`)).text());
+  /** Hand a page of entries to `put`, unless other words were searched for meanwhile. */
+  async function page(from, put) {
+    const query = new URLSearchParams({ from, q: words });
+    const html = await (await get(`/view/raw/${path}?${query}`)).text();
+    if (query.get("q") === words) put(...nodes(html));
   }
 
-  box.addEventListener("click", async (event) => {
+  box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
     if (!button || button.disabled) return;
     button.disabled = true;
-    button.replaceWith(...await page(button.dataset.next));
+    return page(button.dataset.next, (...more) => button.replaceWith(...more));
   });
-  box.replaceChildren(...await page(0));
+  await page(0, (...first) => box.replaceChildren(...first));
 
-  async function news() {
-    const last = box.querySelector(":scope > [data-next]");
-    if (last || box.querySelector("details[open]")) return;
-    box.replaceChildren(...await page(0));
-  }
-  return { news, move: (step) => panel.scrollBy({ top: step * 80 }) };
+  return {
+    async news() {
+      if (box.querySelector(":scope > [data-next]")) return;
+      await page(box.querySelectorAll(":scope > details").length, (...more) => box.append(...more));
+    },
+    async search(sought) {
+      if (sought === words) return;
+      words = sought;
+      await page(0, (...first) => box.replaceChildren(...first));
+    },
+    move: (step) => panel.scrollBy({ top: step * 80 }),
+  };
 }

@@ -1,5 +1,6 @@
 // One session's page: puts tabs, tree, details, live tail and keyboard together.
 import { Detail, more } from "./detail.js";
+import { Marks } from "./marks.js";
 import { get, live, localTimes, nodes, onKeys, runs, whileRunning } from "./page.js";
 import { refs, Tree } from "./tree.js";
 
@@ -72,6 +73,7 @@ async function openTab(name, { focus = false } = {}) {
   find();
 }
 
+const marks = new Marks([byId("conversation"), byId("raw"), byId("detail")]);
 let asked = 0, pause = 0;
 function find() {
   clearTimeout(pause);
@@ -80,7 +82,9 @@ function find() {
 
 async function findNow() {
   const words = search.value.trim(), turn = ++asked;
+  marks.show(words);
   if (tab === "events") return (await panels.get("events")).search(words);
+  if (tab === "raw") (await panels.get("raw")).search(words);
   if (!words) {
     byId("found").textContent = "";
     if (tree.hits) tree.search(null);
@@ -89,7 +93,7 @@ async function findNow() {
   const { seqs } = await (await get(`/view/find/${path}?q=${encodeURIComponent(words)}`)).json();
   if (turn !== asked) return;
   const rows = tree.search(new Set(seqs));
-  byId("found").textContent = seqs.length === 1 ? "1 event" : `${seqs.length} events${rows && tab !== "timeline" ? ", see Timeline" : ""}`;
+  byId("found").textContent = seqs.length === 1 ? "1 event" : `${seqs.length} events${rows && tab === "conversation" ? ", see Timeline" : ""}`;
 }
 
 function jump(seq) {
