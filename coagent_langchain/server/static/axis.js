@@ -23,8 +23,8 @@ export class Axis {
   draw() {
     const width = this.svg.clientWidth, all = ticks(this.span, Math.max(2, Math.floor(width / 72)));
     this.svg.replaceChildren(...all.flatMap((ms) => {
-      const x = Math.round(ms / this.span * width);
-      return x > width - 24 && ms ? [] : this.tick(x, ms + this.from);
+      const part = ms / this.span;
+      return part * width > width - 24 && ms ? [] : this.tick(`${100 * part}%`, ms + this.from);
     }));
   }
 
@@ -32,8 +32,7 @@ export class Axis {
     const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
     for (const [name, value] of [["x1", x], ["x2", x], ["y1", 6], ["y2", 24]]) line.setAttribute(name, value);
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-    text.setAttribute("x", x + 4);
-    text.setAttribute("y", 16);
+    for (const [name, value] of [["x", x], ["dx", 4], ["y", 16]]) text.setAttribute(name, value);
     text.textContent = ms ? duration(ms).replace(".0 s", " s") : "0";
     return [line, text];
   }
