@@ -41,7 +41,7 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
             end = _while(lines, at, _BULLET)
             tag = "ol" if line.lstrip()[0].isdigit() else "ul"
             items = Markup("").join(_item(item[1]) for item in map(_BULLET.match, lines[at:end]) if item)
-            yield Markup(f"<{tag}>") + items + Markup(f"</{tag}>")
+            yield Markup(f'<{tag} dir="auto">') + items + Markup(f"</{tag}>")
             at = end
         elif _QUOTE.match(line):
             end = _while(lines, at, _QUOTE)

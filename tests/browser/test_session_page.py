@@ -273,6 +273,21 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"),
+                                          ("events", "#events .row[data-index='1'] :nth-child(6)")])  # fmt: skip
+def test_text_from_right_to_left_is_cut_at_its_end(page: Page, post: Post, tab: str, text: str) -> None:
+    """In a script that runs so, too, one reads the beginning of what has no room."""
+    post(Story("s").ask("خطط لي رحلة لثلاثة أيام " * 12).end("تم"))
+    visit(page, f"/sessions/s?tab={tab}")
+    seen = page.locator(text).evaluate("""element => {
+        const first = new Range(), box = element.getBoundingClientRect();
+        first.setStart(element.firstChild, 0);
+        first.setEnd(element.firstChild, 1);
+        return element.scrollWidth > box.width && first.getBoundingClientRect().right <= box.right + 1; }""")
+
+    assert seen
+
+
 def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Post) -> None:
     """The search narrows the table; a column can be added and stays after a reload."""
     post(sessions.trip())

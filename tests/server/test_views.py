@@ -477,7 +477,7 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
             "# Title\ntext **b** *i* `c`",
             '<p class="h">Title</p><p>text <strong>b</strong> <em>i</em> <code>c</code></p>',
         ),
-        ("- a\n- b\n\n1. c", "<ul><li>a</li><li>b</li></ul><ol><li>c</li></ol>"),
+        ("- a\n- b\n\n1. c", '<ul dir="auto"><li>a</li><li>b</li></ul><ol dir="auto"><li>c</li></ol>'),
         ("```py\n<x> **b**\n```", "<pre>&lt;x&gt; **b**</pre>"),
         (
             "| a | b |\n|---|---|\n| 1 | <i> |",
@@ -487,12 +487,13 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
         ("```\nnever closed", "<pre>never closed</pre>"),
         (
             "so:\n> *a* <i>\n>> b\n>\n> - c\nd > e",
-            "<p>so:</p><blockquote><p><em>a</em> &lt;i&gt;\nb</p><ul><li>c</li></ul></blockquote><p>d &gt; e</p>",
+            "<p>so:</p><blockquote><p><em>a</em> &lt;i&gt;\nb</p>"
+            '<ul dir="auto"><li>c</li></ul></blockquote><p>d &gt; e</p>',
         ),
         ("> " * 5000 + "a", "<blockquote><p>a</p></blockquote>"),
         (
             "- [ ] a\n- [x] `b`\n- [c] d",
-            '<ul><li class="task">☐ a</li><li class="task">☑ <code>b</code></li><li>[c] d</li></ul>',
+            '<ul dir="auto"><li class="task">☐ a</li><li class="task">☑ <code>b</code></li><li>[c] d</li></ul>',
         ),
     ],
 )
