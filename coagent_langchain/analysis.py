@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.unended import standing
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import JsonObject, now_ms
 
 if TYPE_CHECKING:
     import pandas
@@ -84,11 +84,12 @@ class LoggedSession:
 
     @property
     def facts(self) -> list[str]:
-        """Status and totals as short texts, for people."""
+        """Status and totals as short texts, for people; the time until now while it runs."""
         from coagent_langchain.server.formats import cost, count, duration
 
-        totals = self.totals
-        facts = [self.status, duration(totals["elapsed_time_ms"])]
+        totals, status = self.totals, self.status
+        elapsed = now_ms() - self._rollup.first_ms if status == "running" else totals["elapsed_time_ms"]
+        facts = [status, duration(elapsed)]
         facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
         if "total_tokens" in totals:
             facts.append(f"{count(totals.get('input_tokens'))}→{count(totals.get('output_tokens'))} tokens")

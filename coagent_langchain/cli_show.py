@@ -17,7 +17,7 @@ from coagent_langchain.server.formats import count, duration, mapping, preview, 
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.rows import told
 from coagent_langchain.server.timeline import Bar
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
@@ -103,7 +103,7 @@ def tree(session: LoggedSession, bars: list[Bar], stem: str | None = None) -> It
     for bar in bars:
         last = bar is bars[-1]
         note = _note(session, bar, in_turn=stem != "")
-        yield _line(bar, note, "" if stem is None else stem + ("└─ " if last else "├─ "))
+        yield _line(bar, note, _took(session, bar), "" if stem is None else stem + ("└─ " if last else "├─ "))
         yield from tree(session, bar.children, "" if stem is None else stem + ("   " if last else "│  "))
 
 
@@ -133,10 +133,15 @@ def _data(event: LoggedEvent) -> str:
     return "" if value is None else preview(json.dumps(value, ensure_ascii=False))
 
 
-def _line(bar: Bar, note: str, stem: str) -> str:
+def _took(session: LoggedSession, bar: Bar) -> int | None:
+    """How long a bar took, or has taken until now."""
+    return now_ms() - bar.start if _open(session, bar) == "running" else bar.duration
+
+
+def _line(bar: Bar, note: str, took: int | None, stem: str) -> str:
     sign, colour = ("·", "dim") if bar.kind == "note" else SIGNS.get(bar.status, ("·", "dim"))
     label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
-    figures = f"{_tokens(bar.input, bar.output):>14} {duration(bar.duration):>12}"
+    figures = f"{_tokens(bar.input, bar.output):>14} {duration(took):>12}"
     room = max(width() - cells(stem) - len(figures) - 3, 20)
     label = label if cells(label) <= room else fit(label, room)
     note = fit(f"  {note}" if note else "", max(room - cells(label), 0))

@@ -225,18 +225,20 @@ def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "word"), [(None, "running"), ("completed", "unfinished")])
-def test_show_says_what_has_no_end(base_url: str, run: Run, status: str | None, word: str) -> None:
-    """A call runs while its session does; else it is unfinished, as the viewer says."""
+@pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
+def test_show_says_what_has_no_end(base_url: str, run: Run, status: str | None, word: str, time: str) -> None:
+    """A call runs while its session does, and has its time until now; else it is unfinished, as the viewer says."""
     name = f"no-end-{word}"
     with CoagentClient(base_url) as client:
-        client.log_user_input(name, "Count", 1)
-        client.store_logs([entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | {"timestamp": now_ms()}])
+        begun = {"timestamp": now_ms() - 600_000}
+        client.store_logs([entry(name, 1, "user_input", 1, 0, prompt="Count") | begun,
+                           entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | begun])  # fmt: skip
         if status:
             client.log_session_end(name, "Bye", 1, meta={"status": status})
-    lines = [re.sub("  +", "  ", line) for line in run("show", name).splitlines()]
+    lines = [re.sub(" +(10 min) \\d\\d s|  +", r"  \1", line) for line in run("show", name).splitlines()]
 
-    assert lines[3:5] == [f"… Prompt 1: Count  {word}  –", f"└─ … m-1  {word} · Turn 1  –"]
+    assert lines[0].split(" · ")[1].strip() == "10 min"
+    assert lines[3:5] == [f"… Prompt 1: Count  {word}  {time}", f"└─ … m-1  {word} · Turn 1  {time}"]
 
 
 def test_show_as_json(run: Run) -> None:
