@@ -20,6 +20,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat, of_type
 
@@ -67,6 +68,17 @@ def test_retry_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHa
     assert [e["error_info"]["error_id"] for e in recoveries] == [e["event_id"] for e in of_type(log, "error")]
     assert {(e["error_info"]["recovery_strategy"], e["meta"]["attempt"]) for e in recoveries} == {("retry", 3)}
     assert [e["meta"].get("attempt") for e in of_type(log, "llm_call")] == [None, 2, 3]
+
+
+def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The server counts calls less ends: of errors a model's alone ends its call, a tool has a response beside it."""
+    agent = create_agent(chat(calls(("bad", {"food": "egg"}, "c1")), ValueError("down")), [bad])
+    for run in (agent, chat(ValueError("down"))):
+        with contextlib.suppress(ValueError, ToolException):
+            run.invoke({"messages": [("user", "q")]} if run is agent else "q", {"callbacks": [handler]})
+
+    assert len(of_type(log, "error")) >= 2
+    assert [session.open_calls for session in roll_up(log.entries)] == [0]
 
 
 def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
