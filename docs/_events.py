@@ -19,8 +19,8 @@ HEAD = """\
 
 <!-- Written by docs/_events.py from coagent_langchain/events.py. -->
 
-An entry is one JSON object. These fields are always there; the others are absent when unknown. Fields that are not
-listed here are kept and given back as they came.
+An entry is one JSON object. These fields are always present; the others are absent when unknown. Fields that are not
+listed here are kept and returned unchanged.
 """
 
 

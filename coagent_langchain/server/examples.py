@@ -7,13 +7,13 @@ from typing import Any
 from coagent_langchain.wire import VERSION, EventType
 
 MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
-    EventType.SESSION_START: ("A session begins: turn 0 of its first prompt. `prompt` is the task.", {
+    EventType.SESSION_START: ("A session begins, at turn 0 of its first prompt. `prompt` is the task.", {
         "prompt": "Plan a trip", "agent_stack": ["langchain-core::1.7.2"], "meta": {"version": "2.0"}}),
     EventType.SESSION_END: (
-        "A session is over: the final output (the status again where there is none), status and totals.", {
+        "A session ends: the final output (or else the status again), status and totals.", {
         "output_data": {"response": "Rome it is."},
         "meta": {"status": "completed", "elapsed_time_ms": 5210, "prompts": 2, "total_tokens": 1230}}),
-    EventType.USER_INPUT: ("The user asks: a prompt begins.", {
+    EventType.USER_INPUT: ("The user asks, and a prompt begins.", {
         "prompt": "Where to?", "input_data": {"prompt": "Where to?"}}),
     EventType.LLM_CALL: ("A model is called: the last user text as `prompt`, the messages before it as `history`.", {
         "prompt": "Where to?",
@@ -29,10 +29,10 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.TOOL_RESPONSE: ("The tool gives back a result, or fails.", {
         "tool_response": {"tool_name": "trains", "result": {"output": "09:12"}, "success": True,
                           "execution_time_ms": 120}}),
-    EventType.ERROR: ("An exception, once, at the run where it arose.", {
+    EventType.ERROR: ("An exception, logged once, at the run where it arose.", {
         "error_info": {"error_id": "e-7", "error_type": "TimeoutError", "error_message": "no answer",
                        "error_severity": "high", "component_id": "trains"}}),
-    EventType.RECOVERY: ("What failed went on all the same: by a retry, a fallback, a handled tool error.", {
+    EventType.RECOVERY: ("The run went on after a failure: by a retry, a fallback or a handled tool error.", {
         "error_info": {"error_id": "e-7", "recovery_strategy": "retry", "recovery_successful": True}}),
     EventType.COMPONENT_ENTER: ("A LangGraph node begins.", {
         "target_component": {"id": "planner", "name": "planner", "component_type": "node"}}),
@@ -43,16 +43,16 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
         "input_data": {"interrupt_id": "i-1", "value": {"question": "Book it?"}}, "meta": {"status": "interrupted"}}),
     EventType.ROUTING: ("Control goes to another agent or node.", {
         "routing_type": "transfer", "target_component": {"id": "booker", "name": "booker"}}),
-    EventType.INFO: ("A message: of `logging`, of a custom event, or yours.", {
+    EventType.INFO: ("A message: from `logging`, from a custom event, or your own.", {
         "output_data": {"message": "checking trains"}, "meta": {"logger": "planner"}}),
-    EventType.WARNING: ("A message that something may become a problem.", {
+    EventType.WARNING: ("A message about something that may become a problem.", {
         "output_data": {"message": "the timetable is a day old"}}),
     EventType.DEBUG: ("A message that helps to find a fault.", {"output_data": {"message": "3 connections"}}),
-    EventType.CONSENSUS_SUCCESS: ("Agents agreed. Written by clients of your own.", {
+    EventType.CONSENSUS_SUCCESS: ("Agents agreed. Written by your own clients.", {
         "consensus_info": {"votes": 3, "decision": "Rome"}}),
-    EventType.CONSENSUS_FAILURE: ("Agents did not agree. Written by clients of your own.", {
+    EventType.CONSENSUS_FAILURE: ("Agents did not agree. Written by your own clients.", {
         "consensus_info": {"votes": 3}}),
-    EventType.PERFORMANCE_DEGRADATION: ("Something got slower or worse. Written by clients of your own.", {
+    EventType.PERFORMANCE_DEGRADATION: ("Something got slower or worse. Written by your own clients.", {
         "performance_metrics": {"success_rate": 0.82}}),
     EventType.TEST_RESULT: ("The outcome of tests. Written by `client.log_test_result_new`.", {
         "test_result": {"status": "passed", "total_tests": 12, "passed_tests": 12}}),
