@@ -21,7 +21,7 @@ def check_session_id(session_id: object) -> str:
     """
     if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
         raise ConfigurationError(
-            f"session_id must be a text of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
+            f"session_id must be a string of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
         )
     return session_id
 
@@ -35,7 +35,7 @@ def check_text(name: str, value: object) -> None:
     if callable(value):
         raise ConfigurationError(f"a session as a decorator needs parentheses: @handler.session() above {value!r:.80}")
     if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a text, not {value!r:.80}")
+        raise ConfigurationError(f"{name} must be a string, not {value!r:.80}")
 
 
 def check_meta(value: object) -> None:

@@ -15,7 +15,7 @@ from coagent_langchain.errors import CoagentClientError, CoagentError
 COMMANDS = (cli_demo, cli_serve, cli_run, cli_runs, cli_show, cli_export, cli_spool, cli_completion)
 EPILOG = """\
 first steps:
-  coagent-langchain demo                     an agent's run, on a page
+  coagent-langchain demo                     run an agent and see its run on a page
   coagent-langchain serve                    a server and log viewer on http://localhost:3000
   coagent-langchain run app.py               your program, with every chain logged
   coagent-langchain runs                     what was logged
@@ -23,9 +23,9 @@ first steps:
 
 variables:
   COAGENT_BASE_URL     the server's API, http://localhost:3000/api/v1 if unset
-  COAGENT_AUTH_TOKEN   bearer token, if the server wants one
+  COAGENT_AUTH_TOKEN   bearer token, if the server needs one
   COAGENT_SPOOL_DIR    folder of the queue on disk; 'off' for memory only
-  NO_COLOR             plain output, also in a terminal
+  NO_COLOR             plain output, even in a terminal
 
 exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usage; 130 interrupted.
 """

@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command."""
     parser = commands.add_parser(
         "completion",
-        help="print completion for your shell",
+        help="print the completion script for your shell",
         description="Print a script that completes commands, options and session ids.",
         epilog="""\
 bash: eval "$(coagent-langchain completion bash)"          in ~/.bashrc

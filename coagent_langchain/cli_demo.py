@@ -38,14 +38,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="run a recipe agent and look at what it did",
         description="Start a server, run a recipe agent through LangChain's Ollama client, print the events that the "
-        "server then has, and serve the session's page until Ctrl-C.",
+        "server has received, and serve the session's page until Ctrl-C.",
         epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
         "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
     )
     parser.add_argument(
         "--port", type=port_number, default=3000, help="port of the server (default: 3000, or a free one)"
     )
-    parser.add_argument("--no-serve", action="store_true", help="end when the table is printed")
+    parser.add_argument("--no-serve", action="store_true", help="exit after printing the table")
     parser.set_defaults(run=run)
 
 

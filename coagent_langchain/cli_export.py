@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="example: coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'",
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file instead of stdout")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of stdout")
     connection_options(parser)
     parser.set_defaults(run=run)
 

@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a Python program with every chain logged",
         description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
         "and LangGraph, in all threads. Nothing in the program has to change. If it ends with an exception or an\n"
-        "exit status other than 0, the session that it was in ends as failed, with the exception in it.",
+        "exit status other than 0, its latest session ends as failed, with the exception in it.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,11 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--session",
         metavar="ID",
-        help="the session of the runs, also of those whose metadata names another one; not of those that the program "
-        "gives a handler of its own, or wraps in `with handler.session(...)`",
+        help="the session of all runs, even if their metadata names another one, except runs that the program gives "
+        "its own handler or wraps in `with handler.session(...)`",
     )
     parser.add_argument("program", help="the file, or with -m the module")
-    arguments = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given")
+    arguments = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for the program")
     arguments.required = False  # argparse calls it required where something else is missing
     parser.set_defaults(run=run)
 

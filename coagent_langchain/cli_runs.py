@@ -25,15 +25,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "runs",
         help="list the sessions of a server",
-        description="List the sessions of a server, the newest first. A narrow terminal has fewer columns.",
+        description="List the sessions of a server, the newest first. A narrow terminal shows fewer columns.",
         epilog="example: coagent-langchain runs --limit 5",
     )
     connection_options(parser)
-    parser.add_argument(
-        "--limit", type=_count, default=20, metavar="N", help="so many at most, 0 for all (default: 20)"
-    )
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="show at most N, 0 for all (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--ids", action="store_true", help="print the ids only, one a line")
+    parser.add_argument("--ids", action="store_true", help="print only the ids, one per line")
     parser.set_defaults(run=run)
 
 

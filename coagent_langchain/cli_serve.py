@@ -33,14 +33,14 @@ def add_parser(subparsers: Any) -> None:
         description="Run a CoAgent server: the API that handlers and clients log to, and the log viewer, until Ctrl-C.",
     )
     serve.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; beyond this machine a token is needed"
+        "--host", default="127.0.0.1", help="address to listen on; one that other machines can reach needs a token"
     )
     serve.add_argument("--port", type=port_number, default=PORT, help="port to listen on (default: %(default)s)")
     serve.add_argument("--token", default=os.environ.get("COAGENT_AUTH_TOKEN"), help="bearer token that clients send")
     prune = subparsers.add_parser(
         "prune",
         help="delete old sessions",
-        description="Delete every session whose last event is older, beside a running server or without one.",
+        description="Delete every session whose last event is older, whether a server is running or not.",
         epilog="example: coagent-langchain prune --older-than 30d",
     )
     prune.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w")

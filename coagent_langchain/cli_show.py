@@ -32,12 +32,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
         epilog="✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human  "
-        "· a remark, or stopped; tokens are input→output. "
+        "· a message, or stopped; tokens are input→output. "
         "example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
     parser.add_argument("--json", action="store_true", help="print the tree as JSON")
-    parser.add_argument("--follow", action="store_true", help="print events as they come, until the session ends")
+    parser.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends")
     connection_options(parser)
     parser.set_defaults(run=run)
 

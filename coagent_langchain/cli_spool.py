@@ -38,9 +38,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="URL",
         help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
     )
-    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="give up then (default: 60)")
+    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to try (default: 60)")
     flush.set_defaults(run=run_flush)
-    rejected = inner.add_parser("rejected", help="print the events that a server refused, with its reason, as JSON")
+    rejected = inner.add_parser("rejected", help="print the events that a server rejected, with the reasons, as JSON")
     rejected.set_defaults(run=run_rejected)
     for command in (status, flush, rejected):
         command.add_argument("--spool-dir", metavar="DIR", help="the spool (default: COAGENT_SPOOL_DIR)")

@@ -29,17 +29,17 @@ SETTLE_TIMEOUT = 2.0  # seconds
 
 
 class CoagentClient(EventLog):
-    """Writes events to a CoAgent server and reads them back; each call is a request of the calling thread.
+    """Writes events to a CoAgent server and reads them back; each call makes its requests in the calling thread.
 
-    Writing never raises for the server's sake: when it is away or refuses, the result has `success=False` and says
-    what was tried. Reading raises `CoagentClientError`. May be used by many threads, and as a context manager.
+    Writing never raises because of the server: when it is away or refuses, the result has `success=False` and says
+    what was tried. Failed reads raise `CoagentClientError`. Works in many threads, and as a context manager.
 
     Parameters:
         base_url: the API's address; from `COAGENT_BASE_URL`, else http://localhost:3000/api/v1.
         auth_token: bearer token; from `COAGENT_AUTH_TOKEN`, else none.
         timeout: seconds to wait for an answer.
-        max_retries: how often a request is repeated on connection errors, 408, 425, 429 and 5xx.
-        retry_backoff_factor: before repetition n there is a pause between 0 and this times 2**n seconds.
+        max_retries: how often a request is retried on connection errors, 408, 425, 429 and 5xx.
+        retry_backoff_factor: the first pause is random, from 0 to this many seconds; the bound doubles with each retry.
         debug: log each request at level DEBUG to the logger `coagent_langchain`.
 
     Raises:
@@ -72,7 +72,7 @@ class CoagentClient(EventLog):
         return self._connection.base_url
 
     def close(self) -> None:
-        """Give the connections back. A closed client writes and reads nothing any more."""
+        """Close the connections. A closed client neither writes nor reads."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -85,16 +85,16 @@ class CoagentClient(EventLog):
         """Store one entry.
 
         Parameters:
-            entry: a `LogEntry`, or a dict; `version`, `event_id` and `timestamp` are filled in where they are absent.
-            max_retries: repetitions of this call, instead of the client's.
+            entry: a `LogEntry`, or a dict; `version`, `event_id` and `timestamp` are filled in if absent.
+            max_retries: retries for this call, instead of the client's.
         """
         return self._store(self._encode(entry), 1, max_retries)
 
     def store_logs(self, entries: Iterable[LogEntry | JsonObject], max_retries: int | None = None) -> LogResult:
-        """Store many entries, in as few requests as they take.
+        """Store many entries, in as few requests as possible.
 
-        Of a batch that is partly bad the good entries are stored; `errors` of the result names the bad ones by their
-        index in `entries`.
+        If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
+        in `entries`.
         """
         stored, failed = 0, []
         errors: list[JsonObject] = []
@@ -135,7 +135,7 @@ class CoagentClient(EventLog):
         return [str(run) for run in self._list("/runs")[0]]
 
     def summarize(self) -> list[RunSummary]:
-        """All sessions with their number of entries, first and last timestamp; raises as `get_runs`."""
+        """All sessions with number of entries, first and last timestamp. Raises like `get_runs`."""
         runs, _ = self._list("/runs", {"summarize": "1"})
         try:
             return [RunSummary.model_validate(run) for run in runs]
@@ -144,18 +144,18 @@ class CoagentClient(EventLog):
             raise CoagentClientError(what, status=200, answer=runs) from error
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
-        """The events of a session in chronological order; none when it is not known. Raises as `get_runs`."""
+        """The events of a session in chronological order; none for an unknown session. Raises like `get_runs`."""
         return [LoggedEvent.read(entry) for entry in self._list(_logs_of(session_id))[0]]
 
     def get_logs_json(self, session_id: str) -> str:
-        """The same as text, a JSON array, with every number as the server has it. Raises as `get_runs`."""
+        """The same as the text of a JSON array, with every number as the server has it. Raises like `get_runs`."""
         return self._list(_logs_of(session_id))[1]
 
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
 
         Raises:
-            CoagentClientError: there is no session of that id, or as `get_runs`.
+            CoagentClientError: there is no session with that id, or as for `get_runs`.
         """
         events = self.get_logs(session_id)
         if not events:
@@ -163,7 +163,7 @@ class CoagentClient(EventLog):
         return LoggedSession(session_id, events)
 
     def last_prompt_number(self, session_id: str) -> int:
-        """The highest `prompt_number` of a session, 0 when it is not known; raises as `get_runs`."""
+        """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_runs`."""
         return int(self.filter_logs(session_id, "max([].prompt_number)") or 0)
 
     def start_session(
@@ -171,8 +171,8 @@ class CoagentClient(EventLog):
     ) -> Session:
         """A session around a block of code or each call of a decorated function, without LangChain.
 
-        Its own events are numbered, and delivered in the background through the spool; what happens inside is yours to
-        log, with `session_id`.
+        Its own events are numbered, and delivered in the background through the spool. Log what happens
+        inside yourself, with `session_id`.
 
         Parameters:
             prompt: the task, for `session_start`.
@@ -183,7 +183,7 @@ class CoagentClient(EventLog):
             a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
 
         Raises:
-            ConfigurationError: the session id is unusable.
+            ConfigurationError: the session id, the prompt or the meta is invalid.
         """
         delivery = self._delivery = self._delivery or shared(self._settings)  # once: its token may be renewed by others
         outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
@@ -206,14 +206,14 @@ class CoagentClient(EventLog):
         return answer, text
 
     def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
-        """What a JMESPath expression makes of the session's entries, as JSON.
+        """The result of a JMESPath expression over the session's entries, as JSON.
 
         Parameters:
             session_id: the session's id.
             jmespath_query: for example "[?event_type=='error'].error_info.error_message".
 
         Raises:
-            CoagentClientError: as `get_runs`; also for an expression that the server cannot read.
+            CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
         """
         return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})[0]
 

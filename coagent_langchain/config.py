@@ -105,7 +105,7 @@ def _folder(value: Any, source: str) -> Path | None:
     except (TypeError, RuntimeError) as error:
         raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only, not {value!r}") from error
     if os.path.exists(folder) and not os.path.isdir(folder):  # unlike Path's, they never raise
-        raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only; {folder} is none")
+        raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only; {folder} is not a folder")
     return folder
 
 

@@ -51,7 +51,7 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"colour": "blue"}, "unknown setting 'colour'"),
         ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),
         ({"capture_content": 0}, "capture_content must be True or False, not 0"),
-        ({"spool_dir": __file__}, f"spool_dir must be a folder, or 'off' for memory only; {__file__} is none"),
+        ({"spool_dir": __file__}, f"spool_dir must be a folder, or 'off' for memory only; {__file__} is not a folder"),
     ],
 )
 def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> None:

@@ -641,7 +641,7 @@ def test_session_end_repeats_the_beginning_of_a_long_answer(log: MemoryDelivery)
 def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
     """An empty or overlong id raises where it is given."""
     for bad in ("", "x" * 513, 7):
-        with pytest.raises(ConfigurationError, match="session_id must be a text of 1 to 512 characters"):
+        with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
             CoagentCallbackHandler(bad, delivery=log)  # type: ignore[arg-type]
 
 
@@ -649,11 +649,11 @@ def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCal
     """A decorator without parentheses, a prompt that is no text, a meta that is no dict: each says what to do."""
     with pytest.raises(ConfigurationError, match=r"needs parentheses: @handler.session\(\)"):
         handler.session(lambda: None)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="prompt must be a text, not 5"):
+    with pytest.raises(ConfigurationError, match="prompt must be a string, not 5"):
         handler.session("x").prompt(5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="meta must be a dict, not 'str'"):
         handler.session("x", meta="str")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="session_id must be a text of 1 to 512 characters"):
+    with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
         handler.session("x", session_id="")
 
 

@@ -88,7 +88,7 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
     """See `coagent_langchain.server.launch`."""
     if not token and not is_loopback(host):
         raise ConfigurationError(
-            f"{host} can be reached by others, and whoever reaches it could read everything: "
+            f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
             "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
         )
     with ExitStack() as resources:
@@ -126,9 +126,9 @@ def _advice(error: Exception, port: int) -> str:
     """What to do about an address that cannot be listened on."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
-        return f". `ss -ltnp sport = :{port}` shows who has it; --port takes another"
+        return f". `ss -ltnp sport = :{port}` shows what uses it; choose another with --port"
     if number == errno.EACCES:
-        return ". Low ports are for root; --port takes another"
+        return ". Low ports need root; choose another with --port"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
         return ". --host takes a name or an address of this machine"
     return ""

@@ -63,8 +63,7 @@ class Lock:
             holder = os.pread(self._file, 20, 0).decode(errors="replace")
             os.close(self._file)
             raise ConfigurationError(
-                f"{path} is in use by another server (process {holder}): stop that one, "
-                "or give this one another --store"
+                f"{path} is in use by another server (process {holder}): stop it, or choose another --store"
             ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
