@@ -1,4 +1,4 @@
-"""A session that was read back: its events, totals, a picture for notebooks, a table for pandas."""
+"""A session read back from a server: its events, totals, a picture for notebooks, a table for pandas."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class LoggedSession:
     def status(self) -> str:
         """`completed`, `failed`, `cancelled`, `interrupted` or `idle` as its last `session_end` says.
 
-        Without one, or when it went on after it, `running`; `idle` when no call is open and nothing came for half a
-        minute; `no end` when its last event came more than 30 minutes ago.
+        Without one, or if the session went on after it: `running`; `idle` if no call is open and nothing came for half
+        a minute; `no end` if the last event is more than 30 minutes old.
         """
         return standing(self._rollup.status, self._rollup.last_ms, self._rollup.open_calls)
 
@@ -69,7 +69,7 @@ class LoggedSession:
 
     @property
     def totals(self) -> JsonObject:
-        """What it used, counted from its events; tokens and cost (US dollars) only where a response tells them.
+        """What it used, counted from its events; tokens and cost (US dollars) only if a response reports them.
 
         Answers from a cache used none.
         """
@@ -96,11 +96,11 @@ class LoggedSession:
         return facts + ([cost(totals["cost"])] if "cost" in totals else [])
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row for each event, in order, with what most analyses look at; needs pandas.
+        """One row per event, in order, with what most analyses need; requires pandas.
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
         `model`, `input_tokens`, `output_tokens`, `total_tokens`, `execution_time_ms`, `cost`, `success`, `event_id`.
-        `time` is `NaT` where a timestamp is no number.
+        `time` is `NaT` if a timestamp is not a number.
 
         Raises:
             ConfigurationError: pandas is not installed.

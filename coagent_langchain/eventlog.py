@@ -15,12 +15,12 @@ from coagent_langchain.wire import VERSION, EventType, JsonObject, event_ids, no
 
 @dataclass(frozen=True, slots=True)
 class LogResult:
-    """What came of logging.
+    """The result of logging.
 
     Attributes:
         success: whether the server has stored all of it.
-        message: the server's words, or what was tried in vain.
-        errors: for a batch, what is wrong with which entry: `{"index", "field", "message"}`.
+        message: the server's message, or what was tried without success.
+        errors: for a batch, the bad entries and why: `{"index", "field", "message"}`.
     """
 
     success: bool
@@ -54,12 +54,12 @@ class EventLog(ABC):
         """Log the beginning of a session.
 
         Parameters:
-            session_id: the session's id, unique and of your choice.
+            session_id: a unique id of your choice.
             prompt: the task or first question.
             prompt_number: number of the user's interaction, from 1.
             turn_number: 0 for the events that frame a session.
             meta: free JSON.
-            max_retries: repetitions of this call, instead of the client's.
+            max_retries: retries for this call, instead of the client's.
         """
         return self._log(EventType.SESSION_START, session_id, prompt_number, turn_number, max_retries,
                          prompt=prompt, meta=meta)  # fmt: skip
@@ -92,7 +92,7 @@ class EventLog(ABC):
             issuer: who makes the call: an agent's, node's or tool's name.
             history: the conversation so far, e.g. `{"messages": [...]}`.
             system_prompt: the instructions.
-            max_retries: repetitions of this call, instead of the client's.
+            max_retries: retries for this call, instead of the client's.
             meta: free JSON, e.g. `model`, `provider`, `temperature`.
         """
         llm_call = _present(issuer=issuer, history=history, system_prompt=system_prompt)
@@ -106,7 +106,7 @@ class EventLog(ABC):
                          output_tokens: int | None = None, total_tokens: int | None = None,
                          max_retries: int | None = None, *, execution_time_ms: int | None = None,
                          meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log a model's answer, with the numbers of its call; tokens that are unknown stay away."""
+        """Log a model's answer, with the prompt and turn numbers of its call. Omit unknown tokens."""
         llm_response = _present(
             response=response, tool_calls=tool_calls, input_tokens=input_tokens, output_tokens=output_tokens,
             total_tokens=total_tokens, execution_time_ms=execution_time_ms,
@@ -132,13 +132,13 @@ class EventLog(ABC):
         Parameters:
             session_id: the session's id.
             tool_name: the tool.
-            prompt_number: as its call.
-            turn_number: as its call.
+            prompt_number: that of its call.
+            turn_number: that of its call.
             result: an object; anything else becomes `{"output": result}`.
-            success: True unless there is an `error_message`, when None.
+            success: when None, True unless there is an `error_message`.
             error_message: why it failed.
             execution_time_ms: how long it took.
-            max_retries: repetitions of this call, instead of the client's.
+            max_retries: retries for this call, instead of the client's.
             parameters: what it was called with.
             meta: free JSON.
         """
@@ -154,7 +154,7 @@ class EventLog(ABC):
     def log_error(self, session_id: str, prompt_number: int, turn_number: int, error_message: str,
                   error_type: str | None = None, stack_trace: str | None = None, max_retries: int | None = None, *,
                   meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log an error or exception, with the numbers of where it happened."""
+        """Log an error or exception, with the prompt and turn numbers where it happened."""
         error_info = _present(error_message=error_message, error_type=error_type, stack_trace=stack_trace)
         return self._log(EventType.ERROR, session_id, prompt_number, turn_number, max_retries,
                          error_info=error_info, meta=meta)  # fmt: skip
@@ -173,7 +173,7 @@ class EventLog(ABC):
 
     def log_debug(self, session_id: str, message: str, prompt_number: int = 1, turn_number: int = 0,
                   meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
-        """Log what helps to find a fault."""
+        """Log a message that helps with debugging."""
         return self._log(EventType.DEBUG, session_id, prompt_number, turn_number, max_retries,
                          output_data={"message": message}, meta=meta)  # fmt: skip
 

@@ -31,14 +31,14 @@ class Session(Scope):
     """One session: its prompts, turns and totals.
 
     Made by `CoagentCallbackHandler.session` and `CoagentClient.start_session`. As a context manager it logs
-    `session_start` when entered and `session_end`, with status, elapsed time and totals, when left. As a decorator
-    every call of the function is a session of its own.
+    `session_start` when entered and `session_end`, with status, elapsed time and totals, when left. As a decorator,
+    it makes every call of the function a session of its own.
 
     Attributes:
         session_id: the id, as it is on the server.
-        totals: what the session used so far.
+        totals: what the session has used so far.
         started: whether `session_start` was logged.
-        part: how often the object was entered when nothing of it was open: each time it is a session of its own.
+        part: how often the object was entered anew; each time it is a session of its own.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Session(Scope):
             self._discreet = True
 
     def prompt(self, text: str, *, meta: JsonObject | None = None) -> Prompt:
-        """One user interaction: every run inside belongs to it, whatever its number of chains.
+        """One user interaction: every run inside belongs to it, however many there are.
 
         Parameters:
             text: what the user asked.
@@ -130,14 +130,14 @@ class Session(Scope):
         (outlet or self.outlet).emit(entry)
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
-        """Log `session_end` with totals, once; a session that goes on later is another one with the next numbers.
+        """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
 
-        A session without a block of its own ends with its last run or event, whenever that is noticed.
+        A session without a block ends at its last run or event, however late that is noticed.
 
         Parameters:
-            status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; from the last
-                run when None.
-            response: the final output; the last run's answer when None.
+            status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; when None, that
+                of the last run.
+            response: the final output; when None, the last run's answer.
         """
         with _lock:
             if self._ended:

@@ -1,4 +1,4 @@
-"""`CoagentCallbackHandler`: one short method a hook."""
+"""`CoagentCallbackHandler`: one short method per hook."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class CoagentCallbackHandler(Hooks):
     the application, never waits for the network and never changes what it is given.
 
     Parameters:
-        session_id: the session of every run; without one it comes from the run's metadata or `configurable`
-            (`session_id`, `thread_id`, `conversation_id`), else the handler has a session of its own.
+        session_id: the session of every run. When None, it comes from the run's metadata or `configurable`
+            (`session_id`, `thread_id`, `conversation_id`); otherwise the handler has its own session.
         base_url: the CoAgent API; `COAGENT_BASE_URL` or http://localhost:3000/api/v1 when None.
         auth_token: bearer token; `COAGENT_AUTH_TOKEN` when None.
         spool_dir: folder of the queue on disk, or `"off"` for memory only; `COAGENT_SPOOL_DIR` or the user's state
             folder when None.
         capture_content: False keeps ids, numbers, timing and names only; `COAGENT_CAPTURE_CONTENT` or True when None.
-        redact: a callable, or several, each given an entry as plain JSON values before it is written anywhere, and
-            returning what may be written. If one raises, the entry goes without its content.
+        redact: one or more callables. Each gets an entry as plain JSON values before it is written anywhere, and
+            returns what may be written. If one raises, the entry is logged without its content.
         components: which chain runs become `component_enter` and `component_exit`: `"nodes"` (LangGraph's), `"all"`
             or `"none"`.
-        sample_rate: share of root runs that are logged, 0 to 1, decided by the run's id.
-        resume: continue the numbering of `session_id` where the server's copy ends (asks the server once, here).
+        sample_rate: share of root runs that are logged, from 0 to 1; the run's id decides.
+        resume: continue the numbers that the server has for `session_id` (asks the server once, here).
         delivery: where entries go instead of the server, e.g. `coagent_langchain.testing.MemoryDelivery()`.
 
     Raises:
@@ -74,7 +74,7 @@ class CoagentCallbackHandler(Hooks):
         if type(sample_rate) not in (int, float) or not 0 <= sample_rate <= 1:
             raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {sample_rate!r}")
         if resume and session_id is None:
-            raise ConfigurationError("resume=True needs the session_id that is to be continued")
+            raise ConfigurationError("resume=True needs the session_id to continue")
         self._arguments = {"session_id": session_id, "base_url": base_url, "auth_token": auth_token,
                            "spool_dir": spool_dir, "capture_content": capture_content, "redact": redact,
                            "components": components, "sample_rate": sample_rate}  # fmt: skip
@@ -104,14 +104,14 @@ class CoagentCallbackHandler(Hooks):
 
         Parameters:
             prompt: the task, for `session_start`.
-            session_id: its id; the handler's own explicit one, else a new one, when None.
+            session_id: its id. When None, the handler's `session_id` if it has one, else a new id.
             meta: free JSON for `session_start`.
 
         Returns:
             a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
 
         Raises:
-            ConfigurationError: the session id, the prompt or the meta is unusable.
+            ConfigurationError: the session id, the prompt or the meta is invalid.
         """
         after = self._after_prompt if session_id in (None, self._session_id) else 0
         session_id = self._session_id if session_id is None else session_id
@@ -124,7 +124,7 @@ class CoagentCallbackHandler(Hooks):
 
         Parameters:
             level: `debug`, `info` or `warning`; anything else is `info`.
-            message: what to say.
+            message: the text.
             meta: free JSON.
         """
         self._remarks.here(_LEVELS.get(level, EventType.INFO), message, meta)
@@ -132,10 +132,10 @@ class CoagentCallbackHandler(Hooks):
     @guard
     def log_error(self, message: str | BaseException, error: BaseException | None = None, *, critical: bool = False,
                   meta: Mapping[str, Any] | None = None) -> None:  # fmt: skip
-        """Log an error that your code met itself, in the run or session around the call.
+        """Log an error of your own code, in the run or session around the call.
 
         Parameters:
-            message: what happened; or the exception, if it says enough.
+            message: what happened, or the exception if it says enough.
             error: the exception, for its type and stack.
             critical: severity `critical` instead of `high`.
             meta: free JSON.
@@ -163,7 +163,7 @@ class CoagentCallbackHandler(Hooks):
         self._delivery.flush(self._settings.exit_timeout)
 
     def stats(self) -> Stats:
-        """What was written, acknowledged, is waiting, was retried, rejected and refused, by the shared delivery."""
+        """What the shared delivery has written, acknowledged, rejected, refused and retried, and what is waiting."""
         return self._delivery.stats()
 
     @guard
@@ -210,7 +210,7 @@ def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
     found = [redact] if callable(redact) else list(redact)
     for each in found:
         if not callable(each):
-            raise ConfigurationError(f"redact must be a callable or several, not {each!r}")
+            raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
     return found
 
 

@@ -38,10 +38,10 @@ _everywhere = _Everywhere()
 
 @contextmanager
 def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCallbackHandler]:
-    """Log every chain that runs meanwhile, in all threads of the process, as if it had `callbacks=[handler]`.
+    """Log every chain that runs inside the block, in all threads of the process, as if it had `callbacks=[handler]`.
 
     Parameters:
-        handler: what to attach; a new `CoagentCallbackHandler()`, whose sessions end with the block, when None.
+        handler: what to attach; when None, a new `CoagentCallbackHandler()` whose sessions end with the block.
     """
     attached = CoagentCallbackHandler() if handler is None else handler
     _everywhere.register()

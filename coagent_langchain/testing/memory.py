@@ -17,7 +17,7 @@ class MemoryDelivery:
     """A `Delivery` that keeps every entry instead of sending it: `CoagentCallbackHandler(delivery=MemoryDelivery())`.
 
     Attributes:
-        entries: what was logged, in order, as a server would be sent it.
+        entries: what was logged, in order, as it would be sent to a server.
     """
 
     def __init__(self) -> None:
@@ -54,9 +54,9 @@ class MemoryDelivery:
 
 @contextmanager
 def capture_events() -> Iterator[MemoryDelivery]:
-    """Log every chain that runs meanwhile, in all threads, into memory, without a change to the code under test.
+    """Log every chain that runs inside the block, in all threads, to memory, without changing the code under test.
 
-    A run that has a `CoagentCallbackHandler` of its own keeps it: give that one `delivery=MemoryDelivery()`.
+    A run that has its own `CoagentCallbackHandler` keeps it: give that handler `delivery=MemoryDelivery()`.
     """
     from coagent_langchain.capture.handler import CoagentCallbackHandler
     from coagent_langchain.capture.tracing import tracing

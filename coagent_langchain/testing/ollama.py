@@ -1,6 +1,6 @@
-"""A stand-in for Ollama: a real HTTP server that speaks Ollama's API and gives the answers that it was told to give.
+"""A stand-in for Ollama: a real HTTP server that speaks Ollama's API and gives scripted answers.
 
-It counts honestly what it can count: one word is one token, in `prompt_eval_count` and in `eval_count` (and one
+It counts what it can: one word is one token, in `prompt_eval_count` and in `eval_count` (and one
 streamed piece); durations are measured. No model is behind it.
 """
 
@@ -34,7 +34,7 @@ class OllamaStandIn:
     Parameters:
         script: the replies in order, or a function from `OllamaRequest` to the reply. A reply is a string, a mapping
             or pydantic model (sent as JSON: structured output), a `ToolUse`, an `Answer`, or a `Failure`.
-        models: names of the models that it claims to have.
+        models: the names of the models that it offers.
         tokens_per_second: how fast it streams; None for as fast as possible.
 
     Attributes:
@@ -68,7 +68,7 @@ class OllamaStandIn:
         self.close()
 
     def reply(self, request: OllamaRequest) -> Answer | Failure:
-        """The scripted reply to `request`; a failure that says so when the script has come to its end."""
+        """The scripted reply to `request`; when the script has ended, a failure that says so."""
         with self._lock:
             self.requests.append(request)
             if callable(self._script):

@@ -49,8 +49,8 @@ class Failure:
     Attributes:
         message: what the error says.
         status: the HTTP status.
-        after: None: answer with the status; a number: stream so many pieces of `text`, then cut the connection.
-        text: what is streamed until the cut.
+        after: when None, answer with the status; else stream this many pieces of `text`, then cut the connection.
+        text: what is streamed before the cut.
     """
 
     message: str = "the stand-in was told to fail"
