@@ -238,8 +238,8 @@ def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
 def _errors(answer: Any) -> tuple[JsonObject, ...]:
     """The entries that a server's answer names as bad."""
     errors = answer.get("errors") if isinstance(answer, dict) else None
-    known = [e for e in errors if isinstance(e, dict) and isinstance(e.get("index"), int)] if errors else []
-    return tuple(known)
+    named = errors if isinstance(errors, list) else []
+    return tuple(e for e in named if isinstance(e, dict) and isinstance(e.get("index"), int))
 
 
 def _number(name: str, value: Any, above: float = -1.0) -> float:

@@ -306,6 +306,16 @@ class Scripted:
         self._thread.join()
 
 
+@pytest.mark.parametrize("errors", [3, {"index": 0}, ["index"], [{"index": None}]])
+def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
+    """Writing never raises for the server's sake, whatever another server says under our name."""
+    with Scripted((400, {})) as server, CoagentClient(server.base_url, max_retries=0) as client:
+        server.answer = {"success": False, "message": "no", "errors": errors}
+        result = client.log_info("odd", "hello")
+
+    assert (result.success, result.errors) == (False, ())
+
+
 def patient(base_url: str, **arguments: Any) -> CoagentClient:
     """A client whose pauses are short."""
     return CoagentClient(base_url, retry_backoff_factor=0.001, **arguments)
