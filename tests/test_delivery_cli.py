@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import time
 from pathlib import Path
@@ -167,3 +168,32 @@ def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
 
     assert (len(sizes), max(sizes) < 1000) == (2, True)
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)][-1] == "e19"
+
+
+def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A crash in the middle of a write spoils that record, not the command."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    Rejected(folder).keep(line("whole"), "why")
+    with (folder / "rejected.jsonl").open("ab") as file:
+        file.write(b'{"time":1,"reason":"why","ent')
+    before = main(["spool", "rejected", "--spool-dir", str(tmp_path)])
+    Rejected(folder).keep(line("swallowed"), "why")
+    Rejected(folder).keep(line("last"), "why")
+    status = main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    assert (before, status, capsys.readouterr().out.splitlines()[-1]) == (0, 0, "server: nothing waits, 2 rejected")
+    assert [record["entry"]["event_id"] for record in rejected_entries(folder)] == ["whole", "last"]
+
+
+def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it would run into the next one."""
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        Rejected(tmp_path).keep(line("torn"), "why")
+    Rejected(tmp_path).keep(line("next"), "why")
+
+    assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["next"]

@@ -45,15 +45,19 @@ class Rejected:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
-            os.write(descriptor, record)
+            size = os.fstat(descriptor).st_size
+            if os.write(descriptor, record) < len(record):  # the disk is full: half a record would spoil the next one
+                os.ftruncate(descriptor, size)
         finally:
             os.close(descriptor)
 
 
 def rejected_entries(folder: Path) -> Iterator[JsonObject]:
-    """The records of a folder's rejected entries, the oldest first."""
+    """The records of a folder's rejected entries, the oldest first; what a crash has left of a record is left out."""
     for name in ("rejected-old.jsonl", "rejected.jsonl"):
         path = folder / name
         if path.is_file():
             with path.open("rb") as lines:
-                yield from (orjson.loads(line) for line in lines if line.endswith(b"\n"))
+                for line in lines:
+                    with contextlib.suppress(orjson.JSONDecodeError):
+                        yield orjson.loads(line)
