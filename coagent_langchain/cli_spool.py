@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from coagent_langchain.cli_runs import connection_options
 from coagent_langchain.cli_text import hint
 from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
@@ -33,12 +34,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     status = inner.add_parser("status", help="how many events wait for which server, and since when")
     status.set_defaults(run=run_status)
     flush = inner.add_parser("flush", help="send what ended programs left behind for a server")
+    connection_options(flush)
     flush.add_argument(
-        "--base-url",
-        metavar="URL",
-        help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to try (default: 60)"
     )
-    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to try (default: 60)")
     flush.set_defaults(run=run_flush)
     rejected = inner.add_parser("rejected", help="print the events that a server rejected, with the reasons, as JSON")
     rejected.set_defaults(run=run_rejected)
@@ -124,6 +123,16 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from waiting_lines(path)
     except OSError:  # sent and removed in this moment, or not readable
         return
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:  # nor is NaN, which would never be over
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
+    return seconds
 
 
 def _span(seconds: float) -> str:

@@ -107,6 +107,16 @@ def test_flush_tries_for_as_long_as_it_may(tmp_path: Path, retry_after: dict[str
     assert (took >= 0.6, len(server.requests) > 1) == (tried, tried)
 
 
+@pytest.mark.parametrize("timeout", ["nan", "-1", "soon"])
+def test_flush_wants_a_time_that_ends(capsys: pytest.CaptureFixture[str], timeout: str) -> None:
+    """A wrong one is wrong usage: with NaN, a server that fails was tried for ever."""
+    with pytest.raises(SystemExit) as left:
+        main(["spool", "flush", f"--timeout={timeout}"])
+
+    assert left.value.code == 2
+    assert f"--timeout: must be a number of seconds, 0 or more, not '{timeout}'" in capsys.readouterr().err
+
+
 def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything of ended programs goes to the server, in order, and nothing is left."""
     with FaultyServer() as server:
