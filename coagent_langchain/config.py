@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from coagent_langchain.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
 DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the server is away
+_HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # what a request can be sent to; or an address of IPv6
 
 
 def default_spool_dir() -> Path:
@@ -79,7 +81,7 @@ def public_url(base_url: str) -> str:
 def _url(value: Any, source: str) -> str:
     try:
         parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and value.isprintable()
     except (ValueError, AttributeError, TypeError):
         valid = False
     if not valid:

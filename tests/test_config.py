@@ -19,6 +19,14 @@ def test_argument_wins_over_variable_and_variable_over_default() -> None:
     assert Settings.load({}).base_url == DEFAULT_BASE_URL
 
 
+@pytest.mark.parametrize(
+    "base_url", ["http://[::1]:3000/api/v1", "http://coagent_1:3000", "https://bücher.example.", "HTTP://u:p@127.0.0.1"]
+)
+def test_any_host_is_an_address(base_url: str) -> None:
+    """By name, in any script, or by number."""
+    assert Settings.load({}, base_url=base_url).base_url == base_url
+
+
 def test_spool_may_be_off() -> None:
     """`off` means memory only, anything else is a folder."""
     assert Settings.load({"COAGENT_SPOOL_DIR": "off"}).spool_dir is None
@@ -44,6 +52,11 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
     ("arguments", "message"),
     [
         ({"base_url": "ftp://x"}, "base_url must be an http or https address"),
+        ({"base_url": "http://*.example/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://two words/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://a..b/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": f"http://{'a' * 64}/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://localhost\n/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost:99999/api/v1"}, "base_url has a wrong port, it must be from 0 to 65535"),
         ({"spool_quota": 0}, "spool_quota must be a number of bytes above 0"),
         ({"exit_timeout": -1}, "exit_timeout must be a number of seconds, 0 or more"),
