@@ -34,11 +34,12 @@ class Running:
 
     def __init__(self, store: Store, sock: socket.socket, token: str | None, resources: ExitStack) -> None:
         host, port = sock.getsockname()[:2]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{port}"
         self.base_url = f"{self.url}/api/v1"
         self.store = store
         self._resources = resources
-        self._app = build(store, token=token, hosts=LOOPBACK if is_loopback(host) else ())
+        self._app = build(store, token=token, hosts=(*LOOPBACK, name) if is_loopback(host) else ())
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
                                 timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
         self._server = _Server(config)

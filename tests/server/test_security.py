@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -194,6 +195,18 @@ def test_welcome_redirects_to_itself_only(closed: Running) -> None:
     ticket = closed.login_url().partition("ticket=")[2]
 
     assert ask(closed, path=f"//evil.com/?ticket={ticket}").headers["Location"] == "/"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has 127.0.0.1 alone")
+def test_every_loopback_address_is_reached_by_its_own_name() -> None:
+    """A server on another one than 127.0.0.1 answers at the address that it gives."""
+    with server.launch(host="127.0.0.2") as running:
+        codes = [
+            ask(running).status_code,
+            *(ask(running, Host=host).status_code for host in ("localhost", "127.0.0.3")),
+        ]
+
+    assert codes == [200, 200, 400]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
