@@ -74,7 +74,7 @@ def prune(address: str, before_ms: int) -> Pruned:
     if not address.startswith("sqlite:"):
         with contextlib.closing(open_store(address)) as store:
             return store.prune(before_ms)
-    from coagent_langchain.server.store.sqlite import prune_file
+    from coagent_langchain.server.store.pruning import prune_file
 
     return prune_file(_sqlite_path(address), before_ms)
 

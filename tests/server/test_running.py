@@ -349,6 +349,16 @@ def test_wrong_ages_are_refused(text: str) -> None:
         cli_serve.age(text)
 
 
+def test_prune_of_another_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no database is told in a line, and left as it is."""
+    (tmp_path / "notes.txt").write_text("not a database\n" * 100)
+    code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/notes.txt")
+    said = capsys.readouterr().err
+
+    assert (code, said) == (1, f"coagent-langchain: {tmp_path}/notes.txt cannot be pruned: file is not a database\n")
+    assert (tmp_path / "notes.txt").read_text() == "not a database\n" * 100
+
+
 def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path that is not there is no store, and none is made."""
     code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import sqlite3
@@ -10,7 +9,6 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +27,6 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
-    index,
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
@@ -43,6 +40,7 @@ from coagent_langchain.server.store.database import (
     transaction,
 )
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
+from coagent_langchain.server.store.pruning import prune
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
@@ -54,7 +52,6 @@ TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(Even
 ROWS = 500  # of one statement
 WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 5_000  # entries of one commit
-PRUNED_AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
 
@@ -148,7 +145,7 @@ class SqliteStore:
 
     def prune(self, before_ms: int) -> Pruned:
         """See `Store.prune`."""
-        return _prune(self._writer, before_ms, self._writing)
+        return prune(self._writer, before_ms, self._writing)
 
     # reading
 
@@ -249,53 +246,3 @@ class SqliteStore:
 def digest_of(event_id: str, body: bytes) -> bytes:
     """What makes an entry unique in its session, beginning with what finds its event id."""
     return zlib.crc32(event_id.encode()).to_bytes(4, "big") + sha256(body).digest()[:12]
-
-
-def prune_file(path: Path, before_ms: int) -> Pruned:
-    """`Store.prune` on a file, beside the server that uses it or without one.
-
-    Without one the file also shrinks, and the search index, which still has the words, is deleted: it is made again.
-
-    Raises:
-        ConfigurationError: it is not a store, or there is no room to shrink it.
-    """
-    if not path.exists():
-        raise ConfigurationError(f"there is no store at {path}")
-    with contextlib.closing(connect(path)) as connection:
-        try:
-            pruned = _prune(connection, before_ms, contextlib.nullcontext())
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"{path} cannot be pruned: {error}") from error
-        _shrink(connection, path)
-    return pruned
-
-
-def _shrink(connection: sqlite3.Connection, path: Path) -> None:
-    """Delete the index and give free space back; a server that has the file uses the space again."""
-    try:
-        lock = Lock(path)
-    except ConfigurationError:
-        return
-    try:
-        index.remove(path)
-        connection.execute("VACUUM")
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} was pruned, but cannot shrink: {error}") from error
-    finally:
-        lock.release()
-
-
-def _prune(connection: sqlite3.Connection, before_ms: int, writing: AbstractContextManager[Any]) -> Pruned:
-    sessions = entries = 0
-    while True:
-        with writing, transaction(connection):
-            sql = "SELECT id FROM sessions WHERE last_ms < ? LIMIT ?"
-            old = connection.execute(sql, (before_ms, PRUNED_AT_ONCE)).fetchall()
-            for number in old:
-                entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
-                connection.execute("DELETE FROM prompts WHERE session = ?", number)
-                connection.execute("DELETE FROM facets WHERE session = ?", number)
-                connection.execute("DELETE FROM sessions WHERE id = ?", number)
-        sessions += len(old)
-        if len(old) < PRUNED_AT_ONCE:
-            return Pruned(sessions, entries)
