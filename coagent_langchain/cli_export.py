@@ -8,9 +8,7 @@ from pathlib import Path
 
 from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.errors import CoagentError
-from coagent_langchain.server.validation import split
-
-_ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON these stand between values only
+from coagent_langchain.server.jsontext import on_one_line, split
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         entries = [entry for entry in split(client.get_logs_json(options.session).strip().encode()) if entry]
         if not entries:
             raise CoagentError(f"no session {options.session!r} on {client.base_url}")
-    lines = b"".join(entry.translate(_ON_ONE_LINE) + b"\n" for entry in entries)
+    lines = b"".join(on_one_line(entry) + b"\n" for entry in entries)
     if options.output is None:
         sys.stdout.buffer.write(lines)
         return 0

@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import formats, transcript
 from coagent_langchain.server.answers import blocks
+from coagent_langchain.server.jsontext import on_one_line
 from coagent_langchain.server.moments import read
 from coagent_langchain.server.pages import session_of, store_of
 from coagent_langchain.server.store import Session
@@ -27,7 +27,7 @@ _FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet run a cell
 def jsonl(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """One line an entry, byte for byte as posted; an entry that was posted on several lines is put on one."""
     for body in bodies:
-        yield (orjson.dumps(orjson.loads(body)) if b"\n" in body or b"\r" in body else body) + b"\n"
+        yield on_one_line(body) + b"\n"
 
 
 def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:

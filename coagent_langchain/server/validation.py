@@ -6,7 +6,6 @@ came. A fault names the entry's index and the field; it costs no other entry.
 
 from __future__ import annotations
 
-import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import orjson
 from pydantic import BaseModel
 
 from coagent_langchain.events import LogEntry
+from coagent_langchain.server.jsontext import depth_exceeds, split
 from coagent_langchain.server.store import NewEntry
 from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID
 
@@ -114,33 +114,6 @@ def _parse_each(body: bytes) -> tuple[list[Any], list[bytes]] | None:
         return None
 
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
-_NEST = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
-
-
-def split(body: bytes) -> list[bytes]:
-    """The text of each element of the JSON array `body`, which has some."""
-    found, depth, start = [], 0, 1
-    for token in _TOKEN.finditer(body):
-        depth += _NEST.get(token[0], 0)
-        if (depth == 1 and token[0] == b",") or depth == 0:
-            found.append(body[start : token.start()].strip(b" \t\r\n"))
-            start = token.end()
-    return found
-
-
-def nested_too_deep(body: bytes) -> bool:
-    """Whether JSON text is nested deeper than `MAX_DEPTH`."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return False
-    depth = 0
-    for token in _TOKEN.finditer(body):
-        depth += _NEST.get(token[0], 0)
-        if depth > MAX_DEPTH:
-            return True
-    return False
-
-
 def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[str, str]]:
     """What is wrong with an entry: pairs of field and message; empty when it is valid."""
     if not isinstance(entry, dict):
@@ -150,7 +123,7 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
                              'version "2.0.0" instead')]  # fmt: skip
     if len(body) > MAX_ENTRY:
         return [("", f"an entry has at most {MAX_ENTRY} bytes, this one {len(body)}")]
-    if nested_too_deep(body):
+    if depth_exceeds(body, MAX_DEPTH):
         return [("", f"an entry is nested at most {MAX_DEPTH} deep")]
     found: list[tuple[str, str]] = []
     try:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from coagent_langchain.events import LogEntry
+from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Query
-from coagent_langchain.server.validation import REQUIRED, BodyError, faults, read, split
+from coagent_langchain.server.validation import REQUIRED, BodyError, faults, read
 from coagent_langchain.wire import EventType
 from tests.server.samples import entry
 

@@ -23,7 +23,7 @@ from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.wire import now_ms
-from tests.server import sessions
+from tests.server import samples, sessions
 from tests.server.story import T0, Story
 
 TRIP = quote("trip-planner/2026-11-22T13:04:18+00:00", safe="")
@@ -297,6 +297,17 @@ def test_csv_leaves_unknown_figures_empty() -> None:
         ["llm_call", "", "", "", ""],
         ["llm_response", "7", "0", "0", "0.0"],
     ]
+
+
+def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> None:
+    """Only the line breaks between its values go: numbers stay as they were written."""
+    body = (
+        orjson.dumps(samples.entry()).replace(b",", b",\r\n")[:-1] + b',"meta":{"n":12345678901234567890123, "f":1.50}}'
+    )
+    post = requests.post(f"{running.base_url}/logs", body, headers={"Content-Type": "application/json"}, timeout=10)
+
+    assert post.status_code == 200
+    assert get(running, "/export/s?format=jsonl").content == body.replace(b"\r\n", b"  ") + b"\n"
 
 
 def test_markdown_export_fences_what_has_fences(running: Running) -> None:
