@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, VERSION, EventType, JsonObject, Severity
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP, VERSION, EventType, JsonObject, Severity
 
 
 class _Part(BaseModel):
@@ -116,7 +116,7 @@ class LogEntry(BaseModel):
     turn_number: Counter
     event_id: Annotated[str, Field(min_length=1)]
     event_type: EventType
-    timestamp: Annotated[int, Field(ge=0, le=2**53)]
+    timestamp: Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
     prompt: str | None = None
     meta: JsonObject | None = None
     input_data: JsonObject | None = None

@@ -18,6 +18,7 @@ import orjson
 
 VERSION = "2.0.0"
 MAX_SESSION_ID = 512  # characters
+MAX_TIMESTAMP = 2**53  # milliseconds; beyond it JavaScript rounds
 MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
 
 JsonObject = dict[str, Any]

@@ -1,0 +1,111 @@
+"""What the wire model says of each field of an entry, as checks that are fast."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from enum import StrEnum
+from types import UnionType
+from typing import Any
+
+from pydantic import BaseModel
+
+from coagent_langchain.events import LogEntry
+from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP
+
+MAX_ENTRY = 8_000_000  # bytes: room for the longest answers of today's models
+
+Problems = tuple[tuple[str, str], ...]  # of one value: path below it ("" for the value itself) and message
+Rule = tuple[frozenset[type], Callable[[Any], Problems] | None]  # the types that a field may have, and what else holds
+NONE: Problems = ()
+
+
+def expected(types: frozenset[type]) -> str:
+    """What is said of a value of another type."""
+    return "must be " + " or ".join(word for kind, word in _WORDS.items() if kind in types)
+
+
+def _rule(annotation: Any) -> Rule:
+    return _types_of(annotation), _check_of(annotation)
+
+
+def _types_of(annotation: Any) -> frozenset[type]:
+    """The Python types that JSON values of a field of the wire model have, e.g. `{str, NoneType}`."""
+    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    found: set[type] = set()
+    for option in options:
+        kind = typing.get_origin(option) or option
+        if issubclass(kind, BaseModel):
+            found.add(dict)
+        elif issubclass(kind, float):
+            found |= {float, int}
+        else:
+            found.add(str if issubclass(kind, StrEnum) else kind)
+    return frozenset(found)
+
+
+def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
+    """What must hold beyond the type: the fields of a nested model, an enumeration's values, strings in a list."""
+    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    for option in options:
+        if typing.get_args(option) == (str,):
+            return _strings
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return _part(option)
+        if isinstance(option, type) and issubclass(option, StrEnum):
+            return _one_of(option)
+    return None
+
+
+def _part(model: type[BaseModel]) -> Callable[[Any], Problems]:
+    rules = {name: _rule(info.annotation) for name, info in model.model_fields.items()}
+
+    def problems(part: dict[str, Any]) -> Problems:
+        found = NONE
+        for name, value in part.items():
+            if (rule := rules.get(name)) is not None:
+                types, check = rule
+                if type(value) not in types:
+                    found += ((f".{name}", expected(types)),)
+                elif check is not None and value is not None:
+                    found += tuple((f".{name}{path}", message) for path, message in check(value))
+        return found
+
+    return problems
+
+
+# One call a value, without a general form over them: these run six times for each entry.
+
+
+def _between(highest: int) -> Callable[[Any], Problems]:
+    problems = (("", f"must be an integer from 0 to {highest}"),)
+    return lambda value: NONE if 0 <= value <= highest else problems
+
+
+def _one_of(values: type[StrEnum]) -> Callable[[Any], Problems]:
+    allowed = frozenset(values)
+    problems = (("", f"must be one of {', '.join(values)}"),)
+    return lambda value: NONE if value in allowed else problems
+
+
+def _length(highest: int) -> Callable[[Any], Problems]:
+    problems = (("", f"must have 1 to {highest} characters"),)
+    return lambda value: NONE if 0 < len(value) <= highest else problems
+
+
+def _strings(value: list[Any]) -> Problems:
+    return NONE if all(type(item) is str for item in value) else (("", "must be an array of strings"),)
+
+
+_WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object",
+          list: "an array"}  # fmt: skip
+RULES = {name: _rule(info.annotation) for name, info in LogEntry.model_fields.items()} | {
+    name: (_types_of(LogEntry.model_fields[name].annotation), check)
+    for name, check in {
+        "session_id": _length(MAX_SESSION_ID),
+        "event_id": _length(MAX_ENTRY),
+        "prompt_number": _between(MAX_COUNTER),
+        "turn_number": _between(MAX_COUNTER),
+        "timestamp": _between(MAX_TIMESTAMP),
+    }.items()
+}
