@@ -129,5 +129,5 @@ def listing(value: Any) -> list[Any]:
 def whole(value: Any) -> int:
     """The value as an int if it is a sane number, else 0."""
     if type(value) is int or type(value) is float:
-        return int(value) if -(2**53) < value < 2**53 else 0
+        return int(value) if -(2**53) <= value <= 2**53 else 0
     return 0

@@ -22,7 +22,7 @@ from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session, Store
-from coagent_langchain.wire import now_ms
+from coagent_langchain.wire import MAX_TIMESTAMP, now_ms
 from tests.server import samples, sessions
 from tests.server.story import T0, Story
 
@@ -297,6 +297,15 @@ def test_csv_leaves_unknown_figures_empty() -> None:
         ["llm_call", "", "", "", ""],
         ["llm_response", "7", "0", "0", "0.0"],
     ]
+
+
+def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
+    """The highest timestamp that is taken finds its entry again."""
+    log(running, [samples.entry(timestamp=MAX_TIMESTAMP)])
+    timeline = get(running, "/view/timeline/=s").json()
+    at, seq = timeline["rows"][-1][-1]
+
+    assert get(running, f"/view/detail/=s?e={timeline['t0'] + at}-{seq}").status_code == 200
 
 
 def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> None:
