@@ -12,10 +12,11 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
+from coagent_langchain.server.lookups import store_of
 from coagent_langchain.server.store import Store, Summary, Unavailable
 from coagent_langchain.unended import standing
 
@@ -23,14 +24,9 @@ THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
 MAX_FILTERED = 20_000  # entries that a filter may look at
 
 
-def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
-    return store
-
-
 async def post_logs(request: Request) -> Response:
     """Store one entry or an array of entries; the good ones of a partly bad batch are stored."""
-    store = _store(request)
+    store = store_of(request)
     try:
         body = await _body(request)
         if len(body) > THREAD_FROM:
@@ -91,8 +87,8 @@ def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
 async def get_runs(request: Request) -> Response:
     """All session ids, or with `?summarize=1` a summary of each."""
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
-        return answer(await run_in_threadpool(_store(request).session_ids))
-    return answer([_summary(each) for each in await run_in_threadpool(_store(request).summaries)])
+        return answer(await run_in_threadpool(store_of(request).session_ids))
+    return answer([_summary(each) for each in await run_in_threadpool(store_of(request).summaries)])
 
 
 def _summary(each: Summary) -> dict[str, Any]:
@@ -106,7 +102,7 @@ def _summary(each: Summary) -> dict[str, Any]:
 
 async def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as it was posted."""
-    parts = blocks(_array(_store(request).export(request.path_params["session_id"])))
+    parts = blocks(_array(store_of(request).export(request.path_params["session_id"])))
     first = await run_in_threadpool(next, parts)  # before the answer begins: a store that is down is a 503
     return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
 
@@ -123,7 +119,7 @@ async def filter_logs(request: Request) -> Response:
     """A session's entries after a preset or a JMESPath expression."""
     expression = request.query_params.get("pre", "all")
     try:
-        found = await run_in_threadpool(_filtered, _store(request), request.path_params["session_id"], expression)
+        found = await run_in_threadpool(_filtered, store_of(request), request.path_params["session_id"], expression)
         return Response(found, media_type="application/json")
     except filters.FilterError as error:
         return failure(str(error), 400)
@@ -148,15 +144,9 @@ async def document(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Mount(
-        "/api/v1",
-        name="api",
-        routes=[
-            Route("/logs", post_logs, methods=["POST"]),
-            Route("/runs", get_runs),
-            Route("/logs/{session_id:path}", get_logs),
-            Route("/filter_logs/{session_id:path}", filter_logs),
-            Route("/openapi.json", document, name="openapi"),
-        ],
-    ),
+    Route("/api/v1/logs", post_logs, methods=["POST"]),
+    Route("/api/v1/runs", get_runs),
+    Route("/api/v1/logs/{session_id:path}", get_logs),
+    Route("/api/v1/filter_logs/{session_id:path}", filter_logs),
+    Route("/api/v1/openapi.json", document),
 ]

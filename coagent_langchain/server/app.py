@@ -13,11 +13,13 @@ from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
 from coagent_langchain.server.security import LOOPBACK, Security
 from coagent_langchain.server.store import Store, Unavailable
+from coagent_langchain.server.timelines import Timelines
 
 
 def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
-    """The ASGI application: `Security` in front of a Starlette whose `state` has `store`
-    and `closing`, an event that long answers look at.
+    """The ASGI application: `Security` in front of a Starlette.
+
+    Its `state` has `store`, the `timelines` kept, the `live` views, and `closing`, an event that long answers look at.
 
     Parameters:
         store: where entries are kept; the caller closes it.
@@ -28,9 +30,9 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
         routes=[*api.routes, *views.routes],
         exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable},
     )
-    starlette.state.store = store
-    starlette.state.closing = threading.Event()
-    return Security(starlette, closing=starlette.state.closing, hosts=hosts, token=token)
+    state = starlette.state
+    state.store, state.timelines, state.live, state.closing = store, Timelines(store), set(), threading.Event()
+    return Security(starlette, closing=state.closing, hosts=hosts, token=token)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
@@ -184,8 +183,3 @@ def _said(said: str, ref: str) -> Markup:
     """An answer as prose, the rest of a long one behind its button."""
     whole = shown(said, ref, ["llm_response", "response"])
     return prose(said) if len(said) <= INLINE else prose(said[:INLINE]) + whole[whole.index("<button") :]
-
-
-def parse(body: bytes | None) -> Json | None:
-    """The entry of a stored body."""
-    return None if body is None else mapping(orjson.loads(body))

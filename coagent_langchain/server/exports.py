@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import formats, transcript
 from coagent_langchain.server.answers import blocks
 from coagent_langchain.server.jsontext import on_one_line
+from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.moments import read
-from coagent_langchain.server.pages import session_of, store_of
 from coagent_langchain.server.store import Session
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",

@@ -14,12 +14,14 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import charts, transcript
 from coagent_langchain.server import conversation as talk
+from coagent_langchain.server.answers import answer
 from coagent_langchain.server.causes import explain
 from coagent_langchain.server.details import detail, ref_of
-from coagent_langchain.server.formats import visible
+from coagent_langchain.server.formats import mapping, visible
 from coagent_langchain.server.jsonview import pretty, shown
+from coagent_langchain.server.lookups import session_of, store_of, view_of
 from coagent_langchain.server.moments import read
-from coagent_langchain.server.pages import render, session_of, store_of, view_of
+from coagent_langchain.server.pages import render
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Cursor, Entry
 from coagent_langchain.server.timelines import View, entry_at
@@ -32,15 +34,11 @@ CHUNK = 131_072  # characters of a long text that one request gives
 _REF = re.compile(r"(\d{1,16})-(\d{1,19})")
 
 
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
-
-
 def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the figures that they are relative to."""
     view = view_of(request)
     t0 = view.session.first_ms
-    return _json({"t0": t0, "now": now_ms() - t0 if _runs(request) else None, "rows": rows(view.timeline, t0),
+    return answer({"t0": t0, "now": now_ms() - t0 if _runs(request) else None, "rows": rows(view.timeline, t0),
                   "entries": len(view.timeline.times)})  # fmt: skip
 
 
@@ -119,7 +117,7 @@ def events(request: Request) -> Response:
     except ValueError:
         raise HTTPException(400, "offset and limit are whole numbers") from None
     page = places[offset : offset + limit]
-    return _json(
+    return answer(
         {
             "total": len(places),
             "t0": view.session.first_ms,
@@ -164,7 +162,7 @@ def find(request: Request) -> Response:
     """The seq of every event of the session that contains all the words of `q`."""
     found = session_of(request)
     seqs = _hits(request, found.session_id, request.query_params.get("q", ""))
-    return _json({"seqs": [str(seq) for seq in seqs]})
+    return answer({"seqs": [str(seq) for seq in seqs]})
 
 
 def _hits(request: Request, session_id: str, words: str) -> list[int]:
@@ -198,7 +196,7 @@ def reader(request: Request, session_id: str) -> talk.Read:
 
     def read_entry(at: int, seq: int) -> dict[str, Any] | None:
         entry = entry_at(store, session_id, at, seq)
-        return talk.parse(entry.body) if entry else None
+        return mapping(orjson.loads(entry.body)) if entry else None
 
     return read_entry
 

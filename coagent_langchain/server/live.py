@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.pages import store_of
+from coagent_langchain.server.lookups import store_of
 from coagent_langchain.server.store import Store
 
 MAX_CLIENTS = 20  # streams at a time; a browser tab is one
@@ -20,7 +20,7 @@ BEAT_S = 15.0  # a comment this often, so that a dead connection is noticed
 
 async def stream(request: Request) -> Response:
     """`/view/live` for all sessions, `/view/live?session=ID` for one."""
-    clients: set[object] = request.app.state.__dict__.setdefault("_live_clients", set())
+    clients: set[object] = request.app.state.live
     if len(clients) >= MAX_CLIENTS:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":

@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import exports, formats, fragments, live, manual, openapi
 from coagent_langchain.server.compare import figures, pairs, sides
-from coagent_langchain.server.pages import render, session_of, store_of, timelines_of
+from coagent_langchain.server.lookups import session_of, store_of, timelines_of
+from coagent_langchain.server.pages import render
 from coagent_langchain.server.security import COOKIE
 from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
 from coagent_langchain.server.store.text import FOUND
@@ -216,9 +217,9 @@ async def static(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Route("/", home, name="home"),
+    Route("/", home),
     Route("/sessions/", session),
-    Route("/sessions/{session_id:path}", session, name="session"),
+    Route("/sessions/{session_id:path}", session),
     Route("/view/sessions", session_rows),
     Route("/view/head/={session_id:path}", head),
     Route("/compare", compare),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
@@ -113,19 +114,12 @@ EXPECTED = {
 }
 
 
-def routes(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
+def routes(found: list[BaseRoute]) -> Iterator[tuple[str, str]]:
     """Method and a path of every route of the application."""
     for route in found:
-        if isinstance(route, Mount):
-            yield from (
-                routes(route.routes, prefix + route.path) if route.routes else [("GET", prefix + route.path + "/x")]
-            )
-        elif isinstance(route, Route):
-            path = route.path
-            for parameter, convertor in route.param_convertors.items():
-                path = path.replace(f"{{{parameter}:path}}", "x").replace(f"{{{parameter}}}", "1")
-                path = path.replace(f"{{{parameter}:{type(convertor).__name__[:-9].lower()}}}", "1")
-            yield from ((method, prefix + path) for method in route.methods or {"GET"})
+        assert isinstance(route, Route)
+        path = re.sub(r"\{[^}]*\}", "x", route.path)
+        yield from ((method, path) for method in route.methods or {"GET"})
 
 
 ROUTES = sorted({*routes([*api.routes, *views.routes]), ("GET", "/nothing"), ("GET", "/static/../x")})
