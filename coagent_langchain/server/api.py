@@ -146,7 +146,7 @@ async def document(request: Request) -> Response:
 routes: list[BaseRoute] = [
     Route("/api/v1/logs", post_logs, methods=["POST"]),
     Route("/api/v1/runs", get_runs),
-    Route("/api/v1/logs/{session_id:path}", get_logs),
-    Route("/api/v1/filter_logs/{session_id:path}", filter_logs),
+    Route("/api/v1/logs/{session_id:any}", get_logs),
+    Route("/api/v1/filter_logs/{session_id:any}", filter_logs),
     Route("/api/v1/openapi.json", document),
 ]

@@ -230,7 +230,7 @@ def markdown(request: Request) -> PlainTextResponse:
 
 def _route(name: str, view: Callable[[Request], Response]) -> Route:
     """`/view/NAME/=ID`: behind the equals sign even the ids `.` and `..` stay as they are in a browser."""
-    return Route(f"/view/{name}/={{session_id:path}}", view)
+    return Route(f"/view/{name}/={{session_id:any}}", view)
 
 
 routes: list[BaseRoute] = [

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timelines import Timelines, View
+
+
+class AnyConvertor(Convertor[str]):
+    """The rest of a path, whatever is in it: to Starlette's own `path`, a line break is the end."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """What stands there."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The same."""
+        return value
+
+
+register_url_convertor("any", AnyConvertor())
 
 
 def store_of(request: Request) -> Store:

@@ -219,9 +219,9 @@ async def static(request: Request) -> Response:
 routes: list[BaseRoute] = [
     Route("/", home),
     Route("/sessions/", session),
-    Route("/sessions/{session_id:path}", session),
+    Route("/sessions/{session_id:any}", session),
     Route("/view/sessions", session_rows),
-    Route("/view/head/={session_id:path}", head),
+    Route("/view/head/={session_id:any}", head),
     Route("/compare", compare),
     Route("/docs", docs),
     *fragments.routes,

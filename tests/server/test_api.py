@@ -61,7 +61,7 @@ def test_runs_and_their_summaries(running: Running) -> None:
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "a:b+c", "smolagents-2025-10-31T17:24:18.219940+00:00", "ü 中🎉", "%2F",
-                                        "a?b#c", "..", "logs/"])  # fmt: skip
+                                        "a?b#c", "..", "logs/", "two\nlines\r\n"])  # fmt: skip
 def test_ids_travel_in_paths(running: Running, session_id: str) -> None:
     """Whatever an id contains, its session is found by the quoted path."""
     one = entry(session_id=session_id)
@@ -72,6 +72,13 @@ def test_ids_travel_in_paths(running: Running, session_id: str) -> None:
 
     assert get(running, f"logs/{path}") == [one]
     assert get(running, f"filter_logs/{path}", pre="all") == [one]
+
+
+def test_line_break_at_the_end_of_an_id_counts(running: Running) -> None:
+    """It is another session than the one without it."""
+    post(running, entry(session_id="trip"))
+
+    assert get(running, "logs/trip%0A") == []
 
 
 def test_both_shapes_of_additional_properties_come_back(running: Running) -> None:

@@ -299,6 +299,16 @@ def test_csv_leaves_unknown_figures_empty() -> None:
     ]
 
 
+def test_session_whose_id_has_a_line_break_is_shown(running: Running) -> None:
+    """Its page, what the page fetches, and its export."""
+    log(running, [samples.entry(session_id="two\nlines\n")])
+    path = quote("two\nlines\n", safe="")
+    pages = [f"/sessions/{path}", *(f"/view/{name}/={path}" for name in ("head", "timeline", "events", "raw")),
+             f"/export/{path}"]  # fmt: skip
+
+    assert [get(running, page).status_code for page in pages] == [200] * len(pages)
+
+
 def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
     """The highest timestamp that is taken finds its entry again."""
     log(running, [samples.entry(timestamp=MAX_TIMESTAMP)])
