@@ -17,7 +17,7 @@ from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
 from coagent_langchain.server.causes import explain
 from coagent_langchain.server.details import detail, ref_of
-from coagent_langchain.server.formats import mapping, visible
+from coagent_langchain.server.formats import mapping, natural, visible
 from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.lookups import session_of, store_of, view_of
 from coagent_langchain.server.moments import read
@@ -182,7 +182,7 @@ def conversation(request: Request) -> HTMLResponse:
     """A page of the conversation, from the item `from` on."""
     view = view_of(request)
     outline = talk.outline(view.timeline)
-    start = _start(request)
+    start = natural(request.query_params.get("from", ""))
     end = start + talk.PAGE
     made = talk.items(outline[start:end], reader(request, view.session.session_id))
     more = len(outline) - end
@@ -203,7 +203,7 @@ def reader(request: Request, session_id: str) -> talk.Read:
 
 def raw(request: Request) -> HTMLResponse:
     """A page of the entries as indented JSON, of those with the words `q`, from the place `from` on."""
-    view, start = view_of(request), _start(request)
+    view, start = view_of(request), natural(request.query_params.get("from", ""))
     places = _places(request, view, request.query_params.get("q", ""), "")
     page = places[start : start + RAW_PAGE]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
@@ -216,11 +216,6 @@ def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
     moment = read(entry.seq, entry.body)
     return {"number": number, "type": moment.type, "note": moment.note or moment.name,
             "text": shown(pretty(orjson.loads(entry.body)), ref_of(entry), [])}  # fmt: skip
-
-
-def _start(request: Request) -> int:
-    given = request.query_params.get("from", "0")
-    return min(int(given), 10**9) if given.isascii() and given.isdigit() else 0
 
 
 def markdown(request: Request) -> PlainTextResponse:

@@ -147,8 +147,7 @@ def read_query(given: Any) -> Query:
     """The store's query of the list's address. What makes no sense there does not filter."""
     sort = given.get("sort", "")
     name: Sort | None = next((known for known in SORTS if known == sort.removeprefix("-")), None)
-    number = given.get("page", "1")
-    page = min(max(int(number), 1), 10**9) if number.isascii() and number.isdigit() else 1
+    page = max(formats.natural(given.get("page", "")), 1)
     period = PERIODS.get(given.get("period", ""))
     return Query(
         text=given.get("q", "")[:500],
