@@ -101,7 +101,7 @@ def run_serve(args: argparse.Namespace) -> int:
     with server.launch(args.store, host=args.host, port=args.port, token=args.token) as running:
         print(f"Log viewer: {_named(running.login_url() if args.token else running.url)}")
         print(f"API:        {_named(running.base_url)}")
-        print(f"Store:      {re.sub(r'//[^@/]*@', '//', args.store)}", flush=True)
+        print(f"Store:      {server.public_address(args.store)}", flush=True)
         stop.wait()
     return 0
 

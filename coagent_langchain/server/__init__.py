@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,11 @@ def prune(address: str, before_ms: int) -> Pruned:
     from coagent_langchain.server.store.pruning import prune_file
 
     return prune_file(_sqlite_path(address), before_ms)
+
+
+def public_address(address: str) -> str:
+    """The address of a store without user and password."""
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 def _sqlite_path(address: str) -> Path:

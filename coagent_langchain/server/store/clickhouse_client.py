@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server import public_address
 from coagent_langchain.server.store.clickhouse import ClickHouseStore
 
 CONNECT = 5  # seconds
@@ -24,17 +25,13 @@ def open_store(address: str) -> ClickHouseStore:
     Raises:
         ConfigurationError: the address is wrong, or the database cannot be used.
     """
-    parts = urlsplit(address)
-    if parts.scheme == "chdb":
-        options: dict[str, Any] = {"interface": "chdb", "path": parts.path}
-        valid, database = bool(parts.path.strip("/")) and not parts.netloc, DATABASE
-    else:
-        options = _http_options(address)
-        valid, database = bool(options["host"]), parts.path.strip("/") or DATABASE
-    if not valid or not re.fullmatch(r"\w+", database, re.ASCII):
+    try:
+        options, database = _parsed(urlsplit(address))
+    except ValueError:
         raise ConfigurationError(
-            f"--store must be like clickhouse://user:password@host:8123/coagent or chdb:///PATH, not {_shown(address)}"
-        )
+            "--store must be like clickhouse://user:password@host:8123/coagent or chdb:///PATH, "
+            f"not {public_address(address)}"
+        ) from None
     return ClickHouseStore(functools.partial(_client, options), database)
 
 
@@ -42,15 +39,22 @@ def _client(options: dict[str, Any]) -> Client:
     return clickhouse_connect.get_client(**options)
 
 
-def _http_options(address: str) -> dict[str, Any]:
-    parts = urlsplit(address)
-    try:
-        port = parts.port or 8123
-    except ValueError:
-        port, parts = 0, urlsplit("")
-    return {
+def _parsed(parts: SplitResult) -> tuple[dict[str, Any], str]:
+    """What a client is made with, and the database.
+
+    Raises:
+        ValueError: the address is wrong.
+    """
+    if parts.scheme == "chdb":
+        if parts.netloc or not parts.path.strip("/"):
+            raise ValueError("no path")
+        return {"interface": "chdb", "path": parts.path}, DATABASE
+    database = parts.path.strip("/") or DATABASE
+    if not parts.hostname or not re.fullmatch(r"\w+", database, re.ASCII):
+        raise ValueError("no host, or no name of a database")
+    options = {
         "host": parts.hostname,
-        "port": port,
+        "port": parts.port or 8123,
         "username": unquote(parts.username or "default"),
         "password": unquote(parts.password or ""),
         "autogenerate_session_id": False,  # a client's reads may run side by side
@@ -60,7 +64,4 @@ def _http_options(address: str) -> dict[str, Any]:
         # the database collects the inserts of all servers into few parts, and answers when they are stored
         "settings": {"async_insert": 1, "wait_for_async_insert": 1},
     }
-
-
-def _shown(address: str) -> str:
-    return re.sub(r":[^:@/]*@", ":…@", address)
+    return options, database
