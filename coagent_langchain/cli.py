@@ -8,11 +8,21 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from coagent_langchain import cli_completion, cli_demo, cli_export, cli_run, cli_runs, cli_serve, cli_show, cli_spool
+from coagent_langchain import (
+    cli_completion,
+    cli_demo,
+    cli_export,
+    cli_prune,
+    cli_run,
+    cli_runs,
+    cli_serve,
+    cli_show,
+    cli_spool,
+)
 from coagent_langchain.cli_text import hint
 from coagent_langchain.errors import CoagentClientError, CoagentError
 
-COMMANDS = (cli_demo, cli_serve, cli_run, cli_runs, cli_show, cli_export, cli_spool, cli_completion)
+COMMANDS = (cli_demo, cli_serve, cli_prune, cli_run, cli_runs, cli_show, cli_export, cli_spool, cli_completion)
 EPILOG = """\
 first steps:
   coagent-langchain demo                     run an agent and see its run on a page

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import default_store, port_number
+from coagent_langchain.cli_serve import PORT, default_store, port_number
 from coagent_langchain.cli_text import paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
     )
     parser.add_argument(
-        "--port", type=port_number, default=3000, help="port of the server (default: 3000, or a free one)"
+        "--port", type=port_number, default=PORT, help=f"port of the server (default: {PORT}, or a free one)"
     )
     parser.add_argument("--no-serve", action="store_true", help="exit after printing the table")
     parser.set_defaults(run=run)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 RUNNERS = (__file__, runpy.run_path.__code__.co_filename)  # whose frames are around the program's
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `run` command."""
-    parser = subparsers.add_parser(
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
         "run",
         help="run a Python program with every chain logged",
         description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
@@ -41,24 +41,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run the program; its own exit status is ours."""
     from coagent_langchain.capture.handler import CoagentCallbackHandler
     from coagent_langchain.capture.tracing import tracing
 
-    if not args.module and not os.path.isfile(args.program):
-        print(f"coagent-langchain run: no such file: {args.program}", file=sys.stderr)
+    if not options.module and not os.path.isfile(options.program):
+        print(f"coagent-langchain run: no such file: {options.program}", file=sys.stderr)
         return 2
-    sys.argv = [args.program, *args.arguments]
-    sys.path[0] = os.getcwd() if args.module else os.path.dirname(os.path.abspath(args.program))
-    handler = CoagentCallbackHandler(args.session)
+    sys.argv = [options.program, *options.arguments]
+    sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.program))
+    handler = CoagentCallbackHandler(options.session)
     handler._sessions.keeps_reported = True  # to know whether what ends the program has been logged
     try:
         with tracing(handler):
-            if args.module:
-                runpy.run_module(args.program, run_name="__main__", alter_sys=True)
+            if options.module:
+                runpy.run_module(options.program, run_name="__main__", alter_sys=True)
             else:
-                runpy.run_path(args.program, run_name="__main__")
+                runpy.run_path(options.program, run_name="__main__")
     except SystemExit as error:
         if error.code not in (None, 0):
             _end_session(handler, error)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from coagent_langchain import cli, cli_serve, server
+from coagent_langchain import cli, cli_prune, server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
@@ -346,7 +346,7 @@ def command(*arguments: str) -> int:
 def test_wrong_ages_are_refused(text: str) -> None:
     """An age is a number and a unit."""
     with pytest.raises(argparse.ArgumentTypeError, match="not an age such as 30d"):
-        cli_serve.age(text)
+        cli_prune.age(text)
 
 
 def test_prune_of_another_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
