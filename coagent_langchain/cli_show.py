@@ -12,6 +12,7 @@ from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
+from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.formats import count, duration, mapping, preview, visible
 from coagent_langchain.server.moments import shorten
@@ -49,10 +50,15 @@ def run(options: argparse.Namespace) -> int:
             return follow(client, options.session)
         session = client.session(options.session)
     if options.json:
-        print(json.dumps(as_json(session), indent=2, ensure_ascii=False))
+        try:
+            print(json.dumps(as_json(session), indent=2, ensure_ascii=False))
+        except RecursionError:
+            raise CoagentError(
+                "the session is nested too deep for one JSON document; 'export' has its events"
+            ) from None
         return 0
     print(_head(session))
-    for line in tree(session, session.timeline.roots):
+    for line in tree(session):
         print(line)
     return 0
 
@@ -92,19 +98,16 @@ def _head(session: LoggedSession) -> str:
     return f"{paint(visible(session.session_id), 'bold')}  {' · '.join(facts)}\n{preview(session.prompt)}\n"
 
 
-def tree(session: LoggedSession, bars: list[Bar], stem: str | None = None) -> Iterator[str]:
-    """The lines of a tree of bars, each as wide as the terminal at most.
-
-    Parameters:
-        session: whose bars they are.
-        bars: the bars of one level.
-        stem: what stands before a line of this level; None at the roots.
-    """
-    for bar in bars:
-        last = bar is bars[-1]
-        note = _note(session, bar, in_turn=stem != "")
-        yield _line(bar, note, _took(session, bar), "" if stem is None else stem + ("└─ " if last else "├─ "))
-        yield from tree(session, bar.children, "" if stem is None else stem + ("   " if last else "│  "))
+def tree(session: LoggedSession) -> Iterator[str]:
+    """The lines of a session's tree, each as wide as the terminal at most."""
+    stack = [(bar, "", "") for bar in reversed(session.timeline.roots)]
+    while stack:
+        bar, before, stem = stack.pop()  # a bar, what stands before its line, and before the lines below it
+        note = _note(session, bar, in_turn=len(before) != len("├─ "))
+        yield _line(bar, note, _took(session, bar), before)
+        for child in reversed(bar.children):
+            last = child is bar.children[-1]
+            stack.append((child, stem + ("└─ " if last else "├─ "), stem + ("   " if last else "│  ")))
 
 
 def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:

@@ -26,10 +26,13 @@ def draw(session: LoggedSession) -> str:
     )
 
 
-def _flat(bars: list[Bar], depth: int = 0) -> Iterator[tuple[int, Bar]]:
-    for bar in bars:
+def _flat(bars: list[Bar]) -> Iterator[tuple[int, Bar]]:
+    """The bars, each with its depth, before those below it, however deep they stand."""
+    stack = [(0, bar) for bar in reversed(bars)]
+    while stack:
+        depth, bar = stack.pop()
         yield depth, bar
-        yield from _flat(bar.children, depth + 1)
+        stack += [(depth + 1, child) for child in reversed(bar.children)]
 
 
 def _svg(bars: list[tuple[int, Bar]]) -> str:

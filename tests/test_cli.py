@@ -254,6 +254,22 @@ def test_show_as_json(run: Run) -> None:
     ]
 
 
+def test_show_of_a_session_that_is_nested_very_deep(
+    base_url: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has its tree and its waterfall all the same; JSON, which nests too, is refused in a line."""
+    traces = [{"run_id": f"r{n}", "parent_run_id": f"r{n - 1}", "root_run_id": "r0"} for n in range(1500)]
+    with CoagentClient(base_url) as client:
+        client.store_logs([entry("deep", n, "component_enter", 1, 0, target_component={"name": f"node-{n}"},
+                                 meta={"trace": trace}) for n, trace in enumerate(traces)])  # fmt: skip
+        picture = client.session("deep")._repr_html_()
+    last = run("show", "deep").splitlines()[-1]
+
+    assert ("└─ … node-1499" in last, "… and 1301 more rows" in picture) == (True, True)
+    assert main(["show", "deep", "--json"]) == 1
+    assert "the session is nested too deep for one JSON document" in capsys.readouterr().err
+
+
 def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
     """Events are printed as they come, also when the session begins later."""
     shown: list[str] = []
