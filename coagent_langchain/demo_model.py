@@ -32,9 +32,9 @@ class ModelServer:
 
 
 @contextmanager
-def model_server(model: str, host: str | None = None) -> Iterator[ModelServer]:
-    """A server that has `model`: the Ollama at `host` (`OLLAMA_HOST` when None), else a stand-in in this process."""
-    url = _address(host or os.environ.get("OLLAMA_HOST") or DEFAULT_HOST)
+def model_server(model: str) -> Iterator[ModelServer]:
+    """A server that has `model`: the Ollama at `OLLAMA_HOST`, else a stand-in in this process."""
+    url = _address(os.environ.get("OLLAMA_HOST") or DEFAULT_HOST)
     remark = _why_not(url, model)
     if not remark:
         yield ModelServer(url, f"Ollama at {url}")

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
@@ -29,8 +28,7 @@ _lock = fork_safe_lock()
 class Sessions:
     """The sessions of one destination. All handlers of the process with that destination share it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
         self._waiting: dict[str, Session] = {}
@@ -103,7 +101,7 @@ class Sessions:
 
     def sweep(self) -> None:
         """End what is idle."""
-        now = self._clock()
+        now = time.monotonic()
         for sweeper in self._sweepers:
             sweeper.sweep()
         for session in list(self._open.values()):

@@ -226,7 +226,6 @@ def test_long_messages_are_cut() -> None:
 def test_severity_is_sensible(error: BaseException, expected: str) -> None:
     """Trouble from outside is medium, what needs a person high, danger for the process critical."""
     assert severity(error) == expected
-    assert severity(error, handled=True) == "low"
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ _UNKNOWN = (-1, "")
 _known: dict[tuple[int, int], tuple[int, str] | None] = {}
 
 
-def of_bytes(content: bytes | bytearray | memoryview, mime: str = "application/octet-stream") -> dict[str, Any]:
+def of_bytes(content: bytes | bytearray | memoryview) -> dict[str, Any]:
     """Describe raw bytes: `{mime, bytes, sha256}`; the digest is absent above 64 MiB."""
     size = content.nbytes if isinstance(content, memoryview) else len(content)
-    found: dict[str, Any] = {"mime": mime, "bytes": size}
+    found: dict[str, Any] = {"mime": "application/octet-stream", "bytes": size}
     if size <= MAX_HASHED:
         found["sha256"] = hashlib.sha256(content).hexdigest()
     return found

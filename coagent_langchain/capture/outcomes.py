@@ -84,18 +84,14 @@ def is_command(value: Any) -> bool:
     return isinstance(known, type) and issubclass(type(value), known)
 
 
-def severity(error: BaseException, handled: bool = False) -> Severity:
+def severity(error: BaseException) -> Severity:
     """How bad an error is.
 
-    Parameters:
-        error: the exception.
-        handled: the application went on all the same, e.g. a tool's error that was given back to the model.
-
     Returns:
-        low: control flow, or handled; medium: tools, validation, timeouts, rate limits, servers in trouble; high:
-        authentication, missing things, faults of the program; critical: the process itself is in danger.
+        low: control flow; medium: tools, validation, timeouts, rate limits, servers in trouble; high: authentication,
+        missing things, faults of the program; critical: the process itself is in danger.
     """
-    if handled or not classify(error).failed:
+    if not classify(error).failed:
         return Severity.LOW
     if isinstance(error, BaseExceptionGroup):
         leaves = map(severity, error.exceptions[:MAX_LEAVES])

@@ -69,18 +69,17 @@ class Verdict:
     status: int | None = None
 
 
-def judge(outcome: Outcome, count: int, now: datetime | None = None) -> Verdict:
+def judge(outcome: Outcome, count: int) -> Verdict:
     """Tell what the answer to a request with `count` entries means.
 
     Parameters:
         outcome: what came of the request.
         count: entries in it, at least 1.
-        now: the wall clock, for `Retry-After` with a date.
     """
     status = outcome.status
     reason = f"HTTP {status}: {outcome.body[:300]}" if status else outcome.body
     if status is None or may_pass(status):
-        wait = retry_after(outcome.retry_after, now or datetime.now(UTC))
+        wait = retry_after(outcome.retry_after, datetime.now(UTC))
         return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
     if status < 300:
         return _judge_success(outcome, count, reason)

@@ -18,15 +18,15 @@ MAX_PARSED = 100_000  # characters of a text that is read as JSON
 Path = Sequence[str | int]
 
 
-def shown(value: str, ref: str, path: Path, *, limit: int = INLINE) -> Markup:
-    """A text, its invisible characters shown; what is longer than `limit` gets a button that fetches the rest."""
-    if len(value) <= limit:
+def shown(value: str, ref: str, path: Path) -> Markup:
+    """A text, its invisible characters shown; what is longer than `INLINE` gets a button that fetches the rest."""
+    if len(value) <= INLINE:
         return escape(visible(value))
     octets = len(value.encode("utf-8", "replace"))
     more = Markup(
         '<button type="button" class="plain more" data-more="{}" data-path="{}" data-from="{}">Show more of {}</button>'
     )
-    return escape(visible(value[:limit])) + more.format(ref, orjson.dumps(list(path)).decode(), limit, size(octets))
+    return escape(visible(value[:INLINE])) + more.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
 
 
 def tree(value: Any, ref: str, path: Path = ()) -> Markup:

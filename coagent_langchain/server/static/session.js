@@ -67,7 +67,7 @@ async function openTab(name, { focus = false } = {}) {
   address((query) => (name === "timeline" ? query.delete("tab") : query.set("tab", name)));
   if (name !== "timeline") {
     if (!panels.has(name)) panels.set(name, import(`./${name}.js`).then((module) => module.open({ path, detail, search })));
-    (await panels.get(name)).shown?.();
+    await panels.get(name);
   }
   if (focus) current().focus();
   find();
@@ -153,12 +153,10 @@ async function head() {
 }
 
 async function news() {
-  const began = performance.now();
   await head();
   await load();
   for (const panel of panels.values()) (await panel).news?.();
   if (search.value) find();
-  return performance.now() - began;
 }
 
 localTimes();

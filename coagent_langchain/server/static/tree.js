@@ -123,7 +123,7 @@ export class Tree {
 
   fill(element, place) {
     const index = this.shown[place], row = this.rows[index], kind = known.has(row[KIND]) ? row[KIND] : "note";
-    const [what, lane, time, tokens, price] = element.children, [twist, icon, label, state, note] = what.children;
+    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, note] = what.children;
     element.id = `row-${index}`;
     element.dataset.index = index;
     element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
@@ -135,7 +135,6 @@ export class Tree {
     element.setAttribute("aria-selected", index === this.at);
     if (row[SIZE]) element.setAttribute("aria-expanded", !this.folded.has(index)); else element.removeAttribute("aria-expanded");
     what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
-    twist.hidden = false;
     icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
     label.textContent = row[LABEL];
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
@@ -157,16 +156,16 @@ export class Tree {
   }
 
   /** Select a row; unfolds what hides it. */
-  select(index, { quiet = false } = {}) {
+  select(index) {
     if (index < 0 || index >= this.rows.length) return;
     this.at = index;
     let hidden = false;
     for (let above = this.parent[index]; above >= 0; above = this.parent[above]) hidden = this.folded.delete(above) || hidden;
     if (this.hits && !this.place.has(index)) { this.hits = null; hidden = true; }
-    if (hidden) this.layout(); else this.mark();
+    if (hidden) this.layout();
     this.list.reveal(this.place.get(index));
     this.mark();
-    if (!quiet) this.choose(index, this.rows[index]);
+    this.choose(index, this.rows[index]);
   }
 
   mark() {
