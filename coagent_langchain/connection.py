@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import threading
 import time
 import traceback
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.verdict import may_pass, path_hint, retry_after
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
     import requests
 
-MAX_BACKOFF = 30.0  # seconds between two tries at most
 DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
 _NO_JSON: Any = object()
-_random = random.SystemRandom()  # not the module's: an application that seeds it counts on its numbers
 
 
 class Connection:
@@ -119,7 +117,7 @@ class Connection:
         )  # fmt: skip
 
     def _pause(self, attempt: int, asked: float) -> float:
-        return min(max(_random.uniform(0, self._backoff * 2**attempt), asked), MAX_BACKOFF)
+        return max(backoff(attempt, self._backoff), min(asked, MAX_S))
 
     def _prepare(
         self, method: str, path: str, body: bytes | None, params: dict[str, str] | None

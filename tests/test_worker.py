@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
-from coagent_langchain.delivery.worker import backoff
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
-from coagent_langchain.delivery.worker import backoff
 
 
 @dataclass

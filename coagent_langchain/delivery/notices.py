@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
-logger = logging.getLogger("coagent_langchain")
+from coagent_langchain.errors import logger
 
 INTERVAL_S = 60.0
 

@@ -102,7 +102,7 @@ class Sender:
             self._reject(part.lines[:-1], verdict.reason)
             return Step(verdict, part.length, rejected=1)
         self._pair = 2 if count == 2 and verdict.meaning is Meaning.REFUSED else 0
-        self._split(part)
+        self._parts += _halves(part)
         return Step(verdict)
 
     def _learn(self, count: int) -> None:
@@ -118,9 +118,6 @@ class Sender:
     def _one_by_one(self) -> None:
         while any(part.count > 1 for part in self._parts):
             self._parts = [half for part in self._parts for half in _halves(part)]
-
-    def _split(self, part: _Part) -> None:
-        self._parts += _halves(part)
 
     def _clear_of_refused(self, part: _Part, verdict: Verdict) -> int | None:
         """Reject the entries that the server named, or that are no JSON; the rest goes once more, in one request.

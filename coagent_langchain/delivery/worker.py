@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import random
 import sys
 import threading
 import time
 from pathlib import Path
 
 from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
 from coagent_langchain.delivery.sender import Sender, Step
@@ -22,18 +22,6 @@ from coagent_langchain.errors import guard
 GATHER_S = 0.2  # a viewer sees an event within a second, and the application's threads are seldom disturbed
 ADOPT_EVERY_S = 60.0
 PAUSE_S = 60.0
-_BACKOFF_BASE_S = 0.2
-_BACKOFF_MAX_S = 30.0
-_random = random.SystemRandom()  # not the module's: an application that seeds it counts on its numbers
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait before the next try: full jitter over a doubling span.
-
-    Parameters:
-        attempt: how many tries failed in a row, from 1.
-    """
-    return _random.uniform(0.0, min(_BACKOFF_MAX_S, _BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
 
 
 class Worker:
@@ -131,9 +119,8 @@ class Worker:
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
                     self._wait(1.0)
         finally:
-            self._thread = (
-                None  # before `idle`: who sees that must not take this thread, in its last moments, for alive
-            )
+            # First: who sees that it is idle must not take this thread, in its last moments, for alive.
+            self._thread = None
             self.idle = True
 
     @guard

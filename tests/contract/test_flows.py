@@ -24,7 +24,7 @@ from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
-from coagent_langchain.delivery.worker import backoff
+from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.server import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
