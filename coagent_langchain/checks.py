@@ -1,7 +1,8 @@
-"""What users give to name and describe a session, checked where it is given."""
+"""What users give, checked where it is given."""
 
 from __future__ import annotations
 
+import math
 import uuid
 
 from coagent_langchain.errors import ConfigurationError
@@ -46,3 +47,26 @@ def check_meta(value: object) -> None:
     """
     if value is not None and not isinstance(value, dict):
         raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
+
+
+def check_seconds(name: str, value: object, above: float = -1.0) -> float:
+    """Give back a number of seconds.
+
+    Raises:
+        ConfigurationError: it is no finite number, less than 0, or not more than `above`.
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or value <= above:
+        least = "0 or more" if above < 0 else f"more than {above:g}"
+        raise ConfigurationError(f"{name} must be a number of seconds, {least}, not {value!r}")
+    return float(value)
+
+
+def check_count(name: str, value: object) -> int:
+    """Give back a number of times.
+
+    Raises:
+        ConfigurationError: it is no whole number, or less than 0.
+    """
+    if not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
+    return value

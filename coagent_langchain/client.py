@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 from urllib.parse import quote
@@ -11,10 +10,11 @@ from pydantic import ValidationError
 
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.capture.snapshot import encode_safely
+from coagent_langchain.checks import check_count, check_seconds
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
-from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
+from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.eventlog import EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
@@ -59,9 +59,9 @@ class CoagentClient(EventLog):
         self._connection = Connection(
             self._settings.base_url,
             self._settings.auth_token,
-            timeout=_number("timeout", timeout, above=0),
-            max_retries=_count("max_retries", max_retries),
-            backoff=_number("retry_backoff_factor", retry_backoff_factor),
+            timeout=check_seconds("timeout", timeout, above=0),
+            max_retries=check_count("max_retries", max_retries),
+            backoff=check_seconds("retry_backoff_factor", retry_backoff_factor),
             debug=debug,
         )
         self._delivery: Delivery | None = None
@@ -240,16 +240,3 @@ def _errors(answer: Any) -> tuple[JsonObject, ...]:
     errors = answer.get("errors") if isinstance(answer, dict) else None
     named = errors if isinstance(errors, list) else []
     return tuple(e for e in named if isinstance(e, dict) and isinstance(e.get("index"), int))
-
-
-def _number(name: str, value: Any, above: float = -1.0) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or value <= above:
-        least = "0 or more" if above < 0 else f"more than {above:g}"
-        raise ConfigurationError(f"{name} must be a number of seconds, {least}, not {value!r}")
-    return float(value)
-
-
-def _count(name: str, value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
-    return value
