@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coagent_langchain.server.moments import Moment, read
-from coagent_langchain.server.store import Cursor, Entry, Session, Store
+from coagent_langchain.server.store import Cursor, Entry, Session, Store, every_entry
 from coagent_langchain.server.timeline import Timeline, build
 
 KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
@@ -58,11 +58,7 @@ class Timelines:
                 total -= len(gone.timeline.times)
 
     def _moments(self, session_id: str) -> Iterator[Moment]:
-        after: Cursor | None = None
-        while entries := self._store.entries(session_id, after=after, limit=PAGE):
-            for entry in entries:
-                yield read(entry.seq, entry.body)
-            after = entries[-1].cursor
+        return (read(entry.seq, entry.body) for entry in every_entry(self._store, session_id, page=PAGE))
 
 
 def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:

@@ -243,3 +243,11 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
+
+
+def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[Entry]:
+    """A session's entries, all of them, `page` read at a time."""
+    after: Cursor | None = None
+    while entries := store.entries(session_id, after=after, limit=page):
+        yield from entries
+        after = entries[-1].cursor

@@ -25,6 +25,7 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
+    every_entry,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
@@ -280,10 +281,7 @@ class ClickHouseStore:
 
     def export(self, session_id: str) -> Iterator[bytes]:
         """See `Store.export`."""
-        page = self.entries(session_id, limit=500)
-        while page:
-            yield from (entry.body for entry in page)
-            page = self.entries(session_id, after=page[-1].cursor, limit=500)
+        return (entry.body for entry in every_entry(self, session_id))
 
 
 @contextlib.contextmanager

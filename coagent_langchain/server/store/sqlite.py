@@ -27,6 +27,7 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
+    every_entry,
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
@@ -237,10 +238,7 @@ class SqliteStore:
 
     def export(self, session_id: str) -> Iterator[bytes]:
         """See `Store.export`."""
-        page = self.entries(session_id, limit=500)
-        while page:
-            yield from (entry.body for entry in page)
-            page = self.entries(session_id, after=page[-1].cursor, limit=500)
+        return (entry.body for entry in every_entry(self, session_id))
 
 
 def digest_of(event_id: str, body: bytes) -> bytes:
