@@ -26,7 +26,7 @@ class Held:
 def test_what_waits_is_committed_together() -> None:
     """While one commit is under way, the next collects."""
     commit = Held()
-    commits = GroupCommit(commit, limit=100, most=4)
+    commits = GroupCommit(commit, size=int, limit=100, most=4)
     first = commits.submit([1])
     assert commit.busy.wait(10)
     rest = [commits.submit([n, n]) for n in (2, 3, 4)]
@@ -41,14 +41,15 @@ def test_what_waits_is_committed_together() -> None:
 
 
 def test_more_than_the_limit_is_refused() -> None:
-    """Memory stays bounded: who comes too late shall come again."""
+    """Memory stays bounded, by what the entries take, not by how many: who comes too late shall come again."""
     commit = Held()
-    commits = GroupCommit(commit, limit=3, most=10)
-    commits.submit([0])
+    commits = GroupCommit(commit, size=int, limit=30, most=10)
+    commits.submit([99])
     assert commit.busy.wait(10)
-    commits.submit([1, 2])
+    commits.submit([10, 15])
     with pytest.raises(Unavailable, match="2 entries wait"):
-        commits.submit([3, 4])
+        commits.submit([6])
+    commits.submit([5])
     commit.go.set()
     commits.close()
     with pytest.raises(Unavailable, match="shutting down"):
@@ -62,7 +63,7 @@ def test_failed_commit_is_told_to_its_own_only() -> None:
         if items == [1]:
             raise OSError("no space")
 
-    commits = GroupCommit(commit, limit=10, most=1)
+    commits = GroupCommit(commit, size=int, limit=10, most=1)
     failed, fine = commits.submit([1]), commits.submit([2])
     with pytest.raises(OSError, match="no space"):
         failed.result(10)
@@ -74,7 +75,7 @@ def test_failed_commit_is_told_to_its_own_only() -> None:
 def test_client_that_goes_away_stops_nobody() -> None:
     """Who cancels while waiting is left out, who cancels too late is stored; the writer goes on for the others."""
     commit = Held()
-    commits = GroupCommit(commit, limit=10, most=1)
+    commits = GroupCommit(commit, size=int, limit=10, most=1)
     first = commits.submit([1])
     assert commit.busy.wait(10)
     second, third = commits.submit([2]), commits.submit([3])

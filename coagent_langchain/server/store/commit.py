@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from coagent_langchain.server.store import Unavailable
 
 T = TypeVar("T")
+WAITING = 64 << 20  # bytes of entries that may wait to be stored: 60,000 of about 1 KB
 
 
 class GroupCommit(Generic[T]):
@@ -17,16 +18,18 @@ class GroupCommit(Generic[T]):
 
     Parameters:
         commit: stores all the items or raises; runs on the writer thread only.
-        limit: items that may wait; one more is refused with `Unavailable`, so that memory stays bounded.
+        size: of an item, in bytes.
+        limit: bytes that may wait; what is more is refused with `Unavailable`, so that memory stays bounded.
         most: items of one commit.
     """
 
-    def __init__(self, commit: Callable[[list[T]], None], *, limit: int, most: int) -> None:
+    def __init__(self, commit: Callable[[list[T]], None], *, size: Callable[[T], int], limit: int, most: int) -> None:
         self._commit = commit
+        self._size = size
         self._limit = limit
         self._most = most
         self._waiting: list[tuple[Sequence[T], Future[None]]] = []
-        self._count = 0
+        self._bytes = 0
         self._closed = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="coagent-store-writer", daemon=True)
@@ -35,13 +38,14 @@ class GroupCommit(Generic[T]):
     def submit(self, items: Sequence[T]) -> Future[None]:
         """Queue items; the future is done when they are committed, or raises what the commit raised."""
         future: Future[None] = Future()
+        size = sum(map(self._size, items))
         with self._wake:
             if self._closed:
                 raise Unavailable("the server is shutting down")
-            if self._count and self._count + len(items) > self._limit:
-                raise Unavailable(f"{self._count} entries wait to be stored")
+            if self._bytes and self._bytes + size > self._limit:
+                raise Unavailable(f"{sum(len(each) for each, _ in self._waiting)} entries wait to be stored")
             self._waiting.append((items, future))
-            self._count += len(items)
+            self._bytes += size
             self._wake.notify()
         return future
 
@@ -56,13 +60,13 @@ class GroupCommit(Generic[T]):
         with self._wake:
             while not self._waiting and not self._closed:
                 self._wake.wait()
-            size = taken = 0
+            count = taken = 0
             for items, _ in self._waiting:
-                if taken and size + len(items) > self._most:
+                if taken and count + len(items) > self._most:
                     break
-                size, taken = size + len(items), taken + 1
+                count, taken = count + len(items), taken + 1
             group, self._waiting = self._waiting[:taken], self._waiting[taken:]
-            self._count -= size
+            self._bytes -= sum(self._size(item) for items, _ in group for item in items)
             return group
 
     def _run(self) -> None:

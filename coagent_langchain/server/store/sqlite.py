@@ -30,7 +30,7 @@ from coagent_langchain.server.store import (
     every_entry,
     sessions,
 )
-from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store.commit import WAITING, GroupCommit
 from coagent_langchain.server.store.database import (
     CHECKPOINT,
     Lock,
@@ -51,7 +51,6 @@ from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
 ROWS = 500  # of one statement
-WAITING = 50_000  # entries that may wait to be stored
 COMMIT = 5_000  # entries of one commit
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
@@ -79,7 +78,7 @@ class SqliteStore:
         except ConfigurationError:
             self._lock.release()
             raise
-        self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, limit=WAITING, most=COMMIT)
+        self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, size=NewEntry.size, limit=WAITING, most=COMMIT)
         self._index.start()
 
     def _open(self, path: Path) -> None:
