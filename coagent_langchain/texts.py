@@ -9,13 +9,16 @@ import traceback
 MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
 MAX_MESSAGE = 20_000  # characters
 MAX_STACK = 100_000  # characters; what is left out lies in the middle
+MARGIN = 4_000  # characters beyond a cut that are searched for secrets too, then left out: no part of one may stay
 
 
 def text(value: str, limit: int = MAX_FIELD) -> str:
     """The string itself, or its first `limit` characters and how much was cut."""
     size = len(value)
-    if size <= limit:
-        return value
+    return value if size <= limit else _cut(value, limit, size)
+
+
+def _cut(value: str, limit: int, size: int) -> str:
     return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
 
 
@@ -31,6 +34,8 @@ def error_message(error: BaseException) -> str:
         said = str(error)
     except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
         said = f"<its text could not be read: {type(failure).__name__}>"
+    if len(said) > MAX_MESSAGE:
+        return _cut(_beginning(said, MAX_MESSAGE), MAX_MESSAGE, len(said))
     return text(redacted(clean(said)), MAX_MESSAGE) or type(error).__name__
 
 
@@ -40,18 +45,25 @@ def stack_trace(error: BaseException) -> str:
         full = "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - exceptions may lie about themselves
         full = f"{type(error).__name__}: {error_message(error)}\n"
-    full = redacted(clean(full))
     if len(full) <= MAX_STACK:
-        return full
+        return redacted(clean(full))
     half = MAX_STACK // 2
     left = len(full) - 2 * half
-    return f"{full[:half]}\n… [cut: {left:,} of {len(full):,} characters]\n{full[-half:]}"
+    end = redacted(clean(full[-half - MARGIN :]))[MARGIN:][-half:]
+    return f"{_beginning(full, half)}\n… [cut: {left:,} of {len(full):,} characters]\n{end}"
+
+
+def _beginning(full: str, limit: int) -> str:
+    """The beginning of a longer text without secrets. Not all of it is searched: that takes a second for two megabytes,
+    and the application waits."""
+    searched = redacted(clean(full[: limit + MARGIN]))
+    return (searched if len(full) <= limit + MARGIN else searched[:-MARGIN])[:limit]
 
 
 _KEYS = (
     r"\b(?:sk-(?:ant-|proj-|or-|lf-)?[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
+    r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
 )
 _HEADERS = r"""(?ix)(["']?\b(?:authorization|proxy-authorization|x-api-key|api[-_]?key|x-goog-api-key|api[-_]?token|
     access[-_]?token|client[-_]?secret|secret[-_]?access[-_]?key|password|set-cookie|cookie)["']?\s*[:=]\s*)

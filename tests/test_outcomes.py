@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,30 @@ def test_long_messages_are_cut() -> None:
 
     assert found.startswith("x" * MAX_MESSAGE)
     assert found.endswith("… [cut: 80,000 of 100,000 characters]")
+
+
+def test_message_a_little_too_long_is_shown_as_far_as_it_may_be() -> None:
+    """All that may be shown of it is."""
+    assert error_message(ValueError("x" * (MAX_MESSAGE + 1))) == "x" * MAX_MESSAGE + "… [cut: 1 of 20,001 characters]"
+
+
+def test_cut_leaves_no_part_of_a_secret() -> None:
+    """What stands across the end of a message, or either end of what a stack leaves out, is gone whole."""
+    secret = "sk-ant-" + "a" * 97
+    message = error_message(ValueError("x" * (MAX_MESSAGE - 30) + f" {secret} " + "y" * 100_000))
+    stack = stack_trace(raised(ValueError(" ".join(["z" * 30, *[secret] * 20_000]))))
+
+    assert ("sk-ant" in message, "sk-ant" in stack, "aaaa" in stack) == (False, False, False)
+
+
+@pytest.mark.parametrize("said", ["plain words, " * 500_000, "-eyJ" * 100_000])
+def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
+    """What is cut off anyway is not searched for secrets."""
+    began = time.perf_counter()
+    error_message(ValueError(said))
+    stack_trace(raised(ValueError(said)))
+
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(
