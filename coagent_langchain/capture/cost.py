@@ -36,16 +36,14 @@ class Rates(NamedTuple):
 class _Known:
     """What has been asked so far, of one set of prices."""
 
-    prices: Any = None
-    models: dict[tuple[str | None, str], Any] = {}  # noqa: RUF012 - one for the process, cleared when it is full
-    bands: dict[int, tuple[Any, list[int]]] = {}  # noqa: RUF012
-    rates: dict[tuple[int, int], Rates] = {}  # noqa: RUF012
+    def __init__(self, prices: Any = None) -> None:
+        self.prices = prices
+        self.models: dict[tuple[str | None, str], Any] = {}
+        self.bands: dict[int, tuple[Any, list[int]]] = {}
+        self.rates: dict[tuple[int, int], Rates] = {}
 
-    @classmethod
-    def renew(cls, prices: Any) -> None:
-        cls.prices = prices
-        for table in (cls.models, cls.bands, cls.rates):
-            table.clear()
+
+_known = _Known()  # another one when prices change, or it is full
 
 
 def prepare() -> bool:
@@ -90,19 +88,19 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
 
 def _model(provider: str | None, model: str) -> Any:
     """The (provider, model) of the price list, or None."""
+    global _known
     from genai_prices.data_snapshot import get_snapshot
 
     prices = get_snapshot()
-    if prices is not _Known.prices or len(_Known.models) >= MAX_MODELS:
-        _Known.renew(prices)
-    found = _Known.models.get((provider, model), _Known)
-    if found is _Known:  # not asked yet
+    if prices is not _known.prices or len(_known.models) >= MAX_MODELS:
+        _known = _Known(prices)
+    models = _known.models
+    if (provider, model) not in models:
         try:
-            found = prices.find_provider_model(model, None, provider, None)
+            models[provider, model] = prices.find_provider_model(model, None, provider, None)
         except LookupError:
-            found = None
-        _Known.models[provider, model] = found
-    return found
+            models[provider, model] = None
+    return models[provider, model]
 
 
 def _priced(known: Any, usage: Usage) -> float:
@@ -144,11 +142,11 @@ def _counts(usage: Usage, details: dict[str, Any], prefix: str) -> dict[str, int
 
 def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
     """The model's rates at this time, for inputs of this size."""
-    price = model.get_prices(now)
-    starts = _starts(price)
+    known, price = _known, model.get_prices(now)
+    starts = _starts(known, price)
     band = sum(start < size for start in starts) if starts else 0
     key = (id(price), band)
-    rates = _Known.rates.get(key)
+    rates = known.rates.get(key)
     if rates is None:
         one = starts[band - 1] + 1 if band else 1  # the smallest input of the band
         request = _asked(model, provider, now, None, input_tokens=0, output_tokens=0)
@@ -158,17 +156,17 @@ def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
         read, write, write_1h = (_asked(model, provider, now, None, input_tokens=one, **part) for part in parts)
         output = _asked(model, provider, now, None, input_tokens=one, output_tokens=1) - base
         plain, read, write, write_1h = ((dollars - request) / one for dollars in (base, read, write, write_1h))
-        rates = _Known.rates[key] = Rates(request, plain, read, write, write_1h, output)
+        rates = known.rates[key] = Rates(request, plain, read, write, write_1h, output)
     return rates
 
 
-def _starts(price: Any) -> list[int]:
+def _starts(known: _Known, price: Any) -> list[int]:
     """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
-    known = _Known.bands.get(id(price))
-    if known is None:
+    bands = known.bands.get(id(price))
+    if bands is None:
         tiers = [tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())]
-        known = _Known.bands[id(price)] = (price, sorted(set(tiers)))
-    return known[1]
+        bands = known.bands[id(price)] = (price, sorted(set(tiers)))
+    return bands[1]
 
 
 def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:
