@@ -83,7 +83,7 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     """End the session that the program was in last as `error` left it, and log the error there."""
     error.__traceback__ = _of_program(error.__traceback__)
     sessions = handler._sessions
-    session = max(sessions._open.values(), key=lambda each: each.touched, default=None)
+    session = sessions.latest
     is_logged = sessions.last_reported is error
     if session is None or (is_logged and session.status != "failed"):
         return  # it came out of another one, which has ended with it

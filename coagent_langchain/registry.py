@@ -118,6 +118,11 @@ class Sessions:
             if outlet is None or session.outlet is outlet:
                 session.end()
 
+    @property
+    def latest(self) -> Session | None:
+        """The open session in which something happened last."""
+        return max(list(self._open.values()), key=lambda each: each.touched, default=None)
+
     def close_runs(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends."""
         for sweeper in self._sweepers:

@@ -18,6 +18,7 @@ from coagent_langchain.server.store import Session
 Json = dict[str, Any]
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
           "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
+TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # of these, each a block of its own
 
 
 def opening(session: Session) -> str:
@@ -62,13 +63,8 @@ def section(fields: Json, moment: Moment) -> str:
 
 def _field(name: str, fields: Json) -> list[str]:
     group = mapping(fields[name])
-    made = [_block(f"{name}.{key}", part) for key in ("system_prompt", "response", "error_message", "stack_trace")
-            if (part := text(group.get(key)))]  # fmt: skip
-    rest = {
-        key: part
-        for key, part in group.items()
-        if key not in ("system_prompt", "response", "error_message", "stack_trace")
-    }
+    made = [_block(f"{name}.{key}", part) for key in TEXTS if (part := text(group.get(key)))]
+    rest = {key: part for key, part in group.items() if key not in TEXTS}
     if name == "llm_call":
         rest.pop("history", None)
         made += [_block(one.title, one.message) for one in sent(fields)]

@@ -143,7 +143,7 @@ class ClickHouseStore:
     def prune(self, before_ms: int) -> Pruned:
         """See `Store.prune`."""
         count = entries = 0
-        sql = f"""SELECT session_id, entries FROM {schema.SESSIONS.format(db=self._db)}
+        sql = f"""SELECT session_id, entries FROM {self._sessions()}
             WHERE last_ms < {{before:Int64}} LIMIT {PRUNED_AT_ONCE}"""
         while True:
             with self._writing, _available():
