@@ -327,8 +327,9 @@ class Session(Scope):
         self.reported(error, entry["event_id"])
 
     def _fresh(self, function: Callable[..., Any]) -> Self:
+        name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none
         return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
-                          text=self._text or f"Running {function.__name__}", meta=self._meta,
+                          text=self._text or f"Running {name}", meta=self._meta,
                           first_prompt=self.last_prompt + 1, started=self.started,
                           counts=self._counts)  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -709,6 +710,12 @@ def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: Co
 
     assert [cook("leek"), cook("pea"), cook.__name__, cook.__doc__] == ["leek soup", "pea soup", "cook", "Cook."]
     assert list(sessions(log).values()) == [[*RUN, "session_end"]] * 2
+
+
+def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A `partial` has none of its own: its session is called by its type."""
+    assert handler.session()(functools.partial(max, 3))(2) == 3
+    assert [entry.get("prompt") for entry in log.entries] == ["Running partial", None]
 
 
 def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
