@@ -146,9 +146,11 @@ class Connection:
     def _connected(self) -> requests.Session:
         import requests
 
+        if self._pid != os.getpid():  # a fork's child talks on a line of its own, and waits for no thread of its parent
+            self._lock, self._session, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
-            if self._session is None or self._pid != os.getpid():  # a fork's child must not talk on its parent's line
-                self._session, self._pid = requests.Session(), os.getpid()
+            if self._session is None:
+                self._session = requests.Session()
             return self._session
 
 

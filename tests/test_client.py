@@ -6,6 +6,7 @@ import http.server
 import logging
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -508,12 +509,14 @@ def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pyt
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_has_a_connection_of_its_own() -> None:
-    """A connection is kept from call to call, but not shared with another process."""
+    """A connection is kept from call to call, but not shared with another process, nor is what threads wait for."""
     with Scripted() as scripted, patient(scripted.base_url) as client:
         results = [client.log_info("s", "parent"), client.log_info("s", "parent")]
-        if (pid := os.fork()) == 0:
-            os._exit(0 if client.log_info("s", "child").success else 1)
-        _, status = os.waitpid(pid, 0)
+        with client._connection._lock:  # as a thread that has just begun a request
+            if (pid := os.fork()) == 0:
+                signal.alarm(10)
+                os._exit(0 if client.log_info("s", "child").success else 1)
+            _, status = os.waitpid(pid, 0)
         results.append(client.log_info("s", "parent"))
     parent, again, child, last = scripted.ports
 

@@ -196,6 +196,25 @@ def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: p
     assert [record["entry"]["event_id"] for record in rejected_entries(folder)] == ["whole", "last"]
 
 
+def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second finds no file to move, and begins the next one."""
+    kept = Rejected(tmp_path, limit=10)
+    kept.keep(line("first"), "why")
+    replace = Path.replace
+
+    def by_both(path: Path, target: Path) -> Path:
+        replace(path, target)
+        return replace(path, target)
+
+    with monkeypatch.context() as another:
+        another.setattr(Path, "replace", by_both)
+        kept.keep(line("second"), "why")
+
+    assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["first", "second"]
+
+
 def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

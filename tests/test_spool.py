@@ -305,6 +305,19 @@ def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
     assert (refused, list(tmp_path.iterdir())) == (None, [])
 
 
+def test_folder_that_knows_no_locks_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be held is not left lying about, once more for each process."""
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(OSError, match="no lock file could be held"):
+        Owner.create(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("made_anew", [False, True])
 def test_lock_file_that_goes_while_it_is_claimed_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_anew: bool
@@ -508,7 +521,10 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    interval, pwrite = sys.getswitchinterval(), Pwrite()
+    interval, pwrite = (
+        sys.getswitchinterval(),
+        Pwrite(clock=lambda: 0),
+    )  # no write counts as slow, on a busy machine either
     with tempfile.TemporaryFile() as file:
         sys.setswitchinterval(1000.0)  # the other thread runs when this one gives up the lock, not before
         try:

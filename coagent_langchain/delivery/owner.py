@@ -37,8 +37,10 @@ class Owner:
             OSError: the folder cannot be written.
         """
         for _ in range(_TRIES):
-            if owner := cls.claim(folder, f"{os.getpid()}-{secrets.token_hex(4)}"):
+            name = f"{os.getpid()}-{secrets.token_hex(4)}"
+            if owner := cls.claim(folder, name):
                 return owner
+            (folder / f"{name}.lock").unlink(missing_ok=True)
         raise OSError(f"no lock file could be held in {folder}")
 
     @classmethod

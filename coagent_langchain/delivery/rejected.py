@@ -40,8 +40,9 @@ class Rejected:
             self._append(written, self._folder / "rejected.jsonl")
 
     def _append(self, record: bytes, path: Path) -> None:
-        if path.exists() and path.stat().st_size + len(record) > self._limit:
-            path.replace(path.with_name("rejected-old.jsonl"))
+        with contextlib.suppress(FileNotFoundError):  # there is none yet, or another process has just moved it
+            if path.stat().st_size + len(record) > self._limit:
+                path.replace(path.with_name("rejected-old.jsonl"))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
