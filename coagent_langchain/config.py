@@ -84,12 +84,13 @@ def _url(value: Any, source: str) -> str:
         valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and value.isprintable()
     except (ValueError, AttributeError, TypeError):
         valid = False
+    shown = re.sub("//[^/]*@", "//", repr(value))  # without a password
     if not valid:
-        raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {value!r}")
+        raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {shown}")
     try:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {value!r}") from None
+        raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {shown}") from None
     return str(value).rstrip("/")
 
 

@@ -73,6 +73,17 @@ def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> 
         Settings.load({}, **arguments)
 
 
+@pytest.mark.parametrize(
+    "base_url", ["http://user:secret@host:99999/api/v1", "ftp://user:secret@host", "http://user:secret@"]
+)
+def test_wrong_address_is_told_without_its_password(base_url: str) -> None:
+    """The message ends up in logs."""
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load({}, base_url=base_url)
+
+    assert "secret" not in str(refused.value)
+
+
 def test_repr_keeps_secrets() -> None:
     """Neither the token nor a password in the address is shown."""
     settings = Settings.load({}, base_url="http://user:secret@host/api/v1", auth_token="secret")
