@@ -12,6 +12,7 @@ from coagent_langchain.server.store import Cursor, Entry, Session, Store, every_
 from coagent_langchain.server.timeline import Timeline, build
 
 KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
+KEPT_VIEWS = 500
 PAGE = 2_000  # entries read from the store at once
 
 
@@ -52,7 +53,7 @@ class Timelines:
             self._views[session_id] = view
             self._views.move_to_end(session_id)
             total = sum(len(kept.timeline.times) for kept in self._views.values())
-            while total > KEPT_ENTRIES and len(self._views) > 1:
+            while len(self._views) > 1 and (total > KEPT_ENTRIES or len(self._views) > KEPT_VIEWS):
                 dropped, gone = self._views.popitem(last=False)
                 self._building.pop(dropped, None)
                 total -= len(gone.timeline.times)

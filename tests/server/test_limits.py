@@ -16,9 +16,10 @@ from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
 
 
-def test_timelines_are_kept_up_to_so_many_entries(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_VIEWS", 2)])
+def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     """The one that was looked at longest ago is built again, the others are the same; the latest always stays."""
-    monkeypatch.setattr(timelines, "KEPT_ENTRIES", 6)
+    monkeypatch.setattr(timelines, limit, most)
     for name, size in {"a": 3, "b": 3, "c": 3, "large": 9}.items():
         put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
     kept = timelines.Timelines(running.store)
