@@ -36,6 +36,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush = inner.add_parser("flush", help="send what ended programs left behind for a server")
     connection_options(flush)
     flush.add_argument(
+        "--from",
+        dest="logged_for",
+        metavar="URL",
+        help="send what was logged for this address instead, e.g. a mistyped one, or the server's former one",
+    )
+    flush.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to try (default: 60)"
     )
     flush.set_defaults(run=run_flush)
@@ -68,16 +74,20 @@ def _status(folder: Path) -> str:
 def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
     settings = Settings.load(spool_dir=options.spool_dir, base_url=options.base_url)
+    logged_for = Settings.load(base_url=options.logged_for or options.base_url).base_url
     address = public_url(settings.base_url)
     with _notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
-        flushed = send_leftovers(settings, options.timeout)
+        flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
     left = {folder: count for folder in _destinations(options.spool_dir) if (count := sum(1 for _ in _waiting(folder)))}
-    own = destination_folder(Path(), settings.base_url).name
+    own = destination_folder(Path(), logged_for).name
     still = "".join(f", {count} still wait" for folder, count in left.items() if folder.name == own)
     print(f"{flushed.sent} events sent to {address}, {flushed.rejected} rejected{still}")
     for folder, count in left.items():
-        if options.base_url is None and folder.name != own:
-            print(f"{count} events wait for {address_of(folder)}: name it with --base-url to send them")
+        if (options.base_url, options.logged_for) == (None, None) and folder.name != own:
+            print(
+                f"{count} events wait for {address_of(folder)}: name it with --base-url to send them, "
+                f"or with --from to send them to {address}"
+            )
     if flushed.problem:
         print(
             f"coagent-langchain: not finished: {flushed.problem}{hint(flushed.status, flushed.problem)}",

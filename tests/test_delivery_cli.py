@@ -75,7 +75,8 @@ def test_flush_tells_of_other_servers(
 
     assert capsys.readouterr().out.splitlines() == [
         f"0 events sent to {server.base_url}, 0 rejected",
-        f"2 events wait for {other.base_url}: name it with --base-url to send them",
+        f"2 events wait for {other.base_url}: name it with --base-url to send them, or with --from to send them to "
+        f"{server.base_url}",
     ]
 
 
@@ -126,6 +127,19 @@ def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (status, server.stored) == (0, ids(5))
     assert capsys.readouterr().out == f"5 events sent to {server.base_url}, 0 rejected\n"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["destination"]
+
+
+def test_flush_sends_what_was_logged_for_a_wrong_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a mistyped address has gathered goes to the right one, and nothing of it is left."""
+    with FaultyServer() as server:
+        mistyped = server.base_url.removesuffix("/api/v1")
+        leave(server, tmp_path, ids(2), mistyped)
+        line = ["spool", "flush", "--spool-dir", str(tmp_path), "--from", mistyped, "--base-url", server.base_url]
+        status = main(line)
+    main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    assert (status, server.stored) == (0, ids(2))
+    assert capsys.readouterr().out == f"2 events sent to {server.base_url}, 0 rejected\nno events wait\n"
 
 
 def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
