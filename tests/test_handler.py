@@ -17,7 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, ScriptedText, chat, of_type
@@ -261,3 +261,21 @@ def test_input_without_a_text_is_logged_before_the_work(
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})
 
     assert before == [[told]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"components": "graph"}, "components must be one of nodes, all, none, not 'graph'"),
+        ({"sample_rate": 2}, "sample_rate must be a number from 0 to 1, not 2"),
+        ({"resume": "yes"}, "resume must be True or False, not 'yes'"),
+        ({"resume": True}, "resume=True needs the session_id to continue"),
+        ({"redact": 3}, "redact must be one or more callables, not 3"),
+        ({"redact": [str, 3]}, "redact must be one or more callables, not 3"),
+        ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
+    ],
+)
+def test_wrong_argument_is_named_at_once(arguments: dict[str, Any], message: str) -> None:
+    """A setting that is wrong in itself raises when the handler is made, and says what would be right."""
+    with pytest.raises(ConfigurationError, match=message):
+        CoagentCallbackHandler(**{"spool_dir": "off", **arguments})

@@ -168,6 +168,22 @@ def test_failure_in_the_middle_of_a_stream() -> None:
     assert seen == ["An", " answer"]
 
 
+def test_reply_that_is_none_is_refused_at_once() -> None:
+    """In a list a function is no reply: it stands for the whole list."""
+    with pytest.raises(TypeError, match=r"a reply is a str, mapping, .* or Failure, not <function "):
+        OllamaStandIn(["Soup.", lambda request: "Stew."])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [(lambda request: 3, "TypeError: a reply is a str"), (lambda request: {}["x"], "KeyError: 'x'")],
+)
+def test_function_that_fails_is_told_to_the_client(script: Any, message: str) -> None:
+    """What is wrong with it stands in the client's exception."""
+    with OllamaStandIn(script) as stand_in, pytest.raises(ollama.ResponseError, match=f"the script raised {message}"):
+        chat(stand_in).invoke("q")
+
+
 def test_end_of_the_script_is_told() -> None:
     """A list that has come to its end answers with an error that says so."""
     with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match="no reply 1"):

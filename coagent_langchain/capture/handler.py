@@ -73,6 +73,8 @@ class CoagentCallbackHandler(Hooks):
             raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {components!r}")
         if type(sample_rate) not in (int, float) or not 0 <= sample_rate <= 1:
             raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {sample_rate!r}")
+        if type(resume) is not bool:
+            raise ConfigurationError(f"resume must be True or False, not {resume!r}")
         if resume and session_id is None:
             raise ConfigurationError("resume=True needs the session_id to continue")
         self._arguments = {"session_id": session_id, "base_url": base_url, "auth_token": auth_token,
@@ -81,7 +83,7 @@ class CoagentCallbackHandler(Hooks):
         self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
                                        capture_content=capture_content)  # fmt: skip
         self._session_id = None if session_id is None else check_session_id(session_id)
-        self._delivery = shared(self._settings) if delivery is None else delivery
+        self._delivery = shared(self._settings) if delivery is None else _checked(delivery)
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=_redactors(redact), encode=encode_safely)  # fmt: skip
@@ -207,11 +209,21 @@ def _with_graph_hooks(cls: type) -> Any:
 def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
     if redact is None:
         return ()
-    found = [redact] if callable(redact) else list(redact)
+    found: Sequence[Redact] = redact if isinstance(redact, (list, tuple)) else [redact]  # type: ignore[list-item]
     for each in found:
         if not callable(each):
             raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
     return found
+
+
+def _checked(delivery: Delivery) -> Delivery:
+    for method in ("append", "flush", "close", "stats"):
+        if not callable(getattr(delivery, method, None)):
+            raise ConfigurationError(
+                f"delivery must be a Delivery such as coagent_langchain.testing.MemoryDelivery(): {delivery!r} has no "
+                f"method {method}"
+            )
+    return delivery
 
 
 def _last_prompt(settings: Settings, session_id: str | None) -> int:

@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,9 @@ class OllamaStandIn:
         models: the names of the models that it offers.
         tokens_per_second: how fast it streams; None for as fast as possible.
 
+    Raises:
+        TypeError: one of the replies is none. Where a function gives it, or raises, the client is told instead.
+
     Attributes:
         url: the address, for `base_url=` or `OLLAMA_HOST`.
         requests: what it was asked, in order.
@@ -48,7 +51,7 @@ class OllamaStandIn:
         self.models = tuple(models)
         self.requests: list[OllamaRequest] = []
         self.pause = 1 / tokens_per_second if tokens_per_second else 0.0
-        self._script = script if callable(script) else iter(tuple(script))
+        self._script = script if callable(script) else iter([as_answer(reply) for reply in script])
         self._lock = threading.Lock()
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -72,13 +75,19 @@ class OllamaStandIn:
         with self._lock:
             self.requests.append(request)
             if callable(self._script):
-                reply: Reply = self._script(request)
+                answer = _told(self._script, request)
             else:
-                reply = next(self._script, Failure(f"the script has no reply {len(self.requests)}"))
-        answer = as_answer(reply)
+                answer = next(self._script, Failure(f"the script has no reply {len(self.requests)}"))
         if isinstance(answer, Answer) and request.body.get("format") and not answer.tools and not is_json(answer.text):
             return Failure(f"the request asks for JSON, the scripted reply is {answer.text!r}")
         return answer
+
+
+def _told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> Answer | Failure:
+    try:
+        return as_answer(script(request))
+    except Exception as error:  # noqa: BLE001 - a user's function: the client under test shall see what is wrong with it
+        return Failure(f"the script raised {type(error).__name__}: {error}")
 
 
 class _Server(ThreadingHTTPServer):

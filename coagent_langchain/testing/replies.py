@@ -89,7 +89,11 @@ Script = Callable[[OllamaRequest], Reply] | Iterable[Reply]
 
 
 def as_answer(reply: Reply) -> Answer | Failure:
-    """Any reply as what is sent."""
+    """Any reply as what is sent.
+
+    Raises:
+        TypeError: it is none.
+    """
     match reply:
         case Answer() | Failure():
             return reply
@@ -99,8 +103,10 @@ def as_answer(reply: Reply) -> Answer | Failure:
             return Answer(tools=(reply,))
         case BaseModel():
             return Answer(reply.model_dump_json())
+        case Mapping():
+            return Answer(json.dumps(dict(reply), ensure_ascii=False))
         case _:
-            return Answer(json.dumps(dict(reply)))
+            raise TypeError(f"a reply is a str, mapping, pydantic model, ToolUse, Answer or Failure, not {reply!r}")
 
 
 def is_json(text: str) -> bool:
