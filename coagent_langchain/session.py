@@ -119,6 +119,7 @@ class Session(Scope):
         # Before its first prompt, a session that goes on under an earlier one's id stands at the prompt to come.
         number = self.last_prompt if self._prompts else self.last_prompt + 1
         entry = self.entry(EventType.SESSION_START, number, 0, timestamp)
+        self._started_at = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
             entry["prompt"] = text

@@ -280,6 +280,17 @@ def test_session_with_a_block_ends_with_it(log: MemoryDelivery, handler: Coagent
     assert (end["timestamp"] - last["timestamp"] >= 100, end["meta"]["elapsed_time_ms"] >= 100) == (True, True)
 
 
+def test_session_lasts_from_its_first_event_to_its_last(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Its time is that between their timestamps, to the millisecond, also where the block is entered later than made."""
+    session = handler.session("Cook")
+    time.sleep(0.05)
+    with session:
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    first, *_, end = log.entries
+    assert abs(end["meta"]["elapsed_time_ms"] - (end["timestamp"] - first["timestamp"])) <= 2
+
+
 @pytest.mark.parametrize("how", ["closed", "idle"])
 def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
     """An interrupt that nobody has answered is no completed work."""
