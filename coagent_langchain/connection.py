@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.verdict import may_pass, path_hint, retry_after
+from coagent_langchain.delivery.verdict import may_pass, path_hint, retry_after, said
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Connection:
             if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
-        reason = answer if status is None else f"HTTP {status}: {_message(answer, content)}{path_hint(status)}"
+        reason = answer if status is None else f"HTTP {status}: {said(answer, content)}{path_hint(status)}"
         if status is not None and status < 300:
             reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
         raise CoagentClientError(
@@ -160,13 +160,6 @@ def _json(answer: str) -> Any:
         return orjson.loads(answer)
     except ValueError:
         return _NO_JSON
-
-
-def _message(answer: str, content: Any) -> str:
-    """What the server says, in its own words where it has any."""
-    if isinstance(content, dict) and content.get("message"):
-        return str(content["message"])
-    return answer[:300].strip() or "no reason given"
 
 
 def _cause(error: BaseException) -> str:

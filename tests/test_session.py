@@ -281,7 +281,7 @@ def test_session_with_a_block_ends_with_it(log: MemoryDelivery, handler: Coagent
 
 
 def test_session_lasts_from_its_first_event_to_its_last(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Its time is that between their timestamps, to the millisecond, also where the block is entered later than made."""
+    """Its time is that between their timestamps, also where the block is entered later than made."""
     session = handler.session("Cook")
     time.sleep(0.05)
     with session:

@@ -268,6 +268,16 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
     ]
 
 
+def test_log_says_what_was_rejected_in_the_servers_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A rejected event is told with its fault; as nothing had stopped, nothing works again."""
+    with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        append_each(delivery, ids(7))
+        assert delivery.flush(10)
+    said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
+
+    assert said == [f"delivery to {server.base_url}: 1 event rejected: x: bad"]
+
+
 def test_token_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """No log line, repr, spool file or rejected entry has the token, even if the server repeats it."""
     answer = Answer(400, f"what is {TOKEN}?".encode())

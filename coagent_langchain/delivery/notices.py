@@ -23,16 +23,28 @@ class Notices:
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
-        """Events wait, or some were given up.
+        """Events wait.
 
         Parameters:
             problem: what is wrong.
             waiting: events in the spool.
         """
         self._wrong = True
+        self._say(f"{problem}; {events(waiting)} {'waits' if waiting == 1 else 'wait'}")
+
+    def gone(self, count: int, how: str) -> None:
+        """Some events will not arrive; others may.
+
+        Parameters:
+            count: how many, since the last time.
+            how: what became of them, and why.
+        """
+        self._say(f"{events(count)} {how}")
+
+    def _say(self, what: str) -> None:
         if time.monotonic() - self._said >= INTERVAL_S:
             self._said = time.monotonic()
-            logger.warning("delivery to %s: %s; %d events wait", self._destination, problem, waiting)
+            logger.warning("delivery to %s: %s", self._destination, what)
 
     def without_folder(self, reason: str) -> None:
         """The spool's folder cannot be used. Said once: the spool does so once."""
@@ -55,4 +67,9 @@ class Notices:
         """
         if self._wrong:
             self._wrong = False
-            logger.warning("delivery to %s works again: %d events delivered", self._destination, delivered)
+            logger.warning("delivery to %s works again: %s delivered", self._destination, events(delivered))
+
+
+def events(count: int) -> str:
+    """So many events, in words."""
+    return f"{count} event{'' if count == 1 else 's'}"

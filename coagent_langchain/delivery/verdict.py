@@ -77,7 +77,7 @@ def judge(outcome: Outcome, count: int) -> Verdict:
         count: entries in it, at least 1.
     """
     status = outcome.status
-    reason = f"HTTP {status}: {outcome.body[:300]}" if status else outcome.body
+    reason = f"HTTP {status}: {said(outcome.body, _json(outcome.body))}" if status else outcome.body
     if status is None or may_pass(status):
         wait = retry_after(outcome.retry_after, datetime.now(UTC))
         return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
@@ -95,6 +95,18 @@ def judge(outcome: Outcome, count: int) -> Verdict:
 def may_pass(status: int | None) -> bool:
     """Whether the same request may succeed later; None is a request without an answer."""
     return status is None or status >= 500 or status in _RETRY
+
+
+def said(body: str, answer: Any) -> str:
+    """What an answer says, in its own words where it has any.
+
+    Parameters:
+        body: the answer's text.
+        answer: the JSON in it, or anything else.
+    """
+    if isinstance(answer, dict) and answer.get("message"):
+        return str(answer["message"])[:300]
+    return body[:300].strip() or "no reason given"
 
 
 def path_hint(status: int) -> str:
