@@ -180,6 +180,9 @@ def _filled(inputs: Json) -> Json:
 
 
 def _said(said: str, ref: str) -> Markup:
-    """An answer as prose, the rest of a long one behind its button."""
-    whole = shown(said, ref, ["llm_response", "response"])
+    """An answer as prose, the rest of a long one behind its button; one that is JSON as a tree."""
+    path = ["llm_response", "response"]
+    if (inner := parsed(said)) is not None:
+        return tree(inner, ref, path)
+    whole = shown(said, ref, path)
     return prose(said) if len(said) <= INLINE else prose(said[:INLINE]) + whole[whole.index("<button") :]

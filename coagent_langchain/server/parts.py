@@ -96,7 +96,7 @@ def _llm_response(fields: Json, ref: str) -> list[Part]:
     if reasoning := text(meta.get("reasoning")):
         parts.append(of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True))
     if response := text(answer.get("response")):
-        parts.append(of_text("Answer", response, ref, ["llm_response", "response"]))
+        parts.append(of_value("Answer", response, ref, ["llm_response", "response"]))
     calls = answer.get("tool_calls")
     for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
@@ -158,10 +158,23 @@ def _human(fields: Json, ref: str) -> list[Part]:
 
 
 def _component_exit(fields: Json, ref: str) -> list[Part]:
-    parts = _generic({name: value for name, value in fields.items() if name != "output_data"}, ref)
+    parts = _generic(_without_output(fields), ref)
     if update := fields.get("output_data"):
         parts.append(of_value("State update", update, ref, ["output_data"]))
     return parts
+
+
+def _session_end(fields: Json, ref: str) -> list[Part]:
+    """The session's response as every other answer; all else that it has as it stands."""
+    output = mapping(fields.get("output_data"))
+    if list(output) != ["response"] or not isinstance(output["response"], str):
+        return _generic(fields, ref)
+    return [*_generic(_without_output(fields), ref),
+            of_value("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
+
+
+def _without_output(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if name != "output_data"}
 
 
 def _generic(fields: Json, ref: str) -> list[Part]:
@@ -185,6 +198,7 @@ _PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
     "error": _error,
     "recovery": _recovery,
     "human_oversight": _human,
+    "session_end": _session_end,
     "session_start": _asked,
     "user_input": _asked,
 }

@@ -220,6 +220,26 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
     assert texts == [logged, value["report"]]
 
 
+def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
+    """In the details, in the conversation, and as the session's response; one that is no JSON stays text."""
+    value = {"city": "Rome", "days": [{"high": 24}]}
+    logged = orjson.dumps(value).decode()
+    story = Story("s").ask("Rome?")
+    story.model("Rome?", logged, 5, (1, 1))
+    story.model("Rome?", "Warm.", 5, (1, 1))
+    story.end(logged)
+    log(running, story.entries)
+    answer, end = (f"{story.entries[place - 1]['timestamp']}-{place}" for place in (4, 7))
+    conversation = get(running, "/view/conversation/=s").text
+
+    assert [str(tree(value, ref, path)) in get(running, f"/view/{page}").text for page, ref, path in (
+        (f"detail/=s?e={answer}", answer, ["llm_response", "response"]),
+        ("conversation/=s", answer, ["llm_response", "response"]),
+        (f"detail/=s?e={end}", end, ["output_data", "response"]),
+    )] == [True] * 3  # fmt: skip
+    assert '<div class="text prose"><p>Warm.</p>' in conversation
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "[1] see below", '{"a": 1', "x" * 9, "[" * 5000, f'["{"x" * 100_000}"]'])
 def test_what_is_no_json_or_too_long_for_a_tree_stays_text(text: str) -> None:
     """As it was logged."""
