@@ -35,7 +35,11 @@ def hint(status: int | None, reason: str) -> str:
         return " (the server speaks no TLS: its address begins with http://, not https://)"
     if status is None:
         return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
-    return " (the server wants a token: set COAGENT_AUTH_TOKEN)" if status == 401 else ""
+    if status != 401:
+        return ""
+    if os.environ.get("COAGENT_AUTH_TOKEN"):
+        return " (COAGENT_AUTH_TOKEN is not this server's token)"
+    return " (the server wants a token: set COAGENT_AUTH_TOKEN)"
 
 
 def paint(text: str, *styles: str) -> str:

@@ -381,16 +381,19 @@ def test_errors_are_one_line_and_exit_code_1(
 def test_refused_requests_say_what_to_set(
     base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A path that is not there, and a token that is missing."""
+    """A path that is not there, a token that is missing, and one that is another server's."""
     monkeypatch.setenv("COAGENT_BASE_URL", base_url.removesuffix("/api/v1"))
     main(["runs"])
     with launch(token="secret") as server:
         monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
         main(["runs"])
-    path, token = capsys.readouterr().err.splitlines()
+        monkeypatch.setenv("COAGENT_AUTH_TOKEN", "another")
+        main(["runs"])
+    path, missing, wrong = capsys.readouterr().err.splitlines()
 
     assert path.endswith("(does base_url end with /api/v1?)")
-    assert token.endswith("(the server wants a token: set COAGENT_AUTH_TOKEN)")
+    assert missing.endswith("(the server wants a token: set COAGENT_AUTH_TOKEN)")
+    assert wrong.endswith("(COAGENT_AUTH_TOKEN is not this server's token)")
 
 
 def test_https_where_the_server_speaks_http_is_told(
