@@ -31,7 +31,8 @@ def clean(value: str) -> str:
 def error_message(error: BaseException) -> str:
     """What the exception says, bounded and without secrets; its type's name when it says nothing."""
     try:
-        said = str(error)
+        number = error.code if isinstance(error, SystemExit) else None
+        said = f"exit status {number}" if isinstance(number, int) else str(error)
     except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
         said = f"<its text could not be read: {type(failure).__name__}>"
     if len(said) > MAX_MESSAGE:

@@ -90,6 +90,18 @@ def test_program_that_exits_with_a_status_fails_its_session(base_url: str, scrip
     assert found == Ended(1, "no luck\n", {"exits": ("failed", [("SystemExit", expected)])})
 
 
+def test_exit_by_a_number_is_called_an_exit_status(base_url: str, script: Path) -> None:
+    """A number alone would not say what it is: in the error, and in what the session ends with."""
+    script.write_text(ASK + "sys.exit(3)\n")
+    with CoagentClient(base_url) as client:
+        code = run(base_url, script, "--session", "status").code
+        events = client.get_logs("status")
+
+    assert code == 3
+    assert [e.error_info.error_message for e in events if e.error_info] == ["exit status 3"]
+    assert [e.output_data for e in events if e.event_type == "session_end"] == [{"response": "Error: exit status 3"}]
+
+
 def test_program_that_exits_well_completes_its_session(base_url: str, script: Path) -> None:
     """`sys.exit(0)` is no failure."""
     script.write_text(ASK + "sys.exit(0)\n")
