@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 
-from coagent_langchain.cli_text import cells, fit, local_time, paint, table, width
+from coagent_langchain.cli_text import argument, cells, fit, local_time, paint, table, width
 from coagent_langchain.client import CoagentClient
+from coagent_langchain.config import Settings
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
 from coagent_langchain.server.inputs import in_words
@@ -39,6 +40,7 @@ def connection_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command needs that reads from a server."""
     parser.add_argument(
         "--base-url",
+        type=argument(lambda given: Settings.load({}, base_url=given).base_url),
         metavar="URL",
         help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
     )

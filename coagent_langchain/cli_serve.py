@@ -13,6 +13,10 @@ from pathlib import Path
 
 import platformdirs
 
+from coagent_langchain.cli_text import argument
+from coagent_langchain.config import check_token
+from coagent_langchain.server import check_address
+
 PORT = 3000
 
 
@@ -27,7 +31,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--host", default="127.0.0.1", help="address to listen on; one that other machines can reach needs a token"
     )
     parser.add_argument("--port", type=port_number, default=PORT, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--token", default=os.environ.get("COAGENT_AUTH_TOKEN"), help="bearer token that clients send")
+    parser.add_argument(
+        "--token",
+        type=argument(lambda given: check_token(given, "it")),
+        default=os.environ.get("COAGENT_AUTH_TOKEN"),
+        help="bearer token that clients send (default: COAGENT_AUTH_TOKEN)",
+    )
     store_option(parser)
     parser.set_defaults(run=run)
 
@@ -47,7 +56,7 @@ def store_option(parser: argparse.ArgumentParser) -> None:
     """Add what every command needs that uses a store."""
     parser.add_argument(
         "--store",
-        type=store_address,
+        type=argument(store_address),
         default=default_store(),
         metavar="URL",
         help="where sessions are kept: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
@@ -62,8 +71,18 @@ def default_store() -> str:
 
 
 def store_address(text: str) -> str:
-    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`."""
-    return re.sub("^sqlite:/{3,}", "sqlite:///", text)
+    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`.
+
+    Raises:
+        ConfigurationError: it is no address of a store.
+    """
+    return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
+
+
+def make_own_folder(address: str) -> None:
+    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake."""
+    if address == default_store():
+        platformdirs.user_data_path("coagent-langchain").parent.mkdir(parents=True, exist_ok=True)
 
 
 def silence_clickhouse() -> None:
@@ -79,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     silence_clickhouse()
+    make_own_folder(options.store)
     with server.launch(options.store, host=options.host, port=options.port, token=options.token) as running:
         print(f"Log viewer: {_named(running.login_url() if options.token else running.url)}")
         print(f"API:        {_named(running.base_url)}")

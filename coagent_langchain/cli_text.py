@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+
+from coagent_langchain.errors import ConfigurationError
 
 CODES = {
     "bold": "1",
@@ -40,6 +43,18 @@ def hint(status: int | None, reason: str) -> str:
     if os.environ.get("COAGENT_AUTH_TOKEN"):
         return " (COAGENT_AUTH_TOKEN is not this server's token)"
     return " (the server wants a token: set COAGENT_AUTH_TOKEN)"
+
+
+def argument(check: Callable[[str], str]) -> Callable[[str], str]:
+    """A type for argparse: what `check` refuses is wrong usage."""
+
+    def checked(given: str) -> str:
+        try:
+            return check(given)
+        except ConfigurationError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
 
 
 def paint(text: str, *styles: str) -> str:

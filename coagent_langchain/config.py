@@ -94,7 +94,12 @@ def _url(value: Any, source: str) -> str:
     return str(value).rstrip("/")
 
 
-def _token(value: Any, source: str) -> str:
+def check_token(value: Any, source: str) -> str:
+    """Give back a token that fits into a header.
+
+    Raises:
+        ConfigurationError: it does not; the message names `source`.
+    """
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"{source} must be a string of printable ASCII characters without spaces")
     return value
@@ -154,7 +159,7 @@ def parse_bool(value: str, source: str) -> bool:
 
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "base_url": _url,
-    "auth_token": _token,
+    "auth_token": check_token,
     "spool_dir": _folder,
     "spool_quota": _positive_int,
     "exit_timeout": _seconds,

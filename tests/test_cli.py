@@ -408,7 +408,9 @@ def test_https_where_the_server_speaks_http_is_told(
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["runs", "--limit", "-1"], ["show"]])
+@pytest.mark.parametrize("arguments", [
+    ["nonsense"], ["runs", "--limit", "-1"], ["show"], ["runs", "--base-url", "foo"], ["serve", "--store", "x.db"],
+])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong."""
     with pytest.raises(SystemExit) as caught:

@@ -33,7 +33,7 @@ def launch(
 
     Raises:
         ConfigurationError: the extra is not installed, the port is taken, the store cannot be used, or a token is
-            missing.
+            missing or cannot be sent.
     """
     try:
         from coagent_langchain.server import running
@@ -80,6 +80,17 @@ def prune(address: str, before_ms: int) -> Pruned:
     return prune_file(_sqlite_path(address), before_ms)
 
 
+def check_address(address: str) -> str:
+    """Give back a store's address.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if address.partition("://")[0] not in ("clickhouse", "chdb"):
+        _sqlite_path(address)
+    return address
+
+
 def public_address(address: str) -> str:
     """The address of a store without user and password."""
     return re.sub(r"(?<=://)[^/]*@", "", address)
@@ -90,7 +101,7 @@ def _sqlite_path(address: str) -> Path:
     path = rest.lstrip("/")
     if scheme != "sqlite" or not separator or not path or not rest.startswith(("/", "~")):
         raise ConfigurationError(
-            f"--store must be sqlite:///PATH, clickhouse://… or chdb:///PATH, not {address!r}; "
+            f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {address!r}; "
             f"as an absolute path: sqlite://{_meant(address)}"
         )
     return Path(path if path.startswith("~") else f"/{path}").expanduser()

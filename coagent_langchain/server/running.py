@@ -13,6 +13,7 @@ from typing import Self
 
 import uvicorn
 
+from coagent_langchain.config import check_token
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import open_store
 from coagent_langchain.server.app import build
@@ -87,7 +88,9 @@ class _Server(uvicorn.Server):
 
 def start(store: Store | str | None, *, port: int, host: str, token: str | None) -> Running:
     """See `coagent_langchain.server.launch`."""
-    if not token and not is_loopback(host):
+    if token:
+        check_token(token, "token")  # as clients do, which would never send another one
+    elif not is_loopback(host):
         raise ConfigurationError(
             f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
             "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"

@@ -22,6 +22,7 @@ import pytest
 import requests
 
 from coagent_langchain import cli, cli_prune, server
+from coagent_langchain.cli_serve import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
@@ -35,12 +36,12 @@ def mode(path: Path) -> int:
 
 def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
     """0600 in a folder of 0700, WAL and index included."""
-    store = server.open_store(f"sqlite://{tmp_path}/new/folder/coagent.db")
+    store = server.open_store(f"sqlite://{tmp_path}/folder/coagent.db")
     put(store, entry())
-    modes = {path.name: mode(path) for path in (tmp_path / "new/folder").iterdir()}
+    modes = {path.name: mode(path) for path in (tmp_path / "folder").iterdir()}
     store.close()
 
-    assert mode(tmp_path / "new/folder") == 0o700
+    assert mode(tmp_path / "folder") == 0o700
     assert set(modes) >= {"coagent.db", "coagent.db-wal", "coagent.db.search", "coagent.db.lock"}
     assert set(modes.values()) == {0o600}
 
@@ -76,7 +77,7 @@ def test_host_that_is_none_of_ours_is_named(host: str) -> None:
 
 def test_wrong_store_is_told_before_a_taken_port() -> None:
     """With another port the store would still be wrong."""
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError, match="--store must be"):
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError, match="a store is"):
         server.launch("coagent.db", port=other.getsockname()[1])
 
 
@@ -96,6 +97,46 @@ def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
         server.launch(address, port=other.getsockname()[1])
     server.open_store(address).close()
+
+
+def test_folder_is_no_store(tmp_path: Path) -> None:
+    """It is said once, and no lock file is left beside it."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/folder")
+
+    assert str(raised.value) == f"{tmp_path}/folder cannot be used as a store: Is a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_missing_folders_are_named_and_not_made(tmp_path: Path) -> None:
+    """Only the last folder is made: more of them are likely a mistake in the path."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/a/b/coagent.db")
+
+    assert str(raised.value) == f"{tmp_path}/a/b/coagent.db cannot be used as a store: there is no folder {tmp_path}/a"
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default address is nobody's mistake: in a container nothing of it may be there yet."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share" / "data"))
+    make_own_folder(default_store())
+    server.open_store(default_store()).close()
+
+    assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
+
+
+@pytest.mark.parametrize("token", ["a b", "é", "a\nb"])
+def test_token_that_clients_refuse_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody could send it: by `launch`, and on the command line as wrong usage."""
+    with pytest.raises(ConfigurationError, match="token must be a string of printable ASCII characters"):
+        server.launch(token=token)
+    with pytest.raises(SystemExit) as left:
+        command("serve", "--token", token)
+
+    assert left.value.code == 2
+    assert "argument --token: it must be a string of printable ASCII characters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["", "sqlite://", "sqlite:///", "sqlite://relative.db", "mysql://x", "/tmp/x"])

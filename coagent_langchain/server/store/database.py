@@ -41,8 +41,11 @@ def make_private(path: Path) -> None:
         ConfigurationError: it cannot be made or opened.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except FileNotFoundError as error:  # folders of any depth would hide a mistake in the path
+        missing = path.parent.parent
+        raise ConfigurationError(f"{path} cannot be used as a store: there is no folder {missing}") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be used as a store: {error.strerror}") from error
 
@@ -63,7 +66,7 @@ class Lock:
             holder = os.pread(self._file, 20, 0).decode(errors="replace")
             os.close(self._file)
             raise ConfigurationError(
-                f"{path} is in use by another server (process {holder}): stop it, or choose another --store"
+                f"{path} is in use by another server (process {holder}), and a store has one server at a time"
             ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)

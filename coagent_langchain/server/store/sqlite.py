@@ -69,20 +69,20 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._closed = False
+        make_private(path)
         self._lock = Lock(path)
         try:
             self._open(path)
-        except (sqlite3.Error, ValueError) as error:
-            self._lock.release()
-            raise ConfigurationError(f"{path} cannot be used as a store: {error}") from error
         except ConfigurationError:
             self._lock.release()
             raise
+        except (sqlite3.Error, ValueError) as error:
+            self._lock.release()
+            raise ConfigurationError(f"{path} cannot be used as a store: {error}") from error
         self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, size=NewEntry.size, limit=WAITING, most=COMMIT)
         self._index.start()
 
     def _open(self, path: Path) -> None:
-        make_private(path)
         self._writer = connect(path)
         with closed_on_error(self._writer):
             self._writer.execute("PRAGMA synchronous = FULL")
