@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 import threading
@@ -10,7 +11,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import PORT, default_store, port_number
+from coagent_langchain.cli_serve import PORT, default_store, make_own_folder, port_number
 from coagent_langchain.cli_text import paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
@@ -43,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
     )
     parser.add_argument(
-        "--port", type=port_number, default=PORT, help=f"port of the server (default: {PORT}, or a free one)"
+        "--port", type=port_number, help=f"port of the server (default: {PORT}, or a free one where it is taken)"
     )
     parser.add_argument("--no-serve", action="store_true", help="exit after printing the table")
     parser.set_defaults(run=run)
@@ -83,23 +84,23 @@ def _store() -> Store | None:
     from coagent_langchain import server
 
     try:
+        make_own_folder(default_store())
         return server.open_store(default_store())
     except ConfigurationError as error:
         print(paint(f"{error}. This run goes into a temporary store.", "yellow"))
         return None
 
 
-def _server(store: Store | None, port: int) -> Running:
-    """The embedded server on `port`, or on a free one when somebody has it."""
+def _server(store: Store | None, port: int | None) -> Running:
+    """The embedded server on `port`; without one on the usual port, or on a free one when somebody has it."""
     from coagent_langchain import server
 
-    try:
+    if port is not None:
         return server.launch(store, port=port)
-    except ConfigurationError:
-        if port == 0:
-            raise
+    with contextlib.suppress(ConfigurationError):
+        return server.launch(store, port=PORT)
     running = server.launch(store, port=0)
-    print(paint(f"Port {port} is taken: serving at {running.url} instead.", "yellow"))
+    print(paint(f"Port {PORT} is taken: serving at {running.url} instead.", "yellow"))
     return running
 
 

@@ -98,10 +98,24 @@ def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, st
     """The message names both."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        result = demo(environment, "--port", str(port), "--no-serve")
+        script = (
+            f"from coagent_langchain import cli, cli_demo; cli_demo.PORT = {port}; cli.main(['demo', '--no-serve'])"
+        )
+        command = [sys.executable, "-c", script]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
     assert re.search(rf"Port {port} is taken: serving at http://127\.0\.0\.1:\d+ instead\.", result.stdout)
+
+
+def test_demo_fails_when_the_port_that_was_asked_for_is_taken(environment: dict[str, str]) -> None:
+    """Who names a port wants that one."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        result = demo(environment, "--port", str(port), "--no-serve")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in result.stderr
 
 
 def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tmp_path: Path) -> None:
@@ -110,7 +124,8 @@ def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tm
         result = demo(environment, "--port", "0", "--no-serve")
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
-    assert "This run goes into a temporary store" in result.stdout
+    assert "a store has one server at a time. This run goes into a temporary store" in result.stdout
+    assert "--store" not in result.stdout
     assert "To see session" not in result.stdout
 
 
