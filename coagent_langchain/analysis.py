@@ -85,14 +85,14 @@ class LoggedSession:
     @property
     def facts(self) -> list[str]:
         """Status and totals as short texts, for people; the time until now while it runs."""
-        from coagent_langchain.server.formats import cost, count, duration
+        from coagent_langchain.server.formats import cost, count, duration, tokens
 
         totals, status = self.totals, self.status
         elapsed = now_ms() - self._rollup.first_ms if status == "running" else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
         facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
         if "total_tokens" in totals:
-            facts.append(f"{count(totals.get('input_tokens'))}→{count(totals.get('output_tokens'))} tokens")
+            facts.append(f"{tokens(totals.get('input_tokens'), totals.get('output_tokens'))} tokens")
         return facts + ([cost(totals["cost"])] if "cost" in totals else [])
 
     def to_pandas(self) -> pandas.DataFrame:

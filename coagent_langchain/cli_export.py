@@ -17,7 +17,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "export",
         help="write a session as JSON lines",
         description="Write a session's entries as JSON lines, each byte for byte as it was logged.",
-        epilog="example: coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'",
+        epilog="example:\n  coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of stdout")

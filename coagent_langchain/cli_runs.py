@@ -101,7 +101,7 @@ def _row(each: RunSummary) -> dict[str, str]:
         "STATUS": each.status or "",
         "TOKENS": count(each.total_tokens),
         "ERRORS": count(each.errors),
-        "TITLE": preview(in_words(each.title or "")),
+        "TITLE": preview(in_words(each.title or "")) or name,
     }
 
 

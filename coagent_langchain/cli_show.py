@@ -14,7 +14,8 @@ from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.formats import count, duration, mapping, preview, visible
+from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
+from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.rows import told
 from coagent_langchain.server.timeline import Bar
@@ -31,10 +32,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "show",
         help="show one session as a tree",
-        description="Show one session as a tree of prompts, turns, model calls and tool calls, with tokens and times.",
-        epilog="✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human  "
-        "· a message, or stopped; tokens are input→output. "
-        "example: coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
+        description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
+        epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human\n"
+        "       · a message, or stopped; tokens are input→output, – where unknown\n"
+        "example:\n  coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
     parser.add_argument("--json", action="store_true", help="print the tree as JSON")
@@ -93,9 +95,18 @@ def _event_line(event: LoggedEvent) -> str:
 
 
 def _head(session: LoggedSession) -> str:
-    facts = [paint(visible(fact), "red") if fact == "failed" or "error" in fact else visible(fact)
-             for fact in session.facts]  # fmt: skip
-    return f"{paint(visible(session.session_id), 'bold')}  {' · '.join(facts)}\n{preview(session.prompt)}\n"
+    """The id and the facts, on as many lines as they need, and the title, which is the id where there is none."""
+    name = visible(session.session_id)
+    lines, room = [paint(name, "bold")], width() - cells(name)
+    for number, fact in enumerate(map(visible, session.facts)):
+        before = " · " if number else "  "
+        told = paint(fact, "red") if fact == "failed" or "error" in fact else fact
+        room -= cells(before + fact)
+        if room < 0:
+            lines, before, room = [*lines, ""], "  ", width() - 2 - cells(fact)
+        lines[-1] += before + told
+    title = preview(in_words(session.prompt or "")) or name
+    return "\n".join([*lines, fit(title, width()).rstrip(), ""])
 
 
 def tree(session: LoggedSession) -> Iterator[str]:
@@ -153,7 +164,7 @@ def _line(bar: Bar, note: str, took: int | None, stem: str) -> str:
 
 
 def _tokens(given: int | None, made: int | None) -> str:
-    return f"{count(given)}→{count(made)}" if given or made else ""
+    return tokens(given, made) if given or made else ""
 
 
 def as_json(session: LoggedSession) -> JsonObject:

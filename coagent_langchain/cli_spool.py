@@ -13,7 +13,7 @@ import orjson
 
 from coagent_langchain.cli_runs import connection_options
 from coagent_langchain.cli_text import hint
-from coagent_langchain.config import Settings, public_url
+from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
 from coagent_langchain.delivery.leftovers import send_leftovers
@@ -47,8 +47,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush.set_defaults(run=run_flush)
     rejected = inner.add_parser("rejected", help="print the events that a server rejected, with the reasons, as JSON")
     rejected.set_defaults(run=run_rejected)
+    own = str(default_spool_dir()).replace("%", "%%")
     for command in (status, flush, rejected):
-        command.add_argument("--spool-dir", metavar="DIR", help="the spool (default: COAGENT_SPOOL_DIR)")
+        command.add_argument("--spool-dir", metavar="DIR", help=f"the spool (default: COAGENT_SPOOL_DIR, else {own})")
 
 
 def run_status(options: argparse.Namespace) -> int:

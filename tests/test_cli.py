@@ -175,7 +175,8 @@ def test_show_draws_the_tree(run: Run) -> None:
     lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
 
     assert lines == [
-        "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error · 1,200→30 tokens",
+        "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error",
+        "  1,200→30 tokens",
         "Plan a trip",
         "",
         "✗ Prompt 1: Where to?  1,200→30  6.0 s",
@@ -185,6 +186,23 @@ def test_show_draws_the_tree(run: Run) -> None:
         "  └─ ✗ TrainError  strike  0 ms",
         "✗ Session end  Error  7.9 s",
     ]
+
+
+def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a narrow terminal; a session without a title has its id, and what is unknown a dash in head and rows."""
+    with CoagentClient(base_url) as client:
+        client.store_logs([
+            entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+            entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
+            entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
+        ])  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = run("show", "no-title").splitlines()
+
+    assert lines[:4] == ["no-title  completed · 2.0 s · 1 prompt", "  1 model call · 2→– tokens", "no-title", ""]
+    assert re.findall(r"2→\S", "\n".join(lines[4:])) == ["2→–", "2→–"]
+    monkeypatch.setenv("COLUMNS", "120")
+    assert re.search(r"^no-title .* no-title$", run("runs"), re.MULTILINE)
 
 
 def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
@@ -430,6 +448,22 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
     assert caught.value.code == 0
     assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [("show", "coagent-langchain show $(coagent-langchain runs --ids --limit 1)"),
+     ("export", "coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'")],
+)  # fmt: skip
+def test_examples_can_be_copied(
+    command: str, example: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each on one line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+
+    assert f"\n  {example}\n" in capsys.readouterr().out
 
 
 def terminal(base_url: str, *arguments: str, **environ: str) -> str:

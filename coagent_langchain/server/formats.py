@@ -70,6 +70,11 @@ def count(number: float | None) -> str:
     return "–" if number is None else f"{number:,.0f}"
 
 
+def tokens(given: int | None, made: int | None) -> str:
+    """`1,200→30`; an en dash for none: where a provider does not tell a number, a sum over its calls has 0."""
+    return f"{count(given or None)}→{count(made or None)}"
+
+
 def cost(dollars: float | None) -> str:
     """$12.30, $0.0042, <$0.0001; an en dash where unknown."""
     if dollars is None:
