@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 from coagent_langchain import (
     cli_completion,
@@ -41,16 +42,33 @@ exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usa
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses what it does not know itself; argparse leaves that to the first parser, which shows its own usage."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; leave nothing over."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
 def parser() -> argparse.ArgumentParser:
-    """The parser with every command."""
-    top = argparse.ArgumentParser(
+    """The parser with every command; without one it prints what there is."""
+    top = Parser(
         prog="coagent-langchain",
         description="See what your LangChain and LangGraph agents did.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"coagent-langchain {version('coagent-langchain')}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def show_help(_: argparse.Namespace) -> int:
+        top.print_help()
+        return 0
+
+    top.set_defaults(run=show_help)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
     return top

@@ -31,8 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     connection_options(parser)
     parser.add_argument("--limit", type=_count, default=20, metavar="N", help="show at most N, 0 for all (default: 20)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--ids", action="store_true", help="print only the ids, one per line")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--ids", action="store_true", help="print only the ids, one per line")
     parser.set_defaults(run=run)
 
 

@@ -19,6 +19,7 @@ from coagent_langchain.delivery.destination import address_of, destination_folde
 from coagent_langchain.delivery.leftovers import send_leftovers
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.spooled import age_of
+from coagent_langchain.errors import CoagentError
 
 SILENCE = 1.0  # seconds
 
@@ -54,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_status(options: argparse.Namespace) -> int:
     """Print a line for each server."""
-    lines = [line for folder in _destinations(options.spool_dir) if (line := _status(folder))]
+    lines = [line for folder in _destinations(_settings(options)) if (line := _status(folder))]
     print("\n".join(lines or ["no events wait"]))
     return 0
 
@@ -74,12 +75,12 @@ def _status(folder: Path) -> str:
 
 def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
-    settings = Settings.load(spool_dir=options.spool_dir, base_url=options.base_url)
+    settings = _settings(options)
     logged_for = Settings.load(base_url=options.logged_for or options.base_url).base_url
     address = public_url(settings.base_url)
     with _notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
         flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
-    left = {folder: count for folder in _destinations(options.spool_dir) if (count := sum(1 for _ in _waiting(folder)))}
+    left = {folder: count for folder in _destinations(settings) if (count := sum(1 for _ in _waiting(folder)))}
     own = destination_folder(Path(), logged_for).name
     still = "".join(f", {count} still wait" for folder, count in left.items() if folder.name == own)
     print(f"{flushed.sent} events sent to {address}, {flushed.rejected} rejected{still}")
@@ -111,14 +112,22 @@ def _notice(text: str) -> Iterator[None]:
 
 def run_rejected(options: argparse.Namespace) -> int:
     """Print each rejected event as a line of JSON, with `time`, `reason` and `entry`."""
-    for folder in _destinations(options.spool_dir):
+    for folder in _destinations(_settings(options)):
         for record in rejected_entries(folder):
             print(orjson.dumps(record).decode())
     return 0
 
 
-def _destinations(spool_dir: str | None) -> list[Path]:
-    folder = Settings.load(spool_dir=spool_dir).spool_dir
+def _settings(options: argparse.Namespace) -> Settings:
+    """The settings for these options. A spool that somebody names is there: else it is a mistake in its name."""
+    settings = Settings.load(spool_dir=options.spool_dir, base_url=getattr(options, "base_url", None))
+    if options.spool_dir and settings.spool_dir and not settings.spool_dir.is_dir():
+        raise CoagentError(f"there is no spool at {settings.spool_dir}")
+    return settings
+
+
+def _destinations(settings: Settings) -> list[Path]:
+    folder = settings.spool_dir
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
 
 

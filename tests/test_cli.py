@@ -428,14 +428,34 @@ def test_https_where_the_server_speaks_http_is_told(
 
 @pytest.mark.parametrize("arguments", [
     ["nonsense"], ["runs", "--limit", "-1"], ["show"], ["runs", "--base-url", "foo"], ["serve", "--store", "x.db"],
+    ["runs", "--json", "--ids"],
 ])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse says what is wrong."""
+    """argparse says what is wrong, and shows the usage of the command."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
 
     assert caught.value.code == 2
     assert "usage: coagent-langchain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "rest"), [("run", ["app.py"]), ("spool flush", [])])
+def test_unknown_option_shows_the_usage_of_its_command(
+    command: str, rest: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not of all commands: what the command takes is what one looks for."""
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), "--foo", *rest])
+    said = capsys.readouterr().err
+
+    assert caught.value.code == 2
+    assert said.startswith(f"usage: coagent-langchain {command} [-h]")
+    assert said.endswith("unrecognized arguments: --foo\n")
+
+
+def test_without_a_command_the_help_is_printed(run: Run) -> None:
+    """Who does not know the commands yet sees them."""
+    assert "first steps:" in run()
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,38 @@ def leave(server: FaultyServer, folder: Path, event_ids: list[str], base_url: st
     server.behave = healthy
 
 
-def test_status_of_an_empty_spool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nothing waits it says so, even without a folder."""
-    status = main(["spool", "status", "--spool-dir", str(tmp_path / "none")])
+def test_status_of_an_empty_spool(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing waits it says so, before the first event without a folder too."""
+    status = main(["spool", "status", "--spool-dir", str(tmp_path)])
+    monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path / "none"))
+    without = main(["spool", "status"])
 
-    assert (status, capsys.readouterr().out) == (0, "no events wait\n")
+    assert (status, without, capsys.readouterr().out) == (0, 0, "no events wait\n" * 2)
+
+
+@pytest.mark.parametrize("command", ["status", "flush", "rejected"])
+def test_spool_that_is_not_where_it_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """A mistake in its name does not look as if nothing waited."""
+    status = main(["spool", command, "--spool-dir", str(tmp_path / "none")])
+    captured = capsys.readouterr()
+
+    assert (status, captured.out) == (1, "")
+    assert captured.err == f"coagent-langchain: there is no spool at {tmp_path}/none\n"
+
+
+def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each server on a free port leaves one."""
+    with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        assert delivery.flush(10)
+    main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    assert len([*tmp_path.iterdir()]) == 1
+    assert capsys.readouterr().out == "no events wait\n"
 
 
 def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
