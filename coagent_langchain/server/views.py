@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ COLUMNS = [
     ("", "Models, tags", "", "c-words from-1000"),
 ]
 NEWEST = "-first"
+KNOWN: dict[str, Iterable[str]] = {"status": STATUSES, "type": EventType, "period": PERIODS,
+                                   "sort": (*SORTS, *(f"-{name}" for name in SORTS))}  # fmt: skip
 ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
           for turn, arrow in (("-", "↓"), ("", "↑"))}  # fmt: skip
 
@@ -137,6 +140,7 @@ def _list(request: Request) -> dict[str, Any]:
     number = query.offset // PAGE + 1
     return {
         "page": page, "notes": NOTES, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
+        "ignored": [f"{name}={given[name]}" for name in KNOWN if given.get(name, "") not in ("", *KNOWN[name])],
         "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
         "previous": link(page=str(number - 1)) if number > 1 else "",
         "next": link(page=str(number + 1)) if query.offset + PAGE < page.total else "",

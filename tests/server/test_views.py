@@ -76,6 +76,14 @@ def test_list_filters_and_sorts(three: Running, query: str, expected: list[str])
     assert titles(three, query) == expected
 
 
+def test_list_says_what_it_did_not_understand(three: Running) -> None:
+    """What makes no sense in the address does not filter, and the page says so; what is right is not named."""
+    odd = get(three, "/?status=bogus&sort=-first&period=2h&type=&tag=nightly").text
+    notes = [re.findall(r'role="note">(.*?)<', page) for page in (odd, get(three, "/?status=failed&sort=cost").text)]
+
+    assert notes == [["Not understood, so left out: status=bogus, period=2h"], []]
+
+
 def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
     """Two hundred of them; one that the address asks for stands there too, chosen."""
     made = sessions.recipe("recipe")
