@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coagent_langchain.server.answers import failure
+from coagent_langchain.server.pages import render
 
 COOKIE = "coagent_session"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -91,8 +92,13 @@ class Security:
             return self._welcome(query)
         wrong = given or (tokens and scope["path"] == "/")
         problem = "the token is wrong" if wrong else "a token is needed"
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):  # a person, in a browser
+            page = render("locked.html", 401, problem=problem.capitalize())
+            page.headers.update(challenge)
+            return page
         message = f"{problem}: Authorization: Bearer <token>; in a browser open /?token=<token>"
-        return failure(message, 401, {"WWW-Authenticate": "Bearer"})
+        return failure(message, 401, challenge)
 
     def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
         """Whether an address lets a browser in: by a ticket, once, or the first page by the token itself."""

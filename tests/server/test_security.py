@@ -155,6 +155,19 @@ def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
     ]  # fmt: skip
 
 
+def test_a_browser_without_a_token_gets_a_page(closed: Running) -> None:
+    """It says how to open the viewer; its own requests and other programs still get JSON."""
+    page = ask(closed, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    wrong = ask(closed, path="/?token=nope", Accept="text/html")
+
+    assert (page.status_code, page.headers["Content-Type"]) == (401, "text/html; charset=utf-8")
+    assert page.headers["WWW-Authenticate"] == "Bearer"
+    assert ["<h1>A token is needed</h1>" in page.text, "<h1>The token is wrong</h1>" in wrong.text] == [True, True]
+    assert "/?token=…" in page.text
+    assert TOKEN not in page.text
+    assert ask(closed, Accept="application/json").headers["Content-Type"] == "application/json"
+
+
 def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -> None:
     """As often as it is asked, and it is gone from the address; a wrong one does not, nor on another page."""
     for _ in range(2):
