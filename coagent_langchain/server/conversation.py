@@ -103,7 +103,7 @@ class _Reader:
                 inputs = mapping(parsed(prompt))
                 self._asked = (prompt, *map(text, inputs.values()))
                 content = tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
-                return [Item("user", bar, "User" if bar.kind == "prompt" else "Prompt", content)]
+                return [Item("user", bar, "User" if bar.kind == "prompt" else "To the model", content)]
         return []
 
     def _answer(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:

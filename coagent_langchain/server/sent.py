@@ -30,7 +30,7 @@ class Sent:
     @property
     def title(self) -> str:
         """What it is, where it does not name its role."""
-        return "Prompt" if self.asks and isinstance(self.message, str) else "Message"
+        return "To the model" if self.asks and isinstance(self.message, str) else "Message"
 
 
 def sent(fields: Json) -> list[Sent]:

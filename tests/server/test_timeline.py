@@ -500,7 +500,7 @@ TOOL = {"role": "tool", "content": "24 degrees", "name": "weather"}
 
 
 @pytest.mark.parametrize(("history", "parts"), [
-    ([TOOL], [("Tool weather", "24 degrees", False), ("Prompt", "Rome?", False)]),
+    ([TOOL], [("Tool weather", "24 degrees", False), ("To the model", "Rome?", False)]),
     ([ASKED, TOOL], [("User", "Rome?", False), ("Tool weather", "24 degrees", False)]),
     ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
     ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
@@ -520,7 +520,7 @@ def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts
 
 @pytest.mark.parametrize(("history", "blocks"), [
     ([ASKED, TOOL], ["Message", {"role": "user", "content": "Rome?"}, "Message", TOOL]),
-    ([TOOL], ["Message", TOOL, "Prompt", "Rome?"]),
+    ([TOOL], ["Message", TOOL, "To the model", "Rome?"]),
 ])  # fmt: skip
 def test_markdown_has_the_prompt_at_its_place_too(history: list[Any], blocks: list[Any]) -> None:
     """Once, among the messages."""

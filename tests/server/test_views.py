@@ -402,6 +402,16 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
     ]  # fmt: skip
 
 
+def test_what_a_model_was_sent_is_not_called_a_prompt(running: Running) -> None:
+    """A prompt is the user's request: what a model is sent in it has a name of its own."""
+    story = Story("s").ask("Where is my parcel?")
+    story.model("Write a query for: parcel", "SELECT 1", 40, (0, 0))
+    log(running, story.entries)
+    said = re.findall("<b>([^<]*)", get(running, "/view/conversation/=s").text)
+
+    assert said == ["User", "To the model", "agent"]
+
+
 INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022report\\u0022'
 
 
