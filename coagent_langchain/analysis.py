@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.unended import standing
+from coagent_langchain.unended import goes_on, standing
 from coagent_langchain.wire import JsonObject, now_ms
 
 if TYPE_CHECKING:
@@ -84,11 +84,12 @@ class LoggedSession:
 
     @property
     def facts(self) -> list[str]:
-        """Status and totals as short texts, for people; the time until now while it runs."""
+        """Status and totals as short texts, for people; the time until now while a call is open."""
         from coagent_langchain.server.formats import cost, count, duration, tokens
 
         totals, status = self.totals, self.status
-        elapsed = now_ms() - self._rollup.first_ms if status == "running" else totals["elapsed_time_ms"]
+        works = goes_on(status, self._rollup.open_calls)
+        elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
         facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
         if "total_tokens" in totals:

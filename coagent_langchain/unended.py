@@ -9,6 +9,11 @@ PAUSE_MS = 30_000  # an agent at work makes its next call sooner
 NO_END = "no end"
 
 
+def goes_on(status: str, open_calls: int) -> bool:
+    """Whether time passes in a session: where nothing is open, it takes until its last event, running or not."""
+    return status == "running" and open_calls > 0
+
+
 def standing(status: str, last_ms: int, open_calls: int) -> str:
     """The status as of now: what was `running` is `idle` once nothing is open in it and nothing came for a while.
 

@@ -33,7 +33,7 @@ COLUMNS = [
     ("", "Status", "", "c-status"),
     ("", "Session", "First prompt and id", "c-title"),
     ("first", "Started", "First event", "c-time"),
-    ("duration", "Duration", "From the first to the last event, or until now while it runs", "num w-l"),
+    ("duration", "Duration", "From the first to the last event, or until now while a call is open", "num w-l"),
     ("prompts", "Prompts", "User interactions", "num w-s from-1240"),
     ("", "Turns", "Model interactions, over all prompts", "num w-xs from-1440"),
     ("llm_calls", "Calls", "Model calls", "num w-xs from-1240"),

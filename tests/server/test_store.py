@@ -210,8 +210,10 @@ def test_session_in_which_nothing_is_open_is_idle(store: Store, kinds: list[str]
 
 @pytest.mark.parametrize("ascending", [True, False])
 def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> None:
-    """What runs has its time until now."""
+    """What runs has its time until now; where nothing is open, until its last event."""
     now = now_ms()
+    put(store, entry("llm_call", session_id="pauses", timestamp=now - 605_000),
+        entry("llm_response", session_id="pauses", timestamp=now - 10_000))  # fmt: skip
     put(store, entry("llm_call", session_id="runs", timestamp=now - 600_000))
     for name, begun in (("longer", 900_000), ("shorter", 100_000)):
         put(store, entry("llm_call", session_id=name, timestamp=now - begun),
@@ -219,7 +221,8 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
     found = store.sessions(Query(sort="duration", ascending=ascending)).sessions
     names, durations = [s.session_id for s in found], [s.duration_ms for s in found]
 
-    assert names[:: 1 if ascending else -1] == ["shorter", "runs", "longer"]
+    assert names[:: 1 if ascending else -1] == ["shorter", "pauses", "runs", "longer"]
+    assert {s.session_id: s.status for s in found}["pauses"] == "running"
     assert durations == sorted(durations, reverse=not ascending)
 
 

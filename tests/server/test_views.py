@@ -129,6 +129,16 @@ def test_running_session_shows_the_time_since_its_start(running: Running) -> Non
     assert found == [[(str(began), "2 h 05 min")]] * 2
 
 
+def test_duration_stops_where_nothing_is_open(running: Running) -> None:
+    """The session is still called running for a while: its next call may come any moment."""
+    story = Story("pauses", now_ms() - 9_000).ask("go")
+    story.model("go", "gone", 4_000, (1, 1))
+    log(running, story.entries)
+    pages = [get(running, path).text for path in ("/", "/sessions/pauses")]
+
+    assert [("s-running" in page, "data-since" in page, "4.0 s" in page) for page in pages] == [(True, False, True)] * 2
+
+
 def test_list_has_pages(running: Running) -> None:
     """Fifty sessions a page; the second has the rest, and a way back."""
     for number in range(52):

@@ -55,7 +55,7 @@ setInterval(tick, 1000);
 const LOOK = 15_000;
 
 /** Whether the page shows something that runs. */
-export const runs = () => document.querySelector("[data-since]") !== null;
+export const runs = () => document.querySelector(":is(#sessions, #head) .s-running") !== null;
 
 /** Call `look()` now and then while something runs: where the program is gone no event says that it does not. */
 export function whileRunning(look) {

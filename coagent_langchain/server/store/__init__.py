@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-from coagent_langchain.unended import NO_END
+from coagent_langchain.unended import NO_END, goes_on
 from coagent_langchain.wire import now_ms
 
 STATUSES = ("running", "completed", "failed", "cancelled", "interrupted", "idle", NO_END)
@@ -109,9 +109,14 @@ class Session:
     tags: tuple[str, ...] = ()
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it takes longer with every moment: it runs, and a call is open in it."""
+        return goes_on(self.status, self.open_calls)
+
+    @property
     def duration_ms(self) -> int:
-        """From its first to its last entry; until now while it runs."""
-        return (now_ms() if self.status == "running" else self.last_ms) - self.first_ms
+        """From its first to its last entry; until now while a call is open in it."""
+        return (now_ms() if self.goes_on else self.last_ms) - self.first_ms
 
 
 Sort = Literal[

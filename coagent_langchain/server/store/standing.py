@@ -20,5 +20,5 @@ def status_now() -> str:
 def sorted_by(sort: Sort) -> str:
     """What a list of sessions is sorted by; the duration as it is shown, see `Session.duration_ms`."""
     if sort == "duration":
-        return f"CASE WHEN {status_now()} = 'running' THEN {now_ms()} ELSE last_ms END - first_ms"
+        return f"CASE WHEN {status_now()} = 'running' AND open_calls > 0 THEN {now_ms()} ELSE last_ms END - first_ms"
     return {"last": "last_ms", "first": "first_ms"}.get(sort, sort)
