@@ -233,6 +233,35 @@ def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, co
     expect(page.locator("#axis text")).to_have_text(["0", "5 s", "10 s"])
 
 
+@pytest.mark.parametrize(("width", "whole"), [(1400, True), (390, False)])
+def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, width: int, whole: bool) -> None:
+    """Never cut to `2 …`: where they have no room beside the label, the label has all of it."""
+    post(sessions.recipe())
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    row = page.locator("#tree .row.k-prompt").first
+    seen = row.evaluate("""row => {
+        const box = row.getBoundingClientRect(), note = row.querySelector(".what i"), at = note.getBoundingClientRect();
+        const label = row.querySelector("b").getBoundingClientRect();
+        return [at.top < box.bottom, note.scrollWidth <= note.clientWidth, label.top < box.bottom]; }""")
+
+    assert seen == [whole, True, True]
+
+
+def test_zoom_waits_for_a_row_that_is_selected(page: Page, post: Post) -> None:
+    """Without one there is nothing to zoom to, and the button says so."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    zoom = page.locator("#zoom")
+    expect(zoom).to_be_disabled()
+    expect(zoom).to_have_attribute("title", "Select a row to zoom to")
+    page.keyboard.press("j")
+    expect(zoom).to_be_enabled()
+    zoom.click()
+
+    expect(zoom).to_have_attribute("aria-pressed", "true")
+
+
 def test_event_has_a_permalink(page: Page, post: Post) -> None:
     """The address of a selected event opens the same event again, in a session whose id has / : and +."""
     post(sessions.trip())
@@ -315,7 +344,7 @@ def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
 
 
 def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
-    """A running session's page follows the log, and keeps what is selected."""
+    """A running session's page follows the log, and keeps what is selected; one that has ended is not called live."""
     story = Story("live").ask("Where is my parcel?")
     run = story.call("Where is my parcel?")
     post(story.entries)
@@ -329,6 +358,7 @@ def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
     expect(page.locator("#tree .row.k-model i")).to_contain_text("It arrives tomorrow.")
     expect(page.locator("#head .status")).to_have_text("completed")
     expect(page.locator("#tree .row.at")).to_have_class("row k-model x-ok at")
+    expect(page.locator("#live")).to_have_text("")
 
 
 def test_page_that_found_no_room_becomes_live_when_there_is(

@@ -422,6 +422,15 @@ def test_what_a_model_was_sent_is_not_called_a_prompt(running: Running) -> None:
     assert said == ["User", "To the model", "agent"]
 
 
+def test_model_that_is_its_own_issuer_is_named_once(running: Running) -> None:
+    """Beside its answer."""
+    story = Story("s").ask("Count")
+    story.model("Count", "1", 40, (0, 0), issuer="Scripted", model="Scripted")
+    log(running, story.entries)
+
+    assert get(running, "/view/conversation/=s").text.count("Scripted") == 1
+
+
 INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022report\\u0022'
 
 

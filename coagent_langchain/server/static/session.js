@@ -147,9 +147,18 @@ document.addEventListener("click", (event) => {
 search.addEventListener("input", find);
 search.addEventListener("keydown", (event) => { if (event.key === "Enter") { current().focus(); if (tab === "timeline") tree.move(1); } });
 
+let connected = null; // not known yet
 async function head() {
   byId("head").replaceChildren(...nodes(await (await get(`/view/head/${path}`)).text()));
   localTimes(byId("head"));
+  sayLive();
+}
+
+/** What comes is shown at once; of a session that has ended nothing is expected, though it may go on. */
+function sayLive() {
+  const on = connected && !byId("head").querySelector("[data-ended]");
+  byId("live").classList.toggle("on", on);
+  byId("live").textContent = on ? "Live" : connected === false ? "Reconnecting" : "";
 }
 
 async function news() {
@@ -168,8 +177,5 @@ page.dataset.ready = "1";
 whileRunning(async () => { await head(); if (!runs()) await news(); });
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
-  state: (connected) => {
-    byId("live").classList.toggle("on", connected);
-    byId("live").textContent = connected ? "Live" : "Reconnecting";
-  },
+  state: (is) => { connected = is; sayLive(); },
 });

@@ -174,6 +174,9 @@ export class Tree {
       element.classList.toggle("at", chosen);
       element.setAttribute("aria-selected", chosen);
     }
+    const zoom = document.getElementById("zoom");
+    zoom.disabled = this.at < 0 && this.zoomed < 0;
+    zoom.title = zoom.disabled ? "Select a row to zoom to" : "Stretch the selected row over the whole width, or all again (z)";
     if (this.place.has(this.at)) this.box.setAttribute("aria-activedescendant", `row-${this.at}`);
     else this.box.removeAttribute("aria-activedescendant");
   }
