@@ -192,7 +192,7 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
     periods = [("", "any"), *((name, text) for name, (text, _) in PERIODS.items())]
     return [
         ("status", "Status", named(STATUSES), query.status),
-        ("period", "Time", periods, request.query_params.get("period", "")),
+        ("period", "Time", periods, _known(request.query_params.get("period"), PERIODS)),
         ("type", "Has", named(EventType), query.type),
         ("model", "Model", named(_with(query.model, store.facets("model"))), query.model),
         ("tag", "Tag", named(_with(query.tag, store.facets("tag"))), query.tag),

@@ -82,6 +82,7 @@ def test_list_says_what_it_did_not_understand(three: Running) -> None:
     notes = [re.findall(r'role="note">(.*?)<', page) for page in (odd, get(three, "/?status=failed&sort=cost").text)]
 
     assert notes == [["Not understood, so left out: status=bogus, period=2h"], []]
+    assert re.findall(r'class="choice by-(\w+) on"', odd) == ["tag"]
 
 
 def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
