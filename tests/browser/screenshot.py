@@ -29,7 +29,6 @@ def main(target: Path) -> None:
         page.wait_for_selector("#session[data-ready]")
         page.locator("#tree .row.k-model b").first.click()
         page.wait_for_selector("#detail .d-head")
-        page.wait_for_selector("#live.on")
         page.screenshot(path=str(target))
         browser.close()
 

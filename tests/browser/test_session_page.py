@@ -328,7 +328,8 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
     page.reload()
     page.wait_for_selector("#events [role=columnheader]")
 
-    assert page.locator("#events [role=columnheader]").all_inner_texts()[-1] == "Event id"
+    heads = page.locator("#events [role=columnheader]").all_inner_texts()
+    assert (heads[3], heads[-1]) == ("Prompt.turn", "Event id")
 
 
 def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
