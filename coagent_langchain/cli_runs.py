@@ -37,11 +37,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
+def api_address(given: str) -> str:
+    """The address of a server's API.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return Settings.load({}, base_url=given).base_url
+
+
 def connection_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command needs that reads from a server."""
     parser.add_argument(
         "--base-url",
-        type=argument(lambda given: Settings.load({}, base_url=given).base_url),
+        type=argument(api_address),
         metavar="URL",
         help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.cli_runs import connection_options
-from coagent_langchain.cli_text import hint
+from coagent_langchain.cli_runs import api_address, connection_options
+from coagent_langchain.cli_text import argument, hint
 from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
@@ -39,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush.add_argument(
         "--from",
         dest="logged_for",
+        type=argument(api_address),
         metavar="URL",
         help="send what was logged for this address instead, e.g. a mistyped one, or the server's former one",
     )

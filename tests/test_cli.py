@@ -428,7 +428,7 @@ def test_https_where_the_server_speaks_http_is_told(
 
 @pytest.mark.parametrize("arguments", [
     ["nonsense"], ["runs", "--limit", "-1"], ["show"], ["runs", "--base-url", "foo"], ["serve", "--store", "x.db"],
-    ["runs", "--json", "--ids"],
+    ["runs", "--json", "--ids"], ["spool", "flush", "--from", "foo"],
 ])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong, and shows the usage of the command."""
