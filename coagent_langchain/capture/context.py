@@ -85,8 +85,9 @@ def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
         if run.kind == "retriever" and run.tags:  # LangChain names its parts there where the user gives none
             parts = metadata.get("ls_vector_store_provider"), metadata.get("ls_embedding_provider")
             run.tags = [tag for tag in run.tags if tag not in parts]
-        if keys := metadata.keys() - _known_as_ours:
-            own = {key: metadata[key] for key in sorted(keys, key=str) if not _is_ours(key) and not is_secret(str(key))}
+        if not _known_as_ours.issuperset(metadata):
+            keys = sorted(metadata.keys() - _known_as_ours, key=str)
+            own = {key: metadata[key] for key in keys if not _is_ours(key) and not is_secret(str(key))}
     if own or run.tags:
         run.context = {"metadata": snapshot(own)} if own else {}
         if run.tags:

@@ -50,7 +50,7 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     params = invocation_params if isinstance(invocation_params, dict) else {}
     facts = metadata if isinstance(metadata, dict) else {}
     settings = options if isinstance(options, dict) else {}
-    given = {key: value for key in params.keys() & _ALLOWED if (value := params[key]) is not None}
+    given = {key: value for key in _ALLOWED.intersection(params) if (value := params[key]) is not None}
     if settings.get("stop") is not None:
         given["stop"] = settings["stop"]
     found: dict[str, Any] = {}
