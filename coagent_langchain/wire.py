@@ -5,7 +5,6 @@ Light on purpose: whatever logs imports this. The typed model of an entry, for r
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import secrets
@@ -78,11 +77,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-encode: Callable[[JsonObject], bytes] = functools.partial(
-    orjson.dumps, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
-)
-"""One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
 
-Raises `TypeError` where the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first). A
-dataclass is such a thing: its fields may be secrets that its `repr` hides.
-"""
+
+def encode(entry: JsonObject) -> bytes:
+    """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+
+    Raises:
+        TypeError: the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first). A
+            dataclass is such a thing: its fields may be secrets that its `repr` hides.
+    """
+    return orjson.dumps(entry, None, _OPTIONS)

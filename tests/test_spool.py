@@ -354,11 +354,11 @@ class Interrupted(Pwrite):
         self.handler: Callable[[], None] | None = handler
         self.after_the_write = after_the_write
 
-    def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
         handler, self.handler = self.handler, None
         if handler and not self.after_the_write:
             handler()
-        written = super().__call__(descriptor, data, offset)
+        written = super().write(descriptor, data, offset)
         if handler and self.after_the_write:
             handler()
         return written
@@ -523,7 +523,7 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
     thread.start()
     interval, pwrite = (
         sys.getswitchinterval(),
-        Pwrite(clock=lambda: 0),
+        Pwrite(clock=lambda: 0).write,
     )  # no write counts as slow, on a busy machine either
     with tempfile.TemporaryFile() as file:
         sys.setswitchinterval(1000.0)  # the other thread runs when this one gives up the lock, not before
@@ -542,7 +542,7 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a write longer than a switch interval the next ones let other threads run, each time for longer."""
     polite: list[bytes] = []
-    pwrite, write = Pwrite(lambda: next(times)), os.pwrite
+    pwrite, write = Pwrite(lambda: next(times)).write, os.pwrite
     slow = [0, 1_000_000, 2_000_000, 8_000_000, 9_000_000, 15_000_000]  # the second and the third write
     times = itertools.chain(slow, itertools.count())
 
@@ -566,7 +566,7 @@ def test_disk_says_why_it_takes_nothing() -> None:
     """A write that fails raises with the system's reason."""
     reading = os.open(os.devnull, os.O_RDONLY)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        Pwrite()(reading, b"x", 0)
+        Pwrite().write(reading, b"x", 0)
     os.close(reading)
 
 

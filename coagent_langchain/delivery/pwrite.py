@@ -49,7 +49,7 @@ class Pwrite:
         self._patient = 0  # writes that are yet to be made by `os.pwrite`
         self._patience = PATIENT_WRITES
 
-    def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write `data` at `offset`.
 
         Returns:
@@ -58,12 +58,13 @@ class Pwrite:
         Raises:
             OSError: it took none.
         """
-        if self._holding is None or self._patient:
+        holding, clock = self._holding, self._clock
+        if holding is None or self._patient:
             self._patient -= self._patient > 0
             return os.pwrite(descriptor, data, offset)
-        began = self._clock()
-        written = self._holding(descriptor, data, len(data), offset)
-        if self._clock() - began > SLOW_NS:
+        began = clock()
+        written = holding(descriptor, data, len(data), offset)
+        if clock() - began > SLOW_NS:
             self._patient = self._patience
             self._patience *= 2
         return written if written >= 0 else os.pwrite(descriptor, data, offset)  # which knows how to say why

@@ -104,7 +104,7 @@ class Spool:
         lines, count = entry
         length = len(lines)
         try:
-            kept = self._pwrite(segment.descriptor, lines, offset) == length
+            kept = self._pwrite.write(segment.descriptor, lines, offset) == length
         except OSError:
             kept = False
         if not kept:  # what was written of it is no line
