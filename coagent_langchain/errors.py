@@ -12,6 +12,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from coagent_langchain.locks import fork_safe_lock
@@ -76,6 +77,16 @@ class Guard:
         if first:
             ours = f"internal error in {place}; the application is not affected, events may be incomplete"
             logger.warning("%s", message or ours, exc_info=error if error.__traceback__ else None)
+
+    def __enter__(self) -> None:
+        """Guard a block: for hooks, whose many arguments a decorated function would be handed twice."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
+        if error is None or not isinstance(error, Exception):
+            return False
+        place = "" if tb is None else tb.tb_frame.f_code.co_qualname
+        self.contain(place, error)
+        return True
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R | None]:
         """Decorate `function` so that it returns None instead of raising an `Exception`."""

@@ -29,37 +29,37 @@ class Hooks(Asides):
 
     # -- model calls
 
-    @guard
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                             tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a chat model."""
-        only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
-        run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
-        if run is not None:
-            self._streams[run_id.int] = []
-            self._recorder.call_started(
-                run,
-                split(only if isinstance(only, list) else _flat(messages)),
-                model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
-            )
+        with guard:
+            only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
+            run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
+            if run is not None:
+                self._streams[run_id.int] = []
+                self._recorder.call_started(
+                    run,
+                    split(only if isinstance(only, list) else _flat(messages)),
+                    model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
+                )
 
-    @guard
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                      tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a text model."""
-        texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
-        inputs = texts[0] if texts else None
-        run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
-        if run is not None:
-            self._streams[run_id.int] = []
-            prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
-            size = kwargs.get("batch_size")
-            run.batch_size = size if type(size) is int else 1
-            self._recorder.call_started(
-                run,
-                Conversation(prompt),
-                model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
-            )
+        with guard:
+            texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
+            inputs = texts[0] if texts else None
+            run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+            if run is not None:
+                self._streams[run_id.int] = []
+                prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
+                size = kwargs.get("batch_size")
+                run.batch_size = size if type(size) is int else 1
+                self._recorder.call_started(
+                    run,
+                    Conversation(prompt),
+                    model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
+                )
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
                          tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -82,127 +82,127 @@ class Hooks(Asides):
             else:
                 self._first_token(run_id, token, True)
 
-    @guard
     def _first_token(self, run_id: UUID, token: Any, content: Any) -> None:
-        run = self._tree.open.get(run_id.int)
-        if content and isinstance(run, Run):
-            run.first_token_ns = self._tree.clock()
-            self._streams[run_id.int].append(token)
+        with guard:
+            run = self._tree.open.get(run_id.int)
+            if content and isinstance(run, Run):
+                run.first_token_ns = self._tree.clock()
+                self._streams[run_id.int].append(token)
 
-    @guard
     def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                    **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
-        self._streams.pop(run_id.int, None)
-        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
-        if run is not None:
-            self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
-            if run.tried:
-                self._failures.called_again(run)
-            self._over(run)
+        with guard:
+            self._streams.pop(run_id.int, None)
+            run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
+            if run is not None:
+                self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
+                if run.tried:
+                    self._failures.called_again(run)
+                self._over(run)
 
-    @guard
     def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
                      **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
-        run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
-        if run is not None:
-            arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-            self._failed(run, error, answer(partial) if partial is not None else arrived,
-                         usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
+        with guard:
+            run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
+            if run is not None:
+                arrived, partial = self._recorder.arrived(run), kwargs.get("response")
+                self._failed(run, error, answer(partial) if partial is not None else arrived,
+                             usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
 
     # -- chains
 
-    @guard
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                        tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
-        run = self._placing.start("chain", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
-        if run is not None and run.component:
-            self._recorder.component_started(run)
+        with guard:
+            run = self._placing.start("chain", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+            if run is not None and run.component:
+                self._recorder.component_started(run)
 
-    @guard
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`component_exit` of a graph node, `recovery` where a child had failed; the end of a root."""
-        run = self._tree.end(run_id)
-        if run is None:
-            return
-        if run.root.pending_input is not None and run.parent is not None:
-            self._placing.told(run.root, kwargs.get("inputs"))
-        if run.component:
-            self._failures.routed(run, outputs)
-            log_unrun_tools(self._recorder, run, outputs)
-            self._recorder.component_ended(run, outputs)
-            if run.tried:
-                self._failures.called_again(run)
-        if run.failures or isinstance(run, Root):
-            self._over(run, outputs, kwargs.get("inputs"))
+        with guard:
+            run = self._tree.end(run_id)
+            if run is None:
+                return
+            if run.root.pending_input is not None and run.parent is not None:
+                self._placing.told(run.root, kwargs.get("inputs"))
+            if run.component:
+                self._failures.routed(run, outputs)
+                log_unrun_tools(self._recorder, run, outputs)
+                self._recorder.component_ended(run, outputs)
+                if run.tried:
+                    self._failures.called_again(run)
+            if run.failures or isinstance(run, Root):
+                self._over(run, outputs, kwargs.get("inputs"))
 
-    @guard
     def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
-        run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs)
-        if run is not None:
-            self._failed(run, error, inputs=kwargs.get("inputs"))
+        with guard:
+            run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs)
+            if run is not None:
+                self._failed(run, error, inputs=kwargs.get("inputs"))
 
     # -- tools and retrievers
 
-    @guard
     def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                       tags: Any = None, metadata: Any = None, inputs: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call`."""
-        arguments = tool_arguments(inputs, input_str)
-        run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
-        if run is not None:
-            call_id = kwargs.get("tool_call_id")
-            self._recorder.tool_started(run, arguments, call_id if isinstance(call_id, str) else None)
+        with guard:
+            arguments = tool_arguments(inputs, input_str)
+            run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
+            if run is not None:
+                call_id = kwargs.get("tool_call_id")
+                self._recorder.tool_started(run, arguments, call_id if isinstance(call_id, str) else None)
 
-    @guard
     def on_retriever_start(self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
                            tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`tool_call` of a retriever."""
-        arguments = {"query": query}
-        run = self._placing.start("retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
-        if run is not None:
-            self._recorder.tool_started(run, arguments, None)
+        with guard:
+            arguments = {"query": query}
+            run = self._placing.start("retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
+            if run is not None:
+                self._recorder.tool_started(run, arguments, None)
 
-    @guard
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`tool_response`."""
-        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
-        if run is None:
-            return
-        found = tool_result(output, run.tool_call_id)
-        run.tool_call_id = run.tool_call_id or found.tool_call_id
-        if found.failed:
-            error_id = self._failures.handled(run, found.message)
-            self._recorder.tool_ended(
-                run, found.result, success=False, error=found.message, meta={"error_id": error_id}
-            )
-        else:
-            self._recorder.tool_ended(run, found.result, success=True)
-            if run.tried:
-                self._failures.called_again(run)
-        self._over(run, output)
+        with guard:
+            run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
+            if run is None:
+                return
+            found = tool_result(output, run.tool_call_id)
+            run.tool_call_id = run.tool_call_id or found.tool_call_id
+            if found.failed:
+                error_id = self._failures.handled(run, found.message)
+                self._recorder.tool_ended(
+                    run, found.result, success=False, error=found.message, meta={"error_id": error_id}
+                )
+            else:
+                self._recorder.tool_ended(run, found.result, success=True)
+                if run.tried:
+                    self._failures.called_again(run)
+            self._over(run, output)
 
-    @guard
     def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
-        run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
-        if run is not None:
-            self._failed(run, error)
+        with guard:
+            run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
+            if run is not None:
+                self._failed(run, error)
 
-    @guard
     def on_retriever_end(
         self, documents: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """`tool_response` of a retriever, its documents summarised."""
-        run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs)
-        if run is not None:
-            self._recorder.tool_ended(run, summary_of(documents), success=True)
-            self._over(run)
+        with guard:
+            run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs)
+            if run is not None:
+                self._recorder.tool_ended(run, summary_of(documents), success=True)
+                self._over(run)
 
     on_retriever_error = on_tool_error
 
