@@ -16,6 +16,7 @@ from coagent_langchain.texts import is_secret
 from coagent_langchain.wire import JsonObject
 
 _HIDDEN_TAG = "langsmith:hidden"
+_SEQUENCE_TAG = "seq:step:"
 _STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
 _STACK = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
@@ -25,13 +26,16 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
                        "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
-_OWN_TAGS = ("seq:step:", _STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_SEVERAL = (list, tuple, set, frozenset)
 _OF_A_BRANCH = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
 
 
 def name_of(kind: str, serialized: Any, named: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
     """What a run is called: by its caller, else by its class, else by its model."""
     name = named.get("name")
+    if name and type(name) is str:
+        return name
     if not name and isinstance(serialized, dict):
         name = serialized.get("name")
         path = serialized.get("id")
@@ -47,8 +51,8 @@ _NAMELESS = {"llm": "model", "chain": "chain", "tool": "tool", "retriever": "ret
 
 def read_tags(run: Run, tags: Any) -> None:
     """Note what a run's tags say: whether LangChain hides it, which attempt it is, and the user's own ones."""
-    for tag in tags if isinstance(tags, (list, tuple, set, frozenset)) else ():
-        if not isinstance(tag, str):
+    for tag in tags if isinstance(tags, _SEVERAL) else ():
+        if not isinstance(tag, str) or tag.startswith(_SEQUENCE_TAG):
             continue
         if not tag.startswith(_OWN_TAGS):
             if not _OF_A_BRANCH.fullmatch(tag):

@@ -127,7 +127,7 @@ class Hooks(Asides):
             run = self._tree.end(run_id)
             if run is None:
                 return
-            if run.root.pending_input is not None and run.parent is not None:
+            if run.parent is not None and run.root.pending_input is not None:
                 self._placing.told(run.root, kwargs.get("inputs"))
             if run.component:
                 self._failures.routed(run, outputs)

@@ -109,21 +109,22 @@ class Placing:
             read_tags(run, tags)
         if isinstance(run, Root):
             self._begin(run, metadata, inputs)
-        elif kind != "chain":
+            return run
+        if kind != "chain":
             describe(run, metadata)
-        elif self._components != "none" and self._is_component(run, metadata):
+        elif self._is_component(run, metadata):
             run.component = True
             describe(run, metadata)
-        if parent is not None and run.root.pending_input is not None and kind != "tool":
-            self.told(run.root, inputs)
-        if run.prompt is None and parent is not None:
-            self.bind(run.root, ambient.session_id(metadata) or ambient.configured_session_id(config))
-            run.prompt = run.root.prompt
+        root = run.root
+        if root.pending_input is not None and kind != "tool":
+            self.told(root, inputs)
+        if run.prompt is None:
+            run.prompt = self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(config))
         return run
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
-        if self._components == "all":
-            return not run.is_hidden
+        if self._components != "nodes":
+            return self._components == "all" and not run.is_hidden
         return metadata is not None and metadata.get("langgraph_node") == run.name and is_node(run, metadata)
 
     def _nearer(self, parent: Any, nearest: UUID) -> Any:
@@ -172,7 +173,7 @@ class Placing:
         session.touched = self._tree.clock() / 1e9
         text = None if inputs is _UNKNOWN else user_text(inputs)
         if not session.started:
-            meta = {"trace": root.trace, "framework": {"name": "langchain", **(root.framework or {})}}
+            meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
         if text is not None:
             self._log_input(root, prompt, text)
@@ -216,7 +217,7 @@ class Placing:
         session.interrupted = None
         prompt.logged = True
         root.turn = prompt.turn
-        session.start(timestamp=root.timestamp, meta={"trace": root.trace}, outlet=self._outlet)
+        session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
         waiting: list[str | None] = [*asked] or [None]
         answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
         for interrupt_id in waiting:
@@ -227,7 +228,7 @@ class Placing:
             entry = session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, prompt.turn, root.timestamp)
             value = answers[interrupt_id] if answers is not None else answer
             entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
-            entry["meta"] = {"trace": root.trace, "status": "resumed", "interrupt_id": interrupt_id}
+            entry["meta"] = {"trace": root.trace(), "status": "resumed", "interrupt_id": interrupt_id}
             self._outlet.emit(entry)
         return prompt
 
@@ -251,7 +252,7 @@ class Placing:
         self._log_input(root, prompt, text)
 
     def _log_input(self, root: Root, prompt: Prompt, text: str) -> None:
-        meta = {"trace": root.trace}
+        meta = {"trace": root.trace()}
         if root.context:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)

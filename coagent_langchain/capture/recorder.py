@@ -44,7 +44,7 @@ class Recorder:
         prompt = run.prompt or self.prompt_of(run)
         turn = run.turn if run.own_turn is None else run.own_turn
         entry = prompt.session.entry(event_type, prompt.number, turn, timestamp)
-        meta["trace"] = run.trace
+        meta["trace"] = run.trace()
         if run.framework:
             meta["framework"] = run.framework
         if run.context:

@@ -35,7 +35,8 @@ class Run:
         tried: of a call that is made again, the failed ones before it, by the ids of their errors.
     """
 
-    # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment.
+    # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
+    # read of every run is in `__init__`: reading it from the class would cost more.
     first_token_ns = failed_ns = 0
     attempt = 0
     batch_size = 1
@@ -45,39 +46,42 @@ class Run:
     is_step = False
     is_hidden = False
     tags: Sequence[str] = ()
-    component = False
     failed_nodes: dict[str, int] | None = None
-    failures: list[Failure] | None = None
     tried: Mapping[str, Run] = NOTHING
     call: int | str | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
     framework: JsonObject | None = None
-    context: JsonObject | None = None
     parameters: JsonObject | None = None
-    _trace: JsonObject | None = None
     root: Root
 
-    def __init__(self, run_id: UUID, kind: str, name: str, parent: Run, started_ns: int, timestamp: int) -> None:
+    def __init__(
+        self, run_id: UUID, kind: str, name: str, parent: Run, root: Root, started_ns: int, timestamp: int
+    ) -> None:
         self.run_id = run_id
         self.kind = kind
         self.name = name
         self.parent: Run | None = parent
         self.started_ns = started_ns
         self.timestamp = timestamp
-        self.root = root = parent.root
+        self.root = root
         self.prompt: Prompt | None = root.prompt
+        self.component = False
+        self.failures: list[Failure] | None = None
+        self.context: JsonObject | None = None
+        self._trace: JsonObject | None = None
 
-    @property
     def trace(self) -> JsonObject:
         """What the entries of this run say of its place in the tree."""
-        if self._trace is None:
-            self._trace = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
-            if self.parent is not None:
-                self._trace["parent_run_id"] = self.parent.run_id
-                if (above := self.logged_above()) is not self.parent:
-                    self._trace["within_run_id"] = above.run_id
-        return self._trace
+        found = self._trace
+        if found is None:
+            parent = self.parent
+            self._trace = found = {"run_id": self.run_id, "root_run_id": self.root.run_id, "name": self.name}
+            if parent is not None:
+                found["parent_run_id"] = parent.run_id
+                if (above := self.logged_above()) is not parent:
+                    found["within_run_id"] = above.run_id
+        return found
 
     def logged_above(self) -> Run:
         """The nearest run above that has events: plumbing has none, but a tree is to be drawn over it."""
@@ -225,7 +229,6 @@ class Root(Run):
         answered: the questions that it brought answers to: where it fails, they are still open.
     """
 
-    ended = 0
     pending_input: Any = None
     thread: Any = None
     tool_turns: dict[str, tuple[Prompt, int]] | None = None
@@ -241,6 +244,11 @@ class Root(Run):
         self.started_ns = started_ns
         self.timestamp = timestamp
         self.prompt = None
+        self.component = False
+        self.failures = None
+        self.context = None
+        self._trace = None
+        self.ended = 0
         self.open: dict[int, Run] = {}
         self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
 

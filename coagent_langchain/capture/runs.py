@@ -51,9 +51,8 @@ class RunTree:
         self.streams: dict[int | None, list[Any]] = {}  # of open model calls: what has arrived
         self.lingering: dict[int, Root] = {}  # ended roots with open runs below them, the first to end first
         self._ended: dict[int, Run | Muted] = {}
-        self._ended_order: deque[int] = deque()
+        self._ended_order = deque([-1] * max_ended)  # always as many, none of which is a run's to begin with
         self._max_open = max_open
-        self._max_ended = max_ended
         self._linger_ns = int(linger_s * 1e9)
         _trees.add(self)
 
@@ -73,10 +72,10 @@ class RunTree:
             self.open[key] = root = Root(run_id, kind, name, self.clock(), self.wall() // 1_000_000)
             root.open[key] = root
             return root
+        root = parent.root
         plumbing = kind == "chain"
         timestamp = 0 if plumbing else self.wall() // 1_000_000
-        self.open[key] = run = Run(run_id, kind, name, parent, self.clock(), timestamp)
-        root = run.root
+        self.open[key] = run = Run(run_id, kind, name, parent, root, self.clock(), timestamp)
         if not plumbing or root.ended:
             root.open[key] = run
             if root.ended:
@@ -92,8 +91,7 @@ class RunTree:
         # One is let go for each that comes: the garbage collector sees no growth.
         self._ended[key] = run
         self._ended_order.append(key)
-        while len(self._ended_order) > self._max_ended:
-            self._ended.pop(self._ended_order.popleft(), None)
+        self._ended.pop(self._ended_order.popleft(), None)
         if isinstance(run, Muted):
             return None
         root = run.root
@@ -150,6 +148,8 @@ class RunTree:
         """After a fork: what was open is the parent's to end; here it counts as ended."""
         self._ended.update(self.open)
         self._ended_order.extend(self.open)
+        for _ in self.open:
+            self._ended.pop(self._ended_order.popleft(), None)
         for kept in (self.open, self.streams, self.lingering):
             kept.clear()
 
