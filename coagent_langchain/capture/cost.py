@@ -44,6 +44,7 @@ class _Known:
 
 
 _known = _Known()  # another one when prices change, or it is full
+_prices: Any = None  # what gives the prices of the day, once `genai-prices` is loaded
 
 
 def prepare() -> bool:
@@ -52,11 +53,13 @@ def prepare() -> bool:
     Returns:
         True when `genai-prices` is installed.
     """
+    global _prices
     if "genai_prices" not in sys.modules and find_spec("genai_prices") is None:
         return False
     from genai_prices.data_snapshot import get_snapshot
 
-    get_snapshot()
+    _prices = get_snapshot
+    _prices()
     return True
 
 
@@ -73,7 +76,7 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
     """
     if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None
-    if "genai_prices" not in sys.modules and not prepare():
+    if _prices is None and not prepare():
         return None
     known = _model(_PROVIDERS.get(provider or "", provider), model)
     if known is None:
@@ -89,9 +92,7 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
 def _model(provider: str | None, model: str) -> Any:
     """The (provider, model) of the price list, or None."""
     global _known
-    from genai_prices.data_snapshot import get_snapshot
-
-    prices = get_snapshot()
+    prices = _prices()
     if prices is not _known.prices or len(_known.models) >= MAX_MODELS:
         _known = _Known(prices)
     models = _known.models
