@@ -109,13 +109,15 @@ def calls_in(fields: dict[str, Any], limit: int) -> list[dict[str, Any]]:
     """As `tool_calls_of`, from the message's own fields."""
     found: list[dict[str, Any]] = []
     if known := fields.get("tool_calls"):
-        for call in _dicts(known):
-            call_id, name, args = call.get("id"), call.get("name"), call.get("args")
-            found.append({"id": call_id if type(call_id) is str else _plain_id(call_id),
-                          "name": name if type(name) is str else _plain_id(name),
-                          "args": snapshot(args, limit) if args else {}})  # fmt: skip
+        for call in known if isinstance(known, (list, tuple)) else ():
+            if isinstance(call, dict):
+                call_id, name, args = call.get("id"), call.get("name"), call.get("args")
+                found.append({"id": call_id if type(call_id) is str else _plain_id(call_id),
+                              "name": name if type(name) is str else _plain_id(name),
+                              "args": snapshot(args, limit) if args else {}})  # fmt: skip
     if unparsed := fields.get("invalid_tool_calls"):
-        found += [_invalid(call, limit) for call in _dicts(unparsed)]
+        several = unparsed if isinstance(unparsed, (list, tuple)) else ()
+        found += [_invalid(call, limit) for call in several if isinstance(call, dict)]
     extra = fields.get("additional_kwargs")
     if extra and not found and isinstance(extra, dict) and isinstance(old := extra.get("function_call"), dict):
         found.append({"id": None, "name": _plain_id(old.get("name")), "args": snapshot(old.get("arguments"), limit)})
@@ -126,12 +128,6 @@ def _invalid(call: dict[str, Any], limit: int) -> dict[str, Any]:
     plain = {"id": _plain_id(call.get("id")), "name": _plain_id(call.get("name")),
              "args": snapshot(call.get("args"), limit), "invalid": True}  # fmt: skip
     return {**plain, "error": snapshot(call["error"], limit)} if call.get("error") else plain
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    if not value or not isinstance(value, (list, tuple)):
-        return []
-    return [item for item in value if isinstance(item, dict)]
 
 
 def _plain_id(value: Any) -> str | None:

@@ -87,12 +87,12 @@ def split(messages: list[BaseMessage], limit: int = MAX_FIELD) -> Conversation:
     for message in messages:
         item = message_dict(message, limit)
         role = item["role"]
-        if role == "system":
+        if role == "user":
+            last_user = len(history)
+        elif role == "system":
             content = getattr(message, "content", None)
             systems.append(content if type(content) is str else text_of(message))
             continue
-        if role == "user":
-            last_user = len(history)
         history.append(item)
     system_prompt = text("\n\n".join(systems), limit) if systems else None
     if last_user < 0:
@@ -201,10 +201,12 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
 def generations_of(result: Any) -> list[Any]:
     """All candidates of a result, in order; an empty list for whatever is no result."""
     outer = getattr(result, "generations", None)
+    if type(outer) is list and len(outer) == 1:
+        inner = outer[0]
+        if type(inner) is list and len(inner) == 1 and inner[0] is not None:
+            return inner  # as nearly all are
     if not isinstance(outer, (list, tuple)):
         return []
-    if len(outer) == 1 and type(outer[0]) is list and len(outer[0]) == 1 and outer[0][0] is not None:
-        return outer[0]  # as nearly all are
     return [g for inner in outer for g in (inner if isinstance(inner, (list, tuple)) else [inner]) if g is not None]
 
 
