@@ -58,9 +58,9 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         found["model"] = model
     if provider := _text(facts.get("ls_provider")) or _provider(params, serialized):
         found["provider"] = provider
-    if (temperature := _number(facts, "ls_temperature", given, "temperature")) is not None:
+    if (temperature := _number(facts.get("ls_temperature"), given, ("temperature",))) is not None:
         found["temperature"] = temperature
-    if (most := _number(facts, "ls_max_tokens", given, *_MAX_TOKENS_KEYS)) is not None:
+    if (most := _number(facts.get("ls_max_tokens"), given, _MAX_TOKENS_KEYS)) is not None:
         found["max_tokens"] = most
     formatted = _FORMAT_KEY in settings or _FORMAT_KEY in facts or not params.keys().isdisjoint(_SCHEMA_KEYS)
     if formatted and (schema := structured_output(params, facts, settings)):
@@ -155,10 +155,10 @@ def _provider(params: Dict, serialized: Any) -> str | None:
     return None if package in ("langchain_core", "langchain_community") else package.removeprefix("langchain_")
 
 
-def _number(facts: Dict, fact: str, given: Dict, *keys: str) -> int | float | None:
+def _number(fact: Any, given: Dict, keys: tuple[str, ...]) -> int | float | None:
     """The first number: the fact, or one of the parameters."""
-    if _is_number(value := facts.get(fact)):
-        return value
+    if fact is not None and _is_number(fact):
+        return fact
     for key in keys if given else ():
         if key in given and _is_number(value := given[key]):
             return value

@@ -147,26 +147,23 @@ class Recorder:
         return meta
 
     def _add_usage(self, run: Run, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
-        if usage.input_tokens is not None:
-            response["input_tokens"] = usage.input_tokens
-        if usage.output_tokens is not None:
-            response["output_tokens"] = usage.output_tokens
-        if usage.total_tokens is not None:
-            response["total_tokens"] = usage.total_tokens
+        sent, made, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
+        if sent is not None:
+            response["input_tokens"] = sent
+        if made is not None:
+            response["output_tokens"] = made
+        if total is not None:
+            response["total_tokens"] = total
         meta = entry["meta"]
         price = cost(meta.get("provider"), meta.get("model"), usage)
-        metrics: JsonObject = {}
-        if usage.total_tokens is not None:
-            metrics["tokens_used"] = usage.total_tokens
+        metrics: JsonObject = {} if total is None else {"tokens_used": total}
         if price is not None:
             metrics["cost"] = price
         if metrics:
             entry["performance_metrics"] = metrics
         if usage.cached:  # answered from a cache: shown, but nothing was used
-            prompt.session.count(Totals.add_tokens, None, None, None, price)
-        else:
-            tokens = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
-            prompt.session.count(Totals.add_tokens, *tokens, price)
+            sent = made = total = None
+        prompt.session.count(Totals.add_tokens, sent, made, total, price)
 
     # -- tools and retrievers
 
