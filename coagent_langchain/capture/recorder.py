@@ -22,6 +22,11 @@ from coagent_langchain.texts import text
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject
 
+# Looked up here: to find a member of an enum takes a hook as long as a dozen lines.
+_LLM_CALL, _LLM_RESPONSE = EventType.LLM_CALL, EventType.LLM_RESPONSE
+_TOOL_CALL, _TOOL_RESPONSE = EventType.TOOL_CALL, EventType.TOOL_RESPONSE
+_ENTER, _EXIT = EventType.COMPONENT_ENTER, EventType.COMPONENT_EXIT
+
 
 class Recorder:
     """Turns what happens to a run into entries of its session.
@@ -79,7 +84,7 @@ class Recorder:
         run.note_tried()
         if run.attempt:
             parameters["attempt"] = run.attempt
-        entry = self.entry(run, EventType.LLM_CALL, parameters, run.timestamp)
+        entry = self.entry(run, _LLM_CALL, parameters, run.timestamp)
         if conversation.prompt is not None:
             entry["prompt"] = conversation.prompt
         call: JsonObject = {"issuer": issuer(run)}
@@ -94,7 +99,7 @@ class Recorder:
         """Log `llm_response`."""
         prompt = run.prompt or self.prompt_of(run)
         meta = self._response_meta(run, answer, usage, outcome)
-        entry = self.entry(run, EventType.LLM_RESPONSE, meta)
+        entry = self.entry(run, _LLM_RESPONSE, meta)
         response = self.timing(run)
         if answer.text is not None:
             response["response"] = answer.text
@@ -184,7 +189,7 @@ class Recorder:
         run.tool_call_id = run.call = tool_call_id
         run.note_tried()
         session.count(Totals.add_tool_call)
-        entry = self.entry(run, EventType.TOOL_CALL, tool_meta(run), run.timestamp)
+        entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
         entry["tool_call"] = {"tool_name": run.name, "parameters": snapshot(arguments)}
         self.outlet.emit(entry)
@@ -197,7 +202,7 @@ class Recorder:
     def tool_response(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
                       meta: JsonObject | None = None) -> JsonObject:  # fmt: skip
         """A `tool_response` entry."""
-        entry = self.entry(run, EventType.TOOL_RESPONSE, {**tool_meta(run), **(meta or {})})
+        entry = self.entry(run, _TOOL_RESPONSE, {**tool_meta(run), **(meta or {})})
         response: JsonObject = {"tool_name": run.name, **self.timing(run)}
         if result is not None:
             response["result"] = result
@@ -217,7 +222,7 @@ class Recorder:
         run.turn = run.latest_turn()
         run.try_again()
         meta = {"attempt": run.attempt} if run.attempt else {}
-        entry = self.entry(run, EventType.COMPONENT_ENTER, meta, run.timestamp)
+        entry = self.entry(run, _ENTER, meta, run.timestamp)
         entry["target_component"] = component(run)
         self.outlet.emit(entry)
 
@@ -226,7 +231,7 @@ class Recorder:
         meta = self.timing(run)
         if outcome:
             meta["outcome"] = outcome
-        entry = self.entry(run, EventType.COMPONENT_EXIT, meta)
+        entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
         summary = update_of(outputs, meta)
         if summary:
