@@ -23,7 +23,7 @@ Write = Callable[[int, bytes, int, int], int]
 @functools.cache
 def _holding() -> Write | None:
     """The C library's `pwrite`, called without giving up the lock; None where it cannot be had."""
-    if sys.maxsize < 2**32:  # there an offset in a file may be longer than C's `long`
+    if sys.maxsize < 2**32:  # there an offset in a file may be longer than a register
         return None
     try:
         import ctypes
@@ -31,7 +31,8 @@ def _holding() -> Write | None:
         pwrite = ctypes.PyDLL(None).pwrite
     except Exception:  # noqa: BLE001 - a Python without ctypes, no dynamic linker, an audit hook that forbids it
         return None
-    pwrite.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
+    # Without `argtypes`, for to convert by them takes longer than all else here. Integers are then passed as C's `int`,
+    # widened to the register: no segment has longer offsets, and no line is as long.
     pwrite.restype = ctypes.c_ssize_t
     return pwrite
 
