@@ -135,7 +135,7 @@ class Hooks(Asides):
                 self._recorder.component_ended(run, outputs)
                 if run.tried:
                     self._failures.called_again(run)
-            if run.failures or isinstance(run, Root):
+            if run.failures or type(run) is Root:
                 self._over(run, outputs, kwargs.get("inputs"))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
@@ -228,7 +228,7 @@ class Hooks(Asides):
     def _over(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
         if run.failures:
             self._failures.recovered(run)
-        if isinstance(run, Root):
+        if type(run) is Root:
             self._endings.root_ended(run, outputs, inputs, failed=False)
 
     def _failed(

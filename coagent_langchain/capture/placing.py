@@ -95,7 +95,7 @@ class Placing:
         config, nearest = ambient.around()
         if nearest is not parent_run_id and nearest is not None:
             parent = self._nearer(parent, nearest)
-        if isinstance(parent, Muted) or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
+        if type(parent) is Muted or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
             tree.open[run_id.int] = MUTED
             return None
         if parent is not None and parent.root.ended and _outlives(parent.root):
@@ -107,7 +107,7 @@ class Placing:
             return None
         if tags:
             read_tags(run, tags)
-        if isinstance(run, Root):
+        if type(run) is Root:
             self._begin(run, metadata, inputs)
             return run
         if kind != "chain":
