@@ -94,6 +94,6 @@ class Endings(Sweeper):
         elif run.kind in ("tool", "retriever"):
             self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.component:
-            self._recorder.component_ended(run, None, outcome)
+            self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
             self._leave(run)

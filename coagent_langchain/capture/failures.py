@@ -60,7 +60,7 @@ class Failures:
         if run.kind == "llm" and not outcome.failed:
             self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
         if run.component:
-            self._recorder.component_ended(run, None, _PAST.get(outcome.kind, outcome.kind))
+            self._recorder.component_ended(run, (), _PAST.get(outcome.kind, outcome.kind))
             if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
         run.tried = NOTHING  # each failed call would keep all that were made before it

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict
+from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.run import Root, Run
@@ -131,8 +132,9 @@ class Hooks(Asides):
                 self._placing.told(run.root, kwargs.get("inputs"))
             if run.component:
                 self._failures.routed(run, outputs)
-                log_unrun_tools(self._recorder, run, outputs)
-                self._recorder.component_ended(run, outputs)
+                updates = updates_of(outputs)
+                log_unrun_tools(self._recorder, run, updates)
+                self._recorder.component_ended(run, updates)
                 if run.tried:
                     self._failures.called_again(run)
             if run.failures or type(run) is Root:

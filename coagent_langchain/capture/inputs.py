@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -122,15 +123,16 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     return as_json(outputs)[:limit]
 
 
-def update_of(outputs: Any, meta: dict[str, Any]) -> dict[str, Any]:
+def changes_in(updates: Sequence[Any], meta: dict[str, Any]) -> dict[str, Any]:
     """What a graph node changed, without the messages, which have events of their own.
 
     Parameters:
+        updates: as of `updates_of`.
         meta: the event's; told how many messages there were, and which tool calls were an answer's structure.
     """
     found: dict[str, Any] = {}
     messages: list[Any] = []
-    for update in updates_of(outputs):
+    for update in updates:
         if not isinstance(update, dict):
             if update is not None and "content" not in fields_of(update):
                 found["value"] = snapshot(update, _UPDATE_LIMIT)

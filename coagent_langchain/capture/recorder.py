@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent_langchain.capture.content import joined
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.inputs import update_of
+from coagent_langchain.capture.inputs import changes_in
 from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.run import Run
@@ -226,14 +226,14 @@ class Recorder:
         entry["target_component"] = component(run)
         self.outlet.emit(entry)
 
-    def component_ended(self, run: Run, outputs: Any, outcome: str | None = None) -> None:
-        """Log `component_exit`."""
+    def component_ended(self, run: Run, updates: Sequence[Any], outcome: str | None = None) -> None:
+        """Log `component_exit`; `updates` are what the node did to its graph's state."""
         meta = self.timing(run)
         if outcome:
             meta["outcome"] = outcome
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
-        summary = update_of(outputs, meta)
+        summary = changes_in(updates, meta)
         if summary:
             entry["output_data"] = summary
         self.outlet.emit(entry)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from coagent_langchain.capture.content import fields_of
-from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.capture.tools import tool_result
 
 
-def log_unrun_tools(recorder: Recorder, node: Run, outputs: Any) -> None:
+def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> None:
     """Log what a graph node answers with an error in a tool's place: no hook tells, for no tool has run.
 
     Parameters:
         node: the node that ends.
-        outputs: what it returned.
+        updates: what it returned, as of `updates_of`.
     """
     root = node.root
     if not root.tool_turns or len(root.tool_turns) == len(root.calls_run):
         return  # every call has had its tool
-    for update in updates_of(outputs):
+    for update in updates:
         messages = dict.get(update, "messages") if isinstance(update, dict) else None
         for message in messages if isinstance(messages, list) else [messages]:
             if _is_unrun(root, fields_of(message)):
