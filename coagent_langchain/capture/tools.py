@@ -17,7 +17,7 @@ _MAX_PAGE = 2_000  # characters of one document that the event keeps
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolResult:
     """What a tool gave back."""
 
