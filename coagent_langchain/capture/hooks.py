@@ -144,8 +144,7 @@ class Hooks(Asides):
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
         with guard:
-            run = self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs)
-            if run is not None:
+            if run := self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs):
                 self._failed(run, error, inputs=kwargs.get("inputs"))
 
     # -- tools and retrievers
@@ -192,8 +191,7 @@ class Hooks(Asides):
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
         with guard:
-            run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
-            if run is not None:
+            if run := self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs):
                 self._failed(run, error)
 
     def on_retriever_end(
@@ -201,12 +199,16 @@ class Hooks(Asides):
     ) -> None:
         """`tool_response` of a retriever, its documents summarised."""
         with guard:
-            run = self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs)
-            if run is not None:
+            if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._recorder.tool_ended(run, summary_of(documents), success=True)
                 self._over(run)
 
-    on_retriever_error = on_tool_error
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+                           **kwargs: Any) -> None:  # fmt: skip
+        """As of a tool."""
+        with guard:
+            if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
+                self._failed(run, error)
 
     # -- ends
 

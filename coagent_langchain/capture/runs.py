@@ -39,7 +39,7 @@ class RunTree:
 
     def __init__(
         self,
-        clock: Callable[[], int] = time.perf_counter_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], int] = time.time_ns,
         *,
         max_open: int = MAX_OPEN,

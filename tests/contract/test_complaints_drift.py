@@ -78,6 +78,9 @@ def test_error_without_a_start_is_logged(kind: str, log: MemoryDelivery, handler
         getattr(handler, f"on_{kind}_error")(ValueError("no"), run_id=run_id)
 
     assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["no"]
+    assert [e["meta"].get("kind") for e in of_type(log, "tool_call")] == {"tool": [None], "retriever": [kind]}.get(
+        kind, []
+    )
     assert state_of(handler) == EMPTY
 
 
