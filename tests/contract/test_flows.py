@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ToolCallLimitMiddleware, ToolRetryMiddleware
+from langchain.agents.middleware import ToolRetryMiddleware
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -583,13 +583,19 @@ def test_tool_that_the_model_has_made_up_is_a_call_that_failed(
     assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
 
 
-def test_call_that_a_middleware_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A limit of tool calls is told as the answer of the call that was one too many."""
-    model = chat(calls(("add", {"a": 1, "b": 2}, "1")), calls(("add", {"a": 3, "b": 4}, "2")), "done")
-    agent = create_agent(model, [add], middleware=[ToolCallLimitMiddleware(run_limit=1)])
-    agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """As LangChain's limit of tool calls does, which answers for the tool itself."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1")))
 
-    assert answers(log) == [(1, "1", "add", True, None), (2, "2", "add", False, "not run")]
+    def limit(state: MessagesState) -> MessagesState:
+        return {"messages": [ToolMessage("no more calls", name="add", tool_call_id="1", status="error")]}
+
+    graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    app = graph.add_node("limit", limit).add_edge(START, "model").add_edge("model", "limit").compile()
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", False, "not run")]
+    assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
 
 
 def test_old_errors_in_a_conversation_are_not_told_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
