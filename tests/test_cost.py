@@ -131,19 +131,23 @@ def test_prices_are_loaded_late() -> None:
 
 
 def test_without_the_extra_there_is_no_cost() -> None:
-    """Where `genai-prices` is not installed, nothing is known and nothing fails."""
+    """Where `genai-prices` is not installed, nothing is known and nothing fails; it is looked for once."""
     program = """
         import sys
         from importlib.machinery import PathFinder
+        looked = []
         class Without(PathFinder):
             @classmethod
             def find_spec(cls, name, path=None, target=None):
-                return None if name == "genai_prices" else super().find_spec(name, path, target)
+                if name == "genai_prices":
+                    return looked.append(name)
+                return super().find_spec(name, path, target)
         sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
         from coagent_langchain.capture.cost import cost, prepare
         from coagent_langchain.capture.tokens import Usage
         assert not prepare()
-        assert cost("openai", "gpt-4o", Usage(1, 1)) is None
+        assert [cost("openai", "gpt-4o", Usage(1, 1)) for _ in range(3)] == [None] * 3
+        assert len(looked) == 1
     """
 
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

@@ -6,9 +6,8 @@ from `genai-prices` once, by pricing single tokens, and the calls after that are
 
 from __future__ import annotations
 
-import sys
+import functools
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from coagent_langchain.capture.content import as_dict
@@ -44,7 +43,16 @@ class _Known:
 
 
 _known = _Known()  # another one when prices change, or it is full
-_prices: Any = None  # what gives the prices of the day, once `genai-prices` is loaded
+
+
+@functools.cache  # to look for a package that is not there takes as long as a hook
+def _prices() -> Any:
+    """What gives the prices of the day; None where `genai-prices` is not installed."""
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ImportError:
+        return None
+    return get_snapshot
 
 
 def prepare() -> bool:
@@ -53,14 +61,10 @@ def prepare() -> bool:
     Returns:
         True when `genai-prices` is installed.
     """
-    global _prices
-    if "genai_prices" not in sys.modules and find_spec("genai_prices") is None:
-        return False
-    from genai_prices.data_snapshot import get_snapshot
-
-    _prices = get_snapshot
-    _prices()
-    return True
+    prices = _prices()
+    if prices is not None:
+        prices()
+    return prices is not None
 
 
 def cost(provider: str | None, model: str | None, usage: Usage | None) -> float | None:
@@ -76,7 +80,7 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
     """
     if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None
-    if _prices is None and not prepare():
+    if _prices() is None:
         return None
     known = _model(_PROVIDERS.get(provider or "", provider), model)
     if known is None:
@@ -92,7 +96,7 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
 def _model(provider: str | None, model: str) -> Any:
     """The (provider, model) of the price list, or None."""
     global _known
-    prices = _prices()
+    prices = _prices()()
     if prices is not _known.prices or len(_known.models) >= MAX_MODELS:
         _known = _Known(prices)
     models = _known.models

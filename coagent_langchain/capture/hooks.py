@@ -30,8 +30,9 @@ class Hooks(Asides):
 
     # -- model calls
 
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
-                            tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_chat_model_start(self, serialized: Any = None, messages: Any = None, *, run_id: Any = None,
+                            parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
+                            **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a chat model."""
         with guard:
             only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
@@ -44,8 +45,9 @@ class Hooks(Asides):
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
                 )
 
-    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
-                     tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_llm_start(self, serialized: Any = None, prompts: Any = None, *, run_id: Any = None,
+                     parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
+                     **kwargs: Any) -> None:  # fmt: skip
         """`llm_call` of a text model."""
         with guard:
             texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
@@ -62,8 +64,8 @@ class Hooks(Asides):
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
                 )
 
-    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, parent_run_id: UUID | None = None,
-                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_llm_new_token(self, token: Any = None, *, chunk: Any = None, run_id: Any = None,
+                         parent_run_id: UUID | None = None, tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """Time to the first token with content; what has arrived, for a stream that is left."""
         stream = self._streams.get(getattr(run_id, "int", None))  # a hook per token: no guard, for nothing can raise
         if stream:
@@ -72,8 +74,8 @@ class Hooks(Asides):
             content = token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)
             self._first_token(run_id, token, content)
 
-    def on_stream_event(self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
-                        **kwargs: Any) -> None:  # fmt: skip
+    def on_stream_event(self, event: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                        tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """The same in `stream_events(version="v3")`."""
         stream = self._streams.get(getattr(run_id, "int", None))
         if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
@@ -90,8 +92,8 @@ class Hooks(Asides):
                 run.first_token_ns = self._tree.clock()
                 self._streams[run_id.int].append(token)
 
-    def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
-                   **kwargs: Any) -> None:  # fmt: skip
+    def on_llm_end(self, response: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                   tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         with guard:
             self._streams.pop(run_id.int, None)
@@ -102,8 +104,8 @@ class Hooks(Asides):
                     self._failures.called_again(run)
                 self._over(run)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, tags: Any = None,
-                     **kwargs: Any) -> None:  # fmt: skip
+    def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                     tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
         with guard:
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
@@ -114,15 +116,17 @@ class Hooks(Asides):
 
     # -- chains
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
-                       tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_chain_start(self, serialized: Any = None, inputs: Any = None, *, run_id: Any = None,
+                       parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
+                       **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
         with guard:
             run = self._placing.start("chain", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is not None and run.component:
                 self._recorder.component_started(run)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                     **kwargs: Any) -> None:  # fmt: skip
         """`component_exit` of a graph node, `recovery` where a child had failed; the end of a root."""
         with guard:
             run = self._tree.end(run_id)
@@ -140,7 +144,7 @@ class Hooks(Asides):
             if run.failures or type(run) is Root:
                 self._over(run, outputs, kwargs.get("inputs"))
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+    def on_chain_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
         with guard:
@@ -149,8 +153,9 @@ class Hooks(Asides):
 
     # -- tools and retrievers
 
-    def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
-                      tags: Any = None, metadata: Any = None, inputs: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_tool_start(self, serialized: Any = None, input_str: Any = None, *, run_id: Any = None,
+                      parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None, inputs: Any = None,
+                      **kwargs: Any) -> None:  # fmt: skip
         """`tool_call`."""
         with guard:
             arguments = tool_arguments(inputs, input_str)
@@ -159,8 +164,9 @@ class Hooks(Asides):
                 call_id = kwargs.get("tool_call_id")
                 self._recorder.tool_started(run, arguments, call_id if isinstance(call_id, str) else None)
 
-    def on_retriever_start(self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None,
-                           tags: Any = None, metadata: Any = None, **kwargs: Any) -> None:  # fmt: skip
+    def on_retriever_start(self, serialized: Any = None, query: Any = None, *, run_id: Any = None,
+                           parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
+                           **kwargs: Any) -> None:  # fmt: skip
         """`tool_call` of a retriever."""
         with guard:
             arguments = {"query": query}
@@ -168,7 +174,8 @@ class Hooks(Asides):
             if run is not None:
                 self._recorder.tool_started(run, arguments, None)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_tool_end(self, output: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                    **kwargs: Any) -> None:  # fmt: skip
         """`tool_response`."""
         with guard:
             run = self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs)
@@ -187,23 +194,22 @@ class Hooks(Asides):
                     self._failures.called_again(run)
             self._over(run, output)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+    def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
         with guard:
             if run := self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs):
                 self._failed(run, error)
 
-    def on_retriever_end(
-        self, documents: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
-    ) -> None:
+    def on_retriever_end(self, documents: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
+                         **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` of a retriever, its documents summarised."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._recorder.tool_ended(run, summary_of(documents), success=True)
                 self._over(run)
 
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None,
+    def on_retriever_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                            **kwargs: Any) -> None:  # fmt: skip
         """As of a tool."""
         with guard:

@@ -77,19 +77,20 @@ def judge(outcome: Outcome, count: int) -> Verdict:
         count: entries in it, at least 1.
     """
     status = outcome.status
-    reason = f"HTTP {status}: {said(outcome.body, _json(outcome.body))}" if status else outcome.body
+    answer = _json(outcome.body)
+    reason = f"HTTP {status}: {said(outcome.body, answer)}" if status else outcome.body
     if status is None or may_pass(status):
         wait = retry_after(outcome.retry_after, datetime.now(UTC))
         return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
     if status < 300:
-        return _judge_success(outcome, count, reason)
+        return _judge_success(outcome, answer, count, reason)
     if status < 400 or status in _SETUP:
         return Verdict(Meaning.PAUSE, reason + path_hint(status), status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:
         return Verdict(Meaning.STORED, reason)
-    return Verdict(Meaning.REFUSED, reason, _named(_json(outcome.body), count))
+    return Verdict(Meaning.REFUSED, reason, _named(answer, count))
 
 
 def may_pass(status: int | None) -> bool:
@@ -114,8 +115,7 @@ def path_hint(status: int) -> str:
     return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
 
 
-def _judge_success(outcome: Outcome, count: int, reason: str) -> Verdict:
-    answer = _json(outcome.body)
+def _judge_success(outcome: Outcome, answer: Any, count: int, reason: str) -> Verdict:
     if outcome.body.strip() and answer is None:
         return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}", status=outcome.status)
     refused = _named(answer, count)

@@ -58,6 +58,15 @@ def test_odd_serialized_is_no_matter(odd: Any, log: MemoryDelivery, handler: Coa
     assert [types(log).count(name) for name in ("llm_call", "tool_call")] == [2, 2]
 
 
+@pytest.mark.internal_errors
+@pytest.mark.parametrize("hook", sorted(name for name in dir(CoagentCallbackHandler) if name.startswith("on_")))
+def test_hook_without_any_argument_is_quiet(hook: str, handler: CoagentCallbackHandler) -> None:
+    """38 langchain-ai/langchain#39633: what a version of LangChain leaves out raises into no application."""
+    getattr(handler, hook)()
+
+    assert state_of(handler) == EMPTY
+
+
 def test_end_without_a_start_is_logged_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """38 langchain-ai/langchain#39633: a call whose start another handler silenced has its call and its response."""
     run_id = uuid4()
