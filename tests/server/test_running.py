@@ -191,10 +191,12 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """It is named and left as it was."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 1000)
-    with pytest.raises(ConfigurationError, match=r"notes.txt cannot be used as a store"):
+    with pytest.raises(ConfigurationError, match=r"notes.txt cannot be used as a store") as refused:
         server.open_store(f"sqlite://{path}")
 
     assert path.read_text() == "not a database " * 1000
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
 
 
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -203,8 +205,17 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "coagent.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ConfigurationError, match="schema is version 99"):
+    with pytest.raises(ConfigurationError, match="schema is version 99") as refused:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
+
+
+def _open_in(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    return [name for link in links if (name := os.readlink(link)).startswith(str(folder))]
 
 
 def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
