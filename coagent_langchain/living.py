@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,12 +21,31 @@ class Living(Generic[T]):
 
     def add(self, each: T) -> None:
         """Know one more."""
-        self._references[id(each)] = weakref.ref(each)
+        key = id(each)
+
+        def forget(reference: weakref.ref[T]) -> None:
+            if self._references.get(key) is reference:  # the id may be another's by now
+                self._references.pop(key, None)
+
+        self._references[key] = weakref.ref(each, forget)
 
     def __iter__(self) -> Iterator[T]:
-        for key, reference in list(self._references.items()):
-            each = reference()
-            if each is not None:
+        for reference in list(self._references.values()):
+            if (each := reference()) is not None:
                 yield each
-            elif self._references.get(key) is reference:
-                self._references.pop(key, None)
+
+
+def renewed_after_fork(renew: Callable[[T], None]) -> Living[T]:
+    """Objects that a forked child has to renew, for what they hold is the parent's.
+
+    Parameters:
+        renew: called in the child with each of them that is still alive.
+    """
+    living: Living[T] = Living()
+
+    def renew_all() -> None:
+        for each in living:
+            renew(each)
+
+    os.register_at_fork(after_in_child=renew_all)
+    return living

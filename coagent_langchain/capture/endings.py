@@ -9,6 +9,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
+from coagent_langchain.wire import now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end with the root
 
@@ -35,7 +36,7 @@ class Endings(Sweeper):
         else:
             session.status = "interrupted" if session.interrupted is run.prompt else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then
-            session.latest = max(session.latest, self._tree.wall() // 1_000_000)
+            session.latest = max(session.latest, now_ms())
             if outputs is not None:
                 session.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:

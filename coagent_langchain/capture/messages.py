@@ -59,7 +59,6 @@ class Answer:
         reasoning: what the model thought aloud, if it says.
         finish_reason: in the provider's words.
         model: the model that answered, in the provider's words.
-        generations_count: candidates, all told.
         blocks: other content of the first candidate (images, audio, citations, server tools), media described.
         alternatives: the other candidates, as `{text, tool_calls?}`.
     """
@@ -69,7 +68,6 @@ class Answer:
     reasoning: str | None = None
     finish_reason: str | None = None
     model: str | None = None
-    generations_count: int = 0
     blocks: list[Any] = field(default_factory=list)
     alternatives: list[dict[str, Any]] = field(default_factory=list)
 
@@ -188,7 +186,6 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     told = Answer(text(content if type(content) is str else _text(first), limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
-    told.generations_count = len(found)
     if type(content) is list or fields.get("additional_kwargs"):
         told.reasoning = reasoning_of(message)
     if type(content) is list:

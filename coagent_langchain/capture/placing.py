@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -17,6 +15,7 @@ from coagent_langchain.capture.run import Root, Run
 from coagent_langchain.capture.runs import MUTED, Muted, RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.checks import new_session_id
+from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
@@ -259,15 +258,7 @@ class Placing:
         root.pending_input = None
 
 
-_placings: weakref.WeakSet[Placing] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for placing in list(_placings):
-        placing._renew()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_placings = renewed_after_fork(Placing._renew)
 
 
 def _outlives(root: Root) -> bool:

@@ -20,7 +20,7 @@ from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import text
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import EventType, JsonObject
+from coagent_langchain.wire import EventType, JsonObject, now_ms
 
 # Looked up here: to find a member of an enum takes a hook as long as a dozen lines.
 _LLM_CALL, _LLM_RESPONSE = EventType.LLM_CALL, EventType.LLM_RESPONSE
@@ -107,7 +107,7 @@ class Recorder:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         entry["llm_response"] = response
         if usage is not None:
-            self._add_usage(run, prompt, usage, response, entry)
+            self._add_usage(prompt, usage, response, entry)
         if run.parent is None and answer.text:
             prompt.session.heir.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
@@ -151,7 +151,7 @@ class Recorder:
             meta["outcome"] = outcome
         return meta
 
-    def _add_usage(self, run: Run, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
+    def _add_usage(self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
         sent, made, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
         if sent is not None:
             response["input_tokens"] = sent
@@ -217,7 +217,7 @@ class Recorder:
 
     def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
-        run.timestamp = self.tree.wall() // 1_000_000
+        run.timestamp = now_ms()
         run.root.open[run.run_id.int] = run
         run.turn = run.latest_turn()
         run.try_again()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 from uuid import UUID
 
 from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.session import Session
+from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
 MAX_ENDED = 512  # ended runs that are remembered: for a second end, and as parents of what starts late
@@ -31,7 +31,6 @@ class RunTree:
 
     Parameters:
         clock: monotonic nanoseconds.
-        wall: Unix nanoseconds.
         max_open: open runs at most; beyond it the oldest are given up.
         max_ended: ended runs that are remembered.
         linger_s: seconds that a run may go on after its root.
@@ -40,14 +39,12 @@ class RunTree:
     def __init__(
         self,
         clock: Callable[[], int] = time.monotonic_ns,
-        wall: Callable[[], int] = time.time_ns,
         *,
         max_open: int = MAX_OPEN,
         max_ended: int = MAX_ENDED,
         linger_s: float = LINGER_S,
     ) -> None:
         self.clock = clock
-        self.wall = wall
         self.open: dict[int, Run | Muted] = {}
         self.streams: dict[int | None, list[Any]] = {}  # of open model calls: what has arrived
         self.lingering: dict[int, Root] = {}  # ended roots with open runs below them, the first to end first
@@ -70,12 +67,12 @@ class RunTree:
         if key in self.open or key in self._ended:
             return None
         if parent is None:
-            self.open[key] = root = Root(run_id, kind, name, self.clock(), self.wall() // 1_000_000)
+            self.open[key] = root = Root(run_id, kind, name, self.clock(), now_ms())
             root.open[key] = root
             return root
         root = parent.root
         plumbing = kind == "chain"
-        timestamp = 0 if plumbing else self.wall() // 1_000_000
+        timestamp = 0 if plumbing else now_ms()
         self.open[key] = run = Run(run_id, kind, name, parent, root, self.clock(), timestamp)
         if not plumbing or root.ended:
             root.open[key] = run
@@ -119,10 +116,10 @@ class RunTree:
         """Whether there may be runs to give up."""
         return bool(self.lingering) or len(self.open) > self._max_open
 
-    def given_up(self, *, now: int | None = None) -> list[Run]:
+    def given_up(self) -> list[Run]:
         """Runs that nobody waits for: their root ended a while ago (or, with too many open, the oldest)."""
         found: list[Run] = []
-        deadline = (self.clock() if now is None else now) - self._linger_ns
+        deadline = self.clock() - self._linger_ns
         for key, root in list(self.lingering.items()):
             if root.ended > deadline:
                 break
@@ -155,12 +152,4 @@ class RunTree:
             kept.clear()
 
 
-_trees: weakref.WeakSet[RunTree] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for tree in list(_trees):
-        tree.leave_to_parent_process()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_trees = renewed_after_fork(RunTree.leave_to_parent_process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from dataclasses import replace
@@ -18,6 +17,7 @@ from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
+from coagent_langchain.living import renewed_after_fork
 
 _STOP_S = 0.2  # for the worker's thread to end once there is nothing more to wait for
 
@@ -123,12 +123,4 @@ def age_of(line: bytes) -> float | None:
         return None
 
 
-_alive: weakref.WeakSet[SpooledDelivery] = weakref.WeakSet()
-
-
-def _renew_after_fork() -> None:
-    for delivery in list(_alive):
-        delivery._after_fork()
-
-
-os.register_at_fork(after_in_child=_renew_after_fork)
+_alive = renewed_after_fork(SpooledDelivery._after_fork)
