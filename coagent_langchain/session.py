@@ -76,6 +76,7 @@ class Session(Scope):
         self.tool_turns: dict[str, tuple[Prompt, int]] = {}
         self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
         self.interrupted: Prompt | None = None
+        self.broken_off: tuple[Any, Prompt | None] = None, None  # the thread and prompt of the last run that failed
         self.last_error: tuple[BaseException, str] | None = None
         self.response: str | None = None
         self.status = "completed"  # how its last run ended
@@ -171,6 +172,7 @@ class Session(Scope):
             self.last_prompt = max(self.last_prompt, earlier.last_prompt)
             self.totals, self.tool_turns, self._prompts = earlier.totals, earlier.tool_turns, earlier._prompts
             self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
+            self.broken_off = earlier.broken_off
             self.started, self._started_at, self.latest = earlier.started, earlier._started_at, earlier.latest
             self.status, self.response, self.running = earlier.status, earlier.response, earlier.running
             self._discreet = earlier._discreet or not self.outlet.lets_pass(earlier.outlet)

@@ -33,6 +33,7 @@ class Endings(Sweeper):
         if failed or outcome == "cancelled":
             session.status, session.response = "failed" if failed else "cancelled", None
             session.interrupts |= run.answered
+            session.broken_off = run.thread, run.prompt
         else:
             session.status = "interrupted" if session.interrupted is run.prompt else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then

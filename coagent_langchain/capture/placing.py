@@ -199,6 +199,10 @@ class Placing:
             session = self._session(session_id or self._session_id or self._own_session_id)
         if answer is not None or (inputs is None and session.interrupted is not None):
             return self._resumed(session, root, answer)
+        thread, failed = session.broken_off
+        if inputs is None and failed is not None and thread == root.thread is not None:
+            root.turn = failed.turn  # LangGraph goes on from its last checkpoint: nobody has said anything new
+            return failed
         return session.open_prompt(number if type(number) is int else None)
 
     def own_session(self) -> Session:
