@@ -9,6 +9,7 @@ import traceback
 MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
 MAX_MESSAGE = 20_000  # characters
 MAX_STACK = 100_000  # characters; what is left out lies in the middle
+SAMPLED = 2_000  # characters of each end, and samples in between, that a fingerprint of a long text is made of
 MARGIN = 4_000  # characters beyond a cut that are searched for secrets too, then left out: no part of one may stay
 
 
@@ -20,6 +21,17 @@ def text(value: str, limit: int = MAX_FIELD) -> str:
 
 def _cut(value: str, limit: int, size: int) -> str:
     return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
+
+
+def fingerprint(value: str) -> int:
+    """A number for comparing texts that are not kept; of a long one, its length, ends and samples are looked at.
+
+    To hash 200 KB takes as long as everything else in a hook together.
+    """
+    size = len(value)
+    if size <= SAMPLED:
+        return hash(value)
+    return hash((size, value[:SAMPLED], value[-SAMPLED:], value[:: size // SAMPLED]))
 
 
 def clean(value: str) -> str:

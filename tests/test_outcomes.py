@@ -26,7 +26,7 @@ from langgraph.types import Command, Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 
 from coagent_langchain.capture.outcomes import classify, interrupts, route, severity
-from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, redacted, stack_trace
+from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, fingerprint, redacted, stack_trace
 
 
 class Mute(Exception):
@@ -309,3 +309,12 @@ def test_severities_are_as_documented() -> None:
         found[row] = {severity(error).value for error in errors}
 
     assert found == {row: {row} for row in ("critical", "high", "medium")}
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_fingerprint_tells_texts_apart_by_their_ends_and_length(length: int) -> None:
+    """The same text has the same one; a question before or behind a long context makes another."""
+    body = "context " * (length // 8)
+    texts = [f"A {body} C", f"B {body} C", f"A {body} D", f"A {body} CC"]
+    assert len({fingerprint(each) for each in texts}) == len(texts)
+    assert fingerprint(texts[0]) == fingerprint("".join(list(texts[0])))

@@ -18,7 +18,7 @@ from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
-from coagent_langchain.texts import text
+from coagent_langchain.texts import fingerprint, text
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
@@ -80,7 +80,7 @@ class Recorder:
         run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
-        run.call = None if conversation.prompt is None else hash(conversation.prompt)
+        run.call = None if conversation.prompt is None else fingerprint(conversation.prompt)
         run.note_tried()
         if run.attempt:
             parameters["attempt"] = run.attempt
