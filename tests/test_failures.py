@@ -307,6 +307,40 @@ def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: Coagen
     assert log.sequence[-2:] == [("error", 1, 1), ("recovery", 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("scripts", "attempts", "recovered"),
+    [
+        ([[OSError("a"), "4"], [OSError("b"), "4"], [OSError("c"), "4"]], [2, 2, 2], ["a", "b", "c"]),
+        ([[OSError("a"), "4"], [OSError("b"), OSError("b")]], [2, 2], ["a"]),
+    ],
+)
+def test_retries_at_the_same_time_recover_one_error_each(
+    scripts: list[list[Any]],
+    attempts: list[int],
+    recovered: list[str],
+    log: MemoryDelivery,
+    handler: CoagentCallbackHandler,
+) -> None:
+    """Where several ask the same and fail, an answer recovers one of the errors, and none of another's."""
+
+    async def sample(model: ScriptedChat) -> Any:
+        try:
+            return await model.ainvoke("2 + 2?")
+        except OSError:
+            return await model.ainvoke("2 + 2?")
+
+    async def vote(_: str) -> Any:
+        return await asyncio.gather(*(sample(chat(*script)) for script in scripts), return_exceptions=True)
+
+    asyncio.run(RunnableLambda(vote).ainvoke("go", {"callbacks": [handler]}))
+
+    messages = {e["error_info"]["error_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
+    retries = [e["meta"]["attempt"] for e in of_type(log, "llm_call") if "attempt" in e["meta"]]
+    by_retry = [e for e in of_type(log, "recovery") if e["error_info"]["recovery_strategy"] == "retry"]
+    assert retries == attempts
+    assert sorted(messages[e["error_info"]["error_id"]] for e in by_retry) == recovered
+
+
 def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """An interrupt is asked once and answered once; the tool goes on in the turn that asked for it."""
     agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())

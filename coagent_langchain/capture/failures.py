@@ -16,7 +16,7 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import FALLBACKS, NOTHING, Failure, Run
+from coagent_langchain.capture.run import FALLBACKS, Failure, Run
 from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
@@ -63,7 +63,6 @@ class Failures:
             self._recorder.component_ended(run, (), _PAST.get(outcome.kind, outcome.kind))
             if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
-        run.tried = NOTHING  # each failed call would keep all that were made before it
         return outcome
 
     def recovered(self, run: Run) -> None:
@@ -88,7 +87,7 @@ class Failures:
         parent = run.parent
         if parent is None:
             return
-        parent.failures = [failure for failure in parent.failures or () if failure[1] not in run.tried]
+        parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
             model = (run.parameters or {}).get("model") or run.name
             way = ("retry", f"attempt {run.attempt}") if failed.is_like(run) else ("fallback", model)

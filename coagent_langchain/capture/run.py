@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
@@ -16,6 +17,8 @@ MAX_FAILURES = 64  # exceptions that one run remembers of its children
 MAX_TOOL_CALLS = 1_000  # tool calls of one root that may still be answered; older ones take the latest turn
 FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_lock = fork_safe_lock()
 
 
 class Run:
@@ -33,6 +36,7 @@ class Run:
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         tried: of a call that is made again, the failed ones before it, by the ids of their errors.
+        repeated: whether another call makes this one again.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
@@ -45,6 +49,7 @@ class Run:
     late = False  # its start was never told
     is_step = False
     is_hidden = False
+    repeated = False
     tags: Sequence[str] = ()
     failed_nodes: dict[str, int] | None = None
     tried: Mapping[str, Run] = NOTHING
@@ -136,21 +141,42 @@ class Run:
 
         Of very many the latest: one of them may yet be raised on.
         """
-        if self.failures is None:
-            self.failures = []
-        self.failures.append((error, error_id, failed))
-        if len(self.failures) > MAX_FAILURES:
-            del self.failures[0]
+        with _lock:
+            if self.failures is None:
+                self.failures = []
+            self.failures.append((error, error_id, failed))
+            if len(self.failures) > MAX_FAILURES:
+                del self.failures[0]
+
+    def forget_failures(self, error_ids: Container[str]) -> None:
+        """Let go of children's exceptions that it need not recover from any more."""
+        with _lock:
+            self.failures = [failure for failure in self.failures or () if failure[1] not in error_ids]
 
     def note_tried(self) -> None:
-        """Note the calls that have failed beside this one, which makes them again; the same ones count as attempts."""
+        """Note the call that has failed beside this one, which makes it again, and those before it; the same ones count
+        as attempts.
+
+        Where calls with one text run at once, each failed one is made again by one other.
+        """
         parent = self.parent
         if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
             return
-        self.tried = {error_id: failed for _, error_id, failed in parent.failures if error_id and failed.repeats(self)}
-        same = sum(failed.is_like(self) for failed in self.tried.values())
+        with _lock:
+            failed = [(error_id, run) for _, error_id, run in parent.failures if error_id and self._repeats(run)]
+            if not failed:
+                return
+            alike = [each for each in failed if each[1].is_like(self)]
+            earliest = (alike or failed)[0]
+            earliest[1].repeated = True
+            self.tried = dict([*earliest[1].tried.items(), earliest][-MAX_FAILURES:])
+            earliest[1].tried = NOTHING  # handed on: else each would keep all that were made before it
+        same = sum(each.is_like(self) for each in self.tried.values())
         if same and not self.attempt:
             self.attempt = same + 1
+
+    def _repeats(self, failed: Run) -> bool:
+        return not failed.repeated and failed.repeats(self)
 
     def repeats(self, other: Run) -> bool:
         """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""
