@@ -19,7 +19,7 @@ IDLE_AFTER = 30 * 60.0  # seconds without an event after which a session ends by
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
 MAX_SESSIONS = 10_000  # open ones; those that were idle longest make room, unless something of them is open
 MAX_ENDED = 100_000  # ended ones whose last prompt number is remembered
-MAX_WAITING = 1_000  # ended ones whose questions a person may yet answer
+MAX_WAITING = 1_000  # ended ones in which a question or a stopped graph is pending
 SWEEP_EVERY = 5.0  # seconds
 
 _lock = fork_safe_lock()
@@ -70,10 +70,10 @@ class Sessions:
         self._take_in(session)
 
     def _take_in(self, session: Session) -> None:
-        """Have a new session go on with what an ended one with its id has asked, and make room for it."""
+        """Have a new session go on with what was pending when one with its id ended, and make room for it."""
         waiting = self._waiting.pop(session.session_id, None)
         if waiting is not None:
-            session.go_on_asking(waiting)
+            session.go_on_after(waiting)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -86,7 +86,7 @@ class Sessions:
         _watch(self)
 
     def forget(self, session: Session) -> None:
-        """Let go of a session that ended; only its last prompt number is kept, and itself if a person was asked."""
+        """Let go of a session that ended; only its last prompt number is kept, and itself if anything is pending."""
         with _lock:
             if self._open.get(session.session_id) is session:
                 del self._open[session.session_id]
@@ -94,7 +94,7 @@ class Sessions:
             self._last_prompts[session.session_id] = session.last_prompt
             if len(self._last_prompts) > MAX_ENDED:
                 del self._last_prompts[next(iter(self._last_prompts))]
-            if session.interrupts:
+            if session.pending:
                 self._waiting[session.session_id] = session
                 if len(self._waiting) > MAX_WAITING:
                     del self._waiting[next(iter(self._waiting))]

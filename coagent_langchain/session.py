@@ -11,6 +11,7 @@ from coagent_langchain.checks import check_meta, check_session_id, check_text, n
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.pending import Pending
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.scope import Scope
 from coagent_langchain.texts import error_message, stack_trace
@@ -20,7 +21,6 @@ from coagent_langchain.wire import MAX_COUNTER, VERSION, EventType, JsonObject, 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
 
-MAX_TOOL_CALLS = 1_000  # tool calls of a session that may still be answered; older ones take the latest turn
 MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
@@ -73,13 +73,10 @@ class Session(Scope):
         """Be a session in which nothing has happened; its numbers alone go on."""
         self.part += 1
         self.totals = Totals()
-        self.tool_turns: dict[str, tuple[Prompt, int]] = {}
-        self.interrupts: dict[str, tuple[Prompt | None, Any]] = {}  # by id: who was asked in which thread
-        self.interrupted: Prompt | None = None
-        self.broken_off: tuple[Any, Prompt | None] = None, None  # the thread and prompt of the last run that failed
+        self.pending = Pending()
         self.last_error: tuple[BaseException, str] | None = None
         self.response: str | None = None
-        self.status = "completed"  # how its last run ended
+        self.status = "completed"  # how its last run ended; `cancelled` until it has
         self.running = 0
         self.started = False
         self.touched = self._started_at = time.monotonic()
@@ -146,8 +143,6 @@ class Session(Scope):
                 return
             self._ended = True
         self._sessions.forget(self)
-        if self.running > 0 and self.status == "completed":
-            self.status = "cancelled"  # LangChain does not tell of a bare model's call that was cut off
         self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
         self.last_error = None
         if not self.started or self.inherited:
@@ -170,24 +165,18 @@ class Session(Scope):
         """Go on with what an open session with the same id has begun: it is one session on the server."""
         with _lock:
             self.last_prompt = max(self.last_prompt, earlier.last_prompt)
-            self.totals, self.tool_turns, self._prompts = earlier.totals, earlier.tool_turns, earlier._prompts
-            self.interrupts, self.interrupted = earlier.interrupts, earlier.interrupted
-            self.broken_off = earlier.broken_off
+            self.totals, self.pending, self._prompts = earlier.totals, earlier.pending, earlier._prompts
             self.started, self._started_at, self.latest = earlier.started, earlier._started_at, earlier.latest
             self.status, self.response, self.running = earlier.status, earlier.response, earlier.running
             self._discreet = earlier._discreet or not self.outlet.lets_pass(earlier.outlet)
             earlier._ended, earlier._successor = True, self
 
-    def go_on_asking(self, earlier: Session) -> None:
-        """Take over the questions that were open when an earlier session with the same id ended, and who asked."""
+    def go_on_after(self, earlier: Session) -> None:
+        """Take over what was pending when an earlier session with the same id ended."""
         with _lock:
-            asking = {by for by, _ in earlier.interrupts.values() if by is not None}
-            again = {prompt: self._again(prompt) for prompt in asking}
-            self.interrupts |= {key: (by and again[by], thread) for key, (by, thread) in earlier.interrupts.items()}
-            self.tool_turns |= {key: (again[by], turn) for key, (by, turn) in earlier.tool_turns.items() if by in again}
-            self.interrupted = self.interrupted or (earlier.interrupted and again.get(earlier.interrupted))
+            self.pending.go_on(earlier.pending, self._continued)
 
-    def _again(self, earlier: Prompt) -> Prompt:
+    def _continued(self, earlier: Prompt) -> Prompt:
         """A prompt of an ended session, to be continued in this one."""
         prompt = Prompt(self)
         prompt.number, prompt.turn, prompt.part, prompt.logged = earlier.number, earlier.turn, self.part, True
@@ -248,13 +237,6 @@ class Session(Scope):
             self.totals.turns += 1
             self.totals.llm_calls += 1
             return prompt.turn
-
-    def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
-        """Note which turn asked for a tool, so that its run takes the same numbers, also after an interrupt."""
-        with _lock:
-            self.tool_turns[tool_call_id] = (prompt, turn)
-            if len(self.tool_turns) > MAX_TOOL_CALLS:
-                del self.tool_turns[next(iter(self.tool_turns))]
 
     def count(self, update: Callable[..., None], *figures: float | None) -> None:
         """Change the totals: `update` is a method of `Totals`, `figures` are its arguments."""

@@ -85,11 +85,11 @@ class Asides(BaseCallbackHandler):
         if not isinstance(run, Run):
             return
         session = self._recorder.prompt_of(run).session
-        session.interrupted = run.root.prompt
+        self._failures.stopped_to_ask(run)
         asked = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
         asked = asked or [(str(event.checkpoint_id), str(event.status))]
         for interrupt_id, value in asked:
-            if interrupt_id not in session.interrupts:
+            if interrupt_id not in session.pending.questions:
                 self._recorder.outlet.emit(self._failures.question(run, interrupt_id, value))
 
     @guard

@@ -26,16 +26,20 @@ class Endings(Sweeper):
         self._tree = recorder.tree
 
     def root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
-        """Close a root: late user input, last answer, and with an error or a cancellation what is still open."""
+        """Close a root: late user input, last answer, and with a cancellation what is still open.
+
+        Where it failed, what ran beside the failure may go on to its own end.
+        """
         if inputs is not None:
             run.pending_input = inputs
         session = self._leave(run)
-        if failed or outcome == "cancelled":
+        if failed or outcome is not None:
             session.status, session.response = "failed" if failed else "cancelled", None
-            session.interrupts |= run.answered
-            session.broken_off = run.thread, run.prompt
+            session.pending.questions |= run.answered
+            if run.thread is not None and run.prompt is not None:
+                session.pending.stop(run.thread, run.prompt, asking=False)
         else:
-            session.status = "interrupted" if session.interrupted is run.prompt else "completed"
+            session.status = "interrupted" if _waits(run, session) else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then
             session.latest = max(session.latest, now_ms())
             if outputs is not None:
@@ -52,7 +56,7 @@ class Endings(Sweeper):
             self._recorder.placing.log_input(root, user_text(root.pending_input))
         root.pending_input = None
         session = prompt.session.heir
-        session.running -= 1
+        session.running -= root.kind != "llm"
         session.touched = self._tree.clock() / 1e9
         return session
 
@@ -91,6 +95,8 @@ class Endings(Sweeper):
 
     def _close(self, run: Run, outcome: str) -> None:
         run.failures = None
+        if outcome == "unknown":
+            run.late = True  # nor is it known how long it took
         if run.kind == "llm":
             self._recorder.call_ended(run, self._recorder.arrived(run), None, outcome)
         elif run.kind in ("tool", "retriever"):
@@ -99,3 +105,13 @@ class Endings(Sweeper):
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
             self._leave(run)
+
+
+def _waits(root: Root, session: Session) -> bool:
+    """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
+    stop = session.pending.stopped.get(root.thread)
+    if stop is not None and stop.asking and stop.prompt is root.prompt:
+        return True
+    if root.kind == "chain":
+        session.pending.finish(root.thread)
+    return False

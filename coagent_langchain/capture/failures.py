@@ -44,7 +44,7 @@ class Failures:
         run.failed_ns = self._recorder.tree.clock()
         beside = run.reported_beside(error)
         error_id, cause = run.reported(error) if beside is None else beside, run.cause(error)
-        entries = [] if error_id is not None else self._report(run, error, outcome, answer, cause)
+        entries = [] if error_id is not None else self._report(run, error, outcome, answer, usage, cause)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         parent = None if outcome.stopped or beside is not None else run.parent
@@ -135,7 +135,13 @@ class Failures:
         return entry
 
     def _report(
-        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer | None, cause: Failure | None
+        self,
+        run: Run,
+        error: BaseException,
+        outcome: Outcome,
+        answer: Answer | None,
+        usage: Usage | None,
+        cause: Failure | None,
     ) -> list[JsonObject]:
         if run.kind != "llm" and not run.turn:
             run.turn = run.latest_turn()
@@ -145,10 +151,13 @@ class Failures:
             return [self._handed_over(run, route(error))]
         if not outcome.failed:
             return []
-        return [self._error(run, error, answer, cause)]
+        return [self._error(run, error, answer, usage, cause)]
 
-    def _error(self, run: Run, error: BaseException, answer: Answer | None, cause: Failure | None) -> JsonObject:
-        session = self._recorder.prompt_of(run).session
+    def _error(
+        self, run: Run, error: BaseException, answer: Answer | None, usage: Usage | None, cause: Failure | None
+    ) -> JsonObject:
+        prompt = self._recorder.prompt_of(run)
+        session = prompt.session
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
             meta["attempt"] = run.attempt
@@ -167,6 +176,8 @@ class Failures:
             meta["caused_by"] = cause[1]
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
+        if usage is not None:
+            self._recorder.add_usage(prompt, usage, meta, entry)
         session.count(Totals.add_error)
         session.reported(error, entry["event_id"])
         return entry
@@ -182,22 +193,22 @@ class Failures:
 
     def _interrupted(self, run: Run, error: BaseException) -> list[JsonObject]:
         """One `human_oversight` for each question that was not asked before."""
-        prompt = self._recorder.prompt_of(run)
-        prompt.session.interrupted = run.root.prompt
+        self.stopped_to_ask(run)
+        known = self._recorder.prompt_of(run).session.pending.questions
         return [
             self.question(run, interrupt_id, value)
             for interrupt_id, value in interrupts(error)
-            if interrupt_id not in prompt.session.interrupts
+            if interrupt_id not in known
         ]
+
+    def stopped_to_ask(self, run: Run) -> None:
+        """Note that the graph of `run` waits for a person."""
+        prompt, root = self._recorder.prompt_of(run), run.root
+        prompt.session.pending.stop(root.thread, root.prompt or prompt, asking=True)
 
     def question(self, run: Run, interrupt_id: str, value: Any) -> JsonObject:
         """A `human_oversight` entry that asks."""
-        session = self._recorder.prompt_of(run).session
-        asked_by, thread = run.root.prompt, run.root.thread
-        for key, (by, where) in list(session.interrupts.items()):
-            if where == thread is not None and by is not asked_by:  # a new input came instead of its answer
-                session.interrupts.pop(key, None)
-        session.interrupts[interrupt_id] = (asked_by, thread)
+        self._recorder.prompt_of(run).session.pending.ask(interrupt_id, run.root.prompt, run.root.thread)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}

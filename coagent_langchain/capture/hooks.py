@@ -18,9 +18,6 @@ from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard, is_cancellation
 
-# How what is still open ends, when its root was cancelled or failed.
-_OUTCOME_WORDS = {"cancelled": "cancelled", "abandoned": "abandoned", "error": "unknown"}
-
 
 class Hooks(Asides):
     """Every hook of LangChain and LangGraph, with core's own parameter names.
@@ -249,8 +246,8 @@ class Hooks(Asides):
         outcome = self._failures.failed(run, error, partial, tokens)
         run.failures = None
         if isinstance(run, Root):
-            word = _OUTCOME_WORDS.get(outcome.kind)
-            self._endings.root_ended(run, None, inputs, failed=outcome.failed, outcome=word)
+            stopped = outcome.kind if outcome.stopped else None
+            self._endings.root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
 
 
 def _flat(messages: Any) -> list[Any]:

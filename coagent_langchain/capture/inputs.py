@@ -144,7 +144,7 @@ def changes_in(updates: Sequence[Any], meta: dict[str, Any]) -> dict[str, Any]:
                 found[str(snapshot(key))] = snapshot(value, _UPDATE_LIMIT)
     if messages:
         meta["messages"] = len(messages)
-    if "structured_response" in found:
+    if found.get("structured_response") is not None:
         # ToolStrategy answers its own tool call: no tool will ever run for it.
         answered = {fields_of(message).get("tool_call_id") for message in messages}
         calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]

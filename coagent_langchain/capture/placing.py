@@ -23,6 +23,7 @@ from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
+_THREAD_IDS = (str, int, UUID)
 
 
 class Placing:
@@ -117,8 +118,11 @@ class Placing:
         root = run.root
         if root.pending_input is not None and kind != "tool":
             self.told(root, inputs)
-        if run.prompt is None:
-            run.prompt = self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(config))
+        prompt = run.prompt
+        if prompt is None:
+            run.prompt = prompt = self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(config))
+        if prompt.session.pending.questions and is_command(inputs) and inputs.resume is not None:
+            self._answered(run, prompt, inputs.resume)  # by the application itself, inside of the run that was asked
         return run
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
@@ -142,7 +146,8 @@ class Placing:
         if root.framework is None and root.name == "LangGraph":
             root.framework = {"name": "langgraph"}
         if metadata:
-            root.thread = metadata.get("thread_id")
+            thread = metadata.get("thread_id")
+            root.thread = thread if isinstance(thread, _THREAD_IDS) else None
             if "prompt_number" in metadata:
                 root.parameters = {"prompt_number": metadata["prompt_number"]}
         known = self._session_id or ambient.session_id(metadata)
@@ -167,7 +172,8 @@ class Placing:
         inputs = root.pending_input
         root.becoming = prompt = self._prompt(root, session_id, inputs)
         session = prompt.session
-        session.running += 1
+        session.running += root.kind != "llm"  # no end is told of a bare model's call that is cut off
+        session.status = "cancelled"
         session.joined_by(self._outlet)
         session.touched = self._tree.clock() / 1e9
         text = None if inputs is _UNKNOWN else user_text(inputs)
@@ -189,21 +195,24 @@ class Placing:
                 number = around.number
             session_id, around = around.session_id, None
         answer = inputs.resume if is_command(inputs) else None
-        if isinstance(around, Prompt) and around.number:
-            session = around.session
-            resumed = answer is not None or (inputs is None and session.interrupted is around)
-            return self._resumed(around.session, root, answer, around) if resumed else around
-        if isinstance(around, Session):
+        within = around if isinstance(around, Prompt) and around.number else None
+        if within is not None:
+            session = within.session
+        elif isinstance(around, Session):
             session = around
         else:
             session = self._session(session_id or self._session_id or self._own_session_id)
-        if answer is not None or (inputs is None and session.interrupted is not None):
-            return self._resumed(session, root, answer)
-        thread, failed = session.broken_off
-        if inputs is None and failed is not None and thread == root.thread is not None:
-            root.turn = failed.turn  # LangGraph goes on from its last checkpoint: nobody has said anything new
-            return failed
-        return session.open_prompt(number if type(number) is int else None)
+        goes_on = answer is not None or (inputs is None and root.thread is not None)
+        stop = session.pending.stopped.pop(root.thread, None) if goes_on else None
+        if answer is None and (stop is None or not stop.asking):
+            if stop is not None and within is None:
+                root.turn = stop.prompt.turn  # it goes on from its last checkpoint: nobody has said anything new
+                return stop.prompt
+            return within or session.open_prompt(_number(number))
+        asked = next((by for by in session.pending.asked_in(root.thread).values() if by is not None), None)
+        prompt = within or asked or (stop.prompt if stop is not None else session.open_prompt(_number(number)))
+        self._resume(root, prompt, answer)
+        return prompt
 
     def own_session(self) -> Session:
         """The session of what names none."""
@@ -213,27 +222,35 @@ class Placing:
         after = self._after_prompt if session_id == self._session_id else 0
         return self.sessions.get(session_id, self._outlet, after_prompt=after)
 
-    def _resumed(self, session: Session, root: Root, answer: Any, around: Prompt | None = None) -> Prompt:
-        """A person's answer to an interrupt continues the prompt around it, else the one that was interrupted."""
-        asked = {key: by for key, (by, thread) in session.interrupts.items() if thread == root.thread}
-        prompt = around or next(iter(asked.values()), None) or session.interrupted or session.open_prompt()
-        session.interrupted = None
+    def _resume(self, root: Root, prompt: Prompt, answer: Any) -> None:
+        """Have a root go on in the prompt that was interrupted, with a person's answer; None where none is needed."""
         prompt.logged = True
         root.turn = prompt.turn
-        session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
-        waiting: list[str | None] = [*asked] or [None]
+        prompt.session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
+        if not self._answered(root, prompt, answer):
+            self._log_answer(root, prompt, None, answer)
+
+    def _answered(self, run: Run, prompt: Prompt, answer: Any) -> bool:
+        """Log the answers to the open questions of a run's thread; False if there are none."""
+        root, pending = run.root, prompt.session.pending
+        asked = pending.asked_in(root.thread)
         answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
-        for interrupt_id in waiting:
+        for interrupt_id in asked:
             if answers is not None and interrupt_id not in answers:
                 continue
-            if interrupt_id is not None and (question := session.interrupts.pop(interrupt_id, None)):
+            if question := pending.questions.pop(interrupt_id, None):
                 root.answered = {**root.answered, interrupt_id: question}
-            entry = session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, prompt.turn, root.timestamp)
-            value = answers[interrupt_id] if answers is not None else answer
-            entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
-            entry["meta"] = {"trace": root.trace(), "status": "resumed", "interrupt_id": interrupt_id}
-            self._outlet.emit(entry)
-        return prompt
+            self._log_answer(run, prompt, interrupt_id, answers[interrupt_id] if answers is not None else answer)
+        if asked:
+            pending.stopped.pop(root.thread, None)
+        return bool(asked)
+
+    def _log_answer(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
+        turn = prompt.turn if run is run.root else run.latest_turn()
+        entry = prompt.session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, turn, run.timestamp or None)
+        entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
+        entry["meta"] = {"trace": run.trace(), "status": "resumed", "interrupt_id": interrupt_id}
+        self._outlet.emit(entry)
 
     def told(self, root: Root, inputs: Any) -> None:
         """Take what a step was given as what its root was: a stream's own inputs are told when it is over."""
@@ -268,3 +285,8 @@ _placings = renewed_after_fork(Placing._renew)
 def _outlives(root: Root) -> bool:
     """Whether something of a root goes on after the root's session has ended: that is another session's."""
     return root.prompt is not None and root.prompt.ended
+
+
+def _number(given: Any) -> int | None:
+    """A prompt's number as a run's metadata gives it."""
+    return given if type(given) is int else None

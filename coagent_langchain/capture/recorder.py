@@ -107,7 +107,7 @@ class Recorder:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         entry["llm_response"] = response
         if usage is not None:
-            self._add_usage(prompt, usage, response, entry)
+            self.add_usage(prompt, usage, response, entry)
         if run.parent is None and answer.text:
             prompt.session.heir.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
@@ -123,9 +123,7 @@ class Recorder:
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                turn = run.own_turn or run.turn
-                run.root.remember_tool_call(call["id"], prompt, turn)
-                prompt.session.remember_tool_call(call["id"], prompt, turn)
+                run.root.asked_for_tool(call["id"], prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -151,7 +149,12 @@ class Recorder:
             meta["outcome"] = outcome
         return meta
 
-    def _add_usage(self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
+    def add_usage(self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
+        """Put tokens and cost into an entry, and into the session's totals.
+
+        Parameters:
+            response: the part of the entry that is told the tokens.
+        """
         sent, made, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
         if sent is not None:
             response["input_tokens"] = sent
@@ -174,14 +177,13 @@ class Recorder:
 
     def tool_started(self, run: Run, parameters: Any, tool_call_id: str | None) -> None:
         """Log `tool_call`, at the turn of the response that asked for it."""
-        prompt = self.prompt_of(run)
-        session = prompt.session
+        session = self.prompt_of(run).session
         asked = None
-        if tool_call_id is not None:  # in a resumed run it is the session that knows who asked
-            known = run.root.tool_turns or {}
-            asked = known.get(tool_call_id) or session.tool_turns.get(tool_call_id)
-            if tool_call_id in known:
-                run.root.calls_run.add(tool_call_id)
+        if tool_call_id is not None:
+            asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
+            for calls in (run.root.tool_calls, session.pending.tool_calls):
+                if calls is not None:
+                    calls.ran(tool_call_id)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.pending import ToolCalls
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
 MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
-MAX_TOOL_CALLS = 1_000  # tool calls of one root that may still be answered; older ones take the latest turn
 FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -249,16 +249,14 @@ class Root(Run):
         thread: LangGraph's `thread_id`.
         binding: held while it is given its session.
         pending_input: what it was called with, until that is logged.
-        tool_turns: the prompts and turns that asked for tools, by the ids of their calls.
-        calls_run: those of these calls for which a tool has run.
+        tool_calls: what its models asked for; None before the first call for a tool.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         answered: the questions that it brought answers to: where it fails, they are still open.
     """
 
     pending_input: Any = None
     thread: Any = None
-    tool_turns: dict[str, tuple[Prompt, int]] | None = None
-    calls_run: set[str]  # made with `tool_turns`
+    tool_calls: ToolCalls | None = None
     becoming: Prompt | None = None
     answered: Mapping[str, tuple[Prompt | None, Any]] = NOTHING
 
@@ -283,16 +281,18 @@ class Root(Run):
         """Itself; not kept, for a run that refers to itself would wait for the garbage collector."""
         return self
 
-    def remember_tool_call(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
-        """Note which turn asked for a tool."""
-        if self.tool_turns is None:
-            self.tool_turns, self.calls_run = {}, set()
-        self.tool_turns[tool_call_id] = (prompt, turn)
-        self.calls_run.discard(tool_call_id)  # ids may repeat
-        if len(self.tool_turns) > MAX_TOOL_CALLS:
-            oldest = next(iter(self.tool_turns))
-            del self.tool_turns[oldest]
-            self.calls_run.discard(oldest)
+    def calls_with(self, tool_call_id: str) -> ToolCalls:
+        """Where a call is known: in this run, else in its session, for one that was asked for before an interrupt."""
+        if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
+            return self.tool_calls
+        return self.prompt.session.pending.tool_calls if self.prompt is not None else ToolCalls()
+
+    def asked_for_tool(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
+        """Note which turn asked for a tool, for this run and for those that go on after an interrupt."""
+        if self.tool_calls is None:
+            self.tool_calls = ToolCalls()
+        self.tool_calls.ask(tool_call_id, prompt, turn)
+        prompt.session.pending.tool_calls.ask(tool_call_id, prompt, turn)
 
 
 Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom

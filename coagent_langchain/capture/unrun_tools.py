@@ -20,8 +20,8 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         updates: what it returned, as of `updates_of`.
     """
     root = node.root
-    if not root.tool_turns or len(root.tool_turns) == len(root.calls_run):
-        return  # every call has had its tool
+    if root.prompt is None or root.prompt.session.pending.tool_calls.all_ran:
+        return
     for update in updates:
         messages = dict.get(update, "messages") if isinstance(update, dict) else None
         for message in messages if isinstance(messages, list) else [messages]:
@@ -31,8 +31,8 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
 
 def _is_unrun(root: Root, fields: dict[str, Any]) -> bool:
     call_id = fields.get("tool_call_id")
-    failed = fields.get("status") == "error" and isinstance(call_id, str)
-    return failed and call_id in (root.tool_turns or ()) and call_id not in root.calls_run
+    failed = fields.get("status") == "error"
+    return failed and isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
 def _log(recorder: Recorder, node: Run, message: Any) -> None:

@@ -1,0 +1,128 @@
+"""What outlasts a run of a session: calls for tools, questions to a person, graphs that stopped before their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from coagent_langchain.locks import fork_safe_lock
+
+if TYPE_CHECKING:
+    from coagent_langchain.prompt import Prompt
+
+MAX_TOOL_CALLS = 1_000  # calls that may still be answered; a tool of an older one takes the latest turn
+MAX_STOPPED = 1_000  # graphs of one session that may still go on in their prompt
+
+_lock = fork_safe_lock()
+
+
+class ToolCalls:
+    """Which turns asked for tools, and for which of the calls a tool has run. Of very many the latest."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[Prompt, int]] = {}
+        self._run: set[str] = set()
+
+    def ask(self, call_id: str, prompt: Prompt, turn: int) -> None:
+        """Note which turn asked for a tool."""
+        with _lock:
+            self._asked[call_id] = (prompt, turn)
+            self._run.discard(call_id)  # ids may repeat
+            if len(self._asked) > MAX_TOOL_CALLS:
+                oldest = next(iter(self._asked))
+                del self._asked[oldest]
+                self._run.discard(oldest)
+
+    def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
+        """The prompt and turn that asked, where it is known."""
+        return self._asked.get(call_id)
+
+    def ran(self, call_id: str) -> None:
+        """Note that a tool has run."""
+        if call_id in self._asked:
+            self._run.add(call_id)
+
+    def has_not_run(self, call_id: str) -> bool:
+        """Whether it was asked for, and nothing has run so far."""
+        return call_id in self._asked and call_id not in self._run
+
+    @property
+    def all_ran(self) -> bool:
+        """Whether every call has had its tool."""
+        return len(self._asked) == len(self._run)
+
+    def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
+        """Know the calls that prompts of an ended session have asked for and that are continued."""
+        for call_id, (prompt, turn) in earlier._asked.items():
+            if prompt in again:
+                self.ask(call_id, again[prompt], turn)
+
+
+class Stop(NamedTuple):
+    """Where a graph stopped before its end.
+
+    Attributes:
+        prompt: in which it is to go on.
+        asking: whether it waits for a person; else it failed, or was left or cancelled.
+    """
+
+    prompt: Prompt
+    asking: bool
+
+
+class Pending:
+    """What a session has begun and a later run may end.
+
+    Attributes:
+        tool_calls: the latest calls for tools.
+        questions: who was asked and in which of LangGraph's threads, by the interrupt's id.
+        stopped: where graphs stopped, by their threads.
+    """
+
+    def __init__(self) -> None:
+        self.tool_calls = ToolCalls()
+        self.questions: dict[str, tuple[Prompt | None, Any]] = {}
+        self.stopped: dict[Any, Stop] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be remembered of a session that ends."""
+        return bool(self.questions or self.stopped)
+
+    def asked_in(self, thread: Any) -> dict[str, Prompt | None]:
+        """Who asked what is still open in a thread, by the interrupt's id."""
+        return {key: prompt for key, (prompt, where) in list(self.questions.items()) if where == thread}
+
+    def ask(self, interrupt_id: str, prompt: Prompt | None, thread: Any) -> None:
+        """Note a question; what another prompt of its thread has asked will not be answered any more."""
+        for key, asked_by in self.asked_in(thread).items():
+            if thread is not None and asked_by is not prompt:  # a new input came instead of the answer
+                self.questions.pop(key, None)
+        self.questions[interrupt_id] = (prompt, thread)
+
+    def stop(self, thread: Any, prompt: Prompt, *, asking: bool) -> None:
+        """Note that a thread's graph has stopped before its end."""
+        with _lock:
+            self.stopped[thread] = Stop(prompt, asking)
+            if len(self.stopped) > MAX_STOPPED:
+                del self.stopped[next(iter(self.stopped))]
+
+    def finish(self, thread: Any) -> None:
+        """Note that a thread's graph has come to its end: nothing of it is open any more."""
+        self.stopped.pop(thread, None)
+        if thread is not None:
+            for key in self.asked_in(thread):
+                self.questions.pop(key, None)
+
+    def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
+        """Take over what an earlier session with the same id had pending when it ended.
+
+        Parameters:
+            continued: makes a prompt of this session that goes on with one of the earlier session's.
+        """
+        prompts = {prompt for prompt, _ in earlier.questions.values() if prompt is not None}
+        prompts |= {stop.prompt for stop in earlier.stopped.values()}
+        again = {prompt: continued(prompt) for prompt in prompts}
+        self.questions |= {key: (by and again[by], thread) for key, (by, thread) in earlier.questions.items()}
+        self.tool_calls.go_on(earlier.tool_calls, again)
+        for thread, stop in earlier.stopped.items():
+            self.stopped.setdefault(thread, Stop(again[stop.prompt], stop.asking))
