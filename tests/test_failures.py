@@ -363,35 +363,6 @@ def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: Coage
     assert of_type(log, "error") == []
 
 
-def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`invoke(None)` after a failure says nothing new: it is the same prompt, and the turns go on."""
-    model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), ValueError("down"), "3", "Welcome")
-    agent = create_agent(model, [add], checkpointer=InMemorySaver())
-    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
-    with pytest.raises(ValueError, match="down"):
-        agent.invoke({"messages": [("user", "1 + 2?")]}, config)
-    agent.invoke(None, config)
-    agent.invoke({"messages": [("user", "Thanks")]}, {**config, "configurable": {"thread_id": "t2"}})
-
-    told = [at for at in log.sequence if not at[0].startswith("component_")]
-    assert told == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-        ("tool_call", 1, 1),
-        ("tool_response", 1, 1),
-        ("llm_call", 1, 2),
-        ("error", 1, 2),
-        ("llm_call", 1, 3),
-        ("llm_response", 1, 3),
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-    ]
-
-
 @pytest.mark.parametrize("with_prompts", [True, False])
 def test_answer_in_a_later_block_of_the_session(
     with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler

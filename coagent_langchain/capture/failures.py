@@ -177,7 +177,10 @@ class Failures:
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
         if usage is not None:
-            self._recorder.add_usage(prompt, usage, meta, entry)
+            entry["llm_response"] = {}  # readers find the tokens of any call there
+            self._recorder.add_usage(prompt, usage, entry["llm_response"], entry)
+            if usage.details:
+                meta["usage"] = usage.details
         session.count(Totals.add_error)
         session.reported(error, entry["event_id"])
         return entry

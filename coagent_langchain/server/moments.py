@@ -88,16 +88,21 @@ def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
 
 def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     answer = mapping(entry.get("llm_response"))
-    usage = mapping(meta.get("usage"))
     made.name = text(meta.get("model")) or made.name
-    made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
-    made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
     made.ms = _known(answer.get("execution_time_ms"))
-    made.cost = _cost(entry)
+    _use(made, entry, meta)
     made.reused = meta.get("cached") is True
     said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part) or _withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""
+
+
+def _use(made: Moment, entry: Json, meta: Json) -> None:
+    """Tokens and cost of a model's answer, or of what there was of it when the call failed."""
+    answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
+    made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
+    made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
+    made.cost = _cost(entry)
 
 
 def _tool_call(made: Moment, entry: Json, meta: Json) -> None:
@@ -135,6 +140,7 @@ def _error(made: Moment, entry: Json, meta: Json) -> None:
     kind, message = text(info.get("error_type")), text(info.get("error_message"))
     made.key = text(info.get("error_id"))
     made.name = kind or "Error"
+    _use(made, entry, meta)
     made.failed = made.note = preview(f"{kind}: {message}" if kind and message else kind or message or "error")
 
 

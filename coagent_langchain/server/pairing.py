@@ -140,9 +140,7 @@ class Pairing:
         if moment.ms is not None and moment.ms >= 0:
             # What was timed where it ran is truer than the gap between two log calls, which may come together.
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
-        if not moment.reused:
-            bar.input, bar.output, bar.cached = moment.input or 0, moment.output or 0, moment.cached or 0
-        bar.cost += moment.cost or 0.0
+        _add_use(bar, moment)
         if moment.note and not bar.errors and (moment.failed or not bar.note or not _is_tool(bar)):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
         if moment.failed:
@@ -183,6 +181,7 @@ class Pairing:
             bar.events.append((moment.at, moment.seq))
             if bar.kind != "component" and bar.end is None:
                 bar.end = moment.at
+        _add_use(bar, moment)  # of a stream that broke off
         bar.status, bar.note = "error", moment.note
         bar.errors += 1
         bar.last = max(bar.last, moment.at)
@@ -226,6 +225,14 @@ class Pairing:
         answered = [bar for bars in self._questions.values() for bar in bars]
         self._questions.clear()
         return answered
+
+
+def _add_use(bar: Bar, moment: Moment) -> None:
+    if not moment.reused:
+        bar.input += moment.input or 0
+        bar.output += moment.output or 0
+        bar.cached += moment.cached or 0
+    bar.cost += moment.cost or 0.0
 
 
 def _is_tool(bar: Bar) -> bool:

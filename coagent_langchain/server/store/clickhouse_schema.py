@@ -56,7 +56,7 @@ def _count(event_type: str) -> str:
 
 
 def _used(value: str) -> str:
-    return f"sumIf({value}, event_type = 'llm_response' AND ifNull(toString(meta.cached), '') != 'true')"
+    return f"sumIf({value}, event_type IN ('llm_response', 'error') AND ifNull(toString(meta.cached), '') != 'true')"
 
 
 _INPUT = _number("event_data.llm_response.input_tokens")

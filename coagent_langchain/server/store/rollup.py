@@ -95,7 +95,7 @@ class Rollup:
     def _add_llm_call(self, entry: dict[str, Any]) -> None:
         self.llm_calls += 1
 
-    def _add_llm_response(self, entry: dict[str, Any]) -> None:
+    def _add_tokens(self, entry: dict[str, Any]) -> None:
         meta = entry.get("meta") or {}
         if meta.get("cached") is True:
             return  # answered from a cache: nothing was used
@@ -114,6 +114,7 @@ class Rollup:
 
     def _add_error(self, entry: dict[str, Any]) -> None:
         self.errors += 1
+        self._add_tokens(entry)  # of a stream that broke off
         if (entry.get("meta") or {}).get("execution_time_ms") is not None:
             self.open_calls -= 1  # of a model: that alone ends its call, and says how long it took
 
@@ -138,7 +139,7 @@ class Rollup:
 
 _ADD = {
     "llm_call": Rollup._add_llm_call,
-    "llm_response": Rollup._add_llm_response,
+    "llm_response": Rollup._add_tokens,
     "tool_call": Rollup._add_tool_call,
     "error": Rollup._add_error,
     "recovery": Rollup._add_recovery,

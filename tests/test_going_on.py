@@ -1,0 +1,266 @@
+"""What of a session goes on later: graphs that failed or asked, questions, calls for tools; and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.store.rollup import roll_up
+from coagent_langchain.server.timeline import build
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import ScriptedChat, calls, chat, of_type
+
+
+@tool
+def ask(question: str) -> str:
+    """Ask a person."""
+    return str(interrupt({"question": question}))
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def asking_agent() -> Any:
+    """An agent whose tool asks a person, then says that it is done."""
+    model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
+    return create_agent(model, [ask], checkpointer=InMemorySaver())
+
+
+def in_thread(handler: CoagentCallbackHandler, thread: str, **further: Any) -> Any:
+    """The config of a run in one of LangGraph's threads."""
+    return {"callbacks": [handler], "configurable": {"thread_id": thread}, **further}
+
+
+def told(log: MemoryDelivery) -> list[tuple[str, int, int]]:
+    """The sequence without what graph nodes say of themselves."""
+    return [at for at in log.sequence if not at[0].startswith("component_")]
+
+
+def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`invoke(None)` after a failure says nothing new: it is the same prompt, and the turns go on."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), ValueError("down"), "3", "Welcome")
+    agent = create_agent(model, [add], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
+    with pytest.raises(ValueError, match="down"):
+        agent.invoke({"messages": [("user", "1 + 2?")]}, config)
+    agent.invoke(None, config)
+    agent.invoke({"messages": [("user", "Thanks")]}, {**config, "configurable": {"thread_id": "t2"}})
+
+    told = [at for at in log.sequence if not at[0].startswith("component_")]
+    assert told == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("tool_call", 1, 1),
+        ("tool_response", 1, 1),
+        ("llm_call", 1, 2),
+        ("error", 1, 2),
+        ("llm_call", 1, 3),
+        ("llm_response", 1, 3),
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+    ]
+
+
+def test_each_thread_goes_on_in_its_own_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Where two threads of one session failed, each continues its prompt; what has ended well is not continued."""
+    model = chat(ValueError("a"), ValueError("b"), "ok a", "ok b", "again")
+    agent = create_agent(model, [], checkpointer=InMemorySaver())
+    with handler.session("s", session_id="s"):
+        for thread in ("a", "b"):
+            with contextlib.suppress(ValueError):
+                agent.invoke({"messages": [("user", thread)]}, in_thread(handler, thread))
+        for thread in ("a", "b"):
+            agent.invoke(None, in_thread(handler, thread))
+        before = next(state.config for state in agent.get_state_history(in_thread(handler, "b")) if state.next)
+        agent.invoke(None, {**before, "callbacks": [handler]})
+
+    assert [at for at in told(log) if at[0] in ("user_input", "llm_call")] == [
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("user_input", 2, 0),
+        ("llm_call", 2, 1),
+        ("llm_call", 1, 2),
+        ("llm_call", 2, 2),
+        ("user_input", 3, 0),
+        ("llm_call", 3, 1),
+    ]
+
+
+def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A service whose request fails, and which tries it again in a block of its own."""
+    agent = create_agent(chat(ValueError("down"), "up"), [], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "go")]}, None):
+        with contextlib.suppress(ValueError), handler.session("chat", session_id="s"):
+            agent.invoke(request, in_thread(handler, "t"))
+
+    assert [at for at in told(log) if at[0] in ("user_input", "llm_call")] == [
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_call", 1, 2),
+    ]
+
+
+def test_run_without_input_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """While one thread waits for a person, another run of the session that is given nothing is a prompt of its own."""
+    agent = asking_agent()
+    with handler.session("s", session_id="s"):
+        agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, "a"))
+        (RunnableLambda(lambda _: "Which day?") | chat("Monday")).invoke(None, {"callbacks": [handler]})
+        agent.invoke(Command(resume="yes"), in_thread(handler, "a"))
+
+    answers = [e for e in of_type(log, "human_oversight") if e["meta"]["status"] == "resumed"]
+    assert [(e["prompt_number"], e["input_data"]["value"]) for e in answers] == [(1, "yes")]
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "do it"), (2, "Which day?")]
+
+
+def test_application_that_answers_its_own_question(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A graph that is interrupted and resumed inside of one run has its answer logged, and the session is completed."""
+    agent = asking_agent()
+
+    def approve(question: str) -> Any:
+        config: Any = {"configurable": {"thread_id": "inner"}}
+        agent.invoke({"messages": [("user", question)]}, config)
+        return agent.invoke(Command(resume="yes"), config)["messages"][-1].content
+
+    with handler.session("s", session_id="s"):
+        assert RunnableLambda(approve).invoke("go", {"callbacks": [handler]}) == "done"
+
+    oversight = [(e["meta"]["status"], e["turn_number"]) for e in of_type(log, "human_oversight")]
+    assert oversight == [("interrupted", 1), ("resumed", 1)]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:
+    """Who does not know the question continues the prompt that the application names."""
+    handler = CoagentCallbackHandler("trip", delivery=log)
+    agent = asking_agent()
+    agent.invoke({"messages": [("user", "do it")]}, {"configurable": {"thread_id": "t"}})  # logged elsewhere
+    agent.invoke(Command(resume="yes"), in_thread(handler, "t", metadata={"prompt_number": 7}))
+
+    assert {e["prompt_number"] for e in log.entries} == {7}
+
+
+def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The middleware answers in the tool's place, in another run than the one that asked for it."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
+    middleware = HumanInTheLoopMiddleware(interrupt_on={"add": True})
+    agent = create_agent(model, [add], middleware=[middleware], checkpointer=InMemorySaver())
+    agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    decisions = [{"type": "approve"}, {"type": "reject", "message": "no!"}]
+    agent.invoke(Command(resume={"decisions": decisions}), in_thread(handler, "t"))
+
+    answered = [
+        (e["meta"]["tool_call_id"], e["turn_number"], e["tool_response"]["success"], e["meta"].get("outcome"))
+        for e in of_type(log, "tool_response")
+    ]
+    assert sorted(answered) == [("c1", 1, True, None), ("c2", 1, False, "not run")]
+
+
+def test_what_runs_beside_a_failure_goes_on_to_its_own_end(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`gather` does not cancel the other branches: their answers and tokens are logged when they come."""
+
+    class Slow(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await failed.wait()
+            return self._generate(*args, **kwargs)
+
+    async def run() -> None:
+        with pytest.raises(ValueError, match="down"):
+            await both.ainvoke("q", {"callbacks": [handler]})
+        failed.set()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    failed = asyncio.Event()
+    both: Any = RunnableParallel(slow=Slow(script=["late"]), failing=chat(ValueError("down")))
+    asyncio.run(run())
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["llm_response"]["response"], response["meta"].get("outcome")) == ("late", None)
+
+
+@pytest.mark.parametrize("ways", ["close", "drop"])
+def test_graph_stream_that_is_left_is_not_completed(
+    ways: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nor does its session end with the answer of an earlier prompt."""
+    agent = create_agent(chat("first", calls(("add", {"a": 1, "b": 2}, "c1")), "3"), [add])
+    with handler.session("s", session_id="s"):
+        agent.invoke({"messages": [("user", "one")]}, {"callbacks": [handler]})
+        stream = agent.stream({"messages": [("user", "two")]}, {"callbacks": [handler]})
+        next(stream)
+        stream.close() if ways == "close" else None
+        del stream
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
+        "cancelled",
+        {"response": "cancelled"},
+    )
+
+
+def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
+
+    class Silent(ScriptedChat):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+    async def cut_off() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(Silent(script=[]).ainvoke("q", {"callbacks": [handler]}), 0.01)
+
+    session = handler.session("s", session_id="s")
+    with session:
+        asyncio.run(cut_off())
+        chat("fine").invoke("later", {"callbacks": [handler]})
+        assert session.running == 0
+
+    cut, _ = sorted(of_type(log, "llm_response"), key=lambda e: e["prompt_number"])
+    assert (cut["meta"]["outcome"], cut["llm_response"]) == ("unknown", {})
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "fine"})
+
+
+def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What the provider has reported until then: on the error, in the session's totals, the list and the timeline."""
+
+    class Breaking(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
+            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used))
+            yield ChatGenerationChunk(message=AIMessageChunk("Once"))
+            raise ConnectionError("overloaded")
+
+    with handler.session("s", session_id="s"), contextlib.suppress(ConnectionError):
+        list(Breaking(script=[]).stream("q", {"callbacks": [handler]}))
+
+    (error,) = of_type(log, "error")
+    used = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
+    assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000})
+    totals = log.entries[-1]["meta"]
+    assert {name: totals[name] for name in used} == used
+    (listed,) = roll_up(log.entries)
+    drawn = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1))
+    assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])
