@@ -23,7 +23,8 @@ def rich_session() -> list[dict]:
         entry("llm_response", 5, turn_number=1, llm_response=tokens, meta={"model": "gpt-4o", "usage": usage},
               performance_metrics={"cost": 0.25}),
         entry("tool_call", 6, turn_number=1, tool_call={"tool_name": "search"}),
-        entry("error", 7, turn_number=1, error_info={"error_message": "no"}),
+        entry("error", 7, turn_number=1, error_info={"error_message": "no"},
+              llm_response={"input_tokens": 1_000, "output_tokens": 2}),
         entry("recovery", 8, turn_number=1),
         entry("llm_call", 9, prompt_number=2, turn_number=3, prompt="Again", meta={"model": "llama3"}),
         entry("llm_response", 11, prompt_number=2, turn_number=3, performance_metrics={"cost": 0.5},
@@ -35,7 +36,7 @@ def rich_session() -> list[dict]:
 
 ROLLED_UP = Session(
     "s", T0, T0 + 20, "failed", "Find me a recipe", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
-    recoveries=1, input_tokens=107, output_tokens=23, total_tokens=130, cached_tokens=40, cost=0.75,
+    recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75,
     types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 1, "error": 1,
            "recovery": 1, "session_end": 1},
     models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
