@@ -12,10 +12,16 @@ from genai_prices import Usage as Tokens
 from genai_prices import calc_price
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 
+from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import cost as module
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
+from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.timeline import build
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import USAGE, ScriptedChat, of_type
 
 MODELS = [
     ("openai", "openai", "gpt-4o"),
@@ -151,3 +157,24 @@ def test_without_the_extra_there_is_no_cost() -> None:
     """
 
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
+def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain makes up a provider from the class; the answer knows who answered, and the timeline shows it."""
+
+    class Router(ScriptedChat):
+        def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+            return {"ls_provider": "router", "ls_model_type": "chat"}
+
+    metadata = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
+    said = AIMessage("hi", response_metadata=metadata, usage_metadata=USAGE)
+    Router(script=[said]).invoke("q", {"callbacks": [handler]})
+
+    (response,) = of_type(log, "llm_response")
+    priced = cost("openai", "gpt-4o-mini", Usage(USAGE["input_tokens"], USAGE["output_tokens"]))
+    assert priced is not None
+    assert response["performance_metrics"]["cost"] == priced
+    (bar,) = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1)).models
+    assert (bar.label, bar.cost) == ("gpt-4o-mini", priced)

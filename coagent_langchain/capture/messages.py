@@ -59,6 +59,7 @@ class Answer:
         reasoning: what the model thought aloud, if it says.
         finish_reason: in the provider's words.
         model: the model that answered, in the provider's words.
+        provider: of that model, as its integration names it.
         blocks: other content of the first candidate (images, audio, citations, server tools), media described.
         alternatives: the other candidates, as `{text, tool_calls?}`.
     """
@@ -68,6 +69,7 @@ class Answer:
     reasoning: str | None = None
     finish_reason: str | None = None
     model: str | None = None
+    provider: str | None = None
     blocks: list[Any] = field(default_factory=list)
     alternatives: list[dict[str, Any]] = field(default_factory=list)
 
@@ -186,6 +188,8 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     told = Answer(text(content if type(content) is str else _text(first), limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
+    provider = metadata.get("model_provider")
+    told.provider = provider if isinstance(provider, str) else None
     if type(content) is list or fields.get("additional_kwargs"):
         told.reasoning = reasoning_of(message)
     if type(content) is list:

@@ -107,7 +107,7 @@ class Recorder:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         entry["llm_response"] = response
         if usage is not None:
-            self.add_usage(prompt, usage, response, entry)
+            self.add_usage(prompt, usage, response, entry, answer.provider)
         if run.parent is None and answer.text:
             prompt.session.heir.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
@@ -149,11 +149,14 @@ class Recorder:
             meta["outcome"] = outcome
         return meta
 
-    def add_usage(self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject) -> None:
+    def add_usage(
+        self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject, provider: str | None = None
+    ) -> None:
         """Put tokens and cost into an entry, and into the session's totals.
 
         Parameters:
             response: the part of the entry that is told the tokens.
+            provider: as the answer names it; where a class of the user's own made the call, it alone knows.
         """
         sent, made, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
         if sent is not None:
@@ -164,6 +167,8 @@ class Recorder:
             response["total_tokens"] = total
         meta = entry["meta"]
         price = cost(meta.get("provider"), meta.get("model"), usage)
+        if price is None and provider is not None:
+            price = cost(provider, meta.get("model"), usage)
         metrics: JsonObject = {} if total is None else {"tokens_used": total}
         if price is not None:
             metrics["cost"] = price

@@ -24,6 +24,7 @@ class Moment:
         run, parent, root: run ids of `meta.trace`, "" where the client writes none.
         place: LangGraph's checkpoint namespace: finds the node when the parent run itself is not logged.
         name: of the model, tool or component; for display.
+        model: the model's, where the entry names one.
         who: node, agent or issuer.
         note: beginning of the content, on one line.
         key: what pairs it where runs do not: tool call id, interrupt id, error id.
@@ -56,6 +57,7 @@ class Moment:
     cached: int | None = None
     cost: float | None = None
     reused: bool = False
+    model: str = ""
 
 
 def read(seq: int, body: bytes) -> Moment:
@@ -81,14 +83,16 @@ def shorten(seq: int, entry: Json) -> Moment:
 
 
 def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
-    made.name = text(meta.get("model")) or made.name or "model"
+    made.model = text(meta.get("model"))
+    made.name = made.model or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
     made.note = preview(in_words(text(entry.get("prompt")))) or _withheld(meta)
 
 
 def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     answer = mapping(entry.get("llm_response"))
-    made.name = text(meta.get("model")) or made.name
+    made.model = text(meta.get("model"))
+    made.name = made.model or made.name
     made.ms = _known(answer.get("execution_time_ms"))
     _use(made, entry, meta)
     made.reused = meta.get("cached") is True

@@ -27,6 +27,7 @@ class Bar:
         input, output, cached, cost: the tokens and dollars that it used, those of its children included.
         errors: how many `error` entries stand in it and below.
         took: milliseconds that its response or exit names.
+        model: of a model's call, where its entries name one.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Bar:
     errors: int = 0
     last: int = 0
     took: int | None = None
+    model: str = ""
 
     @property
     def duration(self) -> int | None:
@@ -114,6 +116,7 @@ class Pairing:
         bar = Bar(kind, moment.name, moment.at, None, "open", moment.note, moment.who, moment.prompt, moment.turn,
                   moment.run, moment.parent, moment.root, moment.place, [(moment.at, moment.seq)])  # fmt: skip
         bar.last = moment.at
+        bar.model = moment.model
         self.bars.append(bar)
         return bar
 
@@ -141,6 +144,8 @@ class Pairing:
             # What was timed where it ran is truer than the gap between two log calls, which may come together.
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
         _add_use(bar, moment)
+        if moment.model and not bar.model:  # the call did not know it
+            bar.label = bar.model = moment.name
         if moment.note and not bar.errors and (moment.failed or not bar.note or not _is_tool(bar)):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
         if moment.failed:
