@@ -6,7 +6,8 @@ from typing import Any
 
 from coagent_langchain.capture.inputs import answer_text, user_text
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
 from coagent_langchain.wire import now_ms

@@ -10,7 +10,8 @@ from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
-from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents as summary_of
 from coagent_langchain.capture.tools import tool_arguments, tool_result

@@ -8,19 +8,19 @@ from uuid import UUID
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
+from coagent_langchain.capture.answers import Answers
 from coagent_langchain.capture.context import agent_stack, describe, is_node, name_of, read_tags
 from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import MUTED, Muted, RunTree
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Session
-from coagent_langchain.wire import EventType
 
 _UNKNOWN = object()
 _THREAD_IDS = (str, int, UUID)
@@ -53,6 +53,7 @@ class Placing:
         self._tree = tree
         self.sessions = sessions
         self._outlet = outlet
+        self._answers = Answers(outlet)
         self._session_id = session_id
         self._renew()
         _placings.add(self)
@@ -122,7 +123,7 @@ class Placing:
         if prompt is None:
             run.prompt = prompt = self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(config))
         if prompt.session.pending.questions and is_command(inputs) and inputs.resume is not None:
-            self._answered(run, prompt, inputs.resume)  # by the application itself, inside of the run that was asked
+            self._answers.log(run, prompt, inputs.resume)  # by the application itself, inside of the run that was asked
         return run
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
@@ -211,7 +212,7 @@ class Placing:
             return within or session.open_prompt(_number(number))
         asked = next((by for by in session.pending.asked_in(root.thread).values() if by is not None), None)
         prompt = within or asked or (stop.prompt if stop is not None else session.open_prompt(_number(number)))
-        self._resume(root, prompt, answer)
+        self._answers.resume(root, prompt, answer)
         return prompt
 
     def own_session(self) -> Session:
@@ -221,36 +222,6 @@ class Placing:
     def _session(self, session_id: str) -> Session:
         after = self._after_prompt if session_id == self._session_id else 0
         return self.sessions.get(session_id, self._outlet, after_prompt=after)
-
-    def _resume(self, root: Root, prompt: Prompt, answer: Any) -> None:
-        """Have a root go on in the prompt that was interrupted, with a person's answer; None where none is needed."""
-        prompt.logged = True
-        root.turn = prompt.turn
-        prompt.session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
-        if not self._answered(root, prompt, answer):
-            self._log_answer(root, prompt, None, answer)
-
-    def _answered(self, run: Run, prompt: Prompt, answer: Any) -> bool:
-        """Log the answers to the open questions of a run's thread; False if there are none."""
-        root, pending = run.root, prompt.session.pending
-        asked = pending.asked_in(root.thread)
-        answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
-        for interrupt_id in asked:
-            if answers is not None and interrupt_id not in answers:
-                continue
-            if question := pending.questions.pop(interrupt_id, None):
-                root.answered = {**root.answered, interrupt_id: question}
-            self._log_answer(run, prompt, interrupt_id, answers[interrupt_id] if answers is not None else answer)
-        if asked:
-            pending.stopped.pop(root.thread, None)
-        return bool(asked)
-
-    def _log_answer(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
-        turn = prompt.turn if run is run.root else run.latest_turn()
-        entry = prompt.session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, turn, run.timestamp or None)
-        entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
-        entry["meta"] = {"trace": run.trace(), "status": "resumed", "interrupt_id": interrupt_id}
-        self._outlet.emit(entry)
 
     def told(self, root: Root, inputs: Any) -> None:
         """Take what a step was given as what its root was: a stream's own inputs are told when it is over."""

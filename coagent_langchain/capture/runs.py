@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, final
 from uuid import UUID
 
-from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
 from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.session import Session
 from coagent_langchain.wire import now_ms

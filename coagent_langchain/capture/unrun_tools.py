@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from coagent_langchain.capture.content import fields_of
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import Root, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import tool_result
 
 
