@@ -188,6 +188,25 @@ class Placing:
         return prompt
 
     def _prompt(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
+        """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
+        session, within, number = self._around(root, session_id)
+        answer = inputs.resume if is_command(inputs) else None
+        goes_on = answer is not None or (inputs is None and root.thread is not None)
+        stop = session.pending.stopped.pop(root.thread, None) if goes_on else None
+        if answer is not None or (stop is not None and stop.asking):
+            asked = next((by for by in session.pending.asked_in(root.thread).values() if by is not None), None)
+            prompt = within or asked or (stop.prompt if stop is not None else session.open_prompt(number))
+            self._answers.resume(root, prompt, answer)
+            return prompt
+        if within is not None:
+            return within
+        if stop is not None:
+            root.turn = stop.prompt.turn  # it goes on from its last checkpoint: nobody has said anything new
+            return stop.prompt
+        return session.open_prompt(number)
+
+    def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
+        """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
         around = scope.current()
         number = (root.parameters or {}).get("prompt_number")
         if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
@@ -195,25 +214,12 @@ class Placing:
             if isinstance(around, Prompt) and not around.ended:
                 number = around.number
             session_id, around = around.session_id, None
-        answer = inputs.resume if is_command(inputs) else None
-        within = around if isinstance(around, Prompt) and around.number else None
-        if within is not None:
-            session = within.session
-        elif isinstance(around, Session):
-            session = around
-        else:
-            session = self._session(session_id or self._session_id or self._own_session_id)
-        goes_on = answer is not None or (inputs is None and root.thread is not None)
-        stop = session.pending.stopped.pop(root.thread, None) if goes_on else None
-        if answer is None and (stop is None or not stop.asking):
-            if stop is not None and within is None:
-                root.turn = stop.prompt.turn  # it goes on from its last checkpoint: nobody has said anything new
-                return stop.prompt
-            return within or session.open_prompt(_number(number))
-        asked = next((by for by in session.pending.asked_in(root.thread).values() if by is not None), None)
-        prompt = within or asked or (stop.prompt if stop is not None else session.open_prompt(_number(number)))
-        self._answers.resume(root, prompt, answer)
-        return prompt
+        number = number if type(number) is int else None
+        if isinstance(around, Prompt) and around.number:
+            return around.session, around, number
+        if isinstance(around, Session):
+            return around, None, number
+        return self._session(session_id or self._session_id or self._own_session_id), None, number
 
     def own_session(self) -> Session:
         """The session of what names none."""
@@ -256,8 +262,3 @@ _placings = renewed_after_fork(Placing._renew)
 def _outlives(root: Root) -> bool:
     """Whether something of a root goes on after the root's session has ended: that is another session's."""
     return root.prompt is not None and root.prompt.ended
-
-
-def _number(given: Any) -> int | None:
-    """A prompt's number as a run's metadata gives it."""
-    return given if type(given) is int else None

@@ -184,7 +184,7 @@ def check_totals(log: MemoryDelivery) -> None:
             "errors": count["error"],
             "recoveries": count["recovery"],
         }
-        tokens = [e["llm_response"].get("total_tokens") for e in own if e["event_type"] == "llm_response"]
+        tokens = [e["llm_response"].get("total_tokens") for e in own if "llm_response" in e]  # a failed stream's too
         assert totals.get("total_tokens") == (sum(t for t in tokens if t) or None)
 
 
