@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,7 +32,9 @@ from coagent_langchain.capture.messages import (
     text_of,
     tool_calls_of,
 )
-from coagent_langchain.capture.parameters import model_parameters
+from coagent_langchain.capture.parameters import model_parameters, tools_offered
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.tools import documents, tool_result
 
 CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")
@@ -183,6 +186,32 @@ def test_calls_that_could_not_be_parsed_are_marked() -> None:
         {"id": "1", "name": "f", "args": "{not json", "invalid": True}
     ]
     assert tool_calls_of(old) == [{"id": None, "name": "f", "args": '{"a": 1}'}]
+
+
+class Watched:
+    """Keeps its attributes behind a property that raises."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("a property ran")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        message_dict,
+        tool_calls_of,
+        text_of,
+        reasoning_of,
+        tool_result,
+        lambda value: documents([value]),
+        lambda value: tools_offered({"tools": [value]}),
+        snapshot,
+    ],
+)
+def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], Any]) -> None:
+    """An object whose class has `__dict__` as a property is read without it."""
+    read(Watched())
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from coagent_langchain.capture.kinds import MAX_KINDS, reader_of_dict
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.texts import MAX_FIELD, text
 
@@ -15,11 +17,20 @@ _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
 
 def fields_of(value: Any) -> dict[str, Any]:
     """An object's own attributes, read without running its code; empty where it has none."""
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
+    kind = type(value)
+    known = _readers.get(id(kind)) or _new_reader(kind)
+    found = known[1](value)
     return found if type(found) is dict else {}
+
+
+_readers: dict[int, tuple[type, Callable[[Any], Any]]] = {}  # by id, with the type kept, as the plans in `kinds`
+
+
+def _new_reader(kind: type) -> tuple[type, Callable[[Any], Any]]:
+    if len(_readers) >= MAX_KINDS:
+        _readers.clear()
+    known = _readers[id(kind)] = (kind, reader_of_dict(kind))
+    return known
 
 
 def as_dict(value: Any) -> dict[Any, Any]:
@@ -77,12 +88,13 @@ def text_of(message: Any) -> str:
 def reasoning_of(message: Any) -> str | None:
     """What the model thought aloud: reasoning and thinking blocks, or the provider's `reasoning_content`."""
     found: list[str] = []
-    content = getattr(message, "content", None)
+    fields = fields_of(message)
+    content = fields.get("content")
     if isinstance(content, list):
         for block in content:
             if isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS:
                 found += _reasoning(block)
-    extra = getattr(message, "additional_kwargs", None)
+    extra = fields.get("additional_kwargs")
     if not found and isinstance(extra, dict):
         own = extra.get("reasoning_content") or extra.get("reasoning")
         found += [own] if isinstance(own, str) else _reasoning(own) if isinstance(own, dict) else []
@@ -101,8 +113,7 @@ def _reasoning(block: dict[Any, Any]) -> list[str]:
 
 def tool_calls_of(message: Any, limit: int = MAX_FIELD) -> list[dict[str, Any]]:
     """The tools that a message asks for: `{id, name, args}`; what could not be parsed is marked `invalid`."""
-    fields = getattr(message, "__dict__", None)
-    return calls_in(fields, limit) if type(fields) is dict else []
+    return calls_in(fields_of(message), limit)
 
 
 def calls_in(fields: dict[str, Any], limit: int) -> list[dict[str, Any]]:

@@ -84,6 +84,12 @@ def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
     return found
 
 
+def reader_of_dict(kind: type) -> Callable[[Any], Any]:
+    """What gives the `__dict__` of this type's objects; None where they have none, or only a property of that name."""
+    descriptor = _slots(type.__dict__["__mro__"].__get__(kind)).get("__dict__")
+    return (lambda value: None) if descriptor is None else descriptor.__get__
+
+
 def _fields(
     walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
 ) -> Any:

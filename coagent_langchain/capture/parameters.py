@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from coagent_langchain.capture.content import as_dict
+from coagent_langchain.capture.content import as_dict, fields_of
 from coagent_langchain.capture.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
@@ -103,8 +103,7 @@ def _tool_names(tool: Any) -> list[str]:
 
 def _names_of_object(tool: Any) -> list[str]:
     """The name of a tool that is given as an object or a function."""
-    fields = getattr(tool, "__dict__", None)
-    known = fields if isinstance(fields, dict) else {}
+    known = fields_of(tool)
     declared = known.get("function_declarations")
     if isinstance(declared, (list, tuple)):
         return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]

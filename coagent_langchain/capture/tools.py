@@ -43,8 +43,8 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
 
 def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object."""
-    fields = getattr(output, "__dict__", None)
-    if not isinstance(fields, dict) or fields.get("type") != "tool":
+    fields = fields_of(output)
+    if fields.get("type") != "tool":
         whole: JsonObject = {"output": snapshot(output)}
         said = _said_in(output, tool_call_id) if is_command(output) else None
         return ToolResult(whole) if said is None else replace(said, result=whole)
@@ -74,9 +74,10 @@ def documents(found: Any) -> JsonObject:
         return {"output": snapshot(found)}
     kept = []
     for document in found[:_MAX_DOCUMENTS]:
-        item = {"page_content": snapshot(getattr(document, "page_content", document), _MAX_PAGE)}
+        fields = fields_of(document)
+        item = {"page_content": snapshot(fields.get("page_content", document), _MAX_PAGE)}
         for name in ("id", "metadata"):
-            if getattr(document, name, None):
-                item[name] = snapshot(getattr(document, name), _MAX_PAGE)
+            if fields.get(name):
+                item[name] = snapshot(fields[name], _MAX_PAGE)
         kept.append(item)
     return {"count": len(found), "documents": kept}
