@@ -130,7 +130,8 @@ class Query:
     """Which sessions, in which order, which page. Empty fields do not filter; all filters must hold.
 
     Attributes:
-        text: words; each must begin a word of the session's id or title, or all of them of one of its entries.
+        text: words, and phrases in double quotes; each must occur in the session's id or title, or all must begin words
+            of one of its entries.
         status: one of `STATUSES`.
         type: event type that the session must contain.
         since_ms: the session has entries since then.

@@ -12,7 +12,7 @@ import orjson
 from coagent_langchain.server.store import Entry, NewEntry, Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS
 from coagent_langchain.server.store.standing import status_now
-from coagent_langchain.server.store.text import searched
+from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
@@ -113,7 +113,7 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
         if value is not None:
             terms.append(term)
             parameters[name] = value
-    if words := query.text.split():
+    if words := words_and_phrases(query.text):
         named = " AND ".join(
             f"(positionCaseInsensitiveUTF8(session_id, {{word{n}:String}}) > 0"
             f" OR positionCaseInsensitiveUTF8(title, {{word{n}:String}}) > 0)"

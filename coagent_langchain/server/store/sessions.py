@@ -11,6 +11,7 @@ from typing import Any
 from coagent_langchain.server.store import Query, Session
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
 from coagent_langchain.server.store.standing import status_now
+from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
 
 VARIABLES = 30_000  # of one statement: SQLite takes 32,766
@@ -111,7 +112,7 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
         if value:
             terms.append("id IN (SELECT session FROM facets WHERE kind = ? AND value = ?)")
             parameters += (kind, value)
-    if words := query.text.split():
+    if words := words_and_phrases(query.text):
         named = " AND ".join(["(session_id LIKE ? ESCAPE '!' OR title LIKE ? ESCAPE '!')"] * len(words))
         terms.append(f"({named} OR session_id IN (SELECT value FROM json_each(?)))")
         parameters += [pattern for word in words for pattern in [_like(word)] * 2]

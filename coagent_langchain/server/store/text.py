@@ -16,6 +16,11 @@ LONGEST = 2.0  # seconds that a search through all sessions may read: no index h
 FOUND = 100  # sessions of a text query that are found by their entries: the newest
 
 
+def words_and_phrases(text: str) -> list[str]:
+    """What a search asks for: its words, and what it has in double quotes."""
+    return [phrase or word for phrase, word in _TERM.findall(text)]
+
+
 class Terms:
     """The terms of a search: words, or phrases in double quotes; an entry must have them all.
 
@@ -23,7 +28,7 @@ class Terms:
     """
 
     def __init__(self, text: str) -> None:
-        terms = [(phrase or word).lower() for phrase, word in _TERM.findall(text)]
+        terms = [term.lower() for term in words_and_phrases(text)]
         self.tokens = [token for term in terms for token in _TOKEN.findall(term)]
         self._quick = [token.encode() for token in self.tokens if token.isascii()]
         self._patterns = [re.compile(r"(?<![^\W_])" + re.escape(term)) for term in terms]
