@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.delivery.registry import registry
 from coagent_langchain.errors import guard
 from coagent_langchain.testing import MemoryDelivery
 
@@ -25,6 +27,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path_factory.mktemp("spool")))
     for name in ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_delivery_goes_on() -> Iterator[None]:
+    """Ends the deliveries that the test made: one that tries for ever would complain in the log of another test."""
+    yield
+    for delivery in registry._deliveries.values():
+        delivery.close(elapsed=math.inf)
+    registry._deliveries.clear()
 
 
 @pytest.fixture(autouse=True)
