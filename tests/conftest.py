@@ -18,14 +18,18 @@ from coagent_langchain.testing import MemoryDelivery
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+UNWANTED = ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "NO_COLOR", "OLLAMA_HOST",
+            *PROXIES, *(name.upper() for name in PROXIES))  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No `COAGENT_*` variable of the developer's, and a spool of this test's own."""
+    """None of the developer's variables that change what we do, and a spool of this test's own."""
     for name in [n for n in os.environ if n.startswith("COAGENT_") and n != "COAGENT_TEST_HEAVY"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path_factory.mktemp("spool")))
-    for name in ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "http_proxy", "HTTP_PROXY"):
+    for name in UNWANTED:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -43,12 +43,6 @@ def pantry(item: str) -> int:
     return len(item)
 
 
-@pytest.fixture(autouse=True)
-def no_ollama_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's own Ollama takes part."""
-    monkeypatch.delenv("OLLAMA_HOST", raising=False)
-
-
 def chat(stand_in: OllamaStandIn, **options: Any) -> ChatOllama:
     """LangChain's client for the stand-in, which is asked whether it has the model."""
     return ChatOllama(model="llama3.2", base_url=stand_in.url, validate_model_on_init=True, **options)

@@ -24,17 +24,24 @@ def floor_of_core() -> str:
     return f"langchain-core=={found.group(1)}"
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(600)
-def test_contract_holds_with_the_oldest_versions(tmp_path: Path) -> None:
-    """With the oldest langchain-core, langgraph and langchain, installed by pip, all contract tests pass."""
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+@pytest.fixture(scope="module")  # before the test's environment: pip may need the developer's proxy
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the oldest versions, installed by pip."""
+    folder = tmp_path_factory.mktemp("oldest")
+    python = folder / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     versions = [floor_of_core(), *OLDEST, *TOOLS]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[server]", *versions]
     subprocess.run(install, check=True, capture_output=True)
+    return python
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_contract_holds_with_the_oldest_versions(oldest: Path) -> None:
+    """With the oldest langchain-core, langgraph and langchain all contract tests pass."""
     names = [p for p in sorted(Path(__file__).parent.glob("test_*.py")) if p.name != Path(__file__).name]
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *names]
+    command = [oldest, "-m", "pytest", "-p", "no:cacheprovider", *names]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout[-5_000:] + result.stderr[-2_000:]
