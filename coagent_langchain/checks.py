@@ -34,7 +34,8 @@ def check_text(name: str, value: object) -> None:
         ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
     """
     if callable(value):
-        raise ConfigurationError(f"a session as a decorator needs parentheses: @handler.session() above {value!r:.80}")
+        wanted = '@handler.session() or @session.prompt("…")'
+        raise ConfigurationError(f"a decorator needs parentheses: {wanted} above {value!r:.80}")
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {value!r:.80}")
 

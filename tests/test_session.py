@@ -659,8 +659,11 @@ def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
 
 def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCallbackHandler) -> None:
     """A decorator without parentheses, a prompt that is no text, a meta that is no dict: each says what to do."""
-    with pytest.raises(ConfigurationError, match=r"needs parentheses: @handler.session\(\)"):
+    parentheses = r'needs parentheses: @handler.session\(\) or @session.prompt\("…"\) above'
+    with pytest.raises(ConfigurationError, match=parentheses):
         handler.session(lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=parentheses):
+        handler.session("x").prompt(lambda: None)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="prompt must be a string, not 5"):
         handler.session("x").prompt(5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="meta must be a dict, not 'str'"):
