@@ -49,16 +49,12 @@ async def _news(request: Request, store: Store, session_id: str | None) -> Async
         quiet += POLL_S
         if latest != seen:
             before, seen = seen, latest
-            if session_id is None or await run_in_threadpool(_has_news, store, before, session_id):
+            if session_id is None or await run_in_threadpool(store.has_newer, session_id, before):
                 quiet = 0.0
                 yield f"event: news\nid: {latest}\ndata: {latest}\n\n"
         if quiet >= BEAT_S:
             quiet = 0.0
             yield ": still here\n\n"
-
-
-def _has_news(store: Store, seq: int, session_id: str) -> bool:
-    return bool(store.since(seq, session_id=session_id, limit=1))
 
 
 routes: list[BaseRoute] = [Route("/view/live", stream)]

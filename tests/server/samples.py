@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import NewEntry, Query, Store
+from coagent_langchain.server.store import Entry, NewEntry, Query, Store
 from coagent_langchain.server.validation import read
 
 T0 = 1_760_000_000_000
@@ -40,10 +40,9 @@ def bodies(store: Store, session_id: str = "s", **options: Any) -> list[dict[str
     return [orjson.loads(found.body) for found in store.entries(session_id, **options)]
 
 
-def event_ids(found: list[Any]) -> list[str]:
-    """The event ids of entries, or of hits with their session's id."""
-    entries = [one[1] if len(one) == 2 else one for one in found]
-    return [orjson.loads(one.body)["event_id"] for one in entries]
+def event_ids(found: list[Entry]) -> list[str]:
+    """The event ids of entries."""
+    return [orjson.loads(one.body)["event_id"] for one in found]
 
 
 def holding(store: Store, text: str) -> list[str]:

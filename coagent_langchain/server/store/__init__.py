@@ -242,8 +242,8 @@ class Store(Protocol):
     def latest(self) -> int:
         """The highest `seq` stored so far, 0 when empty: cheap, for live views that look for news."""
 
-    def since(self, seq: int, *, session_id: str | None = None, limit: int = 200) -> list[tuple[str, Entry]]:
-        """Entries that arrived after `seq`, in order of arrival, with their session's id: the live tail."""
+    def has_newer(self, session_id: str, seq: int) -> bool:
+        """Whether entries of the session arrived after `seq`."""
 
     def export(self, session_id: str) -> Iterator[bytes]:
         """The bodies of a session's entries, in order, read page by page."""

@@ -268,15 +268,11 @@ class ClickHouseStore:
             self._asked = time.monotonic()
         return self._highest
 
-    def since(self, seq: int, *, session_id: str | None = None, limit: int = 200) -> list[tuple[str, Entry]]:
-        """See `Store.since`."""
-        one = "AND session_id = {session:String}" if session_id is not None else ""
-        found = self._all(
-            f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries
-            WHERE number > {{seq:UInt64}} {one} ORDER BY number LIMIT {{limit:UInt32}}""",
-            seq=seq, limit=limit, **({"session": session_id} if session_id is not None else {}),
-        )  # fmt: skip
-        return [(name, rows.entry(*row)) for name, *row in found]
+    def has_newer(self, session_id: str, seq: int) -> bool:
+        """See `Store.has_newer`."""
+        sql = f"""SELECT 1 FROM {self._db}.log_entries
+            WHERE session_id = {{session:String}} AND {self._seq} > {{seq:UInt64}} LIMIT 1"""
+        return bool(self._all(sql, session=session_id, seq=seq))
 
     def export(self, session_id: str) -> Iterator[bytes]:
         """See `Store.export`."""
