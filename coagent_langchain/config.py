@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -51,14 +50,13 @@ class Settings:
 
         Parameters:
             environ: the environment to read; `os.environ` when None.
-            arguments: fields of `Settings`. `spool_dir` may be a str, a `Path` or `"off"`.
+            arguments: fields of `Settings` that users can set. `spool_dir` may be a str, a `Path` or `"off"`.
 
         Raises:
             ConfigurationError: an argument or a variable is unknown or wrong; the message names it.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(arguments) - known):
-            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        if unknown := sorted(set(arguments) - set(_PARSERS)):
+            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(_PARSERS))}")
         environ = os.environ if environ is None else environ
         values = {name: _PARSERS[name](environ[variable], variable) for name, variable in VARIABLES.items()
                   if environ.get(variable)}  # fmt: skip
@@ -117,26 +115,6 @@ def _folder(value: Any, source: str) -> Path | None:
     return folder
 
 
-def _positive_int(value: Any, source: str) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if number <= 0:
-        raise ConfigurationError(f"{source} must be a number of bytes above 0, not {value!r}")
-    return number
-
-
-def _seconds(value: Any, source: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not (math.isfinite(number) and number >= 0):
-        raise ConfigurationError(f"{source} must be a number of seconds, 0 or more, not {value!r}")
-    return number
-
-
 def _bool(value: Any, source: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{source} must be True or False, not {value!r}")
@@ -161,8 +139,6 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "base_url": _url,
     "auth_token": check_token,
     "spool_dir": _folder,
-    "spool_quota": _positive_int,
-    "exit_timeout": _seconds,
     "capture_content": parse_bool,
 }
 VARIABLES = {

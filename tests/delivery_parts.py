@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,9 +36,9 @@ def ids(count: int, prefix: str = "e") -> list[str]:
 
 
 @contextmanager
-def delivery_to(base_url: str, spool_dir: Path | None, **settings: object) -> Iterator[SpooledDelivery]:
+def delivery_to(base_url: str, spool_dir: Path | None, **settings: Any) -> Iterator[SpooledDelivery]:
     """A delivery that is closed without waiting."""
-    made = SpooledDelivery(Settings.load({}, base_url=base_url, spool_dir=spool_dir or "off", **settings))
+    made = SpooledDelivery(Settings(base_url=base_url, spool_dir=spool_dir, **settings))
     yield made
     made._worker.stop(5)
     made._spool.abandon()

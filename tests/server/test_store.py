@@ -249,6 +249,12 @@ def test_runs_come_earliest_first(store: Store) -> None:
     ]
 
 
+def test_unknown_sort_is_refused(store: Store) -> None:
+    """What is no sort never becomes a part of the SQL."""
+    with pytest.raises(ValueError, match="unknown sort 'id; --'"):
+        store.sessions(Query(sort="id; --"))  # type: ignore[arg-type]
+
+
 def test_what_arrived_later_is_newer(store: Store) -> None:
     """News of a session goes by arrival, not by time; nothing is newer than the latest."""
     put(store, entry(at=9), entry(session_id="other"))

@@ -15,7 +15,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
-    SORTS,
     Cursor,
     Entry,
     NewEntry,
@@ -181,8 +180,6 @@ class ClickHouseStore:
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""
-        if query.sort not in SORTS:
-            raise ValueError(f"unknown sort {query.sort!r}")
         holding, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = rows.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"

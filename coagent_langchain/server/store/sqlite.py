@@ -17,7 +17,6 @@ import orjson
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
-    SORTS,
     Cursor,
     Entry,
     NewEntry,
@@ -165,8 +164,6 @@ class SqliteStore:
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""
-        if query.sort not in SORTS:
-            raise ValueError(f"unknown sort {query.sort!r}")
         found, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"

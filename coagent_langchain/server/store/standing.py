@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coagent_langchain.server.store import Sort
+from coagent_langchain.server.store import SORTS, Sort
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
@@ -19,6 +19,8 @@ def status_now() -> str:
 
 def sorted_by(sort: Sort) -> str:
     """What a list of sessions is sorted by; the duration as it is shown, see `Session.duration_ms`."""
+    if sort not in SORTS:  # it becomes part of the SQL
+        raise ValueError(f"unknown sort {sort!r}")
     if sort == "duration":
         return f"CASE WHEN {status_now()} = 'running' AND open_calls > 0 THEN {now_ms()} ELSE last_ms END - first_ms"
     return {"last": "last_ms", "first": "first_ms"}.get(sort, sort)
