@@ -35,10 +35,6 @@ class NewEntry(NamedTuple):
     fields: dict[str, Any]
     body: bytes
 
-    def size(self) -> int:
-        """Its bytes."""
-        return len(self.body)
-
 
 class Cursor(NamedTuple):
     """A place in a session's order: entries come by timestamp, then by arrival."""

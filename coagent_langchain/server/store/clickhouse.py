@@ -28,7 +28,7 @@ from coagent_langchain.server.store import (
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
-from coagent_langchain.server.store.commit import WAITING, GroupCommit
+from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.standing import sorted_by
 from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
@@ -63,7 +63,7 @@ class ClickHouseStore:
         self._highest, self._asked = 0, float("-inf")
         self._writing = threading.Lock()
         self._closed = False
-        self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, size=NewEntry.size, limit=WAITING, most=COMMIT)
+        self._commits = GroupCommit(self._commit, most=COMMIT)
 
     def _prepare(self) -> None:
         """Make what is missing; a table that is there stays as it is."""

@@ -5,46 +5,46 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
 
-from coagent_langchain.server.store import Unavailable
+from coagent_langchain.server.store import NewEntry, Unavailable
 
-T = TypeVar("T")
 WAITING = 64 << 20  # bytes of entries that may wait to be stored: 60,000 of about 1 KB
 
+_Waiting = tuple[Sequence[NewEntry], Future[None]]
 
-class GroupCommit(Generic[T]):
+
+class GroupCommit:
     """Collects what many requests submit while the writer is busy, and commits it together.
 
     Parameters:
-        commit: stores all the items or raises; runs on the writer thread only.
-        size: of an item, in bytes.
-        limit: bytes that may wait; what is more is refused with `Unavailable`, so that memory stays bounded.
-        most: items of one commit.
+        commit: stores all the entries or raises; runs on the writer thread only.
+        most: entries of one commit.
     """
 
-    def __init__(self, commit: Callable[[list[T]], None], *, size: Callable[[T], int], limit: int, most: int) -> None:
+    def __init__(self, commit: Callable[[list[NewEntry]], None], most: int) -> None:
         self._commit = commit
-        self._size = size
-        self._limit = limit
         self._most = most
-        self._waiting: list[tuple[Sequence[T], Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._closed = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="coagent-store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[T]) -> Future[None]:
-        """Queue items; the future is done when they are committed, or raises what the commit raised."""
+    def submit(self, entries: Sequence[NewEntry]) -> Future[None]:
+        """Queue entries; the future is done when they are committed, or raises what the commit raised.
+
+        Raises:
+            Unavailable: more than `WAITING` bytes would wait: memory stays bounded.
+        """
         future: Future[None] = Future()
-        size = sum(map(self._size, items))
+        size = _size(entries)
         with self._wake:
             if self._closed:
                 raise Unavailable("the server is shutting down")
-            if self._bytes and self._bytes + size > self._limit:
+            if self._bytes and self._bytes + size > WAITING:
                 raise Unavailable(f"{sum(len(each) for each, _ in self._waiting)} entries wait to be stored")
-            self._waiting.append((items, future))
+            self._waiting.append((entries, future))
             self._bytes += size
             self._wake.notify()
         return future
@@ -56,30 +56,34 @@ class GroupCommit(Generic[T]):
             self._wake.notify()
         self._thread.join()
 
-    def _take(self) -> list[tuple[Sequence[T], Future[None]]]:
+    def _take(self) -> list[_Waiting]:
         with self._wake:
             while not self._waiting and not self._closed:
                 self._wake.wait()
             count = taken = 0
-            for items, _ in self._waiting:
-                if taken and count + len(items) > self._most:
+            for entries, _ in self._waiting:
+                if taken and count + len(entries) > self._most:
                     break
-                count, taken = count + len(items), taken + 1
+                count, taken = count + len(entries), taken + 1
             group, self._waiting = self._waiting[:taken], self._waiting[taken:]
-            self._bytes -= sum(self._size(item) for items, _ in group for item in items)
+            self._bytes -= sum(_size(entries) for entries, _ in group)
             return group
 
     def _run(self) -> None:
         while group := self._take():
             # From now on a client that goes away cannot cancel: what is committed is committed for all.
-            group = [(items, future) for items, future in group if future.set_running_or_notify_cancel()]
+            group = [(entries, future) for entries, future in group if future.set_running_or_notify_cancel()]
             if not group:
                 continue
             try:
-                self._commit([item for items, _ in group for item in items])
+                self._commit([entry for entries, _ in group for entry in entries])
             except BaseException as error:  # noqa: BLE001 - handed to those who wait; the writer must go on
                 for _, future in group:
                     future.set_exception(error)
             else:
                 for _, future in group:
                     future.set_result(None)
+
+
+def _size(entries: Sequence[NewEntry]) -> int:
+    return sum(len(entry.body) for entry in entries)

@@ -29,7 +29,7 @@ from coagent_langchain.server.store import (
     every_entry,
     sessions,
 )
-from coagent_langchain.server.store.commit import WAITING, GroupCommit
+from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.database import (
     CHECKPOINT,
     Lock,
@@ -78,7 +78,7 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             self._lock.release()
             raise ConfigurationError(f"{path} cannot be used as a store: {error}") from error
-        self._commits: GroupCommit[NewEntry] = GroupCommit(self._commit, size=NewEntry.size, limit=WAITING, most=COMMIT)
+        self._commits = GroupCommit(self._commit, most=COMMIT)
         self._index.start()
 
     def _open(self, path: Path) -> None:
