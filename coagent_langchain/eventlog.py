@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent_langchain.events import LogEntry
-from coagent_langchain.wire import VERSION, EventType, JsonObject, event_ids, now_ms
+from coagent_langchain.wire import EventType, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,15 @@ class EventLog(ABC):
 
     @abstractmethod
     def store_log(self, entry: LogEntry | JsonObject, max_retries: int | None = None) -> LogResult:
-        """Store one entry."""
+        """Store one entry; `version`, `event_id` and `timestamp` are filled in."""
 
     def _log(self, event_type: EventType, session_id: str, prompt_number: int, turn_number: int,
              max_retries: int | None, **fields: Any) -> LogResult:  # fmt: skip
         entry = {
-            "version": VERSION,
             "session_id": session_id,
             "prompt_number": prompt_number,
             "turn_number": turn_number,
-            "event_id": event_ids.next(),
             "event_type": event_type,
-            "timestamp": now_ms(),
             **_present(**fields),
         }
         return self.store_log(entry, max_retries)
