@@ -37,7 +37,7 @@ __all__ = [
     "tracing",
 ]
 
-# Where each name lives. Loaded when first asked for: who only logs pays for no client and no models.
+# Where each name lives. Loaded on first use: code that only logs should not pay for the client and the models.
 _HOMES = {
     "CoagentCallbackHandler": "capture.handler",
     "CoagentClient": "client",

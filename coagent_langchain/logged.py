@@ -29,7 +29,7 @@ class LoggedEvent(LogEntry):
         except ValidationError:
             known = {name: raw[name] for name in cls.model_fields if name in raw}
             event = cls.model_construct(None, **known)
-            # Set here: `model_construct` has parameters of its own, which a field may be called like.
+            # Set here: a field may have the name of one of `model_construct`'s own parameters.
             event.__pydantic_extra__ = {name: value for name, value in raw.items() if name not in known}
         event._raw = raw
         return event

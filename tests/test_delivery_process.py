@@ -33,8 +33,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning
 PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
 
 ANOTHER_TOKEN = (
-    "delivery to http://127.0.0.1:1/api/v1: another token has come for this spool folder, and sends every event from "
-    "now on, also those that wait; unless it renews the former one, give each tenant a spool_dir of its own"
+    "delivery to http://127.0.0.1:1/api/v1: another token is now used for this spool folder and sends every event, "
+    "including those already waiting; unless it renews the former one, give each tenant its own spool_dir"
 )
 PROGRAM = """
 import os, signal, sys, threading, time

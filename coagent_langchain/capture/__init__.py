@@ -1,1 +1,1 @@
-"""Capture: from LangChain's callbacks to entries. The only wing that imports LangChain."""
+"""Capture: turns LangChain's callbacks into entries. The only part that imports LangChain."""

@@ -45,7 +45,7 @@ class _Known:
 _known = _Known()  # another one when prices change, or it is full
 
 
-@functools.cache  # to look for a package that is not there takes as long as a hook
+@functools.cache  # a failed import takes as long as a whole hook
 def _prices() -> Any:
     """What gives the prices of the day; None where `genai-prices` is not installed."""
     try:

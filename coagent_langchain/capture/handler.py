@@ -1,4 +1,4 @@
-"""`CoagentCallbackHandler`: one short method per hook."""
+"""`CoagentCallbackHandler`: its settings, and what users call. The hooks are in `hooks` and `asides`."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ _HUMAN = ("human", "user", "HumanMessageChunk")
 
 
 def as_json(value: Any) -> str:
-    """Any object as JSON text; of a large one the beginning, for it is made while the application waits."""
+    """Any object as JSON text; only the beginning of a large one, because the application waits."""
     walk = Walk(_UPDATE_LIMIT, strict=True)
     walk.items = _MAX_SHOWN
     return orjson.dumps(walk.value(value, 0)).decode()[:MAX_FIELD]

@@ -22,7 +22,7 @@ from coagent_langchain.texts import is_secret
 if TYPE_CHECKING:
     from coagent_langchain.capture.snapshot import Walk
 
-MAX_KINDS = 1_000  # types whose plan is remembered; programs that make types for ever must not grow us
+MAX_KINDS = 1_000  # types whose plan is remembered; a program that keeps making types must not make this grow
 MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]

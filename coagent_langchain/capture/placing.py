@@ -90,7 +90,7 @@ class Placing:
         """
         tree = self._tree
         parent = None if parent_run_id is None else tree.open.get(parent_run_id.int) or tree.find(parent_run_id)
-        if parent is MUTED:  # first, for what is not logged is to cost next to nothing
+        if parent is MUTED:  # first: what is not logged must cost next to nothing
             tree.open[run_id.int] = MUTED
             return None
         config, nearest = ambient.around()

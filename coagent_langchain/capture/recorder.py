@@ -22,7 +22,7 @@ from coagent_langchain.texts import fingerprint, text
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
-# Looked up here: to find a member of an enum takes a hook as long as a dozen lines.
+# Looked up once: finding an enum member costs a hook as much as a dozen lines.
 _LLM_CALL, _LLM_RESPONSE = EventType.LLM_CALL, EventType.LLM_RESPONSE
 _TOOL_CALL, _TOOL_RESPONSE = EventType.TOOL_CALL, EventType.TOOL_RESPONSE
 _ENTER, _EXIT = EventType.COMPONENT_ENTER, EventType.COMPONENT_EXIT

@@ -14,7 +14,7 @@ from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.session import Session
 from coagent_langchain.wire import now_ms
 
-MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up, for they will hardly end any more
+MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up: they will hardly end any more
 MAX_ENDED = 512  # ended runs that are remembered: for a second end, and as parents of what starts late
 LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
 

@@ -1,7 +1,8 @@
 """Token usage of one model call: one source, never merged.
 
-The source is the first that says anything: the message's `usage_metadata`, then `generation_info.usage_metadata`, then
-the provider's own numbers in `response_metadata` and `generation_info`, then `llm_output`.
+The source is the first that says anything: the message's `usage_metadata`, then `usage_metadata` in `generation_info`
+and `response_metadata`, then the provider's own numbers in `response_metadata`, `generation_info`, `additional_kwargs`
+and `llm_output`.
 """
 
 from __future__ import annotations

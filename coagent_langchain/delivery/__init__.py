@@ -1,4 +1,4 @@
-"""Delivery: the door through which every entry leaves the process. Nothing lost, nothing blocked."""
+"""Delivery: how every entry leaves the process. Nothing is lost, nothing blocks."""
 
 from __future__ import annotations
 

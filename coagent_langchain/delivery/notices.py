@@ -55,9 +55,9 @@ class Notices:
         """A token takes over while the former is in use, or comes back after another. Said once."""
         if not self._another_token:
             self._another_token = True
-            logger.warning("delivery to %s: another token has come for this spool folder, and sends every event from "
-                           "now on, also those that wait; unless it renews the former one, give each tenant a "
-                           "spool_dir of its own", self._destination)  # fmt: skip
+            logger.warning("delivery to %s: another token is now used for this spool folder and sends every event, "
+                           "including those already waiting; unless it renews the former one, give each tenant its "
+                           "own spool_dir", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
         """The server took something.

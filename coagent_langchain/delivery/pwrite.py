@@ -1,8 +1,8 @@
 """Write at a place of a file without giving up the interpreter's lock, where the disk answers at once.
 
-`os.pwrite` lets other threads run meanwhile. A write into the page cache takes 1 µs; but who has given up the lock for
-it may get it back a switch interval (5 ms) later, where another thread computes. And a thread that waits for the lock,
-as the worker does, is wakened by each write, finds the lock taken again and waits anew.
+`os.pwrite` lets other threads run meanwhile. A write into the page cache takes 1 µs; but a thread that gives up the
+lock for it may wait a switch interval (5 ms) to get it back while another thread computes. And a thread that waits for
+the lock, as the worker does, is wakened by each write, finds the lock taken again and waits anew.
 `python -m benchmarks.threads` shows what that costs.
 """
 
@@ -31,8 +31,8 @@ def _holding() -> Write | None:
         pwrite = ctypes.PyDLL(None).pwrite
     except Exception:  # noqa: BLE001 - a Python without ctypes, no dynamic linker, an audit hook that forbids it
         return None
-    # Without `argtypes`, for to convert by them takes longer than all else here. Integers are then passed as C's `int`,
-    # widened to the register: no segment has longer offsets, and no line is as long.
+    # No `argtypes`: converting through them takes longer than everything else here. Integers are then passed as C's
+    # `int`, widened to the register: no segment has longer offsets, and no line is as long.
     pwrite.restype = ctypes.c_ssize_t
     return pwrite
 

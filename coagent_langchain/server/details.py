@@ -35,7 +35,7 @@ class Detail:
     """One bar, ready for the template.
 
     Attributes:
-        causes: the bars below it that it failed of, where its own entries do not say why; see `causes.explain`.
+        causes: the bars below it that made it fail, where its own entries do not say why; see `causes.explain`.
     """
 
     title: str

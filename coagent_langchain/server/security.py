@@ -72,10 +72,10 @@ class Security:
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:
-            return failure("this server is not reached by this name (Host header); start it with --host", 400)
+            return failure("this server does not answer to this host name (Host header); start it with --host", 400)
         if scope["method"] not in ("GET", "HEAD"):
             if not _same_origin(headers):
-                return failure("a page of another origin may not write here", 403)
+                return failure("pages of another origin may not write here", 403)
             if scope["method"] == "POST" and not _is_json(headers):
                 return failure("Content-Type must be application/json", 415)
         return self._identify(scope, headers) if self._token else None
