@@ -23,15 +23,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from coagent_langchain.capture.messages import (
-    Answer,
-    answer,
-    message_dict,
-    reasoning_of,
-    split,
-    text_of,
-    tool_calls_of,
-)
+from coagent_langchain.capture.content import reasoning_of, text_of, tool_calls_of
+from coagent_langchain.capture.messages import Answer, answer, message_dict, split
 from coagent_langchain.capture.parameters import model_parameters, tools_offered
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents, tool_result
@@ -334,7 +327,7 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:
     """Tools are found in the shapes of OpenAI, Anthropic, Bedrock, Gemini and of schemas."""
-    assert model_parameters(None, params, None)["tools_offered"][0] == "weather"
+    assert model_parameters(None, params, None, None)["tools_offered"][0] == "weather"
 
 
 @tool
@@ -370,7 +363,7 @@ def test_structured_output_is_named() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": {}}}
     mark = {"ls_structured_output_format": {"kwargs": {}, "schema": {"title": "Forecast", "type": "object"}}}
 
-    assert model_parameters(None, {"response_format": schema}, None) == {"structured_output": "Forecast"}
+    assert model_parameters(None, {"response_format": schema}, None, None) == {"structured_output": "Forecast"}
     assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
 
 

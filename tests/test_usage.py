@@ -87,7 +87,7 @@ def test_openai() -> None:
         "input_token_details": {"audio": 3, "cache_read": 64},
         "output_token_details": {"audio": 2, "reasoning": 8},
     }
-    assert (found.source, found.cached) == ("message.usage_metadata", False)
+    assert not found.cached
 
 
 @pytest.mark.parametrize("tier", ["flex", "priority"])
@@ -153,7 +153,6 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
     alone = usage(result)
 
     assert numbers(both) == numbers(alone) == (1205, 7, 1212)
-    assert alone.source == "llm_output.usage"
     assert alone.details["input_token_details"]["cache_read"] == 1000
     assert alone.details["raw"]["input_tokens"] == 5
 
@@ -191,7 +190,7 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
 )  # fmt: skip
 def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
     """OpenAI, Responses, DeepSeek, Bedrock twice, streamed Bedrock, Gemini, watsonx, Ollama: inclusive, kept raw."""
-    found = from_raw(raw, "somewhere")
+    found = from_raw(raw, cached=False)
 
     assert numbers(found) == expected
     assert found.details.get("input_token_details") == details
@@ -199,44 +198,42 @@ def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], detai
 
 
 @pytest.mark.parametrize(
-    ("place", "source"),
+    "place",
     [
-        (
-            {"info": {"usage_metadata": {"prompt_token_count": 6, "candidates_token_count": 2}}},
-            "generation_info.usage_metadata",
-        ),
-        (
-            {"info": {"usage_metadata": {"input_tokens": 6, "output_tokens": 2, "input_token_details": {"audio": 1}}}},
-            "generation_info.usage_metadata",
-        ),
-        ({"metadata": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "response_metadata.token_usage"),
-        ({"metadata": {"usage": {"input_tokens": 6, "output_tokens": 2}}}, "response_metadata.usage"),
-        ({"metadata": {"x_groq": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}}, "response_metadata.x_groq"),
-        (
-            {"metadata": {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}},
-            "response_metadata.amazon-bedrock-invocationMetrics",
-        ),
-        ({"info": {"prompt_eval_count": 6, "eval_count": 2}}, "generation_info"),
-        ({"output": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.token_usage"),
-        ({"output": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "llm_output.usage"),
-        ({"metadata": {"token_usage": CompletionUsage(prompt_tokens=6, completion_tokens=2, total_tokens=8)}},
-         "response_metadata.token_usage"),
-        ({"metadata": {"usage": {"prompt_tokens": "6", "completion_tokens": "2"}}}, "response_metadata.usage"),
-        ({"metadata": {"tokenUsage": {"promptTokens": 6, "completionTokens": 2}}}, "response_metadata.tokenUsage"),
-        ({"info": {"usageMetadata": {"promptTokenCount": 6, "candidatesTokenCount": 2}}},
-         "generation_info.usageMetadata"),
-        ({"metadata": {"token_count": {"input_tokens": 6, "output_tokens": 2}}}, "response_metadata.token_count"),
-        ({"metadata": {"prompt_tokens": 6, "completion_tokens": 2}}, "response_metadata"),
-        ({"further": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}, "additional_kwargs.usage"),
-        ({"output": {"input_tokens": 6, "output_tokens": 2}}, "llm_output"),
+        {"info": {"usage_metadata": {"prompt_token_count": 6, "candidates_token_count": 2}}},
+        {"info": {"usage_metadata": {"input_tokens": 6, "output_tokens": 2, "input_token_details": {"audio": 1}}}},
+        {"metadata": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}},
+        {"metadata": {"usage": {"input_tokens": 6, "output_tokens": 2}}},
+        {"metadata": {"x_groq": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}}},
+        {"metadata": {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}},
+        {"info": {"prompt_eval_count": 6, "eval_count": 2}},
+        {"output": {"token_usage": {"prompt_tokens": 6, "completion_tokens": 2}}},
+        {"output": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}},
+        {"metadata": {"token_usage": CompletionUsage(prompt_tokens=6, completion_tokens=2, total_tokens=8)}},
+        {"metadata": {"usage": {"prompt_tokens": "6", "completion_tokens": "2"}}},
+        {"metadata": {"tokenUsage": {"promptTokens": 6, "completionTokens": 2}}},
+        {"info": {"usageMetadata": {"promptTokenCount": 6, "candidatesTokenCount": 2}}},
+        {"metadata": {"token_count": {"input_tokens": 6, "output_tokens": 2}}},
+        {"metadata": {"prompt_tokens": 6, "completion_tokens": 2}},
+        {"further": {"usage": {"prompt_tokens": 6, "completion_tokens": 2}}},
+        {"output": {"input_tokens": 6, "output_tokens": 2}},
     ],
-)  # fmt: skip
-def test_each_place_is_read(place: dict[str, Any], source: str) -> None:
-    """Wherever a provider leaves its numbers they are found, and the place is told."""
-    found = usage(chat(**place))
+)
+def test_each_place_is_read(place: dict[str, Any]) -> None:
+    """Wherever a provider leaves its numbers they are found."""
+    assert numbers(usage(chat(**place))) == (6, 2, 8)
 
-    assert numbers(found) == (6, 2, 8)
-    assert found.source == source
+
+def test_providers_own_numbers_are_taken_in_order() -> None:
+    """Of several places the first counts, and nothing is merged."""
+    places = {
+        "output": {"usage": {"input_tokens": 4, "output_tokens": 1}},
+        "info": {"usage": {"input_tokens": 3, "output_tokens": 1}},
+        "metadata": {"usage": {"input_tokens": 2, "output_tokens": 1}},
+    }
+    first = {"info": places["info"] | {"usage_metadata": {"input_tokens": 1, "output_tokens": 1}}}
+
+    assert [numbers(usage(chat(**each))) for each in (places | first, places)] == [(1, 1, 2), (2, 1, 3)]
 
 
 def test_one_source_wins_in_order() -> None:
@@ -245,8 +242,7 @@ def test_one_source_wins_in_order() -> None:
     standard = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     places = {"metadata": {"token_usage": other}, "info": {"usage_metadata": other}, "output": {"token_usage": other}}
 
-    assert usage(chat(standard, **places)) == Usage(1, 2, 3, {}, False, "message.usage_metadata")
-    assert usage(chat(None, **places)).source == "generation_info.usage_metadata"
+    assert usage(chat(standard, **places)) == Usage(1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -307,9 +303,7 @@ def test_langchains_own_cache_is_told() -> None:
 
 def test_a_cached_answer_without_tokens_is_told_too() -> None:
     """A cache hit whose tokens nobody knows is still a cache hit."""
-    assert usage(chat({"total_cost": 0})) == Usage(
-        details={"total_cost": 0}, cached=True, source="message.usage_metadata"
-    )
+    assert usage(chat({"total_cost": 0})) == Usage(details={"total_cost": 0}, cached=True)
 
 
 @pytest.fixture

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-__all__ = ["Answer", "Conversation", "answer", "generations_of", "message_dict", "reasoning_of", "split", "text_of",
-           "tool_calls_of"]  # fmt: skip
-
 _ROLES = {
     "human": "user", "HumanMessageChunk": "user",
     "ai": "assistant", "AIMessageChunk": "assistant",

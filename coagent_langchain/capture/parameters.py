@@ -34,7 +34,7 @@ _PLAIN = frozenset({int, bool, float})
 Dict = dict[Any, Any]
 
 
-def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, options: Any = None) -> dict[str, Any]:
+def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, options: Any) -> dict[str, Any]:
     """Name the model and what it is called with.
 
     Parameters:

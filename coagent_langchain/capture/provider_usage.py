@@ -69,19 +69,18 @@ def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]
         yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
 
 
-def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
+def from_raw(raw: Any, cached: bool) -> Usage | None:
     """A provider's own numbers, made inclusive; None when it has none.
 
     Parameters:
         raw: e.g. OpenAI's `token_usage`, Anthropic's `usage`, Bedrock's metrics (lists when streamed: summed).
-        source: what `Usage.source` shall say.
         cached: what `Usage.cached` shall say.
     """
     if type(raw) is int:  # watsonx's deployed models tell a total alone
         raw = {"total_tokens": raw}
     own = _mapping(raw)
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
-        return standard(own, source)
+        return standard(own)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
     read, written = _first(own, _BESIDE_READ), _first(own, _BESIDE_WRITE)
     beside = (read or 0) + (written or 0) + (_first(own, _BESIDE_INPUT) or 0)
@@ -97,7 +96,7 @@ def from_raw(raw: Any, source: str, cached: bool = False) -> Usage | None:
         "output_token_details": _parts(own, _OUTPUT_PARTS),
         "raw": snapshot(own, MAX_DETAIL),
     }
-    return inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached, source))
+    return inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached))
 
 
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:

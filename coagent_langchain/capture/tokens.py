@@ -25,7 +25,6 @@ class Usage:
         details: `input_token_details` and `output_token_details` as LangChain has them, the provider's other numbers
             verbatim, and `raw` where the numbers were read from the provider's own.
         cached: True when LangChain answered from its own cache: nothing was billed.
-        source: where the numbers were found, e.g. `message.usage_metadata`.
     """
 
     input_tokens: int | None = None
@@ -33,10 +32,9 @@ class Usage:
     total_tokens: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
-    source: str = ""
 
 
-def standard(own: Dict, source: str) -> Usage:
+def standard(own: Dict) -> Usage:
     """LangChain's `usage_metadata`."""
     details: dict[str, Any] = {}
     if own.keys() != _COUNTS:
@@ -44,7 +42,7 @@ def standard(own: Dict, source: str) -> Usage:
         details = {str(key): snapshot(value, MAX_DETAIL) for key, value in rest.items()}
     free = own.get("total_cost")
     found = Usage(count(own.get("input_tokens")), count(own.get("output_tokens")), count(own.get("total_tokens")),
-                  details, free is not None and type(free) in (int, float) and free == 0, source)  # fmt: skip
+                  details, free is not None and type(free) in (int, float) and free == 0)  # fmt: skip
     return found if found.total_tokens is not None and not details else inclusive(found)
 
 

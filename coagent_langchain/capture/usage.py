@@ -31,7 +31,7 @@ def usage(result: LLMResult, batch_size: int = 1) -> Usage | None:
     if found is not None and (found.input_tokens or found.output_tokens or found.total_tokens):
         return found
     for source, raw in raw_sources(result, generations):
-        if (known := from_raw(raw, source, cached)) is not None:
+        if (known := from_raw(raw, cached)) is not None:
             if batch_size > 1 and source.startswith("llm_output"):
                 known.details["covers_prompts"] = batch_size
             return known
@@ -42,7 +42,7 @@ def _from_messages(generations: list[Any]) -> Usage | None:
     """The sum over the candidates' `usage_metadata`; what all candidates of one response repeat is counted once."""
     if len(generations) == 1:
         own = getattr(getattr(generations[0], "message", None), "usage_metadata", None)
-        return standard(own, "message.usage_metadata") if own and isinstance(own, dict) else None
+        return standard(own) if own and isinstance(own, dict) else None
     seen: list[Dict] = []
     for generation in generations:
         own = getattr(getattr(generation, "message", None), "usage_metadata", None)
@@ -50,7 +50,7 @@ def _from_messages(generations: list[Any]) -> Usage | None:
             seen.append(own)
     if not seen:
         return None
-    return standard(seen[0] if len(seen) == 1 else _summed(seen), "message.usage_metadata")
+    return standard(seen[0] if len(seen) == 1 else _summed(seen))
 
 
 def _summed(parts: list[Dict]) -> Dict:

@@ -116,9 +116,9 @@ def session_path(session_id: str) -> str:
     return "/sessions/" + quote(session_id, safe="")
 
 
-def natural(given: str, otherwise: int = 0) -> int:
-    """The number that an address gives, 10**9 at most; `otherwise` where it gives none."""
-    return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else otherwise
+def natural(given: str) -> int:
+    """The number that an address gives, 10**9 at most; 0 where it gives none."""
+    return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 
 def text(value: Any) -> str:

@@ -23,14 +23,12 @@ class Timeline:
         roots: the prompts and the ends of the session, in order of time.
         models: every model call in order of start: the bars of the token chart.
         tools: every tool call in order of start.
-        failures: the bars that failed, in order.
         times, seqs, types: of every entry, in order; flat arrays, because there may be 100,000 of them.
     """
 
     roots: list[Bar]
     models: list[Bar]
     tools: list[Bar]
-    failures: list[Bar]
     times: array[int] = field(default_factory=lambda: array("q"))
     seqs: array[int] = field(default_factory=lambda: array("q"))
     types: list[str] = field(default_factory=list)
@@ -57,7 +55,6 @@ def build(moments: Iterable[Moment]) -> Timeline:
         roots=roots,
         models=[bar for bar in bars if bar.kind == "model"],
         tools=[bar for bar in bars if bar.kind in ("tool", "retriever")],
-        failures=[bar for bar in bars if bar.status in ("error", "recovered")],
         times=times, seqs=seqs, types=types,
     )  # fmt: skip
 

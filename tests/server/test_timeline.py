@@ -27,6 +27,13 @@ def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
     return build(shorten(seq, entry) for seq, entry in enumerate(entries, 1))
 
 
+def failures(entries: Iterable[dict[str, Any]]) -> list[Bar]:
+    """The calls among these entries that failed, in order of start."""
+    found = timeline(entries)
+    failed = [bar for bar in (*found.models, *found.tools) if bar.status in ("error", "recovered")]
+    return sorted(failed, key=lambda bar: bar.start)
+
+
 def drawn(made: Timeline) -> list[str]:
     """The tree as people would note it: indent, kind, label, status."""
     return [line for root in made.roots for line in lines(root)]
@@ -302,7 +309,7 @@ def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
 
 def test_error_closes_the_call_that_it_names() -> None:
     """A failed model call is one bar from call to error, and says why."""
-    failed = timeline(sessions.failed()).failures
+    failed = failures(sessions.failed())
 
     assert [(bar.kind, bar.status, bar.duration, bar.note.split(":")[0], len(bar.events)) for bar in failed] == [
         ("tool", "error", 48, "PdfReadError", 2),
@@ -345,7 +352,7 @@ def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: st
     entries = sessions.trip()
     recovery = next(entry for entry in entries if entry["event_type"] == "recovery")
     recovery["error_info"]["recovery_strategy"] = strategy
-    (bar,) = timeline(entries).failures
+    (bar,) = failures(entries)
 
     assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
 
