@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.cli import main
+from coagent_langchain.delivery import rejected
 from coagent_langchain.delivery.rejected import Rejected, rejected_entries
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, healthy
@@ -210,9 +211,10 @@ def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.endswith(": nothing waits, 1 rejected\n")
 
 
-def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
+def test_rejected_entries_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file starts anew when it is full, and the one before it is kept."""
-    kept = Rejected(tmp_path, limit=500)
+    monkeypatch.setattr(rejected, "MAX_BYTES", 500)
+    kept = Rejected(tmp_path)
     for event_id in ids(20):
         kept.keep(line(event_id), "no")
     sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
@@ -241,7 +243,8 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes second finds no file to move, and begins the next one."""
-    kept = Rejected(tmp_path, limit=10)
+    monkeypatch.setattr(rejected, "MAX_BYTES", 10)
+    kept = Rejected(tmp_path)
     kept.keep(line("first"), "why")
     replace = Path.replace
 

@@ -146,8 +146,9 @@ import clickhouse_connect
 from coagent_langchain.server.store import clickhouse
 """,
     "cost": """
-from coagent_langchain.capture import cost
-assert cost.prepare()
+from coagent_langchain.capture.cost import cost
+from coagent_langchain.capture.tokens import Usage
+assert cost("openai", "gpt-4o", Usage(1, 1))
 """,
 }
 

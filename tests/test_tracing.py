@@ -54,10 +54,11 @@ def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> No
     assert (len(log.entries), len(other.entries)) == (0, 4)
 
 
-def test_variable_that_is_no_truth_value_is_refused() -> None:
+def test_variable_that_is_no_truth_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt variable raises at once and names itself."""
+    monkeypatch.setenv("COAGENT_TRACING", "maybe")
     with pytest.raises(ConfigurationError, match="COAGENT_TRACING must be true or false"):
-        enable({"COAGENT_TRACING": "maybe"})
+        enable()
 
 
 @pytest.mark.parametrize("way", ["variable", "command"])

@@ -55,16 +55,10 @@ def _prices() -> Any:
     return get_snapshot
 
 
-def prepare() -> bool:
-    """Load the prices, about 0.2 s: call it while setting up, so that no hook has to.
-
-    Returns:
-        True when `genai-prices` is installed.
-    """
-    prices = _prices()
-    if prices is not None:
+def prepare() -> None:
+    """Load the prices, about 0.2 s: call it while setting up, so that no hook has to."""
+    if (prices := _prices()) is not None:
         prices()
-    return prices is not None
 
 
 def cost(provider: str | None, model: str | None, usage: Usage | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -54,16 +54,12 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
             attached._end_sessions()  # not `close`, which waits for the server
 
 
-def enable(environ: Mapping[str, str] | None = None) -> CoagentCallbackHandler | None:
+def enable() -> None:
     """Attach a handler for the life of the process if `COAGENT_TRACING` is true.
 
     Raises:
         ConfigurationError: the variable is neither true nor false, or another setting is wrong.
     """
-    environ = os.environ if environ is None else environ
-    if not parse_bool(environ.get(VARIABLE, ""), VARIABLE):
-        return None
-    if not _everywhere.handlers:
+    if parse_bool(os.environ.get(VARIABLE, ""), VARIABLE) and not _everywhere.handlers:
         _everywhere.register()
         _everywhere.handlers.append(CoagentCallbackHandler())
-    return _everywhere.get()

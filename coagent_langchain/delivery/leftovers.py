@@ -32,19 +32,19 @@ class Flushed:
     status: int | None = None
 
 
-def send_leftovers(settings: Settings, timeout: float, *, logged_for: str | None = None) -> Flushed:
+def send_leftovers(settings: Settings, timeout: float, *, logged_for: str) -> Flushed:
     """Send every segment of dead processes to the settings' server.
 
     Parameters:
         settings: server, token and spool folder.
         timeout: seconds for which a server that fails is tried again. A wrong token or address is given up at once,
             and so is a server that asks to wait for longer than that.
-        logged_for: the address that the events were logged for, where that is another than the settings' server's.
+        logged_for: the address that the events were logged for.
     """
     flushed = Flushed()
     if settings.spool_dir is None:
         return flushed
-    folder = destination_folder(settings.spool_dir, logged_for or settings.base_url)
+    folder = destination_folder(settings.spool_dir, logged_for)
     sender = Sender(Transport(settings.base_url, settings.auth_token), Rejected(folder).keep)
     until = time.monotonic() + timeout
     passed: set[str] = set()

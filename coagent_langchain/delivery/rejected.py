@@ -11,7 +11,7 @@ import orjson
 
 from coagent_langchain.wire import JsonObject, now_ms
 
-MAX_BYTES = 8 << 20  # then the file becomes `rejected-old.jsonl`, in the place of the one before it
+MAX_BYTES = 8 << 20  # of one file; then it becomes `rejected-old.jsonl`, in the place of the one before it
 
 
 class Rejected:
@@ -19,12 +19,10 @@ class Rejected:
 
     Parameters:
         folder: where it lies; None keeps nothing.
-        limit: bytes of one file.
     """
 
-    def __init__(self, folder: Path | None, limit: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._limit = limit
 
     def keep(self, line: bytes, reason: str) -> None:
         """Write one rejected entry down, as far as the disk allows it."""
@@ -41,7 +39,7 @@ class Rejected:
 
     def _append(self, record: bytes, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # there is none yet, or another process has just moved it
-            if path.stat().st_size + len(record) > self._limit:
+            if path.stat().st_size + len(record) > MAX_BYTES:
                 path.replace(path.with_name("rejected-old.jsonl"))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Page, Query, Store, readers, text
+from coagent_langchain.server.store import MAX_FACETS, Page, Query, Store, readers, text
 from tests.server.samples import T0, entry, event_ids, holding, put
 
 
@@ -75,11 +75,12 @@ def test_choices_of_the_filters(store: Store) -> None:
 
 def test_choices_are_what_most_sessions_have(store: Store) -> None:
     """Where there are too many, the rare are left out, however often one session names them."""
-    for name, tags in {"a": "xyz", "b": "yz", "c": "z"}.items():
-        put(store, *(entry(session_id=name, at=at, meta={"tags": list(tags)}) for at in range(2)))
-    put(store, *(entry(session_id="a", at=at, meta={"tags": ["x"]}) for at in range(2, 9)))
+    rare = [f"rare {number:03}" for number in range(MAX_FACETS)]
+    put(store, *(entry(session_id="a", at=at, meta={"tags": [tag]}) for at, tag in enumerate(rare)))
+    put(store, *(entry(session_id="a", at=at, meta={"tags": rare[-1:]}) for at in range(300, 309)))
+    put(store, *(entry(session_id=name, meta={"tags": ["usual"]}) for name in ("b", "c")))
 
-    assert store.facets("tag", limit=2) == ["y", "z"]
+    assert store.facets("tag") == [*rare[:-1], "usual"]
 
 
 WORDS = {

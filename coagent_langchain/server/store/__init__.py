@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from coagent_langchain.unended import NO_END, goes_on
 from coagent_langchain.wire import now_ms
 
+MAX_FACETS = 200  # choices of a filter
 STATUSES = ("running", "completed", "failed", "cancelled", "interrupted", "idle", NO_END)
 
 
@@ -213,8 +214,8 @@ class Store(Protocol):
     def session(self, session_id: str) -> Session | None:
         """One session's roll-up, or None when there is none."""
 
-    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
-        """The models or tags that most sessions have, at most `limit` of them, sorted: the choices of a filter."""
+    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
+        """The models or tags that most sessions have, at most `MAX_FACETS`, sorted: the choices of a filter."""
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """A session's entries by timestamp, then arrival.

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
+    MAX_FACETS,
     Cursor,
     Entry,
     NewEntry,
@@ -198,14 +199,11 @@ class ClickHouseStore:
         )
         return rows.session(found[0]) if found else None
 
-    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
+    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         """See `Store.facets`."""
         column = {"model": "models", "tag": "tags"}[kind]
-        found = self._all(
-            f"""SELECT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions
-            GROUP BY value ORDER BY uniq(session_id) DESC, value LIMIT {{limit:UInt32}}""",
-            limit=limit,
-        )
+        found = self._all(f"""SELECT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions
+            GROUP BY value ORDER BY uniq(session_id) DESC, value LIMIT {MAX_FACETS}""")
         return sorted(row[0] for row in found)
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:

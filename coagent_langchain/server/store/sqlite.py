@@ -17,6 +17,7 @@ import orjson
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
+    MAX_FACETS,
     Cursor,
     Entry,
     NewEntry,
@@ -182,10 +183,10 @@ class SqliteStore:
             row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
             return sessions.session_of(connection, row) if row else None
 
-    def facets(self, kind: Literal["model", "tag"], *, limit: int = 200) -> list[str]:
+    def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         """See `Store.facets`."""
         sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"
-        return sorted(row[0] for row in self._all(sql, (kind, limit)))
+        return sorted(row[0] for row in self._all(sql, (kind, MAX_FACETS)))
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """See `Store.entries`."""
