@@ -120,7 +120,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(module.MAX_MODELS + 10):
         cost("openai", f"no-such-model-{number}", used(1, 1))
 
-    assert len(module._known.models) <= module.MAX_MODELS
+    assert len(module._cache.models) <= module.MAX_MODELS
 
 
 def test_prices_are_loaded_late() -> None:

@@ -27,7 +27,7 @@ from coagent_langchain.capture.content import reasoning_of, text_of, tool_calls_
 from coagent_langchain.capture.messages import Answer, answer, message_dict, split
 from coagent_langchain.capture.parameters import model_parameters, tools_offered
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tools import documents, tool_result
+from coagent_langchain.capture.tools import documents_summary, tool_result
 
 CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")
@@ -197,7 +197,7 @@ class Watched:
         text_of,
         reasoning_of,
         tool_result,
-        lambda value: documents([value]),
+        lambda value: documents_summary([value]),
         lambda value: tools_offered({"tools": [value]}),
         snapshot,
     ],

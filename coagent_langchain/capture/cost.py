@@ -32,7 +32,7 @@ class Rates(NamedTuple):
     output: float
 
 
-class _Known:
+class _PriceCache:
     """What has been asked so far, of one set of prices."""
 
     def __init__(self, prices: Any = None) -> None:
@@ -42,7 +42,7 @@ class _Known:
         self.rates: dict[tuple[int, int], Rates] = {}
 
 
-_known = _Known()  # another one when prices change, or it is full
+_cache = _PriceCache()  # another one when prices change, or it is full
 
 
 @functools.cache  # a failed import takes as long as a whole hook
@@ -76,24 +76,24 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
         return None
     if _prices() is None:
         return None
-    known = _model(_PROVIDERS.get(provider or "", provider), model)
-    if known is None:
+    match = _model(_PROVIDERS.get(provider or "", provider), model)
+    if match is None:
         return None
     if usage.cached:
         return 0.0
     try:
-        return _priced(known, usage)
+        return _priced(match, usage)
     except (ValueError, ArithmeticError):  # counts that contradict each other, or a price without one of them
         return None
 
 
 def _model(provider: str | None, model: str) -> Any:
     """The (provider, model) of the price list, or None."""
-    global _known
+    global _cache
     prices = _prices()()
-    if prices is not _known.prices or len(_known.models) >= MAX_MODELS:
-        _known = _Known(prices)
-    models = _known.models
+    if prices is not _cache.prices or len(_cache.models) >= MAX_MODELS:
+        _cache = _PriceCache(prices)
+    models = _cache.models
     if (provider, model) not in models:
         try:
             models[provider, model] = prices.find_provider_model(model, None, provider, None)
@@ -102,9 +102,9 @@ def _model(provider: str | None, model: str) -> Any:
     return models[provider, model]
 
 
-def _priced(known: Any, usage: Usage) -> float:
+def _priced(match: Any, usage: Usage) -> float:
     """By the rates of the model's band; sound and service tiers, which are rare, by `genai-prices` itself."""
-    provider, model = known
+    provider, model = match
     details = as_dict(usage.details.get("input_token_details"))
     now = datetime.now(UTC)
     tier = next((name for name in _TIERS if name in details), None)
@@ -141,11 +141,11 @@ def _counts(usage: Usage, details: dict[str, Any], prefix: str) -> dict[str, int
 
 def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
     """The model's rates at this time, for inputs of this size."""
-    known, price = _known, model.get_prices(now)
-    starts = _starts(known, price)
+    cache, price = _cache, model.get_prices(now)
+    starts = _starts(cache, price)
     band = sum(start < size for start in starts) if starts else 0
     key = (id(price), band)
-    rates = known.rates.get(key)
+    rates = cache.rates.get(key)
     if rates is None:
         one = starts[band - 1] + 1 if band else 1  # the smallest input of the band
         request = _asked(model, provider, now, None, input_tokens=0, output_tokens=0)
@@ -155,22 +155,22 @@ def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
         read, write, write_1h = (_asked(model, provider, now, None, input_tokens=one, **part) for part in parts)
         output = _asked(model, provider, now, None, input_tokens=one, output_tokens=1) - base
         plain, read, write, write_1h = ((dollars - request) / one for dollars in (base, read, write, write_1h))
-        rates = known.rates[key] = Rates(request, plain, read, write, write_1h, output)
+        rates = cache.rates[key] = Rates(request, plain, read, write, write_1h, output)
     return rates
 
 
-def _starts(known: _Known, price: Any) -> list[int]:
+def _starts(cache: _PriceCache, price: Any) -> list[int]:
     """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
-    bands = known.bands.get(id(price))
+    bands = cache.bands.get(id(price))
     if bands is None:
         tiers = [tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())]
-        bands = known.bands[id(price)] = (price, sorted(set(tiers)))
+        bands = cache.bands[id(price)] = (price, sorted(set(tiers)))
     return bands[1]
 
 
 def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:
     from genai_prices import Usage as Tokens
 
-    known = Tokens(**{key: value for key, value in tokens.items() if value})
-    priced = model.calc_price(known, provider, genai_request_timestamp=now, price_context=context)
+    asked = Tokens(**{key: value for key, value in tokens.items() if value})
+    priced = model.calc_price(asked, provider, genai_request_timestamp=now, price_context=context)
     return float(priced.total_price)

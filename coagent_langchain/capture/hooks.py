@@ -13,8 +13,7 @@ from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tools import documents as summary_of
-from coagent_langchain.capture.tools import tool_arguments, tool_result
+from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard, is_cancellation
@@ -204,7 +203,7 @@ class Hooks(Asides):
         """`tool_response` of a retriever, its documents summarised."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
-                self._recorder.tool_ended(run, summary_of(documents), success=True)
+                self._recorder.tool_ended(run, documents_summary(documents), success=True)
                 self._over(run)
 
     def on_retriever_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,

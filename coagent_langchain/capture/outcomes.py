@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -105,7 +106,7 @@ def severity(error: BaseException) -> Severity:
 
 
 _ORDER = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
-_FULL = (12, 23, 24, 28)  # no memory, too many files (two kinds), no space on the disk
+_FULL = (errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC)
 _HIGH = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
          NotImplementedError, FileNotFoundError)  # fmt: skip
 

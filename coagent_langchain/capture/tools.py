@@ -68,7 +68,7 @@ def _said_in(command: Any, tool_call_id: str | None) -> ToolResult | None:
     return None
 
 
-def documents(found: Any) -> JsonObject:
+def documents_summary(found: Any) -> JsonObject:
     """Retrieved documents, summarised: how many, and the beginning and metadata of the first ones."""
     if not isinstance(found, Sequence):
         return {"output": snapshot(found)}

@@ -32,7 +32,7 @@ from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.standing import sorted_by
-from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
+from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
 CHECKED = 500  # event ids of one question whether they are there
@@ -243,12 +243,12 @@ class ClickHouseStore:
             WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
         parameters: dict[str, Any] = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
         parameters |= {"session": session_id} if session_id is not None else {}
-        patience = Patience() if session_id is None else None
+        deadline = Deadline() if session_id is None else None
         while terms:
             page = self._all(sql, before=before, **parameters)
             for name, *row in page:
-                if patience:
-                    patience()
+                if deadline:
+                    deadline()
                 found = rows.entry(*row)
                 before = found.seq
                 if terms(found.body):

@@ -46,7 +46,7 @@ from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
 from coagent_langchain.server.store.standing import sorted_by
-from coagent_langchain.server.store.text import Patience, Terms, newest_sessions
+from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
@@ -213,11 +213,11 @@ class SqliteStore:
         """For each entry with the terms, newest first, its session's id."""
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
-        patience = Patience()
+        deadline = Deadline()
         with self._readers.one() as connection:
             for where in ranges(connection, terms) if terms else ():
                 for session_id, body in connection.execute(sql, where):
-                    patience()
+                    deadline()
                     if terms(body):
                         yield session_id
 

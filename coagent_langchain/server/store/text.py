@@ -54,7 +54,7 @@ class TooLong(Exception):
     """A search through all sessions has read for as long as one may."""
 
 
-class Patience:
+class Deadline:
     """Ends a search that takes too long: called for each entry that it reads."""
 
     def __init__(self) -> None:
