@@ -9,6 +9,7 @@ import itertools
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_TIMESTAMP = 2**53  # milliseconds; beyond it JavaScript rounds
 MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
 
 JsonObject = dict[str, Any]
+JsonPath = Sequence[str | int]  # the keys and places that lead to a value
 
 
 class EventType(StrEnum):

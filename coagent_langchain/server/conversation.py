@@ -11,14 +11,15 @@ from coagent_langchain.server.formats import listing, mapping, preview, text, vi
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.pairing import STOPPED, Bar
-from coagent_langchain.server.parts import Json, Part, of_result, of_text, of_value
+from coagent_langchain.server.parts import Part, of_result, of_text, of_value
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.timeline import Timeline
+from coagent_langchain.wire import JsonObject
 
 PAGE = 40  # items of one fetch
 INNER = 30  # items folded into one tool call
 MAX_DEPTH = 3  # agents inside agents; what is deeper stands in the timeline
-Read = Callable[[int, int], Json | None]  # (timestamp, seq) → the entry
+Read = Callable[[int, int], JsonObject | None]  # (timestamp, seq) → the entry
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class _Reader:
             else [Item("note", bar, bar.label, escape(bar.note))]
         )
 
-    def _user(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
+    def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
         for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
             prompt = text(entry.get("prompt"))
             if prompt and entry.get("event_type") != "llm_response" and prompt not in self._asked:
@@ -106,7 +107,7 @@ class _Reader:
                 return [Item("user", bar, "User" if bar.kind == "prompt" else "To the model", content)]
         return []
 
-    def _answer(self, bar: Bar, entries: list[tuple[str, Json]]) -> list[Item]:
+    def _answer(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
         made = []
         for ref, entry in entries:
             answer = mapping(entry.get("llm_response"))
@@ -126,7 +127,7 @@ class _Reader:
             made.append(Item("answer", bar, bar.who or "Assistant"))
         return made
 
-    def _tool(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+    def _tool(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> Item:
         item = Item("tool", bar, bar.label)
         for ref, entry in entries:
             call, answer = mapping(entry.get("tool_call")), mapping(entry.get("tool_response"))
@@ -144,7 +145,7 @@ class _Reader:
         item.left_out = len(inside) - len(within)
         return item
 
-    def _failure(self, bar: Bar, entries: list[tuple[str, Json]]) -> Item:
+    def _failure(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> Item:
         speaker = bar.who if bar.kind == "model" and bar.who else bar.label
         for ref, entry in entries:
             info = mapping(entry.get("error_info"))
@@ -157,7 +158,7 @@ class _Reader:
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
 
-def _human(bar: Bar, ref: str, entry: Json) -> Item:
+def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
     """A question to a person, or what the person said to it: its words, and folded the value that has them."""
     status = text(mapping(entry.get("meta")).get("status"))
     value = mapping(entry.get("input_data")).get("value")
@@ -175,7 +176,7 @@ def _human(bar: Bar, ref: str, entry: Json) -> Item:
 _HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human")}
 
 
-def _filled(inputs: Json) -> Json:
+def _filled(inputs: JsonObject) -> JsonObject:
     return {name: value for name, value in inputs.items() if value not in (None, "", [], {})}
 
 

@@ -13,8 +13,9 @@ from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
 from coagent_langchain.server.pairing import STOPPED, Bar
-from coagent_langchain.server.parts import ENVELOPE, METADATA, Json, Part, of_entry, of_text
+from coagent_langchain.server.parts import ENVELOPE, METADATA, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
+from coagent_langchain.wire import JsonObject
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ def show(entry: Entry) -> Shown:
     return Shown(ref, moment, parts, attributes(fields, moment), metadata, shown(pretty(fields), ref, []), stack)
 
 
-def attributes(fields: Json, moment: Moment) -> list[tuple[str, str]]:
+def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:
     """The entry's scalar facts, the envelope first."""
     found = [(name, _scalar(fields[name])) for name in ENVELOPE[4:6] + ENVELOPE[2:4] if name in fields]
     found.append(("timestamp", f"{formats.iso(moment.at)} ({moment.at})"))

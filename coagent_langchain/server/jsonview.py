@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.formats import size, visible
+from coagent_langchain.wire import JsonPath
 
 INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
 MAX_NODES = 400  # values of one tree
 MAX_DEPTH = 12
 MAX_PARSED = 100_000  # characters of a text that is read as JSON
 
-Path = Sequence[str | int]
 
-
-def shown(value: str, ref: str, path: Path) -> Markup:
+def shown(value: str, ref: str, path: JsonPath) -> Markup:
     """A text, its invisible characters shown; what is longer than `INLINE` gets a button that fetches the rest."""
     if len(value) <= INLINE:
         return escape(visible(value))
@@ -29,7 +27,7 @@ def shown(value: str, ref: str, path: Path) -> Markup:
     return escape(visible(value[:INLINE])) + more.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
 
 
-def tree(value: Any, ref: str, path: Path = ()) -> Markup:
+def tree(value: Any, ref: str, path: JsonPath = ()) -> Markup:
     """A JSON value as nested, foldable lists."""
     return Markup('<div class="json">{}</div>').format(_Tree(ref).value(value, list(path), 0))
 

@@ -11,8 +11,8 @@ import orjson
 from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.oversight import answer, question
+from coagent_langchain.wire import JsonObject
 
-Json = dict[str, Any]
 MAX_NAME = 120  # characters of a name in a row
 
 
@@ -65,7 +65,7 @@ def read(seq: int, body: bytes) -> Moment:
     return shorten(seq, orjson.loads(body))
 
 
-def shorten(seq: int, entry: Json) -> Moment:
+def shorten(seq: int, entry: JsonObject) -> Moment:
     """Make the moment of an entry. Fields of a wrong type count as absent."""
     meta = mapping(entry.get("meta"))
     trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
@@ -82,14 +82,14 @@ def shorten(seq: int, entry: Json) -> Moment:
     return made
 
 
-def _llm_call(made: Moment, entry: Json, meta: Json) -> None:
+def _llm_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.model = text(meta.get("model"))
     made.name = made.model or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
     made.note = preview(in_words(text(entry.get("prompt")))) or _withheld(meta)
 
 
-def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
+def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     answer = mapping(entry.get("llm_response"))
     made.model = text(meta.get("model"))
     made.name = made.model or made.name
@@ -101,7 +101,7 @@ def _llm_response(made: Moment, entry: Json, meta: Json) -> None:
     made.failed = "error" if made.outcome == "error" else ""
 
 
-def _use(made: Moment, entry: Json, meta: Json) -> None:
+def _use(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     """Tokens and cost of a model's answer, or of what there was of it when the call failed."""
     answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
     made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
@@ -109,7 +109,7 @@ def _use(made: Moment, entry: Json, meta: Json) -> None:
     made.cost = _cost(entry)
 
 
-def _tool_call(made: Moment, entry: Json, meta: Json) -> None:
+def _tool_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     call = mapping(entry.get("tool_call"))
     made.name = text(call.get("tool_name")) or made.name or "tool"
     made.key = text(meta.get("tool_call_id"))
@@ -117,7 +117,7 @@ def _tool_call(made: Moment, entry: Json, meta: Json) -> None:
     made.outcome = text(meta.get("kind"))
 
 
-def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
+def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     answer = mapping(entry.get("tool_response"))
     made.name = text(answer.get("tool_name")) or made.name
     made.key = text(meta.get("tool_call_id"))
@@ -131,7 +131,7 @@ def _tool_response(made: Moment, entry: Json, meta: Json) -> None:
     made.cost = _cost(entry)
 
 
-def _component(made: Moment, entry: Json, meta: Json) -> None:
+def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     target = mapping(entry.get("target_component"))
     made.name = text(target.get("name")) or made.name or text(target.get("id")) or "component"
     made.who = text(target.get("component_type"))
@@ -139,7 +139,7 @@ def _component(made: Moment, entry: Json, meta: Json) -> None:
     made.failed = "error" if made.outcome == "error" else ""
 
 
-def _error(made: Moment, entry: Json, meta: Json) -> None:
+def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     info = mapping(entry.get("error_info"))
     kind, message = text(info.get("error_type")), text(info.get("error_message"))
     made.key = text(info.get("error_id"))
@@ -148,7 +148,7 @@ def _error(made: Moment, entry: Json, meta: Json) -> None:
     made.failed = made.note = preview(f"{kind}: {message}" if kind and message else kind or message or "error")
 
 
-def _recovery(made: Moment, entry: Json, meta: Json) -> None:
+def _recovery(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     info = mapping(entry.get("error_info"))
     made.key = text(info.get("error_id"))
     made.outcome = preview(text(info.get("recovery_strategy")), 40)
@@ -157,13 +157,13 @@ def _recovery(made: Moment, entry: Json, meta: Json) -> None:
     made.note = made.outcome
 
 
-def _withheld(meta: Json) -> str:
+def _withheld(meta: JsonObject) -> str:
     """What stands where a handler has left the content out."""
     reason = text(meta.get("content"))
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
 
 
-def _oversight(made: Moment, entry: Json, meta: Json) -> None:
+def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     given = mapping(entry.get("input_data"))
     made.key = text(given.get("interrupt_id"))
     made.outcome = text(meta.get("status"))
@@ -171,19 +171,19 @@ def _oversight(made: Moment, entry: Json, meta: Json) -> None:
     made.note = (answer if made.outcome == "resumed" else question)(given.get("value"))
 
 
-def _prompt(made: Moment, entry: Json, meta: Json) -> None:
+def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     asked = text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt"))
     made.note = preview(in_words(asked)) or _withheld(meta)
 
 
-def _session_end(made: Moment, entry: Json, meta: Json) -> None:
+def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.outcome = text(meta.get("status")) or "completed"
     made.name = "Session end"
     made.ms = _known(meta.get("elapsed_time_ms"))
     made.note = preview(text(mapping(entry.get("output_data")).get("response")))
 
 
-def _other(made: Moment, entry: Json, meta: Json) -> None:
+def _other(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     target = mapping(entry.get("target_component"))
     message = text(mapping(entry.get("output_data")).get("message"))
     made.who = made.who or text(meta.get("logger"))
@@ -191,7 +191,7 @@ def _other(made: Moment, entry: Json, meta: Json) -> None:
     made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or brief(_rest(entry))
 
 
-_READERS: dict[str, Callable[[Moment, Json, Json], None]] = {
+_READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
     "llm_call": _llm_call,
     "llm_response": _llm_response,
     "tool_call": _tool_call,
@@ -207,7 +207,7 @@ _READERS: dict[str, Callable[[Moment, Json, Json], None]] = {
 }
 
 
-def _rest(entry: Json) -> Any:
+def _rest(entry: JsonObject) -> Any:
     for field in ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data"):
         if entry.get(field):
             return entry[field]
@@ -218,7 +218,7 @@ def _known(value: Any) -> int | None:
     return whole(value) if type(value) in (int, float) else None
 
 
-def _cost(entry: Json) -> float | None:
+def _cost(entry: JsonObject) -> float | None:
     value = mapping(entry.get("performance_metrics")).get("cost")
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
 

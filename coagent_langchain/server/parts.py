@@ -14,9 +14,8 @@ from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.sent import Sent, sent
+from coagent_langchain.wire import JsonObject, JsonPath
 
-Json = dict[str, Any]
-Path = list[str | int]
 MAX_MESSAGES = 40  # that stand in the pane, and the prompt's; Raw has them all
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
@@ -40,17 +39,17 @@ class Part:
     brief: str = ""
 
 
-def of_entry(fields: Json, ref: str) -> list[Part]:
+def of_entry(fields: JsonObject, ref: str) -> list[Part]:
     """The parts of an entry of any type."""
     return _PARTS.get(text(fields.get("event_type")), _generic)(fields, ref)
 
 
-def of_text(title: str, value: str, ref: str, path: Path, kind: str = "text", *, folded: bool = False) -> Part:
+def of_text(title: str, value: str, ref: str, path: JsonPath, kind: str = "text", *, folded: bool = False) -> Part:
     """The part of a text."""
     return Part(title, shown(value, ref, path), kind, orjson.dumps(path).decode(), folded, formats.brief(value))
 
 
-def of_value(title: str, value: Any, ref: str, path: Path) -> Part:
+def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
     """The part of any JSON value, also of one that was logged as text."""
     inner = parsed(value) if isinstance(value, str) else value
     if isinstance(value, str) and inner is None:
@@ -58,7 +57,7 @@ def of_value(title: str, value: Any, ref: str, path: Path) -> Part:
     return Part(title, tree(inner, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
 
 
-def _llm_call(fields: Json, ref: str) -> list[Part]:
+def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
     call = mapping(fields.get("llm_call"))
     parts = []
     if system := text(call.get("system_prompt")):
@@ -90,7 +89,7 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
     return parts
 
 
-def _llm_response(fields: Json, ref: str) -> list[Part]:
+def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
     answer, meta = mapping(fields.get("llm_response")), mapping(fields.get("meta"))
     parts = []
     if reasoning := text(meta.get("reasoning")):
@@ -100,18 +99,18 @@ def _llm_response(fields: Json, ref: str) -> list[Part]:
     calls = answer.get("tool_calls")
     for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
-        path: Path = ["llm_response", "tool_calls", "calls", place, "args"]
+        path: JsonPath = ["llm_response", "tool_calls", "calls", place, "args"]
         parts.append(of_value(f"Asks for {name}", mapping(call).get("args"), ref, path))
     if calls and not mapping(calls).get("calls"):
         parts.append(of_value("Tool calls", calls, ref, ["llm_response", "tool_calls"]))
     return parts
 
 
-def _tool_call(fields: Json, ref: str) -> list[Part]:
+def _tool_call(fields: JsonObject, ref: str) -> list[Part]:
     return [of_value("Arguments", mapping(fields.get("tool_call")).get("parameters"), ref, ["tool_call", "parameters"])]
 
 
-def _tool_response(fields: Json, ref: str) -> list[Part]:
+def _tool_response(fields: JsonObject, ref: str) -> list[Part]:
     answer = mapping(fields.get("tool_response"))
     parts = []
     if message := text(answer.get("error_message")):
@@ -123,13 +122,13 @@ def _tool_response(fields: Json, ref: str) -> list[Part]:
 
 def of_result(result: Any, ref: str) -> Part:
     """The part of a tool's result: of its `output`, where it has nothing else."""
-    path: Path = ["tool_response", "result"]
+    path: JsonPath = ["tool_response", "result"]
     if isinstance(result, dict) and list(result) == ["output"]:
         result, path = result["output"], [*path, "output"]
     return of_value("Result", result, ref, path)
 
 
-def _error(fields: Json, ref: str) -> list[Part]:
+def _error(fields: JsonObject, ref: str) -> list[Part]:
     info = mapping(fields.get("error_info"))
     parts = [of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
                    ["error_info", "error_message"], "bad")]  # fmt: skip
@@ -139,17 +138,17 @@ def _error(fields: Json, ref: str) -> list[Part]:
     return parts
 
 
-def _recovery(fields: Json, ref: str) -> list[Part]:
+def _recovery(fields: JsonObject, ref: str) -> list[Part]:
     """All but the id of the error, which stands beside it and in the attributes."""
     info = {key: value for key, value in mapping(fields.get("error_info")).items() if key != "error_id"}
     return [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
 
 
-def _asked(fields: Json, ref: str) -> list[Part]:
+def _asked(fields: JsonObject, ref: str) -> list[Part]:
     return [of_value("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
 
 
-def _human(fields: Json, ref: str) -> list[Part]:
+def _human(fields: JsonObject, ref: str) -> list[Part]:
     title = TITLES.get(text(mapping(fields.get("meta")).get("status")), "")
     given = mapping(fields.get("input_data"))
     if not title or "value" not in given:
@@ -157,14 +156,14 @@ def _human(fields: Json, ref: str) -> list[Part]:
     return [of_value(title, given["value"], ref, ["input_data", "value"])]
 
 
-def _component_exit(fields: Json, ref: str) -> list[Part]:
+def _component_exit(fields: JsonObject, ref: str) -> list[Part]:
     parts = _generic(_without_output(fields), ref)
     if update := fields.get("output_data"):
         parts.append(of_value("State update", update, ref, ["output_data"]))
     return parts
 
 
-def _session_end(fields: Json, ref: str) -> list[Part]:
+def _session_end(fields: JsonObject, ref: str) -> list[Part]:
     """The session's response as every other answer; all else that it has as it stands."""
     output = mapping(fields.get("output_data"))
     if list(output) != ["response"] or not isinstance(output["response"], str):
@@ -173,11 +172,11 @@ def _session_end(fields: Json, ref: str) -> list[Part]:
             of_value("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
 
 
-def _without_output(fields: Json) -> Json:
+def _without_output(fields: JsonObject) -> JsonObject:
     return {name: value for name, value in fields.items() if name != "output_data"}
 
 
-def _generic(fields: Json, ref: str) -> list[Part]:
+def _generic(fields: JsonObject, ref: str) -> list[Part]:
     """Whatever the entry has beside its envelope and metadata."""
     message = mapping(fields.get("output_data")).get("message")
     if isinstance(message, str):
@@ -189,7 +188,7 @@ def _generic(fields: Json, ref: str) -> list[Part]:
     ]
 
 
-_PARTS: dict[str, Callable[[Json, str], list[Part]]] = {
+_PARTS: dict[str, Callable[[JsonObject, str], list[Part]]] = {
     "llm_call": _llm_call,
     "llm_response": _llm_response,
     "tool_call": _tool_call,

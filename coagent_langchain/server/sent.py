@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent_langchain.server.formats import listing, mapping, text
-
-Json = dict[str, Any]
-Path = list[str | int]
+from coagent_langchain.wire import JsonObject, JsonPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +21,8 @@ class Sent:
     """
 
     message: Any
-    path: Path
-    content: Path
+    path: JsonPath
+    content: JsonPath
     asks: bool = False
 
     @property
@@ -33,10 +31,10 @@ class Sent:
         return "To the model" if self.asks and isinstance(self.message, str) else "Message"
 
 
-def sent(fields: Json) -> list[Sent]:
+def sent(fields: JsonObject) -> list[Sent]:
     """The messages after the system prompt. When none of them is the prompt's, the prompt comes last."""
     history, prompt = mapping(fields.get("llm_call")).get("history"), text(fields.get("prompt"))
-    path: Path = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
+    path: JsonPath = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
     messages = listing(history) or listing(mapping(history).get("messages"))
     found = [_sent(message, [*path, place], prompt) for place, message in enumerate(messages)]
     if prompt and not any(one.asks for one in found):
@@ -44,7 +42,7 @@ def sent(fields: Json) -> list[Sent]:
     return found
 
 
-def _sent(message: Any, path: Path, prompt: str) -> Sent:
+def _sent(message: Any, path: JsonPath, prompt: str) -> Sent:
     fields = mapping(message)
     if fields.get("content_is_prompt") is not True:
         return Sent(message, path, [*path, "content"], asks=bool(prompt) and fields.get("content") == prompt)

@@ -14,8 +14,8 @@ from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import Moment, shorten
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.store import Session
+from coagent_langchain.wire import JsonObject
 
-Json = dict[str, Any]
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
           "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
 TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # of these, each a block of its own
@@ -44,7 +44,7 @@ def entries(bodies: Iterable[bytes]) -> Iterator[str]:
         yield section(fields, shorten(0, fields))
 
 
-def section(fields: Json, moment: Moment) -> str:
+def section(fields: JsonObject, moment: Moment) -> str:
     """One entry: heading, facts, then its texts as code blocks."""
     facts = [formats.iso(moment.at), f"prompt {moment.prompt}, turn {moment.turn}"]
     if moment.ms is not None:
@@ -61,7 +61,7 @@ def section(fields: Json, moment: Moment) -> str:
     return "\n".join(made)
 
 
-def _field(name: str, fields: Json) -> list[str]:
+def _field(name: str, fields: JsonObject) -> list[str]:
     group = mapping(fields[name])
     made = [_block(f"{name}.{key}", part) for key in TEXTS if (part := text(group.get(key)))]
     rest = {key: part for key, part in group.items() if key not in TEXTS}

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from coagent_langchain.testing.replies import Answer, Failure, Json, OllamaRequest, Reply, Script, as_answer, is_json
+from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Reply, Script, as_answer, is_json
+from coagent_langchain.wire import JsonObject
 
 VERSION = "0.12.0"  # of the API that it speaks
 _WORD = re.compile(r"\s*\S+")
@@ -157,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
-    def _json(self, content: Json, status: int = 200) -> None:
+    def _json(self, content: JsonObject, status: int = 200) -> None:
         data = json.dumps(content).encode()
         self._head("application/json", ("Content-Length", str(len(data))), status)
         self.wfile.write(data)
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Iterator[Json]:
+def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Iterator[JsonObject]:
     """The pieces of a streamed answer, word by word; the last one of a complete answer carries the counts."""
     started = time.perf_counter_ns()
     thinking = reply.thinking if isinstance(reply, Answer) else ""
@@ -197,14 +198,14 @@ def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Ite
     }
 
 
-def _part(request: OllamaRequest, piece: Json) -> Json:
-    part: Json = {"model": request.body["model"], "created_at": _now(), "done": False}
+def _part(request: OllamaRequest, piece: JsonObject) -> JsonObject:
+    part: JsonObject = {"model": request.body["model"], "created_at": _now(), "done": False}
     if request.path == "/api/chat":
         return part | {"message": {"role": "assistant", "content": "", **piece}}
     return part | {"response": piece.get("content", "")} | {k: v for k, v in piece.items() if k == "thinking"}
 
 
-def _merged(parts: Iterable[Json]) -> Json:
+def _merged(parts: Iterable[JsonObject]) -> JsonObject:
     """The one JSON object that a client gets which does not stream."""
     all_parts = list(parts)
     whole = all_parts[-1]
@@ -224,7 +225,7 @@ def _prompt_tokens(request: OllamaRequest) -> int:
     return sum(map(count_tokens, [*texts, json.dumps(tools) if tools else ""]))
 
 
-def _described(name: str) -> Json:
+def _described(name: str) -> JsonObject:
     details = {"format": "none", "family": "stand-in", "parameter_size": "0B", "quantization_level": "none"}
     return {"name": name, "model": name, "modified_at": _now(), "size": 0, "digest": "0" * 64, "details": details}
 
@@ -233,7 +234,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _messages(body: Json) -> list[Json]:
+def _messages(body: JsonObject) -> list[JsonObject]:
     if "messages" in body:
         return list(body["messages"] or [])
     system = [{"role": "system", "content": body["system"]}] if body.get("system") else []

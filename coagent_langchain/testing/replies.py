@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-Json = dict[str, Any]
+from coagent_langchain.wire import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ToolUse:
     """
 
     name: str
-    arguments: Json = field(default_factory=dict)
+    arguments: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class OllamaRequest:
     """
 
     path: str
-    body: Json
-    messages: list[Json]
+    body: JsonObject
+    messages: list[JsonObject]
 
     @property
     def prompt(self) -> str:
