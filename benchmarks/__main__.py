@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 KNOWN = {
     "import_time": "what importing the package costs",
     "growth": "depth, width and history: linear at worst",
     "capture": "what the pure functions of capture cost",
     "hooks": "what each hook costs, hot and between LangChain's own work",
+    "threads": "what it costs to give up the interpreter's lock for each line",
     "delivery": "what the queue on disk takes and gives",
     "server": "events a second into the server",
     "stores": "SQLite beside ClickHouse",
@@ -23,18 +24,17 @@ KNOWN = {
 
 def main() -> None:
     """Run the named benchmarks one after the other and print their tables."""
-    there = {name: about for name, about in KNOWN.items() if (HERE / f"{name}.py").exists()}
-    listing = "\n".join(f"  {name:<12} {about}" for name, about in there.items())
+    listing = "\n".join(f"  {name:<12} {about}" for name, about in KNOWN.items())
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=listing,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("names", nargs="*", metavar="name")
     names = parser.parse_args().names
-    if unknown := sorted(set(names) - set(there)):
-        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(there)}")
+    if unknown := sorted(set(names) - set(KNOWN)):
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(KNOWN)}")
     failed = []
-    for name in names or [name for name in there if name != "peers"]:
-        print(f"\n## {name}: {there[name]}\n", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, check=False).returncode:
+    for name in names or [name for name in KNOWN if name != "peers"]:
+        print(f"\n## {name}: {KNOWN[name]}\n", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=False).returncode:
             failed.append(name)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

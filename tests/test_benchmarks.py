@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from urllib.request import Request, urlopen
 
 import pytest
@@ -16,13 +17,14 @@ from benchmarks.work import WORK
 
 
 @pytest.fixture(scope="module")
-def sink():
+def sink() -> Iterator[SinkProcess]:
+    """A server that counts what it is sent."""
     with SinkProcess() as process:
         yield process
 
 
 @pytest.mark.parametrize("work", list(WORK))
-def test_a_cell_delivers_every_run(sink, work):
+def test_a_cell_delivers_every_run(sink: SinkProcess, work: str) -> None:
     """Our handler's cell ends with all of its runs at the sink, and with figures above zero."""
     command = [sys.executable, "-m", "benchmarks.cell", "ours", work, "--url", sink.url, "--runs", "4"]
 
@@ -33,7 +35,7 @@ def test_a_cell_delivers_every_run(sink, work):
     assert min(figures["wall"], figures["cpu"], figures["peak_mb"]) > 0
 
 
-def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink):
+def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink: SinkProcess) -> None:
     """A run is counted once, however its marks were packed and however often they arrive."""
     clear(sink.url)
     packed = gzip.compress(b"@000001@ and @000002@")
@@ -43,7 +45,7 @@ def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink):
     assert sink.count() == {"requests": 2, "bytes": len(packed) + 16, "runs": 3}
 
 
-def test_the_ratio_is_that_of_the_best_peer(capsys):
+def test_the_ratio_is_that_of_the_best_peer(capsys: pytest.CaptureFixture[str]) -> None:
     """Costs are those above no handler, per event; the ratio compares with the cheapest peer."""
     cells = {("none", "a"): [{"wall": 1.0}], ("ours", "a"): [{"wall": 1.1}], ("langsmith", "a"): [{"wall": 3.0}],
              ("posthog", "a"): [{"wall": 2.0}]}  # fmt: skip
@@ -60,7 +62,7 @@ def test_the_ratio_is_that_of_the_best_peer(capsys):
     ]
 
 
-def test_hooks_are_recorded_and_played_back_as_another_run():
+def test_hooks_are_recorded_and_played_back_as_another_run() -> None:
     """Each hook of a run is called with new ids, the same in the same places."""
     calls = hooks.recorded("a")
     again = hooks.with_new_ids(calls)
