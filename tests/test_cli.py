@@ -462,12 +462,14 @@ def test_without_a_command_the_help_is_printed(run: Run) -> None:
     "command", [[], ["demo"], ["run"], ["serve"], ["prune"], ["runs"], ["show"], ["export"], ["spool"], ["completion"]]
 )
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` explains and ends well."""
+    """`--help` says how it is called and what it does, and ends well."""
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
 
+    usage, description, *_ = capsys.readouterr().out.split("\n\n")
     assert caught.value.code == 0
-    assert len(capsys.readouterr().out.splitlines()) > 4
+    assert usage.startswith(" ".join(["usage: coagent-langchain", *command, "[-h]"]))
+    assert description.endswith(".")
 
 
 @pytest.mark.parametrize(
