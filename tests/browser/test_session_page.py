@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from coagent_langchain.server import launch
 from coagent_langchain.server.live import MAX_CLIENTS
 from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
@@ -402,6 +404,29 @@ def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Runn
     page.locator("#tree .row.k-model").first.click()
 
     expect(page.get_by_role("alert")).to_have_text("The server does not answer. Is it still running?")
+
+
+@pytest.mark.parametrize(("key", "content", "times"), [
+    ("2", "#conversation h2", 2), ("3", "#events .type:text('session_start')", 1), ("4", "#raw summary", 10),
+])  # fmt: skip
+def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
+    browser: Browser, tmp_path: Path, key: str, content: str, times: int
+) -> None:
+    """A tab that was opened and the details of a row that was clicked, without asking again."""
+    store = f"sqlite://{tmp_path}/coagent.db"
+    with launch(store) as server:
+        requests.post(f"{server.base_url}/logs", json=sessions.recipe("recipe"), timeout=10).raise_for_status()
+        page = browser.new_page(base_url=server.url)
+        visit(page, "/sessions/recipe")
+        expect(page.locator("#live")).to_have_text("")
+    page.locator("#tree .row.k-model").first.click()
+    page.keyboard.press(key)
+    expect(page.get_by_role("alert")).to_have_text("The server does not answer. Is it still running?")
+    with launch(store, port=urlsplit(page.url).port):
+        expect(page.locator(content)).to_have_count(times, timeout=10_000)
+        expect(page.locator("#detail h2")).to_have_text("gemma3:4b")
+        expect(page.get_by_role("alert")).to_be_hidden()
+        page.close()
 
 
 def test_panel_that_a_key_opens_shows_the_focus_on_its_tab(page: Page, post: Post) -> None:

@@ -1,7 +1,7 @@
-// The Conversation tab: fetched a page at a time.
+// The Conversation tab: fetched a page at a time. `news()` shows the first page, and what came since.
 import { get, localTimes, nodes } from "./page.js";
 
-export async function open({ path }) {
+export function open({ path }) {
   const box = document.getElementById("conversation"), panel = box.parentElement;
   let pages = 1;
 
@@ -20,7 +20,7 @@ export async function open({ path }) {
   async function news() {
     if (pages > 1) return; // somebody reads further down: leave it; the next visit has it
     const open = [...box.querySelectorAll("details[open] a.to")].map((link) => link.dataset.seq);
-    const bottom = panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40, top = panel.scrollTop;
+    const bottom = box.hasChildNodes() && panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40, top = panel.scrollTop;
     box.replaceChildren(...await page(0));
     for (const seq of open) box.querySelector(`details a.to[data-seq="${CSS.escape(seq)}"]`)?.closest("details").setAttribute("open", "");
     localTimes(box);
@@ -31,7 +31,5 @@ export async function open({ path }) {
     const button = event.target.closest("[data-next]");
     if (button) next(button);
   });
-  box.replaceChildren(...await page(0));
-  localTimes(box);
   return { news, move: (step) => panel.scrollBy({ top: step * 120 }) };
 }

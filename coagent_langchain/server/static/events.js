@@ -29,8 +29,8 @@ const columns = [
 const main = new Set(["time", "type", "turn", "name", "content"]);
 
 class Events {
-  constructor(path, detail) {
-    Object.assign(this, { path, detail, pages: new Map(), total: 0, t0: 0, at: -1, words: "", version: 0 });
+  constructor(path, detail, words) {
+    Object.assign(this, { path, detail, words, pages: new Map(), total: 0, t0: 0, at: -1, version: 0 });
     this.box = document.getElementById("events");
     this.type = document.getElementById("type");
     this.chosen = new Set(this.stored() ?? columns.flatMap((column) => (column[5] ? [column[0]] : [])));
@@ -147,7 +147,7 @@ class Events {
   news() {
     this.version++;
     this.pages.clear();
-    this.fetch(Math.floor(this.list.range()[0] / PAGE));
+    return this.fetch(Math.floor(this.list.range()[0] / PAGE));
   }
 
   move(step) { this.select(Math.min(Math.max(this.at + step, 0), this.total - 1)); }
@@ -162,9 +162,4 @@ class Events {
   }
 }
 
-export async function open({ path, detail, search }) {
-  const events = new Events(path, detail);
-  events.words = search.value.trim();
-  await events.fetch(0);
-  return events;
-}
+export const open = ({ path, detail, search }) => new Events(path, detail, search.value.trim());

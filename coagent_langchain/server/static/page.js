@@ -107,19 +107,25 @@ const RETRY = 5000;
 /**
  * Call `news()` when the server has something new, at most once every `pause` milliseconds. A hidden tab lets go of its
  * stream (a browser opens six connections to one server, no more) and catches up when it is looked at again. A stream
- * that the server refuses is asked for again every `RETRY` milliseconds, each time with a look for news.
+ * that the server refuses is asked for again every `RETRY` milliseconds, each time with a look for news; so is there
+ * one when a stream that was lost is back.
  */
 export function live(url, news, { pause = 1000, state = () => {} } = {}) {
-  let source = null, retry = 0, waiting = 0, last = 0;
+  let source = null, retry = 0, waiting = 0, last = 0, lost = false;
   const soon = () => {
     if (waiting) return;
     waiting = setTimeout(async () => { waiting = 0; last = Date.now(); await news(); }, Math.max(0, last + pause - Date.now()));
   };
   const open = () => {
     source = new EventSource(url);
-    source.addEventListener("open", () => state(true));
+    source.addEventListener("open", () => {
+      state(true);
+      if (lost) soon();
+      lost = false;
+    });
     source.addEventListener("error", () => {
       state(false);
+      lost = true;
       // after an answer that is not 200 the browser gives up for good
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(again, RETRY);
     });

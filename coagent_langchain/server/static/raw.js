@@ -1,8 +1,9 @@
 // The Raw tab: the entries as JSON, a page at a time; while somebody searches, those with the words.
 import { get, nodes } from "./page.js";
 
-export async function open({ path, search }) {
+export function open({ path, search }) {
   const box = document.getElementById("raw"), panel = box.parentElement;
+  const count = () => box.querySelectorAll(":scope > details").length;
   let words = search.value.trim();
 
   /** Hand a page of entries to `put`, unless other words were searched for meanwhile. */
@@ -18,12 +19,12 @@ export async function open({ path, search }) {
     button.disabled = true;
     return page(button.dataset.next, (...more) => button.replaceWith(...more));
   });
-  await page(0, (...first) => box.replaceChildren(...first));
 
   return {
     async news() {
       if (box.querySelector(":scope > [data-next]")) return;
-      await page(box.querySelectorAll(":scope > details").length, (...more) => box.append(...more));
+      const known = count();
+      await page(known, (...more) => { if (count() === known) box.append(...more); });
     },
     async search(sought) {
       if (sought === words) return;

@@ -1,14 +1,18 @@
 // One session's page: puts tabs, tree, details, live tail and keyboard together.
+import { open as conversation } from "./conversation.js";
 import { Detail, more } from "./detail.js";
+import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
 import { get, live, localTimes, nodes, onKeys, runs, whileRunning } from "./page.js";
+import { open as raw } from "./raw.js";
 import { refs, Tree } from "./tree.js";
 
 const page = document.getElementById("session");
 const { path, id, t0: first, select } = page.dataset;
 const byId = (name) => document.getElementById(name);
-const tabs = ["timeline", "conversation", "events", "raw"];
-const panels = new Map(); // name → what was loaded for the tab
+// imported with the page, not when a tab is opened: a browser does not ask again for a module that it did not get
+const opens = { conversation, events, raw }, tabs = ["timeline", ...Object.keys(opens)];
+const panels = new Map(); // name → what was opened for the tab
 const search = byId("search");
 let t0 = Number(first), tab = "timeline";
 
@@ -55,6 +59,7 @@ async function load() {
 }
 
 async function openTab(name, { focus = false } = {}) {
+  const first = name !== "timeline" && !panels.has(name);
   tab = name;
   for (const each of tabs) {
     const button = byId(`tab-${each}`), chosen = each === name;
@@ -65,12 +70,10 @@ async function openTab(name, { focus = false } = {}) {
     if (tools) tools.hidden = !chosen;
   }
   address((query) => (name === "timeline" ? query.delete("tab") : query.set("tab", name)));
-  if (name !== "timeline") {
-    if (!panels.has(name)) panels.set(name, import(`./${name}.js`).then((module) => module.open({ path, detail, search })));
-    await panels.get(name);
-  }
+  if (first) panels.set(name, opens[name]({ path, detail, search }));
   if (focus) current().focus();
   find();
+  if (first) await panels.get(name).news();
 }
 
 const marks = new Marks([byId("conversation"), byId("raw"), byId("detail")]);
@@ -83,8 +86,8 @@ function find() {
 async function findNow() {
   const words = search.value.trim(), turn = ++asked;
   marks.show(words);
-  if (tab === "events") return (await panels.get("events")).search(words);
-  if (tab === "raw") (await panels.get("raw")).search(words);
+  if (tab === "events") return panels.get("events").search(words);
+  if (tab === "raw") panels.get("raw").search(words);
   if (!words) {
     byId("found").textContent = "";
     if (tree.hits) tree.search(null);
@@ -111,7 +114,7 @@ function error() {
 }
 
 const inTree = (action) => () => (tab === "timeline" ? action() : false);
-const step = (by) => async () => (tab === "timeline" ? tree.move(by) : (await panels.get(tab)).move?.(by));
+const step = (by) => () => (tab === "timeline" ? tree : panels.get(tab)).move(by);
 onKeys(new Map([
   ["/", () => search.focus()], ["e", error],
   ["j", step(1)], ["ArrowDown", step(1)], ["k", step(-1)], ["ArrowUp", step(-1)],
@@ -164,7 +167,8 @@ function sayLive() {
 async function news() {
   await head();
   await load();
-  for (const panel of panels.values()) (await panel).news?.();
+  for (const panel of panels.values()) panel.news();
+  detail.retry();
   if (search.value) find();
 }
 
