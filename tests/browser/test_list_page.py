@@ -226,6 +226,20 @@ def test_duration_goes_on_while_a_session_runs(page: Page, post: Post, path: str
     expect(page.locator(place)).to_have_text(re.compile(r"^1 min \d\d s$"))
 
 
+@pytest.mark.parametrize(("path", "place"), [
+    ("/", "td.c-time"), ("/sessions/live", "dt:text('Started') + dd"), ("/sessions/live?tab=conversation", "h2 time"),
+])  # fmt: skip
+def test_how_long_ago_goes_on_while_the_page_is_open(page: Page, post: Post, path: str, place: str) -> None:
+    """In the list, in the head of a session's page and between its prompts, though no event comes."""
+    post(sessions.running("live", now_ms() - 14_000))
+    page.clock.install()
+    page.goto(path)
+    expect(page.locator(place)).to_have_text(re.compile(r"^\d\d sec\. ago$"))
+    page.clock.fast_forward(10 * 60_000)
+
+    expect(page.locator(place)).to_have_text("10 min. ago")
+
+
 def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:
     """Closed it says how many filters are set; open it has all of them, large enough for a finger, and the sorting."""
     fill(post)

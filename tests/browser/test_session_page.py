@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -218,6 +219,20 @@ def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> Non
         "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.126Z)",
         "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.526Z)",
     ]  # fmt: skip
+
+
+def test_details_go_on_telling_the_time_itself(page: Page, post: Post) -> None:
+    """What is told to the millisecond does not become `2 min. ago`."""
+    post(sessions.running("live"))
+    page.clock.install()
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    times = page.locator("#detail time")
+    expect(times).to_have_text([re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$")])
+    before = times.inner_text()
+    page.clock.fast_forward(60_000)
+
+    expect(times).to_have_text(before)
 
 
 @pytest.mark.parametrize(("width", "columns"), [

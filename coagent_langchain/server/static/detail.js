@@ -1,5 +1,5 @@
 // The pane with one event: its tabs, copying, the rest of long texts.
-import { clock, copy, get, localTimes, nodes } from "./page.js";
+import { copy, get, localTimes, nodes } from "./page.js";
 
 const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
 
@@ -27,7 +27,7 @@ export class Detail {
     this.pane.replaceChildren(...nodes(html));
     this.pane.hidden = false;
     this.pane.scrollTop = top;
-    localTimes(this.pane, clock);
+    localTimes(this.pane);
     this.choose(this.pane.querySelector(`[data-body="${this.tab}"]`) ? this.tab : "content");
     this.opened(this.pane.firstElementChild.dataset.event, refs);
     if (focused) this.pane.focus();

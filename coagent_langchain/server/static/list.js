@@ -86,7 +86,6 @@ onKeys(new Map([
   }],
 ]));
 localTimes();
-setInterval(localTimes, 30_000);
 chosen();
 whileRunning(refresh);
 live(list.dataset.live, refresh, { state });

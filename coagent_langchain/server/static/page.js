@@ -34,15 +34,16 @@ export function ago(ms) {
   return Math.abs(passed) < 1000 ? "now" : relative.format(Math.round(passed / size), unit);
 }
 
-/** Write all `<time>` below `root` for the reader, with date and zone on hover. */
-export function localTimes(root = document, write = ago) {
+/** Write all `<time>` below `root` for the reader: how long ago, or exactly; with date and zone on hover. */
+export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.valueOf())) continue;
     element.title = `${absolute.format(at)} (${element.dateTime})`;
-    element.textContent = write(at.valueOf());
+    element.textContent = ("exact" in element.dataset ? clock : ago)(at.valueOf());
   }
 }
+setInterval(localTimes, 30_000);
 
 /** How long what still runs has run. */
 function tick() {
