@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+import requests
+from playwright.sync_api import BrowserContext, Page, expect
 
+from coagent_langchain.server import launch, prune
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
@@ -279,6 +282,38 @@ def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> No
 
     assert page.locator("tbody input[name=s]").first.get_attribute("value") == "newest"
     expect(page.locator("input[value=broken]")).to_be_checked()
+
+
+def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path) -> None:
+    """Another program deletes them, and no event comes."""
+    store = f"sqlite://{tmp_path}/coagent.db"
+    with launch(store) as server:
+        for made in (sessions.recipe("old"), sessions.running("new", now_ms() - 3_600_000)):
+            requests.post(f"{server.base_url}/logs", json=made, timeout=10).raise_for_status()
+        page = context.new_page()
+        page.clock.install()
+        page.goto(server.url)
+        page.wait_for_selector("#live.on")
+        assert prune(store, now_ms() - 86_400_000).sessions == 1
+        page.clock.fast_forward(16_000)
+
+        expect(page.locator("tbody input")).to_have_value("new")
+        page.close()
+
+
+def test_look_for_deleted_sessions_leaves_a_selection_alone(page: Page, post: Post) -> None:
+    """Where nothing has changed, the list stays as it is."""
+    fill(post)
+    page.clock.install()
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    for look in range(4):
+        with page.expect_response("**/view/sessions"):
+            page.clock.fast_forward(16_000)
+        if look == 1:
+            page.locator(".id").first.select_text()
+
+    assert page.evaluate("String(getSelection())") == "live"
 
 
 @pytest.mark.parametrize("focused", ["input[value=broken]", "[data-href$=recipe] a", "th >> text=Cost"])

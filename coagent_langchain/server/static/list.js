@@ -1,8 +1,10 @@
 // The list of sessions: keyboard, filters that apply at once, choosing two to compare, new sessions as they come.
-import { get, live, localTimes, nodes, onKeys, whileRunning } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, regularly } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
+const waits = "reload" in list.dataset; // for the first session
+let shown = ""; // the list as the server wrote it
 let at = ""; // the address of the marked session: its place changes when new ones come
 
 const rows = () => [...list.querySelectorAll("tr[data-href]")];
@@ -37,8 +39,10 @@ function chosen() {
 const same = (element) => `${element.tagName} ${element.getAttribute("href") ?? element.value}`;
 
 async function refresh() {
-  if ("reload" in list.dataset) return location.reload();
+  if (waits) return location.reload();
   const html = await (await get(`/view/sessions${location.search}`)).text();
+  if (html === shown) return; // leave alone what the reader selects in it
+  shown = html;
   const known = new Set(rows().map((row) => row.dataset.href));
   const checked = new Set([...list.querySelectorAll("[name=s]:checked")].map((box) => box.value));
   const focused = list.contains(document.activeElement) && same(document.activeElement);
@@ -87,5 +91,5 @@ onKeys(new Map([
 ]));
 localTimes();
 chosen();
-whileRunning(refresh);
+if (!waits) regularly(refresh);
 live(list.dataset.live, refresh, { state });

@@ -55,12 +55,9 @@ setInterval(tick, 1000);
 
 const LOOK = 15_000;
 
-/** Whether the page shows something that runs. */
-export const runs = () => document.querySelector(":is(#sessions, #head) .s-running") !== null;
-
-/** Call `look()` now and then while something runs: where the program is gone no event says that it does not. */
-export function whileRunning(look) {
-  setInterval(() => { if (!document.hidden && runs()) look(); }, LOOK);
+/** Call `look()` now and then: no event says that a program is gone, or that sessions were deleted. */
+export function regularly(look) {
+  setInterval(() => { if (!document.hidden) look(); }, LOOK);
 }
 
 /** Copy text, and say so on the button for a moment. */

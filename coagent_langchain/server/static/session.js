@@ -3,7 +3,7 @@ import { open as conversation } from "./conversation.js";
 import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
-import { get, live, localTimes, nodes, onKeys, runs, whileRunning } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, regularly } from "./page.js";
 import { open as raw } from "./raw.js";
 import { refs, Tree } from "./tree.js";
 
@@ -178,7 +178,12 @@ const asks = new URLSearchParams(location.search).get("tab");
 if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
 if (select) jump(select);
 page.dataset.ready = "1";
-whileRunning(async () => { await head(); if (!runs()) await news(); });
+const runs = () => byId("head").querySelector(".s-running") !== null;
+regularly(async () => {
+  if (!runs()) return;
+  await head();
+  if (!runs()) await news();
+});
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
   state: (is) => { connected = is; sayLive(); },
