@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import threading
 from urllib.parse import parse_qs, urlencode
@@ -16,6 +17,8 @@ from coagent_langchain.server.answers import failure
 from coagent_langchain.server.pages import render
 
 COOKIE = "coagent_session"
+OPEN = ("/static/viewer.css", "/static/icon.svg")  # what the page that asks for the token looks like: nothing secret
+_OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server: a browser takes `//x` and `/\x` for another one
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -84,17 +87,20 @@ class Security:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and _equal(given.strip(), self._token or ""):
             return None
-        if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
-            return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         tickets, tokens = query.pop("ticket", []), query.pop("token", [])
+        asked = _asked(scope["raw_path"].decode("latin-1"), query)
         if scope["method"] == "GET" and self._opens(scope["path"], tickets, tokens):
-            return self._welcome(query)
+            return self._welcome(asked)
+        if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
+            return None
+        if scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
+            return None
         wrong = given or (tokens and scope["path"] == "/")
         problem = "the token is wrong" if wrong else "a token is needed"
         challenge = {"WWW-Authenticate": "Bearer"}
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):  # a person, in a browser
-            page = render("locked.html", 401, problem=problem.capitalize())
+            page = render("locked.html", 401, problem=problem.capitalize(), asked=asked)
             page.headers.update(challenge)
             return page
         message = f"{problem}: Authorization: Bearer <token>; in a browser open /?token=<token>"
@@ -108,10 +114,16 @@ class Security:
                 return True
         return path == "/" and any(_equal(token, self._token or "") for token in tokens)
 
-    def _welcome(self, query: dict[str, list[str]]) -> Response:
-        response = RedirectResponse("/?" + urlencode(query, doseq=True) if query else "/", 303)
+    def _welcome(self, asked: str) -> Response:
+        response = RedirectResponse(asked, 303)
         response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _asked(path: str, query: dict[str, list[str]]) -> str:
+    """The page that a browser is to be let in to: `next` of the address, else the address itself."""
+    given = query.pop("next", [path + ("?" + urlencode(query, doseq=True) if query else "")])[0]
+    return given if _OWN.fullmatch(given) else "/"
 
 
 def _hostname(host: str) -> str:

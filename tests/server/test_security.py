@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.resources
 import json
 import re
 import sys
 import threading
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import api, views
 from coagent_langchain.server.running import Running
+from coagent_langchain.server.security import OPEN
 from coagent_langchain.server.store import Store
 from tests.server.samples import entry, holding, put
 
@@ -176,6 +178,48 @@ def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -
         assert "coagent_session=" in answer.headers["Set-Cookie"]
     assert ask(closed, path="/?token=wrong").status_code == 401
     assert ask(closed, path=f"/docs?token={TOKEN}").status_code == 401
+
+
+@pytest.mark.parametrize(("given", "leads"), [
+    ("/sessions/a%2Fb?event=e-1", "/sessions/a%2Fb?event=e-1"), ("/?q=x", "/?q=x"), ("", "/"), ("sessions", "/"),
+    ("//evil.com", "/"), ("/\\evil.com", "/"), ("https://evil.com/", "/"), ("javascript:alert(1)", "/"),
+    ("/\t/evil.com", "/"), ("\t//evil.com", "/"), ("/x\r\nSet-Cookie: a=b", "/"), ("/\u2215evil.com", "/"),
+])  # fmt: skip
+def test_token_leads_on_to_a_path_of_this_server_only(closed: Running, given: str, leads: str) -> None:
+    """Not to what a browser would take for another server's address."""
+    answer = ask(closed, path="/?" + urlencode({"token": TOKEN, "next": given}))
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, leads)
+
+
+@pytest.mark.parametrize(("path", "asked"), [
+    ("/sessions/a%2Fb?event=e-1", "/sessions/a%2Fb?event=e-1"), (f"/docs?token={TOKEN}", "/docs"),
+    ("/?token=nope&next=/docs", "/docs"), ("//evil.com/", "/"), ("/?next=//evil.com", "/"),
+    ("/?q=%22%3E%3Cscript%3E", "/?q=%22%3E%3Cscript%3E"),
+])  # fmt: skip
+def test_page_that_asks_for_the_token_knows_where_it_leads(closed: Running, path: str, asked: str) -> None:
+    """To the address that was asked for, also after a wrong token; no token is written into the page."""
+    page = ask(closed, path=path, Accept="text/html").text
+
+    assert re.findall(r'name="next" value="([^"]*)"', page) == [asked]
+    assert TOKEN not in page
+
+
+def test_browser_that_is_let_in_already_does_not_keep_the_token_in_its_address(closed: Running) -> None:
+    """The cookie does not let a page through whose address has the token."""
+    cookie = ask(closed, path=f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
+    again = ask(closed, path=f"/?token={TOKEN}&q=x", Cookie=cookie)
+
+    assert (again.status_code, again.headers["Location"]) == (303, "/?q=x")
+
+
+def test_only_what_dresses_the_page_that_asks_for_the_token_is_open(closed: Running) -> None:
+    """Its style sheet and the icon; no script, no other style, no writing."""
+    static = importlib.resources.files("coagent_langchain.server") / "static"
+    paths = [f"/static/{file.name}" for file in static.iterdir()]
+
+    assert {path for path in paths if ask(closed, path=path).status_code != 401} == set(OPEN)
+    assert [ask(closed, "POST", path, Content_Type="application/json").status_code for path in OPEN] == [401, 401]
 
 
 def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
