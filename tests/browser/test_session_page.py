@@ -524,6 +524,36 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     expect(page.locator("#detail")).to_be_hidden()
 
 
+@pytest.mark.parametrize("width", [360, 390, 600, 780])
+@pytest.mark.parametrize("tab", ["timeline", "events"])
+def test_narrow_window_leaves_room_to_search(page: Page, post: Post, width: int, tab: str) -> None:
+    """The box shows all that it says of itself, beside the tools or in a row of its own."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page, f"{PATH}?tab={tab}")
+    box = page.locator("#search")
+    shown = page.locator(f"#tools-{tab}").bounding_box() or {}
+
+    assert box.evaluate("box => box.offsetWidth") >= 200
+    assert shown["x"] + shown["width"] <= width
+
+
+@pytest.mark.parametrize("width", [360, 390, 600, 780, 1280])
+@pytest.mark.parametrize("row", [".k-component", ".k-prompt"])
+def test_cross_ends_the_first_row_of_the_details(page: Page, post: Post, width: int, row: str) -> None:
+    """Nothing stands at its right, beside a short title and a long one."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page)
+    page.locator(f"#tree .row{row} b").first.click()
+    page.locator("#detail h2").wait_for()
+    right = page.locator(".d-title > *").evaluate_all("all => all.map((each) => each.getBoundingClientRect().right)")
+    title, cross = (page.locator(f".d-title {name}").bounding_box() or {} for name in ("h2", "[data-act=close]"))
+
+    assert max(right) == right[-1] == width - 16
+    assert cross["y"] < title["y"] < cross["y"] + cross["height"]
+
+
 def test_back_closes_the_details_on_a_phone(page: Page, post: Post) -> None:
     """They cover the page there; Forward opens them again, and closing them leaves nothing in the history."""
     post(sessions.trip())
