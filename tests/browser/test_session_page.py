@@ -99,6 +99,42 @@ def test_question_mark_shows_the_keys_and_slash_searches(page: Page, post: Post)
     expect(page.locator("#search")).not_to_be_focused()
 
 
+@pytest.mark.parametrize(("name", "inside"), [("Export", "CSV"), ("Columns", "Event id")])
+def test_escape_closes_an_open_menu_first(page: Page, post: Post, name: str, inside: str) -> None:
+    """Its button has the focus then; the next Escape closes the details."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe?tab=events")
+    page.locator("#events .row[data-index='1']").click()
+    expect(page.locator("#detail h2")).to_be_visible()
+    button, entry = page.locator("summary", has_text=name), page.locator(".menu").get_by_text(inside)
+    button.click()
+    expect(entry).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(entry).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(page.locator("#detail")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_menu_closes_when_something_else_is_opened(page: Page, post: Post) -> None:
+    """Another menu, by click or key; the details of a row, by its key; what follows the menu, by Tab."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe?tab=events")
+    export, columns = (page.locator("summary", has_text=name) for name in ("Export", "Columns"))
+    entry = page.locator(".menu").get_by_text("CSV")
+    for leave in (
+        lambda: columns.click(), lambda: columns.press("Enter"), lambda: page.keyboard.press("j"),
+        lambda: [page.keyboard.press("Tab") for _ in range(4)],
+    ):  # fmt: skip
+        export.click()
+        expect(entry).to_be_visible()
+        leave()
+        expect(entry).to_be_hidden()
+
+
 def test_search_keeps_hits_and_what_they_hang_on(page: Page, post: Post) -> None:
     """Words of any event's content find its row, deep inside a sub-agent too."""
     post(sessions.trip())

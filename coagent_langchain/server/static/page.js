@@ -3,19 +3,31 @@ import { duration } from "./format.js";
 
 const typing = (target) => target.closest?.("input, select, textarea, [contenteditable]");
 
+/** Close the menus that are open, but the one that `inside` stands in; gives the button of one that was closed. */
+function closeMenus(inside = null) {
+  const open = [...document.querySelectorAll(".menu[open]")].filter((menu) => !menu.contains(inside));
+  for (const menu of open) menu.open = false;
+  return open[0]?.querySelector("summary");
+}
+for (const name of ["click", "focusin"]) document.addEventListener(name, (event) => closeMenus(event.target));
+
 /** Call `keys[event.key]` on a key without a modifier, unless somebody types; `?` opens the help. */
 export function onKeys(keys) {
   const help = document.getElementById("help");
   document.getElementById("help-button").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    const menu = event.key === "Escape" && closeMenus();
+    if (menu) return menu.focus();
     if (typing(event.target)) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
     if (event.key === "?") return help.showModal();
     const action = keys.get(event.key);
-    if (action && action(event) !== false) event.preventDefault();
+    if (!action || action(event) === false) return;
+    closeMenus();
+    event.preventDefault();
   });
 }
 

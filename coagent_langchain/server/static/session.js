@@ -144,9 +144,6 @@ page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   openTab(name);
   byId(`tab-${name}`).focus();
 });
-document.addEventListener("click", (event) => {
-  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-});
 search.addEventListener("input", find);
 search.addEventListener("keydown", (event) => { if (event.key === "Enter") { current().focus(); if (tab === "timeline") tree.move(1); } });
 
