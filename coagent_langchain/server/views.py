@@ -72,11 +72,11 @@ def session(request: Request) -> HTMLResponse:
         found = session_of(request)
     except HTTPException as error:
         return render("missing.html", 404, message=error.detail)
-    chosen = request.query_params.get("event")
+    chosen = request.query_params.get("event", "")
     entry = store_of(request).entry(found.session_id, chosen) if chosen else None
     title = formats.preview(found.title or found.session_id, 140)
     return render("session.html", s=found, path="=" + quote(found.session_id, safe=""), title=title,
-                  selected=entry.seq if entry else "")  # fmt: skip
+                  selected=entry.seq if entry else "", unknown="" if entry else chosen)  # fmt: skip
 
 
 def head(request: Request) -> HTMLResponse:
@@ -90,12 +90,13 @@ def compare(request: Request) -> HTMLResponse:
     chosen = request.query_params.getlist("s")[:2]
     found = [session for name in chosen if name and (session := store_of(request).session(name))]
     if len(found) < 2:
-        missing = [name for name in chosen if name not in [session.session_id for session in found]]
+        known = [session.session_id for session in found]
+        missing = next((name for name in chosen if name and name not in known), None)
         message = (
-            f"There is no session {formats.preview(missing[0])}."
-            if missing and missing[0]
-            else "Choose the second, or give its id."
-        )
+            f"There is no session {formats.preview(missing)}." if missing
+            else "Choose the second, or give its id." if found
+            else "Two sessions are needed: choose one after the other, or give their ids."
+        )  # fmt: skip
         recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
         return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
                       recent=[session for session in recent if session not in found])  # fmt: skip

@@ -329,6 +329,17 @@ def test_event_has_a_permalink(page: Page, post: Post) -> None:
     expect(page.locator("#tree .row.at b")).to_have_text("book_train")
 
 
+def test_note_that_an_event_is_unknown_goes_when_another_is_opened(page: Page, post: Post) -> None:
+    """It is about the address, which then names the other event."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe?event=doesnotexist")
+    note = page.get_by_text("This session has no event doesnotexist.")
+    expect(note).to_be_visible()
+    page.locator("#tree .row b").first.click()
+
+    expect(note).to_have_count(0)
+
+
 @pytest.mark.parametrize("session_id", ["a/b", "/a/", "a:b+c d", "ünï ✓", "50%", "a?b#c", "..", "."])
 def test_session_has_a_permalink_whatever_its_id(page: Page, post: Post, session_id: str) -> None:
     """The list's link leads to the session."""

@@ -158,6 +158,14 @@ def test_page_of_an_unknown_session_says_so(running: Running) -> None:
     assert (answer.status_code, "There is no session with this id." in answer.text) == (404, True)
 
 
+def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Running) -> None:
+    """As text, whatever the address says; not of an event that is."""
+    notes = [re.findall(r'id="unknown".*?>(.*?)<', get(three, f"/sessions/recipe{query}").text)
+             for query in ("?event=%3Cb%3E", "?event=recipe-000003", "?event=", "")]  # fmt: skip
+
+    assert notes == [["This session has no event &lt;b&gt;."], [], [], []]
+
+
 @pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head"])
 def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
     """What a page fetches of a session that was pruned meanwhile."""
@@ -550,13 +558,20 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
 
 
 def test_compare_asks_for_what_is_missing(three: Running) -> None:
-    """With one session, or an unknown one, the page asks for the other."""
+    """With one session, or an unknown one, the page asks for the other; with none, for two."""
+    needed = "Two sessions are needed: choose one after the other, or give their ids."
+    assert [needed in get(three, path).text for path in ("/compare", "/compare?s=&s=", "/compare?s=recipe")] == [
+        True, True, False,
+    ]  # fmt: skip
     assert "Choose the second, or give its id." in get(three, "/compare?s=recipe").text
     assert "There is no session nope." in get(three, "/compare?s=recipe&s=nope").text
 
 
 def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
-    """Links to the comparison with each other session, the latest first."""
+    """Links to the comparison with each other session, the latest first; before one is chosen, links that choose it."""
+    assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare").text) == [
+        "/compare?s=live", "/compare?s=broken", "/compare?s=recipe",
+    ]  # fmt: skip
     assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare?s=recipe").text) == [
         "/compare?s=recipe&amp;s=live", "/compare?s=recipe&amp;s=broken",
     ]  # fmt: skip

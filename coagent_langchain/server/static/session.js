@@ -27,6 +27,7 @@ const forget = () => address((query) => query.delete("event"));
 const detail = new Detail(byId("detail"), path, {
   opened: (event, shown) => {
     page.classList.add("detailed");
+    byId("unknown")?.remove();
     address((query) => query.set("event", event), covers.matches ? shown : undefined);
     tree.list.soon();
   },
