@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.conversation import Read
 from coagent_langchain.server.formats import mapping, text, visible
+from coagent_langchain.server.jsonview import parsed
 from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.prose import prose
 from coagent_langchain.server.store import Session
 from coagent_langchain.server.timeline import Timeline
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word
+_PIECES = re.compile(r"<[^>]*>|\s+|[^\s<]+")  # tags, space and words of what is escaped
 
 
 @dataclass(slots=True)
@@ -90,18 +94,28 @@ def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:
 
 
 def marked(left: str, right: str) -> tuple[Markup, Markup]:
-    """Both texts, with `<del>` around words that only the left has and `<ins>` around those that only the right has."""
-    a, b = (re.findall(r"\s+|[^\s]+", visible(side[:MAX_DIFF])) for side in (left, right))
+    """Both as HTML, with `<del>` around words that only the left has, and `<ins>` around those only the right has."""
+    one, two = _PIECES.findall(_html(left)), _PIECES.findall(_html(right))
+    a, b = ([piece for piece in side if piece[0] != "<"] for side in (one, two))
     matcher = difflib.SequenceMatcher(None, a, b, autojunk=False) if len(a) * len(b) < 1_500_000 else None
-    cut = tuple("…" if len(side) > MAX_DIFF else "" for side in (left, right))
     if not a or not b or matcher is None or matcher.ratio() < 0.2:
-        return escape("".join(a) + cut[0]), escape("".join(b) + cut[1])
-    one, two = Markup(""), Markup("")
-    for change, i1, i2, j1, j2 in matcher.get_opcodes():
-        old, new = "".join(a[i1:i2]), "".join(b[j1:j2])
-        one += escape(old) if change == "equal" or not old else Markup("<del>{}</del>").format(old)
-        two += escape(new) if change == "equal" or not new else Markup("<ins>{}</ins>").format(new)
-    return one + cut[0], two + cut[1]
+        return Markup("".join(one)), Markup("".join(two))
+    same = matcher.get_matching_blocks()
+    return (_mark(one, {n for block in same for n in range(block.a, block.a + block.size)}, "del"),
+            _mark(two, {n for block in same for n in range(block.b, block.b + block.size)}, "ins"))  # fmt: skip
+
+
+def _html(answer: str) -> Markup:
+    """An answer as the other pages show it; JSON as text, whose lines can be compared."""
+    cut = answer[:MAX_DIFF] + ("…" if len(answer) > MAX_DIFF else "")
+    return prose(cut) if parsed(answer) is None else Markup("<pre>{}</pre>").format(visible(cut))
+
+
+def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
+    """The pieces with a tag around the words that are not among the same, never around another tag."""
+    numbers = itertools.count()
+    made = [piece if piece[0] == "<" or next(numbers) in same else f"<{tag}>{piece}</{tag}>" for piece in pieces]
+    return Markup("".join(made).replace(f"</{tag}><{tag}>", ""))
 
 
 def figures(a: Session, b: Session) -> list[Figure]:

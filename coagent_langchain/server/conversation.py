@@ -11,8 +11,7 @@ from coagent_langchain.server.formats import listing, mapping, preview, text, vi
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.pairing import STOPPED, Bar
-from coagent_langchain.server.parts import Part, of_result, of_text, of_value
-from coagent_langchain.server.prose import prose
+from coagent_langchain.server.parts import Part, of_answer, of_result, of_text, of_value
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
 
@@ -115,7 +114,8 @@ class _Reader:
             reasoning = text(mapping(entry.get("meta")).get("reasoning"))
             if said or reasoning:
                 parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
-                made.append(Item("answer", bar, bar.who or "Assistant", _said(said, ref), parts))
+                content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
+                made.append(Item("answer", bar, bar.who or "Assistant", content, parts))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 calls = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
                 made.append(Item("answer", bar, bar.who or "Assistant", parts=[calls]))
@@ -178,12 +178,3 @@ _HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Hu
 
 def _filled(inputs: JsonObject) -> JsonObject:
     return {name: value for name, value in inputs.items() if value not in (None, "", [], {})}
-
-
-def _said(said: str, ref: str) -> Markup:
-    """An answer as prose, the rest of a long one behind its button; one that is JSON as a tree."""
-    path = ["llm_response", "response"]
-    if (inner := parsed(said)) is not None:
-        return tree(inner, ref, path)
-    whole = shown(said, ref, path)
-    return prose(said) if len(said) <= INLINE else prose(said[:INLINE]) + whole[whole.index("<button") :]

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
-from coagent_langchain.server.jsonview import parsed, shown, tree
+from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES
+from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
 from coagent_langchain.wire import JsonObject, JsonPath
 
@@ -26,7 +27,7 @@ class Part:
     """A titled piece of content.
 
     Attributes:
-        kind: text, json, code or bad.
+        kind: text, prose, json, code or bad.
         path: finds the whole text for the copy button, None where there is none.
         brief: its beginning on one line, for what is folded.
     """
@@ -55,6 +56,15 @@ def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
     if isinstance(value, str) and inner is None:
         return of_text(title, value, ref, path)
     return Part(title, tree(inner, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
+
+
+def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
+    """The part of what a model or a session answers: as any value, but text as prose."""
+    part = of_value(title, value, ref, path)
+    if part.kind == "text":
+        more = part.content[part.content.index("<button") :] if len(value) > INLINE else ""
+        part.kind, part.content = "prose", prose(value[:INLINE]) + more
+    return part
 
 
 def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
@@ -95,7 +105,7 @@ def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
     if reasoning := text(meta.get("reasoning")):
         parts.append(of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True))
     if response := text(answer.get("response")):
-        parts.append(of_value("Answer", response, ref, ["llm_response", "response"]))
+        parts.append(of_answer("Answer", response, ref, ["llm_response", "response"]))
     calls = answer.get("tool_calls")
     for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
@@ -169,7 +179,7 @@ def _session_end(fields: JsonObject, ref: str) -> list[Part]:
     if list(output) != ["response"] or not isinstance(output["response"], str):
         return _generic(fields, ref)
     return [*_generic(_without_output(fields), ref),
-            of_value("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
+            of_answer("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
 
 
 def _without_output(fields: JsonObject) -> JsonObject:

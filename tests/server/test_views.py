@@ -399,9 +399,35 @@ def test_unknown_export_format_is_refused(three: Running) -> None:
 def test_compare_marks_the_words_that_differ() -> None:
     """Left what is gone, right what is new; the same words stay unmarked."""
     assert [str(side) for side in marked("two nights at Ronda", "two nights at <b>Fuster")] == [
-        "two nights at <del>Ronda</del>",
-        "two nights at <ins>&lt;b&gt;Fuster</ins>",
+        "<p>two nights at <del>Ronda</del></p>",
+        "<p>two nights at <ins>&lt;b&gt;Fuster</ins></p>",
     ]
+
+
+def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
+    """No mark stands around the beginning of a list or the end of what is bold; JSON stays as it was logged."""
+    assert [str(side) for side in marked("Take the **09:12 train**.", "Take:\n\n- the **10:40 train**")] == [
+        "<p><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>",
+        '<p><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
+    ]
+    assert [str(side) for side in marked('{"a": "**1**"}', '{"a": "**2**"}')] == [
+        "<pre>{&#34;a&#34;: <del>&#34;**1**&#34;}</del></pre>", "<pre>{&#34;a&#34;: <ins>&#34;**2**&#34;}</ins></pre>",
+    ]  # fmt: skip
+
+
+def test_answer_reads_as_prose_wherever_it_stands(running: Running) -> None:
+    """In the details of its call and of the session's end, in the conversation, and in a comparison."""
+    said = "Take the **09:12**:\n\n- to *Atocha*"
+    for session_id in ("one", "two"):
+        story = Story(session_id).ask("When?")
+        story.model("When?", said, 5, (1, 1))
+        log(running, story.end(said))
+    at = {entry["event_type"]: f"{entry['timestamp']}-{seq}" for seq, entry in enumerate(story.entries[:4], 6)}
+    at["session_end"] = f"{story.entries[4]['timestamp']}-10"
+    pages = (f"/view/detail/=two?e={at['llm_response']}", f"/view/detail/=two?e={at['session_end']}",
+             "/view/conversation/=two", "/compare?s=one&s=two")  # fmt: skip
+
+    assert [str(prose(said)) in get(running, page).text for page in pages] == [True] * 4
 
 
 def shown(server: Running, path: str) -> str:
