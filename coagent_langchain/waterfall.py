@@ -54,7 +54,7 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
     left = LABELS + (bar.start - start) * scale
     width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
     failed = bar.status in ("error", "recovered")
-    tokens = f" · {count(bar.input)}→{count(bar.output)}" if bar.kind == "model" and bar.input + bar.output else ""
+    tokens = f" · {count(bar.input)}→{count(bar.output)}" if bar.kind == "model" and (bar.input or bar.output) else ""
     label = " ".join(part for part in (_name(bar), bar.note if bar.kind != "prompt" else "") if part)
     middle, top = number * ROW + 16, number * ROW + 5
     return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from coagent_langchain.server.formats import count
+from coagent_langchain.server.formats import count, total
 from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.timeline import Timeline
 
@@ -36,7 +36,7 @@ class Used:
     name: str
     calls: int
     errors: int
-    tokens: int
+    tokens: int | None
     median_ms: float | None
     cost: float
 
@@ -45,21 +45,22 @@ def token_bars(models: list[Bar]) -> list[TokenBar]:
     """The bars of the chart, in order of start; with more than `MAX_BARS` calls each bar is a run of calls in a row."""
     each = max(1, -(-len(models) // MAX_BARS))
     groups = [models[at : at + each] for at in range(0, len(models), each)]
-    highest = max((sum(bar.input + bar.output for bar in group) for group in groups), default=0) or 1
+    highest = max((_tokens(group) or 0 for group in groups), default=0) or 1
     slot = min(100 / max(len(groups), 1), 4)
     return [_bar(group, number * slot, slot * 0.72, HEIGHT / highest) for number, group in enumerate(groups)]
 
 
 def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
-    taken, given = sum(bar.input for bar in group), sum(bar.output for bar in group)
-    cached = min(sum(bar.cached for bar in group), taken)
+    told = [total(getattr(bar, name) for bar in group) for name in ("input", "cached", "output")]
+    taken, cached, given = (number or 0 for number in told)
+    cached = min(cached, taken)
     first = group[0]
     name = (
         f"{first.label}, turn {first.prompt}.{first.turn}"
         if len(group) == 1
         else f"{len(group)} calls from turn {first.prompt}.{first.turn}"
     )
-    title = f"{name}: {count(taken)} in ({count(cached)} cached), {count(given)} out"
+    title = f"{name}: {count(told[0])} in ({count(told[1])} cached), {count(told[2])} out"
     return TokenBar(round(x, 3), round(width, 3), round(cached * scale, 2), round((taken - cached) * scale, 2),
                     round(given * scale, 2), title, first.events[-1][1] if first.events else 0,
                     any(bar.status in ("error", "recovered") for bar in group))  # fmt: skip
@@ -71,9 +72,13 @@ def used(bars: list[Bar]) -> list[Used]:
     for bar in bars:
         by_name[bar.label].append(bar)
     rows = [Used(name, len(group), sum(bar.status in ("error", "recovered") for bar in group),
-                 sum(bar.input + bar.output for bar in group), _median(group), sum(bar.cost for bar in group))
+                 _tokens(group), _median(group), sum(bar.cost for bar in group))
             for name, group in by_name.items()]  # fmt: skip
     return sorted(rows, key=lambda row: (-row.calls, row.name))
+
+
+def _tokens(bars: list[Bar]) -> int | None:
+    return total(number for bar in bars for number in (bar.input, bar.output))
 
 
 def _median(bars: list[Bar]) -> float | None:
@@ -84,7 +89,7 @@ def _median(bars: list[Bar]) -> float | None:
 def overview(timeline: Timeline) -> dict[str, Any]:
     """What the overview template shows."""
     bars = token_bars(timeline.models)
-    sums = [bar.input + bar.output for bar in timeline.models]
+    sums = [_tokens([bar]) or 0 for bar in timeline.models]
     return {"bars": bars, "calls": len(sums), "tokens": sum(sums), "highest": max(sums, default=0),
             "shared": -(-len(sums) // MAX_BARS) if sums else 1, "height": HEIGHT,
             "models": used(timeline.models), "tools": used(timeline.tools)}  # fmt: skip

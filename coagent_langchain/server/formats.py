@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -68,6 +69,12 @@ def duration(ms: float | None) -> str:
 def count(number: float | None) -> str:
     """A whole number with separators for thousands; an en dash where unknown."""
     return "–" if number is None else f"{number:,.0f}"
+
+
+def total(numbers: Iterable[int | None]) -> int | None:
+    """The sum of the numbers that are known; None where none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def tokens(given: int | None, made: int | None) -> str:

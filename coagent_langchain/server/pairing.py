@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from coagent_langchain.server.formats import total
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.oversight import exchange
 
@@ -24,7 +25,8 @@ class Bar:
         status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or what
             `meta.outcome` says.
         events: (timestamp, seq) of its entries.
-        input, output, cached, cost: the tokens and dollars that it used, those of its children included.
+        input, output, cached, cost: the tokens and dollars that it used, those of its children included; tokens are
+            None where no entry names them.
         errors: how many `error` entries stand in it and below.
         took: milliseconds that its response or exit names.
         model: of a model's call, where its entries name one.
@@ -45,9 +47,9 @@ class Bar:
     place: str = ""
     events: list[tuple[int, int]] = field(default_factory=list)
     children: list[Bar] = field(default_factory=list)
-    input: int = 0
-    output: int = 0
-    cached: int = 0
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
     cost: float = 0.0
     errors: int = 0
     last: int = 0
@@ -233,10 +235,10 @@ class Pairing:
 
 
 def _add_use(bar: Bar, moment: Moment) -> None:
-    if not moment.reused:
-        bar.input += moment.input or 0
-        bar.output += moment.output or 0
-        bar.cached += moment.cached or 0
+    """Count in what an entry names; of an answer from a cache nothing was used."""
+    for name in ("input", "output", "cached"):
+        number = getattr(moment, name)
+        setattr(bar, name, total((getattr(bar, name), number and 0 if moment.reused else number)))
     bar.cost += moment.cost or 0.0
 
 

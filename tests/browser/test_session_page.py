@@ -512,6 +512,27 @@ def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> No
     expect(page.locator("#overview .tokens")).to_have_count(0)
 
 
+def test_tokens_that_no_model_reports_are_no_zeros(page: Page, post: Post) -> None:
+    """In the timeline and in the table of events, where a tool has neither."""
+    story = Story("s").ask("Hi")
+    story.model("Hi", "", 5, (0, 0))
+    story.model("Hi", "", 5, (0, 0))
+    del story.entries[-1]["llm_response"]["input_tokens"], story.entries[-1]["llm_response"]["output_tokens"]
+    story.tool("track", {}, "here", 5, "c1")
+    post(story.entries)
+    visit(page, "/sessions/s")
+    told = [page.locator(f"#tree .row{kind}:not([hidden]) .c-tokens").all_inner_texts()
+            for kind in (".k-prompt", ".k-model", ".k-tool")]  # fmt: skip
+    page.keyboard.press("3")
+    answers, call = (page.locator(f"#events .row:has(.type:text-is('{name}')) :nth-child(8)")
+                     for name in ("llm_response", "tool_call"))  # fmt: skip
+
+    assert [told[0], sorted(told[1]), told[2]] == [["0 → 0"], ["0 → 0", "– → –"], [""]]
+    expect(page.locator("#events [role=columnheader]:nth-child(8)")).to_have_text("In")
+    expect(answers).to_have_text(["0", "–"])
+    expect(call).to_have_text("")
+
+
 def test_large_session_has_few_elements(page: Page, post: Post) -> None:
     """10,000 events: only the rows in sight exist, the last one can be reached."""
     post(sessions.big(10_000))

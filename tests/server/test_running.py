@@ -222,20 +222,25 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
     """It is brought up to date with what it holds."""
     address = f"sqlite://{tmp_path}/coagent.db"
     store = server.open_store(address)
-    put(store, entry("error", event_id="kept"))
+    put(
+        store, entry("error", event_id="kept"), entry("llm_response", event_id="told", llm_response={"input_tokens": 7})
+    )
     store.close()
     with contextlib.closing(connect(tmp_path / "coagent.db")) as first:
         first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
-        first.execute("ALTER TABLE sessions DROP COLUMN open_calls")
+        for name in ("open_calls", "input_reports", "output_reports", "cached_reports"):
+            first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
         first.execute("PRAGMA user_version = 1")
     store = server.open_store(address)
     put(store, entry("error", 1, event_id="new"))
-    found = event_ids(store.entries("s"))
+    found, session = event_ids(store.entries("s")), store.session("s")
     store.close()
     with contextlib.closing(connect(tmp_path / "coagent.db")) as last:
         indexes = [row[1] for row in last.execute("PRAGMA index_list(entries)")]
 
-    assert (found, indexes) == (["kept", "new"], ["entries_once"])
+    assert (sorted(found), indexes) == (["kept", "new", "told"], ["entries_once"])
+    assert session
+    assert (session.input_tokens, session.output_tokens) == (7, None)
 
 
 def test_launch_leaves_signals_and_logging_alone() -> None:

@@ -227,13 +227,27 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
     assert durations == sorted(durations, reverse=not ascending)
 
 
+def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
+    """A zero that is named is one, each kind for itself, also in an answer from a cache."""
+    put(store, entry("llm_response", llm_response={"response": "Hi"}))
+    seen = [store.session("s")]
+    put(store, entry("llm_response", 1, llm_response={"input_tokens": 0}))
+    seen.append(store.session("s"))
+    put(store, entry("llm_response", 2, llm_response={"output_tokens": 9}, meta={"cached": True}))
+    seen.append(store.session("s"))
+
+    assert [(found.input_tokens, found.output_tokens, found.cached_tokens) for found in seen if found] == [
+        (None, None, None), (0, None, None), (0, 0, None),
+    ]  # fmt: skip
+
+
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
     """Token counts that cannot be are not counted, and an odd meta is passed over: a number is no model."""
     put(store, entry("llm_response", llm_response={"input_tokens": 2**62, "output_tokens": -5},
                      meta={"usage": [], "tags": "x", "model": 7, "context": []}))  # fmt: skip
 
     found = store.session("s")
-    assert (found.input_tokens, found.output_tokens, found.models, found.tags) == (0, 0, (), ())
+    assert (found.input_tokens, found.output_tokens, found.models, found.tags) == (None, None, (), ())
 
 
 def test_runs_come_earliest_first(store: Store) -> None:

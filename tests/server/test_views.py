@@ -443,7 +443,8 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
     log(running, story.entries)
 
     assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
-        "Count", "agent", "gemma3:4b", "40", "ms", "cancelled", "Show", "in", "the", "timeline", *arrived.split(),
+        "Count", "agent", "gemma3:4b", "0", "→", "0", "tokens", "40", "ms", "cancelled", "Show", "in", "the",
+        "timeline", *arrived.split(),
     ]  # fmt: skip
 
 
@@ -564,6 +565,27 @@ def test_compare_puts_figures_side_by_side(three: Running) -> None:
     assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
 
 
+def test_reported_zero_is_no_unknown_number(running: Running) -> None:
+    """In the list, in the head, in the table of models and in a comparison: `0` and `–`."""
+    reported, silent = Story("reported", T0 + 1).ask("Hi"), Story("silent").ask("Hi")
+    reported.model("Hi", "", 5, (0, 0))
+    silent.model("Hi", "", 5, (0, 0))
+    answer = silent.entries[-1]
+    del answer["llm_response"]["input_tokens"], answer["llm_response"]["output_tokens"], answer["meta"]["usage"]
+    log(running, reported.end("") + silent.end(""))
+    rows = re.findall(r'data-unit="tokens in">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
+    heads = [re.findall(r"<dt>Tokens (?:in|out)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
+             for name in ("reported", "silent")]  # fmt: skip
+    models = [shown(running, f"/view/overview/={name}").split()[-2:] for name in ("reported", "silent")]
+    compared = shown(running, "/compare?s=reported&s=silent")
+
+    assert rows == [("0", "0"), ("–", "–")]
+    assert heads == [["0", "0"], ["–", "–"]]
+    assert models == [["0", "–"], ["–", "–"]]
+    assert "Tokens in 0 – of it cached 0 – Tokens out 0 – Cost" in compared
+    assert re.findall(r"(\S+ → \S+) tokens", compared) == ["0 → 0", "– → –"]
+
+
 def test_compare_puts_prompts_side_by_side(running: Running) -> None:
     """What the user said, not the session's title; what failed; and which prompt the other session has not."""
     story = Story("one").ask("Weather in Rome?")
@@ -577,8 +599,8 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
 
     assert prompts.strip() == (
         "First: one Weather in Rome? 8 ms 1 turn 1 → 1 tokens I will look. "
-        "Second: two Weather in Rome? 0 ms 0 turns 0 → 0 tokens No answer "
-        "Prompt 2 First: one And in Pisa? 3 ms 1 turn 0 → 0 tokens 1 error RateLimitError: later "
+        "Second: two Weather in Rome? 0 ms 0 turns – → – tokens No answer "
+        "Prompt 2 First: one And in Pisa? 3 ms 1 turn – → – tokens 1 error RateLimitError: later "
         "Second: two This session has no prompt 2."
     )
 

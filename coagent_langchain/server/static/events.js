@@ -5,7 +5,7 @@ import { Rows } from "./rows.js";
 
 const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
 const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES] = Array(15).keys();
-const some = (number) => (number ? count(number) : "");
+const tokens = (row, place) => (row[place] === null && row[TYPE] !== "llm_response" ? "" : count(row[place]));
 
 // name, label, width, text of a row, class, shown from the start
 const columns = [
@@ -18,9 +18,9 @@ const columns = [
   ["by", "By", "110px", (row) => row[WHO], "", false],
   ["outcome", "Outcome", "130px", (row) => row[STATE], "", false],
   ["took", "Took", "84px", (row) => (row[MS] === null ? "" : duration(row[MS])), "num", true],
-  ["in", "In", "64px", (row) => some(row[INPUT]), "num", true],
-  ["out", "Out", "64px", (row) => some(row[OUTPUT]), "num", true],
-  ["cached", "Cached", "64px", (row) => some(row[CACHED]), "num", false],
+  ["in", "In", "64px", (row) => tokens(row, INPUT), "num", true],
+  ["out", "Out", "64px", (row) => tokens(row, OUTPUT), "num", true],
+  ["cached", "Cached", "64px", (row) => tokens(row, CACHED), "num", false],
   ["cost", "Cost", "72px", (row) => cost(row[COST]), "num", false],
   ["bytes", "Bytes", "72px", (row) => count(row[BYTES]), "num", false],
   ["id", "Event id", "260px", (row) => row[ID], "mono", false],

@@ -3,7 +3,8 @@
 const grouped = new Intl.NumberFormat("en-US");
 const two = (number) => String(number).padStart(2, "0");
 
-export const count = (number) => grouped.format(number);
+/** 1,200; an en dash where unknown. */
+export const count = (number) => (number === null ? "–" : grouped.format(number));
 
 /** 412 ms, 2.3 s, 1 min 04 s, 2 h 05 min. */
 export function duration(ms) {

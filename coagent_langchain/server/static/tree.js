@@ -142,7 +142,8 @@ export class Tree {
     note.textContent = row[NOTE];
     element.title = row[NOTE] ? `${row[LABEL]}: ${row[NOTE]}` : row[LABEL];
     time.textContent = took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "";
-    tokens.textContent = row[INPUT] || row[OUTPUT] ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
+    const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
+    tokens.textContent = told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
     price.textContent = cost(row[COST]);
     this.axis.place(lane.firstElementChild, row[START] - this.origin[index], took);
   }

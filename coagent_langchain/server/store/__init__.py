@@ -76,7 +76,8 @@ class Session:
         prompts: highest prompt number.
         turns: sum over the prompts of their highest turn number.
         total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
-        cached_tokens: part of `input_tokens` that the provider read from its cache.
+        input_tokens, output_tokens: sums over `llm_response`, or None when no entry names them.
+        cached_tokens: part of `input_tokens` that the provider read from its cache, or None when no entry names it.
         open_calls: calls and components without their end; less than none where a client logs ends alone.
         cost: US dollars, or None when no entry names a cost.
         types: event type → how many entries.
@@ -95,10 +96,10 @@ class Session:
     tool_calls: int = 0
     errors: int = 0
     recoveries: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     total_tokens: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int | None = None
     open_calls: int = 0
     cost: float | None = None
     types: dict[str, int] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.store import Entry, NewEntry, Query, Session
-from coagent_langchain.server.store.rollup import COUNTERS
+from coagent_langchain.server.store.rollup import COUNTERS, told
 from coagent_langchain.server.store.standing import status_now
 from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
@@ -135,7 +135,7 @@ def session(row: Sequence[Any]) -> Session:
     counted = dict(zip(COUNTS, counts, strict=True))
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
-        types=dict(types), models=tuple(models), tags=tuple(tags), **counted,
+        types=dict(types), models=tuple(models), tags=tuple(tags), **told(counted),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", 
 ROW = f"formatRowNoNewline('JSONEachRow', {', '.join(COLUMNS)})"
 
 _MS = "toUnixTimestamp64Milli(timestamp)"
+_TELLS = "event_type IN ('llm_response', 'error')"  # what a model used; an error, what a stream did until it broke off
 
 
 def _number(path: str) -> str:
@@ -51,16 +52,22 @@ def _number(path: str) -> str:
     return f"ifNull(if({value} BETWEEN 0 AND {LARGEST}, {value}, 0), 0)"
 
 
+def _reports(path: str) -> str:
+    named = f"ifNull(toInt64OrNull(toString({path})) BETWEEN 0 AND {LARGEST}, 0)"
+    return f"sumIf(1, {_TELLS} AND {named})"
+
+
 def _count(event_type: str) -> str:
     return f"sumIf(1, event_type = '{event_type}')"
 
 
 def _used(value: str) -> str:
-    return f"sumIf({value}, event_type IN ('llm_response', 'error') AND ifNull(toString(meta.cached), '') != 'true')"
+    return f"sumIf({value}, {_TELLS} AND ifNull(toString(meta.cached), '') != 'true')"
 
 
-_INPUT = _number("event_data.llm_response.input_tokens")
-_OUTPUT = _number("event_data.llm_response.output_tokens")
+_GIVEN, _MADE = "event_data.llm_response.input_tokens", "event_data.llm_response.output_tokens"
+_READ = "meta.usage.input_token_details.cache_read"
+_INPUT, _OUTPUT = _number(_GIVEN), _number(_MADE)
 _TOTAL = _number("event_data.llm_response.total_tokens")
 _TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # the end of a model's call
 _OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
@@ -92,8 +99,11 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "input_tokens": (_U64, _used(_INPUT), "sum"),
     "output_tokens": (_U64, _used(_OUTPUT), "sum"),
     "total_tokens": (_U64, _used(f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
-    "cached_tokens": (_U64, _used(_number("meta.usage.input_token_details.cache_read")), "sum"),
+    "cached_tokens": (_U64, _used(_number(_READ)), "sum"),
     "open_calls": (_U64, f"toInt64(sum({_OPEN}))", "sum"),
+    "input_reports": (_U64, _reports(_GIVEN), "sum"),
+    "output_reports": (_U64, _reports(_MADE), "sum"),
+    "cached_reports": (_U64, _reports(_READ), "sum"),
     "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
     "cost": (
         "SimpleAggregateFunction(sum, Nullable(Float64))",
@@ -143,9 +153,11 @@ _COUNT_IN = (
 VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sessions AS " + _COUNT_IN.format(
     source="{db}.log_entries"
 )
-# What an earlier version made had no `open_calls`. They stay uncounted: after half an hour of silence nobody asks.
+# What earlier versions made lacks these. Open calls stay uncounted: after half an hour of silence nobody asks. Nor are
+# reports counted: see `rollup.told`.
+_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports")
 UPGRADE = (
-    "ALTER TABLE {db}.coagent_sessions ADD COLUMN IF NOT EXISTS open_calls " + ROLLUP["open_calls"][0],
+    *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
 )
 BACKFILL = "INSERT INTO {db}.coagent_sessions " + _COUNT_IN.format(

@@ -9,7 +9,8 @@ from typing import Any
 TITLE = 200  # characters
 NEVER = 2**62  # later than every timestamp: the time of a title that is not there
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
-            "total_tokens", "cached_tokens", "open_calls")  # fmt: skip
+            "total_tokens", "cached_tokens", "open_calls", "input_reports", "output_reports",
+            "cached_reports")  # fmt: skip
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 OPENING = ("llm_call", "tool_call", "component_enter")
@@ -35,6 +36,9 @@ class Rollup:
     total_tokens: int = 0
     cached_tokens: int = 0
     open_calls: int = 0
+    input_reports: int = 0
+    output_reports: int = 0
+    cached_reports: int = 0
     cost: float | None = None
     title_ms: int = NEVER
     title: str = ""
@@ -97,17 +101,20 @@ class Rollup:
 
     def _add_tokens(self, entry: dict[str, Any]) -> None:
         meta = entry.get("meta") or {}
-        if meta.get("cached") is True:
-            return  # answered from a cache: nothing was used
         response = entry.get("llm_response") or {}
-        given, made = _count(response.get("input_tokens")), _count(response.get("output_tokens"))
-        self.input_tokens += given
-        self.output_tokens += made
-        self.total_tokens += _count(response.get("total_tokens")) or given + made
         usage = meta.get("usage")
         details = usage.get("input_token_details") if isinstance(usage, dict) else None
-        if isinstance(details, dict):
-            self.cached_tokens += _count(details.get("cache_read"))
+        read = details.get("cache_read") if isinstance(details, dict) else None
+        given, made = response.get("input_tokens"), response.get("output_tokens")
+        self.input_reports += _is_count(given)
+        self.output_reports += _is_count(made)
+        self.cached_reports += _is_count(read)
+        if meta.get("cached") is True:
+            return  # answered from a cache: nothing was used
+        self.input_tokens += _count(given)
+        self.output_tokens += _count(made)
+        self.total_tokens += _count(response.get("total_tokens")) or _count(given) + _count(made)
+        self.cached_tokens += _count(read)
 
     def _add_tool_call(self, entry: dict[str, Any]) -> None:
         self.tool_calls += 1
@@ -148,8 +155,24 @@ _ADD = {
 }
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
 def _count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value <= LARGEST else 0
+    return value if _is_count(value) else 0
+
+
+def told(counted: dict[str, int]) -> dict[str, Any]:
+    """The counters as a `Session` has them: None for the tokens that no entry names.
+
+    A database that is older than the counters of reports has tokens without them.
+    """
+    made: dict[str, Any] = {name: number for name, number in counted.items() if not name.endswith("_reports")}
+    for kind in ("input", "output", "cached"):
+        if not counted[f"{kind}_tokens"] and not counted[f"{kind}_reports"]:
+            made[f"{kind}_tokens"] = None
+    return made
 
 
 def roll_up(entries: Iterable[dict[str, Any]]) -> list[Rollup]:

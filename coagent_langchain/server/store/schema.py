@@ -10,9 +10,11 @@ from coagent_langchain.server.store.rollup import COUNTERS, NEVER
 
 STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END"
 
+_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports")  # columns that `_third` and `_fourth` add
+
 
 def _first(connection: sqlite3.Connection) -> None:
-    counters = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTERS if name != "open_calls")  # `_third` adds it
+    counters = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTERS if name not in _LATER)
     for statement in (
         f"""CREATE TABLE sessions (
             id INTEGER PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
@@ -45,7 +47,13 @@ def _third(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE sessions ADD COLUMN open_calls INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
+def _fourth(connection: sqlite3.Connection) -> None:
+    """What was reported was not counted before: see `rollup.told`."""
+    for name in _LATER[1:]:
+        connection.execute(f"ALTER TABLE sessions ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coagent_langchain.server.store import Query, Session
-from coagent_langchain.server.store.rollup import COUNTERS, Rollup
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup, told
 from coagent_langchain.server.store.standing import status_now
 from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
@@ -71,8 +71,7 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
 
 
 def _row(r: Rollup) -> tuple[Any, ...]:
-    return (r.session_id, r.first_ms, r.last_ms, r.entries, r.llm_calls, r.tool_calls, r.errors, r.recoveries,
-            r.input_tokens, r.output_tokens, r.total_tokens, r.cached_tokens, r.open_calls, max(r.turns), r.cost,
+    return (r.session_id, r.first_ms, r.last_ms, *(getattr(r, name) for name in COUNTERS), max(r.turns), r.cost,
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms)  # fmt: skip
 
 
@@ -90,7 +89,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
         facets[kind][value] = count
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
-        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **counted,
+        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **told(counted),
     )  # fmt: skip
 
 
