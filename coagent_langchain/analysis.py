@@ -69,18 +69,19 @@ class LoggedSession:
 
     @property
     def totals(self) -> JsonObject:
-        """What it used, counted from its events; tokens and cost (US dollars) only if a response reports them.
+        """What it used, counted from its events; tokens and cost (US dollars) are None if no response reports them.
 
         Answers from a cache used none.
         """
+        from coagent_langchain.server.store.rollup import COUNTERS, told
+
         rollup = self._rollup
         counts: JsonObject = {
             "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
             "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
         }
-        counts |= {name: getattr(rollup, name) for name in ("llm_calls", "tool_calls", "errors", "recoveries")}
-        used = {name: getattr(rollup, name) for name in ("input_tokens", "output_tokens", "total_tokens", "cost")}
-        return counts | {name: value for name, value in used.items() if value}
+        used = told({name: getattr(rollup, name) for name in COUNTERS})
+        return counts | {name: used[name] for name in _SUMS} | {"cost": rollup.cost}
 
     @property
     def facts(self) -> list[str]:
@@ -92,9 +93,10 @@ class LoggedSession:
         elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
         facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
-        if "total_tokens" in totals:
-            facts.append(f"{tokens(totals.get('input_tokens'), totals.get('output_tokens'))} tokens")
-        return facts + ([cost(totals["cost"])] if "cost" in totals else [])
+        if totals["total_tokens"] is not None:
+            told = tokens(totals["input_tokens"], totals["output_tokens"]) or count(totals["total_tokens"])
+            facts.append(f"{told} tokens")
+        return facts + ([cost(totals["cost"])] if totals["cost"] is not None else [])
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per event, in order, with what most analyses need; requires pandas.
@@ -144,6 +146,7 @@ def _first(entry: JsonObject, *paths: tuple[str, ...]) -> Any:
     return next((value for path in paths if (value := _at(entry, *path)) is not None), None)
 
 
+_SUMS = ("llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens")
 _NOUNS = {
     "prompts": ("prompt", "prompts"),
     "llm_calls": ("model call", "model calls"),

@@ -90,7 +90,7 @@ def _event_line(event: LoggedEvent) -> str:
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
     said = (visible(moment.name), _without(moment.name, moment.note), _data(event))
-    rest = " ".join(part for part in (*said, _tokens(moment.input, moment.output)) if part)
+    rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
 
 
@@ -155,16 +155,12 @@ def _took(session: LoggedSession, bar: Bar) -> int | None:
 def _line(bar: Bar, note: str, took: int | None, stem: str) -> str:
     sign, colour = ("·", "dim") if bar.kind == "note" else SIGNS.get(bar.status, ("·", "dim"))
     label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
-    figures = f"{_tokens(bar.input, bar.output):>14} {duration(took):>12}"
+    figures = f"{tokens(bar.input, bar.output):>14} {duration(took):>12}"
     room = max(width() - cells(stem) - len(figures) - 3, 20)
     label = label if cells(label) <= room else fit(label, room)
     note = fit(f"  {note}" if note else "", max(room - cells(label), 0))
     style = "red" if bar.status == "error" and bar.kind not in ("prompt", "turn") else COLOURS.get(bar.kind, "dim")
     return f"{paint(stem, 'dim')}{paint(sign, colour)} {paint(label, style)}{paint(note, 'dim')} {figures}"
-
-
-def _tokens(given: int | None, made: int | None) -> str:
-    return tokens(given, made) if given or made else ""
 
 
 def as_json(session: LoggedSession) -> JsonObject:

@@ -48,13 +48,14 @@ def _svg(bars: list[tuple[int, Bar]]) -> str:
 
 
 def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
-    from coagent_langchain.server.formats import count, duration
+    from coagent_langchain.server.formats import duration, tokens
 
     scale = (WIDTH - LABELS - 120) / span
     left = LABELS + (bar.start - start) * scale
     width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
     failed = bar.status in ("error", "recovered")
-    tokens = f" · {count(bar.input)}→{count(bar.output)}" if bar.kind == "model" and (bar.input or bar.output) else ""
+    used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
+    took = " · ".join(part for part in (duration(bar.duration), used) if part)
     label = " ".join(part for part in (_name(bar), bar.note if bar.kind != "prompt" else "") if part)
     middle, top = number * ROW + 16, number * ROW + 5
     return (
@@ -62,7 +63,7 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
         f'<text x="{4 + 12 * depth}" y="{middle}">{escape(_cut(_name(bar), 40 - 2 * depth))}</text>'
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
         f'fill="{COLOURS["error"] if failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
-        f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{duration(bar.duration)}{tokens}</text></g>'
+        f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{took}</text></g>'
     )
 
 

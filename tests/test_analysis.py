@@ -52,6 +52,26 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("told", "expected", "facts"), [
+    ({}, (None, None, None), []),
+    ({"input_tokens": 7}, (7, None, 7), ["7→– tokens"]),
+    ({"input_tokens": 7, "output_tokens": 0}, (7, 0, 7), ["7→0 tokens"]),
+    ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, (0, 0, 0), ["0→0 tokens"]),
+    ({"total_tokens": 9}, (None, None, 9), ["9 tokens"]),
+])  # fmt: skip
+def test_tokens_that_nobody_reported_are_none_and_not_zero(
+    told: dict[str, int], expected: tuple[int | None, ...], facts: list[str]
+) -> None:
+    """The keys are always there; cost, too, is None where it is unknown."""
+    answer = {"event_type": "llm_response", "timestamp": 5, "prompt_number": 1, "turn_number": 1, "llm_response": told}
+    session = LoggedSession("told", [LoggedEvent.read(answer)] * 2)
+    twice = tuple(number and 2 * number for number in expected)
+
+    assert tuple(session.totals[f"{name}_tokens"] for name in ("input", "output", "total")) == twice
+    assert session.totals["cost"] is None
+    assert LoggedSession("once", session.events[:1]).facts[3:] == facts
+
+
 def test_answers_from_a_cache_are_not_counted(client: CoagentClient) -> None:
     """As the list has it: a cached answer tells tokens, but used none."""
     head = {"session_id": "cached", "prompt_number": 1, "turn_number": 1, "event_type": "llm_response"}

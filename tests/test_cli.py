@@ -79,7 +79,7 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "100")
     assert [re.split("  +", line) for line in run("runs").splitlines()] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
-        ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "0", "0", "Hello"],
+        ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "–", "0", "Hello"],
         ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
     ]
 
@@ -203,6 +203,22 @@ def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, mon
     assert re.findall(r"2→\S", "\n".join(lines[4:])) == ["2→–", "2→–"]
     monkeypatch.setenv("COLUMNS", "120")
     assert re.search(r"^no-title .* no-title$", run("runs"), re.MULTILINE)
+
+
+def test_show_tells_none_from_unknown(base_url: str, run: Run) -> None:
+    """A reported 0 is a 0, as a tree and as JSON; what no answer reports is a dash, and null among the totals."""
+    with CoagentClient(base_url) as client:
+        for name, told in (("zero", {"input_tokens": 7, "output_tokens": 0}), ("half", {"input_tokens": 7})):
+            client.store_logs([
+                entry(name, 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+                entry(name, 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response=told),
+            ])  # fmt: skip
+    trees = [re.findall(r"7→\S", run("show", name)) for name in ("zero", "half")]
+    shown = [json.loads(run("show", name, "--json")) for name in ("zero", "half")]
+
+    assert trees == [["7→0"] * 3, ["7→–"] * 3]
+    assert [each["totals"]["output_tokens"] for each in shown] == [0, None]
+    assert [each["tree"][0].get("output_tokens") for each in shown] == [0, None]
 
 
 def test_show_numbers_every_turn(base_url: str, run: Run) -> None:

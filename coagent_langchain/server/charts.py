@@ -78,7 +78,7 @@ def used(bars: list[Bar]) -> list[Used]:
 
 
 def _tokens(bars: list[Bar]) -> int | None:
-    return total(number for bar in bars for number in (bar.input, bar.output))
+    return total(bar.tokens for bar in bars)
 
 
 def _median(bars: list[Bar]) -> float | None:
@@ -89,7 +89,7 @@ def _median(bars: list[Bar]) -> float | None:
 def overview(timeline: Timeline) -> dict[str, Any]:
     """What the overview template shows."""
     bars = token_bars(timeline.models)
-    sums = [_tokens([bar]) or 0 for bar in timeline.models]
+    sums = [bar.tokens or 0 for bar in timeline.models]
     return {"bars": bars, "calls": len(sums), "tokens": sum(sums), "highest": max(sums, default=0),
             "shared": -(-len(sums) // MAX_BARS) if sums else 1, "height": HEIGHT,
             "models": used(timeline.models), "tools": used(timeline.tools)}  # fmt: skip

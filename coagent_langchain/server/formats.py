@@ -78,8 +78,8 @@ def total(numbers: Iterable[int | None]) -> int | None:
 
 
 def tokens(given: int | None, made: int | None) -> str:
-    """`1,200→30`; an en dash for none: where a provider does not tell a number, a sum over its calls has 0."""
-    return f"{count(given or None)}→{count(made or None)}"
+    """`1,200→30`; an en dash where unknown, and nothing where both are."""
+    return "" if given is None and made is None else f"{count(given)}→{count(made)}"
 
 
 def cost(dollars: float | None) -> str:

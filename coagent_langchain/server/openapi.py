@@ -77,7 +77,8 @@ _SUMMARY = {
         "run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER,
         "status": {"enum": list(STATUSES)},
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
-        "total_tokens": _INTEGER, "errors": _INTEGER,
+        "total_tokens": {"type": ["integer", "null"], "description": "null where no answer reports tokens"},
+        "errors": _INTEGER,
     },
 }  # fmt: skip
 _EXAMPLES = {str(kind): {"summary": meaning, "value": example_of(kind)} for kind, (meaning, _) in MEANING.items()}

@@ -64,6 +64,19 @@ class Bar:
         return self.end - self.start
 
     @property
+    def tokens(self) -> int | None:
+        """Input and output together, as far as they are known."""
+        return total((self.input, self.output))
+
+    def add(self, other: Bar) -> None:
+        """Count in what another bar used, and its errors."""
+        self.input = total((self.input, other.input))
+        self.output = total((self.output, other.output))
+        self.cached = total((self.cached, other.cached))
+        self.cost += other.cost
+        self.errors += other.errors
+
+    @property
     def turns(self) -> int:
         """How many turns stand below it, those of sub-agents included."""
         return len({bar.turn for bar in below(self.children) if bar.turn})

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from coagent_langchain.server.formats import total
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.pairing import STOPPED, Bar, Pairing, below
 from coagent_langchain.server.prompts import Prompts
@@ -90,11 +89,7 @@ def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
         bar.last = max(bar.last, bar.end or 0)
         parent.last = max(parent.last, bar.last)
         parent.start = min(parent.start, bar.start) if parent.kind == "prompt" else parent.start
-        parent.input = total((parent.input, bar.input))
-        parent.output = total((parent.output, bar.output))
-        parent.cached = total((parent.cached, bar.cached))
-        parent.cost += bar.cost
-        parent.errors += bar.errors
+        parent.add(bar)
         if parent.kind == "component" and bar.turn and bar.kind != "note":
             parent.turn = bar.turn
 
@@ -150,7 +145,6 @@ def _turn(group: list[Bar]) -> Bar:
     turn.last = max(bar.last for bar in group)
     turn.status = _status(group)
     turn.end = None if turn.status == "open" else turn.last
-    for name in ("input", "output", "cached"):
-        setattr(turn, name, total(getattr(bar, name) for bar in group))
-    turn.cost, turn.errors = sum(bar.cost for bar in group), sum(bar.errors for bar in group)
+    for bar in group:
+        turn.add(bar)
     return turn

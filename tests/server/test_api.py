@@ -54,9 +54,9 @@ def test_runs_and_their_summaries(running: Running) -> None:
     assert get(running, "runs") == ["b", "a"]
     assert get(running, "runs", summarize="1") == [
         {"run_id": "b", "log_count": 3, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9,
-         "status": "completed", "title": "Plan", "total_tokens": 0, "errors": 1},
+         "status": "completed", "title": "Plan", "total_tokens": None, "errors": 1},
         {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7,
-         "status": "no end", "title": "", "total_tokens": 0, "errors": 0},
+         "status": "no end", "title": "", "total_tokens": None, "errors": 0},
     ]  # fmt: skip
 
 

@@ -258,7 +258,7 @@ def test_runs_come_earliest_first(store: Store) -> None:
 
     assert store.session_ids() == ["early", "late"]
     assert store.summaries() == [
-        Summary("early", 1, T0 + 5, T0 + 5, "running", "", 0, 0, 0),
+        Summary("early", 1, T0 + 5, T0 + 5, "running", "", None, 0, 0),
         Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", 7, 1, -1),
     ]
 

@@ -98,7 +98,7 @@ class Session:
     recoveries: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
-    total_tokens: int = 0
+    total_tokens: int | None = None
     cached_tokens: int | None = None
     open_calls: int = 0
     cost: float | None = None
@@ -173,7 +173,7 @@ class Summary:
     last_ms: int
     status: str
     title: str
-    total_tokens: int
+    total_tokens: int | None
     errors: int
     open_calls: int
 

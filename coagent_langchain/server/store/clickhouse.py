@@ -31,7 +31,7 @@ from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.readers import Readers
-from coagent_langchain.server.store.standing import sorted_by
+from coagent_langchain.server.store.standing import TOTAL_TOKENS, sorted_by
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
@@ -175,7 +175,7 @@ class ClickHouseStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors,
+        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors,
             open_calls FROM {self._sessions()} ORDER BY first_ms, session_id""")
         return [Summary(*row) for row in found]
 

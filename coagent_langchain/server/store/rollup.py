@@ -172,6 +172,8 @@ def told(counted: dict[str, int]) -> dict[str, Any]:
     for kind in ("input", "output", "cached"):
         if not counted[f"{kind}_tokens"] and not counted[f"{kind}_reports"]:
             made[f"{kind}_tokens"] = None
+    if not made["total_tokens"] and made["input_tokens"] is None and made["output_tokens"] is None:
+        made["total_tokens"] = None
     return made
 
 

@@ -45,7 +45,7 @@ from coagent_langchain.server.store.pruning import prune
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
-from coagent_langchain.server.store.standing import sorted_by
+from coagent_langchain.server.store.standing import TOTAL_TOKENS, sorted_by
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
@@ -159,7 +159,7 @@ class SqliteStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        rows = self._all("""SELECT session_id, entries, first_ms, last_ms, status, title, total_tokens, errors,
+        rows = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors,
             open_calls FROM sessions ORDER BY first_ms, id""")
         return [Summary(*row) for row in rows]
 

@@ -1,10 +1,13 @@
-"""What changes as time passes, in the SQL of both databases: a session's status, and how long it takes."""
+"""Parts of queries in the SQL of both databases: what changes as time passes, and what is unknown."""
 
 from __future__ import annotations
 
 from coagent_langchain.server.store import SORTS, Sort
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
+
+# Of a session: None where no answer reports tokens, as `rollup.told` has it.
+TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
 
 
 def status_now() -> str:
