@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import runpy
 import sys
@@ -24,7 +25,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run a Python program with every chain logged",
         description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
         "and LangGraph, in all threads. Nothing in the program has to change. If it ends with an exception or an\n"
-        "exit status other than 0, its latest session ends as failed, with the exception in it.",
+        "exit status other than 0, its latest session ends as failed, with the exception in it. If the server\n"
+        "has not taken all events by then, a line on stderr says so.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     sys.argv = [options.program, *options.arguments]
     sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.program))
+    atexit.register(_tell_what_is_left)  # first, so that it comes last, after delivery has done what it can
     handler = CoagentCallbackHandler(options.session)
     handler._sessions.keeps_reported = True  # to know whether what ends the program has been logged
     try:
@@ -69,6 +72,15 @@ def run(options: argparse.Namespace) -> int:
         _end_session(handler, error)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0  # the interpreter's exit ends what is open, and delivers
+
+
+@guard
+def _tell_what_is_left() -> None:
+    """Say what the server has not taken: whoever runs a program by this command does so for its log."""
+    from coagent_langchain.delivery.registry import registry
+
+    for left in registry.left():
+        print(f"coagent-langchain: {left}", file=sys.stderr)
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:

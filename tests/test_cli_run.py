@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -175,6 +176,49 @@ def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, s
     python = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
 
     assert run(base_url, script) == Ended(1, python.stderr, {})
+
+
+def run_in_vain(script: Path, **environ: str) -> tuple[int, str]:
+    """Run a program whose server takes nothing; gives exit code and stderr."""
+    command = [sys.executable, "-m", "coagent_langchain", "run", str(script)]
+    result = subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+    return result.returncode, result.stderr
+
+
+def test_program_whose_events_wait_says_so_at_its_end(script: Path) -> None:
+    """On one line, with the reason and what to do; the program's exit status stays."""
+    script.write_text(ASK + "sys.exit(3)\n")
+    code, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
+
+    assert (code, re.sub(r"\[Errno \d+\] ", "", said)) == (
+        3,
+        "coagent-langchain: 6 events wait for http://127.0.0.1:9/api/v1 (ConnectionError: Connection refused); "
+        "later: coagent-langchain spool flush\n",
+    )
+
+
+def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path) -> None:
+    """Without a spool there is no later."""
+    script.write_text(ASK)
+    _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1", COAGENT_SPOOL_DIR="off")
+
+    assert said.startswith("coagent-langchain: lost 5 events for http://127.0.0.1:9/api/v1 (ConnectionError: ")
+    assert said.endswith(" refused)\n")
+
+
+@pytest.mark.parametrize(("path", "token", "why"), [
+    ("", "secret", "(HTTP 404: Not Found (does base_url end with /api/v1?))"),
+    ("/api/v1", "wrong", "(HTTP 401: "),
+])  # fmt: skip
+def test_server_that_takes_nothing_is_told_with_its_answer(script: Path, path: str, token: str, why: str) -> None:
+    """A path that is not the API's, and a token that is not the server's."""
+    script.write_text(ASK)
+    with launch(token="secret") as server:
+        _, said = run_in_vain(script, COAGENT_BASE_URL=server.url + path, COAGENT_AUTH_TOKEN=token)
+
+    assert said.startswith(f"coagent-langchain: 5 events wait for {server.url}{path} {why}")
 
 
 def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ class Notices:
     def __init__(self, destination: str) -> None:
         self._destination = destination
         self._said = -INTERVAL_S
-        self._wrong = False
+        self._problem = ""
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
@@ -29,7 +29,7 @@ class Notices:
             problem: what is wrong.
             waiting: events in the spool.
         """
-        self._wrong = True
+        self._problem = problem
         self._say(f"{problem}; {events(waiting)} {'waits' if waiting == 1 else 'wait'}")
 
     def gone(self, count: int, how: str) -> None:
@@ -65,9 +65,20 @@ class Notices:
         Parameters:
             delivered: events that it has taken altogether.
         """
-        if self._wrong:
-            self._wrong = False
+        if self._problem:
+            self._problem = ""
             logger.warning("delivery to %s works again: %s delivered", self._destination, events(delivered))
+
+    def left(self, waiting: int, kept: bool) -> str:
+        """The last word on events that the server has not taken, for a command to print at its end.
+
+        Parameters:
+            waiting: events in the spool.
+            kept: whether they outlive the process.
+        """
+        what = f"{events(waiting)} {'waits' if waiting == 1 else 'wait'}" if kept else f"lost {events(waiting)}"
+        why = f" ({self._problem})" if self._problem else ""
+        return f"{what} for {self._destination}{why}" + ("; later: coagent-langchain spool flush" if kept else "")
 
 
 def events(count: int) -> str:

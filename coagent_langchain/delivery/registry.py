@@ -43,6 +43,10 @@ class Registry:
         for delivery in deliveries:
             delivery.close(elapsed=time.monotonic() - started)
 
+    def left(self) -> list[str]:
+        """What each server has not taken, in words."""
+        return [left for delivery in list(self._deliveries.values()) if (left := delivery.left())]
+
     def renew_lock(self) -> None:
         """After a fork: another thread of the parent may have held it."""
         self._lock = threading.RLock()

@@ -107,6 +107,12 @@ class SpooledDelivery:
             refused=spool.refused + spool.lost,
         )
 
+    def left(self) -> str:
+        """What the server has not taken, in words; nothing where it has taken all."""
+        waiting = self._spool.written - self._spool.settled
+        kept = self._folder is not None and not self._spool.fallback
+        return self._notices.left(waiting, kept) if waiting else ""
+
     def _after_fork(self) -> None:
         """Begin anew in the child: the entries, files, threads and locks of before are the parent's."""
         self._spool.abandon()
