@@ -71,7 +71,8 @@ class EventLog(ABC):
                         elapsed_time_ms: int | None = None, meta: JsonObject | None = None,
                         max_retries: int | None = None) -> LogResult:  # fmt: skip
         """Log the end of a session with its final output; `elapsed_time_ms` goes into `meta`."""
-        meta = {**(meta or {}), **({} if elapsed_time_ms is None else {"elapsed_time_ms": elapsed_time_ms})}
+        if elapsed_time_ms is not None and isinstance(meta, dict | None):  # another meta is refused by the server
+            meta = {**(meta or {}), "elapsed_time_ms": elapsed_time_ms}
         return self._log(EventType.SESSION_END, session_id, prompt_number, turn_number, max_retries,
                          output_data={"response": response}, meta=meta or None)  # fmt: skip
 

@@ -25,6 +25,7 @@ from coagent_langchain import (
     LoggedEvent,
 )
 from coagent_langchain.client import SETTLE_TIMEOUT
+from coagent_langchain.eventlog import LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
@@ -136,6 +137,23 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
         {"event_type": "debug", "output_data": {"message": "three"}, "meta": {"level": 10}},
     ]
     assert [e["turn_number"] for e in written] == [0, 1, 2, 1, 1, 1, 1, 1, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("log", "fields"), [
+    (lambda c: c.log_error("s", "disk full", 1, 1), ["prompt_number", "error_info.error_message"]),
+    (lambda c: c.log_info(None, "hello"), ["session_id"]),
+    (lambda c: c.log_user_input("s", "hello", "x"), ["prompt_number"]),
+    (lambda c: c.log_tool_call("s", "search", 1, 1, "not a dict"), ["tool_call.parameters"]),
+    (lambda c: c.log_session_end("s", "bye", 1, elapsed_time_ms=5, meta="not a dict"), ["meta"]),
+])  # fmt: skip
+def test_values_that_the_server_refuses_are_named_and_raise_nothing(
+    client: CoagentClient, caplog: pytest.LogCaptureFixture, log: Callable[[Any], LogResult], fields: list[str]
+) -> None:
+    """They may come from a model: an agent must not stop because of its log. The result and the logger tell."""
+    result = log(client)
+
+    assert (result.success, [error["field"] for error in result.errors]) == (False, fields)
+    assert f"{fields[0]} must be" in caplog.text
 
 
 def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClient) -> None:

@@ -9,7 +9,7 @@ import inspect
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from langchain_ollama import ChatOllama
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.cli import parser
 from coagent_langchain.config import VARIABLES
+from coagent_langchain.eventlog import EventLog
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
@@ -115,6 +116,22 @@ def test_every_argument_of_the_handler_is_documented() -> None:
     signature = inspect.signature(CoagentCallbackHandler.__init__).parameters.values()
 
     assert table == [(p.name, repr(p.default), VARIABLES.get(p.name, "")) for p in list(signature)[1:]]
+
+
+def test_methods_that_log_are_documented_with_their_arguments_in_order() -> None:
+    """Each by its signature; `max_retries`, which all take, is told once."""
+    rows = re.findall(r"^\| (`log_.*?) \| (.*?) \|(.*)\|$", (ROOT / "docs/client.md").read_text("utf-8"), re.MULTILINE)
+    told = {method: [re.findall("`(.+?)`", part) for part in arguments]
+            for methods, *arguments in rows for method in re.findall("`(.+?)`", methods)}  # fmt: skip
+
+    assert told == {name: arguments_of(method) for name, method in vars(EventLog).items() if name.startswith("log_")}
+
+
+def arguments_of(method: Callable[..., object]) -> list[list[str]]:
+    """What the method takes by position, and by name only."""
+    taken = [p for p in inspect.signature(method).parameters.values() if p.name not in ("self", "max_retries")]
+    told = {p: p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in taken}
+    return [[text for p, text in told.items() if (p.kind is p.KEYWORD_ONLY) is by_name] for by_name in (False, True)]
 
 
 def test_every_hook_is_documented() -> None:
