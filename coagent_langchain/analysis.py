@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.texts import counted
 from coagent_langchain.unended import goes_on, standing
 from coagent_langchain.wire import JsonObject, now_ms
 
@@ -38,7 +39,7 @@ class LoggedSession:
         return len(self.events)
 
     def __repr__(self) -> str:
-        return f"<LoggedSession {self.session_id}: {self.status}, {len(self)} events>"
+        return f"<LoggedSession {self.session_id}: {self.status}, {counted(len(self), 'event')}>"
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -92,7 +93,7 @@ class LoggedSession:
         works = goes_on(status, self._rollup.open_calls)
         elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
-        facts += [f"{count(totals[name])} {nouns[totals[name] != 1]}" for name, nouns in _NOUNS.items() if totals[name]]
+        facts += [counted(totals[name], noun) for name, noun in _NOUNS.items() if totals[name]]
         if totals["total_tokens"] is not None:
             told = tokens(totals["input_tokens"], totals["output_tokens"]) or count(totals["total_tokens"])
             facts.append(f"{told} tokens")
@@ -148,11 +149,11 @@ def _first(entry: JsonObject, *paths: tuple[str, ...]) -> Any:
 
 _SUMS = ("llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens")
 _NOUNS = {
-    "prompts": ("prompt", "prompts"),
-    "llm_calls": ("model call", "model calls"),
-    "tool_calls": ("tool call", "tool calls"),
-    "errors": ("error", "errors"),
-    "recoveries": ("recovery", "recoveries"),
+    "prompts": "prompt",
+    "llm_calls": "model call",
+    "tool_calls": "tool call",
+    "errors": "error",
+    "recoveries": "recovery",
 }
 _COLUMNS: dict[str, tuple[tuple[str, ...], ...]] = {
     "time": (("timestamp",),),

@@ -9,6 +9,7 @@ from pathlib import Path
 from coagent_langchain.cli_runs import connect, connection_options
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.jsontext import on_one_line, split
+from coagent_langchain.texts import counted
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
         options.output.write_bytes(lines)
     except OSError as error:
         raise CoagentError(f"cannot write {options.output}: {error.strerror}") from error
-    print(f"{len(entries)} events written to {options.output}", file=sys.stderr)
+    print(f"{counted(len(entries), 'event')} written to {options.output}", file=sys.stderr)
     return 0

@@ -7,6 +7,7 @@ import re
 import time
 
 from coagent_langchain.cli_serve import silence_clickhouse, store_option
+from coagent_langchain.texts import counted
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace) -> int:
 
     silence_clickhouse()
     pruned = server.prune(options.store, int(time.time() * 1000) - options.older_than)
-    print(f"deleted {pruned.sessions} sessions with {pruned.entries} entries")
+    print(f"deleted {counted(pruned.sessions, 'session')} with {counted(pruned.entries, 'entry')}")
     return 0

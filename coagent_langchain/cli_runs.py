@@ -12,6 +12,7 @@ from coagent_langchain.config import Settings
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
 from coagent_langchain.server.inputs import in_words
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
 
 BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(shown)))
         if len(shown) < len(found):
-            print(paint(f"… and {len(found) - len(shown)} older ones: --limit 0 shows all", "dim"))
+            print(paint(f"… and {counted(len(found) - len(shown), 'older one')}: --limit 0 shows all", "dim"))
     return 0
 
 

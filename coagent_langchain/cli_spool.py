@@ -17,9 +17,11 @@ from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
 from coagent_langchain.delivery.leftovers import send_leftovers
+from coagent_langchain.delivery.notices import waiting_events
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.spooled import age_of
 from coagent_langchain.errors import CoagentError
+from coagent_langchain.texts import counted
 
 SILENCE = 1.0  # seconds
 
@@ -70,7 +72,9 @@ def _status(folder: Path) -> str:
     rejected = sum(1 for _ in rejected_entries(folder))
     if not count and not rejected:
         return ""
-    waiting = f"{count} events wait ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waits"
+    waiting = (
+        f"{waiting_events(count)} ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waits"
+    )
     return f"{address_of(folder)}: {waiting}, {rejected} rejected"
 
 
@@ -83,12 +87,12 @@ def run_flush(options: argparse.Namespace) -> int:
         flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
     left = {folder: count for folder in _destinations(settings) if (count := sum(1 for _ in _waiting(folder)))}
     own = destination_folder(Path(), logged_for).name
-    still = "".join(f", {count} still wait" for folder, count in left.items() if folder.name == own)
-    print(f"{flushed.sent} events sent to {address}, {flushed.rejected} rejected{still}")
+    still = "".join(f", {waiting_events(count)}" for folder, count in left.items() if folder.name == own)
+    print(f"{counted(flushed.sent, 'event')} sent to {address}, {flushed.rejected} rejected{still}")
     for folder, count in left.items():
         if (options.base_url, options.logged_for) == (None, None) and folder.name != own:
             print(
-                f"{count} events wait for {address_of(folder)}: name it with --base-url to send them, "
+                f"{waiting_events(count)} for {address_of(folder)}: name it with --base-url to send them, "
                 f"or with --from to send them to {address}"
             )
     if flushed.problem:

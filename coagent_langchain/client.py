@@ -21,6 +21,7 @@ from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
 
 MAX_BATCH = 500  # entries of one request
@@ -104,7 +105,7 @@ class CoagentClient(EventLog):
             stored += len(batch) - (0 if result.success else len({e["index"] for e in result.errors}) or len(batch))
             if not result.success:
                 failed.append(result.message)
-        message = f"{stored} log entries stored" if not failed else f"{stored} log entries stored; {failed[0]}"
+        message = "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]])
         return LogResult(not failed, message, tuple(errors))
 
     def _encode(self, entry: LogEntry | JsonObject) -> bytes:
@@ -121,7 +122,7 @@ class CoagentClient(EventLog):
         try:
             answer = self._connection.post("/logs", body, max_retries)
         except CoagentClientError as error:
-            logger.warning("%d log entries were not stored: %s", count, error)
+            logger.warning("not stored: %s: %s", counted(count, "log entry"), error)
             return LogResult(False, str(error), _errors(error.answer))
         content = answer if isinstance(answer, dict) else {}
         return LogResult(content.get("success") is not False, str(content.get("message", "stored")), _errors(answer))

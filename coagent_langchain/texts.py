@@ -19,6 +19,12 @@ def text(value: str, limit: int = MAX_FIELD) -> str:
     return value if size <= limit else _cut(value, limit, size)
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them, in words: 1 event, 2 events, 1,200 log entries."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def _cut(value: str, limit: int, size: int) -> str:
     return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
 

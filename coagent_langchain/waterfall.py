@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from coagent_langchain.texts import counted
+
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
     from coagent_langchain.server.timeline import Bar
@@ -19,7 +21,7 @@ COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "compo
 def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
     bars = [(depth, bar) for depth, bar in _flat(session.timeline.roots) if bar.kind != "end"]
-    left_out = f"<div>… and {len(bars) - MAX_ROWS} more rows</div>" if len(bars) > MAX_ROWS else ""
+    left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
     return (
         f'<div style="font: 13px system-ui, sans-serif"><b>{escape(session.prompt[:120])}</b><br>'
         f"{escape(session.session_id)} · {escape(' · '.join(session.facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"

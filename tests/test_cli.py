@@ -21,6 +21,7 @@ from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
 from coagent_langchain.server import launch
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
 
 JSON = {"Content-Type": "application/json"}
@@ -163,11 +164,20 @@ def test_runs_leaves_out_what_does_not_fit(columns: str, head: str, run: Run, mo
     assert (lines[0].split(), max(map(len, lines)) <= int(columns)) == (head.split(), True)
 
 
+@pytest.mark.parametrize(("number", "noun", "said"), [
+    (0, "event", "0 events"), (1, "event", "1 event"), (1, "log entry", "1 log entry"),
+    (1200, "log entry", "1,200 log entries"),
+])  # fmt: skip
+def test_numbers_agree_with_their_nouns(number: int, noun: str, said: str) -> None:
+    """One is singular, and thousands are set apart."""
+    assert counted(number, noun) == said
+
+
 def test_runs_for_other_programs(run: Run) -> None:
     """`--ids` and `--json`, and a limit that says what it leaves out."""
     assert run("runs", "--ids") == "other\ntrip\n"
     assert [each["run_id"] for each in json.loads(run("runs", "--json", "--limit", "1"))] == ["other"]
-    assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older ones: --limit 0 shows all"
+    assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older one: --limit 0 shows all"
 
 
 def test_show_draws_the_tree(run: Run) -> None:
@@ -299,7 +309,7 @@ def test_show_of_a_session_that_is_nested_very_deep(
         picture = client.session("deep")._repr_html_()
     last = run("show", "deep").splitlines()[-1]
 
-    assert ("└─ … node-1499" in last, "… and 1301 more rows" in picture) == (True, True)
+    assert ("└─ … node-1499" in last, "… and 1,301 more rows" in picture) == (True, True)
     assert main(["show", "deep", "--json"]) == 1
     assert "the session is nested too deep for one JSON document" in capsys.readouterr().err
 

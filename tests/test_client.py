@@ -210,7 +210,7 @@ def test_batch_is_stored_in_order(client: CoagentClient) -> None:
     entry = {"session_id": "batch", "prompt_number": 1, "event_type": "info"}
     result = client.store_logs(entry | {"turn_number": n, "timestamp": n} for n in range(1200))
 
-    assert (result.success, result.message) == (True, "1200 log entries stored")
+    assert (result.success, result.message) == (True, "1,200 log entries stored")
     assert [e.turn_number for e in client.get_logs("batch")] == list(range(1200))
 
 

@@ -89,7 +89,7 @@ def test_folder_without_an_address_is_named(tmp_path: Path, capsys: pytest.Captu
     note.unlink()
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
-    assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 events wait")
+    assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 event waits")
 
 
 def test_flush_tells_of_other_servers(
@@ -116,7 +116,7 @@ def test_flush_without_a_server_says_what_waits(tmp_path: Path, capsys: pytest.C
     captured = capsys.readouterr()
     notice, problem = captured.err.splitlines()
 
-    assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 still wait\n")
+    assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 events wait\n")
     assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 2 s"
     assert problem.startswith("coagent-langchain: not finished: ConnectionError: ")
     assert problem.endswith("(start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)")
@@ -177,7 +177,7 @@ def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.Capt
         delivery.flush(0.05)
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
 
-    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected, 1 still wait\n")
+    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected, 1 event waits\n")
 
 
 @pytest.mark.parametrize(("answer", "why"), [(Answer(401), "HTTP 401"), (Answer(503), "HTTP 503")])

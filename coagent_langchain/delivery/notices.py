@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from coagent_langchain.errors import logger
+from coagent_langchain.texts import counted
 
 INTERVAL_S = 60.0
 
@@ -30,7 +31,7 @@ class Notices:
             waiting: events in the spool.
         """
         self._problem = problem
-        self._say(f"{problem}; {events(waiting)} {'waits' if waiting == 1 else 'wait'}")
+        self._say(f"{problem}; {waiting_events(waiting)}")
 
     def gone(self, count: int, how: str) -> None:
         """Some events will not arrive; others may.
@@ -39,7 +40,7 @@ class Notices:
             count: how many, since the last time.
             how: what became of them, and why.
         """
-        self._say(f"{events(count)} {how}")
+        self._say(f"{counted(count, 'event')} {how}")
 
     def _say(self, what: str) -> None:
         if time.monotonic() - self._said >= INTERVAL_S:
@@ -67,7 +68,7 @@ class Notices:
         """
         if self._problem:
             self._problem = ""
-            logger.warning("delivery to %s works again: %s delivered", self._destination, events(delivered))
+            logger.warning("delivery to %s works again: %s delivered", self._destination, counted(delivered, "event"))
 
     def left(self, waiting: int, kept: bool) -> str:
         """The last word on events that the server has not taken, for a command to print at its end.
@@ -76,11 +77,11 @@ class Notices:
             waiting: events in the spool.
             kept: whether they outlive the process.
         """
-        what = f"{events(waiting)} {'waits' if waiting == 1 else 'wait'}" if kept else f"lost {events(waiting)}"
+        what = waiting_events(waiting) if kept else f"lost {counted(waiting, 'event')}"
         why = f" ({self._problem})" if self._problem else ""
         return f"{what} for {self._destination}{why}" + ("; later: coagent-langchain spool flush" if kept else "")
 
 
-def events(count: int) -> str:
-    """So many events, in words."""
-    return f"{count} event{'' if count == 1 else 's'}"
+def waiting_events(count: int) -> str:
+    """That so many events wait, in words."""
+    return f"{counted(count, 'event')} {'waits' if count == 1 else 'wait'}"

@@ -18,6 +18,7 @@ from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.lookups import store_of
 from coagent_langchain.server.store import Store, Summary, Unavailable
+from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
@@ -51,7 +52,7 @@ def _describe(batch: validation.Batch) -> str:
     where = "" if batch.single else f"entry {first['index']}: "
     said = f"{first['field']} {first['message']}".strip()  # what is wrong with an entry as a whole has no field
     more = len({fault["index"] for fault in batch.faults}) - 1
-    return f"{where}{said} (and {more} more entries)" if more else f"{where}{said}"
+    return f"{where}{said} (and {counted(more, 'more entry')})" if more else f"{where}{said}"
 
 
 async def _body(request: Request) -> bytes:
