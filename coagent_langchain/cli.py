@@ -11,6 +11,7 @@ from typing import Any
 
 from coagent_langchain import (
     cli_completion,
+    cli_delete,
     cli_demo,
     cli_export,
     cli_prune,
@@ -23,7 +24,8 @@ from coagent_langchain import (
 from coagent_langchain.cli_text import hint
 from coagent_langchain.errors import CoagentClientError, CoagentError
 
-COMMANDS = (cli_demo, cli_serve, cli_prune, cli_run, cli_runs, cli_show, cli_export, cli_spool, cli_completion)
+COMMANDS = (cli_demo, cli_serve, cli_prune, cli_delete, cli_run, cli_runs, cli_show, cli_export, cli_spool,
+            cli_completion)  # fmt: skip
 EPILOG = """\
 first steps:
   coagent-langchain demo                     run an agent and see its run on a page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-TAKES_SESSION = ("show", "export")
+TAKES_SESSION = ("show", "export", "delete")
 
 # Ids come from logs, and bash expands what it completes: only harmless characters get there.
 IDS = 'coagent-langchain runs --ids --limit 50 2>/dev/null | grep -xE "[A-Za-z0-9._:@-]+"'

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
-import time
+from typing import TYPE_CHECKING
 
 from coagent_langchain.cli_serve import silence_clickhouse, store_option
+from coagent_langchain.cli_text import local_time, table
+from coagent_langchain.server.formats import visible
 from coagent_langchain.texts import counted
+from coagent_langchain.wire import now_ms
+
+if TYPE_CHECKING:
+    from coagent_langchain.server.store import Pruned, Summary
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -18,9 +25,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "prune",
         help="delete old sessions",
         description="Delete every session whose last event is older, whether a server is running or not.",
-        epilog="example: coagent-langchain prune --older-than 30d",
+        epilog="example: coagent-langchain prune --older-than 30d --dry-run",
     )
     parser.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w")
+    parser.add_argument("--dry-run", action="store_true", help="list the sessions that would go, and delete nothing")
     store_option(parser)
     parser.set_defaults(run=run)
 
@@ -38,10 +46,31 @@ def age(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Delete sessions whose last entry is older than `--older-than`."""
+    """Delete sessions whose last entry is older than `--older-than`, or list them."""
     from coagent_langchain import server
 
     silence_clickhouse()
-    pruned = server.prune(options.store, int(time.time() * 1000) - options.older_than)
-    print(f"deleted {counted(pruned.sessions, 'session')} with {counted(pruned.entries, 'entry')}")
+    before_ms = now_ms() - options.older_than
+    with contextlib.closing(server.open_beside(options.store)) as store:
+        if options.dry_run:
+            _list([each for each in store.summaries() if each.last_ms < before_ms])
+        else:
+            tell(store.prune(before_ms))
     return 0
+
+
+def _list(old: list[Summary]) -> None:
+    """What would go, and how much it is."""
+    if old:
+        rows = [(visible(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
+        print(table(("SESSION", "LAST EVENT", "EVENTS"), rows, right=("EVENTS",)) + "\n")
+    print(f"would delete {_amount(len(old), sum(each.entries for each in old))}")
+
+
+def tell(pruned: Pruned) -> None:
+    """Say how much was deleted."""
+    print(f"deleted {_amount(pruned.sessions, pruned.entries)}")
+
+
+def _amount(sessions: int, events: int) -> str:
+    return f"{counted(sessions, 'session')} with {counted(events, 'event')}"

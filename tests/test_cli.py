@@ -485,7 +485,20 @@ def test_without_a_command_the_help_is_printed(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["run"], ["serve"], ["prune"], ["runs"], ["show"], ["export"], ["spool"], ["completion"]]
+    "command",
+    [
+        [],
+        ["demo"],
+        ["run"],
+        ["serve"],
+        ["prune"],
+        ["delete"],
+        ["runs"],
+        ["show"],
+        ["export"],
+        ["spool"],
+        ["completion"],
+    ],
 )
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` says how it is called and what it does, and ends well."""
@@ -575,7 +588,7 @@ def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
     """Commands, then the options of a command, or the ids of sessions."""
-    commands = ["demo", "serve", "prune", "run", "runs", "show", "export", "spool", "completion"]
+    commands = ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"]
 
     assert complete("bash", base_url, tmp_path, "coagent-langchain") == commands
     assert complete("bash", base_url, tmp_path, "coagent-langchain runs") == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,10 @@ from coagent_langchain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent_langchain.server.running import Running as Running
-    from coagent_langchain.server.store import Pruned, Store
+    from coagent_langchain.server.store import Store
+    from coagent_langchain.server.store.pruning import StoreFile
 
-__all__ = ["launch", "open_store", "prune"]
+__all__ = ["launch", "open_beside", "open_store"]
 
 
 def launch(
@@ -66,18 +66,17 @@ def open_store(address: str) -> Store:
     return SqliteStore(_sqlite_path(address))
 
 
-def prune(address: str, before_ms: int) -> Pruned:
-    """Delete every session of a store whose last entry is older than `before_ms`, beside a running server or without.
+def open_beside(address: str) -> Store | StoreFile:
+    """A store to delete from, beside a running server or without: it has `summaries`, `prune`, `delete` and `close`.
 
     Raises:
-        ConfigurationError: the address is not one of a store.
+        ConfigurationError: the address is not one of a store, or there is none.
     """
     if not address.startswith("sqlite:"):
-        with contextlib.closing(open_store(address)) as store:
-            return store.prune(before_ms)
-    from coagent_langchain.server.store.pruning import prune_file
+        return open_store(address)
+    from coagent_langchain.server.store.pruning import StoreFile
 
-    return prune_file(_sqlite_path(address), before_ms)
+    return StoreFile(_sqlite_path(address))
 
 
 def check_address(address: str) -> str:

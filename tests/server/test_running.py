@@ -367,6 +367,49 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
     assert found == {"zebrafinch": [], "sparrow": ["young"]}
 
 
+def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run lists what would go, beside a running server too, and deletes nothing."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        code = command("prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db")
+        lines = capsys.readouterr().out.splitlines()
+
+        assert (code, running.store.session_ids()) == (0, ["old", "young"])
+        assert [line.split()[0] for line in lines if line] == ["SESSION", "old", "would"]
+        assert lines[-1] == "would delete 1 session with 1 event"
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool) -> None:
+    """Those that are named go, with a server and without one, and no others; without one no word of them is left."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with server.launch(address) as used:
+        put(used.store, *(entry(session_id=name, prompt=f"{name}finch") for name in ("zebra", "gold", "kept")))
+        if running:
+            code = command("delete", "zebra", "gold", "--store", address)
+    if not running:
+        code = command("delete", "zebra", "gold", "--store", address)
+    left = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
+    with contextlib.closing(server.open_store(address)) as store:
+        assert (code, store.session_ids()) == (0, ["kept"])
+
+    assert capsys.readouterr().out == "deleted 2 sessions with 2 events\n"
+    assert running or left == []
+
+
+def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped id is told before anything is gone."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry(session_id="kept"))
+    code = command("delete", "kept", "nobody", "--store", address)
+    said = capsys.readouterr().err
+    with contextlib.closing(server.open_store(address)) as store:
+        assert (code, store.session_ids()) == (1, ["kept"])
+
+    assert said == f"coagent-langchain: no session 'nobody' in {address}\n"
+
+
 def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:
     """A full disk is told, the sessions and the index are gone all the same, and the file is free for a server."""
     address = f"sqlite://{tmp_path}/coagent.db"
@@ -374,7 +417,7 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
         put(store, entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow " * 500_000))
         put(store, entry(session_id="old", prompt="zebrafinch"))
     with largest_file(2_000_000), pytest.raises(ConfigurationError) as caught:
-        server.prune(address, T0 + 1)
+        server.open_beside(address).prune(T0 + 1)
     files = sorted(file.name for file in tmp_path.iterdir())
     with contextlib.closing(server.open_store(address)) as store:
         kept = store.session_ids()

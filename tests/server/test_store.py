@@ -299,6 +299,15 @@ def test_prune_deletes_old_sessions_whole(store: Store) -> None:
     assert (holding(store, "gone"), holding(store, "here")) == ([], ["kept"])
 
 
+def test_delete_takes_the_named_sessions_alone(store: Store) -> None:
+    """Whatever is in an id; one that is not there does not matter."""
+    ids = ["a", "a'b", "a\x00b", "ü"]
+    put(store, *(entry(session_id=name, at=at) for name in ids for at in (1, 2)))
+    deleted = store.delete([*ids[1:], "nobody"])
+
+    assert (deleted.sessions, deleted.entries, store.session_ids()) == (3, 6, ["a"])
+
+
 def test_what_was_pruned_can_come_again(store: Store) -> None:
     """An entry that was deleted is new when it is sent again."""
     one = entry(prompt="phoenix")

@@ -180,7 +180,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `Store.prune` deleted."""
+    """What `Store.prune` or `Store.delete` deleted."""
 
     sessions: int
     entries: int
@@ -248,6 +248,9 @@ class Store(Protocol):
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""
+
+    def delete(self, session_ids: Sequence[str]) -> Pruned:
+        """Delete these sessions; one that is not there is no error."""
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""

@@ -142,19 +142,25 @@ class ClickHouseStore:
 
     def prune(self, before_ms: int) -> Pruned:
         """See `Store.prune`."""
+        return self._delete("last_ms < {before:Int64}", before=before_ms)
+
+    def delete(self, session_ids: Sequence[str]) -> Pruned:
+        """See `Store.delete`."""
+        return self._delete("session_id IN {named:Array(String)}", named=list(session_ids))
+
+    def _delete(self, condition: str, **parameters: Any) -> Pruned:
         count = entries = 0
-        sql = f"""SELECT session_id, entries FROM {self._sessions()}
-            WHERE last_ms < {{before:Int64}} LIMIT {PRUNED_AT_ONCE}"""
+        sql = f"SELECT session_id, entries FROM {self._sessions()} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
         while True:
             with self._writing, _available():
-                old = self._writer.query(sql, parameters={"before": before_ms}).result_rows
-                for table in ("log_entries", "coagent_sessions") if old else ():
+                found = self._writer.query(sql, parameters=parameters).result_rows
+                for table in ("log_entries", "coagent_sessions") if found else ():
                     self._writer.command(
-                        f"DELETE FROM {self._db}.{table} WHERE session_id IN {{old:Array(String)}}",
-                        parameters={"old": [row[0] for row in old]},
+                        f"DELETE FROM {self._db}.{table} WHERE session_id IN {{found:Array(String)}}",
+                        parameters={"found": [row[0] for row in found]},
                     )
-            count, entries = count + len(old), entries + sum(row[1] for row in old)
-            if len(old) < PRUNED_AT_ONCE:
+            count, entries = count + len(found), entries + sum(row[1] for row in found)
+            if len(found) < PRUNED_AT_ONCE:
                 return Pruned(count, entries)
 
     # reading

@@ -1,58 +1,90 @@
-"""Old sessions deleted from an SQLite store, a few at a time, and the room that they took given back."""
+"""Sessions deleted from an SQLite store, a few at a time, and the room that they took given back."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, index
+from coagent_langchain.server.store import Pruned, Summary, index, sessions
 from coagent_langchain.server.store.database import Lock, connect, transaction
 
 AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
+Writing = AbstractContextManager[Any]  # held for each transaction
 
 
-def prune(connection: sqlite3.Connection, before_ms: int, writing: AbstractContextManager[Any]) -> Pruned:
-    """See `Store.prune`.
+def prune(connection: sqlite3.Connection, before_ms: int, writing: Writing) -> Pruned:
+    """See `Store.prune`."""
+    return _delete(connection, "last_ms < ?", [before_ms], writing)
 
-    Parameters:
-        writing: held for each transaction.
-    """
-    sessions = entries = 0
+
+def delete(connection: sqlite3.Connection, session_ids: Sequence[str], writing: Writing) -> Pruned:
+    """See `Store.delete`."""
+    named = f"session_id IN ({','.join('?' * len(session_ids))})"  # `json_each` would cut an id at a null character
+    return _delete(connection, named, session_ids, writing)
+
+
+def _delete(connection: sqlite3.Connection, condition: str, values: Sequence[Any], writing: Writing) -> Pruned:
+    count = entries = 0
     while True:
         with writing, transaction(connection):
-            sql = "SELECT id FROM sessions WHERE last_ms < ? LIMIT ?"
-            old = connection.execute(sql, (before_ms, AT_ONCE)).fetchall()
-            for number in old:
+            sql = f"SELECT id FROM sessions WHERE {condition} LIMIT ?"
+            found = connection.execute(sql, (*values, AT_ONCE)).fetchall()
+            for number in found:
                 entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
                 connection.execute("DELETE FROM prompts WHERE session = ?", number)
                 connection.execute("DELETE FROM facets WHERE session = ?", number)
                 connection.execute("DELETE FROM sessions WHERE id = ?", number)
-        sessions += len(old)
-        if len(old) < AT_ONCE:
-            return Pruned(sessions, entries)
+        count += len(found)
+        if len(found) < AT_ONCE:
+            return Pruned(count, entries)
 
 
-def prune_file(path: Path, before_ms: int) -> Pruned:
-    """`Store.prune` on a file, beside the server that uses it or without one.
+class StoreFile:
+    """A store's file, to delete from beside the server that uses it or without one.
 
     Without one the file also shrinks, and the search index, which still has the words, is deleted: it is made again.
-
-    Raises:
-        ConfigurationError: it is not a store, or there is no room to shrink it.
+    Each method raises `ConfigurationError` if the file is not a store, or there is no room to shrink it.
     """
-    if not path.exists():
-        raise ConfigurationError(f"there is no store at {path}")
-    try:
-        with contextlib.closing(connect(path)) as connection:
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise ConfigurationError(f"there is no store at {path}")
+        self._path = path
+
+    def summaries(self) -> list[Summary]:
+        """See `Store.summaries`."""
+        with self._connected() as connection:
+            return sessions.summaries(connection)
+
+    def prune(self, before_ms: int) -> Pruned:
+        """See `Store.prune`."""
+        with self._connected() as connection:
             pruned = prune(connection, before_ms, contextlib.nullcontext())
-            _shrink(connection, path)
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} cannot be pruned: {error}") from error
-    return pruned
+            _shrink(connection, self._path)
+        return pruned
+
+    def delete(self, session_ids: Sequence[str]) -> Pruned:
+        """See `Store.delete`."""
+        with self._connected() as connection:
+            deleted = delete(connection, session_ids, contextlib.nullcontext())
+            _shrink(connection, self._path)
+        return deleted
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with contextlib.closing(connect(self._path)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{self._path} cannot be pruned: {error}") from error
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:

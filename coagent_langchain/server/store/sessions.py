@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from coagent_langchain.server.store import Query, Session
+from coagent_langchain.server.store import Query, Session, Summary
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup, told
-from coagent_langchain.server.store.standing import status_now
+from coagent_langchain.server.store.standing import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
 
@@ -73,6 +73,13 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
 def _row(r: Rollup) -> tuple[Any, ...]:
     return (r.session_id, r.first_ms, r.last_ms, *(getattr(r, name) for name in COUNTERS), max(r.turns), r.cost,
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms)  # fmt: skip
+
+
+def summaries(connection: sqlite3.Connection) -> list[Summary]:
+    """See `Store.summaries`."""
+    sql = f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors, open_calls
+        FROM sessions ORDER BY first_ms, id"""
+    return [Summary(*row) for row in connection.execute(sql)]
 
 
 _READ = (*COUNTERS, "prompts")

@@ -28,6 +28,7 @@ from coagent_langchain.server.store import (
     Summary,
     Unavailable,
     every_entry,
+    pruning,
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
@@ -41,11 +42,10 @@ from coagent_langchain.server.store.database import (
     transaction,
 )
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
-from coagent_langchain.server.store.pruning import prune
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
-from coagent_langchain.server.store.standing import TOTAL_TOKENS, sorted_by
+from coagent_langchain.server.store.standing import sorted_by
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
@@ -145,7 +145,11 @@ class SqliteStore:
 
     def prune(self, before_ms: int) -> Pruned:
         """See `Store.prune`."""
-        return prune(self._writer, before_ms, self._writing)
+        return pruning.prune(self._writer, before_ms, self._writing)
+
+    def delete(self, session_ids: Sequence[str]) -> Pruned:
+        """See `Store.delete`."""
+        return pruning.delete(self._writer, session_ids, self._writing)
 
     # reading
 
@@ -159,9 +163,8 @@ class SqliteStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        rows = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors,
-            open_calls FROM sessions ORDER BY first_ms, id""")
-        return [Summary(*row) for row in rows]
+        with self._readers.one() as connection:
+            return sessions.summaries(connection)
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""

@@ -1,0 +1,36 @@
+"""`coagent-langchain delete SESSION…`: single sessions deleted."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+
+from coagent_langchain.cli_prune import tell
+from coagent_langchain.cli_serve import silence_clickhouse, store_option
+from coagent_langchain.errors import CoagentError
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "delete",
+        help="delete single sessions",
+        description="Delete sessions with all their events, whether a server is running or not. If the store does not "
+        "have all of them, none is deleted.",
+        epilog="example: coagent-langchain delete recipe-agent-4f1c0a52",
+    )
+    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="a whole id; see 'coagent-langchain runs'")
+    store_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Delete the sessions."""
+    from coagent_langchain import server
+
+    silence_clickhouse()
+    with contextlib.closing(server.open_beside(options.store)) as store:
+        if missing := {*options.sessions} - {each.session_id for each in store.summaries()}:
+            raise CoagentError(f"no session {min(missing)!r} in {server.public_address(options.store)}")
+        tell(store.delete(options.sessions))
+    return 0
