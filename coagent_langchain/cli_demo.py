@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import sys
 import threading
 import uuid
@@ -12,11 +11,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from coagent_langchain.cli_serve import PORT, default_store, make_own_folder, port_number
-from coagent_langchain.cli_text import paint, table
+from coagent_langchain.cli_text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.formats import session_path
+from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
     from coagent_langchain.demo_model import ModelServer
@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Start a server, run a recipe agent through LangChain's Ollama client, print the events that the "
         "server has received, and serve the session's page until Ctrl-C.",
         epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
-        "stand-in with fixed answers. Needs the extras: pip install 'coagent-langchain[server,ollama]'",
+        f"stand-in with fixed answers. Needs extras: {install('server,ollama')}",
     )
     parser.add_argument(
         "--port", type=port_number, help=f"port of the server (default: {PORT}, or a free one where it is taken)"
@@ -55,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         from coagent_langchain import recipe_agent
     except ImportError as error:
-        raise ConfigurationError(
-            f"the demo needs {error.name}: pip install 'coagent-langchain[server,ollama]'"
-        ) from None
+        raise ConfigurationError(f"the demo needs {error.name}: {install('server,ollama')}") from None
     from coagent_langchain.demo_model import model_server
 
     store = _store()
@@ -75,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             print(paint("Serving until Ctrl-C.", "dim"))
             _wait()
         elif store:
-            print(f"\nTo see session {session_id}: coagent-langchain serve --store {shlex.quote(default_store())}")
+            print(f"\nTo see session {session_id}: {own_command()} serve")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import unicodedata
@@ -43,6 +44,15 @@ def hint(status: int | None, reason: str) -> str:
     if os.environ.get("COAGENT_AUTH_TOKEN"):
         return " (COAGENT_AUTH_TOKEN is not this server's token)"
     return " (the server wants a token: set COAGENT_AUTH_TOKEN)"
+
+
+def own_command() -> str:
+    """What to type to start this command line again: its name alone only where the shell finds the same one by it."""
+    name, script = "coagent-langchain", sys.argv[0]
+    if os.path.basename(script) != name:
+        return f"{shlex.quote(sys.executable)} -m coagent_langchain"
+    found = shutil.which(name)
+    return name if found and os.path.samefile(found, script) else shlex.quote(script)
 
 
 def argument(check: Callable[[str], str]) -> Callable[[str], str]:

@@ -25,6 +25,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def install(extras: str) -> str:
+    """The command that installs this package with extras, also for who has only its sources."""
+    return f"pip install 'coagent-langchain[{extras}]', or from a clone: pip install '.[{extras}]'"
+
+
 def _cut(value: str, limit: int, size: int) -> str:
     return f"{value[:limit]}… [cut: {size - limit:,} of {size:,} characters]"
 

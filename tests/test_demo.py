@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain import CoagentClient
+from coagent_langchain.cli_text import own_command
 from coagent_langchain.demo_model import answer
 from coagent_langchain.server import launch
 from coagent_langchain.testing import Failure, OllamaRequest, OllamaStandIn, ToolUse
@@ -66,14 +67,30 @@ def test_demo_without_ollama_names_its_stand_in(environment: dict[str, str]) -> 
     assert f"stand-in for Ollama, no model behind it (no Ollama answers at {NOBODY})" in result.stdout
 
 
-def test_demo_that_ends_says_how_to_see_its_session(environment: dict[str, str], tmp_path: Path) -> None:
+def test_demo_that_ends_says_how_to_see_its_session(environment: dict[str, str]) -> None:
     """No address of a page that ends with it, but the command that serves what was kept."""
     last = demo(environment, "--port", "0").stdout.splitlines()[-1]
 
     assert re.sub("agent-[0-9a-f]{8}", "agent-…", last) == (
-        "To see session recipe-agent-…: coagent-langchain serve "
-        f"--store sqlite://{tmp_path}/coagent-langchain/coagent.db"
+        f"To see session recipe-agent-…: {sys.executable} -m coagent_langchain serve"
     )
+
+
+@pytest.mark.parametrize(("started", "path", "told"), [
+    ("/{}/coagent-langchain", "/bin", "/{}/coagent-langchain"),
+    ("/{}/coagent-langchain", "/{}", "coagent-langchain"),
+    ("/{}/__main__.py", "/{}", f"{sys.executable} -m coagent_langchain"),
+])  # fmt: skip
+def test_command_is_told_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, path: str, told: str
+) -> None:
+    """By its name alone only where that is on the PATH: `make demo` starts one that is not."""
+    (tmp_path / "coagent-langchain").touch(mode=0o755)
+    folder = str(tmp_path)[1:]
+    monkeypatch.setattr(sys, "argv", [started.format(folder)])
+    monkeypatch.setenv("PATH", path.format(folder))
+
+    assert own_command() == told.format(folder)
 
 
 def test_demo_uses_the_ollama_that_answers(environment: dict[str, str]) -> None:

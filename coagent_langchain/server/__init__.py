@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
     from coagent_langchain.server.running import Running as Running
@@ -38,7 +39,7 @@ def launch(
     try:
         from coagent_langchain.server import running
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"the server needs {error.name}: pip install 'coagent-langchain[server]'") from error
+        raise ConfigurationError(f"the server needs {error.name}: {install('server')}") from error
     return running.start(store, port=port, host=host, token=token)
 
 
@@ -57,9 +58,7 @@ def open_store(address: str) -> Store:
         try:
             from coagent_langchain.server.store import clickhouse_client
         except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                f"ClickHouse needs {error.name}: pip install 'coagent-langchain[clickhouse]'"
-            ) from error
+            raise ConfigurationError(f"ClickHouse needs {error.name}: {install('clickhouse')}") from error
         return clickhouse_client.open_store(address)
     from coagent_langchain.server.store.sqlite import SqliteStore
 
