@@ -32,7 +32,7 @@ first steps:
   coagent-langchain serve                    a server and log viewer on http://localhost:3000
   coagent-langchain run app.py               your program, with every chain logged
   coagent-langchain runs                     what was logged
-  coagent-langchain show SESSION             one session as a tree
+  coagent-langchain show                     the newest session as a tree
 
 variables:
   COAGENT_BASE_URL     the server's API, http://localhost:3000/api/v1 if unset

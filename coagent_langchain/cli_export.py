@@ -1,4 +1,4 @@
-"""`coagent-langchain export SESSION`: a session's entries as they are on the wire."""
+"""`coagent-langchain export [SESSION]`: a session's entries as they are on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coagent_langchain.cli_runs import connect, connection_options
+from coagent_langchain.cli_runs import chosen, connect, connection_options, session_argument
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.jsontext import on_one_line, split
 from coagent_langchain.texts import counted
@@ -18,10 +18,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "export",
         help="write a session as JSON lines",
         description="Write a session's entries as JSON lines, each byte for byte as it was logged.",
-        epilog="example:\n  coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'",
+        epilog="example:\n  coagent-langchain export | jq 'select(.event_type == \"error\")'",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
+    session_argument(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of stdout")
     connection_options(parser)
     parser.set_defaults(run=run)
@@ -30,9 +30,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Write the entries."""
     with connect(options) as client:
-        entries = [entry for entry in split(client.get_logs_json(options.session).strip().encode()) if entry]
+        session_id = chosen(client, options.session)
+        entries = [entry for entry in split(client.get_logs_json(session_id).strip().encode()) if entry]
         if not entries:
-            raise CoagentError(f"no session {options.session!r} on {client.base_url}")
+            raise CoagentError(f"no session {session_id!r} on {client.base_url}")
     lines = b"".join(on_one_line(entry) + b"\n" for entry in entries)
     if options.output is None:
         sys.stdout.buffer.write(lines)

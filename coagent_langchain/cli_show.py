@@ -1,4 +1,4 @@
-"""`coagent-langchain show SESSION`: one session as a tree, or as it goes on."""
+"""`coagent-langchain show [SESSION]`: one session as a tree, or as it goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.cli_runs import connect, connection_options
+from coagent_langchain.cli_runs import chosen, connect, connection_options, newest, session_argument
 from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
@@ -35,12 +35,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
         epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human\n"
         "       · a message, or stopped; tokens are input→output, – where unknown\n"
-        "example:\n  coagent-langchain show $(coagent-langchain runs --ids --limit 1)",
+        "examples:\n  coagent-langchain show\n  coagent-langchain show recipe-agent-4f",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("session", metavar="SESSION", help="the session's id; see 'coagent-langchain runs'")
+    session_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the tree as JSON")
-    parser.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends")
+    parser.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends; "
+                        "waits for SESSION, a whole id, to begin")  # fmt: skip
     connection_options(parser)
     parser.set_defaults(run=run)
 
@@ -49,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the session."""
     with connect(options) as client:
         if options.follow:
-            return follow(client, options.session)
-        session = client.session(options.session)
+            return follow(client, options.session or newest(client))
+        session = client.session(chosen(client, options.session))
     if options.json:
         try:
             print(json.dumps(as_json(session), indent=2, ensure_ascii=False))

@@ -231,6 +231,52 @@ def test_show_tells_none_from_unknown(base_url: str, run: Run) -> None:
     assert [each["tree"][0].get("output_tokens") for each in shown] == [0, None]
 
 
+def test_session_is_found_by_the_beginning_of_its_id(run: Run) -> None:
+    """As long as no other begins so."""
+    assert run("show", "tr") == run("show", "trip")
+    assert run("export", "tr") == run("export", "trip")
+
+
+def test_newest_session_needs_no_id(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the list has first."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        client.store_logs([entry("first", 9, "session_end", 1, 0), entry("first", 1, "session_start", 1, 0),
+                           entry("last", 2, "session_start", 1, 0), entry("last", 3, "session_end", 1, 0)])  # fmt: skip
+
+        assert run("show") == run("show", "last")
+        assert run("export") == run("export", "last")
+        assert len(run("show", "--follow").splitlines()) == 2
+
+
+def test_beginning_of_several_ids_names_some(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest of them; a whole id is meant even if others begin with it."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        client.store_logs([entry("trip" + "x" * n, n, "session_start", 1, 0) for n in range(8)])
+        code = main(["show", "tri"])
+        said = capsys.readouterr().err
+        whole = run("show", "trip")
+
+    some = ", ".join("trip" + "x" * n for n in (7, 6, 5, 4, 3))
+    assert (code, said) == (1, f"coagent-langchain: 'tri' is the beginning of 8 sessions: {some}, …\n")
+    assert whole.startswith("trip ")
+
+
+def test_no_session_at_all_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the newest one is asked for."""
+    with launch() as server:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        codes = [main(["show"]), main(["export"])]
+
+    assert (codes, capsys.readouterr().err) == (
+        [1, 1],
+        f"coagent-langchain: no sessions yet on {server.base_url}\n" * 2,
+    )
+
+
 def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
     """Also a turn of one call, which has no line of its own; remarks have the sign of the legend, and their data."""
     with CoagentClient(base_url) as client:
@@ -453,8 +499,8 @@ def test_https_where_the_server_speaks_http_is_told(
 
 
 @pytest.mark.parametrize("arguments", [
-    ["nonsense"], ["runs", "--limit", "-1"], ["show"], ["runs", "--base-url", "foo"], ["serve", "--store", "x.db"],
-    ["runs", "--json", "--ids"], ["spool", "flush", "--from", "foo"],
+    ["nonsense"], ["runs", "--limit", "-1"], ["show", "a", "b"], ["runs", "--base-url", "foo"],
+    ["serve", "--store", "x.db"], ["runs", "--json", "--ids"], ["spool", "flush", "--from", "foo"],
 ])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong, and shows the usage of the command."""
@@ -513,8 +559,8 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     ("command", "example"),
-    [("show", "coagent-langchain show $(coagent-langchain runs --ids --limit 1)"),
-     ("export", "coagent-langchain export SESSION | jq 'select(.event_type == \"error\")'")],
+    [("show", "coagent-langchain show recipe-agent-4f"),
+     ("export", "coagent-langchain export | jq 'select(.event_type == \"error\")'")],
 )  # fmt: skip
 def test_examples_can_be_copied(
     command: str, example: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
