@@ -58,15 +58,26 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
     failed = bar.status in ("error", "recovered")
     used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
     took = " · ".join(part for part in (duration(bar.duration), used) if part)
-    label = " ".join(part for part in (_name(bar), bar.note if bar.kind != "prompt" else "") if part)
+    label = " ".join(part for part in (_name(bar), _turn(depth, bar), bar.note if bar.kind != "prompt" else "") if part)
     middle, top = number * ROW + 16, number * ROW + 5
     return (
         f"<g><title>{escape(label[:300])}</title>"
-        f'<text x="{4 + 12 * depth}" y="{middle}">{escape(_cut(_name(bar), 40 - 2 * depth))}</text>'
+        f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar)}</text>'
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
         f'fill="{COLOURS["error"] if failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
         f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{took}</text></g>'
     )
+
+
+def _text(depth: int, bar: Bar) -> str:
+    turn = _turn(depth, bar)
+    name = escape(_cut(_name(bar), 40 - 2 * depth - len(turn)))
+    return f'{name} <tspan opacity=".7">{turn}</tspan>' if turn else name
+
+
+def _turn(depth: int, bar: Bar) -> str:
+    """The number of a turn that has no row of its own, as the viewer and the terminal tell it."""
+    return f"Turn {bar.turn}" if bar.turn and depth == 1 and bar.kind != "turn" else ""
 
 
 def _name(bar: Bar) -> str:

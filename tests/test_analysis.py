@@ -151,11 +151,23 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
     html = client.session(trip)._repr_html_()
     picture = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
     bars = picture.findall(".//{*}rect")
-    labels = [text.text for text in picture.findall(".//{*}text")][::2]
+    labels = ["".join(text.itertext()) for text in picture.findall(".//{*}text")][::2]
 
     assert [tag for tag in ("<script>", "<b>Plan", "<i>") if tag in html] == []
     assert labels == ["1. <b>Plan</b> a trip", "Turn 1", "m-1", "<script>"]
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
+
+
+def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
+    """As the viewer and the tree do: such a turn has no row of its own. A long name is cut, its number is not."""
+    for turn in (1, 2):
+        client.log_llm_call("turns", "Where?", 1, turn, meta={"model": "m" * 60})
+        client.log_llm_response("turns", "Rome", 1, turn, meta={"model": "m" * 60})
+    html = client.session("turns")._repr_html_()
+    picture = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+    labels = ["".join(text.itertext()) for text in picture.findall(".//{*}text")][::2]
+
+    assert [label.split("… ")[1:] for label in labels] == [[], ["Turn 1"], ["Turn 2"]]
 
 
 def test_session_that_is_not_there(client: CoagentClient) -> None:
