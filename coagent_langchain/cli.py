@@ -35,10 +35,11 @@ first steps:
   coagent-langchain show                     the newest session as a tree
 
 variables:
-  COAGENT_BASE_URL     the server's API, http://localhost:3000/api/v1 if unset
-  COAGENT_AUTH_TOKEN   bearer token, if the server needs one
-  COAGENT_SPOOL_DIR    folder of the queue on disk; 'off' for memory only
-  NO_COLOR             plain output, even in a terminal
+  COAGENT_BASE_URL         the server's API, http://localhost:3000/api/v1 if unset
+  COAGENT_AUTH_TOKEN       bearer token, if the server needs one
+  COAGENT_SPOOL_DIR        folder of the queue on disk; 'off' for memory only
+  COAGENT_CAPTURE_CONTENT  'false': 'run' logs ids, numbers, timing and names only
+  NO_COLOR                 plain output, even in a terminal
 
 exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usage; 130 interrupted.
 """

@@ -152,6 +152,18 @@ class CoagentClient(EventLog):
         """The same as the text of a JSON array, with every number as the server has it. Raises like `get_runs`."""
         return self._list(_logs_of(session_id))[1]
 
+    def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
+        """The result of a JMESPath expression over the session's entries, as JSON.
+
+        Parameters:
+            session_id: the session's id.
+            jmespath_query: for example "[?event_type=='error'].error_info.error_message".
+
+        Raises:
+            CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
+        """
+        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})[0]
+
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
 
@@ -205,18 +217,6 @@ class CoagentClient(EventLog):
             what = f"GET {self.base_url}{path} gave no list; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=answer)
         return answer, text
-
-    def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
-        """The result of a JMESPath expression over the session's entries, as JSON.
-
-        Parameters:
-            session_id: the session's id.
-            jmespath_query: for example "[?event_type=='error'].error_info.error_message".
-
-        Raises:
-            CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
-        """
-        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})[0]
 
 
 def _logs_of(session_id: str) -> str:

@@ -20,6 +20,7 @@ import requests
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
+from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
@@ -523,6 +524,13 @@ def test_unknown_option_shows_the_usage_of_its_command(
     assert caught.value.code == 2
     assert said.startswith(f"usage: coagent-langchain {command} [-h]")
     assert said.endswith("unrecognized arguments: --foo\n")
+
+
+def test_help_names_every_variable(run: Run) -> None:
+    """Each setting that the environment may have."""
+    said = run()
+
+    assert [name for name in VARIABLES.values() if name not in said] == []
 
 
 def test_without_a_command_the_help_is_printed(run: Run) -> None:

@@ -118,6 +118,15 @@ def test_every_argument_of_the_handler_is_documented() -> None:
     assert table == [(p.name, repr(p.default), VARIABLES.get(p.name, "")) for p in list(signature)[1:]]
 
 
+def test_client_is_documented_whole() -> None:
+    """Every argument of its constructor, and every method but `close`, which `with` calls."""
+    text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    methods = [name for name in dir(CoagentClient) if not name.startswith("_") and name not in ("base_url", "close")]
+
+    assert [name for name in inspect.signature(CoagentClient).parameters if f"{name}=" not in text] == []
+    assert [name for name in methods if not re.search(rf"\b{name}\b[(`]", text)] == []
+
+
 def test_methods_that_log_are_documented_with_their_arguments_in_order() -> None:
     """Each by its signature; `max_retries`, which all take, is told once."""
     rows = re.findall(r"^\| (`log_.*?) \| (.*?) \|(.*)\|$", (ROOT / "docs/client.md").read_text("utf-8"), re.MULTILINE)
