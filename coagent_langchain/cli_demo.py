@@ -15,7 +15,7 @@ from coagent_langchain.cli_text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.formats import session_path
+from coagent_langchain.server.formats import session_path, tokens
 from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
@@ -149,10 +149,9 @@ def _figures(event: LoggedEvent) -> tuple[str, str]:
     """Tokens in→out and milliseconds, where the event has them."""
     part = event.llm_response or event.tool_response
     elapsed = part.execution_time_ms if part else (event.meta or {}).get("elapsed_time_ms")
-    tokens = ""
-    if event.llm_response and event.llm_response.total_tokens is not None:
-        tokens = f"{event.llm_response.input_tokens}→{event.llm_response.output_tokens}"
-    return tokens, "" if elapsed is None else f"{elapsed} ms"
+    answer = event.llm_response
+    used = tokens(answer.input_tokens, answer.output_tokens) if answer else ""
+    return used, "" if elapsed is None else f"{elapsed} ms"
 
 
 def _missing(events: list[LoggedEvent]) -> list[str]:
