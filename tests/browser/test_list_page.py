@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
-from coagent_langchain.server import launch, prune
+from coagent_langchain.server import launch, open_beside
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
@@ -294,9 +294,10 @@ def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path)
         page.clock.install()
         page.goto(server.url)
         page.wait_for_selector("#live.on")
-        assert prune(store, now_ms() - 86_400_000).sessions == 1
+        assert open_beside(store).prune(now_ms() - 86_400_000).sessions == 1
         page.clock.fast_forward(16_000)
 
+        expect(page.locator("tbody input")).to_have_count(1)
         expect(page.locator("tbody input")).to_have_value("new")
         page.close()
 
