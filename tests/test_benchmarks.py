@@ -74,3 +74,12 @@ def test_hooks_are_recorded_and_played_back_as_another_run() -> None:
     parents = [kwargs["parent_run_id"] for _, _, kwargs in again]
     assert parents == [None, *[again[0][2]["run_id"]] * 6, None]
     assert {kwargs["run_id"] for _, _, kwargs in again}.isdisjoint(kwargs["run_id"] for _, _, kwargs in calls)
+
+
+def test_peers_are_held_to_no_other_versions_than_the_constraints() -> None:
+    """Else their environment cannot be made."""
+    pinned, held = (
+        {line.partition("==")[0]: line for line in file.read_text().splitlines() if "==" in line}
+        for file in (peers.REQUIREMENTS, peers.CONSTRAINTS)
+    )
+    assert {name: line for name, line in pinned.items() if held.get(name, line) != line} == {}
