@@ -18,6 +18,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture.cost import cost
+from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.timeline import build
@@ -249,7 +251,8 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
     class Breaking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
             used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
-            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used))
+            told = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
+            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used, response_metadata=told))
             yield ChatGenerationChunk(message=AIMessageChunk("Once"))
             raise ConnectionError("overloaded")
 
@@ -258,7 +261,9 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
 
     (error,) = of_type(log, "error")
     used = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
-    assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000})
+    priced = cost("openai", "gpt-4o-mini", Usage(1_000, 0))
+    assert priced
+    assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000, "cost": priced})
     totals = log.entries[-1]["meta"]
     assert {name: totals[name] for name in used} == used
     (listed,) = roll_up(log.entries)

@@ -176,9 +176,11 @@ class Failures:
             meta["caused_by"] = cause[1]
         if answer is not None and answer.text:
             entry["output_data"] = {"partial_response": answer.text}
-        if usage is not None:
+        if answer is not None and usage is not None:
+            if answer.model:
+                meta["model"] = answer.model
             entry["llm_response"] = {}  # readers find the tokens of any call there
-            self._recorder.add_usage(prompt, usage, entry["llm_response"], entry)
+            self._recorder.add_usage(prompt, usage, entry["llm_response"], entry, answer.provider)
             if usage.details:
                 meta["usage"] = usage.details
         session.count(Totals.add_error)

@@ -64,7 +64,7 @@ class Recorder:
         return run.prompt
 
     def timing(self, run: Run) -> JsonObject:
-        """How long the run took, by the monotonic clock; nothing when its start was never told."""
+        """How long the run took, by the monotonic clock; nothing where its start or end is not known."""
         if run.late:
             return {}
         return {"execution_time_ms": round((self.tree.clock() - run.started_ns) / 1e6)}
@@ -150,7 +150,7 @@ class Recorder:
         return meta
 
     def add_usage(
-        self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject, provider: str | None = None
+        self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject, provider: str | None
     ) -> None:
         """Put tokens and cost into an entry, and into the session's totals.
 

@@ -47,7 +47,7 @@ class Run:
     batch_size = 1
     turn = 0
     own_turn: int | None = None
-    late = False  # its start was never told
+    late = False  # its start was never told, or nobody knows when it ended
     is_step = False
     is_hidden = False
     repeated = False
@@ -164,20 +164,16 @@ class Run:
         if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
             return
         with _lock:
-            failed = [(error_id, run) for _, error_id, run in parent.failures if error_id and self._repeats(run)]
+            failed = [(id_, run) for _, id_, run in parent.failures if id_ and not run.repeated and run.repeats(self)]
             if not failed:
                 return
-            alike = [each for each in failed if each[1].is_like(self)]
-            earliest = (alike or failed)[0]
-            earliest[1].repeated = True
-            self.tried = dict([*earliest[1].tried.items(), earliest][-MAX_FAILURES:])
-            earliest[1].tried = NOTHING  # handed on: else each would keep all that were made before it
+            error_id, before = next((each for each in failed if each[1].is_like(self)), failed[0])
+            before.repeated = True
+            self.tried = dict([*before.tried.items(), (error_id, before)][-MAX_FAILURES:])
+            before.tried = NOTHING  # handed on: else each would keep all that were made before it
         same = sum(each.is_like(self) for each in self.tried.values())
         if same and not self.attempt:
             self.attempt = same + 1
-
-    def _repeats(self, failed: Run) -> bool:
-        return not failed.repeated and failed.repeats(self)
 
     def repeats(self, other: Run) -> bool:
         """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""
