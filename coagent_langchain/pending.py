@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.locks import fork_safe_lock
@@ -64,10 +64,26 @@ class Stop(NamedTuple):
     Attributes:
         prompt: in which it is to go on.
         asking: whether it waits for a person; else it failed, or was left or cancelled.
+        errors: where it failed, the ids of the errors that it has not recovered from.
     """
 
     prompt: Prompt
     asking: bool
+    errors: tuple[str, ...] = ()
+
+
+class Question(NamedTuple):
+    """What a graph waits for.
+
+    Attributes:
+        prompt: in which a person was asked.
+        thread: LangGraph's `thread_id`.
+        is_breakpoint: whether there is nothing to answer: the graph goes on when it is told to.
+    """
+
+    prompt: Prompt | None
+    thread: Any
+    is_breakpoint: bool = False
 
 
 class Pending:
@@ -75,43 +91,43 @@ class Pending:
 
     Attributes:
         tool_calls: the latest calls for tools.
-        questions: who was asked and in which of LangGraph's threads, by the interrupt's id.
+        questions: what a person was asked, by the interrupt's id.
         stopped: where graphs stopped, by their threads.
     """
 
     def __init__(self) -> None:
         self.tool_calls = ToolCalls()
-        self.questions: dict[str, tuple[Prompt | None, Any]] = {}
+        self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is to be remembered of a session that ends."""
         return bool(self.questions or self.stopped)
 
-    def asked_in(self, thread: Any) -> dict[str, Prompt | None]:
-        """Who asked what is still open in a thread, by the interrupt's id."""
-        return {key: prompt for key, (prompt, where) in list(self.questions.items()) if where == thread}
+    def asked_in(self, thread: Any) -> dict[str, Question]:
+        """What is still open in a thread, by the interrupt's id."""
+        return {key: question for key, question in list(self.questions.items()) if question.thread == thread}
 
-    def ask(self, interrupt_id: str, prompt: Prompt | None, thread: Any) -> None:
-        """Note a question; what another prompt of its thread has asked will not be answered any more."""
-        for key, asked_by in self.asked_in(thread).items():
-            if thread is not None and asked_by is not prompt:  # a new input came instead of the answer
-                self.questions.pop(key, None)
-        self.questions[interrupt_id] = (prompt, thread)
+    def withdraw(self, thread: Any, kept: Container[str] = ()) -> list[str]:
+        """Let go of what will not be answered any more: a thread's graph has gone on, or has asked something else.
 
-    def stop(self, thread: Any, prompt: Prompt, *, asking: bool) -> None:
+        Parameters:
+            kept: the ids of what it still asks.
+
+        Returns:
+            the ids of the others.
+        """
+        if thread is None:
+            return []
+        gone = [key for key in self.asked_in(thread) if key not in kept]
+        return [key for key in gone if self.questions.pop(key, None) is not None]
+
+    def stop(self, thread: Any, stop: Stop) -> None:
         """Note that a thread's graph has stopped before its end."""
         with _lock:
-            self.stopped[thread] = Stop(prompt, asking)
+            self.stopped[thread] = stop
             if len(self.stopped) > MAX_STOPPED:
                 del self.stopped[next(iter(self.stopped))]
-
-    def finish(self, thread: Any) -> None:
-        """Note that a thread's graph has come to its end: nothing of it is open any more."""
-        self.stopped.pop(thread, None)
-        if thread is not None:
-            for key in self.asked_in(thread):
-                self.questions.pop(key, None)
 
     def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
         """Take over what an earlier session with the same id had pending when it ended.
@@ -119,10 +135,11 @@ class Pending:
         Parameters:
             continued: makes a prompt of this session that goes on with one of the earlier session's.
         """
-        prompts = {prompt for prompt, _ in earlier.questions.values() if prompt is not None}
+        prompts = {question.prompt for question in earlier.questions.values() if question.prompt is not None}
         prompts |= {stop.prompt for stop in earlier.stopped.values()}
         again = {prompt: continued(prompt) for prompt in prompts}
-        self.questions |= {key: (by and again[by], thread) for key, (by, thread) in earlier.questions.items()}
+        for key, question in earlier.questions.items():
+            self.questions[key] = question._replace(prompt=question.prompt and again[question.prompt])
         self.tool_calls.go_on(earlier.tool_calls, again)
         for thread, stop in earlier.stopped.items():
-            self.stopped.setdefault(thread, Stop(again[stop.prompt], stop.asking))
+            self.stopped.setdefault(thread, stop._replace(prompt=again[stop.prompt]))

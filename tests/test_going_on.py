@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
@@ -77,6 +78,7 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
         ("error", 1, 2),
         ("llm_call", 1, 3),
         ("llm_response", 1, 3),
+        ("recovery", 1, 3),
         ("session_start", 1, 0),
         ("user_input", 1, 0),
         ("llm_call", 1, 1),
@@ -151,6 +153,101 @@ def test_application_that_answers_its_own_question(log: MemoryDelivery, handler:
     oversight = [(e["meta"]["status"], e["turn_number"]) for e in of_type(log, "human_oversight")]
     assert oversight == [("interrupted", 1), ("resumed", 1)]
     assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def questions(log: MemoryDelivery) -> list[tuple[int, str, Any]]:
+    """What was asked and answered: prompt, status and value; each question by the place of its first mention."""
+    names: dict[str, int] = {}
+    return [
+        (names.setdefault(e["meta"]["interrupt_id"], len(names)), e["meta"]["status"], e["input_data"].get("value"))
+        for e in of_type(log, "human_oversight")
+    ]
+
+
+def asking_graph(*names: str, **compiled: Any) -> Any:
+    """A graph whose nodes, side by side, each ask a person."""
+    graph: Any = StateGraph(MessagesState)
+    for name in names:
+        graph.add_node(name, lambda _, name=name: {"messages": [("ai", str(interrupt(f"{name}?")))]})
+        graph.add_edge(START, name)
+    return graph.compile(checkpointer=InMemorySaver(), **compiled)
+
+
+def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`invoke(None)` on a graph that waits has it ask again; a question of another checkpoint was never answered."""
+    graph, config = asking_graph("hotel"), in_thread(handler, "t")
+    with handler.session("s", session_id="s"):
+        graph.invoke({"messages": [("user", "go")]}, config)
+        graph.invoke(None, config)
+        graph.update_state(config, {"messages": [("user", "other dates")]}, as_node=START)
+        graph.invoke(None, config)
+        graph.invoke(Command(resume="yes"), config)
+
+    assert questions(log) == [
+        (0, "interrupted", "hotel?"),
+        (1, "interrupted", "hotel?"),
+        (0, "unanswered", None),
+        (1, "resumed", "yes"),
+    ]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """There is nothing to say to a breakpoint: who has the graph go on has looked at it."""
+    graph, config = asking_graph("hotel", interrupt_before=["hotel"]), in_thread(handler, "t")
+    with handler.session("s", session_id="s"):
+        graph.invoke({"messages": [("user", "go")]}, config)
+        graph.invoke(None, config)
+
+    assert [(at, status) for at, status, _ in questions(log)] == [
+        (0, "interrupted"),
+        (0, "resumed"),
+        (1, "interrupted"),
+    ]
+
+
+def test_answer_to_one_of_two_questions_leaves_the_other(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangGraph asks the other one again; another input withdraws it."""
+    graph, config = asking_graph("hotel", "flight"), in_thread(handler, "t")
+    with handler.session("s", session_id="s"):
+        first = graph.invoke({"messages": [("user", "go")]}, config)["__interrupt__"]
+        hotel = next(each.id for each in first if each.value == "hotel?")
+        graph.invoke(Command(resume={hotel: "yes"}), config)
+        assert log.entries[-1]["event_type"] != "human_oversight"
+        graph.invoke({"messages": [("user", "Stop, I am ill")]}, config)
+
+    by_value = {e["meta"]["interrupt_id"]: e["input_data"]["value"] for e in of_type(log, "human_oversight")[:2]}
+    flight = next(key for key, value in by_value.items() if value == "flight?")
+    said = [(e["meta"]["interrupt_id"], e["meta"]["status"]) for e in of_type(log, "human_oversight")]
+    assert sorted(said[:2]) == sorted([(hotel, "interrupted"), (flight, "interrupted")])
+    assert said[2] == (hotel, "resumed")
+    assert (flight, "unanswered") in said[3:]
+    assert (hotel, "unanswered") not in said[3:]
+
+
+def test_answers_in_another_process_name_their_questions(log: MemoryDelivery) -> None:
+    """Who did not ask knows which question each answer is for, where the application says so."""
+    handler = CoagentCallbackHandler("trip", delivery=log)
+    graph = asking_graph("hotel", "flight")
+    asked = graph.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "t"}})["__interrupt__"]
+    hotel = next(each.id for each in asked if each.value == "hotel?")
+    graph.invoke(Command(resume={hotel: "yes"}), in_thread(handler, "t"))
+
+    resumed = [e for e in of_type(log, "human_oversight") if e["meta"]["status"] == "resumed"]
+    assert [(e["meta"]["interrupt_id"], e["input_data"]["value"]) for e in resumed] == [(hotel, "yes")]
+
+
+def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What goes on from its last checkpoint and ends well has recovered from what it failed with."""
+    agent = create_agent(chat(ValueError("a"), ValueError("b"), "ok"), [], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "go")]}, None, None):
+        with contextlib.suppress(ValueError):
+            agent.invoke(request, in_thread(handler, "t"))
+    handler.close()
+
+    recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
+    assert recovered == [e["event_id"] for e in of_type(log, "error")]
+    assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["recoveries"]) == (2, 2)
 
 
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import EventType
+
+_INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's, of its checkpoint's namespace (xxh3, 128 bit)
 
 
 class Answers:
@@ -24,34 +27,38 @@ class Answers:
         self._outlet = outlet
 
     def resume(self, root: Root, prompt: Prompt, answer: Any) -> None:
-        """Have a root go on in the prompt that was interrupted, with a person's answer; None where none is needed."""
+        """Have a root go on in the prompt that was interrupted, with a person's answer.
+
+        Parameters:
+            answer: None where the graph is only told to go on, which answers breakpoints, but no questions.
+        """
         prompt.logged = True
         root.turn = prompt.turn
         prompt.session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
-        if not self.log(root, prompt, answer):
-            self._emit(root, prompt, None, answer)
+        self.log(root, prompt, answer)
 
-    def log(self, run: Run, prompt: Prompt, answer: Any) -> bool:
-        """Log the answers to the open questions of a run's thread.
+    def log(self, run: Run, prompt: Prompt, answer: Any) -> None:
+        """Log the answers to the open questions of a run's thread; where none is known, what was answered.
 
         Parameters:
             answer: the value, for each of them; or a mapping of their ids to values, then others stay open.
-
-        Returns:
-            False if nothing was asked.
         """
         root, pending = run.root, prompt.session.pending
         asked = pending.asked_in(root.thread)
-        answers = answer if isinstance(answer, Mapping) and answer.keys() & asked.keys() else None
-        for interrupt_id in asked:
-            if answers is not None and interrupt_id not in answers:
-                continue
+        if answer is None:
+            answers = {key: None for key, question in asked.items() if question.is_breakpoint}
+        elif _names_questions(answer):
+            answers = dict(answer)
+        else:
+            answers = dict.fromkeys(asked, answer)
+        for interrupt_id, value in answers.items():
             if question := pending.questions.pop(interrupt_id, None):
                 root.answered = {**root.answered, interrupt_id: question}
-            self._emit(run, prompt, interrupt_id, answers[interrupt_id] if answers is not None else answer)
-        if asked:
+            self._emit(run, prompt, interrupt_id, value)
+        if not asked and not answers:
+            self._emit(run, prompt, None, answer)
+        elif asked:
             pending.stopped.pop(root.thread, None)
-        return bool(asked)
 
     def _emit(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
         turn = prompt.turn if run is run.root else run.latest_turn()
@@ -59,3 +66,12 @@ class Answers:
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
         entry["meta"] = {"trace": run.trace(), "status": "resumed", "interrupt_id": interrupt_id}
         self._outlet.emit(entry)
+
+
+def _names_questions(answer: Any) -> bool:
+    """Whether an answer has a value for each question that it names; LangGraph tells them by the form of their ids."""
+    return isinstance(answer, Mapping) and bool(answer) and all(map(_is_interrupt_id, answer))
+
+
+def _is_interrupt_id(key: Any) -> bool:
+    return isinstance(key, str) and _INTERRUPT_ID.fullmatch(key) is not None

@@ -8,9 +8,10 @@ from coagent_langchain.capture.inputs import answer_text, user_text
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
+from coagent_langchain.pending import Stop
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
-from coagent_langchain.wire import now_ms
+from coagent_langchain.wire import EventType, JsonObject, now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end with the root
 
@@ -38,9 +39,9 @@ class Endings(Sweeper):
             session.status, session.response = "failed" if failed else "cancelled", None
             session.pending.questions |= run.answered
             if run.thread is not None and run.prompt is not None:
-                session.pending.stop(run.thread, run.prompt, asking=False)
+                session.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
         else:
-            session.status = "interrupted" if _waits(run, session) else "completed"
+            session.status = "interrupted" if self._waits(run, session) else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then
             session.latest = max(session.latest, now_ms())
             if outputs is not None:
@@ -49,6 +50,25 @@ class Endings(Sweeper):
             self.close(list(run.open.values()), outcome)
         if self._tree.crowded:
             self.sweep()
+
+    def _waits(self, root: Root, session: Session) -> bool:
+        """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
+        stop = session.pending.stopped.get(root.thread)
+        waits = stop is not None and stop.asking and stop.prompt is root.prompt
+        if root.kind != "chain":
+            return waits
+        if not waits:
+            session.pending.stopped.pop(root.thread, None)
+        for interrupt_id in session.pending.withdraw(root.thread, root.asked if waits else ()):
+            self._recorder.outlet.emit(self._unanswered(root, interrupt_id))
+        return waits
+
+    def _unanswered(self, root: Root, interrupt_id: str) -> JsonObject:
+        """The entry of a question that nobody has answered before the graph went on."""
+        meta = {"status": "unanswered", "interrupt_id": interrupt_id}
+        entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
+        entry["input_data"] = {"interrupt_id": interrupt_id}
+        return entry
 
     def _leave(self, root: Root) -> Session:
         """A root has ended: its user input is logged now at the latest, and let go of."""
@@ -106,13 +126,3 @@ class Endings(Sweeper):
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
             self._leave(run)
-
-
-def _waits(root: Root, session: Session) -> bool:
-    """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
-    stop = session.pending.stopped.get(root.thread)
-    if stop is not None and stop.asking and stop.prompt is root.prompt:
-        return True
-    if root.kind == "chain":
-        session.pending.finish(root.thread)
-    return False

@@ -16,8 +16,10 @@ from coagent_langchain.capture.outcomes import (
     target_of,
 )
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import FALLBACKS, Failure, Run
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import FALLBACKS, MAX_FAILURES, Failure, Run
 from coagent_langchain.capture.tokens import Usage
+from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
@@ -47,6 +49,9 @@ class Failures:
         entries = [] if error_id is not None else self._report(run, error, outcome, answer, usage, cause)
         if error_id is None:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
+        if isinstance(run, Root) and outcome.failed:
+            below = [failure[1] for failure in run.failures or ()]
+            run.unresolved = tuple(dict.fromkeys(filter(None, (*run.unresolved, *below, error_id))))[-MAX_FAILURES:]
         parent = None if outcome.stopped or beside is not None else run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and parent.run_id.int in self._recorder.tree.open:
@@ -81,6 +86,13 @@ class Failures:
         strategy, actions = self._strategy(run)
         if strategy != "handled" or not any(each.repeats(failed) for _, _, each in later):
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+
+    def resumed(self, root: Root) -> None:
+        """Log that a graph came to its end, or to a question, that had failed and went on from its last checkpoint."""
+        errors, root.unresolved = root.unresolved, ()
+        for error_id in errors:
+            actions = ["the graph went on from its last checkpoint"]
+            self._recorder.outlet.emit(self._recovery(root, error_id, "retry", actions))
 
     def called_again(self, run: Run) -> None:
         """Log that a tool, model or node ended well that had failed before: a middleware, say, has called it again."""
@@ -198,22 +210,21 @@ class Failures:
 
     def _interrupted(self, run: Run, error: BaseException) -> list[JsonObject]:
         """One `human_oversight` for each question that was not asked before."""
-        self.stopped_to_ask(run)
+        asked = interrupts(error)
+        self.stopped_to_ask(run, [interrupt_id for interrupt_id, _ in asked])
         known = self._recorder.prompt_of(run).session.pending.questions
-        return [
-            self.question(run, interrupt_id, value)
-            for interrupt_id, value in interrupts(error)
-            if interrupt_id not in known
-        ]
+        return [self.question(run, interrupt_id, value) for interrupt_id, value in asked if interrupt_id not in known]
 
-    def stopped_to_ask(self, run: Run) -> None:
+    def stopped_to_ask(self, run: Run, interrupt_ids: Sequence[str]) -> None:
         """Note that the graph of `run` waits for a person."""
         prompt, root = self._recorder.prompt_of(run), run.root
-        prompt.session.pending.stop(root.thread, root.prompt or prompt, asking=True)
+        root.asked = root.asked.union(interrupt_ids)
+        prompt.session.pending.stop(root.thread, Stop(root.prompt or prompt, asking=True))
 
-    def question(self, run: Run, interrupt_id: str, value: Any) -> JsonObject:
+    def question(self, run: Run, interrupt_id: str, value: Any, is_breakpoint: bool = False) -> JsonObject:
         """A `human_oversight` entry that asks."""
-        self._recorder.prompt_of(run).session.pending.ask(interrupt_id, run.root.prompt, run.root.thread)
+        pending, root = self._recorder.prompt_of(run).session.pending, run.root
+        pending.questions[interrupt_id] = Question(root.prompt, root.thread, is_breakpoint)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}

@@ -236,6 +236,8 @@ class Hooks(Asides):
         if run.failures:
             self._failures.recovered(run)
         if type(run) is Root:
+            if run.unresolved:
+                self._failures.resumed(run)
             self._endings.root_ended(run, outputs, inputs, failed=False)
 
     def _failed(

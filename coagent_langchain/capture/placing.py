@@ -194,10 +194,13 @@ class Placing:
         goes_on = answer is not None or (inputs is None and root.thread is not None)
         stop = session.pending.stopped.pop(root.thread, None) if goes_on else None
         if answer is not None or (stop is not None and stop.asking):
-            asked = next((by for by in session.pending.asked_in(root.thread).values() if by is not None), None)
-            prompt = within or asked or (stop.prompt if stop is not None else session.open_prompt(number))
+            asked = (question.prompt for question in session.pending.asked_in(root.thread).values())
+            prompt = within or next(filter(None, asked), None)
+            prompt = prompt or (stop.prompt if stop is not None else session.open_prompt(number))
             self._answers.resume(root, prompt, answer)
             return prompt
+        if stop is not None:
+            root.unresolved = stop.errors
         if within is not None:
             return within
         if stop is not None:

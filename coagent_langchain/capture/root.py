@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.capture.run import NOTHING, Run
-from coagent_langchain.pending import ToolCalls
+from coagent_langchain.pending import Question, ToolCalls
 from coagent_langchain.prompt import Prompt
 
 
@@ -23,14 +23,18 @@ class Root(Run):
         pending_input: what it was called with, until that is logged.
         tool_calls: what its models asked for; None before the first call for a tool.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
+        asked: the ids of the questions that its graph stopped with.
         answered: the questions that it brought answers to: where it fails, they are still open.
+        unresolved: the ids of the errors that it failed with, or that its graph had failed with before it went on.
     """
 
     pending_input: Any = None
     thread: Any = None
     tool_calls: ToolCalls | None = None
     becoming: Prompt | None = None
-    answered: Mapping[str, tuple[Prompt | None, Any]] = NOTHING
+    asked: frozenset[str] = frozenset()
+    answered: Mapping[str, Question] = NOTHING
+    unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
         self.run_id = run_id

@@ -173,7 +173,8 @@ def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
     return Item(kind, bar, title, escape(visible(cut)), [given])
 
 
-_HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human")}
+_HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human"),
+          "unanswered": ("human", "Nobody has answered")}  # fmt: skip
 
 
 def _filled(inputs: JsonObject) -> JsonObject:

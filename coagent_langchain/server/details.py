@@ -74,7 +74,7 @@ def detail(entries: list[Entry]) -> Detail:
     if first.type == "session_end":
         outcome = first.outcome
     elif first.type == "human_oversight":
-        outcome = "waiting" if made[-1].moment.outcome == "interrupted" else "ok"
+        outcome = _HUMAN.get(made[-1].moment.outcome, "ok")
     status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
     return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
 
@@ -137,6 +137,7 @@ def _scalar(value: Any) -> str:
     return formats.visible(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+_HUMAN = {"interrupted": "waiting", "unanswered": "unanswered"}  # what the last entry makes of a question
 _ICONS = {
     "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
     "recovery": "recovery", "component_enter": "component", "component_exit": "component", "human_oversight": "human",

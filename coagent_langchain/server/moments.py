@@ -168,7 +168,7 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.key = text(given.get("interrupt_id"))
     made.outcome = text(meta.get("status"))
     made.name = "Human"
-    made.note = (answer if made.outcome == "resumed" else question)(given.get("value"))
+    made.note = (answer if made.outcome == "resumed" else question)(given.get("value")) if "value" in given else ""
 
 
 def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text
 
-TITLES = {"interrupted": "Asked", "resumed": "Answered"}  # what `meta.status` makes of an entry
+TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # of `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")
 
 

@@ -23,6 +23,7 @@ STATUS_ICONS = {
     "abandoned": "cancelled",
     "idle": "idle",
     "interrupted": "idle",
+    "unanswered": "idle",
     "recovered": "recovered",
     "waiting": "human",
 }

@@ -12,7 +12,7 @@ from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
-STOPPED = ("cancelled", "abandoned", "interrupted", "unknown")  # neither well nor wrong: said in words
+STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither well nor wrong: said in words
 
 
 @dataclass(slots=True, eq=False)
@@ -191,6 +191,9 @@ class Pairing:
     def _end(self, moment: Moment) -> None:
         bar = self._point(moment, "end")
         bar.status, bar.end, bar.took = moment.outcome, None, moment.ms
+        if moment.outcome != "interrupted":  # then it still waits
+            for question in self._answered(""):
+                question.status = "unanswered"
         self.ends.append(self.bars.pop())
 
     def _error(self, moment: Moment) -> None:
@@ -219,12 +222,15 @@ class Pairing:
             bar.note = f"{bar.note} · {_recovered(moment.outcome)}"
 
     def _oversight(self, moment: Moment) -> None:
-        answered = self._answered(moment.key) if moment.outcome == "resumed" else []
+        answered = self._answered(moment.key) if moment.outcome in ("resumed", "unanswered") else []
         for bar in answered:
             asked = bar.note
             self._finish(bar, moment)
             bar.status, bar.note = "ok", exchange(asked, moment.note)
-            self.answered.setdefault(moment.root, bar)
+            if moment.outcome == "unanswered":
+                bar.status = moment.outcome
+            else:
+                self.answered.setdefault(moment.root, bar)
         if answered:
             return
         bar = self._new(moment, "human")

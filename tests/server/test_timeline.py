@@ -246,14 +246,17 @@ def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: A
 
 
 @pytest.mark.parametrize(("answered", "status", "titles"), [
-    (False, "waiting", ["Asked"]), (True, "ok", ["Asked", "Answered"]),
+    (None, "waiting", ["Asked"]), ("resumed", "ok", ["Asked", "Answered"]),
+    ("unanswered", "unanswered", ["Asked", "Not answered"]),
 ])  # fmt: skip
-def test_details_of_a_human_step_tell_question_and_answer_apart(answered: bool, status: str, titles: list[str]) -> None:
+def test_details_of_a_human_step_tell_question_and_answer_apart(
+    answered: str | None, status: str, titles: list[str]
+) -> None:
     """Each under its own title; the step is done once it is answered."""
     story = Story("s").ask("book")
     oversight(story, "interrupted", "int-1", "Book it?")
     if answered:
-        oversight(story, "resumed", "int-1", "yes")
+        oversight(story, answered, "int-1", "yes")
     made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
 
     assert (made.status, [part.title for one in made.entries for part in one.parts]) == (status, titles)
@@ -270,6 +273,21 @@ def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
     assert [(bar.status, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
         ("ok", 210), ("ok", 100), ("ok", 0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "shown"), [
+    ("completed", ["ok", "unanswered", "unanswered"]), ("interrupted", ["ok", "unanswered", "waiting"]),
+])  # fmt: skip
+def test_question_that_nobody_answers_does_not_wait_for_ever(status: str, shown: list[str]) -> None:
+    """An event says so, or the session's end does, unless it ends with the question."""
+    story = Story("s").ask("book")
+    for name in ("int-1", "int-2", "int-3"):
+        oversight(story, "interrupted", name, f"{name}?")
+    oversight(story, "resumed", "int-1", "yes")
+    oversight(story, "unanswered", "int-2", None)
+    story.end("bye", status=status)
+
+    assert [bar.status for bar in timeline(story.entries).roots[0].children] == shown
 
 
 def test_answer_to_a_question_that_is_not_open_leaves_the_others_open() -> None:
