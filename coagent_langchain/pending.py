@@ -21,16 +21,20 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
+        self._arguments: dict[str, Any] = {}
         self._run: set[str] = set()
 
-    def ask(self, call_id: str, prompt: Prompt, turn: int) -> None:
-        """Note which turn asked for a tool."""
+    def ask(self, call_id: str, prompt: Prompt, turn: int, arguments: Any = None) -> None:
+        """Note which turn asked for a tool, and with which arguments, until it has run."""
         with _lock:
             self._asked[call_id] = (prompt, turn)
+            if arguments is not None:
+                self._arguments[call_id] = arguments
             self._run.discard(call_id)  # ids may repeat
             if len(self._asked) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._asked))
                 del self._asked[oldest]
+                self._arguments.pop(oldest, None)
                 self._run.discard(oldest)
 
     def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
@@ -41,6 +45,11 @@ class ToolCalls:
         """Note that a tool has run."""
         if call_id in self._asked:
             self._run.add(call_id)
+            self._arguments.pop(call_id, None)
+
+    def arguments_of(self, call_id: str) -> Any:
+        """What a tool was to be called with that has not run; None where it is not known."""
+        return self._arguments.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
         """Whether it was asked for, and nothing has run so far."""

@@ -274,6 +274,8 @@ def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handle
         for e in of_type(log, "tool_response")
     ]
     assert sorted(answered) == [("c1", 1, True, None), ("c2", 1, False, "not run")]
+    asked = {e["meta"]["tool_call_id"]: e["tool_call"]["parameters"] for e in of_type(log, "tool_call")}
+    assert asked == {"c1": {"a": 1, "b": 2}, "c2": {"a": 3, "b": 4}}
 
 
 def test_what_runs_beside_a_failure_goes_on_to_its_own_end(

@@ -228,7 +228,7 @@ class Hooks(Asides):
         elif run.component:
             self._recorder.component_started(run)
         elif kind != "chain":
-            self._recorder.tool_started(run, {}, None)
+            self._recorder.tool_started(run, None, None)
         self._tree.end(run_id)
         return run
 

@@ -123,7 +123,7 @@ class Recorder:
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                run.root.asked_for_tool(call["id"], prompt, run.own_turn or run.turn)
+                run.root.asked_for_tool(call["id"], call.get("args"), prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -181,7 +181,7 @@ class Recorder:
     # -- tools and retrievers
 
     def tool_started(self, run: Run, parameters: Any, tool_call_id: str | None) -> None:
-        """Log `tool_call`, at the turn of the response that asked for it."""
+        """Log `tool_call`, at the turn of the response that asked for it; None for parameters that are not known."""
         session = self.prompt_of(run).session
         asked = None
         if tool_call_id is not None:
@@ -197,8 +197,10 @@ class Recorder:
         run.note_tried()
         session.count(Totals.add_tool_call)
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
-        arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
-        entry["tool_call"] = {"tool_name": run.name, "parameters": snapshot(arguments)}
+        entry["tool_call"] = call = {"tool_name": run.name}
+        if parameters is not None:
+            arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
+            call["parameters"] = snapshot(arguments)
         self.outlet.emit(entry)
 
     def tool_ended(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,

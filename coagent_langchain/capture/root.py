@@ -63,9 +63,9 @@ class Root(Run):
             return self.tool_calls
         return self.prompt.session.pending.tool_calls if self.prompt is not None else ToolCalls()
 
-    def asked_for_tool(self, tool_call_id: str, prompt: Prompt, turn: int) -> None:
+    def asked_for_tool(self, tool_call_id: str, arguments: Any, prompt: Prompt, turn: int) -> None:
         """Note which turn asked for a tool, for this run and for those that go on after an interrupt."""
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
-        self.tool_calls.ask(tool_call_id, prompt, turn)
+        self.tool_calls.ask(tool_call_id, prompt, turn, arguments)
         prompt.session.pending.tool_calls.ask(tool_call_id, prompt, turn)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.content import fields_of, tool_calls_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -24,10 +24,11 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
     if root.prompt is None or root.prompt.session.pending.tool_calls.all_ran:
         return
     for update in updates:
-        messages = dict.get(update, "messages") if isinstance(update, dict) else None
-        for message in messages if isinstance(messages, list) else [messages]:
+        given = dict.get(update, "messages") if isinstance(update, dict) else None
+        messages = given if isinstance(given, list) else [given]
+        for message in messages:
             if _is_unrun(root, fields_of(message)):
-                _log(recorder, node, message)
+                _log(recorder, node, message, messages)
 
 
 def _is_unrun(root: Root, fields: dict[str, Any]) -> bool:
@@ -36,13 +37,21 @@ def _is_unrun(root: Root, fields: dict[str, Any]) -> bool:
     return failed and isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _log(recorder: Recorder, node: Run, message: Any) -> None:
+def _log(recorder: Recorder, node: Run, message: Any, beside: list[Any]) -> None:
     name = fields_of(message).get("name")
     run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", node)
     if run is None:
         return
     run.framework, run.context, run.late = node.framework, node.context, True
     found = tool_result(message)
-    recorder.tool_started(run, {}, found.tool_call_id)
+    recorder.tool_started(run, _arguments(run.root, found.tool_call_id or "", beside), found.tool_call_id)
     recorder.tool_ended(run, found.result, success=False, error=found.message, meta={"outcome": "not run"})
     recorder.tree.end(run.run_id)
+
+
+def _arguments(root: Root, call_id: str, messages: list[Any]) -> Any:
+    """What the tool was to be called with: known from this run, or from the message that asked, which is given back."""
+    if (known := root.calls_with(call_id).arguments_of(call_id)) is not None:
+        return known
+    asked = (call for message in messages for call in tool_calls_of(message))
+    return next((call.get("args") for call in asked if call.get("id") == call_id), None)

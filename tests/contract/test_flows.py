@@ -595,6 +595,7 @@ def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: Coage
     app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
 
     assert answers(log) == [(1, "1", "add", False, "not run")]
+    assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
     assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
 
 
