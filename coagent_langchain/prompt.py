@@ -71,6 +71,7 @@ class Prompt(Scope):
     @guard
     def _begin(self) -> None:
         self.turn, self.logged = 0, False  # the same object may be entered again
+        self.session.reopen()
         self.session.take(self)
         self.session.start(self.text)
         if self.text is not None:

@@ -110,12 +110,12 @@ class Sessions:
                 session.end("idle")
 
     def end_all(self, outlet: Outlet | None = None) -> None:
-        """End every open session, or those that came through `outlet`."""
+        """End every open session, or those that belong to the handler with this outlet."""
         if outlet is None:
             for sweeper in self._sweepers:
                 sweeper.bind_all()
         for session in list(self._open.values()):
-            if outlet is None or session.outlet is outlet:
+            if outlet is None or session.belongs_to(outlet):
                 session.end()
 
     @property

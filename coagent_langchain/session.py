@@ -56,7 +56,6 @@ class Session(Scope):
         super().__init__()
         self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
         self.outlet = outlet
-        self.scoped = False
         self.last_prompt = first_prompt - 1
         check_text("prompt", text)
         check_meta(meta)
@@ -72,6 +71,8 @@ class Session(Scope):
     def _renew(self) -> None:
         """Be a session in which nothing has happened; its numbers alone go on."""
         self.part += 1
+        self.scoped = False
+        self.used_through = self.outlet
         self.totals = Totals()
         self.pending = Pending()
         self.last_error: tuple[BaseException, str] | None = None
@@ -92,7 +93,8 @@ class Session(Scope):
         return self._sessions is sessions
 
     def joined_by(self, outlet: Outlet) -> None:
-        """Repeat nothing at the end where another handler has runs, and keeps more to itself than the session's own."""
+        """Note whose run has begun. Where that handler keeps more to itself, nothing is repeated at the end."""
+        self.used_through = outlet
         if outlet is not self.outlet and not self.outlet.lets_pass(outlet):
             self._discreet = True
 
@@ -259,6 +261,16 @@ class Session(Scope):
             "timestamp": timestamp,
         }
 
+    def belongs_to(self, outlet: Outlet) -> bool:
+        """Whether it ends with the handler that has this outlet: that of its block, else the one that used it last."""
+        return outlet is (self.outlet if self.scoped else self.used_through)
+
+    def reopen(self) -> None:
+        """Begin again where it has ended, for a prompt that is entered after its block."""
+        if self.ended:
+            self._renew()
+            self._sessions.adopt(self)
+
     @guard
     def _begin(self) -> None:
         if self._ended:  # the same object is entered again
@@ -269,17 +281,17 @@ class Session(Scope):
 
     @guard
     def _end(self, error: BaseException | None) -> None:
-        if error is None:
+        status = None if error is None else self.left_by(error, max(self.last_prompt, 1))
+        if error is None or status is None:
             self.end()
-            return
-        status = self.left_by(error, max(self.last_prompt, 1))
-        self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
+        else:
+            self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
 
-    def left_by(self, error: BaseException, prompt_number: int) -> str:
+    def left_by(self, error: BaseException, prompt_number: int) -> str | None:
         """Log an exception that leaves a block of the session, if it is one and nobody has.
 
         Returns:
-            the status that it means.
+            the status that it means; None where it means none: a program that exits well.
         """
         status = scope_status(error)
         if status == "failed":
@@ -319,8 +331,8 @@ class Session(Scope):
                           counts=self._counts)  # fmt: skip
 
 
-def scope_status(error: BaseException) -> str:
-    """What an exception that leaves a session means for it: `cancelled` or `failed`."""
+def scope_status(error: BaseException) -> str | None:
+    """What an exception that leaves a session means for it: `cancelled` or `failed`, or nothing."""
     if isinstance(error, SystemExit):
-        return "cancelled" if error.code in (None, 0) else "failed"
+        return None if error.code in (None, 0) else "failed"
     return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"

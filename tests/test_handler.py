@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.vectorstores import InMemoryVectorStore
+from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.events import LogEntry
@@ -247,7 +249,24 @@ def test_stream_that_is_left_keeps_what_had_arrived(
     assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
 
 
+@dataclass
+class Request:
+    """What a service is asked, as an object of its own."""
+
+    question: str
+    portions: int
+
+
+class Order(BaseModel):
+    """The same, without words."""
+
+    portions: int
+
+
 @pytest.mark.parametrize(("inputs", "told"), [
+    ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
+    ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
+    (Request("Soup?", 3), "Soup?"), (Order(portions=3), '{"portions":3}'),
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
     ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),

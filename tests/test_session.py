@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +24,7 @@ from langgraph.types import interrupt
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, chat
+from tests.fakes import ScriptedChat, chat, of_type
 
 
 def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
@@ -724,6 +725,64 @@ def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler)
 
     assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
     assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("code", "status", "response"), [
+    (None, "completed", "soup"), (0, "completed", "soup"), (3, "failed", "Error: exit status 3"),
+])  # fmt: skip
+def test_program_that_exits_in_a_block(
+    code: int | None, status: str, response: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its exit status says whether that was a failure."""
+
+    def program() -> None:
+        with handler.session("Cook"):
+            chat("soup").invoke("q", {"callbacks": [handler]})
+            sys.exit(code)
+
+    with pytest.raises(SystemExit):
+        program()
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == (status, response)
+
+
+def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With its own start, its own numbers and its runs in it."""
+    with handler.session("Cook") as session:
+        pass
+    with session.prompt("Soup?"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("session_end", 1, 0),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("closed", "ends"), [("first", 0), ("second", 1)])
+def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int, log: MemoryDelivery) -> None:
+    """A notebook's cell that makes its handler anew leaves the old one behind, which nobody closes."""
+    handlers = {name: CoagentCallbackHandler("s", delivery=log) for name in ("first", "second")}
+    for handler in handlers.values():
+        chat("a").invoke("q", {"callbacks": [handler]})
+    handlers[closed].close()
+
+    assert len(of_type(log, "session_end")) == ends
+
+
+def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A handler that is made and closed for each request leaves the block around it open."""
+    other = CoagentCallbackHandler(delivery=log)
+    with handler.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [other]})
+        other.close()
+        assert of_type(log, "session_end") == []
+
+    assert len(of_type(log, "session_end")) == 1
 
 
 def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -157,9 +157,9 @@ class CoagentCallbackHandler(Hooks):
         return self._delivery.flush(timeout)
 
     def close(self) -> None:
-        """End the sessions that this handler opened and deliver what is waiting, within the exit timeout.
+        """End the sessions that this handler was the last to use, and deliver what is waiting, within the exit timeout.
 
-        The handler may be used again afterwards.
+        A block ends with its own handler alone, whoever has runs in it. The handler may be used again afterwards.
         """
         self._end_sessions()
         self._delivery.flush(self._settings.exit_timeout)

@@ -39,7 +39,10 @@ def user_text(inputs: Any) -> str | None:
     own = fields.get("content", fields.get("text"))
     if isinstance(own, (str, list)):
         return text(text_of(inputs) if "content" in fields else str(own)) or None
-    return None
+    if is_command(inputs):
+        return user_text(inputs.update)
+    own = next((said for key in _TEXT_KEYS if isinstance(said := fields.get(key), str) and said), None)
+    return text(own) if own else as_json(inputs) if fields else None
 
 
 def is_to_come(inputs: Any) -> bool:
@@ -52,14 +55,14 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     if not own or is_to_come(own):
         return None
     messages = own.get("messages")
-    if isinstance(messages, (list, tuple)):
+    if isinstance(messages, (list, tuple)) and messages:
         return _last_human(messages)
     if messages is not None and (said := _last_human([messages])):  # LangGraph takes a single one as well
         return said
     for key in _TEXT_KEYS:
         value = own.get(key)
-        if isinstance(value, str):
-            return text(value) or None
+        if isinstance(value, str) and value:
+            return text(value)
     if len(own) == 1:
         value = next(iter(own.values()))
         if isinstance(value, (str, list, tuple)) and value:

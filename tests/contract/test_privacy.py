@@ -227,6 +227,7 @@ def test_a_handlers_rule_holds_in_a_session_of_anothers(way: str, rule: dict[str
     if way == "same id":
         chat("plain").invoke("plain", {"callbacks": [open_one]})
         chain.invoke(SECRET, {"callbacks": [careful]})
+        chat("plain").invoke("plain", {"callbacks": [open_one]})
         open_one.close()
     else:
         with contextlib.suppress(ValueError), open_one.session("plain", session_id="s"):
