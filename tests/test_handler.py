@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import BaseModel
 
@@ -51,6 +53,16 @@ def test_call_says_what_the_model_was_asked(log: MemoryDelivery, handler: Coagen
     assert call["prompt"] == "Cook carrots"
     assert call["llm_call"] == {"issuer": "cook", "system_prompt": "You are a chef."}
     assert (call["meta"]["model"], call["meta"]["provider"], call["meta"]["temperature"]) == ("scripted-1", "fake", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_issuer_inside_a_history_has_a_name_of_the_users(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Not that of the chain which LangChain makes in it."""
+    model = RunnableLambda(lambda messages: messages) | chat("soup")
+    memory = RunnableWithMessageHistory(model, lambda _: InMemoryChatMessageHistory())
+    memory.invoke("q", {"callbacks": [handler], "configurable": {"session_id": "s"}})
+
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["RunnableWithMessageHistory"]
 
 
 def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

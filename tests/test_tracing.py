@@ -144,6 +144,16 @@ def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
     assert {e["meta"]["trace"]["name"] for e in log.entries[2:]} == {"cook"}
 
 
+def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:
+    """The application's mistake costs neither the message nor a word about an error of ours."""
+    handler = CoagentCallbackHandler(delivery=log)
+    record = logging.LogRecord("kitchen", logging.INFO, "", 0, "two %s %s", ("one",), None)
+    with handler.session("Cook"):
+        CoagentLogHandler(handler).emit(record)
+
+    assert log.entries[1]["output_data"]["message"] == "two %s %s ('one',)"
+
+
 def test_log_records_outside_a_run_belong_to_the_session_around(log: MemoryDelivery) -> None:
     """A record inside `with handler.session(...)` is an event of that session."""
     handler = CoagentCallbackHandler(delivery=log)

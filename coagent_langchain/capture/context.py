@@ -27,6 +27,7 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_OF_A_HISTORY = "check_sync_or_async"  # inside of a `RunnableWithMessageHistory`
 _SEVERAL = (list, tuple, set, frozenset)
 _OF_A_BRANCH = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
 
@@ -149,7 +150,7 @@ def _versions(names: tuple[str, ...]) -> list[str]:
 def issuer(run: Run) -> str:
     """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own.
 
-    A model's own `with_retry` is a chain with the model's name.
+    A model's own `with_retry` is a chain with the model's name, and a history's inner chain has one of LangChain's.
     """
     facts = run.framework or {}
     if facts.get("node") or facts.get("agent"):
@@ -157,7 +158,7 @@ def issuer(run: Run) -> str:
         return f"{agent}.{node}" if agent and node else str(agent or node)
     above = run.parent
     while above is not None:
-        if not above.name.startswith("Runnable") and above.name != run.name:
+        if not above.name.startswith("Runnable") and above.name not in (run.name, _OF_A_HISTORY):
             return above.name
         above = above.parent
     return run.root.name

@@ -160,7 +160,7 @@ class Failures:
         if outcome.kind == "interrupt":
             return self._interrupted(run, error)
         if outcome.kind == "routing":
-            return [self._handed_over(run, route(error))]
+            return self._handed_over(run, route(error))
         if not outcome.failed:
             return []
         return [self._error(run, error, answer, usage, cause)]
@@ -230,18 +230,22 @@ class Failures:
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
         return entry
 
-    def _handed_over(self, run: Run, target: JsonObject) -> JsonObject:
-        entry = self._recorder.entry(run, EventType.ROUTING, {"source_component": run.name, **target})
-        entry["routing_type"] = "transfer"
-        names = target.get("goto") or []
-        entry["target_component"] = {"id": ",".join(names), "name": ", ".join(names), "component_type": "node"}
-        return entry
+    def _handed_over(self, run: Run, target: JsonObject) -> list[JsonObject]:
+        """One `routing` for each target; a command without any goes where the graph's edges lead."""
+        entries = []
+        for name in target["goto"] or [None]:
+            entry = self._recorder.entry(run, EventType.ROUTING, {"source_component": run.name, **target})
+            entry["routing_type"] = "transfer"
+            if name is not None:  # it has no run yet that could be named
+                entry["target_component"] = {"id": name, "name": name, "component_type": "node"}
+            entries.append(entry)
+        return entries
 
     def routed(self, run: Run, outputs: Any) -> None:
         """Log where a node or tool sends its graph next, when its output says so."""
         for part in outputs if isinstance(outputs, list) else [outputs]:
             if is_command(part) and part.goto and part.graph is None:
-                self._recorder.outlet.emit(self._handed_over(run, target_of(part)))
+                self._recorder.outlet.emit_together(self._handed_over(run, target_of(part)))
 
 
 _PAST = {"interrupt": "interrupted", "routing": "handed over"}

@@ -28,7 +28,7 @@ class CoagentLogHandler(logging.Handler):
         """Log one record as an event; never raises and never prints."""
         if record.name.startswith("coagent_langchain") or (record.threadName or "").startswith(_OWN_THREADS):
             return
-        message = record.getMessage() if self.formatter is None else self.format(record)
+        message = self._text(record)
         meta: dict[str, Any] = {"logger": record.name, "level": record.levelname}
         if record.levelno >= logging.ERROR:
             error = record.exc_info[1] if record.exc_info else None
@@ -36,3 +36,9 @@ class CoagentLogHandler(logging.Handler):
             return
         name = "warning" if record.levelno >= logging.WARNING else "info" if record.levelno >= logging.INFO else "debug"
         self._handler.log(name, message, meta=meta)
+
+    def _text(self, record: logging.LogRecord) -> str:
+        try:
+            return record.getMessage() if self.formatter is None else self.format(record)
+        except Exception:  # noqa: BLE001 - the application's arguments do not fit its text: both are logged
+            return f"{record.msg} {record.args}"

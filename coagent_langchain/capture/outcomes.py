@@ -72,11 +72,11 @@ def route(error: BaseException) -> dict[str, Any]:
 
 
 def target_of(command: Any) -> dict[str, Any]:
-    """Where a `Command` goes: `{graph?, goto: [names]}`; a `Send` counts by the node that it names."""
+    """Where a `Command` goes: `{graph?, goto: [names]}`, each once; a `Send` counts by the node that it names."""
     goto = getattr(command, "goto", ())
     targets = [str(getattr(target, "node", target)) for target in (goto if isinstance(goto, (list, tuple)) else [goto])]
     graph = getattr(command, "graph", None)
-    return {**({"graph": str(graph)} if graph else {}), "goto": targets}
+    return {**({"graph": str(graph)} if graph else {}), "goto": list(dict.fromkeys(targets))}
 
 
 def is_command(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any
 
 from coagent_langchain.capture.content import fields_of
@@ -45,9 +46,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object."""
     fields = fields_of(output)
     if fields.get("type") != "tool":
-        whole: JsonObject = {"output": snapshot(output)}
-        said = _said_in(output, tool_call_id) if is_command(output) else None
-        return ToolResult(whole) if said is None else replace(said, result=whole)
+        return _commanded(output, tool_call_id) if is_command(output) else ToolResult({"output": snapshot(output)})
     content = snapshot(fields.get("content"))
     result: JsonObject = {"output": content}
     if fields.get("artifact") is not None:
@@ -56,6 +55,17 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     call_id = fields.get("tool_call_id")
     message = content if isinstance(content, str) else str(content)
     return ToolResult(result, failed, message if failed else "", call_id if isinstance(call_id, str) else None)
+
+
+def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
+    """A tool's `Command`: its answer, and what else it does to the graph; other messages have events of their own."""
+    update = command.update
+    if isinstance(update, dict):
+        update = {key: value for key, value in dict.items(update) if key != "messages"}
+    facts = {"graph": command.graph, "goto": command.goto, "update": update}
+    done = {name: fact for name, fact in facts.items() if not isinstance(fact, (tuple, dict, NoneType)) or fact}
+    said = _said_in(command, tool_call_id) or ToolResult({})
+    return replace(said, result={**said.result, "command": snapshot(done)})
 
 
 def _said_in(command: Any, tool_call_id: str | None) -> ToolResult | None:

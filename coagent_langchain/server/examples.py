@@ -6,8 +6,10 @@ from typing import Any
 
 from coagent_langchain.wire import VERSION, EventType
 
+_RUN = "01936b3e-8f4a-7c21-9a55-3d0e6f7b8c12"
+
 MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
-    EventType.SESSION_START: ("A session begins, at turn 0 of its first prompt. `prompt` is the task.", {
+    EventType.SESSION_START: ("A session begins, at turn 0 of its first prompt. `prompt` is the task, where it is known by then.", {
         "prompt": "Plan a trip", "agent_stack": ["langchain-core::1.7.2"], "meta": {"version": "2.0"}}),
     EventType.SESSION_END: (
         "A session ends: the final output (or else the status again), status and totals.", {
@@ -34,14 +36,15 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
                        "error_severity": "high", "component_id": "trains"}}),
     EventType.RECOVERY: ("The run went on after a failure: by a retry, a fallback or a handled tool error.", {
         "error_info": {"error_id": "e-7", "recovery_strategy": "retry", "recovery_successful": True}}),
-    EventType.COMPONENT_ENTER: ("A LangGraph node begins.", {
-        "target_component": {"id": "planner", "name": "planner", "component_type": "node"}}),
+    EventType.COMPONENT_ENTER: ("A LangGraph node begins; its `id` is that of its run (`meta.trace.run_id`).", {
+        "target_component": {"id": _RUN, "name": "planner", "component_type": "node"}}),
     EventType.COMPONENT_EXIT: ("A LangGraph node is done.", {
-        "target_component": {"id": "planner", "name": "planner", "component_type": "node"},
+        "target_component": {"id": _RUN, "name": "planner", "component_type": "node"},
         "meta": {"execution_time_ms": 1950}}),
-    EventType.HUMAN_OVERSIGHT: ("A graph waits for a person, or a person has answered.", {
+    EventType.HUMAN_OVERSIGHT: ("A graph waits for a person (`meta.status` is `interrupted`), a person has answered "
+                                "(`resumed`), or the graph has gone on without an answer (`unanswered`).", {
         "input_data": {"interrupt_id": "i-1", "value": {"question": "Book it?"}}, "meta": {"status": "interrupted"}}),
-    EventType.ROUTING: ("Control goes to another agent or node.", {
+    EventType.ROUTING: ("Control goes to another agent or node: an event for each, named by `target_component`.", {
         "routing_type": "transfer", "target_component": {"id": "booker", "name": "booker"}}),
     EventType.INFO: ("A message: from `logging`, from a custom event, or your own.", {
         "output_data": {"message": "checking trains"}, "meta": {"logger": "planner"}}),

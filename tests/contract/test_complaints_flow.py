@@ -292,7 +292,9 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
     (routing,) = of_type(log, "routing")
     assert (routing["routing_type"], routing["target_component"]["name"]) == ("transfer", "bob")
     assert (of_type(log, "error"), of_type(log, "recovery"), state_of(handler)) == ([], [], EMPTY)
-    assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [True]
+    assert [(e["tool_response"]["success"], e["tool_response"]["result"]) for e in of_type(log, "tool_response")] == [
+        (True, {"output": "over to Bob", "command": {"graph": "__parent__", "goto": "bob"}})
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old versions: of the place of `ToolNode`
@@ -327,12 +329,12 @@ def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: 
 
 
 def test_sends_are_routing_to_each(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: a `Command` with several `Send`s names every target, once."""
+    """35 langfuse/langfuse#5035: a `Command` with several `Send`s is an event for each target, once."""
     graph = StateGraph(State)
-    graph.add_node("first", lambda state: Command(goto=[Send("a_node", {}), Send("b_node", {})]))
+    graph.add_node("first", lambda state: Command(goto=[Send(f"{to}_node", {}) for to in "aba"]))
     for name in ("a", "b"):
-        graph.add_node(f"{name}_node", lambda state, name=name: {name: "x"})
+        graph.add_node(f"{name}_node", lambda state: {})
     graph.add_edge(START, "first")
     graph.compile().invoke({}, {"callbacks": [handler]})
 
-    assert [e["meta"]["goto"] for e in of_type(log, "routing")] == [["a_node", "b_node"]]
+    assert [e["target_component"]["name"] for e in of_type(log, "routing")] == ["a_node", "b_node"]
