@@ -1,4 +1,4 @@
-"""`coagent-langchain spool status | flush | rejected`: the queue on disk without the application."""
+"""`coagent-langchain spool status | flush | rejected | discard`: the queue on disk without the application."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from coagent_langchain.cli_text import argument, hint
 from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
-from coagent_langchain.delivery.leftovers import send_leftovers
+from coagent_langchain.delivery.leftovers import discard_leftovers, send_leftovers
 from coagent_langchain.delivery.notices import waiting_events
-from coagent_langchain.delivery.rejected import rejected_entries
+from coagent_langchain.delivery.rejected import discard_rejected, rejected_entries
 from coagent_langchain.delivery.spooled import age_of
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.texts import counted
@@ -27,11 +27,11 @@ SILENCE = 1.0  # seconds
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `spool` with its three."""
+    """Add the command `spool` with its four."""
     spool = commands.add_parser(
         "spool",
-        help="look at events that wait for a server, or send them",
-        description="Look at events that wait on disk for a server, or send them.",
+        help="look at events that wait for a server, send them or discard them",
+        description="Look at events that wait on disk for a server, send them or discard them.",
     )
     inner = spool.add_subparsers(title="commands", metavar="COMMAND", required=True)
     status = inner.add_parser("status", help="how many events wait for which server, and since when")
@@ -51,8 +51,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush.set_defaults(run=run_flush)
     rejected = inner.add_parser("rejected", help="print the events that a server rejected, with the reasons, as JSON")
     rejected.set_defaults(run=run_rejected)
+    discard = inner.add_parser("discard", help="delete what ended programs left behind for a server that is gone")
+    discard.add_argument("address", type=argument(api_address), metavar="URL", help="as `spool status` names it")
+    discard.set_defaults(run=run_discard)
     own = str(default_spool_dir()).replace("%", "%%")
-    for command in (status, flush, rejected):
+    for command in (status, flush, rejected, discard):
         command.add_argument("--spool-dir", metavar="DIR", help=f"the spool (default: COAGENT_SPOOL_DIR, else {own})")
 
 
@@ -82,6 +85,8 @@ def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
     settings = _settings(options)
     logged_for = Settings.load(base_url=options.logged_for or options.base_url).base_url
+    if options.logged_for:
+        _folder_for(settings, logged_for)
     address = public_url(settings.base_url)
     with _notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
         flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
@@ -121,6 +126,27 @@ def run_rejected(options: argparse.Namespace) -> int:
         for record in rejected_entries(folder):
             print(orjson.dumps(record).decode())
     return 0
+
+
+def run_discard(options: argparse.Namespace) -> int:
+    """Delete what dead processes left for a server, and what it has rejected."""
+    settings = _settings(options)
+    folder = _folder_for(settings, Settings.load(base_url=options.address).base_url)
+    waited, rejected = discard_leftovers(folder), discard_rejected(folder)
+    still = sum(1 for _ in _waiting(folder))
+    of_others = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""
+    print(f"{counted(waited, 'event')} discarded, {rejected} rejected ones{of_others}")
+    return 0
+
+
+def _folder_for(settings: Settings, base_url: str) -> Path:
+    """The folder of a server for which something was logged."""
+    folders = {folder.name: folder for folder in _destinations(settings)}
+    found = folders.get(destination_folder(Path(), base_url).name)
+    if found is None:
+        known = ", ".join(sorted(map(address_of, folders.values()))) or "no server at all"
+        raise CoagentError(f"nothing was logged for {public_url(base_url)}, but for {known}")
+    return found
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -12,7 +12,9 @@ import pytest
 
 from coagent_langchain.cli import main
 from coagent_langchain.delivery import rejected
+from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected, rejected_entries
+from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, healthy
 
@@ -106,6 +108,46 @@ def test_flush_tells_of_other_servers(
         f"2 events wait for {other.base_url}: name it with --base-url to send them, or with --from to send them to "
         f"{server.base_url}",
     ]
+
+
+def test_flush_from_an_address_that_nothing_was_logged_for_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says for which addresses there is something."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(2))
+        status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--from", "http://localhost:9/api/v1"])
+
+    problem = f"coagent-langchain: nothing was logged for http://localhost:9/api/v1, but for {server.base_url}\n"
+    assert (status, capsys.readouterr()) == (1, ("", problem))
+
+
+def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For one server, which is gone; what waits for others stays."""
+    with FaultyServer() as gone, FaultyServer() as other:
+        leave(gone, tmp_path, ids(2))
+        leave(other, tmp_path, ids(1))
+        Rejected(destination_folder(tmp_path, gone.base_url)).keep(b'{"event_id":"bad"}', "no session_id")
+        main(["spool", "discard", "--spool-dir", str(tmp_path), gone.base_url])
+        main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    first, *left = capsys.readouterr().out.splitlines()
+    assert first == "2 events discarded, 1 rejected ones"
+    assert [line.partition(" (")[0] for line in left] == [f"{other.base_url}: 1 event waits"]
+
+
+def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may yet send it."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(1))
+        spool = Spool(destination_folder(tmp_path, server.base_url), 1 << 20, server.base_url)
+        spool.append(b"{}\n", 1)
+        main(["spool", "discard", "--spool-dir", str(tmp_path), server.base_url])
+        spool.abandon()
+
+    assert capsys.readouterr().out == (
+        "1 event discarded, 0 rejected ones; 1 event waits, of programs that run or files that cannot be read\n"
+    )
 
 
 def test_flush_without_a_server_says_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,18 @@
-"""Send what dead processes left, in the calling thread: for the command line, without an application."""
+"""Send or discard what dead processes left, in the calling thread: for the command line, without an application."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected
+from coagent_langchain.delivery.segment import count_lines
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
@@ -47,12 +50,36 @@ def send_leftovers(settings: Settings, timeout: float, *, logged_for: str) -> Fl
     folder = destination_folder(settings.spool_dir, logged_for)
     sender = Sender(Transport(settings.base_url, settings.auth_token), Rejected(folder).keep)
     until = time.monotonic() + timeout
-    passed: set[str] = set()
-    while not flushed.problem and (adopted := Adopted.next(folder, passed)):
+    for adopted in _dead(folder):
         _send_all(sender, adopted, flushed, until)
-        adopted.release()
-        passed.add(adopted.name)
+        if flushed.problem:
+            break
     return flushed
+
+
+def discard_leftovers(folder: Path) -> int:
+    """Delete every segment of dead processes.
+
+    Returns:
+        how many entries waited in them.
+    """
+    discarded = 0
+    for adopted in _dead(folder):
+        while lines := adopted.read():
+            discarded += (count := count_lines(lines))
+            adopted.settle(len(lines), count)
+    return discarded
+
+
+def _dead(folder: Path) -> Iterator[Adopted]:
+    """What each dead process left, claimed for as long as it is looked at."""
+    passed: set[str] = set()
+    while adopted := Adopted.next(folder, passed):
+        try:
+            yield adopted
+        finally:
+            adopted.release()
+        passed.add(adopted.name)
 
 
 def _send_all(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:

@@ -35,12 +35,12 @@ class Rejected:
             text = line.decode("utf-8", "replace")
             written = orjson.dumps({**record, "entry": text}, option=orjson.OPT_APPEND_NEWLINE)
         with contextlib.suppress(OSError):  # the worker counts and logs it all the same
-            self._append(written, self._folder / "rejected.jsonl")
+            self._append(written, _files(self._folder)[1])
 
     def _append(self, record: bytes, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # there is none yet, or another process has just moved it
             if path.stat().st_size + len(record) > MAX_BYTES:
-                path.replace(path.with_name("rejected-old.jsonl"))
+                path.replace(_files(path.parent)[0])
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
@@ -53,10 +53,26 @@ class Rejected:
 
 def rejected_entries(folder: Path) -> Iterator[JsonObject]:
     """The records of a folder's rejected entries, the oldest first; what a crash has left of a record is left out."""
-    for name in ("rejected-old.jsonl", "rejected.jsonl"):
-        path = folder / name
+    for path in _files(folder):
         if path.is_file():
             with path.open("rb") as lines:
                 for line in lines:
                     with contextlib.suppress(orjson.JSONDecodeError):
                         yield orjson.loads(line)
+
+
+def discard_rejected(folder: Path) -> int:
+    """Delete the records of a folder's rejected entries.
+
+    Returns:
+        how many there were.
+    """
+    count = sum(1 for _ in rejected_entries(folder))
+    for path in _files(folder):
+        path.unlink(missing_ok=True)
+    return count
+
+
+def _files(folder: Path) -> list[Path]:
+    """Where rejected entries are kept, the older first."""
+    return [folder / "rejected-old.jsonl", folder / "rejected.jsonl"]
