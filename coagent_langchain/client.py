@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -97,6 +97,8 @@ class CoagentClient(EventLog):
         If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
         in `entries`.
         """
+        if isinstance(entries, LogEntry | Mapping):
+            return LogResult(False, "store_logs takes a list of entries; store_log takes one")
         stored, failed = 0, []
         errors: list[JsonObject] = []
         for first, batch in _batches(map(self._encode, entries)):
@@ -112,6 +114,8 @@ class CoagentClient(EventLog):
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(mode="json", exclude_none=True)
+        if not isinstance(entry, Mapping):  # the server says that it is no entry, and stores those beside it
+            return encode_safely(entry)
         complete = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
         if not self._settings.capture_content:
             complete = without_content(complete)

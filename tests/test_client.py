@@ -225,6 +225,16 @@ def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
     assert result.message.startswith("701 log entries stored; POST ")
 
 
+def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> None:
+    """In a batch it is named by its index; alone, and as an entry in place of the list, it is said what is wrong."""
+    entry = {"session_id": "values", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    many, one, unlisted = client.store_logs([entry, 5, entry]), client.store_log(5), client.store_logs(entry)  # type: ignore[list-item,arg-type]
+
+    assert (many.success, [e["index"] for e in many.errors], len(client.get_logs("values"))) == (False, [1], 2)
+    assert (one.success, "object" in one.message) == (False, True)
+    assert (unlisted.success, unlisted.message) == (False, "store_logs takes a list of entries; store_log takes one")
+
+
 def test_runs_summaries_and_filters(client: CoagentClient) -> None:
     """The three ways to find things."""
     client.log_session_start("found/with space?", "Hello", 1)

@@ -303,6 +303,8 @@ def test_input_without_a_text_is_logged_before_the_work(
         ({"resume": True}, "resume=True needs the session_id to continue"),
         ({"redact": 3}, "redact must be one or more callables, not 3"),
         ({"redact": [str, 3]}, "redact must be one or more callables, not 3"),
+        ({"redact": asyncio.sleep}, "redact must not be a coroutine function, for no hook waits"),
+        ({"redact": lambda: None}, "redact must take one argument, the entry, and return it"),
         ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -213,7 +214,21 @@ def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
     for each in found:
         if not callable(each):
             raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
+        if inspect.iscoroutinefunction(each):
+            raise ConfigurationError(f"redact must not be a coroutine function, for no hook waits: {each!r}")
+        if not _takes_an_entry(each):
+            raise ConfigurationError(f"redact must take one argument, the entry, and return it: {each!r}")
     return found
+
+
+def _takes_an_entry(redact: Redact) -> bool:
+    try:
+        inspect.signature(redact).bind({})
+    except ValueError:  # of some builtins nobody knows what they take
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def _checked(delivery: Delivery) -> Delivery:

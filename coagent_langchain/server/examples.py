@@ -9,7 +9,7 @@ from coagent_langchain.wire import VERSION, EventType
 _RUN = "01936b3e-8f4a-7c21-9a55-3d0e6f7b8c12"
 
 MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
-    EventType.SESSION_START: ("A session begins, at turn 0 of its first prompt. `prompt` is the task, if known by then.", {
+    EventType.SESSION_START: ("A session begins, at turn 0 of its first prompt. `prompt` is the task, if known.", {
         "prompt": "Plan a trip", "agent_stack": ["langchain-core::1.7.2"], "meta": {"version": "2.0"}}),
     EventType.SESSION_END: (
         "A session ends: the final output (or else the status again), status and totals.", {
