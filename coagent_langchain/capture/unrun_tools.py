@@ -26,26 +26,30 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
     for update in updates:
         given = dict.get(update, "messages") if isinstance(update, dict) else None
         messages = given if isinstance(given, list) else [given]
+        refused = isinstance(update, dict) and dict.get(update, "structured_response", messages) is None
         for message in messages:
-            if _is_unrun(root, fields_of(message)):
+            if _is_unrun(root, fields_of(message), refused):
                 _log(recorder, node, message, messages)
 
 
-def _is_unrun(root: Root, fields: dict[str, Any]) -> bool:
+def _is_unrun(root: Root, fields: dict[str, Any], refused: bool) -> bool:
+    """Whether a message says what went wrong instead of a tool: also where an agent refuses the structure of an answer,
+    which comes as a call of a tool that does not exist."""
     call_id = fields.get("tool_call_id")
-    failed = fields.get("status") == "error"
+    failed = refused or fields.get("status") == "error"
     return failed and isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _log(recorder: Recorder, node: Run, message: Any, beside: list[Any]) -> None:
-    name = fields_of(message).get("name")
+def _log(recorder: Recorder, node: Run, answer: Any, beside: list[Any]) -> None:
+    name = fields_of(answer).get("name")
     run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", node)
     if run is None:
         return
     run.framework, run.context, run.late = node.framework, node.context, True
-    found = tool_result(message)
+    found = tool_result(answer)
     recorder.tool_started(run, _arguments(run.root, found.tool_call_id or "", beside), found.tool_call_id)
-    recorder.tool_ended(run, found.result, success=False, error=found.message, meta={"outcome": "not run"})
+    message = found.message or str(found.result["output"])
+    recorder.tool_ended(run, found.result, success=False, error=message, meta={"outcome": "not run"})
     recorder.tree.end(run.run_id)
 
 

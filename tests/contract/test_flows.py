@@ -599,6 +599,26 @@ def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: Coage
     assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
 
 
+class Weather(BaseModel):
+    """What an agent is to answer with."""
+
+    city: str
+    degrees: int
+
+
+def test_structured_answer_that_is_refused_is_a_call_that_failed(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain tells the model what is wrong and asks again: no hook tells, and it costs tokens."""
+    script = [calls(("Weather", {"city": "Rome", "degrees": warm}, str(warm))) for warm in ("hot", 30)]
+    agent = create_agent(chat(*script), [], response_format=ToolStrategy(Weather))
+    agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "hot", "Weather", False, "not run")]
+    assert [e["tool_call"]["parameters"] for e in of_type(log, "tool_call")] == [{"city": "Rome", "degrees": "hot"}]
+    assert "Input should be a valid integer" in of_type(log, "tool_response")[0]["tool_response"]["error_message"]
+
+
 def test_old_errors_in_a_conversation_are_not_told_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A node may hand the whole conversation on: what was answered in it before is none of its answers."""
 
