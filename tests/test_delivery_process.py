@@ -177,6 +177,25 @@ def test_fork_child_sends_its_own_and_the_parents_stay_with_the_parent(tmp_path:
     assert (status, flushed, Counter(server.stored)) == (0, True, Counter(["before", "child", "after"]))
 
 
+def test_fork_child_leaves_no_connection_behind(tmp_path: Path) -> None:
+    """It closes its end of the parent's, so that Python has nothing to warn of; the parent's goes on."""
+    code = """
+        import warnings
+        warnings.simplefilter("default", ResourceWarning)
+        delivery.append(line("parent"))
+        assert delivery.flush(10)
+        if os.fork() == 0:
+            delivery.append(line("child"))
+            os._exit(not delivery.flush(10))
+        assert os.wait()[1] == 0
+        delivery.append(line("after"))
+        assert delivery.flush(10)
+    """
+    with FaultyServer() as server:
+        ended = run(server, tmp_path, code)
+        assert (ended[0], ended[2], server.stored) == (0, "", ["parent", "child", "after"])
+
+
 def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
     """Children forked amid appends, flushes and foreign database threads never hang and never resend."""
     over = threading.Event()

@@ -53,6 +53,9 @@ class Transport:
         lock that a thread of the parent may have held in the moment of the fork.
         """
         if self._pool is not None:
+            for connection in self._pool.pool.queue:
+                if connection is not None:
+                    connection.close()  # the child's end alone: the parent's goes on
             queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
 
