@@ -26,8 +26,8 @@ _KEPT_INSIDE = {
     "meta": frozenset({"trace", "framework", "model", "provider", "temperature", "max_tokens", "tools_offered",
                        "finish_reason", "usage", "time_to_first_token_ms", "cached", "outcome", "tool_call_id", "kind",
                        "status", "elapsed_time_ms", "execution_time_ms", "prompts", "turns", "llm_calls", "tool_calls",
-                       "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens", "cost", "level",
-                       "logger", "attempt", "path", "interrupt_id"}),
+                       "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens", "cost",
+                       "unpriced_calls", "level", "logger", "attempt", "path", "interrupt_id"}),
 }  # fmt: skip
 
 

@@ -9,7 +9,11 @@ from coagent_langchain.wire import JsonObject
 
 @dataclass(slots=True)
 class Totals:
-    """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them."""
+    """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them.
+
+    Attributes:
+        unpriced_calls: model calls with tokens and without a price: they are missing in `cost`.
+    """
 
     prompts: int = 0
     turns: int = 0
@@ -21,6 +25,7 @@ class Totals:
     output_tokens: int | None = None
     total_tokens: int | None = None
     cost: float | None = None
+    unpriced_calls: int = 0
 
     def add_error(self) -> None:
         """Count an error."""
@@ -46,8 +51,12 @@ class Totals:
             self.total_tokens = (self.total_tokens or 0) + total_tokens
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
+        elif total_tokens:
+            self.unpriced_calls += 1
 
     def as_meta(self) -> JsonObject:
-        """The figures by name, without those that are unknown."""
+        """The figures by name, without those that are unknown; where nothing has a price, no call is unpriced."""
         figures = {name: getattr(self, name) for name in self.__slots__}
+        if self.cost is None or not self.unpriced_calls:
+            del figures["unpriced_calls"]
         return {name: value for name, value in figures.items() if value is not None}

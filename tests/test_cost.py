@@ -178,3 +178,19 @@ def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
     assert response["performance_metrics"]["cost"] == priced
     (bar,) = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1)).models
     assert (bar.label, bar.cost) == ("gpt-4o-mini", priced)
+
+
+@pytest.mark.parametrize(("names", "unpriced"), [
+    (["gpt-4o-mini", "no-such-model", "no-such-model"], 2), (["gpt-4o-mini"], None), (["no-such-model"], None),
+])  # fmt: skip
+def test_session_end_says_how_many_calls_its_cost_leaves_out(
+    names: list[str], unpriced: int | None, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A sum that is partly known does not look like the whole; without any price there is none to complete."""
+    with handler.session("q"):
+        for name in names:
+            metadata = {"model_name": name, "model_provider": "openai"}
+            said = AIMessage("hi", response_metadata=metadata, usage_metadata=USAGE)
+            ScriptedChat(script=[said]).invoke("q", {"callbacks": [handler]})
+
+    assert log.entries[-1]["meta"].get("unpriced_calls") == unpriced
