@@ -181,16 +181,16 @@ def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
 
 
 @pytest.mark.parametrize(("names", "unpriced"), [
-    (["gpt-4o-mini", "no-such-model", "no-such-model"], 2), (["gpt-4o-mini"], None), (["no-such-model"], None),
+    (["gpt-4o-mini", "no-such-model", "no-such-model"], 2), (["no-such-model"], None), (["gpt-4o-mini", None], None),
 ])  # fmt: skip
 def test_session_end_says_how_many_calls_its_cost_leaves_out(
-    names: list[str], unpriced: int | None, log: MemoryDelivery, handler: CoagentCallbackHandler
+    names: list[str | None], unpriced: int | None, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A sum that is partly known does not look like the whole; without any price there is none to complete."""
+    """A sum that is partly known does not look like the whole; without any price, or tokens, nothing is left out."""
     with handler.session("q"):
         for name in names:
             metadata = {"model_name": name, "model_provider": "openai"}
-            said = AIMessage("hi", response_metadata=metadata, usage_metadata=USAGE)
+            said = AIMessage("hi", response_metadata=metadata, usage_metadata=USAGE if name else None)
             ScriptedChat(script=[said]).invoke("q", {"callbacks": [handler]})
 
     assert log.entries[-1]["meta"].get("unpriced_calls") == unpriced

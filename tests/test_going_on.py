@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from langgraph.types import Command, interrupt
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
+from coagent_langchain.pending import ToolCalls
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.timeline import build
@@ -248,6 +250,43 @@ def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler
     recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
     assert recovered == [e["event_id"] for e in of_type(log, "error")]
     assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["recoveries"]) == (2, 2)
+
+
+def test_graph_recovers_from_all_that_failed_beside_each_other(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Of two nodes that fail at the same time LangGraph raises one; going on makes both again."""
+    both, down = threading.Barrier(2), [True, True]
+
+    def node(number: int) -> Any:
+        if down[number]:
+            down[number] = False
+            both.wait(5)
+            raise ValueError(number)
+        return {}
+
+    graph: Any = StateGraph(MessagesState)
+    for number in (0, 1):
+        graph.add_node(f"node-{number}", lambda _, number=number: node(number))
+        graph.add_edge(START, f"node-{number}")
+    graph = graph.compile(checkpointer=InMemorySaver())
+    with contextlib.suppress(ValueError):
+        graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    graph.invoke(None, in_thread(handler, "t"))
+
+    failed = [e["event_id"] for e in of_type(log, "error")]
+    assert (len(failed), sorted(e["error_info"]["error_id"] for e in of_type(log, "recovery"))) == (2, sorted(failed))
+
+
+def test_arguments_of_a_call_are_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
+    """They are kept for what may yet be refused alone."""
+    known = ToolCalls()
+    prompt = handler.session("q").prompt("q")
+    for call_id in ("a", "b"):
+        known.ask(call_id, prompt, 1, {"to": call_id})
+    known.ran("a")
+
+    assert [known.arguments_of(call_id) for call_id in ("a", "b")] == [None, {"to": "b"}]
 
 
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:

@@ -19,6 +19,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.vectorstores import InMemoryVectorStore
+from langgraph.types import Command
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
@@ -278,6 +279,7 @@ class Order(BaseModel):
 @pytest.mark.parametrize(("inputs", "told"), [
     ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
     ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
+    (Command(update={"messages": [("user", "a")]}), "a"),
     (Request("Soup?", 3), "Soup?"), (Order(portions=3), '{"portions":3}'),
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
