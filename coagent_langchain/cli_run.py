@@ -97,8 +97,8 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     sessions = handler._sessions
     session = sessions.latest
     is_logged = sessions.last_reported is error
-    if session is None or (is_logged and session.status != "failed"):
+    if session is None or (is_logged and session.course.status != "failed"):
         return  # it came out of another one, which has ended with it
     if is_logged:
-        session.last_error = (error, "")
+        session.course.last_error = (error, "")
     session._end(error)

@@ -12,6 +12,7 @@ from coagent_langchain.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
 if TYPE_CHECKING:
+    from coagent_langchain.course import Course
     from coagent_langchain.registry import Sessions
     from coagent_langchain.session import Session
 
@@ -27,13 +28,15 @@ class Prompt(Scope):
         session: the session that it belongs to.
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the latest turn so far, 0 before the first model call.
+        course: the part of its session that it belongs to.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
         super().__init__()
         self.session = session
-        self.number = self.part = 0
+        self.number = 0
         self.turn = 0
+        self.course: Course = session.course
         self.text = text
         self.logged = False
         self._meta = meta
@@ -46,7 +49,7 @@ class Prompt(Scope):
     @property
     def ended(self) -> bool:
         """Whether the session that it was opened in is over."""
-        return self.session.ended or self.part != self.session.part
+        return self.course.ended
 
     def shares(self, sessions: Sessions) -> bool:
         """Whether its session is one of `sessions`."""
@@ -71,8 +74,9 @@ class Prompt(Scope):
     @guard
     def _begin(self) -> None:
         self.turn, self.logged = 0, False  # the same object may be entered again
-        self.session.reopen()
-        self.session.take(self)
+        if self.session.ended:
+            self.session.open()
+        self.session.course.take(self)
         self.session.start(self.text)
         if self.text is not None:
             self.log_input(self.text)
@@ -81,7 +85,7 @@ class Prompt(Scope):
     def _end(self, error: BaseException | None) -> None:
         """Log what left the block; a prompt has no event of its own at its end."""
         if error is not None:
-            self.session.heir.left_by(error, self.number)
+            self.course.owner.left_by(error, self.number)
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)

@@ -45,8 +45,8 @@ class Sessions:
         """
         session = self._open.get(session_id)
         if session is not None:
-            session.last_prompt = max(session.last_prompt, after_prompt)
-            if session.inherited:
+            session.course.last_prompt = max(session.course.last_prompt, after_prompt)
+            if session.course.inherited:
                 _watch(self)  # as the process in which it was opened does
             return session
         first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
@@ -61,12 +61,12 @@ class Sessions:
         """Take in a session that was made outside; an earlier one with its id goes on in it."""
         with _lock:
             known = self._open.get(session.session_id)
-            if session.session_id in self._last_prompts:
-                session.started = False  # what has ended here begins again
-                session.last_prompt = max(session.last_prompt, self._last_prompts[session.session_id])
+            if known is None and session.session_id in self._last_prompts:
+                session.course.started = False  # what has ended here begins again
+                session.course.last_prompt = max(session.course.last_prompt, self._last_prompts[session.session_id])
             self._open[session.session_id] = session
         if known is not None and known is not session:
-            session.take_over(known)
+            known.course.go_on_with(session)
         self._take_in(session)
 
     def _take_in(self, session: Session) -> None:
@@ -78,7 +78,9 @@ class Sessions:
 
     def _make_room(self) -> None:
         if len(self._open) > max(MAX_SESSIONS, self._room):
-            idle = sorted((each for each in list(self._open.values()) if not each.busy), key=lambda each: each.touched)
+            idle = sorted(
+                (each for each in list(self._open.values()) if not each.busy), key=lambda each: each.course.touched
+            )
             for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
                 oldest.end("idle")
             # Where too many are busy, nobody looks again until a tenth more have come.
@@ -91,10 +93,10 @@ class Sessions:
             if self._open.get(session.session_id) is session:
                 del self._open[session.session_id]
             self._last_prompts.pop(session.session_id, None)
-            self._last_prompts[session.session_id] = session.last_prompt
+            self._last_prompts[session.session_id] = session.course.last_prompt
             if len(self._last_prompts) > MAX_ENDED:
                 del self._last_prompts[next(iter(self._last_prompts))]
-            if session.pending:
+            if session.course.pending:
                 self._waiting[session.session_id] = session
                 if len(self._waiting) > MAX_WAITING:
                     del self._waiting[next(iter(self._waiting))]
@@ -106,7 +108,7 @@ class Sessions:
             sweeper.sweep()
         for session in list(self._open.values()):
             limit = ABANDONED_AFTER if session.busy else IDLE_AFTER
-            if now - session.touched > limit:
+            if now - session.course.touched > limit:
                 session.end("idle")
 
     def end_all(self, outlet: Outlet | None = None) -> None:
@@ -121,7 +123,7 @@ class Sessions:
     @property
     def latest(self) -> Session | None:
         """The open session in which something happened last."""
-        return max(list(self._open.values()), key=lambda each: each.touched, default=None)
+        return max(list(self._open.values()), key=lambda each: each.course.touched, default=None)
 
     def close_runs(self, session: Session, outcome: str) -> None:
         """End what is still open in a session that ends."""

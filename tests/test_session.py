@@ -21,7 +21,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
-from coagent_langchain import CoagentCallbackHandler, ConfigurationError, registry
+from coagent_langchain import CoagentCallbackHandler, ConfigurationError, course, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, chat, of_type
@@ -196,7 +196,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
     """A signal handler may log at any moment, also while its own thread changes a session."""
 
     def interrupted() -> None:
-        with session_module._lock, registry._lock:
+        with course._lock, registry._lock:
             handler.log("info", "from a signal handler")
 
     thread = threading.Thread(target=interrupted, daemon=True)
@@ -243,7 +243,7 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
     """A session without an event for half an hour is ended by the sweep."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    handler._sessions._open["s"].touched -= 31 * 60
+    handler._sessions._open["s"].course.touched -= 31 * 60
     handler._sessions.sweep()
 
     assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
@@ -309,7 +309,7 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
     agent = graph.compile(checkpointer=InMemorySaver())
     agent.invoke({"question": "Pay?"}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
     if how == "idle":
-        handler._sessions._open["s"].touched -= 31 * 60
+        handler._sessions._open["s"].course.touched -= 31 * 60
         handler._sessions.sweep()
     handler.close()
 
@@ -617,7 +617,7 @@ def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, lo
 
     def sweep(_: str) -> str:
         chat("a").invoke("q")
-        handler._sessions._open["s"].touched -= hours * 3600
+        handler._sessions._open["s"].course.touched -= hours * 3600
         handler._sessions.sweep()
         return "ok"
 
@@ -632,7 +632,7 @@ def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
 
     def work(_: str) -> str:
         chat("a").invoke("q")
-        handler._sessions._open["s"].touched -= 3600
+        handler._sessions._open["s"].course.touched -= 3600
         return "ok"
 
     RunnableLambda(work).invoke("q", {"callbacks": [handler]})

@@ -43,7 +43,7 @@ class Answers:
         Parameters:
             answer: the value, for each of them; or a mapping of their ids to values, then others stay open.
         """
-        root, pending = run.root, prompt.session.pending
+        root, pending = run.root, prompt.course.pending
         asked = pending.asked_in(root.thread)
         if answer is None:
             answers = {key: None for key, question in asked.items() if question.is_breakpoint}

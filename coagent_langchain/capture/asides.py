@@ -84,13 +84,13 @@ class Asides(BaseCallbackHandler):
         run = self._tree.find(getattr(event, "run_id", None))
         if not isinstance(run, Run):
             return
-        session = self._recorder.prompt_of(run).session
+        known = self._recorder.prompt_of(run).course.pending.questions
         asked = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
         is_breakpoint = not asked
         asked = asked or [(str(event.checkpoint_id), str(event.status))]
         self._failures.stopped_to_ask(run, [interrupt_id for interrupt_id, _ in asked])
         for interrupt_id, value in asked:
-            if interrupt_id not in session.pending.questions:
+            if interrupt_id not in known:
                 self._recorder.outlet.emit(self._failures.question(run, interrupt_id, value, is_breakpoint))
 
     @guard

@@ -8,6 +8,7 @@ from coagent_langchain.capture.inputs import answer_text, user_text
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
+from coagent_langchain.course import Course
 from coagent_langchain.pending import Stop
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE, Session
@@ -34,32 +35,32 @@ class Endings(Sweeper):
         """
         if inputs is not None:
             run.pending_input = inputs
-        session = self._leave(run)
+        course = self._leave(run)
         if failed or outcome is not None:
-            session.status, session.response = "failed" if failed else "cancelled", None
-            session.pending.questions |= run.answered
+            course.status, course.response = "failed" if failed else "cancelled", None
+            course.pending.questions |= run.answered
             if run.thread is not None and run.prompt is not None:
-                session.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
+                course.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
         else:
-            session.status = "interrupted" if self._waits(run, session) else "completed"
+            course.status = "interrupted" if self._waits(run, course) else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then
-            session.latest = max(session.latest, now_ms())
+            course.latest = max(course.latest, now_ms())
             if outputs is not None:
-                session.response = answer_text(outputs, MAX_RESPONSE)
+                course.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
         if self._tree.crowded:
             self.sweep()
 
-    def _waits(self, root: Root, session: Session) -> bool:
+    def _waits(self, root: Root, course: Course) -> bool:
         """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
-        stop = session.pending.stopped.get(root.thread)
+        stop = course.pending.stopped.get(root.thread)
         waits = stop is not None and stop.asking and stop.prompt is root.prompt
         if root.kind != "chain":
             return waits
         if not waits:
-            session.pending.stopped.pop(root.thread, None)
-        for interrupt_id in session.pending.withdraw(root.thread, root.asked if waits else ()):
+            course.pending.stopped.pop(root.thread, None)
+        for interrupt_id in course.pending.withdraw(root.thread, root.asked if waits else ()):
             self._recorder.outlet.emit(self._unanswered(root, interrupt_id))
         return waits
 
@@ -70,16 +71,16 @@ class Endings(Sweeper):
         entry["input_data"] = {"interrupt_id": interrupt_id}
         return entry
 
-    def _leave(self, root: Root) -> Session:
+    def _leave(self, root: Root) -> Course:
         """A root has ended: its user input is logged now at the latest, and let go of."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.placing.log_input(root, user_text(root.pending_input))
         root.pending_input = None
-        session = prompt.session.heir
-        session.running -= root.kind != "llm"
-        session.touched = self._tree.clock() / 1e9
-        return session
+        course = prompt.course
+        course.running -= root.kind != "llm"
+        course.touched = self._tree.clock() / 1e9
+        return course
 
     # -- the end of what gives no sign of it
 

@@ -120,7 +120,7 @@ class Failures:
             "error_severity": Severity.LOW,
             "component_id": run.name,
         }
-        self._recorder.prompt_of(run).session.count(Totals.add_error)
+        self._recorder.prompt_of(run).course.count(Totals.add_error)
         recovery = self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
         self._recorder.outlet.emit_together([entry, recovery])
         return error_id
@@ -143,7 +143,7 @@ class Failures:
             "recovery_actions": actions,
             "recovery_successful": True,
         }
-        self._recorder.prompt_of(run).session.count(Totals.add_recovery)
+        self._recorder.prompt_of(run).course.count(Totals.add_recovery)
         return entry
 
     def _report(
@@ -195,7 +195,7 @@ class Failures:
             self._recorder.add_usage(prompt, usage, entry["llm_response"], entry, answer.provider)
             if usage.details:
                 meta["usage"] = usage.details
-        session.count(Totals.add_error)
+        session.course.count(Totals.add_error)
         session.reported(error, entry["event_id"])
         return entry
 
@@ -212,18 +212,18 @@ class Failures:
         """One `human_oversight` for each question that was not asked before."""
         asked = interrupts(error)
         self.stopped_to_ask(run, [interrupt_id for interrupt_id, _ in asked])
-        known = self._recorder.prompt_of(run).session.pending.questions
+        known = self._recorder.prompt_of(run).course.pending.questions
         return [self.question(run, interrupt_id, value) for interrupt_id, value in asked if interrupt_id not in known]
 
     def stopped_to_ask(self, run: Run, interrupt_ids: Sequence[str]) -> None:
         """Note that the graph of `run` waits for a person."""
         prompt, root = self._recorder.prompt_of(run), run.root
         root.asked = root.asked.union(interrupt_ids)
-        prompt.session.pending.stop(root.thread, Stop(root.prompt or prompt, asking=True))
+        prompt.course.pending.stop(root.thread, Stop(root.prompt or prompt, asking=True))
 
     def question(self, run: Run, interrupt_id: str, value: Any, is_breakpoint: bool = False) -> JsonObject:
         """A `human_oversight` entry that asks."""
-        pending, root = self._recorder.prompt_of(run).session.pending, run.root
+        pending, root = self._recorder.prompt_of(run).course.pending, run.root
         pending.questions[interrupt_id] = Question(root.prompt, root.thread, is_breakpoint)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)

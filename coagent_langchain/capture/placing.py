@@ -122,7 +122,7 @@ class Placing:
         prompt = run.prompt
         if prompt is None:
             run.prompt = prompt = self.bind(root, ambient.session_id(metadata) or ambient.configured_session_id(config))
-        if prompt.session.pending.questions and is_command(inputs) and inputs.resume is not None:
+        if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
             self._answers.log(run, prompt, inputs.resume)  # by the application itself, inside of the run that was asked
         return run
 
@@ -172,13 +172,13 @@ class Placing:
     def _bound(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
         root.becoming = prompt = self._prompt(root, session_id, inputs)
-        session = prompt.session
-        session.running += root.kind != "llm"  # no end is told of a bare model's call that is cut off
-        session.status = "cancelled"
-        session.joined_by(self._outlet)
-        session.touched = self._tree.clock() / 1e9
+        session, course = prompt.session, prompt.course
+        course.running += root.kind != "llm"  # no end is told of a bare model's call that is cut off
+        course.status = "cancelled"
+        course.joined_by(self._outlet)
+        course.touched = self._tree.clock() / 1e9
         text = None if inputs is _UNKNOWN else user_text(inputs)
-        if not session.started:
+        if not course.started:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
         if text is not None:
@@ -192,9 +192,9 @@ class Placing:
         session, within, number = self._around(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
         goes_on = answer is not None or (inputs is None and root.thread is not None)
-        stop = session.pending.stopped.pop(root.thread, None) if goes_on else None
+        stop = session.course.pending.stopped.pop(root.thread, None) if goes_on else None
         if answer is not None or (stop is not None and stop.asking):
-            asked = (question.prompt for question in session.pending.asked_in(root.thread).values())
+            asked = (question.prompt for question in session.course.pending.asked_in(root.thread).values())
             prompt = within or next(filter(None, asked), None)
             prompt = prompt or (stop.prompt if stop is not None else session.open_prompt(number))
             self._answers.resume(root, prompt, answer)

@@ -76,7 +76,7 @@ class Recorder:
         prompt = run.prompt or self.prompt_of(run)
         if not prompt.logged:
             self.placing.log_input(run.root, conversation.prompt)
-        run.own_turn = turn = prompt.session.next_turn(prompt)
+        run.own_turn = turn = prompt.course.next_turn(prompt)
         run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
@@ -109,7 +109,7 @@ class Recorder:
         if usage is not None:
             self.add_usage(prompt, usage, response, entry, answer.provider)
         if run.parent is None and answer.text:
-            prompt.session.heir.response = answer.text[:MAX_RESPONSE]
+            prompt.course.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
 
     def arrived(self, run: Run) -> Answer:
@@ -176,7 +176,7 @@ class Recorder:
             entry["performance_metrics"] = metrics
         if usage.cached:  # answered from a cache: shown, but nothing was used
             sent = made = total = None
-        prompt.session.count(Totals.add_tokens, sent, made, total, price)
+        prompt.course.count(Totals.add_tokens, sent, made, total, price)
 
     # -- tools and retrievers
 
@@ -186,7 +186,7 @@ class Recorder:
         asked = None
         if tool_call_id is not None:
             asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
-            for calls in (run.root.tool_calls, session.pending.tool_calls):
+            for calls in (run.root.tool_calls, session.course.pending.tool_calls):
                 if calls is not None:
                     calls.ran(tool_call_id)
         if asked is not None:
@@ -195,7 +195,7 @@ class Recorder:
             run.own_turn = run.latest_turn()
         run.tool_call_id = run.call = tool_call_id
         run.note_tried()
-        session.count(Totals.add_tool_call)
+        session.course.count(Totals.add_tool_call)
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
         if parameters is not None:

@@ -70,7 +70,7 @@ class Remarks:
             if meta:
                 entry["meta"] = _known(meta)
         if event_type is EventType.ERROR:
-            session.count(Totals.add_error)
+            session.course.count(Totals.add_error)
         return session, entry
 
     def _run_around(self) -> Run | None:
@@ -84,7 +84,7 @@ class Remarks:
         if isinstance(around, Prompt) and around.number:
             return around.session, around.number, around.turn
         session = around if isinstance(around, Session) else self._recorder.placing.own_session()
-        return session, max(session.last_prompt, 1), 0
+        return session, max(session.course.last_prompt, 1), 0
 
     def _emit(self, entry: JsonObject, message: Any) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}

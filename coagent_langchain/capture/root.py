@@ -61,11 +61,11 @@ class Root(Run):
         """Where a call is known: in this run, else in its session, for one that was asked for before an interrupt."""
         if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
             return self.tool_calls
-        return self.prompt.session.pending.tool_calls if self.prompt is not None else ToolCalls()
+        return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
 
     def asked_for_tool(self, tool_call_id: str, arguments: Any, prompt: Prompt, turn: int) -> None:
         """Note which turn asked for a tool, for this run and for those that go on after an interrupt."""
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.ask(tool_call_id, prompt, turn, arguments)
-        prompt.session.pending.tool_calls.ask(tool_call_id, prompt, turn)
+        prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn)

@@ -21,7 +21,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         updates: what it returned, as of `updates_of`.
     """
     root = node.root
-    if root.prompt is None or root.prompt.session.pending.tool_calls.all_ran:
+    if root.prompt is None or root.prompt.course.pending.tool_calls.all_ran:
         return
     for update in updates:
         given = dict.get(update, "messages") if isinstance(update, dict) else None

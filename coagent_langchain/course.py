@@ -1,0 +1,136 @@
+"""`Course`: what happens in one session of the server, through however many objects, handlers and blocks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.pending import Pending
+from coagent_langchain.totals import Totals
+from coagent_langchain.wire import MAX_COUNTER
+
+if TYPE_CHECKING:
+    from coagent_langchain.outlet import Outlet
+    from coagent_langchain.prompt import Prompt
+    from coagent_langchain.session import Session
+
+MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
+
+_lock = fork_safe_lock()
+
+
+class Course:
+    """A session from its start to its end.
+
+    Attributes:
+        owner: the object that logs its end: of those with one id, the one that was entered last.
+        used_through: where the events of its latest run go.
+        last_prompt: the number of its latest prompt.
+        started, ended: whether `session_start` and `session_end` were logged.
+        totals: what it has used so far.
+        pending: what later runs may end.
+        status: how its last run ended; `cancelled` until it has.
+        response: its last answer.
+        running: open root runs, without bare models.
+        touched: when something happened last, by the monotonic clock.
+        began: when it started, by the same clock.
+        latest: the latest timestamp of its entries and of the ends of its runs.
+        last_error: the exception that was logged last, and the id of its event.
+        discreet: whether a handler takes part that keeps more to itself than the owner's.
+    """
+
+    def __init__(self, owner: Session, last_prompt: int, started: bool = False) -> None:
+        self.owner = owner
+        self.used_through: Outlet = owner.outlet
+        self.last_prompt = last_prompt
+        self.started = started
+        self.ended = False
+        self.totals = Totals()
+        self.pending = Pending()
+        self.status = "completed"
+        self.response: str | None = None
+        self.running = 0
+        self.touched = self.began = time.monotonic()
+        self.latest = 0
+        self.last_error: tuple[BaseException, str] | None = None
+        self.discreet = False
+        self._prompts: dict[int, Prompt] = {}
+        self._process = os.getpid()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process has begun it."""
+        return self._process != os.getpid()
+
+    @property
+    def next_prompt(self) -> int:
+        """The number that stands for it before its first prompt has come."""
+        return self.last_prompt if self._prompts else self.last_prompt + 1
+
+    def go_on_with(self, owner: Session) -> None:
+        """Have another object log its end, in the process that this is."""
+        with _lock:
+            self.discreet = self.discreet or not owner.outlet.lets_pass(self.owner.outlet)
+            self.last_prompt = max(self.last_prompt, owner.course.last_prompt)
+            self.touched, self._process = time.monotonic(), os.getpid()
+            self.owner, owner.course = owner, self
+
+    def joined_by(self, outlet: Outlet) -> None:
+        """Note whose run has begun. Where that handler keeps more to itself, nothing is repeated at the end."""
+        self.used_through = outlet
+        if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
+            self.discreet = True
+
+    def begin(self) -> bool:
+        """Whether its `session_start` is to be logged: that is asked once."""
+        with _lock:
+            asked, self.started = self.started, True
+            return not asked
+
+    def end(self) -> bool:
+        """Whether its `session_end` is to be logged: that is asked once."""
+        with _lock:
+            asked, self.ended = self.ended, True
+            return not asked
+
+    def prompt(self, number: int | None, new: Callable[[], Prompt]) -> Prompt:
+        """The prompt with that number if it is one of the latest, else a new one."""
+        with _lock:
+            found = None if number is None else self._prompts.get(number)
+            if found is None:
+                self.take(found := new(), number)
+        return found
+
+    def take(self, prompt: Prompt, number: int | None = None) -> None:
+        """Give a prompt the next number, or one that is asked for."""
+        with _lock:
+            if number is None or not 0 < number <= MAX_COUNTER:
+                number = self.last_prompt + 1
+            self.last_prompt = max(self.last_prompt, number)
+            self.totals.prompts += 1
+            prompt.number = number
+            self.know(prompt)
+
+    def know(self, prompt: Prompt) -> None:
+        """Have a prompt found by its number."""
+        with _lock:
+            prompt.course = self
+            self._prompts[prompt.number] = prompt
+            if len(self._prompts) > MAX_PROMPTS:
+                del self._prompts[next(iter(self._prompts))]
+
+    def next_turn(self, prompt: Prompt) -> int:
+        """The next turn of `prompt`: one per model call, from 1."""
+        with _lock:
+            prompt.turn += 1
+            self.totals.turns += 1
+            self.totals.llm_calls += 1
+            return prompt.turn
+
+    def count(self, update: Callable[..., None], *figures: float | None) -> None:
+        """Change the totals: `update` is a method of `Totals`, `figures` are its arguments."""
+        with _lock:
+            update(self.totals, *figures)
