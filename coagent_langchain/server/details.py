@@ -12,9 +12,10 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.pairing import STOPPED, Bar
+from coagent_langchain.server.pairing import Bar, below
 from coagent_langchain.server.parts import ENVELOPE, METADATA, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
+from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
 
 
@@ -36,13 +37,15 @@ class Detail:
     """One bar, ready for the template.
 
     Attributes:
+        status, took: of the bar; see `judge`.
         causes: the bars below it that made it fail, where its own entries do not say why; see `causes.explain`.
     """
 
     title: str
     icon: str
-    status: str
     entries: list[Shown] = field(default_factory=list)
+    status: str = "ok"
+    took: int | None = None
     causes: list[Bar] = field(default_factory=list)
 
     @property
@@ -67,16 +70,18 @@ def detail(entries: list[Entry]) -> Detail:
     made = [show(entry) for entry in entries]
     _say_once(made)
     first = next((one.moment for one in made if one.moment.type == "user_input"), made[0].moment)
-    failed = any(one.moment.type == "error" or one.moment.failed for one in made)
-    recovered = any(one.moment.type == "recovery" and not one.moment.failed for one in made)
-    waiting = len(made) == 1 and first.type in ("llm_call", "tool_call", "component_enter")
-    outcome = next((one.moment.outcome for one in made if one.moment.outcome in STOPPED), "ok")
-    if first.type == "session_end":
-        outcome = first.outcome
-    elif first.type == "human_oversight":
-        outcome = _HUMAN.get(made[-1].moment.outcome, "ok")
-    status = "recovered" if recovered else "error" if failed else "open" if waiting else outcome
-    return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), status, made)
+    return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), made)
+
+
+def judge(made: Detail, timeline: Timeline) -> None:
+    """Say how the bar went that the entries belong to, and how long it took: one of them alone does not know."""
+    seq = made.entries[0].moment.seq
+    bar = next((bar for bar in below(timeline.roots) if any(number == seq for _, number in bar.events)), None)
+    if bar is None:
+        return
+    made.status = "ok" if bar.kind == "note" else bar.status  # a note's is its kind: a warning, for debugging
+    if all(one.moment.ms is None for one in made.entries):
+        made.took = bar.duration
 
 
 def _say_once(made: list[Shown]) -> None:
@@ -137,7 +142,6 @@ def _scalar(value: Any) -> str:
     return formats.visible(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-_HUMAN = {"interrupted": "waiting", "unanswered": "unanswered"}  # what the last entry makes of a question
 _ICONS = {
     "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
     "recovery": "recovery", "component_enter": "component", "component_exit": "component", "human_oversight": "human",

@@ -16,7 +16,7 @@ from coagent_langchain.server import charts, transcript
 from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
 from coagent_langchain.server.causes import explain
-from coagent_langchain.server.details import detail, ref_of
+from coagent_langchain.server.details import detail, judge, ref_of
 from coagent_langchain.server.formats import mapping, natural, visible
 from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.lookups import session_of, store_of, view_of
@@ -78,9 +78,10 @@ def chosen(request: Request) -> list[Entry]:
 
 def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
-    made = detail(chosen(request))
+    made, timeline = detail(chosen(request)), view_of(request).timeline
+    judge(made, timeline)
     if made.unexplained:
-        explain(made, view_of(request).timeline)
+        explain(made, timeline)
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
     return render("detail.html", d=made, tabs=tabs, unended=_unended(request))
 

@@ -11,7 +11,7 @@ import pytest
 
 from coagent_langchain.server import transcript
 from coagent_langchain.server.charts import overview, token_bars, used
-from coagent_langchain.server.details import detail
+from coagent_langchain.server.details import Detail, detail, judge
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.rows import rows
@@ -32,6 +32,13 @@ def failures(entries: Iterable[dict[str, Any]]) -> list[Bar]:
     found = timeline(entries)
     failed = [bar for bar in (*found.models, *found.tools) if bar.status in ("error", "recovered")]
     return sorted(failed, key=lambda bar: bar.start)
+
+
+def judged(entries: list[dict[str, Any]], *places: int) -> Detail:
+    """The details of the entries at these places."""
+    made = detail([Entry(place + 1, entries[place]["timestamp"], orjson.dumps(entries[place])) for place in places])
+    judge(made, timeline(entries))
+    return made
 
 
 def drawn(made: Timeline) -> list[str]:
@@ -257,7 +264,7 @@ def test_details_of_a_human_step_tell_question_and_answer_apart(
     oversight(story, "interrupted", "int-1", "Book it?")
     if answered:
         oversight(story, answered, "int-1", "yes")
-    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
+    made = judged(story.entries, *range(2, len(story.entries)))
 
     assert (made.status, [part.title for one in made.entries for part in one.parts]) == (status, titles)
 
@@ -381,11 +388,37 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     story = Story("s").ask("hello")
     story.model("hello", "hi", 400, (1, 1))
     story.wait(90_000).end("bye", status)
-    end = story.entries[-1]
     *_, row = rows(timeline(story.entries), T0)
 
     assert row[1:7] == ["end", status, "Session end", f"{status} · bye", 90_403, 90_403]
-    assert detail([Entry(1, end["timestamp"], orjson.dumps(end))]).status == status
+    assert judged(story.entries, len(story.entries) - 1).status == status
+
+
+def test_details_of_one_entry_tell_how_its_bar_went() -> None:
+    """The Events tab shows entries one by one: a call has ended though its own entry does not say so."""
+    story = Story("s").ask("hello")
+    failing = story.call("hello")
+    story.log("error", 1, failing, error_info={"error_id": "e-1", "error_type": "Timeout"})
+    story.tool("track", {}, "here", 5, "c1")
+    story.leave(story.enter("plan"), "plan", 5)
+    oversight(story, "interrupted", "int-1", "Book it?")
+    oversight(story, "resumed", "int-1", "yes")
+    story.log("warning", output_data={"message": "slow"})
+    story.tool_call("track", {}, "c2")
+    told = [judged(story.entries, place).status for place in range(len(story.entries))]
+
+    assert told == ["open"] * 2 + ["error"] * 2 + ["ok"] * 7 + ["open"]
+
+
+def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
+    """Where no entry of it names a time, from its first to its last; where one does, that one is told."""
+    story = Story("s").ask("hello")
+    run = story.tool_call("track", {}, "c1")
+    story.wait(640).tool_done(run, "track", "here", 500, "c1")
+    timed = judged(story.entries, 2, 3).took
+    del story.entries[-1]["tool_response"]["execution_time_ms"]
+
+    assert (timed, judged(story.entries, 2, 3).took) == (None, 640)
 
 
 @pytest.mark.parametrize(("first", "second", "status", "words"), [
