@@ -1,35 +1,51 @@
-// The Conversation tab: fetched a page at a time. `news()` shows the first page, and what came since.
+// The Conversation tab: fetched a page at a time. `news()` shows what came since, and leaves the rest as it is read.
+import { merge } from "./merge.js";
 import { get, localTimes, nodes } from "./page.js";
+
+const OPEN = ".x-open, .said.open"; // what waits for its end
 
 export function open({ path }) {
   const box = document.getElementById("conversation"), panel = box.parentElement;
-  let pages = 1;
+  let pages = [], sent = new DocumentFragment(), turn = Promise.resolve();
 
   async function page(from) {
-    return nodes(await (await get(`/view/conversation/${path}?from=${from}`)).text());
+    const items = new DocumentFragment();
+    items.append(...[...nodes(await (await get(`/view/conversation/${path}?from=${from}`)).text())].filter((node) => node instanceof Element));
+    const last = items.lastElementChild;
+    return { from, items, next: last?.matches("[data-next]") ? last : null };
   }
 
-  async function next(button) {
-    if (button.disabled) return;
-    button.disabled = true;
-    button.replaceWith(...await page(button.dataset.next));
-    pages++;
+  /** Show these pages; only the last has its button. */
+  function show(all) {
+    const fresh = new DocumentFragment();
+    for (const { items, next } of all) {
+      if (next && all.at(-1).next !== next) next.remove();
+      fresh.append(items.cloneNode(true));
+    }
+    merge(box, sent, fresh.cloneNode(true));
+    [pages, sent] = [all, fresh];
     localTimes(box);
   }
 
-  async function news() {
-    if (pages > 1) return; // somebody reads further down: leave it; the next visit has it
-    const open = [...box.querySelectorAll("details[open] a.to")].map((link) => link.dataset.seq);
-    const bottom = box.hasChildNodes() && panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40, top = panel.scrollTop;
-    box.replaceChildren(...await page(0));
-    for (const seq of open) box.querySelector(`details a.to[data-seq="${CSS.escape(seq)}"]`)?.closest("details").setAttribute("open", "");
-    localTimes(box);
-    panel.scrollTop = bottom ? panel.scrollHeight : top;
+  /** Fetch anew what may have changed: the end, and what had none. Who has read to the end gets what comes there. */
+  async function renew() {
+    const bottom = box.hasChildNodes() && panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
+    const last = pages.at(-1), stays = ({ items }) => !items.querySelector(OPEN);
+    const all = await Promise.all(pages.map((each) => (each !== last && stays(each) ? each : page(each.from))));
+    if (!last) all.push(await page(0));
+    while (last && !last.next && all.at(-1).next) all.push(await page(all.at(-1).next.dataset.next));
+    show(all);
+    if (bottom) panel.scrollTop = panel.scrollHeight;
   }
+
+  /** One after the other: each begins with the pages that the one before it has shown. */
+  const inTurn = (action) => (turn = turn.catch(() => {}).then(action));
 
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
-    if (button) next(button);
+    if (!button || button.disabled) return;
+    button.disabled = true;
+    inTurn(async () => show([...pages, await page(button.dataset.next)])).finally(() => { button.disabled = false; });
   });
-  return { news, move: (step) => panel.scrollBy({ top: step * 120 }) };
+  return { news: () => inTurn(renew), move: (step) => panel.scrollBy({ top: step * 120 }) };
 }

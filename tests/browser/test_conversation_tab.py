@@ -1,0 +1,104 @@
+"""The Conversation tab while a session goes on: what is read stays as it is, and what comes is shown."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from coagent_langchain.wire import now_ms
+from tests.browser.conftest import Post
+from tests.browser.test_session_page import visit
+from tests.server.story import Story
+
+CUT = "All work and no play. " * 200
+
+
+def talk(prompts: int) -> Story:
+    """A session of so many short prompts, each a rule, the user's words and an answer, that goes on."""
+    story = Story("live", now_ms() - 60_000)
+    for number in range(prompts):
+        story.ask(f"Question {number}")
+        story.model(f"Question {number}", f"Answer {number}", 5, (1, 1))
+    return story
+
+
+def answers(page: Page) -> list[str]:
+    """What the model said, from top to bottom."""
+    return page.locator("#conversation .answer .text").all_text_contents()
+
+
+def test_news_leave_alone_what_is_read(page: Page, post: Post) -> None:
+    """A selection, the rest of a long text, what was unfolded and the focus stay; an open call gets its answer."""
+    story = Story("live", now_ms() - 60_000).ask("Write")
+    story.model("Write", CUT, 5, (1, 1))
+    story.tool("track", {"id": "9Z-118"}, "here", 5, "c1")
+    run = story.call("Write")
+    post(story.entries)
+    visit(page, "/sessions/live?tab=conversation")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.click("#conversation [data-more]")
+    expect(page.locator("#conversation [data-more]")).to_have_count(0)
+    page.locator("#conversation summary").click()
+    page.locator("#conversation .user .text").select_text()
+    known = len(story.entries)
+    story.wait(100).answer(run, "Done.", 100, (1, 1))
+    post(story.entries[known:])
+    expect(page.locator("#conversation .answer .text").last).to_have_text("Done.")
+
+    assert [len(text) for text in answers(page)] == [len(CUT), 5]
+    assert page.evaluate("String(getSelection())") == "Write"
+    expect(page.locator("#conversation details[open]")).to_have_count(1)
+    expect(page.locator("#conversation summary")).to_be_focused()
+
+
+def test_sub_agent_grows_inside_its_unfolded_tool(page: Page, post: Post) -> None:
+    """What a running tool has inside is added to what is read there already."""
+    story = Story("live", now_ms() - 60_000).ask("Plan")
+    tool = story.tool_call("research", {"topic": "hotels"}, "c1")
+    story.model("hotels", CUT, 5, (1, 1), parent=tool)
+    post(story.entries)
+    visit(page, "/sessions/live?tab=conversation")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator("#conversation > details > summary").click()
+    page.click("#conversation .inner [data-more]")
+    expect(page.locator("#conversation [data-more]")).to_have_count(0)
+    known = len(story.entries)
+    story.model("hotels", "Two.", 5, (1, 1), parent=tool)
+    post(story.entries[known:])
+    expect(page.locator("#conversation .inner .answer")).to_have_count(2)
+
+    assert [len(text) for text in answers(page)] == [len(CUT), 4]
+    expect(page.locator("#conversation > details[open]")).to_have_count(1)
+
+
+def test_conversation_goes_on_at_its_end_when_further_pages_were_loaded(page: Page, post: Post) -> None:
+    """Who has read to the end gets what comes there, also where it begins another page."""
+    story = talk(25)  # two items each, of which a page has 40
+    post(story.entries)
+    visit(page, "/sessions/live?tab=conversation")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.click("#conversation [data-next]")
+    expect(page.locator("#conversation .answer")).to_have_count(25)
+    known = len(story.entries)
+    for number in range(25, 45):
+        story.ask(f"Question {number}")
+        story.model(f"Question {number}", f"Answer {number}", 5, (1, 1))
+    post(story.entries[known:])
+    expect(page.locator("#conversation .answer")).to_have_count(45)
+
+    assert answers(page) == [f"Answer {number}" for number in range(45)]
+    expect(page.locator("#conversation [data-next]")).to_have_count(0)
+
+
+def test_news_do_not_load_what_was_not_asked_for(page: Page, post: Post) -> None:
+    """Whoever reads the first page keeps it, and the button says how many more there are now."""
+    story = talk(25)
+    post(story.entries)
+    visit(page, "/sessions/live?tab=conversation")
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#conversation [data-next]")).to_have_text("Show more (10 left)")
+    known = len(story.entries)
+    story.ask("Question 25")
+    post(story.entries[known:])
+
+    expect(page.locator("#conversation [data-next]")).to_have_text("Show more (11 left)")
+    expect(page.locator("#conversation .answer")).to_have_count(20)
