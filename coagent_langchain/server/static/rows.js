@@ -1,4 +1,4 @@
-// A long list of which only the rows in sight exist as elements.
+// A long list of which only the rows in sight exist as elements, in the document in the order in which they are seen.
 
 /**
  * @param box      scrolls; gets the rows
@@ -19,8 +19,8 @@ export class Rows {
   show(count) {
     this.count = count;
     this.space.style.height = `${count * this.height}px`;
-    for (const element of this.used.values()) this.spare.push(element);
-    this.used.clear();
+    this.drop(...this.range());
+    this.refill();
     this.draw();
   }
 
@@ -38,19 +38,26 @@ export class Rows {
 
   draw() {
     const [first, end] = this.range();
-    for (const [index, element] of this.used) {
-      if (index < first || index >= end) { this.used.delete(index); this.spare.push(element); }
-    }
+    this.drop(first, end);
+    let next = this.space.firstElementChild;
     for (let index = first; index < end; index++) {
-      if (this.used.has(index)) continue;
+      if (this.used.has(index)) { next = next.nextElementSibling; continue; }
       const element = this.spare.pop() ?? this.make();
-      if (!element.isConnected) this.space.append(element);
-      element.hidden = false;
       element.style.transform = `translateY(${index * this.height}px)`;
+      this.space.insertBefore(element, next);
       this.used.set(index, element);
       this.fill(element, index);
     }
-    for (const element of this.spare) element.hidden = true;
+  }
+
+  /** Take out the rows that are not among these. */
+  drop(first, end) {
+    for (const [index, element] of this.used) {
+      if (index >= first && index < end) continue;
+      this.used.delete(index);
+      element.remove();
+      this.spare.push(element);
+    }
   }
 
   /** Fill the rows in sight again, where they stand. */
