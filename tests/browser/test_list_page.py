@@ -330,3 +330,39 @@ def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focu
 
     expect(page.locator("tr.at")).to_have_attribute("data-href", "/sessions/live")
     expect(page.locator(focused)).to_be_focused()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [
+    (0.3, "now"), (3, "3 sec. ago"), (59.6, "1 min. ago"), (59.7 * 60, "1 hr. ago"), (31 * 3600, "1 day ago"),
+    (47 * 3600, "2 days ago"), (29.6 * 86_400, "1 mo. ago"), (364 * 86_400, "1 yr. ago"),
+])  # fmt: skip
+def test_how_long_ago_is_rounded_before_its_unit_is_chosen(page: Page, seconds: float, told: str) -> None:
+    """Never `60 min. ago`, nor `yesterday` of the day before it."""
+    page.goto("/")
+    said = page.evaluate("""async (seconds) => {
+        const { ago } = await import("/static/page.js");
+        Date.now = () => 1e12;
+        return ago(1e12 - 1000 * seconds); }""", seconds)  # fmt: skip
+
+    assert said == told
+
+
+def test_how_long_ago_goes_on_with_each_second(page: Page, post: Post) -> None:
+    """As the duration beside it does."""
+    post(sessions.running("live", now_ms() - 2_000))
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    place = page.locator("td.c-time")
+    before = place.inner_text()
+
+    expect(place).not_to_have_text(before, timeout=3_000)
+
+
+def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
+    """Where its word has no room, a screen reader still says where it leads."""
+    post(sessions.recipe("recipe"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/sessions/recipe")
+    page.get_by_role("link", name="CoAgent").click()
+
+    expect(page).to_have_title("Sessions · CoAgent")

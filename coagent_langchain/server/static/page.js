@@ -20,8 +20,9 @@ export function onKeys(keys) {
     const menu = event.key === "Escape" && closeMenus();
     if (menu) return menu.focus();
     if (typing(event.target)) {
-      if (event.key === "Escape") event.target.blur();
-      return;
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // a search box would lose its words
+      return event.target.blur();
     }
     if (event.key === "?") return help.showModal();
     const action = keys.get(event.key);
@@ -31,8 +32,9 @@ export function onKeys(keys) {
   });
 }
 
-const units = [["year", 31536e6], ["month", 2592e6], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+// unit, milliseconds, and how many of it are told in the next one
+const units = [["second", 1e3, 60], ["minute", 6e4, 60], ["hour", 36e5, 24], ["day", 864e5, 30], ["month", 2592e6, 12], ["year", 31536e6, Infinity]];
+const relative = new Intl.RelativeTimeFormat("en", { style: "short" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
@@ -41,24 +43,27 @@ export const clock = (ms) => precise.format(ms);
 
 /** "2 min. ago". */
 export function ago(ms) {
-  const passed = ms - Date.now();
-  const [unit, size] = units.find(([, each]) => Math.abs(passed) >= each) ?? units.at(-1);
-  return Math.abs(passed) < 1000 ? "now" : relative.format(Math.round(passed / size), unit);
+  const passed = ms - Date.now(), told = ([, size]) => Math.round(passed / size);
+  const unit = units.find((each) => Math.abs(told(each)) < each[2]);
+  return told(unit) ? relative.format(told(unit), unit[0]) : "now";
 }
 
 /** Write all `<time>` below `root` for the reader: how long ago, or exactly; with date and zone on hover. */
 export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
-    const at = new Date(element.dateTime);
-    if (Number.isNaN(at.valueOf())) continue;
+    const at = Date.parse(element.dateTime);
+    if (Number.isNaN(at)) continue;
     element.title = `${absolute.format(at)} (${element.dateTime})`;
-    element.textContent = ("exact" in element.dataset ? clock : ago)(at.valueOf());
+    element.textContent = ("exact" in element.dataset ? clock : ago)(at);
   }
 }
-setInterval(localTimes, 30_000);
 
-/** How long what still runs has run. */
+/** How long ago everything was by now, and how long what still runs has run. */
 function tick() {
+  for (const element of document.querySelectorAll("time:not([data-exact])")) {
+    const text = ago(Date.parse(element.dateTime));
+    if (text !== element.textContent) element.textContent = text; // else a selection in it would be lost each second
+  }
   for (const element of document.querySelectorAll("[data-since]")) {
     element.textContent = duration(Date.now() - element.dataset.since);
   }
