@@ -97,7 +97,7 @@ async function findNow() {
   const { seqs } = await (await get(`/view/find/${path}?q=${encodeURIComponent(words)}`)).json();
   if (turn !== asked) return;
   const rows = tree.search(new Set(seqs));
-  byId("found").textContent = seqs.length === 1 ? "1 event" : `${seqs.length} events${rows && tab === "conversation" ? ", see Timeline" : ""}`;
+  byId("found").textContent = `${seqs.length} event${seqs.length === 1 ? "" : "s"}${rows && tab === "conversation" ? ", see Timeline" : ""}`;
 }
 
 function jump(seq) {
@@ -116,12 +116,14 @@ function error() {
 
 const inTree = (action) => () => (tab === "timeline" ? action() : false);
 const step = (by) => () => (tab === "timeline" ? tree : panels.get(tab)).move(by);
+/** In the details the browser's own keys scroll. */
+const beside = (action) => (event) => (byId("detail").contains(event.target) ? false : action(event));
 onKeys(new Map([
   ["/", () => search.focus()], ["e", error],
-  ["j", step(1)], ["ArrowDown", step(1)], ["k", step(-1)], ["ArrowUp", step(-1)],
-  ["ArrowLeft", inTree(() => tree.sideways(false))], ["ArrowRight", inTree(() => tree.sideways(true))],
-  ["z", inTree(() => tree.zoomIn())], ["Home", inTree(() => tree.move(-1e9))], ["End", inTree(() => tree.move(1e9))],
-  ["PageDown", inTree(() => tree.move(15))], ["PageUp", inTree(() => tree.move(-15))],
+  ["j", step(1)], ["ArrowDown", beside(step(1))], ["k", step(-1)], ["ArrowUp", beside(step(-1))],
+  ["ArrowLeft", beside(inTree(() => tree.sideways(false)))], ["ArrowRight", beside(inTree(() => tree.sideways(true)))],
+  ["z", inTree(() => tree.zoomIn())], ["Home", beside(inTree(() => tree.move(-1e9)))], ["End", beside(inTree(() => tree.move(1e9)))],
+  ["PageDown", beside(inTree(() => tree.move(15)))], ["PageUp", beside(inTree(() => tree.move(-15)))],
   ["Enter", (event) => { if (event.target.closest("a, button, summary")) return false; byId("detail").focus(); }],
   ["Escape", () => detail.close()],
   ...tabs.map((name, number) => [String(number + 1), () => { openTab(name, { focus: true }); }]),
@@ -146,7 +148,13 @@ page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   byId(`tab-${name}`).focus();
 });
 search.addEventListener("input", find);
-search.addEventListener("keydown", (event) => { if (event.key === "Enter") { current().focus(); if (tab === "timeline") tree.move(1); } });
+search.addEventListener("keydown", async (event) => {
+  if (event.key !== "Enter") return;
+  current().focus();
+  clearTimeout(pause);
+  await findNow();
+  if (tab === "timeline") tree.selectHit();
+});
 
 let connected = null; // not known yet
 async function head() {

@@ -95,12 +95,14 @@ export class Tree {
   /** Work out which rows can be seen: not below a folded one; while searching, hits and what they hang on. */
   layout() {
     const wanted = this.hits && this.withParents();
+    document.getElementById("none").hidden = wanted?.size !== 0;
     this.shown = [];
     for (let index = 0; index < this.rows.length; index++) {
       if (wanted && !wanted.has(index)) continue;
       this.shown.push(index);
       if (!wanted && this.folded.has(index)) index += this.rows[index][SIZE];
     }
+    document.getElementById("fold").textContent = this.folded.size ? "Unfold all" : "Fold all";
     this.place = new Map(this.shown.map((index, place) => [index, place]));
     this.list.show(this.shown.length);
     this.mark();
@@ -118,6 +120,9 @@ export class Tree {
     this.layout();
     return this.hits?.size ?? 0;
   }
+
+  /** Select the first row that the search found. */
+  selectHit() { if (this.hits?.size) this.select(this.hits.values().next().value); }
 
   make() { return this.template.content.firstElementChild.cloneNode(true); }
 
@@ -207,7 +212,6 @@ export class Tree {
   foldAll() {
     if (this.folded.size) this.folded.clear();
     else this.rows.forEach((row, index) => { if (row[SIZE]) this.folded.add(index); });
-    document.getElementById("fold").textContent = this.folded.size ? "Unfold all" : "Fold all";
     this.layout();
   }
 

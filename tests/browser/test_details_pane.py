@@ -1,0 +1,35 @@
+"""The details beside the tabs: keys, and what they are opened with."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Post
+from tests.browser.test_session_page import visit
+from tests.server.story import Story
+
+
+def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> None:
+    """Arrows, Page Down, End and Home are the browser's there, and the focus is seen; j goes on to the next row."""
+    story = Story("s").ask("Write")
+    story.model("Write", "All work and no play.\n\n" * 80, 5, (1, 1))
+    post(story.end("done"))
+    visit(page, "/sessions/s")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    pane = page.locator("#detail")
+    expect(pane.locator("h2")).to_have_text("gemma3:4b")
+    page.keyboard.press("Enter")
+    seen = pane.evaluate("pane => getComputedStyle(pane).outlineStyle")
+    places = []
+    for key in ("ArrowDown", "PageDown", "End", "Home"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(300)  # the browser scrolls smoothly
+        places.append(pane.evaluate("pane => pane.scrollTop"))
+    selected = page.locator("#tree .row.at b").inner_text()
+    page.keyboard.press("j")
+
+    assert (seen, selected) == ("solid", "gemma3:4b")
+    assert 0 < places[0] < places[1] < places[2]
+    assert places[3] == 0
+    expect(page.locator("#tree .row.at b")).to_have_text("Session end")

@@ -1,0 +1,89 @@
+"""The Timeline tab: what its rows and buttons say, and in which order its rows stand in the document."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Post
+from tests.browser.test_session_page import labels, visit
+from tests.server import sessions
+from tests.server.story import Story
+
+
+def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
+    """Also once a single row was folded or unfolded by hand."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe")
+    button, twist = page.locator("#fold"), page.locator("#tree .row.k-prompt .twist").first
+    said = []
+    for act in (twist.click, button.click, button.click, twist.click, twist.click):
+        act()
+        said.append((button.inner_text(), len(labels(page))))
+
+    assert said == [("Unfold all", 4), ("Fold all", 6), ("Unfold all", 3), ("Unfold all", 5), ("Unfold all", 3)]
+
+
+def test_rows_stand_in_the_document_as_they_are_seen(page: Page, post: Post) -> None:
+    """A screen reader goes through them in that order, wherever the list was scrolled to and however it was folded."""
+    post(sessions.big(1_000))
+    visit(page, "/sessions/big-1000")
+    orders = []
+    for act in ("box.scrollTop = 3000", "box.scrollTop = 2900", "box.scrollTop = 0", "fold.click()", "fold.click()"):
+        page.evaluate(f"""async () => {{
+            const box = document.getElementById("tree"), fold = document.getElementById("fold");
+            {act};
+            await new Promise((done) => setTimeout(done, 100)); }}""")
+        orders.append(page.locator("#tree .row").evaluate_all("rows => rows.map((row) => Number(row.dataset.index))"))
+
+    assert orders == [sorted(order) for order in orders]
+    assert [order[0] for order in orders] == [103, 99, 0, 0, 0]
+
+
+def test_enter_in_the_search_selects_the_first_hit(page: Page, post: Post) -> None:
+    """Not the prompt that it hangs on; what was just typed counts."""
+    post(sessions.trip("trip"))
+    visit(page, "/sessions/trip")
+    page.fill("#search", "QX71BD")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#tree .row.at b")).to_have_text("book_train")
+    expect(page.locator("#detail h2")).to_have_text("book_train")
+    expect(page.locator("#tree")).to_be_focused()
+
+
+def test_search_without_a_hit_says_so(page: Page, post: Post) -> None:
+    """In place of the rows; it is gone with the words."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe")
+    page.fill("#search", "zebra")
+    expect(page.get_by_text("No event matches.")).to_be_visible()
+    none = labels(page)
+    page.fill("#search", "")
+    expect(page.get_by_text("No event matches.")).to_be_hidden()
+
+    assert (none, len(labels(page))) == ([], 6)
+
+
+def test_escape_leaves_the_search_and_its_words(page: Page, post: Post) -> None:
+    """What is sought stays, and so does what it leaves over."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe")
+    page.fill("#search", "halloumi")
+    expect(page.locator("#found")).to_have_text("1 event")
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#search")).not_to_be_focused()
+    expect(page.locator("#search")).to_have_value("halloumi")
+    expect(page.locator("#tree .row")).to_have_count(2)
+
+
+def test_search_in_a_conversation_leads_to_the_timeline(page: Page, post: Post) -> None:
+    """Which shows each event that was found, be it one or several."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe?tab=conversation")
+    found = page.locator("#found")
+    page.fill("#search", "halloumi")
+    expect(found).to_have_text("1 event, see Timeline")
+    page.fill("#search", "vegetarian")
+
+    expect(found).to_have_text("3 events, see Timeline")
