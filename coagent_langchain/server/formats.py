@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -116,11 +116,11 @@ def when(ms: int) -> str:
     return moment(ms).strftime("%Y-%m-%d %H:%M:%S") if ms < 253_402_300_800_000 else "9999-12-31"
 
 
-def session_path(session_id: str) -> str:
-    """The path of a session's page. `.` and `..` would be resolved away by a browser and go as a query."""
-    if session_id in (".", ".."):
-        return f"/sessions/?id={session_id}"
-    return "/sessions/" + quote(session_id, safe="")
+def session_path(session_id: str, words: str = "") -> str:
+    """The path of a session's page, searched for words. `.` and `..` a browser would resolve away: they are a query."""
+    dots = session_id in (".", "..")
+    query = urlencode(({"id": session_id} if dots else {}) | ({"q": words} if words else {}))
+    return "/sessions/" + ("" if dots else quote(session_id, safe="")) + (f"?{query}" if query else "")
 
 
 def natural(given: str) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import visit
+from tests.server import sessions
 from tests.server.story import Story
 
 
@@ -33,3 +35,28 @@ def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> 
     assert 0 < places[0] < places[1] < places[2]
     assert places[3] == 0
     expect(page.locator("#tree .row.at b")).to_have_text("Session end")
+
+
+@pytest.mark.parametrize(("tab", "title", "entries"), [
+    ("timeline", "book_train", 2), ("conversation", "book_train", 2), ("events", "book_train", 1),
+    ("raw", "book_train", 2),
+])  # fmt: skip
+def test_link_opens_the_event_in_the_tab_that_it_names(
+    page: Page, post: Post, tab: str, title: str, entries: int
+) -> None:
+    """The row of the table of events is one event, the others' is a call with its response."""
+    made = sessions.trip("trip")
+    post(made)
+    place = next(place for place, entry in enumerate(made) if "tool_response" in entry and entry["tool_response"]
+                 ["tool_name"] == "book_train") - (tab != "events")  # fmt: skip
+    visit(page, f"/sessions/trip?tab={tab}&event={made[place]['event_id']}")
+    expect(page.locator("#detail h2")).to_have_text(title)
+
+    expect(page.locator("#detail .d-sub time")).to_have_count(entries)
+    expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
+    if tab == "events":
+        expect(page.locator("#events .row.at")).to_have_attribute("data-index", str(place))
+        expect(page.locator("#events .row.at")).to_be_in_viewport()
+    page.reload()
+    expect(page.locator("#detail h2")).to_have_text(title)
+    expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")

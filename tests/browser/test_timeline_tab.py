@@ -7,7 +7,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import labels, visit
 from tests.server import sessions
-from tests.server.story import Story
 
 
 def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
@@ -87,3 +86,34 @@ def test_search_in_a_conversation_leads_to_the_timeline(page: Page, post: Post) 
     page.fill("#search", "vegetarian")
 
     expect(found).to_have_text("3 events, see Timeline")
+
+
+def test_search_is_in_the_address(page: Page, post: Post) -> None:
+    """A list that was searched leads to its sessions with the words; a reload keeps them, in each tab."""
+    post(sessions.trip("trip"))
+    page.goto("/?q=lesseps+courtyard")
+    page.click(".c-title a")
+    expect(page.locator("#found")).to_have_text("2 events")
+    hits = page.locator("#tree .row.hit").count()
+    page.fill("#search", "renfe")
+    expect(page.locator("#found")).to_have_text("1 event")
+    page.click("#tab-events")
+    page.reload()
+    expect(page.locator("#events .row[data-index]")).to_have_count(1)
+    expect(page.locator("#search")).to_have_value("renfe")
+    page.fill("#search", "")
+    expect(page.locator("#found")).to_have_text("")
+
+    assert hits == 2
+    assert page.url.endswith("/sessions/trip?tab=events")
+
+
+def test_session_that_was_found_by_its_id_is_shown_whole(page: Page, post: Post) -> None:
+    """By a part of a word, as only the list finds it: in its events nothing does, and the words are gone."""
+    post(sessions.recipe("recipe6f2c"))
+    page.goto("/?q=6f2c")
+    page.click(".c-title a")
+    page.wait_for_selector("#session[data-ready]")
+
+    assert len(labels(page)) == 6
+    expect(page.locator("#search")).to_have_value("")

@@ -154,11 +154,21 @@ class Events {
 
   select(index) {
     const row = this.row(index);
+    this.mark(index);
+    if (row) this.detail.show([`${row[AT]}-${row[SEQ]}`]);
+  }
+
+  mark(index) {
     this.at = index;
     this.list.reveal(index);
     this.list.refill();
     this.box.setAttribute("aria-activedescendant", `event-${index}`);
-    if (row) this.detail.show([`${row[AT]}-${row[SEQ]}`]);
+  }
+
+  /** Fetch a row, then mark it: before, nobody knows how many there are. */
+  async reveal(index) {
+    await this.fetch(Math.floor(index / PAGE));
+    this.mark(index);
   }
 }
 

@@ -86,6 +86,7 @@ function find() {
 
 async function findNow() {
   const words = search.value.trim(), turn = ++asked;
+  address((query) => (words ? query.set("q", words) : query.delete("q")));
   marks.show(words);
   if (tab === "events") return panels.get("events").search(words);
   if (tab === "raw") panels.get("raw").search(words);
@@ -178,11 +179,32 @@ async function news() {
   if (search.value) find();
 }
 
+/** Show the event that the address names, in the tab that it names: a row of the table of events is one event. */
+function reveal(seq) {
+  const row = tree.rows[tree.rowOf(seq)];
+  if (!row || tab !== "events") return tree.select(tree.rowOf(seq));
+  const ref = refs(row, t0).find((each) => each.endsWith(`-${seq}`));
+  detail.show([ref]);
+  if (!search.value) panels.get("events").reveal(before(ref));
+}
+
+/** How many events of the session come before one. */
+function before(ref) {
+  const order = (each) => each.split("-").map(BigInt), [at, seq] = order(ref);
+  return [...new Set(tree.rows.flatMap((row) => refs(row, t0)))].map(order).filter((each) => each[0] < at || (each[0] === at && each[1] < seq)).length;
+}
+
 localTimes();
+const asks = new URLSearchParams(location.search);
+search.value = asks.get("q") ?? "";
 await load();
-const asks = new URLSearchParams(location.search).get("tab");
-if (tabs.includes(asks) && asks !== "timeline") openTab(asks);
-if (select) jump(select);
+if (search.value) await findNow();
+if (tree.hits?.size === 0) { // the list finds parts of words in titles and ids, too
+  search.value = "";
+  await findNow();
+}
+if (tabs.includes(asks.get("tab"))) openTab(asks.get("tab"));
+if (select) reveal(select);
 page.dataset.ready = "1";
 const runs = () => byId("head").querySelector(".s-running") !== null;
 regularly(async () => {
