@@ -18,6 +18,9 @@ _INVISIBLE = re.compile(
 )
 
 
+_UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
+
+
 def visible(text: str) -> str:
     """Write each invisible character as a sign: U+0007 as ␇, U+202E as ⟨U+202E⟩; `\\r\\n` is a newline."""
     if text.isascii() and text.isprintable():
@@ -69,6 +72,14 @@ def duration(ms: float | None) -> str:
 def count(number: float | None) -> str:
     """A whole number with separators for thousands; an en dash where unknown."""
     return "–" if number is None else f"{number:,.0f}"
+
+
+def compact(number: float | None) -> str:
+    """As `count`, but 111.1 M, 123.5 B or 1.2 T from ten millions on: for columns."""
+    if number is None or number < 10_000_000:
+        return count(number)
+    unit, size = next((each for each in _UNITS if number < 999.95 * each[1]), _UNITS[-1])
+    return f"{number / size:.1f} {unit}"
 
 
 def total(numbers: Iterable[int | None]) -> int | None:

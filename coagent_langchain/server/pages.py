@@ -34,7 +34,7 @@ _environment = jinja2.Environment(
 )  # fmt: skip
 _environment.filters |= {
     name: getattr(formats, name)
-    for name in ("visible", "preview", "duration", "count", "cost", "size", "iso", "when", "session_path")
+    for name in ("visible", "preview", "duration", "count", "compact", "cost", "size", "iso", "when", "session_path")
 }
 _environment.filters["in_words"] = in_words
 _environment.globals["status_icons"] = STATUS_ICONS

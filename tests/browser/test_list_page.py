@@ -121,6 +121,10 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) 
     small = Story("small", T0 + 1, first=100).ask("x", {"context": {"tags": ["prod", "eu"]}})
     small.model("x", "y", 5, (1, 1), cost=0.00001)
     post(small.end("y"))
+    for number, (ms, tokens) in enumerate(((962_000, 9_999_999), (172_740_000, 111_111_000), (5, 123_456_789_012))):
+        large = Story(f"large-{number}", T0 + 2, first=200).ask("x")
+        large.model("x", "y", ms, (tokens, tokens))
+        post(large.end("y"))
     page.set_viewport_size({"width": width, "height": 600})
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -215,6 +219,16 @@ def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) ->
     page.goto("/")
 
     expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
+
+
+def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post) -> None:
+    """As it leaves out a cost that nobody knows."""
+    post(sessions.running("live"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+
+    assert page.locator("tbody td:visible").all_inner_texts()[3:] == ["3 ms", "gemma3:4b"]
 
 
 @pytest.mark.parametrize(("path", "place"), [("/", "td:nth-child(5)"), ("/sessions/live", "dt:text('Duration') + dd")])

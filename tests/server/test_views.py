@@ -17,6 +17,7 @@ import requests
 from coagent_langchain.server import launch
 from coagent_langchain.server.compare import marked
 from coagent_langchain.server.exports import table
+from coagent_langchain.server.formats import compact
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
@@ -74,6 +75,16 @@ def three(running: Running) -> Running:
 def test_list_filters_and_sorts(three: Running, query: str, expected: list[str]) -> None:
     """What the address asks for; what makes no sense in it does not filter."""
     assert titles(three, query) == expected
+
+
+@pytest.mark.parametrize(("number", "written"), [
+    (None, "–"), (0, "0"), (9_999_999, "9,999,999"), (10_000_000, "10.0 M"), (111_111_000, "111.1 M"),
+    (999_949_999, "999.9 M"), (999_950_000, "1.0 B"), (123_456_789_012, "123.5 B"), (10**13, "10.0 T"),
+    (10**16, "10000.0 T"),
+])  # fmt: skip
+def test_large_counts_are_short_in_columns(number: int | None, written: str) -> None:
+    """Rounded before the unit is chosen."""
+    assert compact(number) == written
 
 
 def test_list_says_what_it_did_not_understand(three: Running) -> None:
