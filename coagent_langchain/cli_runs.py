@@ -14,6 +14,7 @@ from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview, visible
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.texts import counted
+from coagent_langchain.unended import PAUSE_MS
 from coagent_langchain.wire import now_ms
 
 BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
@@ -152,13 +153,18 @@ def _row(each: RunSummary) -> dict[str, str]:
     return {
         "SESSION": fit(name, min(cells(name), ID)),
         "STARTED": local_time(each.start_timestamp),
-        "LASTED": duration((now_ms() if each.status == "running" else each.end_timestamp) - each.start_timestamp),
+        "LASTED": duration(_until(each) - each.start_timestamp),
         "EVENTS": str(each.log_count),
         "STATUS": each.status or "",
         "TOKENS": count(each.total_tokens),
         "ERRORS": count(each.errors),
         "TITLE": preview(in_words(each.title or "")) or name,
     }
+
+
+def _until(each: RunSummary) -> int:
+    """Now where a call is surely open, as what runs after a pause has; whether one is open before, no server tells."""
+    return now_ms() if each.status == "running" and now_ms() - each.end_timestamp > PAUSE_MS else each.end_timestamp
 
 
 def _count(text: str) -> int:
