@@ -95,7 +95,8 @@ def fit(text: str, columns: int) -> str:
         if cells(kept + character) > columns - 1:
             break
         kept += character
-    return kept + "…" + " " * (columns - 1 - cells(kept))
+    kept = kept.rstrip("…") + "…"  # one, where the text was cut before
+    return kept + " " * (columns - cells(kept))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
