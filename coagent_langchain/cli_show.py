@@ -17,11 +17,12 @@ from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.rows import told
+from coagent_langchain.server.rows import told, without
 from coagent_langchain.server.timeline import Bar
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed
+WIDE = 60  # columns from which on there is room for tokens
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
 SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), "error": ("✗", "red"), "failed": ("✗", "red"),
          "recovered": ("↻", "yellow"), "open": ("…", "yellow"), "waiting": ("?", "yellow")}  # fmt: skip
@@ -90,7 +91,7 @@ def _event_line(event: LoggedEvent) -> str:
     failed = moment.type == "error" or moment.failed
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    said = (visible(moment.name), _without(moment.name, moment.note), _data(event))
+    said = (visible(moment.name), without(moment.name, moment.note), _data(event))
     rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
 
@@ -128,18 +129,13 @@ def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
         return told(bar, _open(session, bar))
     turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
     data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
-    note = " · ".join(part for part in (_open(session, bar), turn, _without(bar.label, bar.note), data) if part)
+    note = " · ".join(part for part in (_open(session, bar), turn, without(bar.label, bar.note), data) if part)
     return note if bar.kind == "end" and bar.status in SIGNS else told(bar, note)
 
 
 def _open(session: LoggedSession, bar: Bar) -> str:
     """What the viewer says of what has no end: it runs, or it never got one."""
     return "" if bar.status != "open" else "running" if session.status == "running" else "unfinished"
-
-
-def _without(label: str, note: str) -> str:
-    """The note without the label, which stands before it."""
-    return "" if note == label else note.removeprefix(f"{label}: ")
 
 
 def _data(event: LoggedEvent) -> str:
@@ -156,8 +152,8 @@ def _took(session: LoggedSession, bar: Bar) -> int | None:
 def _line(bar: Bar, note: str, took: int | None, stem: str) -> str:
     sign, colour = ("·", "dim") if bar.kind == "note" else SIGNS.get(bar.status, ("·", "dim"))
     label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
-    figures = f"{tokens(bar.input, bar.output):>14} {duration(took):>12}"
-    room = max(width() - cells(stem) - len(figures) - 3, 20)
+    figures = (f"{tokens(bar.input, bar.output):>14} " if width() >= WIDE else "") + f"{duration(took):>12}"
+    room = max(width() - cells(stem) - len(figures) - 3, 12)
     label = label if cells(label) <= room else fit(label, room)
     note = fit(f"  {note}" if note else "", max(room - cells(label), 0))
     style = "red" if bar.status == "error" and bar.kind not in ("prompt", "turn") else COLOURS.get(bar.kind, "dim")

@@ -20,6 +20,7 @@ import requests
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
+from coagent_langchain.cli_text import fit
 from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from coagent_langchain.texts import counted
@@ -87,15 +88,17 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_runs_tells_what_runs_from_what_is_idle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the list on the page: what runs has its time until now, what is idle its time until its last event."""
+    """As the list on the page: the time goes on until now while a call is open, not in the pause before the next."""
     monkeypatch.setenv("COLUMNS", "100")
     with launch() as server, CoagentClient(server.base_url) as client:
         monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        for name, *kinds in (("runs", "llm_call"), ("rests", "llm_call", "llm_response")):
-            client.store_logs([entry(name, 0, kind, 1, 1) | {"timestamp": now_ms() - 120_000} for kind in kinds])
+        for name, ago, *kinds in (("runs", 120_000, "llm_call"), ("rests", 120_000, "llm_call", "llm_response"),
+                                  ("pauses", 9_000, "llm_call", "llm_response")):  # fmt: skip
+            client.store_logs([entry(name, 0, kind, 1, 1) | {"timestamp": now_ms() - ago} for kind in kinds])
         lines = [re.split("  +", line) for line in run("runs").splitlines()[1:]]
 
     assert sorted((line[0], line[2][:5], line[4]) for line in lines) == [
+        ("pauses", "0 ms", "running"),
         ("rests", "0 ms", "idle"),
         ("runs", "2 min", "running"),
     ]
@@ -200,7 +203,7 @@ def test_show_draws_the_tree(run: Run) -> None:
 
 
 def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a narrow terminal; a session without a title has its id, and what is unknown a dash in head and rows."""
+    """A session without a title has its id; what is unknown is a dash, in rows only where a terminal has 60 columns."""
     with CoagentClient(base_url) as client:
         client.store_logs([
             entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
@@ -208,12 +211,20 @@ def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, mon
             entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
         ])  # fmt: skip
     monkeypatch.setenv("COLUMNS", "40")
-    lines = run("show", "no-title").splitlines()
+    narrow = run("show", "no-title").splitlines()
+    monkeypatch.setenv("COLUMNS", "60")
+    wide = run("show", "no-title").splitlines()
 
-    assert lines[:4] == ["no-title  completed · 2.0 s · 1 prompt", "  1 model call · 2→– tokens", "no-title", ""]
-    assert re.findall(r"2→\S", "\n".join(lines[4:])) == ["2→–", "2→–"]
+    assert narrow[:4] == ["no-title  completed · 2.0 s · 1 prompt", "  1 model call · 2→– tokens", "no-title", ""]
+    assert (len(narrow[5]), re.findall(r"2→\S", "\n".join(narrow[4:]))) == (40, [])
+    assert (len(wide[4]), re.findall(r"2→\S", "\n".join(wide[3:]))) == (60, ["2→–", "2→–"])
     monkeypatch.setenv("COLUMNS", "120")
     assert re.search(r"^no-title .* no-title$", run("runs"), re.MULTILINE)
+
+
+def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
+    """Where the second cut leaves the mark of the first one."""
+    assert [fit(text, 5) for text in ("abcdef", "abc…ef", "ab", "日本語です")] == ["abcd…", "abc… ", "ab   ", "日本…"]
 
 
 def test_show_tells_none_from_unknown(base_url: str, run: Run) -> None:

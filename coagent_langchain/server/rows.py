@@ -14,8 +14,9 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     """Flatten the tree, parents before their children.
 
     Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input, output and
-    cached tokens, cost, errors in it and below, rows below it, and its entries as timestamp after `t0`, seq, …
-    A seq is text: it may be beyond the whole numbers of JavaScript.
+    cached tokens, cost, errors in it and below, rows below it, its entries as timestamp after `t0`, seq, …, and what
+    stands before the note, which may run in another direction. A seq is text: it may be beyond the whole numbers of
+    JavaScript.
     """
     made: list[Row] = []
     places: list[tuple[Bar, Row, int]] = []
@@ -41,25 +42,40 @@ def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
 
 
 def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
-    note = f"{bar.who} · {bar.note}" if bar.kind == "model" and bar.who not in ("", above) else bar.note
     events = [number for at, seq in bar.events for number in (at - t0, str(seq))]
     if bar.kind in ("prompt", "turn"):
-        note = _turns(bar)
-    elif level == 2 and bar.turn:
-        note = f"Turn {bar.turn} · {note}" if note else f"Turn {bar.turn}"
-    note = told(bar, note)
+        lead, note = "", told(bar, _turns(bar))
+    else:
+        lead, note = _lead(bar, level, above), without(bar.label, bar.note)
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
-            0, events]  # fmt: skip
+            0, events, "" if lead == note else lead]  # fmt: skip
+
+
+def _lead(bar: Bar, level: int, above: str) -> str:
+    """What stands before the note: the status, the number of a turn without a row of its own, who calls a model."""
+    turn = f"Turn {bar.turn}" if level == 2 and bar.turn else ""
+    who = bar.who if bar.kind == "model" and bar.who != above else ""
+    return " · ".join(part for part in (_word(bar), turn, who) if part)
 
 
 def told(bar: Bar, note: str) -> str:
-    """The note of a bar, behind its status where no colour tells it: stopped, waiting, how a session ended."""
-    word = "waits for an answer" if bar.status == "waiting" else bar.status
+    """The note of a bar behind its status."""
+    word = _word(bar)
+    return " · ".join(part for part in (word, "" if note == word else note) if part)
+
+
+def _word(bar: Bar) -> str:
+    """The status where no colour tells it: stopped, waiting, how a session ended."""
     if bar.kind != "end" and bar.status not in (*STOPPED, "waiting"):
-        return note
-    return word if note in ("", word) else f"{word} · {note}"
+        return ""
+    return "waits for an answer" if bar.status == "waiting" else bar.status
+
+
+def without(label: str, note: str) -> str:
+    """The note without the label, which stands before it."""
+    return "" if note == label else note.removeprefix(f"{label}: ")
 
 
 def _turns(bar: Bar) -> str:

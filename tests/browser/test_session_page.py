@@ -366,11 +366,13 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"),
+@pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"), ("timeline", "#tree .row.k-model i"),
                                           ("events", "#events .row[data-index='1'] :nth-child(6)")])  # fmt: skip
 def test_text_from_right_to_left_is_cut_at_its_end(page: Page, post: Post, tab: str, text: str) -> None:
     """In a script that runs so, too, one reads the beginning of what has no room."""
-    post(Story("s").ask("خطط لي رحلة لثلاثة أيام " * 12).end("تم"))
+    story = Story("s").ask("خطط لي رحلة لثلاثة أيام " * 12)
+    story.model("x", "خطط لي رحلة لثلاثة أيام " * 12, 5, (1, 1))
+    post(story.end("تم"))
     visit(page, f"/sessions/s?tab={tab}")
     seen = page.locator(text).evaluate("""element => {
         const first = new Range(), box = element.getBoundingClientRect();

@@ -382,6 +382,27 @@ def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: st
     assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
 
 
+def test_row_of_an_error_names_its_type_once() -> None:
+    """The label is the type; a call that failed has its own label, and the type in the note."""
+    story = Story("s").ask("hello")
+    info = {"error_id": "e-1", "error_type": "ConnectionError", "error_message": "attempt 1 refused"}
+    story.log("error", error_info=info)
+    story.log("error", 1, story.call("hello"), error_info=info)
+    told = [(row[3], row[4]) for row in rows(timeline(story.entries), T0)[1:]]
+
+    assert told == [("ConnectionError", "attempt 1 refused"),
+                    ("gemma3:4b", "ConnectionError: attempt 1 refused")]  # fmt: skip
+
+
+def test_row_tells_turn_and_caller_before_its_note() -> None:
+    """Apart from it: the note is what was logged, and runs in its own direction."""
+    story = Story("s").ask("hello")
+    story.model("hello", "مرحبا", 5, (1, 1), issuer="planner")
+    _, row = rows(timeline(story.entries), T0)
+
+    assert (row[15], row[4]) == ("Turn 1 · planner", "مرحبا")
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
     """Status and time as `session_end` names them, in the row and in the details."""
@@ -390,7 +411,7 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     story.wait(90_000).end("bye", status)
     *_, row = rows(timeline(story.entries), T0)
 
-    assert row[1:7] == ["end", status, "Session end", f"{status} · bye", 90_403, 90_403]
+    assert [*row[1:7], row[15]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
     assert judged(story.entries, len(story.entries) - 1).status == status
 
 

@@ -3,7 +3,7 @@ import { Axis } from "./axis.js";
 import { cost, count, duration } from "./format.js";
 import { Rows } from "./rows.js";
 
-const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS] = Array(15).keys();
+const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(16).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
@@ -128,7 +128,7 @@ export class Tree {
 
   fill(element, place) {
     const index = this.shown[place], row = this.rows[index], kind = known.has(row[KIND]) ? row[KIND] : "note";
-    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, note] = what.children;
+    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, lead, note] = what.children;
     element.id = `row-${index}`;
     element.dataset.index = index;
     element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
@@ -144,8 +144,9 @@ export class Tree {
     label.textContent = row[LABEL];
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
     state.textContent = row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "";
+    lead.textContent = row[LEAD] && row[NOTE] ? `${row[LEAD]} ·` : row[LEAD];
     note.textContent = row[NOTE];
-    element.title = row[NOTE] ? `${row[LABEL]}: ${row[NOTE]}` : row[LABEL];
+    element.title = [row[LABEL], [lead.textContent, row[NOTE]].filter(Boolean).join(" ")].filter(Boolean).join(": ");
     time.textContent = took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "";
     const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
     tokens.textContent = told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
