@@ -63,6 +63,14 @@ function state(connected) {
   element.textContent = connected ? "Live" : "Reconnecting";
 }
 
+/** Give the focus to the filter that was set on the page before: an arrow key sets it further. */
+function refocus() {
+  try {
+    document.querySelector(`.choice select[name="${sessionStorage.getItem("filter")}"]`)?.focus();
+    sessionStorage.removeItem("filter");
+  } catch { /* nothing was kept */ }
+}
+
 list.addEventListener("change", chosen);
 list.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-href]");
@@ -71,7 +79,9 @@ list.addEventListener("click", (event) => {
   if (event.metaKey || event.ctrlKey) open(row.dataset.href); else location.assign(row.dataset.href);
 });
 document.getElementById("filters")?.addEventListener("change", (event) => {
-  if (event.target.matches("select")) event.currentTarget.requestSubmit();
+  if (!event.target.matches("select")) return;
+  try { sessionStorage.setItem("filter", event.target.name); } catch { /* the page that comes begins at its top */ }
+  event.currentTarget.requestSubmit();
 });
 document.getElementById("filters")?.addEventListener("submit", (event) => {
   for (const field of event.currentTarget.elements) if (field.name && !field.value) field.disabled = true;
@@ -91,5 +101,6 @@ onKeys(new Map([
 ]));
 localTimes();
 chosen();
+refocus();
 if (!waits) regularly(refresh);
 live(list.dataset.live, refresh, { state });
