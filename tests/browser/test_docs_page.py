@@ -38,3 +38,12 @@ def test_nothing_sticks_out_sideways(page: Page, width: int) -> None:
 
     assert inner == width
     assert text > width * 0.6
+
+
+def test_links_in_the_text_are_underlined(page: Page) -> None:
+    """They do not differ from it by their colour alone."""
+    page.goto("/docs")
+    links = page.locator(".manual main :is(p, td) a")
+    lines = links.evaluate_all("all => all.map((each) => getComputedStyle(each).textDecorationLine)")
+
+    assert set(lines) == {"underline"}
