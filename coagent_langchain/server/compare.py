@@ -138,6 +138,8 @@ def _figure(name: str, a: float | None, b: float | None, write: Callable[[float 
     if a is None or b is None:
         return Figure(name, write(a), write(b), "")
     change = b - a
-    sign = "+" if change > 0 else "−"
-    percent = f" ({sign}{abs(change) / a:,.0%})" if a and change else ""
-    return Figure(name, write(a), write(b), f"{sign}{write(abs(change))}{percent}" if change else "same")
+    sign, words = ("+", "more") if change > 0 else ("−", "less")
+    size = write(abs(change))
+    told = f"{size} {words}" if size.startswith("<") else sign + size
+    percent = f" ({sign}{abs(change) / a:,.0%})" if a else ""
+    return Figure(name, write(a), write(b), told + percent if change else "same")
