@@ -380,3 +380,41 @@ def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
     page.get_by_role("link", name="CoAgent").click()
 
     expect(page).to_have_title("Sessions · CoAgent")
+
+
+def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
+    """An arrow key sets it further; it does not begin at the top of the page again."""
+    fill(post)
+    page.goto("/")
+    page.locator("select[name=period]").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url("**/?period=1h")
+    expect(page.locator("select[name=period]")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url("**/?period=24h")
+    page.goto("/")
+
+    expect(page.locator("select[name=period]")).not_to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}?tab=conversation", "/compare?s={}&s={}", "/"])
+def test_phone_breaks_long_words(page: Page, post: Post, path: str) -> None:
+    """An id, a title, a tag and a tool of hundreds of characters without a space do not widen the page."""
+    name = "x" * 490
+    story = Story(name).ask("\u00dc" * 300, {"context": {"tags": ["production-eu-west-1" * 4]}})
+    story.tool("t" * 300, {}, "y", 5, "c1")
+    post(story.entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(path.format(name, name))
+    page.wait_for_selector("[data-ready], td.c-title, .versus")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_head_of_a_comparison_has_no_empty_name(page: Page, post: Post) -> None:
+    """The first column names the rows: its head is no head, and as wide as they are."""
+    post(sessions.recipe("one"))
+    page.goto("/compare?s=one&s=one")
+    corner, name = page.locator("thead td"), page.locator("tbody th").first
+
+    assert corner.evaluate("cell => cell.offsetWidth") == name.evaluate("cell => cell.offsetWidth") == 120

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import labels, visit
 from tests.server import sessions
+from tests.server.story import Story
 
 
 def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
@@ -117,3 +118,32 @@ def test_session_that_was_found_by_its_id_is_shown_whole(page: Page, post: Post)
 
     assert len(labels(page)) == 6
     expect(page.locator("#search")).to_have_value("")
+
+
+def test_legend_of_the_token_chart_is_whole(page: Page, post: Post) -> None:
+    """Beside long names of models and tools it takes a second line."""
+    story = Story("s").ask("x")
+    for number in range(4):
+        story.model("x", "y", 5, (1_000_000, 20_000), model=f"very-long-model-name-{number}-20250929", cost=0.5)
+        story.tool(f"a_long_tool_name_{number}", {}, "z", 5, f"c{number}")
+    post(story.entries)
+    page.set_viewport_size({"width": 1110, "height": 800})
+    visit(page, "/sessions/s")
+    caption = page.locator(".caption")
+    cut = caption.evaluate("""caption => [...caption.children].filter((each) =>
+        each.getBoundingClientRect().right > caption.getBoundingClientRect().right + 1).length""")
+
+    assert (cut, caption.evaluate("caption => caption.scrollWidth <= caption.clientWidth")) == (0, True)
+
+
+def test_zoom_looks_pressed_while_it_is(page: Page, post: Post) -> None:
+    """Not like the button beside it."""
+    post(sessions.recipe("recipe"))
+    visit(page, "/sessions/recipe")
+    page.keyboard.press("j")
+    colours = []
+    for _ in range(3):
+        colours.append(page.locator("#zoom").evaluate("button => getComputedStyle(button).borderTopColor"))
+        page.keyboard.press("z")
+
+    assert colours[0] == colours[2] != colours[1]
