@@ -11,7 +11,8 @@ from coagent_langchain.server.formats import listing, mapping, preview, text, vi
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.pairing import STOPPED, Bar
-from coagent_langchain.server.parts import Part, of_answer, of_result, of_text, of_value
+from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value
+from coagent_langchain.server.sent import sent
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
 
@@ -77,10 +78,12 @@ class _Reader:
 
     def __init__(self, read: Read, asked: tuple[str, ...] = (), depth: int = 0) -> None:
         self._read, self._asked, self._depth = read, asked, depth
+        self._attached = Markup()  # images and files of the last prompt: each turn sends them again
 
     def items(self, bar: Bar) -> list[Item]:
         entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
         if bar.kind == "prompt":
+            self._asked = ()  # who asks the same again asks it
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
         if bar.kind == "model":
             return [*self._user(bar, entries), *self._answer(bar, entries)]
@@ -98,24 +101,42 @@ class _Reader:
 
     def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
         for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
-            prompt = text(entry.get("prompt"))
-            if prompt and entry.get("event_type") != "llm_response" and prompt not in self._asked:
-                inputs = mapping(parsed(prompt))
-                self._asked = (prompt, *map(text, inputs.values()))
-                content = tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
-                return [Item("user", bar, "User" if bar.kind == "prompt" else "To the model", content)]
+            if entry.get("event_type") == "llm_response":
+                continue
+            words, attached = self._words(ref, entry), self._media(entry)
+            if words or attached:
+                title = "User" if bar.kind == "prompt" else "To the model" if words else "Attached"
+                return [Item("user", bar, title, words + attached)]
         return []
+
+    def _words(self, ref: str, entry: JsonObject) -> Markup:
+        """The prompt, where it is not the last one."""
+        prompt = text(entry.get("prompt"))
+        if not prompt or prompt in self._asked:
+            return Markup()
+        inputs = mapping(parsed(prompt))
+        self._asked, self._attached = (prompt, *map(text, inputs.values())), Markup()
+        return tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
+
+    def _media(self, entry: JsonObject) -> Markup:
+        """The images and files of the prompt, where they are not the last ones; only a call to a model has them."""
+        attached = chips([one.message for one in sent(entry) if one.asks])
+        if not attached or attached == self._attached:
+            return Markup()
+        self._attached = attached
+        return attached
 
     def _answer(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
         made = []
         for ref, entry in entries:
             answer = mapping(entry.get("llm_response"))
             said = text(answer.get("response"))
-            reasoning = text(mapping(entry.get("meta")).get("reasoning"))
-            if said or reasoning:
+            meta = mapping(entry.get("meta"))
+            reasoning, attached = text(meta.get("reasoning")), chips(meta.get("blocks"))
+            if said or reasoning or attached:
                 parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
                 content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
-                made.append(Item("answer", bar, bar.who or "Assistant", content, parts))
+                made.append(Item("answer", bar, bar.who or "Assistant", content + attached, parts))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 calls = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
                 made.append(Item("answer", bar, bar.who or "Assistant", parts=[calls]))

@@ -109,6 +109,20 @@ def size(octets: int) -> str:
     return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
 
 
+def media(value: Any) -> list[str]:
+    """The images and files that a handler described in a value, each once: `image/png · 175.3 kB`."""
+    found: dict[tuple[Any, ...], str] = {}
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        kind, octets = mapping(each).get("mime"), mapping(each).get("bytes")
+        if isinstance(kind, str) and type(octets) is int:
+            found[kind, octets, text(each.get("sha256"))] = f"{preview(kind, 60)} · {size(octets)}"
+        else:
+            stack += reversed([*mapping(each).values(), *listing(each)])
+    return list(found.values())
+
+
 def moment(ms: int) -> datetime:
     """Unix milliseconds as a time; the highest possible where the number is beyond the calendar."""
     try:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import charts, transcript
+from coagent_langchain.server import charts, parts, transcript
 from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
 from coagent_langchain.server.causes import explain
@@ -66,8 +66,8 @@ def chosen(request: Request) -> list[Entry]:
     store, session_id = store_of(request), request.path_params["session_id"]
     found = []
     for ref in request.query_params.getlist("e")[:50]:
-        parts = _REF.fullmatch(ref)
-        entry = entry_at(store, session_id, int(parts[1]), int(parts[2])) if parts and int(parts[2]) < 2**63 else None
+        named = _REF.fullmatch(ref)
+        entry = entry_at(store, session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
         if entry is None:
             raise HTTPException(404, "There is no such event.")
         found.append(entry)
@@ -84,6 +84,13 @@ def event_detail(request: Request) -> HTMLResponse:
         explain(made, timeline)
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
     return render("detail.html", d=made, tabs=tabs, unended=_unended(request))
+
+
+def earlier(request: Request) -> HTMLResponse:
+    """The messages of a model's call before the one at the place `to`."""
+    entry = chosen(request)[0]
+    ref, end = ref_of(entry), natural(request.query_params.get("to", ""))
+    return render("earlier.html", ref=ref, parts=parts.earlier(orjson.loads(entry.body), ref, end))
 
 
 def text(request: Request) -> PlainTextResponse:
@@ -233,6 +240,7 @@ routes: list[BaseRoute] = [
     _route("timeline", timeline),
     _route("overview", overview),
     _route("detail", event_detail),
+    _route("earlier", earlier),
     _route("text", text),
     _route("events", events),
     _route("find", find),

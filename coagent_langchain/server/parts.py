@@ -15,9 +15,11 @@ from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject, JsonPath
 
-MAX_MESSAGES = 40  # that stand in the pane, and the prompt's; Raw has them all
+MAX_MESSAGES = 40  # that stand in the pane, and the prompt's
+EARLIER = 200  # that come at a click
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
@@ -27,7 +29,7 @@ class Part:
     """A titled piece of content.
 
     Attributes:
-        kind: text, prose, json, code or bad.
+        kind: text, prose, json, code, bad or button.
         path: finds the whole text for the copy button, None where there is none.
         brief: its beginning on one line, for what is folded.
     """
@@ -67,6 +69,12 @@ def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
     return part
 
 
+def chips(value: Any) -> Markup:
+    """The images and files in a value, as signs beside its text; nothing where there are none."""
+    found = Markup("").join(Markup('<span class="chip">{}</span>').format(name) for name in formats.media(value))
+    return found and Markup('<div class="chips">{}</div>').format(found)
+
+
 def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
     call = mapping(fields.get("llm_call"))
     parts = []
@@ -74,12 +82,25 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_text("System", system, ref, ["llm_call", "system_prompt"], folded=len(system) > 300))
     messages = sent(fields)
     start = max(0, len(messages) - MAX_MESSAGES)
-    if start:
-        parts.append(Part(f"{start} earlier messages", Markup("See Raw")))
+    parts += _before(start, ref)
     for place, one in enumerate(messages):
         if place >= start or one.asks:
             parts += _message(one, ref, folded=not one.asks and place < len(messages) - 3)
     return parts
+
+
+def earlier(fields: JsonObject, ref: str, end: int) -> list[Part]:
+    """The messages before the one at `end`, but not the prompt's, which stands below them."""
+    start = max(0, end - EARLIER)
+    messages = [one for one in sent(fields)[start:end] if not one.asks]
+    return [*_before(start, ref), *(part for one in messages for part in _message(one, ref, folded=True))]
+
+
+def _before(place: int, ref: str) -> list[Part]:
+    """What stands in place of the messages before one, and fetches them."""
+    button = Markup('<button type="button" class="plain more" data-earlier="{}" data-to="{}">Show {}</button>')
+    some = f"the last {EARLIER} of them" if place > EARLIER else "them"
+    return [Part(counted(place, "earlier message"), button.format(ref, place, some), "button")] if place else []
 
 
 def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
@@ -96,6 +117,7 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
         parts.append(of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"]))
     for part in parts:
         part.folded = folded
+    parts[0].content += chips(content)
     return parts
 
 
@@ -106,6 +128,8 @@ def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True))
     if response := text(answer.get("response")):
         parts.append(of_answer("Answer", response, ref, ["llm_response", "response"]))
+    if attached := chips(meta.get("blocks")):
+        parts.append(Part("Attached", attached))
     calls = answer.get("tool_calls")
     for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)

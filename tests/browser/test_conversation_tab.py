@@ -102,3 +102,39 @@ def test_news_do_not_load_what_was_not_asked_for(page: Page, post: Post) -> None
 
     expect(page.locator("#conversation [data-next]")).to_have_text("Show more (11 left)")
     expect(page.locator("#conversation .answer")).to_have_count(20)
+
+
+def test_error_names_no_duration(page: Page, post: Post) -> None:
+    """It is a moment; a call that failed has taken its time."""
+    story = Story("s").ask("Go")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no", "stack_trace": "Traceback\n" * 40}
+    story.log("error", error_info=info)
+    run = story.call("Go")
+    story.wait(40).log("error", 1, run, error_info=info)
+    post(story.entries)
+    visit(page, "/sessions/s?tab=conversation")
+    page.locator("#conversation .failed").first.wait_for()
+    heads = page.locator("#conversation .failed .who").all_inner_texts()
+    summaries = page.locator("#conversation summary").evaluate_all("all => all.map((each) => each.offsetHeight < 32)")
+
+    assert [head.split("\n")[:-1] for head in heads] == [["ValueError"], ["agent", "gemma3:4b", "40 ms"]]
+    assert summaries == [True, True]  # one line each
+
+
+def test_conversation_and_details_print_whole(page: Page, post: Post) -> None:
+    """Not what was in sight of them; without what can only be pressed."""
+    story = talk(20)
+    story.model("Long", "All work and no play.\n\n" * 60, 5, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/live?tab=conversation")
+    page.locator("#conversation .to").last.click(force=True)
+    page.locator("#detail h2").wait_for()
+    page.click("#tab-conversation")
+    page.emulate_media(media="print")
+    cut = page.locator("#panel-conversation, #detail, main, body").evaluate_all(
+        "all => all.filter((each) => each.scrollHeight > each.clientHeight + 2).map((each) => each.id || each.tagName)"
+    )
+
+    assert cut == []
+    assert page.locator("button:visible, input:visible, select:visible, summary.plain:visible").count() == 0
+    assert page.locator("#detail").evaluate("pane => pane.getBoundingClientRect().top") > 900

@@ -60,3 +60,24 @@ def test_link_opens_the_event_in_the_tab_that_it_names(
     page.reload()
     expect(page.locator("#detail h2")).to_have_text(title)
     expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
+
+
+def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> None:
+    """Of a long history the last ones stand there; the others come at a click, and the search marks them."""
+    story = Story("s").ask("Go")
+    history = [{"role": "user", "content": f"Message {number}."} for number in range(300)]
+    story.model("Go", "Done.", 5, (1, 1), history=history)
+    post(story.entries)
+    visit(page, "/sessions/s?q=message+7")
+    page.locator("#tree .row.k-model").click()
+    messages = page.locator("#detail [data-of=content] summary")
+    counts = []
+    for number in (37, 237, 298):  # two and the prompt's own are unfolded
+        expect(messages).to_have_count(number)
+        counts.append(page.locator("#detail .found").count())
+        if number < 298:
+            page.locator("#detail [data-earlier]").click()
+
+    expect(page.locator("#detail [data-earlier]")).to_have_count(0)
+    expect(page.locator("#detail")).to_be_focused()
+    assert 0 < counts[0] < counts[1] < counts[2]

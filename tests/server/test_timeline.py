@@ -11,9 +11,11 @@ import pytest
 
 from coagent_langchain.server import transcript
 from coagent_langchain.server.charts import overview, token_bars, used
+from coagent_langchain.server.conversation import items, outline
 from coagent_langchain.server.details import Detail, detail, judge
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.pairing import Bar
+from coagent_langchain.server.parts import earlier
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.store.rollup import roll_up
@@ -584,7 +586,7 @@ TOOL = {"role": "tool", "content": "24 degrees", "name": "weather"}
     ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
     ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
                             *[("Tool weather", "24 degrees", False)] * 3]),
-    ([ASKED, *[TOOL] * 41], [("2 earlier messages", "See Raw", False), ("User", "Rome?", False),
+    ([ASKED, *[TOOL] * 41], [("2 earlier messages", "Show them", False), ("User", "Rome?", False),
                              *[("Tool weather", "24 degrees", True)] * 37,
                              *[("Tool weather", "24 degrees", False)] * 3]),
 ])  # fmt: skip
@@ -595,6 +597,64 @@ def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts
     made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
 
     assert [(part.title, part.content.striptags(), part.folded) for part in made.entries[0].parts] == parts
+
+
+@pytest.mark.parametrize(("messages", "end", "parts"), [
+    (42, 2, ["Tool weather"]), (42, 1, []), (300, 260, ["60 earlier messages", *["Tool weather"] * 200]),
+    (300, 60, ["Tool weather"] * 59),
+])  # fmt: skip
+def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: list[str]) -> None:
+    """All before the one that is named but the prompt's, which is shown from the start."""
+    story = Story("s")
+    story.call("Rome?", history=[ASKED, *[TOOL] * (messages - 1)])
+
+    assert [part.title for part in earlier(story.entries[0], "1-1", end)] == parts
+
+
+IMAGE = {"type": "image", "base64": {"mime": "image/png", "bytes": 175_342, "sha256": "aa"}}
+FILE = {"type": "file", "file": {"file_data": {"mime": "application/pdf", "bytes": 812}}}
+
+
+def test_conversation_names_images_and_files() -> None:
+    """Of the prompt once, though each turn sends them again, and of an answer; also where there are no words."""
+    story = Story("s").ask("What is it?")
+    asked = [ASKED | {"content": [{"type": "text", "text": "What is it?"}, IMAGE, FILE]}]
+    for answer in ("A cat.", ""):
+        story.model("What is it?", answer, 5, (1, 1), history=asked)
+    story.entries[-1]["meta"]["blocks"] = [IMAGE]
+    earlier_one = {"role": "user", "content": asked[0]["content"]}
+    story.ask("And now?").model("And now?", "Two.", 5, (1, 1), history=[earlier_one, ASKED | {"content": "And now?"}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+    chips = [(item.title, re.findall(r'<span class="chip">(.*?)</span>', item.content)) for item in made]
+
+    assert chips == [
+        ("Prompt 1", []), ("User", []), ("Attached", ["image/png · 175.3 kB", "application/pdf · 812 B"]),
+        ("agent", []), ("agent", ["image/png · 175.3 kB"]), ("Prompt 2", []), ("User", []), ("agent", []),
+    ]  # fmt: skip
+
+
+def test_details_name_images_and_files() -> None:
+    """Of what a model was sent, below its message, and of what it answered."""
+    story = Story("s")
+    story.model("What is it?", "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
+    story.entries[-1]["meta"]["blocks"] = [FILE, FILE]
+    made = judged(story.entries, 0, 1)
+    chips = [(part.title, re.findall(r'<span class="chip">(.*?)</span>', part.content))
+             for one in made.entries for part in one.parts]  # fmt: skip
+
+    assert chips == [("User", ["image/png · 175.3 kB"]), ("Answer", []), ("Attached", ["application/pdf · 812 B"])]
+
+
+def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
+    """The same words in another prompt are not left out."""
+    story = Story("s")
+    for _ in range(2):
+        story.ask("Go on").model("Go on", "Done.", 5, (1, 1))
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+
+    assert [item.title for item in made] == ["Prompt 1", "User", "agent", "Prompt 2", "User", "agent"]
 
 
 @pytest.mark.parametrize(("history", "blocks"), [

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from coagent_langchain.server import launch
-from coagent_langchain.server.compare import marked
+from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
 from coagent_langchain.server.formats import compact
 from coagent_langchain.server.inputs import in_words
@@ -375,7 +375,7 @@ def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
     """The highest timestamp that is taken finds its entry again."""
     log(running, [samples.entry(timestamp=MAX_TIMESTAMP)])
     timeline = get(running, "/view/timeline/=s").json()
-    at, seq = timeline["rows"][-1][-1]
+    at, seq = timeline["rows"][-1][14]
 
     assert get(running, f"/view/detail/=s?e={timeline['t0'] + at}-{seq}").status_code == 200
 
@@ -574,6 +574,17 @@ def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
 def test_compare_puts_figures_side_by_side(three: Running) -> None:
     """What each took, and the difference."""
     assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
+
+
+@pytest.mark.parametrize(("left", "right", "told"), [
+    (0.5, 0.50005, "<$0.0001 more (+0%)"), (0.0002, 0.00015, "<$0.0001 less (−25%)"), (0.5, 0.75, "+$0.2500 (+50%)"),
+    (0.5, 0.5, "same"), (None, 0.5, ""),
+])  # fmt: skip
+def test_small_difference_of_costs_is_told_in_words(left: float | None, right: float, told: str) -> None:
+    """There is no sign before `<`."""
+    first, second = Session("a", 0, 0, cost=left), Session("b", 0, 0, cost=right)
+
+    assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
 
 
 def test_reported_zero_is_no_unknown_number(running: Running) -> None:

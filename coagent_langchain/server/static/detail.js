@@ -78,6 +78,19 @@ export class Detail {
     else if (button.dataset.act === "copy") {
       const url = `${this.url("text", [button.dataset.ref])}&whole=1&path=${encodeURIComponent(button.dataset.path)}`;
       copy(await (await get(url)).text(), button);
+    } else if (button.dataset.earlier) this.earlier(button);
+  }
+
+  /** Put the messages before the first one that is shown in place of the button. */
+  async earlier(button) {
+    const { earlier: ref, to } = button.dataset;
+    button.disabled = true;
+    try {
+      const html = await (await get(`${this.url("earlier", [ref])}&to=${to}`)).text();
+      button.closest(".part")?.replaceWith(...nodes(html));
+      this.pane.focus({ preventScroll: true });
+    } finally {
+      button.disabled = false;
     }
   }
 }
