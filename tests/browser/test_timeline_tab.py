@@ -147,3 +147,15 @@ def test_zoom_looks_pressed_while_it_is(page: Page, post: Post) -> None:
         page.keyboard.press("z")
 
     assert colours[0] == colours[2] != colours[1]
+
+
+def test_turn_and_caller_stand_whole_before_a_note_that_is_cut(page: Page, post: Post) -> None:
+    """The note gives way, whatever direction it runs in."""
+    story = Story("s").ask("Plan")
+    story.model("Plan", "خطط لي رحلة لثلاثة أيام " * 12, 5, (1, 1), issuer="planner")
+    post(story.entries)
+    visit(page, "/sessions/s")
+    lead, note = (page.locator(f"#tree .row.k-model {name}") for name in (".lead", "i"))
+    cut = [part.evaluate("part => part.scrollWidth > part.clientWidth") for part in (lead, note)]
+
+    assert (lead.inner_text(), cut) == ("Turn 1 · planner ·", [False, True])
