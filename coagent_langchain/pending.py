@@ -88,11 +88,13 @@ class Question(NamedTuple):
         prompt: in which a person was asked.
         thread: LangGraph's `thread_id`.
         is_breakpoint: whether there is nothing to answer: the graph goes on when it is told to.
+        is_answered: whether a person has answered; the run with the answer failed, and may have to bring it again.
     """
 
     prompt: Prompt | None
     thread: Any
     is_breakpoint: bool = False
+    is_answered: bool = False
 
 
 class Pending:
@@ -124,12 +126,13 @@ class Pending:
             kept: the ids of what it still asks.
 
         Returns:
-            the ids of the others.
+            the ids of the others that nobody has answered.
         """
         if thread is None:
             return []
         gone = [key for key in self.asked_in(thread) if key not in kept]
-        return [key for key in gone if self.questions.pop(key, None) is not None]
+        questions = [(key, self.questions.pop(key, None)) for key in gone]
+        return [key for key, question in questions if question is not None and not question.is_answered]
 
     def stop(self, thread: Any, stop: Stop) -> None:
         """Note that a thread's graph has stopped before its end."""

@@ -252,6 +252,17 @@ def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler
     assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["recoveries"]) == (2, 2)
 
 
+def test_question_whose_answer_fails_is_not_unanswered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The run that brought the answer failed after it; going on has it already."""
+    model = chat(calls(("ask", {"question": "ok?"}, "c1")), ValueError("down"), "done")
+    agent = create_agent(model, [ask], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "go")]}, Command(resume="yes"), None):
+        with contextlib.suppress(ValueError):
+            agent.invoke(request, in_thread(handler, "t"))
+
+    assert questions(log) == [(0, "interrupted", {"question": "ok?"}), (0, "resumed", "yes")]
+
+
 def test_graph_recovers_from_all_that_failed_beside_each_other(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

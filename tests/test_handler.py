@@ -280,6 +280,7 @@ class Order(BaseModel):
     ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
     ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
     (Command(update={"messages": [("user", "a")]}), "a"),
+    ({"messages": [("user", [{"type": "text", "text": "a"}, {"type": "image", "base64": "QUJD"}])]}, "a"),
     (Request("Soup?", 3), "Soup?"), (Order(portions=3), '{"portions":3}'),
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),

@@ -38,7 +38,8 @@ class Endings(Sweeper):
         course = self._leave(run)
         if failed or outcome is not None:
             course.status, course.response = "failed" if failed else "cancelled", None
-            course.pending.questions |= run.answered
+            for key, question in run.answered.items():
+                course.pending.questions[key] = question._replace(is_answered=True)
             if run.thread is not None and run.prompt is not None:
                 course.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
         else:

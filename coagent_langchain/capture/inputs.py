@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import fields_of, text_of
+from coagent_langchain.capture.content import fields_of, joined, text_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk, snapshot
@@ -95,7 +95,7 @@ def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
             role = fields_of(message).get("type")
         if isinstance(role, str) and role in _HUMAN:
             content = message_dict(message)["content"]
-            return text(content) if isinstance(content, str) else text_of(message) or as_json(content)
+            return text(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
     return None
 
 

@@ -231,7 +231,7 @@ class Pairing:
                 bar.status = moment.outcome
             else:
                 self.answered.setdefault(moment.root, bar)
-        if answered:
+        if answered or moment.outcome == "unanswered":  # another process has answered it
             return
         bar = self._new(moment, "human")
         if moment.outcome == "interrupted":

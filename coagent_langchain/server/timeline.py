@@ -86,12 +86,21 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
 def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
     """Add what stands below to each bar: children come after their parents, so from the last to the first."""
     for bar, parent in zip(reversed(bars), reversed(parents), strict=True):
+        if bar.kind == "component" and bar.status == "error" and _is_recovered(bar):
+            bar.status = "recovered"
         bar.last = max(bar.last, bar.end or 0)
         parent.last = max(parent.last, bar.last)
         parent.start = min(parent.start, bar.start) if parent.kind == "prompt" else parent.start
         parent.add(bar)
         if parent.kind == "component" and bar.turn and bar.kind != "note":
             parent.turn = bar.turn
+
+
+def _is_recovered(component: Bar) -> bool:
+    """Whether it failed of what failed below it alone, and the session has recovered from all of that."""
+    own = component.errors - sum(child.errors for child in component.children)
+    found = {child.status for child in component.children}
+    return own == 0 and "recovered" in found and "error" not in found
 
 
 def _close_prompt(prompt: Bar) -> None:

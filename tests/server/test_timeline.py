@@ -209,6 +209,41 @@ def test_attempts_of_a_node_stand_beside_each_other() -> None:
     assert rows(made, T0)[0][4] == "2 errors"
 
 
+@pytest.mark.parametrize(("own", "recovered", "status"), [
+    (False, ["1", "2"], "recovered"), (False, ["1"], "error"), (True, ["1", "2"], "error"),
+])  # fmt: skip
+def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recovered: list[str], status: str) -> None:
+    """Unless something below it was not recovered, or the node raised something itself."""
+    story = Story("s").ask("hello")
+    node, target = story.run(), {"name": "fetch", "component_type": "node"}
+    story.log("component_enter", 0, node, "graph", "fetch", target_component=target)
+    for number in ("1", "2", *(["3"] if own else [])):
+        run, above = (node, "graph") if number == "3" else (story.run(), node)
+        if number != "3":
+            story.log("tool_call", 1, run, above, "search", tool_call={"tool_name": "search"})
+        info = {"error_id": number, "error_type": "ConnectionError", "error_message": "net"}
+        story.log("error", 1, run, above, "search", error_info=info)
+    story.log("component_exit", 0, node, "graph", "fetch", target_component=target, meta={"outcome": "error"})
+    for number in recovered:
+        story.log("recovery", 1, story.root, error_info={"error_id": number, "recovery_strategy": "retry"})
+    (prompt,) = timeline(story.entries).roots
+
+    assert [bar.status for bar in prompt.children[0].children][:2] == [
+        "recovered" if number in recovered else "error" for number in ("1", "2")
+    ]
+    assert (prompt.children[0].status, prompt.status) == (status, "ok" if status == "recovered" else "error")
+
+
+def test_question_that_was_answered_elsewhere_is_not_unanswered() -> None:
+    """The process that asked goes on and does not know the answer."""
+    story = Story("s").ask("book")
+    oversight(story, "interrupted", "int-1", "Book it?")
+    oversight(story, "resumed", None, "yes")
+    oversight(story, "unanswered", "int-1", None)
+
+    assert [(bar.status, bar.note) for bar in timeline(story.entries).roots[0].children] == [("ok", "Book it? → yes")]
+
+
 def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> None:
     """Also a sub-agent's turns; and an error counts once, as `errors` of the session does, whatever it ended."""
     story = Story("s").ask("hello")
