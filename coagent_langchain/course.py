@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.pending import Pending
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import MAX_COUNTER
+from coagent_langchain.wire import MAX_COUNTER, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.outlet import Outlet
@@ -26,7 +26,8 @@ class Course:
     """A session from its start to its end.
 
     Attributes:
-        owner: the object that logs its end: of those with one id, the one that was entered last.
+        owner: the object that logs its end: of those with one id, the one that was entered last and is still open.
+        blocks: the objects with an open block of it.
         used_through: where the events of its latest run go.
         last_prompt: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
@@ -44,6 +45,7 @@ class Course:
 
     def __init__(self, owner: Session, last_prompt: int, started: bool = False) -> None:
         self.owner = owner
+        self.blocks: list[Session] = []
         self.used_through: Outlet = owner.outlet
         self.last_prompt = last_prompt
         self.started = started
@@ -58,25 +60,49 @@ class Course:
         self.last_error: tuple[BaseException, str] | None = None
         self.discreet = False
         self._prompts: dict[int, Prompt] = {}
-        self._process = os.getpid()
+        self.process = os.getpid()
 
     @property
     def inherited(self) -> bool:
         """Whether a parent process has begun it."""
-        return self._process != os.getpid()
+        return self.process != os.getpid()
 
     @property
-    def next_prompt(self) -> int:
-        """The number that stands for it before its first prompt has come."""
+    def present_prompt(self) -> int:
+        """The number of the prompt that it stands at: its latest, or before the first has come, that one's."""
         return self.last_prompt if self._prompts else self.last_prompt + 1
 
     def go_on_with(self, owner: Session) -> None:
         """Have another object log its end, in the process that this is."""
         with _lock:
-            self.discreet = self.discreet or not owner.outlet.lets_pass(self.owner.outlet)
             self.last_prompt = max(self.last_prompt, owner.course.last_prompt)
-            self.touched, self._process = time.monotonic(), os.getpid()
-            self.owner, owner.course = owner, self
+            self.touched, self.process = time.monotonic(), os.getpid()
+            self.used_through, owner.course = owner.outlet, self
+            self._hand_to(owner)
+
+    def enter(self, block: Session) -> None:
+        """Note that a block of it is entered."""
+        with _lock:
+            self.blocks.append(block)
+            self._hand_to(block)
+
+    def leave(self, block: Session) -> bool:
+        """Note that a block of it is left.
+
+        Returns:
+            whether it was the last: then it ends now.
+        """
+        with _lock:
+            self.latest = max(self.latest, now_ms())
+            if block in self.blocks:
+                self.blocks.remove(block)
+            if self.blocks:
+                self._hand_to(self.blocks[-1])
+            return not self.blocks
+
+    def _hand_to(self, owner: Session) -> None:
+        self.discreet = self.discreet or not owner.outlet.lets_pass(self.owner.outlet)
+        self.owner = owner
 
     def joined_by(self, outlet: Outlet) -> None:
         """Note whose run has begun. Where that handler keeps more to itself, nothing is repeated at the end."""
@@ -88,12 +114,6 @@ class Course:
         """Whether its `session_start` is to be logged: that is asked once."""
         with _lock:
             asked, self.started = self.started, True
-            return not asked
-
-    def end(self) -> bool:
-        """Whether its `session_end` is to be logged: that is asked once."""
-        with _lock:
-            asked, self.ended = self.ended, True
             return not asked
 
     def prompt(self, number: int | None, new: Callable[[], Prompt]) -> Prompt:

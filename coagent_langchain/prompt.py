@@ -74,8 +74,7 @@ class Prompt(Scope):
     @guard
     def _begin(self) -> None:
         self.turn, self.logged = 0, False  # the same object may be entered again
-        if self.session.ended:
-            self.session.open()
+        self.session.open()
         self.session.course.take(self)
         self.session.start(self.text)
         if self.text is not None:
@@ -85,7 +84,7 @@ class Prompt(Scope):
     def _end(self, error: BaseException | None) -> None:
         """Log what left the block; a prompt has no event of its own at its end."""
         if error is not None:
-            self.course.owner.left_by(error, self.number)
+            self.session.left_by(error, self.number)
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import time
 import weakref
 
+from coagent_langchain.course import Course
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
 from coagent_langchain.living import Living
@@ -31,7 +33,7 @@ class Sessions:
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
-        self._waiting: dict[str, Session] = {}
+        self._waiting: dict[str, Course] = {}
         self._room = 0
         self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last one has it kept
         self.last_reported: BaseException | None = None
@@ -57,17 +59,34 @@ class Sessions:
         self._take_in(session)
         return session
 
-    def adopt(self, session: Session) -> None:
-        """Take in a session that was made outside; an earlier one with its id goes on in it."""
+    def adopt(self, session: Session, *, block: bool = False) -> None:
+        """Have a session that was made outside go on with what is open under its id, or else begin.
+
+        Parameters:
+            block: whether a block of it is entered.
+        """
         with _lock:
+            if session.course.ended:
+                session.renew()
             known = self._open.get(session.session_id)
-            if known is None and session.session_id in self._last_prompts:
-                session.course.started = False  # what has ended here begins again
-                session.course.last_prompt = max(session.course.last_prompt, self._last_prompts[session.session_id])
-            self._open[session.session_id] = session
-        if known is not None and known is not session:
-            known.course.go_on_with(session)
-        self._take_in(session)
+            is_new = known is None or known.course is not session.course
+            if known is None:
+                self._begin(session)
+            elif is_new:
+                known.course.go_on_with(session)
+            if is_new:
+                self._open[session.session_id] = session
+            if block:
+                session.course.enter(session)
+        if is_new:
+            self._take_in(session)
+
+    def _begin(self, session: Session) -> None:
+        course = session.course
+        course.process = os.getpid()
+        if session.session_id in self._last_prompts:
+            course.started = False  # what has ended here begins again
+            course.last_prompt = max(course.last_prompt, self._last_prompts[session.session_id])
 
     def _take_in(self, session: Session) -> None:
         """Have a new session go on with what was pending when one with its id ended, and make room for it."""
@@ -87,19 +106,31 @@ class Sessions:
             self._room = len(self._open) * 11 // 10
         _watch(self)
 
-    def forget(self, session: Session) -> None:
-        """Let go of a session that ended; only its last prompt number is kept, and itself if anything is pending."""
-        with _lock:
-            if self._open.get(session.session_id) is session:
-                del self._open[session.session_id]
-            self._last_prompts.pop(session.session_id, None)
-            self._last_prompts[session.session_id] = session.course.last_prompt
+    def end(self, session_id: str, course: Course, *, unless_entered: bool = False) -> bool:
+        """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
+
+        Parameters:
+            unless_entered: whether it goes on where a block of it is open.
+
+        Returns:
+            False where it goes on, or has ended before.
+        """
+        with _lock:  # as `adopt`: nobody goes on with what ends in this moment
+            if course.ended or (unless_entered and course.blocks):
+                return False
+            course.ended = True
+            known = self._open.get(session_id)
+            if known is not None and known.course is course:
+                del self._open[session_id]
+            self._last_prompts.pop(session_id, None)
+            self._last_prompts[session_id] = course.last_prompt
             if len(self._last_prompts) > MAX_ENDED:
                 del self._last_prompts[next(iter(self._last_prompts))]
-            if session.course.pending:
-                self._waiting[session.session_id] = session
+            if course.pending:
+                self._waiting[session_id] = course
                 if len(self._waiting) > MAX_WAITING:
                     del self._waiting[next(iter(self._waiting))]
+        return True
 
     def sweep(self) -> None:
         """End what is idle."""
@@ -125,10 +156,10 @@ class Sessions:
         """The open session in which something happened last."""
         return max(list(self._open.values()), key=lambda each: each.course.touched, default=None)
 
-    def close_runs(self, session: Session, outcome: str) -> None:
+    def close_runs(self, course: Course, outcome: str) -> None:
         """End what is still open in a session that ends."""
         for sweeper in self._sweepers:
-            sweeper.close_session(session, outcome)
+            sweeper.close_session(course, outcome)
 
     def register(self, sweeper: Sweeper) -> None:
         """Have `sweeper` called now and then while it lives."""
@@ -147,7 +178,7 @@ class Sweeper:
     def bind_all(self) -> None:
         """Give everything open its session, before all sessions end."""
 
-    def close_session(self, session: Session, outcome: str) -> None:
+    def close_session(self, course: Course, outcome: str) -> None:
         """End what is still open in a session that ends.
 
         Parameters:

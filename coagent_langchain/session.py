@@ -33,7 +33,6 @@ class Session(Scope):
         session_id: the id, as it is on the server.
         totals: what the session has used so far.
         course: what happens in it; a new one each time that the object is entered anew.
-        scoped: whether a block of it is open.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Session(Scope):
         self._text = text
         self._meta = meta
         self._counts = counts  # all calls are logged by handlers, so that its totals are true
-        self.scoped = False
         self.course = Course(self, first_prompt - 1, started)
 
     @property
@@ -69,7 +67,7 @@ class Session(Scope):
     @property
     def busy(self) -> bool:
         """Whether a block or a run of it is open."""
-        return self.scoped or self.course.running > 0
+        return bool(self.course.blocks) or self.course.running > 0
 
     @property
     def ended(self) -> bool:
@@ -96,7 +94,7 @@ class Session(Scope):
         """Log `session_start`, once; through `outlet`, if it is another's run that the session begins with."""
         if not self.course.begin():
             return
-        entry = self.entry(EventType.SESSION_START, self.course.next_prompt, 0, timestamp)
+        entry = self.entry(EventType.SESSION_START, self.course.present_prompt, 0, timestamp)
         self.course.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
@@ -119,16 +117,17 @@ class Session(Scope):
             response: the final output; when None, the last run's answer.
         """
         course = self.course
-        if course.owner is not self or not course.end():
-            return  # it goes on through another object, or was ended before
-        self._sessions.forget(self)
-        self._sessions.close_runs(self, "cancelled" if status == "cancelled" else "unknown")
+        if self._sessions.end(self.session_id, course):
+            course.owner._log_end(course, status, response)  # another object, where it goes on through that
+
+    def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
+        self._sessions.close_runs(course, "cancelled" if status == "cancelled" else "unknown")
         course.last_error = None
         if not course.started or course.inherited:
             return  # nothing to end, or the parent process ends it
         now = now_ms()
-        ended = now if self.scoped else course.latest or now
-        entry = self.entry(EventType.SESSION_END, max(course.last_prompt, 1), 0, ended)
+        ended = now if course.blocks else course.latest or now
+        entry = self.entry(EventType.SESSION_END, course.present_prompt, 0, ended)
         if status is None or (status == "idle" and course.status == "interrupted"):
             status = course.status
         if course.discreet:
@@ -140,9 +139,9 @@ class Session(Scope):
             entry["meta"] |= course.totals.as_meta()
         self.outlet.emit(entry)
 
-    def go_on_after(self, earlier: Session) -> None:
+    def go_on_after(self, earlier: Course) -> None:
         """Take over what was pending when an earlier session with the same id ended."""
-        self.course.pending.go_on(earlier.course.pending, self._continued)
+        self.course.pending.go_on(earlier.pending, self._continued)
 
     def _continued(self, earlier: Prompt) -> Prompt:
         """A prompt of an ended session, to be continued in this one."""
@@ -173,28 +172,32 @@ class Session(Scope):
 
     def belongs_to(self, outlet: Outlet) -> bool:
         """Whether it ends with the handler that has this outlet: that of its block, else the one that used it last."""
-        return outlet is (self.outlet if self.scoped else self.course.used_through)
+        return outlet is (self.course.owner.outlet if self.course.blocks else self.course.used_through)
 
     def open(self) -> None:
-        """Be the session of its id; where it has ended, a new one with the next numbers."""
-        if self.course.ended:
-            self.course = Course(self, self.course.last_prompt)
+        """Be open under its id, also where it has ended before."""
         self._sessions.adopt(self)
+
+    def renew(self) -> None:
+        """Be a session in which nothing has happened; its numbers go on, and so do blocks of it that are open."""
+        before = self.course
+        self.course = Course(self, before.last_prompt)
+        if self in before.blocks:
+            self.course.enter(self)
 
     @guard
     def _begin(self) -> None:
-        self.scoped = True
-        self.open()
+        self._sessions.adopt(self, block=True)
         self.start()
 
     @guard
     def _end(self, error: BaseException | None) -> None:
         status = None if error is None else self.left_by(error, max(self.course.last_prompt, 1))
-        if error is None or status is None:
-            self.end()
-        else:
-            self.end(status, f"Error: {error_message(error)}" if status == "failed" else status)
-        self.scoped = False
+        course = self.course
+        if not course.leave(self):  # another block of it goes on
+            course.status = status or course.status
+        elif self._sessions.end(self.session_id, course, unless_entered=True):
+            self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
 
     def left_by(self, error: BaseException, prompt_number: int) -> str | None:
         """Log an exception that leaves a block of the session, if it is one and nobody has.
@@ -211,7 +214,7 @@ class Session(Scope):
         """Note that an exception is logged: whatever it leaves next shall not log it again."""
         if self._sessions.keeps_reported:
             self._sessions.last_reported = error
-        if self.course.owner.scoped:
+        if self.course.blocks:
             self.course.last_error = (error, error_id)
 
     def _log_error(self, error: BaseException, prompt_number: int) -> None:

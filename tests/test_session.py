@@ -252,7 +252,8 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
 def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the clocks of sessions forward."""
     now_ms, monotonic = session_module.now_ms, session_module.time.monotonic
-    monkeypatch.setattr(session_module, "now_ms", lambda: now_ms() + 60_000)
+    for module in (session_module, course):
+        monkeypatch.setattr(module, "now_ms", lambda: now_ms() + 60_000)
     monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: monotonic() + 60))
 
 
@@ -773,6 +774,100 @@ def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int,
     handlers[closed].close()
 
     assert len(of_type(log, "session_end")) == ends
+
+
+def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Requests of one conversation overlap, each with a block of its own: whichever is left first ends nothing."""
+    first, second = handler.session("a", session_id="s"), handler.session("b", session_id="s")
+    with contextlib.ExitStack() as blocks:
+        for each in (first, second):
+            blocks.enter_context(each)
+        blocks.pop_all()
+        second.__exit__(None, None, None)
+        chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
+        first.__exit__(None, None, None)
+
+    assert [e["event_type"] for e in log.entries] == [*RUN, "session_end"]
+
+
+def test_exception_that_leaves_blocks_inside_each_other_is_one_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A decorated function that calls itself: nothing stands behind the end, and the session has failed."""
+
+    def step(depth: int) -> None:
+        with handler.session("step", session_id="s") as session, session.prompt("go"):
+            if depth == 0:
+                raise ValueError("burnt")
+            step(depth - 1)
+
+    with pytest.raises(ValueError, match="burnt"):
+        step(2)
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", *["user_input"] * 3, "error", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
+
+
+def test_prompt_that_is_entered_before_its_block_begins_the_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Or goes on with the one that is open under its id."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
+    session = handler.session("Cook", session_id="s")
+    with session.prompt("Soup?"), session:
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert [(e["event_type"], e["prompt_number"]) for e in log.entries if not e["event_type"].startswith("llm")] == [
+        ("session_start", 1), ("user_input", 1), ("user_input", 2), ("user_input", 3), ("session_end", 3),
+    ]  # fmt: skip
+
+
+def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nothing stands behind `session_end`; the new one ends with the block."""
+    with handler.session("Cook", session_id="s"):
+        handler.close()
+        handler.log("info", "later")
+
+    assert [e["event_type"] for e in log.entries] == [
+        "session_start", "session_end", "session_start", "info", "session_end",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["blocks", "late prompts"])
+def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
+    """Each start has its end, no number is given twice, and the id can be used again."""
+    log = MemoryDelivery()
+    handler = CoagentCallbackHandler(delivery=log)
+    left = handler.session("Cook", session_id="s")
+    with left:
+        pass
+
+    def work() -> None:
+        for _ in range(20):
+            if way == "blocks":
+                with handler.session("Cook", session_id="s") as session, session.prompt("q"):
+                    pass
+            else:
+                with left.prompt("q"):
+                    pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    handler.close()
+
+    starts, ends = len(of_type(log, "session_start")), len(of_type(log, "session_end"))
+    numbers = [e["prompt_number"] for e in of_type(log, "user_input")]
+    assert (starts == ends, sorted(numbers), len(handler._sessions)) == (True, list(range(1, 161)), 0)
 
 
 def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

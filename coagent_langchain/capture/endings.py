@@ -11,7 +11,7 @@ from coagent_langchain.capture.run import Run
 from coagent_langchain.course import Course
 from coagent_langchain.pending import Stop
 from coagent_langchain.registry import Sweeper
-from coagent_langchain.session import MAX_RESPONSE, Session
+from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end with the root
@@ -105,10 +105,10 @@ class Endings(Sweeper):
         """End what is still open below roots that have ended."""
         self.close([run for root in list(self._tree.lingering.values()) for run in list(root.open.values())], "unknown")
 
-    def close_session(self, session: Session, outcome: str) -> None:
+    def close_session(self, course: Course, outcome: str) -> None:
         """End what is still open in a session that ends."""
         if self._tree.open:
-            self.close(self._tree.open_in(session), outcome)
+            self.close(self._tree.open_in(course), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs that give no sign of their end."""

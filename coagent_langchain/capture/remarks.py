@@ -81,10 +81,12 @@ class Remarks:
         around = scope.current()
         if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.placing.sessions):
             around = None
-        if isinstance(around, Prompt) and around.number:
+        if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
-        session = around if isinstance(around, Session) else self._recorder.placing.own_session()
-        return session, max(session.course.last_prompt, 1), 0
+        session = around.session if isinstance(around, Prompt) else around
+        session = session if isinstance(session, Session) else self._recorder.placing.own_session()
+        session.open()  # of a block, it may have ended before
+        return session, session.course.present_prompt, 0
 
     def _emit(self, entry: JsonObject, message: Any) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
+from coagent_langchain.course import Course
 from coagent_langchain.living import renewed_after_fork
-from coagent_langchain.session import Session
 from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up: they will hardly end any more
@@ -135,12 +135,12 @@ class RunTree:
                     self.open.pop(key, None)
         return found
 
-    def open_in(self, session: Session) -> list[Run]:
+    def open_in(self, course: Course) -> list[Run]:
         """The open runs of a session."""
         return [
             run
             for run in list(self.open.values())
-            if isinstance(run, Run) and run.root.prompt is not None and run.root.prompt.session is session
+            if isinstance(run, Run) and run.root.prompt is not None and run.root.prompt.course is course
         ]
 
     def leave_to_parent_process(self) -> None:
