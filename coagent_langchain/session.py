@@ -238,8 +238,10 @@ class Session(Scope):
 
     def _fresh(self, function: Callable[..., Any]) -> Self:
         name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none
-        return type(self)(self._sessions, self.outlet, self.session_id if self._explicit_id else None,
-                          text=self._text or f"Running {name}", meta=self._meta,
+        text = self._text or f"Running {name}"
+        if not self._explicit_id:
+            return type(self)(self._sessions, self.outlet, text=text, meta=self._meta, counts=self._counts)
+        return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
                           first_prompt=self.course.last_prompt + 1, started=self.course.started,
                           counts=self._counts)  # fmt: skip
 

@@ -893,6 +893,23 @@ def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: Co
     assert list(sessions(log).values()) == [[*RUN, "session_end"]] * 2
 
 
+def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of_its_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Without an id of the user's it has a new one, with a start and with numbers from 1."""
+    session = handler.session("Cook")
+
+    @session
+    def cook() -> None:
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    with session, session.prompt("Soup?"):
+        cook()
+
+    inner = [(e["event_type"], e["prompt_number"]) for e in log.entries if e["session_id"] != session.session_id]
+    assert inner == [*[(event, 1) for event in RUN], ("session_end", 1)]
+
+
 def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A `partial` has none of its own: its session is called by its type."""
     assert handler.session()(functools.partial(max, 3))(2) == 3
