@@ -221,6 +221,8 @@ class Session(Scope):
         known = self.course.last_error
         if known is not None and known[0] is error:
             return  # a run has reported it where it arose
+        self.open()  # it may have been ended inside of the block
+        self.start()
         entry = self.entry(EventType.ERROR, prompt_number, 0)
         entry["error_info"] = {
             "error_id": entry["event_id"],

@@ -776,6 +776,25 @@ def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int,
     assert len(of_type(log, "session_end")) == ends
 
 
+def test_exception_that_leaves_a_block_whose_session_has_ended_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The error is in a session that has failed, not behind the end of one that was completed."""
+
+    def program() -> None:
+        with handler.session("Cook") as session:
+            session.end()
+            raise ValueError("burnt")
+
+    with pytest.raises(ValueError, match="burnt"):
+        program()
+
+    assert [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries] == [
+        ("session_start", None), ("session_end", "completed"),
+        ("session_start", None), ("error", None), ("session_end", "failed"),
+    ]  # fmt: skip
+
+
 def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Requests of one conversation overlap, each with a block of its own: whichever is left first ends nothing."""
     first, second = handler.session("a", session_id="s"), handler.session("b", session_id="s")
