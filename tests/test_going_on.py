@@ -227,6 +227,23 @@ def test_answer_to_one_of_two_questions_leaves_the_other(log: MemoryDelivery, ha
     assert (hotel, "unanswered") not in said[3:]
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+def test_answer_that_steps_hand_on_is_told_once(
+    by_id: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Inside of the chain around it the graph is given it again. LangChain does not tell the chain the graph's thread:
+    there an answer without an id names no question."""
+    graph = asking_graph("hotel")
+    chain = RunnableLambda(lambda request: request) | graph
+    with handler.session("s", session_id="s"):
+        graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "a"))
+        (asked,) = graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "b"))["__interrupt__"]
+        chain.invoke(Command(resume={asked.id: "yes"} if by_id else "yes"), in_thread(handler, "b"))
+
+    asked_by = 1 if by_id else 2
+    assert questions(log) == [(0, "interrupted", "hotel?"), (1, "interrupted", "hotel?"), (asked_by, "resumed", "yes")]
+
+
 def test_answers_in_another_process_name_their_questions(log: MemoryDelivery) -> None:
     """Who did not ask knows which question each answer is for, where the application says so."""
     handler = CoagentCallbackHandler("trip", delivery=log)

@@ -35,30 +35,36 @@ class Answers:
         prompt.logged = True
         root.turn = prompt.turn
         prompt.session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
-        self.log(root, prompt, answer)
+        known = self.log(root, prompt, answer)
+        others = answer if _names_questions(answer) else {} if known else {None: answer}
+        for interrupt_id, value in others.items():
+            if interrupt_id not in known:  # another process has asked
+                self._emit(root, prompt, interrupt_id, value)
 
-    def log(self, run: Run, prompt: Prompt, answer: Any) -> None:
-        """Log the answers to the open questions of a run's thread; where none is known, what was answered.
+    def log(self, run: Run, prompt: Prompt, answer: Any) -> set[str]:
+        """Log the answers to open questions: those that it names, else those of the run's thread.
 
         Parameters:
             answer: the value, for each of them; or a mapping of their ids to values, then others stay open.
+
+        Returns:
+            the ids of what was open in the thread, and of what is answered.
         """
         root, pending = run.root, prompt.course.pending
         asked = pending.asked_in(root.thread)
         if answer is None:
             answers = {key: None for key, question in asked.items() if question.is_breakpoint}
         elif _names_questions(answer):
-            answers = dict(answer)
+            answers = {key: value for key, value in answer.items() if key in pending.questions}
         else:
             answers = dict.fromkeys(asked, answer)
         for interrupt_id, value in answers.items():
             if question := pending.questions.pop(interrupt_id, None):
                 root.answered = {**root.answered, interrupt_id: question}
             self._emit(run, prompt, interrupt_id, value)
-        if not asked and not answers:
-            self._emit(run, prompt, None, answer)
-        elif asked:
+        if asked:
             pending.stopped.pop(root.thread, None)
+        return {*asked, *answers}
 
     def _emit(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
         turn = prompt.turn if run is run.root else run.latest_turn()

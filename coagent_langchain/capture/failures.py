@@ -169,7 +169,6 @@ class Failures:
         self, run: Run, error: BaseException, answer: Answer | None, usage: Usage | None, cause: Failure | None
     ) -> JsonObject:
         prompt = self._recorder.prompt_of(run)
-        session = prompt.session
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
             meta["attempt"] = run.attempt
@@ -195,8 +194,8 @@ class Failures:
             self._recorder.add_usage(prompt, usage, entry["llm_response"], entry, answer.provider)
             if usage.details:
                 meta["usage"] = usage.details
-        session.course.count(Totals.add_error)
-        session.reported(error, entry["event_id"])
+        prompt.course.count(Totals.add_error)
+        prompt.session.reported(error, entry["event_id"])
         return entry
 
     def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:

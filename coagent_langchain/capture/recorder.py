@@ -182,11 +182,10 @@ class Recorder:
 
     def tool_started(self, run: Run, parameters: Any, tool_call_id: str | None) -> None:
         """Log `tool_call`, at the turn of the response that asked for it; None for parameters that are not known."""
-        session = self.prompt_of(run).session
-        asked = None
+        course, asked = self.prompt_of(run).course, None
         if tool_call_id is not None:
             asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
-            for calls in (run.root.tool_calls, session.course.pending.tool_calls):
+            for calls in (run.root.tool_calls, course.pending.tool_calls):
                 if calls is not None:
                     calls.ran(tool_call_id)
         if asked is not None:
@@ -195,7 +194,7 @@ class Recorder:
             run.own_turn = run.latest_turn()
         run.tool_call_id = run.call = tool_call_id
         run.note_tried()
-        session.course.count(Totals.add_tool_call)
+        course.count(Totals.add_tool_call)
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
         if parameters is not None:

@@ -24,7 +24,7 @@ class Root(Run):
         tool_calls: what its models asked for; None before the first call for a tool.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         asked: the ids of the questions that its graph stopped with.
-        answered: the questions that it brought answers to: where it fails, they are still open.
+        answered: the questions that it brought answers to: where it fails, it may have to bring them again.
         unresolved: the ids of the errors that it failed with, or that its graph had failed with before it went on.
     """
 
