@@ -40,6 +40,7 @@ class Course:
         began: when it started, by the same clock.
         latest: the latest timestamp of its entries and of the ends of its runs.
         last_error: the exception that was logged last, and the id of its event.
+        process: the id of the process that logs its end.
         discreet: whether a handler takes part that keeps more to itself than the owner's.
     """
 
@@ -59,8 +60,8 @@ class Course:
         self.latest = 0
         self.last_error: tuple[BaseException, str] | None = None
         self.discreet = False
-        self._prompts: dict[int, Prompt] = {}
         self.process = os.getpid()
+        self._prompts: dict[int, Prompt] = {}
 
     @property
     def inherited(self) -> bool:
