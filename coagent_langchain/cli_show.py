@@ -14,11 +14,11 @@ from coagent_langchain.cli_text import cells, fit, local_time, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.rows import told, without
-from coagent_langchain.server.timeline import Bar
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed

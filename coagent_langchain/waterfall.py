@@ -10,7 +10,7 @@ from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
-    from coagent_langchain.server.timeline import Bar
+    from coagent_langchain.server.bars import Bar
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200

@@ -54,7 +54,7 @@ def test_nobody_knows_the_server_but_the_command_line() -> None:
 
 def test_readers_know_of_the_server_only_what_is_pure() -> None:
     """A session that was read back is counted and drawn as the viewer does it, by modules that need no extra."""
-    modules = ("formats", "moments", "store.rollup", "timeline")
+    modules = ("bars", "formats", "moments", "store.rollup", "timeline")
     pure = {f"coagent_langchain.server.{module}" for module in modules}
     known = {
         name for file in READERS for name in imports(PACKAGE / file) if name.startswith("coagent_langchain.server")

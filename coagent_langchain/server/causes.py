@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from coagent_langchain.server.bars import Bar, below
 from coagent_langchain.server.details import Detail
-from coagent_langchain.server.pairing import Bar, below
 from coagent_langchain.server.timeline import Timeline
 
 MAX_CAUSES = 5  # the latest: what a node failed of is the last that failed in it
 
 
 def explain(made: Detail, timeline: Timeline) -> None:
-    """Add to the pane of a prompt how it went, and to one that failed what failed in it."""
-    seq = made.entries[0].moment.seq
-    bar = next((bar for bar in below(timeline.roots) if any(number == seq for _, number in bar.events)), None)
-    if bar is not None:
-        made.status = bar.status
-        made.causes = causes(bar) if bar.status == "error" else []
+    """Add to the pane of a prompt or component that failed what failed in it."""
+    bar = timeline.bar_of(made.entries[0].moment.seq)
+    if bar is not None and bar.status == "error":
+        made.causes = causes(bar)
 
 
 def causes(bar: Bar) -> list[Bar]:

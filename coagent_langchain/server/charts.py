@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import count, total
-from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.timeline import Timeline
 
 MAX_BARS = 120  # more calls than that share a bar

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from coagent_langchain.server import formats
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.conversation import Read
 from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.jsonview import parsed
-from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.store import Session
 from coagent_langchain.server.timeline import Timeline

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
-from coagent_langchain.server.pairing import STOPPED, Bar
 from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.timeline import Timeline

@@ -9,10 +9,10 @@ import orjson
 from markupsafe import Markup
 
 from coagent_langchain.server import formats
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.pairing import Bar, below
 from coagent_langchain.server.parts import ENVELOPE, METADATA, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.timeline import Timeline
@@ -75,8 +75,7 @@ def detail(entries: list[Entry]) -> Detail:
 
 def judge(made: Detail, timeline: Timeline) -> None:
     """Say how the bar went that the entries belong to, and how long it took: one of them alone does not know."""
-    seq = made.entries[0].moment.seq
-    bar = next((bar for bar in below(timeline.roots) if any(number == seq for _, number in bar.events)), None)
+    bar = timeline.bar_of(made.entries[0].moment.seq)
     if bar is None:
         return
     made.status = "ok" if bar.kind == "note" else bar.status  # a note's is its kind: a warning, for debugging

@@ -3,91 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import total
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
-STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither well nor wrong: said in words
-
-
-@dataclass(slots=True, eq=False)
-class Bar:
-    """One row of the timeline: a call with its response, a component, a prompt, a turn, or something at one moment.
-
-    Attributes:
-        kind: prompt, turn, model, tool, retriever, component, human, error, recovery, note or end.
-        end: Unix milliseconds; None while nothing closed it.
-        status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or what
-            `meta.outcome` says.
-        events: (timestamp, seq) of its entries.
-        input, output, cached, cost: the tokens and dollars that it used, those of its children included; tokens are
-            None where no entry names them.
-        errors: how many `error` entries stand in it and below.
-        took: milliseconds that its response or exit names.
-        model: of a model's call, where its entries name one.
-    """
-
-    kind: str
-    label: str
-    start: int
-    end: int | None = None
-    status: str = "open"
-    note: str = ""
-    who: str = ""
-    prompt: int = 0
-    turn: int = 0
-    run: str = ""
-    parent: str = ""
-    root: str = ""
-    place: str = ""
-    events: list[tuple[int, int]] = field(default_factory=list)
-    children: list[Bar] = field(default_factory=list)
-    input: int | None = None
-    output: int | None = None
-    cached: int | None = None
-    cost: float = 0.0
-    errors: int = 0
-    last: int = 0
-    took: int | None = None
-    model: str = ""
-
-    @property
-    def duration(self) -> int | None:
-        """Milliseconds as the response says, else from start to end; None while it is open."""
-        if self.end is None or self.took is not None:
-            return self.took
-        return self.end - self.start
-
-    @property
-    def tokens(self) -> int | None:
-        """Input and output together, as far as they are known."""
-        return total((self.input, self.output))
-
-    def add(self, other: Bar) -> None:
-        """Count in what another bar used, and its errors."""
-        self.input = total((self.input, other.input))
-        self.output = total((self.output, other.output))
-        self.cached = total((self.cached, other.cached))
-        self.cost += other.cost
-        self.errors += other.errors
-
-    @property
-    def turns(self) -> int:
-        """How many turns stand below it, those of sub-agents included."""
-        return len({bar.turn for bar in below(self.children) if bar.turn})
-
-
-def below(bars: Iterable[Bar]) -> Iterator[Bar]:
-    """These bars and all that stands below them, however deep."""
-    stack = list(bars)
-    while stack:
-        yield (bar := stack.pop())
-        stack += bar.children
 
 
 class Pairing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.pairing import STOPPED, Bar
+from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.timeline import Timeline
 
 Row = list[Any]

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from coagent_langchain.server.bars import STOPPED, Bar, below
 from coagent_langchain.server.moments import Moment
-from coagent_langchain.server.pairing import STOPPED, Bar, Pairing, below
+from coagent_langchain.server.pairing import Pairing
 from coagent_langchain.server.prompts import Prompts
-
-__all__ = ["Bar", "Timeline", "build"]
 
 
 @dataclass(slots=True)
@@ -32,6 +31,10 @@ class Timeline:
     times: array[int] = field(default_factory=lambda: array("q"))
     seqs: array[int] = field(default_factory=lambda: array("q"))
     types: list[str] = field(default_factory=list)
+
+    def bar_of(self, seq: int) -> Bar | None:
+        """The bar that an entry belongs to, by the entry's `seq`."""
+        return next((bar for bar in below(self.roots) if any(number == seq for _, number in bar.events)), None)
 
 
 def build(moments: Iterable[Moment]) -> Timeline:

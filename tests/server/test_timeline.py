@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from coagent_langchain.server import transcript
+from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.conversation import items, outline
 from coagent_langchain.server.details import Detail, detail, judge
 from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.pairing import Bar
 from coagent_langchain.server.parts import earlier
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Entry
