@@ -55,7 +55,6 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
     scale = (WIDTH - LABELS - 120) / span
     left = LABELS + (bar.start - start) * scale
     width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
-    failed = bar.status in ("error", "recovered")
     used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
     took = " · ".join(part for part in (duration(bar.duration), used) if part)
     label = " ".join(part for part in (_name(bar), _turn(depth, bar), bar.note if bar.kind != "prompt" else "") if part)
@@ -64,7 +63,7 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
         f"<g><title>{escape(label[:300])}</title>"
         f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar)}</text>'
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
-        f'fill="{COLOURS["error"] if failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
+        f'fill="{COLOURS["error"] if bar.failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
         f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{took}</text></g>'
     )
 

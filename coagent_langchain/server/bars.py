@@ -71,6 +71,16 @@ class Bar:
         """Input and output together, as far as they are known."""
         return total((self.input, self.output))
 
+    @property
+    def failed(self) -> bool:
+        """Whether it failed, also where the session has recovered from that."""
+        return self.status in ("error", "recovered")
+
+    @property
+    def is_tool(self) -> bool:
+        """Whether it is the call of a tool or a retriever."""
+        return self.kind in ("tool", "retriever")
+
     def add(self, other: Bar) -> None:
         """Count in what another bar used, and its errors."""
         self.input = total((self.input, other.input))

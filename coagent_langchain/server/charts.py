@@ -63,7 +63,7 @@ def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
     title = f"{name}: {count(told[0])} in ({count(told[1])} cached), {count(told[2])} out"
     return TokenBar(round(x, 3), round(width, 3), round(cached * scale, 2), round((taken - cached) * scale, 2),
                     round(given * scale, 2), title, first.events[-1][1] if first.events else 0,
-                    any(bar.status in ("error", "recovered") for bar in group))  # fmt: skip
+                    any(bar.failed for bar in group))  # fmt: skip
 
 
 def used(bars: list[Bar]) -> list[Used]:
@@ -71,7 +71,7 @@ def used(bars: list[Bar]) -> list[Used]:
     by_name: dict[str, list[Bar]] = defaultdict(list)
     for bar in bars:
         by_name[bar.label].append(bar)
-    rows = [Used(name, len(group), sum(bar.status in ("error", "recovered") for bar in group),
+    rows = [Used(name, len(group), sum(bar.failed for bar in group),
                  _tokens(group), _median(group), sum(bar.cost for bar in group))
             for name, group in by_name.items()]  # fmt: skip
     return sorted(rows, key=lambda row: (-row.calls, row.name))

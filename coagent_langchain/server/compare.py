@@ -54,7 +54,7 @@ def sides(timeline: Timeline, read: Read) -> list[Side]:
 def _side(prompt: Bar, read: Read) -> Side:
     side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
     for bar in _from_the_end(prompt):
-        if bar.kind in ("tool", "retriever"):
+        if bar.is_tool:
             side.tools.insert(0, bar.label)
         if not side.answer and bar.status == "error":
             side.error = side.error or bar.note
@@ -69,7 +69,7 @@ def _from_the_end(prompt: Bar) -> Iterator[Bar]:
     while stack:
         bar = stack.pop()
         yield bar
-        if bar.kind not in ("model", "tool", "retriever"):
+        if bar.kind != "model" and not bar.is_tool:
             stack += bar.children
 
 

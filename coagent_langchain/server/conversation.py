@@ -87,17 +87,13 @@ class _Reader:
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
         if bar.kind == "model":
             return [*self._user(bar, entries), *self._answer(bar, entries)]
-        if bar.kind in ("tool", "retriever"):
+        if bar.is_tool:
             return [self._tool(bar, entries)]
         if bar.kind == "end":
             return [Item("end", bar, f"Session {visible(bar.status)}")]
         if bar.kind == "human":
             return [_human(bar, ref, entry) for ref, entry in entries]
-        return (
-            [self._failure(bar, entries)]
-            if bar.status in ("error", "recovered")
-            else [Item("note", bar, bar.label, escape(bar.note))]
-        )
+        return [self._failure(bar, entries)] if bar.failed else [Item("note", bar, bar.label, escape(bar.note))]
 
     def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
         for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
@@ -140,7 +136,7 @@ class _Reader:
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 calls = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
                 made.append(Item("answer", bar, bar.who or "Assistant", parts=[calls]))
-        if bar.status in ("error", "recovered"):
+        if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
             made.append(Item("open", bar, bar.who or "Assistant", escape("No answer yet")))
@@ -156,7 +152,7 @@ class _Reader:
                 item.parts.append(of_value("Arguments", call["parameters"], ref, ["tool_call", "parameters"]))
             if answer.get("result") is not None:
                 item.parts.append(of_result(answer["result"], ref))
-        if bar.status in ("error", "recovered"):
+        if bar.failed:
             failure = self._failure(bar, entries)
             item.parts += [Part("Error", failure.content), *failure.parts]
         inside = _speaking(child for child in bar.children if child.kind != "human")

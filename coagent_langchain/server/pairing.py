@@ -85,7 +85,7 @@ class Pairing:
         _add_use(bar, moment)
         if moment.model and not bar.model:  # the call did not know it
             bar.label = bar.model = moment.name
-        if moment.note and not bar.errors and (moment.failed or not bar.note or not _is_tool(bar)):
+        if moment.note and not bar.errors and (moment.failed or not bar.note or not bar.is_tool):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
         if moment.failed:
             bar.status = "error"
@@ -183,10 +183,6 @@ def _add_use(bar: Bar, moment: Moment) -> None:
         number = getattr(moment, name)
         setattr(bar, name, total((getattr(bar, name), number and 0 if moment.reused else number)))
     bar.cost += moment.cost or 0.0
-
-
-def _is_tool(bar: Bar) -> bool:
-    return bar.kind in ("tool", "retriever")
 
 
 def _recovered(strategy: str) -> str:

@@ -57,7 +57,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     return Timeline(
         roots=roots,
         models=[bar for bar in bars if bar.kind == "model"],
-        tools=[bar for bar in bars if bar.kind in ("tool", "retriever")],
+        tools=[bar for bar in bars if bar.is_tool],
         times=times, seqs=seqs, types=types,
     )  # fmt: skip
 
@@ -135,12 +135,8 @@ def _status(bars: list[Bar]) -> str:
             return status
     if any(bar.status == "waiting" for bar in below(bars)):
         return "waiting"
-    ended = sorted((bar for bar in bars if bar.kind in ("model", "tool", "retriever", "component")), key=_last)
+    ended = sorted((bar for bar in bars if bar.is_tool or bar.kind in ("model", "component")), key=lambda bar: bar.last)
     return ended[-1].status if ended and ended[-1].status in STOPPED else "ok"
-
-
-def _last(bar: Bar) -> int:
-    return bar.last
 
 
 def _turn(group: list[Bar]) -> Bar:

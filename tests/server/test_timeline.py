@@ -32,7 +32,7 @@ def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
 def failures(entries: Iterable[dict[str, Any]]) -> list[Bar]:
     """The calls among these entries that failed, in order of start."""
     found = timeline(entries)
-    failed = [bar for bar in (*found.models, *found.tools) if bar.status in ("error", "recovered")]
+    failed = [bar for bar in (*found.models, *found.tools) if bar.failed]
     return sorted(failed, key=lambda bar: bar.start)
 
 
