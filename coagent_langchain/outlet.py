@@ -8,14 +8,12 @@ import orjson
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
-from coagent_langchain.wire import JsonObject, encode
+from coagent_langchain.wire import ENVELOPE, JsonObject, encode
 
 Redact = Callable[[JsonObject], JsonObject]
 
 # What an entry may keep with `capture_content=False`: ids, numbers, timing and names, by field.
-_KEPT = frozenset({"version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
-                   "agent_stack", "routing_type", "performance_metrics", "target_component",
-                   "test_result"})  # fmt: skip
+_KEPT = frozenset({*ENVELOPE, "agent_stack", "routing_type", "performance_metrics", "target_component", "test_result"})
 _KEPT_INSIDE = {
     "llm_call": frozenset({"issuer"}),
     "llm_response": frozenset({"input_tokens", "output_tokens", "total_tokens", "execution_time_ms"}),

@@ -20,6 +20,9 @@ MAX_SESSION_ID = 512  # characters
 MAX_TIMESTAMP = 2**53  # milliseconds; beyond it JavaScript rounds
 MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
 
+# The fields that every entry has.
+ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
+
 JsonObject = dict[str, Any]
 JsonPath = Sequence[str | int]  # the keys and places that lead to a value
 

@@ -13,7 +13,7 @@ from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.parts import ENVELOPE, METADATA, Part, of_entry, of_text
+from coagent_langchain.server.parts import METADATA, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
@@ -115,7 +115,7 @@ def show(entry: Entry) -> Shown:
 
 def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:
     """The entry's scalar facts, the envelope first."""
-    found = [(name, _scalar(fields[name])) for name in ENVELOPE[4:6] + ENVELOPE[2:4] if name in fields]
+    found = [(name, _scalar(fields[name])) for name in _PLACE if name in fields]
     found.append(("timestamp", f"{formats.iso(moment.at)} ({moment.at})"))
     meta = mapping(fields.get("meta"))
     for group in ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics",
@@ -141,6 +141,7 @@ def _scalar(value: Any) -> str:
     return formats.visible(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+_PLACE = ("event_id", "event_type", "prompt_number", "turn_number")
 _ICONS = {
     "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
     "recovery": "recovery", "component_enter": "component", "component_exit": "component", "human_oversight": "human",

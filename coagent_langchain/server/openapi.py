@@ -9,7 +9,8 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server.examples import MEANING, example_of
 from coagent_langchain.server.rules import MAX_ENTRY
 from coagent_langchain.server.store import STATUSES
-from coagent_langchain.server.validation import MAX_BODY, MAX_ENTRIES, REQUIRED
+from coagent_langchain.server.validation import MAX_BODY, MAX_ENTRIES
+from coagent_langchain.wire import ENVELOPE
 
 _JSON = "application/json"
 
@@ -26,7 +27,7 @@ def document() -> dict[str, Any]:
         "security": [{}, {"token": []}],
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"LogEntry": entry | {"required": list(REQUIRED)}, **parts,
+            "schemas": {"LogEntry": entry | {"required": list(ENVELOPE)}, **parts,
                         "Result": _RESULT, "Fault": _FAULT, "Summary": _SUMMARY},
         },
         "paths": _PATHS,

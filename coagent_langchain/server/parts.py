@@ -16,11 +16,10 @@ from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
 from coagent_langchain.texts import counted
-from coagent_langchain.wire import JsonObject, JsonPath
+from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 
 MAX_MESSAGES = 40  # that stand in the pane, and the prompt's
 EARLIER = 200  # that come at a click
-ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 

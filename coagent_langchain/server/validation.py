@@ -15,14 +15,14 @@ import orjson
 from coagent_langchain.server.jsontext import depth_exceeds, split
 from coagent_langchain.server.rules import MAX_ENTRY, RULES, expected
 from coagent_langchain.server.store import NewEntry
+from coagent_langchain.wire import ENVELOPE
 
 MAX_BODY = 10_000_000  # bytes, also after decompression
 MAX_ENTRIES = 1000  # a batch
 MAX_DEPTH = 100  # ClickHouse 25 cannot read back what is nested 300 deep
 
 Fault = dict[str, Any]
-REQUIRED = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
-_required = itemgetter(*REQUIRED)
+_required = itemgetter(*ENVELOPE)
 
 
 class BodyError(Exception):
@@ -121,7 +121,7 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
     try:
         _required(entry)
     except KeyError:
-        found = [(name, "is required") for name in REQUIRED if name not in entry]
+        found = [(name, "is required") for name in ENVELOPE if name not in entry]
     for name, value in entry.items():
         if (rule := RULES.get(name)) is not None:
             types, check = rule

@@ -17,8 +17,8 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Query
-from coagent_langchain.server.validation import REQUIRED, BodyError, faults, read
-from coagent_langchain.wire import EventType
+from coagent_langchain.server.validation import BodyError, faults, read
+from coagent_langchain.wire import ENVELOPE, EventType
 from tests.server.samples import entry
 
 ALL = frozenset(EventType)
@@ -51,7 +51,7 @@ def location(loc: tuple[Any, ...]) -> str:
 
 
 @settings(max_examples=600, deadline=None)
-@given(FIELDS, st.sets(st.sampled_from(REQUIRED), max_size=1))
+@given(FIELDS, st.sets(st.sampled_from(ENVELOPE), max_size=1))
 @example({"agent_stack": ["a", 1]}, set())
 @example({"error_info": {"error_severity": "worst"}}, set())
 @example({"performance_metrics": {"cost": 1}}, set())

@@ -14,10 +14,11 @@ from coagent_langchain.server.store.rollup import COUNTERS, told
 from coagent_langchain.server.store.standing import status_now
 from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
+from coagent_langchain.wire import ENVELOPE
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
-_OWN = frozenset(("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp",
-                  "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))  # fmt: skip
+_COPIED = tuple(name for name in ENVELOPE if name != "timestamp")  # columns with the value as it is
+_OWN = frozenset((*ENVELOPE, "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))
 _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_info", "routing_type", "llm_call",
                     "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics", "test_result",
                     "target_component"))  # fmt: skip
@@ -62,8 +63,7 @@ def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
         "agent_stack": fields.get("agent_stack") or [],
         "prompt": fields.get("prompt"),
     }
-    row |= {name: fields[name] for name in ("version", "session_id", "prompt_number", "turn_number", "event_id",
-                                            "event_type")}  # fmt: skip
+    row |= {name: fields[name] for name in _COPIED}
     row["additional_properties"] = {} if own else {"raw": text}
     return row | ({"raw": text, "seq": number, "words": searched(fields)} if own else {})
 
@@ -85,8 +85,7 @@ def entry(number: int, ms: int, text: str, row: str) -> Entry:
 
 
 def _again(row: dict[str, Any], ms: int) -> bytes:
-    fields = {name: row.pop(name) for name in ("version", "session_id", "prompt_number", "turn_number", "event_id",
-                                               "event_type")}  # fmt: skip
+    fields = {name: row.pop(name) for name in _COPIED}
     parts = [row.pop("event_data") or {}, row.pop("additional_properties") or {}]
     fields["timestamp"] = ms
     fields |= {name: value for name, value in row.items() if value not in (None, [])}
