@@ -211,6 +211,26 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
     assert (spool.written, spool.read(), bool(spool.fallback)) == (5, b"".join(LINES), True)
 
 
+def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder can be used no more, what other processes keep in it takes nothing of the fallback's room."""
+    path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES))
+    os.truncate(path, 2 * NAMELESS_BYTES)
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    spool.measure_others()
+    create = Segment.create
+
+    def read_only(path: Path | None, in_memory: bool = False) -> Segment:
+        if path:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return create(path, in_memory)
+
+    monkeypatch.setattr(Segment, "create", read_only)
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
+
+
 def test_missing_folder_is_made_again(tmp_path: Path) -> None:
     """Somebody who removes the folder does not stop delivery: the open file is read on, the next has a folder again."""
     spool = spool_in(tmp_path / "d")

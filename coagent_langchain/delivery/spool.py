@@ -129,6 +129,7 @@ class Spool:
             if self._folder is None or (error.errno in _NO_SPACE and self._segments):
                 return None  # space may come back: the next append tries again
             self.fallback, self._folder = f"{error.strerror}: {error.filename}", None
+            self.others = 0
             self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
             return self._new_segment()
 
