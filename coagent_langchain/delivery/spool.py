@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import threading
 from collections import deque
 from pathlib import Path
 
-from coagent_langchain.delivery.destination import make_private_folder
-from coagent_langchain.delivery.owner import Owner
+from coagent_langchain.delivery.folder import SpoolFolder
 from coagent_langchain.delivery.pwrite import Pwrite
 from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, Segment
 
@@ -45,22 +43,15 @@ class Spool:
         refused: entries that were not kept, for want of space.
         lost: entries of a file that somebody removed, or that cannot be read any more; they count as settled.
         others: bytes of the folder that other processes' files take; measured now and then.
-        fallback: why there is no folder, once that is so.
     """
 
     def __init__(self, folder: Path | None, quota: int, address: str) -> None:
         self.written = self.settled = self.refused = self.lost = self.others = 0
-        self.fallback: str | None = None
-        self._folder = folder
-        self._address = address
+        self._folder = SpoolFolder(folder, address)
         self._quota = quota if folder else min(quota, NAMELESS_BYTES)
-        self._in_memory = folder is None
-        self._owner: Owner | None = None
-        self._numbers = itertools.count()
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
         self._taken = self._freed = 0  # bytes on the disk, ever and no more
-        self._new_names = False
         self._open: _Entry | None = None  # what is being written
         self._pwrite = Pwrite()
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
@@ -124,26 +115,14 @@ class Spool:
 
     def _new_segment(self) -> Segment | None:
         try:
-            return self._begin(self._create_segment())
+            return self._begin(self._folder.new_segment())
         except OSError as error:
-            if self._folder is None or (error.errno in _NO_SPACE and self._segments):
+            if self._folder.path is None or (error.errno in _NO_SPACE and self._segments):
                 return None  # space may come back: the next append tries again
-            self.fallback, self._folder = f"{error.strerror}: {error.filename}", None
+            self._folder.fall_back(error)
             self.others = 0
             self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
             return self._new_segment()
-
-    def _create_segment(self) -> Segment:
-        if self._folder is None:
-            with contextlib.suppress(OSError):
-                return Segment.create(None, self._in_memory)
-            self._in_memory = True  # where the temporary folder has no space either
-            return Segment.create(None, self._in_memory)
-        if self._owner is None or not self._folder.is_dir():
-            make_private_folder(self._folder, self._address)
-            self._owner = self._owner or Owner.create(self._folder)
-        self._new_names = True
-        return Segment.create(self._folder / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 
     def _begin(self, segment: Segment) -> Segment:
         before = self._segments[-1] if self._segments else None
@@ -152,6 +131,11 @@ class Spool:
         if before is not None:  # last: a signal handler in between would append to a closed file
             before.finish()
         return segment
+
+    @property
+    def fallback(self) -> str | None:
+        """Why there is no folder, once it cannot be used."""
+        return self._folder.fallback
 
     @property
     def waiting_bytes(self) -> int:
@@ -224,16 +208,13 @@ class Spool:
 
     def measure_others(self) -> None:
         """Count the bytes of other processes' files against the quota."""
-        if self._folder:
-            own = f"{self._owner.name}-" if self._owner else "-"
-            with contextlib.suppress(OSError), os.scandir(self._folder) as files:
-                self.others = sum(_size(file) for file in files if not file.name.startswith(own))
+        with contextlib.suppress(OSError):
+            self.others = self._folder.size_of_others()
 
     # --- other threads ------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
-        names, self._new_names = self._new_names, False
         for segment in list(self._segments):
             size = segment.size
             if segment.path and segment.synced < size and self.settled < self.written:
@@ -244,8 +225,7 @@ class Spool:
                     finally:
                         reader.close()
                     segment.synced = size
-        if names and self._folder:
-            sync_folder(self._folder)
+        self._folder.sync()
 
     def release(self) -> None:
         """Remove the files when everything is settled. The worker has ended."""
@@ -253,9 +233,7 @@ class Spool:
             if self.settled == self.written and self._open is None:
                 while self._segments:
                     self._drop_first()
-                if self._owner:
-                    self._owner.release()
-                    self._owner = None
+                self._folder.release()
 
     def abandon(self) -> None:
         """Close everything without a lock and touch no file: after a fork they are the parent's."""
@@ -263,22 +241,4 @@ class Spool:
             segment.close()
         if self._reader:
             self._reader.close()
-        if self._owner:
-            self._owner.abandon()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names of new files to the disk."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_size
-    except OSError:  # acknowledged and gone meanwhile
-        return 0
+        self._folder.abandon()

@@ -1,0 +1,103 @@
+"""Where the segments of a spool lie: in a folder, beside those of other processes, or in files without a name."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+
+from coagent_langchain.delivery.destination import make_private_folder
+from coagent_langchain.delivery.owner import Owner
+from coagent_langchain.delivery.segment import Segment
+
+
+class SpoolFolder:
+    """Makes the segments of this process, under the name of their owner.
+
+    Parameters:
+        path: the folder, or None for memory only.
+        address: of the server, to be noted in the folder; nothing secret.
+
+    Attributes:
+        path: the folder; None without one, and once it cannot be used.
+        fallback: why the folder cannot be used, once that is so.
+    """
+
+    def __init__(self, path: Path | None, address: str) -> None:
+        self.path = path
+        self.fallback: str | None = None
+        self._address = address
+        self._in_memory = path is None
+        self._owner: Owner | None = None
+        self._numbers = itertools.count()
+        self._new_names = False
+
+    def new_segment(self) -> Segment:
+        """Make the next segment; the first one also makes the folder.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self.path is None:
+            return self._nameless_segment()
+        if self._owner is None or not self.path.is_dir():
+            make_private_folder(self.path, self._address)
+            self._owner = self._owner or Owner.create(self.path)
+        self._new_names = True
+        return Segment.create(self.path / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
+
+    def _nameless_segment(self) -> Segment:
+        with contextlib.suppress(OSError):
+            return Segment.create(None, self._in_memory)
+        self._in_memory = True  # where the temporary folder has no space either
+        return Segment.create(None, self._in_memory)
+
+    def fall_back(self, error: OSError) -> None:
+        """Go without the folder from now on, which `error` keeps from being used."""
+        self.fallback, self.path = f"{error.strerror}: {error.filename}", None
+
+    def size_of_others(self) -> int:
+        """Bytes that the files of other processes take.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        if self.path is None:
+            return 0
+        own = f"{self._owner.name}-" if self._owner else "-"
+        with os.scandir(self.path) as files:
+            return sum(_size(file) for file in files if not file.name.startswith(own))
+
+    def sync(self) -> None:
+        """Bring the names of new segments to the disk."""
+        names, self._new_names = self._new_names, False
+        if names and self.path:
+            _sync(self.path)
+
+    def release(self) -> None:
+        """Give the owner's name up for good: no segment is left."""
+        if self._owner:
+            self._owner.release()
+            self._owner = None
+
+    def abandon(self) -> None:
+        """Touch no file: after a fork they are the parent's."""
+        if self._owner:
+            self._owner.abandon()
+
+
+def _sync(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:  # acknowledged and gone meanwhile
+        return 0
