@@ -138,8 +138,14 @@ class Spool:
         return self._folder.fallback
 
     @property
+    def waiting(self) -> int:
+        """Entries that are neither acknowledged nor rejected."""
+        settled = self.settled  # first: a moment later more may be settled than were written now
+        return self.written - settled
+
+    @property
     def waiting_bytes(self) -> int:
-        """Bytes of the entries that are neither acknowledged nor rejected."""
+        """Bytes of the entries that are waiting."""
         segments, reader = len(self._segments), self._reader
         sent = reader.offset - HEADER_BYTES if reader else 0
         return self._taken - self._freed - segments * HEADER_BYTES - sent
@@ -198,7 +204,7 @@ class Spool:
         """Use the file again from its beginning where everything is settled: most entries then never reach the disk."""
         if self._lock.acquire(blocking=False):
             try:
-                if self._reader and len(self._segments) == 1 and self.settled == self.written:
+                if self._reader and len(self._segments) == 1 and not self.waiting:
                     segment = self._segments[0]
                     if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0 and self._open is None:
                         self._freed += segment.size - HEADER_BYTES
@@ -217,7 +223,7 @@ class Spool:
         """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
         for segment in list(self._segments):
             size = segment.size
-            if segment.path and segment.synced < size and self.settled < self.written:
+            if segment.path and segment.synced < size and self.waiting:
                 with contextlib.suppress(OSError):  # acknowledged and removed meanwhile, or what the worker will tell
                     reader = Reader.of(segment.path)
                     try:
@@ -230,7 +236,7 @@ class Spool:
     def release(self) -> None:
         """Remove the files when everything is settled. The worker has ended."""
         with self._lock:
-            if self.settled == self.written and self._open is None:
+            if not self.waiting and self._open is None:
                 while self._segments:
                     self._drop_first()
                 self._folder.release()

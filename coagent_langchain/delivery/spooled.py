@@ -62,8 +62,7 @@ class SpooledDelivery:
 
     def _sends_for(self, token: str) -> bool:
         """Whether events of the present token wait, or one who asked with it may log more."""
-        waits = self._spool.settled < self._spool.written
-        return waits or any(asker.auth_token == token for asker in self._askers.values())
+        return self._spool.waiting > 0 or any(asker.auth_token == token for asker in self._askers.values())
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
@@ -95,13 +94,13 @@ class SpooledDelivery:
     def stats(self) -> Stats:
         """Count this process's entries; `refused` were not kept, for want of space."""
         spool, worker = self._spool, self._worker
-        settled, written = spool.settled, spool.written
+        waiting = spool.waiting
         return Stats(
-            written=written,
+            written=spool.written,
             acknowledged=worker.acknowledged,
-            waiting=written - settled,
-            waiting_bytes=spool.waiting_bytes if written > settled else 0,
-            oldest_age_s=age_of(spool.first_line()) if written > settled else None,
+            waiting=waiting,
+            waiting_bytes=spool.waiting_bytes if waiting else 0,
+            oldest_age_s=age_of(spool.first_line()) if waiting else None,
             retried=worker.retried,
             rejected=worker.rejected,
             refused=spool.refused + spool.lost,
@@ -109,7 +108,7 @@ class SpooledDelivery:
 
     def left(self) -> str:
         """What the server has not taken, in words; nothing where it has taken all."""
-        waiting = self._spool.written - self._spool.settled
+        waiting = self._spool.waiting
         kept = self._folder is not None and not self._spool.fallback
         return self._notices.left(waiting, kept) if waiting else ""
 

@@ -45,7 +45,7 @@ class Syncer:
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            if self._spool.settled == self._spool.written:
+            if not self._spool.waiting:
                 self._wakened.wait()
             self._wakened.clear()
             stop.wait(SYNC_S)

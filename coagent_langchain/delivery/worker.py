@@ -136,7 +136,7 @@ class Worker:
 
     def _load(self) -> bool:
         """Take the next batch: this process's own entries first, then those of the dead."""
-        if self._waits():
+        if self._spool.waiting:
             self._syncer.wake()
             self._gather()
             self._source, lines = self._spool, b""
@@ -150,13 +150,9 @@ class Worker:
             self._sender.load(lines)
         return bool(lines)
 
-    def _waits(self) -> bool:
-        return self._spool.settled < self._spool.written
-
     def _gather(self) -> None:
         """Let a batch come together, unless there is one or somebody waits for it."""
-        waiting = self._spool.written - self._spool.settled
-        large = waiting >= BATCH_ENTRIES or self._spool.waiting_bytes >= BATCH_BYTES
+        large = self._spool.waiting >= BATCH_ENTRIES or self._spool.waiting_bytes >= BATCH_BYTES
         if not large and self._spool.settled >= self._hurry:
             self._wait(GATHER_S)
 
@@ -179,9 +175,9 @@ class Worker:
         """Wait for `wake`: there is nothing to do."""
         self._spool.recycle()
         self.idle = True
-        if not self._waits() and not self._stop.is_set():
+        if not self._spool.waiting and not self._stop.is_set():
             self._sleep(None)
-        elif self._waits():
+        elif self._spool.waiting:
             self._wait(1.0)  # the disk did not let us read
         self.idle = False
 
@@ -234,4 +230,4 @@ class Worker:
             self._lost = self._spool.lost
 
     def _tell(self, problem: str) -> None:
-        self._notices.wrong(problem, self._spool.written - self._spool.settled)
+        self._notices.wrong(problem, self._spool.waiting)
