@@ -28,7 +28,8 @@ from coagent_langchain.server.store import (
     every_entry,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
-from coagent_langchain.server.store import clickhouse_schema as schema
+from coagent_langchain.server.store.clickhouse_schema import SESSIONS
+from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.standing import TOTAL_TOKENS, sorted_by
@@ -56,38 +57,17 @@ class ClickHouseStore:
         self._db = database
         try:
             self._writer = connect()
-            self._prepare()
+            self._table = prepare(self._writer, database)
         except ClickHouseError as error:
             raise ConfigurationError(f"the ClickHouse database cannot be used: {error}") from error
+        self.event_types = self._table.event_types
+        self._sessions = SESSIONS.format(db=database)
         self._readers = Readers(connect)
         self._numbers = rows.Numbers()
         self._highest, self._asked = 0, float("-inf")
         self._writing = threading.Lock()
         self._closed = False
         self._commits = GroupCommit(self._commit, most=COMMIT)
-
-    def _prepare(self) -> None:
-        """Make what is missing; a table that is there stays as it is."""
-        for statement in (schema.DATABASE, schema.TABLE, schema.ROLLUP_TABLE):
-            self._writer.command(statement.format(db=self._db))
-        tables = self._writer.query(f"SHOW TABLES FROM {self._db}").result_columns[0]
-        if "coagent_sessions_view" not in tables:
-            self._writer.command(schema.VIEW.format(db=self._db))
-            self._writer.command(schema.BACKFILL.format(db=self._db))
-        for statement in schema.UPGRADE:
-            self._writer.command(statement.format(db=self._db))
-        described = self._writer.query(f"DESCRIBE {self._db}.log_entries").result_columns
-        types = dict(zip(described[0], described[1], strict=True))
-        self.event_types = schema.enum_values(types["event_type"])
-        self._own = {"raw", "seq", "words"} <= set(types)
-        self._raw = schema.RAW_COLUMN if self._own else schema.RAW_IN_PROPERTIES
-        self._seq = schema.SEQ_COLUMN if self._own else schema.SEQ_IN_LOG_ID
-        # a token has letters and digits only, so nothing in it is a wildcard
-        self._has = schema.HAS_WORD if self._own else schema.MAY_HAVE
-        row = f"if({self._raw} = '', {schema.ROW}, '')"
-        self._entry = (
-            f"{self._seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self._raw} AS text, {row} AS row"
-        )
 
     def close(self) -> None:
         """Commit what waits and close all connections. Closing again does nothing."""
@@ -108,14 +88,14 @@ class ClickHouseStore:
         with self._writing, _available():
             if new := self._without_copies(entries):
                 numbers = self._numbers.take(len(new))
-                lines = [rows.line(entry, number, self._own) for entry, number in zip(new, numbers, strict=True)]
+                lines = [rows.line(entry, number, self._table.own) for entry, number in zip(new, numbers, strict=True)]
                 self._insert(lines, new)
                 self._asked = float("-inf")
 
     def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
         """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both."""
         unique = {(e.fields["session_id"], e.fields["event_id"], e.body): e for e in entries}
-        sql = f"""SELECT session_id, event_id, {self._raw} FROM {self._db}.log_entries
+        sql = f"""SELECT session_id, event_id, {self._table.raw} FROM {self._db}.log_entries
             WHERE session_id IN {{sessions:Array(String)}} AND event_id IN {{events:Array(String)}}"""
         keyed = list(unique)
         for start in range(0, len(keyed), CHECKED):
@@ -135,7 +115,7 @@ class ClickHouseStore:
             if len(lines) == 1:
                 if rows.is_plain(lines[0]):
                     raise
-                return self._insert([rows.plain(lines[0], entries[0], self._own)], entries)
+                return self._insert([rows.plain(lines[0], entries[0], self._table.own)], entries)
             half = len(lines) // 2
             self._insert(lines[:half], entries[:half])
             self._insert(lines[half:], entries[half:])
@@ -150,7 +130,7 @@ class ClickHouseStore:
 
     def _delete(self, condition: str, **parameters: Any) -> Pruned:
         count = entries = 0
-        sql = f"SELECT session_id, entries FROM {self._sessions()} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
+        sql = f"SELECT session_id, entries FROM {self._sessions} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
         while True:
             with self._writing, _available():
                 found = self._writer.query(sql, parameters=parameters).result_rows
@@ -170,9 +150,6 @@ class ClickHouseStore:
             result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
         return result
 
-    def _sessions(self) -> str:
-        return schema.SESSIONS.format(db=self._db)
-
     def session_ids(self) -> list[str]:
         """See `Store.session_ids`."""
         found = self._all(f"""SELECT session_id FROM {self._db}.coagent_sessions
@@ -182,7 +159,7 @@ class ClickHouseStore:
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
         found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors,
-            open_calls FROM {self._sessions()} ORDER BY first_ms, session_id""")
+            open_calls FROM {self._sessions} ORDER BY first_ms, session_id""")
         return [Summary(*row) for row in found]
 
     def sessions(self, query: Query) -> Page:
@@ -191,17 +168,17 @@ class ClickHouseStore:
         where, parameters = rows.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
         found = self._all(
-            f"{rows.READ} FROM {self._sessions()} {where} ORDER BY {sorted_by(query.sort)} {direction} NULLS LAST,"
+            f"{rows.READ} FROM {self._sessions} {where} ORDER BY {sorted_by(query.sort)} {direction} NULLS LAST,"
             f" session_id {direction} LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
-        total = self._all(f"SELECT count() FROM {self._sessions()} {where}", **parameters)[0][0]
+        total = self._all(f"SELECT count() FROM {self._sessions} {where}", **parameters)[0][0]
         return Page([rows.session(row) for row in found], total, cut)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
         found = self._all(
-            f"{rows.READ} FROM {self._sessions()} WHERE session_id = {{session:String}}", session=session_id
+            f"{rows.READ} FROM {self._sessions} WHERE session_id = {{session:String}}", session=session_id
         )
         return rows.session(found[0]) if found else None
 
@@ -216,7 +193,7 @@ class ClickHouseStore:
         """See `Store.entries`."""
         timestamp, seq = after or (-1, 0)
         found = self._all(
-            f"""SELECT {self._entry} FROM {self._db}.log_entries
+            f"""SELECT {self._table.entry} FROM {self._db}.log_entries
             WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:UInt64}})
             ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}""",
             session=session_id, ms=timestamp, seq=seq, limit=limit,
@@ -226,7 +203,7 @@ class ClickHouseStore:
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """See `Store.entry`."""
         found = self._all(
-            f"""SELECT {self._entry} FROM {self._db}.log_entries
+            f"""SELECT {self._table.entry} FROM {self._db}.log_entries
             WHERE session_id = {{session:String}} AND event_id = {{event:String}} ORDER BY ms, number LIMIT 1""",
             session=session_id, event=event_id,
         )  # fmt: skip
@@ -244,8 +221,8 @@ class ClickHouseStore:
     def _find(self, terms: Terms, session_id: str | None = None, before: int = 2**62) -> Iterator[tuple[str, Entry]]:
         """Entries with the terms; those of all sessions for as long as one may read."""
         one = "AND session_id = {session:String}" if session_id is not None else ""
-        narrow = "".join(f" AND {self._has.format(n=n)}" for n in range(len(terms.tokens)))
-        sql = f"""SELECT session_id, {self._entry} FROM {self._db}.log_entries
+        narrow = "".join(f" AND {self._table.has.format(n=n)}" for n in range(len(terms.tokens)))
+        sql = f"""SELECT session_id, {self._table.entry} FROM {self._db}.log_entries
             WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
         parameters: dict[str, Any] = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
         parameters |= {"session": session_id} if session_id is not None else {}
@@ -265,14 +242,14 @@ class ClickHouseStore:
     def latest(self) -> int:
         """See `Store.latest`."""
         if time.monotonic() - self._asked > FRESH:
-            self._highest = self._all(f"SELECT max({self._seq}) FROM {self._db}.log_entries")[0][0]
+            self._highest = self._all(f"SELECT max({self._table.seq}) FROM {self._db}.log_entries")[0][0]
             self._asked = time.monotonic()
         return self._highest
 
     def has_newer(self, session_id: str, seq: int) -> bool:
         """See `Store.has_newer`."""
         sql = f"""SELECT 1 FROM {self._db}.log_entries
-            WHERE session_id = {{session:String}} AND {self._seq} > {{seq:UInt64}} LIMIT 1"""
+            WHERE session_id = {{session:String}} AND {self._table.seq} > {{seq:UInt64}} LIMIT 1"""
         return bool(self._all(sql, session=session_id, seq=seq))
 
     def export(self, session_id: str) -> Iterator[bytes]:

@@ -1,8 +1,6 @@
-"""ClickHouse's side in SQL: the published table, the roll-up that a materialized view keeps, how rows are read."""
+"""ClickHouse's side in SQL: the published table, and the roll-up that a materialized view keeps."""
 
 from __future__ import annotations
-
-import re
 
 from coagent_langchain.server.store.rollup import (
     ACTIVE,
@@ -30,18 +28,6 @@ TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
     raw String CODEC(ZSTD(1)), seq UInt64, words String CODEC(ZSTD(1)), INDEX by_seq seq TYPE minmax GRANULARITY 1,
     INDEX by_word words TYPE ngrambf_v1(4, 65536, 2, 0) GRANULARITY 1
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
-
-RAW_COLUMN = "raw"
-RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
-SEQ_COLUMN = "seq"
-# our numbers have 19 digits; the rows of other servers come before them
-SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
-HAS_WORD = "words LIKE {{token{n}:String}}"
-MAY_HAVE = "(text ILIKE {{token{n}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
-COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
-           "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
-           "additional_properties")  # fmt: skip
-ROW = f"formatRowNoNewline('JSONEachRow', {', '.join(COLUMNS)})"
 
 _MS = "toUnixTimestamp64Milli(timestamp)"
 _TELLS = "event_type IN ('llm_response', 'error')"  # what a model used; an error, what a stream did until it broke off
@@ -170,8 +156,3 @@ SESSIONS = (
     " last_ms - first_ms AS duration, arraySum(mapValues(turn_map)) AS turns"
     " FROM {db}.coagent_sessions AS s GROUP BY session_id)"
 )
-
-
-def enum_values(column_type: str) -> frozenset[str]:
-    """The values of an `Enum8('a' = 1, ...)`."""
-    return frozenset(re.findall(r"'([^']+)' = ", column_type))

@@ -1,0 +1,65 @@
+"""The table of entries as a database has it: the one that we make, or one that a published server made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+from coagent_langchain.server.store import clickhouse_schema as schema
+
+_OWN = {"raw", "seq", "words"}  # the columns that only our table has
+_RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
+# our numbers have 19 digits; the rows of other servers come before them
+_SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
+# a token has letters and digits only, so nothing in it is a wildcard
+_HAS_WORD = "words LIKE {{token{n}:String}}"
+_MAY_HAVE = "(text ILIKE {{token{n}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
+_COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
+            "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
+            "additional_properties")  # fmt: skip
+_ROW = f"formatRowNoNewline('JSONEachRow', {', '.join(_COLUMNS)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How its rows are read, as SQL.
+
+    Attributes:
+        event_types: those that it can keep.
+        own: whether it has our columns; else what they hold is kept where the published table has room.
+        raw: an entry's JSON text as it was posted, or "" in the row of another server.
+        seq: an entry's arrival number.
+        has: whether an entry may have a token; a template, with `n` for the token's parameter.
+    """
+
+    event_types: frozenset[str]
+    own: bool
+    raw: str
+    seq: str
+    has: str
+
+    @property
+    def entry(self) -> str:
+        """What `clickhouse_rows.entry` makes an entry of."""
+        row = f"if({self.raw} = '', {_ROW}, '')"
+        return f"{self.seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self.raw} AS text, {row} AS row"
+
+
+def prepare(client: Client, database: str) -> Table:
+    """Make the tables that are missing, and tell what the table of entries is like, which stays as it is."""
+    for statement in (schema.DATABASE, schema.TABLE, schema.ROLLUP_TABLE):
+        client.command(statement.format(db=database))
+    tables = client.query(f"SHOW TABLES FROM {database}").result_columns[0]
+    if "coagent_sessions_view" not in tables:
+        client.command(schema.VIEW.format(db=database))
+        client.command(schema.BACKFILL.format(db=database))
+    for statement in schema.UPGRADE:
+        client.command(statement.format(db=database))
+    described = client.query(f"DESCRIBE {database}.log_entries").result_columns
+    types = dict(zip(described[0], described[1], strict=True))
+    event_types = frozenset(re.findall(r"'([^']+)' = ", types["event_type"]))  # of `Enum8('a' = 1, ...)`
+    if set(types) >= _OWN:
+        return Table(event_types, own=True, raw="raw", seq="seq", has=_HAS_WORD)
+    return Table(event_types, own=False, raw=_RAW_IN_PROPERTIES, seq=_SEQ_IN_LOG_ID, has=_MAY_HAVE)
