@@ -31,7 +31,7 @@ class Asides(BaseCallbackHandler):
     def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:
         self._tree = tree
         self._placing = placing
-        self._recorder = Recorder(tree, placing, outlet)
+        self._recorder = Recorder(tree, placing.binding, outlet)
         self._endings = Endings(self._recorder)
         self._failures = Failures(self._recorder)
         self._remarks = Remarks(self._recorder)

@@ -76,7 +76,7 @@ class Endings(Sweeper):
         """A root has ended: its user input is logged now at the latest, and let go of."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
-            self._recorder.placing.log_input(root, user_text(root.pending_input))
+            self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = None
         course = prompt.course
         course.running -= root.kind != "llm"

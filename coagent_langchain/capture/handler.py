@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
@@ -90,9 +91,9 @@ class CoagentCallbackHandler(Hooks):
                               redact=_redactors(redact), encode=encode_safely)  # fmt: skip
         self._after_prompt = _last_prompt(self._settings, session_id) if resume else 0
         tree = RunTree()
-        placing = Placing(tree, self._sessions, self._outlet, session_id=self._session_id,
-                          components=components, sample_rate=sample_rate,
+        binding = Binding(tree.clock, self._sessions, self._outlet, session_id=self._session_id,
                           after_prompt=self._after_prompt)  # fmt: skip
+        placing = Placing(tree, binding, components=components, sample_rate=sample_rate)
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to

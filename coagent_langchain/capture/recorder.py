@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.content import joined
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.inputs import changes_in
 from coagent_langchain.capture.messages import Answer, Conversation
-from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
@@ -33,13 +33,13 @@ class Recorder:
 
     Parameters:
         tree: the open runs.
-        placing: finds where a run belongs.
+        binding: gives roots their session and prompt.
         outlet: takes the entries.
     """
 
-    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:
+    def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet) -> None:
         self.tree = tree
-        self.placing = placing
+        self.binding = binding
         self.outlet = outlet
 
     # -- entries
@@ -60,7 +60,7 @@ class Recorder:
     def prompt_of(self, run: Run) -> Prompt:
         """The prompt that a run belongs to; binds its root if nothing did so far."""
         if run.prompt is None:
-            run.prompt = self.placing.bind(run.root)
+            run.prompt = self.binding.bind(run.root)
         return run.prompt
 
     def timing(self, run: Run) -> JsonObject:
@@ -75,7 +75,7 @@ class Recorder:
         """Log `llm_call`; the call takes the next turn of its prompt."""
         prompt = run.prompt or self.prompt_of(run)
         if not prompt.logged:
-            self.placing.log_input(run.root, conversation.prompt)
+            self.binding.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.course.next_turn(prompt)
         run.take_turn(turn)
         run.structured_output = parameters.pop("structured_output", None)

@@ -79,12 +79,12 @@ class Remarks:
 
     def _around(self) -> tuple[Session, int, int]:
         around = scope.current()
-        if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.placing.sessions):
+        if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.binding.sessions):
             around = None
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
         session = around.session if isinstance(around, Prompt) else around
-        session = session if isinstance(session, Session) else self._recorder.placing.own_session()
+        session = session if isinstance(session, Session) else self._recorder.binding.own_session()
         session.open()  # of a block, it may have ended before
         return session, session.course.present_prompt, 0
 

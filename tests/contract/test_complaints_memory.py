@@ -22,6 +22,7 @@ from langchain_core.tools import tool
 
 import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.run import Run
@@ -241,8 +242,8 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     """Hooks on a tree with bounds of its own."""
     outlet = Outlet(log)
-    placing = Placing(tree, Sessions(), outlet, session_id="s")
-    return Hooks(tree, placing, outlet)
+    binding = Binding(tree.clock, Sessions(), outlet, session_id="s")
+    return Hooks(tree, Placing(tree, binding), outlet)
 
 
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:

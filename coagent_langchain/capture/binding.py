@@ -1,0 +1,183 @@
+"""Which session and prompt a root belongs to, and what is logged as soon as that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from coagent_langchain import scope
+from coagent_langchain.capture import ambient
+from coagent_langchain.capture.answers import Answers
+from coagent_langchain.capture.context import agent_stack, describe
+from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
+from coagent_langchain.capture.outcomes import is_command
+from coagent_langchain.capture.root import Root
+from coagent_langchain.checks import new_session_id
+from coagent_langchain.living import renewed_after_fork
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.prompt import Prompt
+from coagent_langchain.registry import Sessions
+from coagent_langchain.session import Session
+
+UNKNOWN = object()  # inputs that no hook has told
+_THREAD_IDS = (str, int, UUID)
+
+
+class Binding:
+    """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt.
+
+    Parameters:
+        clock: monotonic nanoseconds.
+        sessions: the open sessions of the destination.
+        outlet: where a new session's events go.
+        session_id: the handler's explicit session.
+        after_prompt: the last prompt number that the server has of the explicit session.
+
+    Attributes:
+        sessions: as given.
+        answers: logs what people answer to the questions of graphs.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        sessions: Sessions,
+        outlet: Outlet,
+        *,
+        session_id: str | None,
+        after_prompt: int = 0,
+    ) -> None:
+        self.sessions = sessions
+        self.answers = Answers(outlet)
+        self._clock = clock
+        self._outlet = outlet
+        self._session_id = session_id
+        self._after_prompt = after_prompt
+        self._renew()
+        _bindings.add(self)
+
+    def _renew(self) -> None:
+        """Have a session of this process's own."""
+        self._own_session_id = new_session_id()
+
+    def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
+        """Note what a root says of itself, and give it its session if that is known already."""
+        root.pending_input = inputs
+        describe(root, metadata)
+        if root.framework is None and root.name == "LangGraph":
+            root.framework = {"name": "langgraph"}
+        if metadata:
+            thread = metadata.get("thread_id")
+            root.thread = thread if isinstance(thread, _THREAD_IDS) else None
+            if "prompt_number" in metadata:
+                root.parameters = {"prompt_number": metadata["prompt_number"]}
+        known = self._session_id or ambient.session_id(metadata)
+        if known is not None or root.kind != "chain" or scope.current() is not None:
+            self.bind(root, known)
+
+    def bind(self, root: Root, session_id: str | None = None) -> Prompt:
+        """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
+        if root.prompt is None:
+            with root.binding:
+                if root.becoming is not None:
+                    return root.becoming
+                if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
+                    # Set at last: nobody logs anything of this root before its `session_start`.
+                    try:
+                        root.prompt = self._bound(root, session_id)
+                    finally:
+                        root.becoming = None
+        return root.prompt
+
+    def _bound(self, root: Root, session_id: str | None) -> Prompt:
+        inputs = root.pending_input
+        root.becoming = prompt = self._prompt(root, session_id, inputs)
+        session, course = prompt.session, prompt.course
+        course.running += root.kind != "llm"  # no end is told of a bare model's call that is cut off
+        course.status = "cancelled"
+        course.joined_by(self._outlet)
+        course.touched = self._clock() / 1e9
+        text = None if inputs is UNKNOWN else user_text(inputs)
+        if not course.started:
+            meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
+            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
+        if text is not None:
+            self._log_input(root, prompt, text)
+        if prompt.logged:
+            root.pending_input = None  # an open run keeps nothing of the application's
+        return prompt
+
+    def _prompt(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
+        """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
+        session, within, number = self._around(root, session_id)
+        answer = inputs.resume if is_command(inputs) else None
+        goes_on = answer is not None or (inputs is None and root.thread is not None)
+        stop = session.course.pending.stopped.pop(root.thread, None) if goes_on else None
+        if answer is not None or (stop is not None and stop.asking):
+            asked = (question.prompt for question in session.course.pending.asked_in(root.thread).values())
+            prompt = within or next(filter(None, asked), None)
+            prompt = prompt or (stop.prompt if stop is not None else session.open_prompt(number))
+            self.answers.resume(root, prompt, answer)
+            return prompt
+        if stop is not None:
+            root.unresolved = stop.errors
+        if within is not None:
+            return within
+        if stop is not None:
+            root.turn = stop.prompt.turn  # it goes on from its last checkpoint: nobody has said anything new
+            return stop.prompt
+        return session.open_prompt(number)
+
+    def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
+        """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
+        around = scope.current()
+        number = (root.parameters or {}).get("prompt_number")
+        if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
+            # A task that outlives the block that it began in, or a handler whose server is not the block's.
+            if isinstance(around, Prompt) and not around.ended:
+                number = around.number
+            session_id, around = around.session_id, None
+        number = number if type(number) is int else None
+        if isinstance(around, Prompt) and around.number:
+            return around.session, around, number
+        if isinstance(around, Session):
+            return around, None, number
+        return self._session(session_id or self._session_id or self._own_session_id), None, number
+
+    def own_session(self) -> Session:
+        """The session of what names none."""
+        return self._session(self._session_id or self._own_session_id)
+
+    def _session(self, session_id: str) -> Session:
+        after = self._after_prompt if session_id == self._session_id else 0
+        return self.sessions.get(session_id, self._outlet, after_prompt=after)
+
+    def told(self, root: Root, inputs: Any) -> None:
+        """Take what a step was given as what its root was: a stream's own inputs are told when it is over."""
+        if inputs is None or inputs is UNKNOWN or is_to_come(inputs) or not is_to_come(root.pending_input):
+            return
+        root.pending_input = inputs
+        text = user_text(inputs)
+        if text is not None and root.prompt is not None:
+            self.log_input(root, text)
+
+    def log_input(self, root: Root, text: str | None) -> None:
+        """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
+        prompt = root.prompt
+        if prompt is None or prompt.logged:
+            return
+        if text is None:
+            inputs = root.pending_input
+            text = "" if inputs is None or inputs is UNKNOWN or is_to_come(inputs) else as_json(inputs)
+        self._log_input(root, prompt, text)
+
+    def _log_input(self, root: Root, prompt: Prompt, text: str) -> None:
+        meta = {"trace": root.trace()}
+        if root.context:
+            meta["context"] = root.context
+        prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
+        root.pending_input = None
+
+
+_bindings = renewed_after_fork(Binding._renew)
