@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.wire import MAX_SESSION_ID
+
+if TYPE_CHECKING:
+    from coagent_langchain.delivery import Delivery
+    from coagent_langchain.outlet import Redact
+
+COMPONENTS = ("nodes", "all", "none")
 
 
 def new_session_id() -> str:
@@ -27,8 +36,8 @@ def check_session_id(session_id: object) -> str:
     return session_id
 
 
-def check_text(name: str, value: object) -> None:
-    """Refuse what is no text.
+def check_prompt(value: object) -> None:
+    """Refuse a prompt that is no text.
 
     Raises:
         ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
@@ -37,7 +46,7 @@ def check_text(name: str, value: object) -> None:
         wanted = '@handler.session() or @session.prompt("…")'
         raise ConfigurationError(f"a decorator needs parentheses: {wanted} above {value!r:.80}")
     if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a string, not {value!r:.80}")
+        raise ConfigurationError(f"prompt must be a string, not {value!r:.80}")
 
 
 def check_meta(value: object) -> None:
@@ -71,3 +80,79 @@ def check_count(name: str, value: object) -> int:
     if not isinstance(value, int) or value < 0:
         raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
     return value
+
+
+def check_components(value: object) -> None:
+    """Refuse what does not say which chain runs are components.
+
+    Raises:
+        ConfigurationError: it is none of `COMPONENTS`.
+    """
+    if value not in COMPONENTS:
+        raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {value!r}")
+
+
+def check_sample_rate(value: float) -> None:
+    """Refuse what is no share of runs.
+
+    Raises:
+        ConfigurationError: it is no number from 0 to 1.
+    """
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {value!r}")
+
+
+def check_resume(value: object, session_id: object) -> None:
+    """Refuse to resume a session that is not named.
+
+    Raises:
+        ConfigurationError: it is neither True nor False, or True without a `session_id`.
+    """
+    if type(value) is not bool:
+        raise ConfigurationError(f"resume must be True or False, not {value!r}")
+    if value and session_id is None:
+        raise ConfigurationError("resume=True needs the session_id to continue")
+
+
+def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
+    """Give back the callables, of which there may be one, several or none.
+
+    Raises:
+        ConfigurationError: one of them is none, is a coroutine function, or does not take one argument.
+    """
+    if redact is None:
+        return ()
+    found: Sequence[Redact] = redact if isinstance(redact, (list, tuple)) else [redact]  # type: ignore[list-item]
+    for each in found:
+        if not callable(each):
+            raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
+        if inspect.iscoroutinefunction(each):
+            raise ConfigurationError(f"redact must not be a coroutine function, for no hook waits: {each!r}")
+        if not _takes_an_entry(each):
+            raise ConfigurationError(f"redact must take one argument, the entry, and return it: {each!r}")
+    return found
+
+
+def _takes_an_entry(redact: Redact) -> bool:
+    try:
+        inspect.signature(redact).bind({})
+    except ValueError:  # of some builtins nobody knows what they take
+        return True
+    except TypeError:
+        return False
+    return True
+
+
+def check_delivery(delivery: Delivery) -> Delivery:
+    """Give back what entries are handed to.
+
+    Raises:
+        ConfigurationError: it lacks a method of `Delivery`.
+    """
+    for method in ("append", "flush", "close", "stats"):
+        if not callable(getattr(delivery, method, None)):
+            raise ConfigurationError(
+                f"delivery must be a Delivery such as coagent_langchain.testing.MemoryDelivery(): {delivery!r} has no "
+                f"method {method}"
+            )
+    return delivery

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from coagent_langchain.checks import check_meta, check_session_id, check_text, new_session_id
+from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
 from coagent_langchain.course import Course
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.outlet import Outlet
@@ -50,7 +50,7 @@ class Session(Scope):
         super().__init__()
         self.session_id = check_session_id(session_id) if session_id is not None else new_session_id()
         self.outlet = outlet
-        check_text("prompt", text)
+        check_prompt(text)
         check_meta(meta)
         self._explicit_id = session_id is not None
         self._sessions = sessions
@@ -85,7 +85,7 @@ class Session(Scope):
             text: what the user asked.
             meta: free JSON for the `user_input` event.
         """
-        check_text("prompt", text)
+        check_prompt(text)
         check_meta(meta)
         return Prompt(self, text=text, meta=meta)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,16 +14,22 @@ from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import encode_safely
-from coagent_langchain.checks import check_session_id
+from coagent_langchain.checks import (
+    check_components,
+    check_delivery,
+    check_redact,
+    check_resume,
+    check_sample_rate,
+    check_session_id,
+)
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import Delivery, Stats, shared
-from coagent_langchain.errors import CoagentClientError, ConfigurationError, guard, logger
+from coagent_langchain.errors import CoagentClientError, guard, logger
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
-COMPONENTS = ("nodes", "all", "none")
 _LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
 
 
@@ -71,24 +76,19 @@ class CoagentCallbackHandler(Hooks):
     ) -> None:
         # Only a `GraphCallbackHandler` is told of interrupts and resumes. `__new__` would hide the arguments.
         self.__class__ = _with_graph_hooks(type(self))
-        if components not in COMPONENTS:
-            raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {components!r}")
-        if type(sample_rate) not in (int, float) or not 0 <= sample_rate <= 1:
-            raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {sample_rate!r}")
-        if type(resume) is not bool:
-            raise ConfigurationError(f"resume must be True or False, not {resume!r}")
-        if resume and session_id is None:
-            raise ConfigurationError("resume=True needs the session_id to continue")
+        check_components(components)
+        check_sample_rate(sample_rate)
+        check_resume(resume, session_id)
         self._arguments = {"session_id": session_id, "base_url": base_url, "auth_token": auth_token,
                            "spool_dir": spool_dir, "capture_content": capture_content, "redact": redact,
                            "components": components, "sample_rate": sample_rate}  # fmt: skip
         self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
                                        capture_content=capture_content)  # fmt: skip
         self._session_id = None if session_id is None else check_session_id(session_id)
-        self._delivery = shared(self._settings) if delivery is None else _checked(delivery)
+        self._delivery = shared(self._settings) if delivery is None else check_delivery(delivery)
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
-                              redact=_redactors(redact), encode=encode_safely)  # fmt: skip
+                              redact=check_redact(redact), encode=encode_safely)  # fmt: skip
         self._after_prompt = _last_prompt(self._settings, session_id) if resume else 0
         tree = RunTree()
         binding = Binding(tree.clock, self._sessions, self._outlet, session_id=self._session_id,
@@ -206,40 +206,6 @@ def _with_graph_hooks(cls: type) -> Any:
             cls.__name__, (cls, base), {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
         )
     return _graph_classes[cls]
-
-
-def _redactors(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
-    if redact is None:
-        return ()
-    found: Sequence[Redact] = redact if isinstance(redact, (list, tuple)) else [redact]  # type: ignore[list-item]
-    for each in found:
-        if not callable(each):
-            raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
-        if inspect.iscoroutinefunction(each):
-            raise ConfigurationError(f"redact must not be a coroutine function, for no hook waits: {each!r}")
-        if not _takes_an_entry(each):
-            raise ConfigurationError(f"redact must take one argument, the entry, and return it: {each!r}")
-    return found
-
-
-def _takes_an_entry(redact: Redact) -> bool:
-    try:
-        inspect.signature(redact).bind({})
-    except ValueError:  # of some builtins nobody knows what they take
-        return True
-    except TypeError:
-        return False
-    return True
-
-
-def _checked(delivery: Delivery) -> Delivery:
-    for method in ("append", "flush", "close", "stats"):
-        if not callable(getattr(delivery, method, None)):
-            raise ConfigurationError(
-                f"delivery must be a Delivery such as coagent_langchain.testing.MemoryDelivery(): {delivery!r} has no "
-                f"method {method}"
-            )
-    return delivery
 
 
 def _last_prompt(settings: Settings, session_id: str | None) -> int:
