@@ -116,3 +116,10 @@ def is_cancellation(error: BaseException) -> bool:
         if known is not None and isinstance(error, known):
             return True
     return False
+
+
+def session_status(error: BaseException) -> str | None:
+    """The status that a session gets from an exception that leaves its block; None for a program that exits well."""
+    if isinstance(error, SystemExit):
+        return None if error.code in (None, 0) else "failed"
+    return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"

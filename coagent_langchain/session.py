@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
 from coagent_langchain.course import Course
-from coagent_langchain.errors import guard, is_cancellation
+from coagent_langchain.errors import guard, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.scope import Scope
-from coagent_langchain.texts import error_message, stack_trace
+from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.totals import Totals
-from coagent_langchain.wire import VERSION, EventType, JsonObject, event_ids, now_ms
+from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
@@ -205,7 +205,7 @@ class Session(Scope):
         Returns:
             the status that it means; None where it means none: a program that exits well.
         """
-        status = scope_status(error)
+        status = session_status(error)
         if status == "failed":
             self._log_error(error, prompt_number)
         return status
@@ -224,14 +224,7 @@ class Session(Scope):
         self.open()  # it may have been ended inside of the block
         self.start()
         entry = self.entry(EventType.ERROR, prompt_number, 0)
-        entry["error_info"] = {
-            "error_id": entry["event_id"],
-            "error_type": type(error).__name__,
-            "error_message": error_message(error),
-            "error_severity": "high",
-            "stack_trace": stack_trace(error),
-            "component_id": "session",
-        }
+        entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
         if self.course.discreet:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.course.count(Totals.add_error)
@@ -246,10 +239,3 @@ class Session(Scope):
         return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
                           first_prompt=self.course.last_prompt + 1, started=self.course.started,
                           counts=self._counts)  # fmt: skip
-
-
-def scope_status(error: BaseException) -> str | None:
-    """What an exception that leaves a session means for it: `cancelled` or `failed`, or nothing."""
-    if isinstance(error, SystemExit):
-        return None if error.code in (None, 0) else "failed"
-    return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"

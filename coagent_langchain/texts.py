@@ -6,6 +6,8 @@ import functools
 import re
 import traceback
 
+from coagent_langchain.wire import JsonObject, Severity
+
 MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
 MAX_MESSAGE = 20_000  # characters
 MAX_STACK = 100_000  # characters; what is left out lies in the middle
@@ -75,6 +77,18 @@ def stack_trace(error: BaseException) -> str:
     left = len(full) - 2 * half
     end = redacted(clean(full[-half - MARGIN :]))[MARGIN:][-half:]
     return f"{_beginning(full, half)}\n… [cut: {left:,} of {len(full):,} characters]\n{end}"
+
+
+def error_info(error: BaseException, error_id: str, severity: Severity, component_id: str) -> JsonObject:
+    """What an `error` event says of an exception."""
+    return {
+        "error_id": error_id,
+        "error_type": type(error).__name__,
+        "error_message": error_message(error),
+        "error_severity": severity,
+        "stack_trace": stack_trace(error),
+        "component_id": component_id,
+    }
 
 
 def _beginning(full: str, limit: int) -> str:

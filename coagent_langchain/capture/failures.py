@@ -20,7 +20,7 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import FALLBACKS, MAX_FAILURES, Failure, Run
 from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.pending import Question, Stop
-from coagent_langchain.texts import error_message, stack_trace
+from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
@@ -175,14 +175,7 @@ class Failures:
         if run.kind == "llm":
             meta |= {**(run.parameters or {}), **self._recorder.timing(run)}
         entry = self._recorder.entry(run, EventType.ERROR, meta)
-        entry["error_info"] = {
-            "error_id": entry["event_id"],
-            "error_type": type(error).__name__,
-            "error_message": error_message(error),
-            "error_severity": severity(error),
-            "stack_trace": stack_trace(error),
-            "component_id": run.name,
-        }
+        entry["error_info"] = error_info(error, entry["event_id"], severity(error), run.name)
         if cause is not None and cause[1]:
             meta["caused_by"] = cause[1]
         if answer is not None and answer.text:
