@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from coagent_langchain.capture.kinds import MAX_KINDS, reader_of_dict
@@ -49,7 +49,7 @@ def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) 
     return snapshot(blocks, limit)
 
 
-def _is_call(block: Any, ids: Any) -> bool:
+def _is_call(block: Any, ids: Collection[Any]) -> bool:
     return (
         isinstance(block, dict)
         and block.get("type") in _CALL_BLOCKS

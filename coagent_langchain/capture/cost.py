@@ -7,11 +7,16 @@ from `genai-prices` once, by pricing single tokens, and the calls after that are
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.tokens import Usage, count
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 MAX_MODELS = 1_000  # remembered at a time
 
@@ -35,10 +40,10 @@ class Rates(NamedTuple):
 class _PriceCache:
     """What has been asked so far, of one set of prices."""
 
-    def __init__(self, prices: Any = None) -> None:
+    def __init__(self, prices: DataSnapshot | None = None) -> None:
         self.prices = prices
-        self.models: dict[tuple[str | None, str], Any] = {}
-        self.bands: dict[int, tuple[Any, list[int]]] = {}
+        self.models: dict[tuple[str | None, str], tuple[Provider, ModelInfo] | None] = {}
+        self.bands: dict[int, tuple[ModelPrice, list[int]]] = {}
         self.rates: dict[tuple[int, int], Rates] = {}
 
 
@@ -46,7 +51,7 @@ _cache = _PriceCache()  # another one when prices change, or it is full
 
 
 @functools.cache  # a failed import takes as long as a whole hook
-def _prices() -> Any:
+def _prices() -> Callable[[], DataSnapshot] | None:
     """What gives the prices of the day; None where `genai-prices` is not installed."""
     try:
         from genai_prices.data_snapshot import get_snapshot
@@ -74,9 +79,10 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
     """
     if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None
-    if _prices() is None:
+    prices = _prices()
+    if prices is None:
         return None
-    match = _model(_PROVIDERS.get(provider or "", provider), model)
+    match = _model(prices(), _PROVIDERS.get(provider or "", provider), model)
     if match is None:
         return None
     if usage.cached:
@@ -87,10 +93,9 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
         return None
 
 
-def _model(provider: str | None, model: str) -> Any:
-    """The (provider, model) of the price list, or None."""
+def _model(prices: DataSnapshot, provider: str | None, model: str) -> tuple[Provider, ModelInfo] | None:
+    """The provider and model of the price list, or None."""
     global _cache
-    prices = _prices()()
     if prices is not _cache.prices or len(_cache.models) >= MAX_MODELS:
         _cache = _PriceCache(prices)
     models = _cache.models
@@ -102,7 +107,7 @@ def _model(provider: str | None, model: str) -> Any:
     return models[provider, model]
 
 
-def _priced(match: Any, usage: Usage) -> float:
+def _priced(match: tuple[Provider, ModelInfo], usage: Usage) -> float:
     """By the rates of the model's band; sound and service tiers, which are rare, by `genai-prices` itself."""
     provider, model = match
     details = as_dict(usage.details.get("input_token_details"))
@@ -139,7 +144,7 @@ def _counts(usage: Usage, details: dict[str, Any], prefix: str) -> dict[str, int
     }
 
 
-def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
+def _rates(model: ModelInfo, provider: Provider, now: datetime, size: int) -> Rates:
     """The model's rates at this time, for inputs of this size."""
     cache, price = _cache, model.get_prices(now)
     starts = _starts(cache, price)
@@ -159,7 +164,7 @@ def _rates(model: Any, provider: Any, now: datetime, size: int) -> Rates:
     return rates
 
 
-def _starts(cache: _PriceCache, price: Any) -> list[int]:
+def _starts(cache: _PriceCache, price: ModelPrice) -> list[int]:
     """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
     bands = cache.bands.get(id(price))
     if bands is None:
@@ -168,7 +173,7 @@ def _starts(cache: _PriceCache, price: Any) -> list[int]:
     return bands[1]
 
 
-def _asked(model: Any, provider: Any, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:
+def _asked(model: ModelInfo, provider: Provider, now: datetime, context: dict[str, str] | None, **tokens: int) -> float:
     from genai_prices import Usage as Tokens
 
     asked = Tokens(**{key: value for key, value in tokens.items() if value})

@@ -8,11 +8,12 @@ from uuid import UUID
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.inputs import updates_of
-from coagent_langchain.capture.messages import Conversation, answer, split
+from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
@@ -241,7 +242,12 @@ class Hooks(Asides):
             self._endings.root_ended(run, outputs, inputs, failed=False)
 
     def _failed(
-        self, run: Run, error: BaseException, partial: Any = None, tokens: Any = None, inputs: Any = None
+        self,
+        run: Run,
+        error: BaseException,
+        partial: Answer | None = None,
+        tokens: Usage | None = None,
+        inputs: Any = None,
     ) -> None:
         if is_cancellation(error):
             self._endings.cancelled_with(run)

@@ -119,7 +119,7 @@ class Run:
             run = run.parent
         return self.root.turn
 
-    def is_below(self, above: Any) -> bool:
+    def is_below(self, above: object) -> bool:
         """Whether it runs in `above`, at any depth."""
         parent = self.parent
         while parent is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -134,7 +134,7 @@ def events(request: Request) -> Response:
     )
 
 
-def _entries(request: Request, view: View, places: Any) -> list[Entry]:
+def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]:
     """The entries at these places of the timeline, read in one go where they follow each other."""
     made: list[Entry] = []
     store, session_id = store_of(request), view.session.session_id
@@ -156,7 +156,7 @@ def _event_row(entry: Entry) -> list[Any]:
             m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body)]  # fmt: skip
 
 
-def _places(request: Request, view: View, words: str, event_type: str) -> Any:
+def _places(request: Request, view: View, words: str, event_type: str) -> Sequence[int]:
     """Which events of the timeline a search and a type leave over."""
     timeline = view.timeline
     if not words.strip() and not event_type:

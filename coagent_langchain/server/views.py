@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def _list(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_query(given: Any) -> Query:
+def read_query(given: Mapping[str, str]) -> Query:
     """The store's query of the list's address. What makes no sense there does not filter."""
     sort = given.get("sort", "")
     name: Sort | None = next((known for known in SORTS if known == sort.removeprefix("-")), None)
@@ -168,7 +168,7 @@ def read_query(given: Any) -> Query:
     )
 
 
-def _known(value: str | None, choices: Any) -> str:
+def _known(value: str | None, choices: Iterable[str]) -> str:
     return value if value is not None and value in tuple(choices) else ""
 
 
@@ -185,7 +185,7 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
     """The choices above the list: name, label, (value, text) and what is chosen; "" is what an address need not say."""
     store = store_of(request)
 
-    def named(values: Any) -> list[tuple[str, str]]:
+    def named(values: Iterable[str]) -> list[tuple[str, str]]:
         return [("", "any"), *((str(value), formats.preview(str(value), 60)) for value in values)]
 
     order = ("" if query.ascending else "-") + query.sort
