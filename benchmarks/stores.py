@@ -17,7 +17,8 @@ import orjson
 
 from benchmarks.server import PER_SESSION, entries, texts
 from coagent_langchain import server
-from coagent_langchain.server.store import NewEntry, Query, Store
+from coagent_langchain.server.store import NewEntry, Store
+from coagent_langchain.server.store.query import Query
 
 
 def insert(store: Store, count: int, batch: int) -> float:

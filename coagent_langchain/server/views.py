@@ -19,7 +19,8 @@ from coagent_langchain.server.compare import figures, pairs, sides
 from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.security import COOKIE
-from coagent_langchain.server.store import SORTS, STATUSES, Query, Sort
+from coagent_langchain.server.store import STATUSES
+from coagent_langchain.server.store.query import SORTS, Query, Sort
 from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import Entry, NewEntry, Query, Store
+from coagent_langchain.server.store import Entry, NewEntry, Store
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.validation import read
 
 T0 = 1_760_000_000_000

@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import MAX_FACETS, Page, Query, Store, readers, text
+from coagent_langchain.server.store import MAX_FACETS, Store, readers, text
+from coagent_langchain.server.store.query import Page, Query
 from tests.server.samples import T0, entry, event_ids, holding, put
 
 

@@ -7,7 +7,8 @@ import random
 import orjson
 import pytest
 
-from coagent_langchain.server.store import Cursor, NewEntry, Query, Session, Store, Summary
+from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
 

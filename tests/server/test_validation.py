@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Query
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.validation import BodyError, faults, read
 from coagent_langchain.wire import ENVELOPE, EventType
 from tests.server.samples import entry

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.unended import NO_END, goes_on
 from coagent_langchain.wire import now_ms
 
@@ -115,52 +116,6 @@ class Session:
     def duration_ms(self) -> int:
         """From its first to its last entry; until now while a call is open in it."""
         return (now_ms() if self.goes_on else self.last_ms) - self.first_ms
-
-
-Sort = Literal[
-    "last", "first", "duration", "entries", "prompts", "llm_calls", "tool_calls", "errors", "total_tokens", "cost"
-]
-SORTS: tuple[Sort, ...] = Sort.__args__  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which sessions, in which order, which page. Empty fields do not filter; all filters must hold.
-
-    Attributes:
-        text: words, and phrases in double quotes; each must occur in the session's id or title, or all must begin words
-            of one of its entries.
-        status: one of `STATUSES`.
-        type: event type that the session must contain.
-        since_ms: the session has entries since then.
-        sort: what to sort by, see `SORTS`; descending unless `ascending`.
-    """
-
-    text: str = ""
-    status: str = ""
-    type: str = ""
-    model: str = ""
-    tag: str = ""
-    since_ms: int | None = None
-    sort: Sort = "last"
-    ascending: bool = False
-    limit: int = 50
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of sessions.
-
-    Attributes:
-        total: how many the query finds in all.
-        cut: why older sessions that hold its text may be missing: there are more than are "found", or it took too much
-            "time".
-    """
-
-    sessions: list[Session]
-    total: int
-    cut: Literal["", "found", "time"] = ""
 
 
 @dataclass(frozen=True, slots=True)

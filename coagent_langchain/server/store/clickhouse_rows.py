@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import Entry, NewEntry, Query, Session
+from coagent_langchain.server.store import Entry, NewEntry, Session
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, told
 from coagent_langchain.server.store.standing import status_now
 from coagent_langchain.server.store.text import searched, words_and_phrases

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from coagent_langchain.server.store import Query, Session, Summary
+from coagent_langchain.server.store import Session, Summary
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup, told
 from coagent_langchain.server.store.standing import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.text import words_and_phrases

@@ -21,9 +21,7 @@ from coagent_langchain.server.store import (
     Cursor,
     Entry,
     NewEntry,
-    Page,
     Pruned,
-    Query,
     Session,
     Summary,
     Unavailable,
@@ -42,6 +40,7 @@ from coagent_langchain.server.store.database import (
     transaction,
 )
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
+from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coagent_langchain.server.store import SORTS, Sort
+from coagent_langchain.server.store.query import SORTS, Sort
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 

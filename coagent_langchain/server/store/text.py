@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import orjson
+
+from coagent_langchain.server.store.query import Cut
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
@@ -70,7 +72,7 @@ class Deadline:
             raise TooLong
 
 
-def newest_sessions(hits: Iterable[str]) -> tuple[list[str], Literal["", "found", "time"]]:
+def newest_sessions(hits: Iterable[str]) -> tuple[list[str], Cut]:
     """The sessions of the first hits, and why there may be more: see `Page.cut`."""
     found: dict[str, None] = {}
     try:
