@@ -138,8 +138,8 @@ def _table(events: list[LoggedEvent]) -> str:
 
 def _who(event: LoggedEvent) -> str:
     meta = event.meta or {}
-    if event.tool_call or event.tool_response:
-        return (event.tool_call or event.tool_response).tool_name or ""  # type: ignore[union-attr]
+    if tool := event.tool_call or event.tool_response:
+        return tool.tool_name or ""
     if event.llm_call:
         return event.llm_call.issuer or ""
     return str(meta.get("model") or ("user" if event.prompt else ""))

@@ -120,15 +120,15 @@ def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:
     meta = mapping(fields.get("meta"))
     for group in ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics",
                   "test_result", "target_component"):  # fmt: skip
-        found += [
-            (f"{group}.{key}", _scalar(value)) for key, value in mapping(fields.get(group)).items() if _is_fact(value)
-        ]
-    found += [(key, _scalar(value)) for key, value in meta.items() if _is_fact(value)]
+        found += _facts(fields.get(group), f"{group}.")
+    found += _facts(meta)
     for group in ("parameters", "trace", "framework", "usage"):
-        found += [
-            (f"{group}.{key}", _scalar(value)) for key, value in mapping(meta.get(group)).items() if _is_fact(value)
-        ]
+        found += _facts(meta.get(group), f"{group}.")
     return [(formats.visible(name[:200]), value) for name, value in found[:200]]
+
+
+def _facts(group: Any, prefix: str = "") -> list[tuple[str, str]]:
+    return [(prefix + key, _scalar(value)) for key, value in mapping(group).items() if _is_fact(value)]
 
 
 def _is_fact(value: Any) -> bool:

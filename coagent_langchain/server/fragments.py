@@ -124,14 +124,8 @@ def events(request: Request) -> Response:
         offset, limit = max(int(given.get("offset", "0")), 0), min(max(int(given.get("limit", "200")), 0), MAX_PAGE)
     except ValueError:
         raise HTTPException(400, "offset and limit are whole numbers") from None
-    page = places[offset : offset + limit]
-    return answer(
-        {
-            "total": len(places),
-            "t0": view.session.first_ms,
-            "rows": [_event_row(entry) for entry in _entries(request, view, page)],
-        }
-    )
+    page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
+    return answer({"total": len(places), "t0": view.session.first_ms, "rows": page})
 
 
 def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]:
@@ -193,9 +187,13 @@ def conversation(request: Request) -> HTMLResponse:
     start = natural(request.query_params.get("from", ""))
     end = start + talk.PAGE
     made = talk.items(outline[start:end], reader(request, view.session.session_id))
-    more = len(outline) - end
-    return render("conversation.html", items=made, next=end if more > 0 else 0, left=max(more, 0),
-                  unended=_unended(request))  # fmt: skip
+    return render("conversation.html", items=made, unended=_unended(request), **_more(len(outline), end))
+
+
+def _more(total: int, end: int) -> dict[str, int]:
+    """Where the next page begins and how many items are left, for the button below one; zeros on the last page."""
+    left = max(total - end, 0)
+    return {"next": end if left else 0, "left": left}
 
 
 def reader(request: Request, session_id: str) -> talk.Read:
@@ -215,9 +213,7 @@ def raw(request: Request) -> HTMLResponse:
     places = _places(request, view, request.query_params.get("q", ""), "")
     page = places[start : start + RAW_PAGE]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
-    end = start + RAW_PAGE
-    more = len(places) - end
-    return render("raw.html", entries=entries, next=end if more > 0 else 0, left=max(more, 0))
+    return render("raw.html", entries=entries, **_more(len(places), start + RAW_PAGE))
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
