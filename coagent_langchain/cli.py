@@ -46,7 +46,7 @@ exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usa
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses what it does not know itself; argparse leaves that to the first parser, which shows its own usage."""
+    """Refuses unknown arguments with its own usage; argparse leaves that to the top parser, which shows its own."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; leave nothing over."""

@@ -21,7 +21,7 @@ BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
 RIGHT = ("LASTED", "EVENTS", "TOKENS", "ERRORS")
 ID = 40  # characters of an id at most
 CANDIDATES = 5  # ids at most that are named where several are meant
-# What a narrow terminal leaves out, in this order, where a long title would have fewer characters than this beside it.
+# What a narrow terminal leaves out, in this order, so that a long title beside it has at least this many characters.
 LEAST = {"EVENTS": 20, "TOKENS": 20, "ERRORS": 20, "LASTED": 20, "STARTED": 10, "TITLE": 5}
 
 
@@ -163,7 +163,10 @@ def _row(each: RunSummary) -> dict[str, str]:
 
 
 def _until(each: RunSummary) -> int:
-    """Now where a call is surely open, as what runs after a pause has; whether one is open before, no server tells."""
+    """Until when a session lasts: now where a call must be open, since it runs though no event came for a while.
+
+    Else until its last event: no server tells whether a call is open.
+    """
     return now_ms() if each.status == "running" and now_ms() - each.end_timestamp > PAUSE_MS else each.end_timestamp
 
 

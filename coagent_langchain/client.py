@@ -207,7 +207,7 @@ class CoagentClient(EventLog):
         return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta, counts=False)
 
     def _settle(self) -> None:
-        """Let what this client's sessions have logged go first: what comes next is to be found after it."""
+        """Deliver what this client's sessions have logged so far, so that no later request overtakes it."""
         if self._delivery is not None and not self._connection.down:
             self._delivery.flush(SETTLE_TIMEOUT)
 

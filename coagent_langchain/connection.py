@@ -20,7 +20,7 @@ from coagent_langchain.errors import CoagentClientError, logger
 if TYPE_CHECKING:
     import requests
 
-DOWN_FOR = 10.0  # seconds after a failure of all tries in which a write makes one try only
+DOWN_FOR = 10.0  # seconds in which a write makes one try only, after all tries of another one have failed
 _NO_JSON: Any = object()
 
 
@@ -53,7 +53,7 @@ class Connection:
 
     @property
     def down(self) -> bool:
-        """Whether no try of a write reached the server a moment ago."""
+        """Whether a write has not reached the server with any of its tries, less than `DOWN_FOR` ago."""
         return time.monotonic() < self._down_until
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class Connection:
 
 
 def _json(answer: str) -> Any:
-    """What the answer says: `null` is None, what is no JSON is `_NO_JSON`."""
+    """The JSON of an answer, None for `null`; `_NO_JSON` where it is no JSON."""
     try:
         return orjson.loads(answer)
     except ValueError:

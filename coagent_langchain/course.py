@@ -1,4 +1,4 @@
-"""`Course`: what happens in one session of the server, through however many objects, handlers and blocks."""
+"""`Course`: the state of one session, shared by all objects, handlers and blocks that take part in it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Course:
     Attributes:
         owner: the object that logs its end: of those with one id, the one that was entered last and is still open.
         blocks: the objects with an open block of it.
-        used_through: where the events of its latest run go.
+        used_through: the outlet of the handler that used it last.
         last_prompt: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
         totals: what it has used so far.
         pending: what later runs may end.
-        status: how its last run ended; `cancelled` until it has.
+        status: how its last run ended; `cancelled` while that is open, `completed` before there is one.
         response: its last answer.
         running: open root runs, without bare models.
         touched: when something happened last, by the monotonic clock.
@@ -41,7 +41,8 @@ class Course:
         latest: the latest timestamp of its entries and of the ends of its runs.
         last_error: the exception that was logged last, and the id of its event.
         process: the id of the process that logs its end.
-        discreet: whether a handler takes part that keeps more to itself than the owner's.
+        discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats nothing
+            that was said.
     """
 
     def __init__(self, owner: Session, last_prompt: int, started: bool = False) -> None:
@@ -70,11 +71,11 @@ class Course:
 
     @property
     def present_prompt(self) -> int:
-        """The number of the prompt that it stands at: its latest, or before the first has come, that one's."""
+        """The number of its latest prompt; before there is one, the number that the first will get."""
         return self.last_prompt if self._prompts else self.last_prompt + 1
 
     def go_on_with(self, owner: Session) -> None:
-        """Have another object log its end, in the process that this is."""
+        """Go on through another object, which logs its end, in this process."""
         with _lock:
             self.last_prompt = max(self.last_prompt, owner.course.last_prompt)
             self.touched, self.process = time.monotonic(), os.getpid()
@@ -106,13 +107,17 @@ class Course:
         self.owner = owner
 
     def joined_by(self, outlet: Outlet) -> None:
-        """Note whose run has begun. Where that handler keeps more to itself, nothing is repeated at the end."""
+        """Note whose run has begun. If that handler hides more than the owner's does, the session is `discreet`."""
         self.used_through = outlet
         if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
             self.discreet = True
 
     def begin(self) -> bool:
-        """Whether its `session_start` is to be logged: that is asked once."""
+        """Note that it starts.
+
+        Returns:
+            whether `session_start` is to be logged: True for the first call alone.
+        """
         with _lock:
             asked, self.started = self.started, True
             return not asked
@@ -136,7 +141,7 @@ class Course:
             self.know(prompt)
 
     def know(self, prompt: Prompt) -> None:
-        """Have a prompt found by its number."""
+        """Let a prompt be found by its number."""
         with _lock:
             prompt.course = self
             self._prompts[prompt.number] = prompt

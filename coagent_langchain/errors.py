@@ -79,7 +79,7 @@ class Guard:
             logger.warning("%s", message or ours, exc_info=error if error.__traceback__ else None)
 
     def __enter__(self) -> None:
-        """Guard a block: for hooks, whose many arguments a decorated function would be handed twice."""
+        """Guard a block. Hooks use this form: a decorator would have to pass on their many arguments."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
         if error is None or not isinstance(error, Exception):
@@ -110,7 +110,8 @@ def is_cancellation(error: BaseException) -> bool:
     """Whether `error` stops work on purpose: a cancelled task or future, Ctrl-C, the program's end."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return True
-    # Looked up, not imported: who was cancelled has loaded these, and importing them costs more than all of ours.
+    # Looked up, not imported: such an error exists only where its module is loaded, and importing both modules takes
+    # longer than importing all of ours.
     for name in ("asyncio", "concurrent.futures"):
         known = getattr(sys.modules.get(name), "CancelledError", None)
         if known is not None and isinstance(error, known):

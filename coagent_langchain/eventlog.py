@@ -1,6 +1,6 @@
 """The documented `log_*` methods: each builds one entry and has it stored.
 
-A base class of `CoagentClient` alone, in a module of its own for their length: what they need of it is `store_log`.
+The base class of `CoagentClient`, in a module of its own because they are many and need nothing but `store_log`.
 """
 
 from __future__ import annotations

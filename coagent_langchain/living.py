@@ -1,4 +1,4 @@
-"""Objects that others keep alive, to be gone through by one thread while another adds to them."""
+"""Weak references to objects, which one thread may go through while another adds to them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T")
 class Living(Generic[T]):
     """Those of the added objects that are still alive.
 
-    No `weakref.WeakSet`: going through one raises when another thread adds to it (Python 3.11).
+    `weakref.WeakSet` will not do: going through one raises when another thread adds to it (Python 3.11).
     """
 
     def __init__(self) -> None:
         self._references: dict[int, weakref.ref[T]] = {}
 
     def add(self, each: T) -> None:
-        """Know one more."""
+        """Add an object."""
         key = id(each)
 
         def forget(reference: weakref.ref[T]) -> None:
@@ -36,7 +36,7 @@ class Living(Generic[T]):
 
 
 def renewed_after_fork(renew: Callable[[T], None]) -> Living[T]:
-    """Objects that a forked child has to renew, for what they hold is the parent's.
+    """A `Living` whose objects a forked child renews, because what they hold is the parent's.
 
     Parameters:
         renew: called in the child with each of them that is still alive.

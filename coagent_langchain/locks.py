@@ -1,4 +1,4 @@
-"""A lock that a fork leaves free and what it guards whole."""
+"""A lock that a forked child finds free, and what it guards in a consistent state."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Outlet:
         self._plain = capture_content and not redact
 
     def lets_pass(self, other: Outlet) -> bool:
-        """Whether whatever passes here would pass `other` just so."""
+        """Whether `other` logs unchanged whatever this outlet logs: it has no rules, or the same ones."""
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
     def emit(self, entry: JsonObject) -> None:

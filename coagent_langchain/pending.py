@@ -17,7 +17,7 @@ _lock = fork_safe_lock()
 
 
 class ToolCalls:
-    """Which turns asked for tools, and for which of the calls a tool has run. Of very many the latest."""
+    """Which turns asked for tools, and for which of these calls a tool has run; of very many calls, the latest."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
@@ -48,7 +48,7 @@ class ToolCalls:
             self._arguments.pop(call_id, None)
 
     def arguments_of(self, call_id: str) -> Any:
-        """What a tool was to be called with that has not run; None where it is not known."""
+        """The arguments of a call for which no tool has run so far; None where they are not known."""
         return self._arguments.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
@@ -61,7 +61,7 @@ class ToolCalls:
         return len(self._asked) == len(self._run)
 
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
-        """Know the calls that prompts of an ended session have asked for and that are continued."""
+        """Take over the calls of an ended session's prompts that are continued: `again` has the new prompt of each."""
         for call_id, (prompt, turn) in earlier._asked.items():
             if prompt in again:
                 self.ask(call_id, again[prompt], turn)

@@ -57,7 +57,7 @@ class Prompt(Scope):
 
     def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
                   outlet: Outlet | None = None) -> None:  # fmt: skip
-        """Log `user_input`, once; through `outlet`, if it is another's run that says it."""
+        """Log `user_input`, once; to `outlet` where a run of another handler brings the text."""
         with _lock:
             if self.logged:
                 return

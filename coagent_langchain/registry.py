@@ -60,7 +60,7 @@ class Sessions:
         return session
 
     def adopt(self, session: Session, *, block: bool = False) -> None:
-        """Have a session that was made outside go on with what is open under its id, or else begin.
+        """Make a session that a user has created the open one of its id: it continues what is open, or else begins.
 
         Parameters:
             block: whether a block of it is entered.
@@ -89,7 +89,7 @@ class Sessions:
             course.last_prompt = max(course.last_prompt, self._last_prompts[session.session_id])
 
     def _take_in(self, session: Session) -> None:
-        """Have a new session go on with what was pending when one with its id ended, and make room for it."""
+        """Give a new session what was pending when one with its id ended, and make room for it."""
         waiting = self._waiting.pop(session.session_id, None)
         if waiting is not None:
             session.go_on_after(waiting)
@@ -110,10 +110,10 @@ class Sessions:
         """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
 
         Parameters:
-            unless_entered: whether it goes on where a block of it is open.
+            unless_entered: do not end it while a block of it is open.
 
         Returns:
-            False where it goes on, or has ended before.
+            whether it has ended now; False also where it had ended before.
         """
         with _lock:  # as `adopt`: nobody goes on with what ends in this moment
             if course.ended or (unless_entered and course.blocks):
@@ -170,10 +170,10 @@ class Sessions:
 
 
 class Sweeper:
-    """Something that wants to look after itself now and then."""
+    """What has open runs, and is told by the sessions of its destination when to end them."""
 
     def sweep(self) -> None:
-        """Let go of what is over."""
+        """End what nobody waits for any more."""
 
     def bind_all(self) -> None:
         """Give everything open its session, before all sessions end."""

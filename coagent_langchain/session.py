@@ -32,7 +32,7 @@ class Session(Scope):
     Attributes:
         session_id: the id, as it is on the server.
         totals: what the session has used so far.
-        course: what happens in it; a new one each time that the object is entered anew.
+        course: its state from start to end; entering a session that has ended gives it a new one.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Session(Scope):
         self._sessions = sessions
         self._text = text
         self._meta = meta
-        self._counts = counts  # all calls are logged by handlers, so that its totals are true
+        self._counts = counts  # False where users log calls by themselves, which the totals do not include
         self.course = Course(self, first_prompt - 1, started)
 
     @property
@@ -91,7 +91,7 @@ class Session(Scope):
 
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
               agent_stack: list[str] | None = None, outlet: Outlet | None = None) -> None:  # fmt: skip
-        """Log `session_start`, once; through `outlet`, if it is another's run that the session begins with."""
+        """Log `session_start`, once; to `outlet` where a run of another handler begins the session."""
         if not self.course.begin():
             return
         entry = self.entry(EventType.SESSION_START, self.course.present_prompt, 0, timestamp)
@@ -109,7 +109,7 @@ class Session(Scope):
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
 
-        A session without a block ends at its last run or event, however late that is noticed.
+        Where no block is open, the end gets the time of the last run or event, however late it is noticed.
 
         Parameters:
             status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; when None, that
@@ -171,15 +171,15 @@ class Session(Scope):
         }
 
     def belongs_to(self, outlet: Outlet) -> bool:
-        """Whether it ends with the handler that has this outlet: that of its block, else the one that used it last."""
+        """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
         return outlet is (self.course.owner.outlet if self.course.blocks else self.course.used_through)
 
     def open(self) -> None:
-        """Be open under its id, also where it has ended before."""
+        """Be the open session of its id; one that has ended begins anew."""
         self._sessions.adopt(self)
 
     def renew(self) -> None:
-        """Be a session in which nothing has happened; its numbers go on, and so do blocks of it that are open."""
+        """Begin anew after an end: the prompt numbers continue, and a block of it that is open stays open."""
         before = self.course
         self.course = Course(self, before.last_prompt)
         if self in before.blocks:
@@ -200,10 +200,10 @@ class Session(Scope):
             self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
 
     def left_by(self, error: BaseException, prompt_number: int) -> str | None:
-        """Log an exception that leaves a block of the session, if it is one and nobody has.
+        """Log an exception that leaves a block of the session, if it is a failure that nobody has logged.
 
         Returns:
-            the status that it means; None where it means none: a program that exits well.
+            the status that the session gets from it, see `session_status`.
         """
         status = session_status(error)
         if status == "failed":
@@ -211,7 +211,7 @@ class Session(Scope):
         return status
 
     def reported(self, error: BaseException, error_id: str) -> None:
-        """Note that an exception is logged: whatever it leaves next shall not log it again."""
+        """Note that an exception is logged, so that the runs and blocks which it leaves next do not log it again."""
         if self._sessions.keeps_reported:
             self._sessions.last_reported = error
         if self.course.blocks:

@@ -1,4 +1,4 @@
-"""What a session is called that has no `session_end`: at work, between two calls, or its program is gone."""
+"""The status of a session without a `session_end`: at work, between two calls, or left by its program."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ NO_END = "no end"
 
 
 def goes_on(status: str, open_calls: int) -> bool:
-    """Whether time passes in a session: where nothing is open, it takes until its last event, running or not."""
+    """Whether a session still takes longer: it runs, and a call is open. Any other lasts until its last event."""
     return status == "running" and open_calls > 0
 
 
 def standing(status: str, last_ms: int, open_calls: int) -> str:
-    """The status as of now: what was `running` is `idle` once nothing is open in it and nothing came for a while.
+    """The status as of now.
 
-    It has `no end`, open or not, when nothing came for longer than a handler would wait before it ends the session.
+    A session that was `running` is `idle` when no call is open and no event came for `PAUSE_MS`. When none came for
+    `SILENT_MS` it has `no end`, whether a call is open or not: a handler would have ended it by now.
     """
     silence = now_ms() - last_ms
     if status != "running" or silence <= PAUSE_MS:
