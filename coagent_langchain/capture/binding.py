@@ -58,7 +58,7 @@ class Binding:
         _bindings.add(self)
 
     def _renew(self) -> None:
-        """Have a session of this process's own."""
+        """Take a new id for the handler's own session: a forked process has another one."""
         self._own_session_id = new_session_id()
 
     def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
@@ -146,7 +146,7 @@ class Binding:
         return self._session(session_id or self._session_id or self._own_session_id), None, number
 
     def own_session(self) -> Session:
-        """The session of what names none."""
+        """The session of whatever names none."""
         return self._session(self._session_id or self._own_session_id)
 
     def _session(self, session_id: str) -> Session:
@@ -154,7 +154,7 @@ class Binding:
         return self.sessions.get(session_id, self._outlet, after_prompt=after)
 
     def told(self, root: Root, inputs: Any) -> None:
-        """Take what a step was given as what its root was: a stream's own inputs are told when it is over."""
+        """Take a step's inputs for those of its root: a stream's own ones are told only when it is over."""
         if inputs is None or inputs is UNKNOWN or is_to_come(inputs) or not is_to_come(root.pending_input):
             return
         root.pending_input = inputs

@@ -39,7 +39,7 @@ def as_dict(value: Any) -> dict[Any, Any]:
 
 
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) -> Any:
-    """A block list as one text when it holds text alone, else as plain blocks; tool calls are not said twice."""
+    """A block list as one text when it holds text alone, else as plain blocks; not those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):
         return snapshot(content, limit)
     ids = {call["id"] for call in calls} if calls else ()

@@ -69,7 +69,7 @@ def read_tags(run: Run, tags: Any) -> None:
 
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a chain run with the name of its node is that node or task, nothing inside it or LangGraph's plumbing."""
+    """Whether a chain run with the name of its node is the node or task itself, not something inside or plumbing."""
     return (run.is_step or _is_task(run, metadata)) and run.name != "__start__" and not run.is_hidden
 
 

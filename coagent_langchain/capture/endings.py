@@ -73,7 +73,7 @@ class Endings(Sweeper):
         return entry
 
     def _leave(self, root: Root) -> Course:
-        """A root has ended: its user input is logged now at the latest, and let go of."""
+        """Let go of a root that has ended; its user input is logged now at the latest."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))

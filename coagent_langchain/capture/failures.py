@@ -88,14 +88,14 @@ class Failures:
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def resumed(self, root: Root) -> None:
-        """Log that a graph came to its end, or to a question, that had failed and went on from its last checkpoint."""
+        """Log the recovery of a graph that failed, and went on from its last checkpoint to its end or to a question."""
         errors, root.unresolved = root.unresolved, ()
         for error_id in errors:
             actions = ["the graph went on from its last checkpoint"]
             self._recorder.outlet.emit(self._recovery(root, error_id, "retry", actions))
 
     def called_again(self, run: Run) -> None:
-        """Log that a tool, model or node ended well that had failed before: a middleware, say, has called it again."""
+        """Log the recovery of a tool, model or node that had failed, and was called again by a middleware, say."""
         parent = run.parent
         if parent is None:
             return

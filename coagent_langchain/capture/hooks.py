@@ -234,6 +234,7 @@ class Hooks(Asides):
         return run
 
     def _over(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
+        """What else the end of a run means that returned: recoveries, and the end of its root."""
         if run.failures:
             self._failures.recovered(run)
         if type(run) is Root:
@@ -249,6 +250,7 @@ class Hooks(Asides):
         tokens: Usage | None = None,
         inputs: Any = None,
     ) -> None:
+        """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
         if is_cancellation(error):
             self._endings.cancelled_with(run)
         outcome = self._failures.failed(run, error, partial, tokens)

@@ -71,7 +71,7 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
 
 
 def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
-    """The JSON of a list that is no conversation, of several texts also; one without a person's words may get them."""
+    """The JSON of a list without any message, also of several texts; None for a conversation and for a single text."""
     if len(inputs) == 1 and isinstance(inputs[0], str):
         return None
     return as_json(inputs) if inputs and not any(map(_is_message, inputs)) else None

@@ -113,5 +113,5 @@ class Placing:
 
 
 def _outlives(root: Root) -> bool:
-    """Whether something of a root goes on after the root's session has ended: that is another session's."""
+    """Whether the session of an ended root is over: what starts below it now belongs to another one."""
     return root.prompt is not None and root.prompt.ended

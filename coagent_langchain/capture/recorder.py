@@ -113,7 +113,7 @@ class Recorder:
         self.outlet.emit(entry)
 
     def arrived(self, run: Run) -> Answer:
-        """What a stream that has no end of its own had brought."""
+        """What a stream had brought until it broke off."""
         parts = self.tree.streams.pop(run.run_id.int, None)
         return Answer(text("".join(joined(part, "") for part in parts if part)) if parts else None)
 

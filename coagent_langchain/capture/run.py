@@ -33,11 +33,12 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
-        call: what a model's, tool's or failed node's run does: the same for one that is made again; None if unknown.
+        call: what repeated calls have in common, None if unknown: of a model the fingerprint of its prompt, of a tool
+            the id of its call, of a failed node its checkpoint namespace.
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
-        tried: of a call that is made again, the failed ones before it, by the ids of their errors.
-        repeated: whether another call makes this one again.
+        tried: the failed calls that this one repeats, by the ids of their errors.
+        repeated: whether another call repeats this one.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
@@ -155,10 +156,10 @@ class Run:
             self.failures = [failure for failure in self.failures or () if failure[1] not in error_ids]
 
     def note_tried(self) -> None:
-        """Note the call that has failed beside this one, which makes it again, and those before it; the same ones count
-        as attempts.
+        """Note the failed call beside this one that it repeats, and those which that one has repeated.
 
-        Where calls with one text run at once, each failed one is made again by one other.
+        Calls of the same model or tool count as attempts. Where several with the same text run at once, each failed one
+        is repeated by one other.
         """
         parent = self.parent
         if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
@@ -214,7 +215,7 @@ class Run:
         return None
 
     def reported_beside(self, error: BaseException) -> str | None:
-        """The id under which `error` was reported while this chain ran: what one step of a stream raises, all raise."""
+        """The id under which a run beside this one reported `error`: what one step of a stream raises, all raise."""
         if self.kind == "chain" and self.parent is not None:
             for failure, error_id, failed in self.parent.failures or ():
                 if failure is error and failed.failed_ns > self.started_ns:
@@ -222,7 +223,7 @@ class Run:
         return None
 
     def cause(self, error: BaseException) -> Failure | None:
-        """What failed below this run and `error` was raised from, or while that was handled."""
+        """The failure below this run that `error` was raised from, or while it was handled."""
         seen: set[int] = set()
         todo: list[BaseException | None] = [error.__cause__, None if error.__suppress_context__ else error.__context__]
         while todo:

@@ -47,7 +47,7 @@ def standard(own: Dict) -> Usage:
 
 
 def inclusive(found: Usage) -> Usage:
-    """Input below its own cached part cannot include it: then it is added. A missing total is the sum."""
+    """Add the cached part to an input that is smaller, and so cannot include it. A missing total is the sum."""
     parts = found.details.get("input_token_details")
     cache = cache_tokens(parts) if parts else 0
     if found.input_tokens is not None and cache > found.input_tokens:

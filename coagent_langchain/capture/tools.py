@@ -69,7 +69,7 @@ def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
 
 
 def _said_in(command: Any, tool_call_id: str | None) -> ToolResult | None:
-    """What a `Command` answers the call that it comes from: it may hand on a whole conversation."""
+    """The message in a `Command` that answers the call it comes from: there may be a whole conversation in it."""
     update = command.update
     messages = dict.get(update, "messages") if isinstance(update, dict) else None
     for message in reversed(messages) if isinstance(messages, list) else ():

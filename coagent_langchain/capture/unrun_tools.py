@@ -33,8 +33,10 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
 
 
 def _is_unrun(root: Root, fields: dict[str, Any], refused: bool) -> bool:
-    """Whether a message says what went wrong instead of a tool: also where an agent refuses the structure of an answer,
-    which comes as a call of a tool that does not exist."""
+    """Whether a message says what went wrong in place of a tool that has not run.
+
+    That is also how an agent refuses a structured answer, which comes as the call of a tool that does not exist.
+    """
     call_id = fields.get("tool_call_id")
     failed = refused or fields.get("status") == "error"
     return failed and isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
@@ -54,7 +56,7 @@ def _log(recorder: Recorder, node: Run, answer: Any, beside: list[Any]) -> None:
 
 
 def _arguments(root: Root, call_id: str, messages: list[Any]) -> Any:
-    """What the tool was to be called with: known from this run, or from the message that asked, which is given back."""
+    """The arguments of a call: known from this run, or read from the message that asked, if the node returns it too."""
     if (known := root.calls_with(call_id).arguments_of(call_id)) is not None:
         return known
     asked = (call for message in messages for call in tool_calls_of(message))

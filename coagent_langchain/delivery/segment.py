@@ -26,10 +26,10 @@ def header(acknowledged: int) -> bytes:
 
 
 def nameless(in_memory: bool) -> int:
-    """Open a file without a name, which goes with the process.
+    """Open a file without a name, which is gone when the process is.
 
     Parameters:
-        in_memory: True for memory, False for the temporary folder. Each stands in where the other is not to be had.
+        in_memory: True for memory, False for the temporary folder. Where one cannot be had, it is the other.
 
     Raises:
         OSError: neither can be had.
@@ -96,7 +96,7 @@ class Segment:
         return Reader(os.dup(self.descriptor))
 
     def finish(self) -> None:
-        """Close the writing end, for good; not of a segment without a name, for nobody could open it again."""
+        """Close the writing end for good, unless the segment has no name: then nobody could open it again."""
         with contextlib.suppress(OSError):  # a network's disk may complain when a file is closed
             if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
                 self.close()
@@ -193,9 +193,9 @@ class Reader:
 
 
 def _without_holes(block: bytes) -> bytes:
-    """The block with spaces in place of what a line has up to its last NUL: JSON has none.
+    """The block with its holes filled: in each line, spaces replace all up to the last NUL, which JSON never has.
 
-    A machine that crashed may have brought the file's length to the disk, and not all of what is in it.
+    A crash of the machine leaves holes where the length of a file came to the disk, but not all of its content.
     """
     if b"\0" not in block:
         return block

@@ -51,7 +51,7 @@ class Spool:
         self._quota = quota if folder else min(quota, NAMELESS_BYTES)
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
-        self._taken = self._freed = 0  # bytes on the disk, ever and no more
+        self._taken = self._freed = 0  # bytes ever written, and those of them that are gone
         self._open: _Entry | None = None  # what is being written
         self._pwrite = Pwrite()
         # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
@@ -68,7 +68,7 @@ class Spool:
         """
         entry = lines, count
         with self._lock:
-            if self._open is not None:  # this is a signal handler's, amid an append of its own thread: that goes first
+            if self._open is not None:  # a signal handler logs amid an append of its own thread: that goes first
                 self._write(self._open)
             if not self._has_place(len(lines)):
                 self.refused += count

@@ -49,7 +49,7 @@ class SpooledDelivery:
         return f"SpooledDelivery({self._url!r}, folder={str(self._folder)!r})"
 
     def authorize(self, asker: Settings) -> None:
-        """Send with the asker's token from now on, also what waits. None changes nothing: it is no newer one."""
+        """Send with the asker's token from now on, also what waits. Who has none changes nothing."""
         self._askers[id(asker)] = asker  # as long as its handler or client lives
         token, present = asker.auth_token, self._transport.token
         if token in (None, present):

@@ -119,7 +119,7 @@ class Worker:
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
                     self._wait(1.0)
         finally:
-            # First: who sees that it is idle must not take this thread, in its last moments, for alive.
+            # This first: whoever sees that it is idle must not take this thread, which is about to end, for alive.
             self._thread = None
             self.idle = True
 
@@ -202,7 +202,7 @@ class Worker:
             self._notices.right(self.acknowledged)
 
     def _wait(self, seconds: float, patient: bool = False) -> None:
-        """Wait; `flush` and `close` cut it short, but where it is the server's own wish (`patient`) only `close`."""
+        """Wait; `flush` and `close` cut it short, or `close` alone where the server has asked for it (`patient`)."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
             if self._sleep(left) and not patient:

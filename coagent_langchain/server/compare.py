@@ -64,7 +64,7 @@ def _side(prompt: Bar, read: Read) -> Side:
 
 
 def _from_the_end(prompt: Bar) -> Iterator[Bar]:
-    """What stands in a prompt, but not inside tools, the last first; a component after all that is in it."""
+    """The bars of a prompt from the last to the first, a component before those in it; not what is inside tools."""
     stack = list(prompt.children)
     while stack:
         bar = stack.pop()

@@ -83,7 +83,7 @@ class _Reader:
     def items(self, bar: Bar) -> list[Item]:
         entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
         if bar.kind == "prompt":
-            self._asked = ()  # who asks the same again asks it
+            self._asked = ()  # in another prompt the same words are said again
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
         if bar.kind == "model":
             return [*self._user(bar, entries), *self._answer(bar, entries)]

@@ -79,7 +79,7 @@ class Session:
         total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
         input_tokens, output_tokens: sums over `llm_response`, or None when no entry names them.
         cached_tokens: part of `input_tokens` that the provider read from its cache, or None when no entry names it.
-        open_calls: calls and components without their end; less than none where a client logs ends alone.
+        open_calls: calls and components without their end; negative where a client logs ends alone.
         cost: US dollars, or None when no entry names a cost.
         types: event type → how many entries.
         models, tags: sorted.
@@ -120,7 +120,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of `GET /runs?summarize=1`, as `Session` has it, but the status without what time makes of it."""
+    """A row of `GET /runs?summarize=1`, as `Session` has it, but with the status from before `unended.standing`."""
 
     session_id: str
     entries: int

@@ -1,4 +1,4 @@
-"""The full-text index: a file of its own, written behind the entries, that can be deleted and comes again.
+"""The full-text index: a file of its own, written after the entries; if it is deleted, it is made again.
 
 Indexing an entry costs more than storing it. So it is done beside, in blocks of entries in order of arrival, and what
 is not indexed yet is read by the search itself: everything that is stored is found.

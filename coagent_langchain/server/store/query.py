@@ -46,8 +46,8 @@ class Page:
 
     Attributes:
         total: how many the query finds in all.
-        cut: why older sessions that hold its text may be missing: there are more than are "found", or it took too much
-            "time".
+        cut: why older sessions that hold its text may be missing: the search has "found" as many as it may, or has
+            taken as much "time" as it may; "" where none is missing.
     """
 
     sessions: list[Session]
