@@ -11,8 +11,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from coagent_langchain.testing import MemoryDelivery
-
 USAGE = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
 
 
@@ -98,8 +96,3 @@ def chat(*script: Any) -> ScriptedChat:
 def calls(*tool_calls: tuple[str, dict[str, Any], str], text: str = "") -> AIMessage:
     """An answer that calls tools, each given as name, arguments and id."""
     return AIMessage(text, tool_calls=[{"name": n, "args": a, "id": i} for n, a, i in tool_calls], usage_metadata=USAGE)
-
-
-def of_type(log: MemoryDelivery, event_type: str) -> list[dict[str, Any]]:
-    """The entries of one type."""
-    return [entry for entry in log.entries if entry["event_type"] == event_type]

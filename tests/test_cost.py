@@ -21,7 +21,8 @@ from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.timeline import build
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import USAGE, ScriptedChat, of_type
+from tests.fakes import USAGE, ScriptedChat
+from tests.reading import of_type
 
 MODELS = [
     ("openai", "openai", "gpt-4o"),

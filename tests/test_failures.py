@@ -17,30 +17,20 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, calls, chat, of_type
-
-
-@tool
-def ask(question: str) -> str:
-    """Ask a person."""
-    return str(interrupt({"question": question}))
+from tests.fakes import ScriptedChat, calls, chat
+from tests.reading import of_type
+from tests.tools import add, ask
 
 
 @tool
 def bad(food: str) -> str:
     """Fail."""
     raise ToolException("no stock")
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add."""
-    return a + b
 
 
 def test_fallback_recovers_the_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -14,7 +14,6 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnableParallel
-from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -27,19 +26,9 @@ from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.timeline import build
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, calls, chat, of_type
-
-
-@tool
-def ask(question: str) -> str:
-    """Ask a person."""
-    return str(interrupt({"question": question}))
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add."""
-    return a + b
+from tests.fakes import ScriptedChat, calls, chat
+from tests.reading import of_type
+from tests.tools import add, ask
 
 
 def asking_agent() -> Any:

@@ -25,7 +25,8 @@ from pydantic import BaseModel
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, ScriptedText, chat, of_type
+from tests.fakes import ScriptedChat, ScriptedText, chat
+from tests.reading import of_type
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]

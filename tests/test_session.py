@@ -24,15 +24,8 @@ from langgraph.types import interrupt
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, course, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, chat, of_type
-
-
-def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
-    """The event types of each session."""
-    found: dict[str, list[str]] = {}
-    for entry in log.entries:
-        found.setdefault(entry["session_id"], []).append(entry["event_type"])
-    return found
+from tests.fakes import ScriptedChat, chat
+from tests.reading import ONE_CALL, of_type, sessions
 
 
 @tool
@@ -41,15 +34,12 @@ def peel(food: str) -> str:
     return food
 
 
-RUN = ["session_start", "user_input", "llm_call", "llm_response"]
-
-
 def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
     """An explicit id is used whatever the run's metadata says."""
     handler = CoagentCallbackHandler("mine", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "other"}})
 
-    assert sessions(log) == {"mine": RUN}
+    assert sessions(log) == {"mine": ONE_CALL}
 
 
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
@@ -59,7 +49,7 @@ def test_session_id_of_the_run(place: str, key: str, log: MemoryDelivery, handle
     chain = RunnableLambda(lambda x: x) | chat("a")
     chain.invoke("q", {"callbacks": [handler], place: {key: "thread-7"}})
 
-    assert sessions(log) == {"thread-7": RUN}
+    assert sessions(log) == {"thread-7": ONE_CALL}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +88,7 @@ def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCa
     for thread in threads:
         thread.join()
 
-    assert sessions(log) == {f"t{n}": [RUN[0], *(RUN[1:] * 5)] for n in range(8)}
+    assert sessions(log) == {f"t{n}": [ONE_CALL[0], *(ONE_CALL[1:] * 5)] for n in range(8)}
     numbers = {e["prompt_number"] for e in log.entries if e["session_id"] == "t3"}
     assert numbers == {1, 2, 3, 4, 5}
 
@@ -235,7 +225,7 @@ def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> No
         chat("a").invoke("q", {"callbacks": [handler]})
     handler.close()
 
-    assert [e["event_type"] for e in log.entries] == [*RUN, *RUN[1:], "session_end"]
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
     assert (log.entries[-1]["meta"]["prompts"], log.entries[-1]["meta"]["total_tokens"]) == (2, 28)
 
 
@@ -325,8 +315,8 @@ def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handl
             chat("a").invoke("q", {"callbacks": [handler]})
 
     assert log.sequence == [
-        *[(event, 1, turn) for event, turn in zip([*RUN, "session_end"], [0, 0, 1, 1, 0], strict=True)],
-        *[(event, 2, turn) for event, turn in zip([*RUN, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+        *[(event, 1, turn) for event, turn in zip([*ONE_CALL, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+        *[(event, 2, turn) for event, turn in zip([*ONE_CALL, "session_end"], [0, 0, 1, 1, 0], strict=True)],
     ]
     assert (log.entries[-1]["meta"]["prompts"], len(handler._sessions)) == (1, 0)
 
@@ -449,8 +439,8 @@ def test_blocks_may_be_left_in_any_order(log: MemoryDelivery, handler: CoagentCa
     chat("a").invoke("q", {"callbacks": [handler]})
 
     found = sessions(log)
-    assert (found.pop("A"), found.pop("B")) == (["session_start", "session_end"], [*RUN, "session_end"])
-    assert list(found.values()) == [RUN]
+    assert (found.pop("A"), found.pop("B")) == (["session_start", "session_end"], [*ONE_CALL, "session_end"])
+    assert list(found.values()) == [ONE_CALL]
 
 
 def test_generator_that_is_closed_in_another_block_leaves_that_open(
@@ -468,7 +458,7 @@ def test_generator_that_is_closed_in_another_block_leaves_that_open(
         numbers.close()  # type: ignore[attr-defined]
         chat("a").invoke("q", {"callbacks": [handler]})
 
-    assert sessions(log) == {"generator": ["session_start", "session_end"], "block": [*RUN, "session_end"]}
+    assert sessions(log) == {"generator": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
 
 
 def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -483,7 +473,7 @@ def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handl
     asyncio.run(main())
     handler.close()
 
-    first, second = ["session_start", "user_input", "session_end"], [*RUN, "session_end"]
+    first, second = ["session_start", "user_input", "session_end"], [*ONE_CALL, "session_end"]
     assert [e["event_type"] for e in log.entries] == [*first, *second]
     assert [e["prompt_number"] for e in log.entries] == [1] * 3 + [2] * 5
 
@@ -806,7 +796,7 @@ def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: 
         chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
         first.__exit__(None, None, None)
 
-    assert [e["event_type"] for e in log.entries] == [*RUN, "session_end"]
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
 
 
 def test_exception_that_leaves_blocks_inside_each_other_is_one_error(
@@ -909,7 +899,7 @@ def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: Co
         return chat(f"{food} soup").invoke(food, {"callbacks": [handler]}).content
 
     assert [cook("leek"), cook("pea"), cook.__name__, cook.__doc__] == ["leek soup", "pea soup", "cook", "Cook."]
-    assert list(sessions(log).values()) == [[*RUN, "session_end"]] * 2
+    assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]] * 2
 
 
 def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of_its_own(
@@ -926,7 +916,7 @@ def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of
         cook()
 
     inner = [(e["event_type"], e["prompt_number"]) for e in log.entries if e["session_id"] != session.session_id]
-    assert inner == [*[(event, 1) for event in RUN], ("session_end", 1)]
+    assert inner == [*[(event, 1) for event in ONE_CALL], ("session_end", 1)]
 
 
 def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -944,7 +934,7 @@ def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: C
         return (await chat("soup").ainvoke("q", {"callbacks": [handler]})).content
 
     assert asyncio.run(cook()) == "soup"
-    assert list(sessions(log).values()) == [[*RUN, "session_end"]]
+    assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]]
 
 
 def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -963,7 +953,7 @@ def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, ha
     items.close()  # type: ignore[attr-defined]
 
     assert (first, second) == (1, 2)
-    assert sessions(log) == {"generator": [*RUN, "session_end"], "consumer": RUN}
+    assert sessions(log) == {"generator": [*ONE_CALL, "session_end"], "consumer": ONE_CALL}
 
 
 def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -978,7 +968,7 @@ def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallback
         return [item async for item in cook()]
 
     assert asyncio.run(consume()) == ["a", "a"]
-    assert list(sessions(log).values()) == [[*RUN, *RUN[1:], "session_end"]]
+    assert list(sessions(log).values()) == [[*ONE_CALL, *ONE_CALL[1:], "session_end"]]
 
 
 @pytest.mark.internal_errors

@@ -18,6 +18,7 @@ from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
+from tests.waiting import until
 
 
 def poison(request: Request) -> Answer:
@@ -334,9 +335,7 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         assert delivery.flush(10)
-        until = time.monotonic() + 10
-        while not delivery._worker.idle and time.monotonic() < until:
-            time.sleep(0.001)
+        until(lambda: delivery._worker.idle)
         thread = next(
             t for t in threading.enumerate() if t.name == "coagent-delivery" and t is delivery._worker._thread
         )

@@ -18,8 +18,8 @@ from langchain_core.tools import tool
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import USAGE, ScriptedText, calls, chat
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 
 ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup", usage_metadata=USAGE))]])  # type: ignore[arg-type]
 HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))

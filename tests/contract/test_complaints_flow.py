@@ -16,8 +16,8 @@ from langgraph.types import Command, Send, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, of_type, state_of, types
 from tests.fakes import calls, chat
+from tests.reading import EMPTY, of_type, state_of, types
 
 CONFIG: dict[str, Any] = {"configurable": {"thread_id": "t"}}
 

@@ -31,8 +31,8 @@ from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, of_type, state_of, types
 from tests.fakes import calls, chat
+from tests.reading import EMPTY, of_type, state_of, types
 
 PACKAGE = str(Path(coagent_langchain.__file__).parent)
 

@@ -26,14 +26,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server, tracing
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import ScriptedChat, calls, chat
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add."""
-    return a + b
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.tools import add
 
 
 def test_unknown_runs_are_no_noise(

@@ -11,8 +11,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import of_type
 from tests.fakes import USAGE, ScriptedChat, ScriptedText, chat
+from tests.reading import of_type
 
 
 def response(log: MemoryDelivery, place: int = -1) -> dict[str, Any]:

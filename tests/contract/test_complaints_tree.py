@@ -14,8 +14,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from coagent_langchain import CoagentCallbackHandler, scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import chat
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 
 CHAIN = RunnableLambda(lambda x: x) | chat("soup")
 

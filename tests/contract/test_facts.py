@@ -23,19 +23,14 @@ from langchain_core.tools import ToolException, tool
 from langchain_core.tracers import _streaming
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, tracing
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import ScriptedChat, ScriptedText, calls, chat
-
-
-@tool
-def ask(question: str) -> str:
-    """Ask a person."""
-    return str(interrupt({"question": question}))
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.tools import ask
 
 
 @tool

@@ -27,14 +27,9 @@ from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.server import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.fakes import ScriptedChat, calls, chat
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add."""
-    return a + b
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.tools import add
 
 
 class Recipe(BaseModel):

@@ -25,8 +25,8 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.events import EventType
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract import table
-from tests.contract.reading import types
 from tests.fakes import chat
+from tests.reading import types
 
 DOC = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
 TABLE = DOC.partition("| LangChain calls |")[2].partition("\n\n")[0]

@@ -18,8 +18,8 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.errors import guard
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import EMPTY, of_type, state_of
 from tests.fakes import USAGE
+from tests.reading import EMPTY, of_type, state_of
 
 RUNS = [UUID(int=number) for number in range(10)]  # two of each kind; LangChain never ends a run as another kind
 STRANGER = UUID(int=99)

@@ -24,8 +24,8 @@ from tenacity import Future
 from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler
 from coagent_langchain.events import EventType
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import of_type, types
 from tests.fakes import USAGE, calls, chat
+from tests.reading import of_type, types
 
 SECRET = "zanzibar"
 HANDLER_TYPES = {"session_start", "session_end", "user_input", "llm_call", "llm_response", "tool_call",

@@ -15,8 +15,8 @@ from langchain_core.runnables import RunnableConfig
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.server import launch
 from coagent_langchain.testing import MemoryDelivery
-from tests.contract.reading import of_type, types
 from tests.fakes import chat
+from tests.reading import of_type, types
 
 WORKER = """
 import sys

@@ -19,6 +19,7 @@ from coagent_langchain.server.store.clickhouse import ClickHouseStore
 from tests.fakes import chat
 from tests.server.clickhouse_door import Door
 from tests.server.samples import entry
+from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
 SLOW = 1.0  # seconds after which the impatient store takes the database for down
@@ -56,14 +57,6 @@ def impatient(door: Door) -> Iterator[Store]:
 
     with opened(door, lambda: ClickHouseStore(connect, next(_names))) as one:
         yield one
-
-
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)
 
 
 def stored(store: Store, session_id: str) -> Counter[str]:

@@ -27,6 +27,7 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
 from tests.server.samples import T0, entry, event_ids, holding, put
+from tests.waiting import until
 
 
 def mode(path: Path) -> int:
@@ -285,14 +286,6 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
     assert all(answer.ok for answer in acknowledged)
     assert found == [str(n) for n in range(30)]
-
-
-def until(holds: object, seconds: float = 10) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)
 
 
 def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None:
