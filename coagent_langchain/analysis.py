@@ -74,14 +74,14 @@ class LoggedSession:
 
         Answers from a cache used none.
         """
-        from coagent_langchain.server.store.rollup import COUNTERS, told
+        from coagent_langchain.server.store.rollup import COUNTERS, session_counts
 
         rollup = self._rollup
         counts: JsonObject = {
             "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
             "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
         }
-        used = told({name: getattr(rollup, name) for name in COUNTERS})
+        used = session_counts({name: getattr(rollup, name) for name in COUNTERS})
         return counts | {name: used[name] for name in _SUMS} | {"cost": rollup.cost}
 
     @property

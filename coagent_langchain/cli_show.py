@@ -18,7 +18,7 @@ from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.rows import told, without
+from coagent_langchain.server.rows import with_status, without_label
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed
@@ -91,7 +91,7 @@ def _event_line(event: LoggedEvent) -> str:
     failed = moment.type == "error" or moment.failed
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    said = (visible(moment.name), without(moment.name, moment.note), _data(event))
+    said = (visible(moment.name), without_label(moment.name, moment.note), _data(event))
     rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
 
@@ -126,11 +126,11 @@ def tree(session: LoggedSession) -> Iterator[str]:
 def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
     """What stands behind the label of a bar; a turn's number where no line above tells it."""
     if bar.kind in ("prompt", "turn"):
-        return told(bar, _open(session, bar))
+        return with_status(bar, _open(session, bar))
     turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
     data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
-    note = " · ".join(part for part in (_open(session, bar), turn, without(bar.label, bar.note), data) if part)
-    return note if bar.kind == "end" and bar.status in SIGNS else told(bar, note)
+    note = " · ".join(part for part in (_open(session, bar), turn, without_label(bar.label, bar.note), data) if part)
+    return note if bar.kind == "end" and bar.status in SIGNS else with_status(bar, note)
 
 
 def _open(session: LoggedSession, bar: Bar) -> str:

@@ -153,7 +153,7 @@ class Binding:
         after = self._after_prompt if session_id == self._session_id else 0
         return self.sessions.get(session_id, self._outlet, after_prompt=after)
 
-    def told(self, root: Root, inputs: Any) -> None:
+    def take_inputs(self, root: Root, inputs: Any) -> None:
         """Take a step's inputs for those of its root: a stream's own ones are told only when it is over."""
         if inputs is None or inputs is UNKNOWN or is_to_come(inputs) or not is_to_come(root.pending_input):
             return

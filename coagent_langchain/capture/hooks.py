@@ -131,7 +131,7 @@ class Hooks(Asides):
             if run is None:
                 return
             if run.parent is not None and run.root.pending_input is not None:
-                self._placing.binding.told(run.root, kwargs.get("inputs"))
+                self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
             if run.component:
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)

@@ -87,7 +87,7 @@ class Placing:
             describe(run, metadata)
         root = run.root
         if root.pending_input is not None and kind != "tool":
-            self.binding.told(root, inputs)
+            self.binding.take_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
             session_id = ambient.session_id(metadata) or ambient.configured_session_id(config)

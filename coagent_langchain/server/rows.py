@@ -8,6 +8,7 @@ from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.timeline import Timeline
 
 Row = list[Any]
+_BELOW = 13  # the place of how many rows stand below, which is known last
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
@@ -28,7 +29,7 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
         made.append(row)
         stack += [(child, level + 1, bar.label) for child in reversed(bar.children)]
     for bar, row, place in reversed(places):
-        row[13] = sum(made[child][13] + 1 for child in _children(bar, made, place))
+        row[_BELOW] = sum(made[child][_BELOW] + 1 for child in _children(bar, made, place))
     return made
 
 
@@ -37,16 +38,16 @@ def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
     found, place = [], place + 1
     for _ in bar.children:
         found.append(place)
-        place += made[place][13] + 1
+        place += made[place][_BELOW] + 1
     return found
 
 
 def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
     events = [number for at, seq in bar.events for number in (at - t0, str(seq))]
     if bar.kind in ("prompt", "turn"):
-        lead, note = "", told(bar, _turns(bar))
+        lead, note = "", with_status(bar, _turns(bar))
     else:
-        lead, note = _lead(bar, level, above), without(bar.label, bar.note)
+        lead, note = _lead(bar, level, above), without_label(bar.label, bar.note)
     label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
@@ -60,8 +61,8 @@ def _lead(bar: Bar, level: int, above: str) -> str:
     return " · ".join(part for part in (_word(bar), turn, who) if part)
 
 
-def told(bar: Bar, note: str) -> str:
-    """The note of a bar behind its status."""
+def with_status(bar: Bar, note: str) -> str:
+    """The note of a bar, with its status before it where no colour tells that."""
     word = _word(bar)
     return " · ".join(part for part in (word, "" if note == word else note) if part)
 
@@ -73,7 +74,7 @@ def _word(bar: Bar) -> str:
     return "waits for an answer" if bar.status == "waiting" else bar.status
 
 
-def without(label: str, note: str) -> str:
+def without_label(label: str, note: str) -> str:
     """The note without the label, which stands before it."""
     return "" if note == label else note.removeprefix(f"{label}: ")
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.rollup import ENDINGS
 from coagent_langchain.unended import NO_END, goes_on
 from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # choices of a filter
-STATUSES = ("running", "completed", "failed", "cancelled", "interrupted", "idle", NO_END)
+STATUSES = ("running", *ENDINGS, NO_END)
 
 
 class Unavailable(Exception):

@@ -29,9 +29,9 @@ from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store.expressions import TOTAL_TOKENS, sorted_by
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
-from coagent_langchain.server.store.standing import TOTAL_TOKENS, sorted_by
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts

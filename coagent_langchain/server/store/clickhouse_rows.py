@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.store import Entry, NewEntry, Session
+from coagent_langchain.server.store.expressions import status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, told
-from coagent_langchain.server.store.standing import status_now
+from coagent_langchain.server.store.rollup import COUNTERS, session_counts
 from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
 from coagent_langchain.wire import ENVELOPE
@@ -82,10 +82,10 @@ def _safe(value: Any) -> Any:
 
 def entry(number: int, ms: int, text: str, row: str) -> Entry:
     """A stored entry: its text, or for the row of another server what can be put together again."""
-    return Entry(number, ms, text.encode() if text else _again(orjson.loads(row), ms))
+    return Entry(number, ms, text.encode() if text else _rebuilt(orjson.loads(row), ms))
 
 
-def _again(row: dict[str, Any], ms: int) -> bytes:
+def _rebuilt(row: dict[str, Any], ms: int) -> bytes:
     fields = {name: row.pop(name) for name in _COPIED}
     parts = [row.pop("event_data") or {}, row.pop("additional_properties") or {}]
     fields["timestamp"] = ms
@@ -135,7 +135,7 @@ def session(row: Sequence[Any]) -> Session:
     counted = dict(zip(COUNTS, counts, strict=True))
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
-        types=dict(types), models=tuple(models), tags=tuple(tags), **told(counted),
+        types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted),
     )  # fmt: skip
 
 

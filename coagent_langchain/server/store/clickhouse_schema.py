@@ -140,7 +140,7 @@ VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sess
     source="{db}.log_entries"
 )
 # What earlier versions made lacks these. Open calls stay uncounted: after half an hour of silence nobody asks. Nor are
-# reports counted: see `rollup.told`.
+# reports counted: see `rollup.session_counts`.
 _LATER = ("open_calls", "input_reports", "output_reports", "cached_reports")
 UPGRADE = (
     *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),

@@ -163,7 +163,7 @@ def _count(value: Any) -> int:
     return value if _is_count(value) else 0
 
 
-def told(counted: dict[str, int]) -> dict[str, Any]:
+def session_counts(counted: dict[str, int]) -> dict[str, Any]:
     """The counters as a `Session` has them: None for the tokens that no entry names.
 
     A database that is older than the counters of reports has tokens without them.

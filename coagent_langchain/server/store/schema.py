@@ -48,7 +48,7 @@ def _third(connection: sqlite3.Connection) -> None:
 
 
 def _fourth(connection: sqlite3.Connection) -> None:
-    """What was reported was not counted before: see `rollup.told`."""
+    """What was reported was not counted before: see `rollup.session_counts`."""
     for name in _LATER[1:]:
         connection.execute(f"ALTER TABLE sessions ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 

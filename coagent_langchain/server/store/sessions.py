@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coagent_langchain.server.store import Session, Summary
+from coagent_langchain.server.store.expressions import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, Rollup, told
-from coagent_langchain.server.store.standing import TOTAL_TOKENS, status_now
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup, session_counts
 from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
 
@@ -97,7 +97,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
         facets[kind][value] = count
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
-        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **told(counted),
+        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **session_counts(counted),
     )  # fmt: skip
 
 

@@ -39,12 +39,12 @@ from coagent_langchain.server.store.database import (
     reader,
     transaction,
 )
+from coagent_langchain.server.store.expressions import sorted_by
 from coagent_langchain.server.store.index import BLOCK, Index, ranges
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
-from coagent_langchain.server.store.standing import sorted_by
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 from coagent_langchain.wire import EventType
 

@@ -1,4 +1,4 @@
-"""Parts of queries in the SQL of both databases: what changes as time passes, and what is unknown."""
+"""SQL expressions over the roll-up, for both databases: what changes as time passes, and what is unknown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from coagent_langchain.server.store.query import SORTS, Sort
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
-# Of a session: None where no answer reports tokens, as `rollup.told` has it.
+# Of a session: None where no answer reports tokens, as `rollup.session_counts` has it.
 TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
 
 
