@@ -10,7 +10,17 @@ from coagent_langchain.config import Settings
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts since the process started; `waiting*` is what lies in the spool now."""
+    """Counts since the process started.
+
+    Attributes:
+        written: entries that were kept.
+        acknowledged: of these, how many the server has taken.
+        waiting, waiting_bytes: what lies in the spool now.
+        oldest_age_s: seconds since the oldest event that waits was made; None when none waits.
+        retried: requests that have to be made again.
+        rejected: entries that the server will never take.
+        refused: entries that were not kept for want of space, or were lost with a file that somebody removed.
+    """
 
     written: int = 0
     acknowledged: int = 0
