@@ -83,7 +83,7 @@ def check_count(name: str, value: object) -> int:
 
 
 def check_components(value: object) -> None:
-    """Refuse what does not say which chain runs are components.
+    """Refuse an unknown choice of components.
 
     Raises:
         ConfigurationError: it is none of `COMPONENTS`.
@@ -93,7 +93,7 @@ def check_components(value: object) -> None:
 
 
 def check_sample_rate(value: float) -> None:
-    """Refuse what is no share of runs.
+    """Refuse a share that is out of range.
 
     Raises:
         ConfigurationError: it is no number from 0 to 1.
@@ -115,10 +115,10 @@ def check_resume(value: object, session_id: object) -> None:
 
 
 def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
-    """Give back the callables, of which there may be one, several or none.
+    """Give back the callables as a sequence: one, several or none may be given.
 
     Raises:
-        ConfigurationError: one of them is none, is a coroutine function, or does not take one argument.
+        ConfigurationError: one is not callable, is a coroutine function, or cannot be called with the entry alone.
     """
     if redact is None:
         return ()
@@ -144,7 +144,7 @@ def _takes_an_entry(redact: Redact) -> bool:
 
 
 def check_delivery(delivery: Delivery) -> Delivery:
-    """Give back what entries are handed to.
+    """Give back a delivery that has all the methods.
 
     Raises:
         ConfigurationError: it lacks a method of `Delivery`.
