@@ -100,6 +100,22 @@ def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
     assert took < 10  # a server that hangs is given 30 s
 
 
+def test_exit_waits_once_where_multiprocessing_runs_its_finalizers_too(tmp_path: Path) -> None:
+    """Exit handlers and finalizers deliver in the same process: together they wait the exit timeout."""
+    code = """
+        import multiprocessing.util
+        from langchain_core.runnables import RunnableLambda
+        from coagent_langchain import CoagentCallbackHandler
+
+        handler = CoagentCallbackHandler(base_url=sys.argv[1], spool_dir=sys.argv[2])
+        RunnableLambda(str).invoke(1, {"callbacks": [handler]})
+        """
+    with FaultyServer(lambda request: Answer(hangs=True)) as server:
+        status, took, errors = run(server, tmp_path, code, exit_timeout=7.0)
+
+    assert (status, errors, 7 < took < 14) == (0, "", True)
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [

@@ -19,8 +19,13 @@ class Registry:
 
     def __init__(self) -> None:
         self._deliveries: dict[_Key, SpooledDelivery] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: another thread of the parent may have held the lock."""
         # Re-entrant: a signal handler may make a handler while its thread makes one.
         self._lock = threading.RLock()
+        self._waited = 0.0  # seconds that `close_all` has taken
 
     def get(self, settings: Settings) -> SpooledDelivery:
         """The delivery for the settings' destination, which sends with their token from now on.
@@ -35,23 +40,23 @@ class Registry:
         return delivery
 
     def close_all(self) -> None:
-        """Close every delivery, all of them within the longest of their exit timeouts."""
+        """Close every delivery, all of them within the longest of their exit timeouts.
+
+        With `multiprocessing` a process may end by its exit handlers, its finalizers or both: together they wait once.
+        """
         deliveries = list(self._deliveries.values())
         for delivery in deliveries:
             delivery.flush(0.0)  # all hurry at once
-        started = time.monotonic()
+        started = time.monotonic() - self._waited
         for delivery in deliveries:
             delivery.close(elapsed=time.monotonic() - started)
+        self._waited = time.monotonic() - started
 
     def left(self) -> list[str]:
         """What each server has not taken, in words."""
         return [left for delivery in list(self._deliveries.values()) if (left := delivery.left())]
 
-    def renew_lock(self) -> None:
-        """After a fork: another thread of the parent may have held it."""
-        self._lock = threading.RLock()
-
 
 registry = Registry()
-os.register_at_fork(after_in_child=registry.renew_lock)
+os.register_at_fork(after_in_child=registry.renew)
 atexit.register(registry.close_all)
