@@ -404,6 +404,20 @@ def test_entry_that_a_server_would_refuse_for_its_size_is_cut() -> None:
     assert found["history"][0]["content"].endswith("… [cut: 740,000 of 990,000 characters]")
 
 
+def test_names_of_fields_and_short_values_outlive_the_cut_of_a_large_entry() -> None:
+    """Where the texts before have used up all room, an event still has its fields, numbers and short texts."""
+    texts = ["\x01" * 300_000] * 6
+    entry = {"texts": texts, "calls": [{"id": "c1"}, "y" * 40, "z" * 41], "total_tokens": 12, "success": True}
+
+    found = orjson.loads(encode_safely(entry))
+
+    kept = [text.count("\x01") for text in found.pop("texts")]
+    assert kept == [250_000, 250_000, 250_000, 249_995, 0, 0]
+    assert found == {
+        "calls": [{"id": "c1"}, "y" * 40, "… [cut: 41 of 41 characters]"], "total_tokens": 12, "success": True,
+    }  # fmt: skip
+
+
 def test_encode_safely_keeps_large_content() -> None:
     """The slow path cuts nothing that the fast path would keep."""
     entry = {"text": "x" * 2_000_000, "list": [{"n": n} for n in range(20_000)], "bad": "\ud800"}

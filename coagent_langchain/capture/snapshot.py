@@ -22,6 +22,7 @@ MAX_ITEMS = 10_000  # entries of one container
 MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
 TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
 MAX_KEY = 1_000  # characters of a key
+SHORTEST_CUT = 40  # characters: a shorter string is not cut where the room is used up, for the note is as long
 MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, ours does from 8,000,000
 SHORT, MANY = 1_000, 64  # characters and entries: below both a dict needs no budget
 
@@ -128,10 +129,14 @@ class Walk:
     def string(self, value: str) -> str:
         """A string within the limits."""
         room = self.limit if self.limit < self.chars else max(self.chars, 0)
-        self.chars -= len(value)
+        kept = max(room, min(SHORTEST_CUT, self.limit))
         if self.strict and not value.isascii():
             value = clean(value)
-        return value if len(value) <= room else text(value, room)
+        if len(value) <= kept:
+            self.chars -= len(value)
+            return value
+        self.chars -= room
+        return text(value, room)
 
     def mapping(self, value: dict[Any, Any], depth: int) -> JsonValue:
         """A dict with string keys; base64 media in it are described."""
