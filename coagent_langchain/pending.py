@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from coagent_langchain.prompt import Prompt
 
 MAX_TOOL_CALLS = 1_000  # calls that may still be answered; a tool of an older one takes the latest turn
+MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again
 MAX_STOPPED = 1_000  # graphs of one session that may still go on in their prompt
 
 _lock = fork_safe_lock()
@@ -21,20 +22,20 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
-        self._arguments: dict[str, Any] = {}
+        self._calls: dict[str, dict[str, Any]] = {}
         self._run: set[str] = set()
 
-    def ask(self, call_id: str, prompt: Prompt, turn: int, arguments: Any = None) -> None:
-        """Note which turn asked for a tool, and with which arguments, until it has run."""
+    def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
+        """Note which turn asked for a tool, and the call as it was logged, until it has run."""
         with _lock:
             self._asked[call_id] = (prompt, turn)
-            if arguments is not None:
-                self._arguments[call_id] = arguments
+            if call is not None:
+                self._calls[call_id] = call
             self._run.discard(call_id)  # ids may repeat
             if len(self._asked) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._asked))
                 del self._asked[oldest]
-                self._arguments.pop(oldest, None)
+                self._calls.pop(oldest, None)
                 self._run.discard(oldest)
 
     def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
@@ -45,11 +46,11 @@ class ToolCalls:
         """Note that a tool has run."""
         if call_id in self._asked:
             self._run.add(call_id)
-            self._arguments.pop(call_id, None)
+            self._calls.pop(call_id, None)
 
-    def arguments_of(self, call_id: str) -> Any:
-        """The arguments of a call for which no tool has run so far; None where they are not known."""
-        return self._arguments.get(call_id)
+    def call(self, call_id: str) -> dict[str, Any] | None:
+        """A call for which no tool has run so far, `{id, name, args}`; None where it is not known."""
+        return self._calls.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
         """Whether it was asked for, and nothing has run so far."""
@@ -110,10 +111,21 @@ class Pending:
         self.tool_calls = ToolCalls()
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
+        self._told: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is to be remembered of a session that ends."""
         return bool(self.questions or self.stopped)
+
+    def tell(self, message_id: str) -> bool:
+        """Note that a message is told, by its id; False where it was before."""
+        with _lock:
+            if message_id in self._told:
+                return False
+            self._told[message_id] = None
+            if len(self._told) > MAX_TOLD:
+                del self._told[next(iter(self._told))]
+            return True
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """What is still open in a thread, by the interrupt's id."""

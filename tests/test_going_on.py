@@ -295,15 +295,15 @@ def test_graph_recovers_from_all_that_failed_beside_each_other(
     assert (len(failed), sorted(e["error_info"]["error_id"] for e in of_type(log, "recovery"))) == (2, sorted(failed))
 
 
-def test_arguments_of_a_call_are_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
-    """They are kept for what may yet be refused alone."""
+def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
+    """Name and arguments are kept for what may yet be answered without a tool."""
     known = ToolCalls()
     prompt = handler.session("q").prompt("q")
     for call_id in ("a", "b"):
-        known.ask(call_id, prompt, 1, {"to": call_id})
+        known.ask(call_id, prompt, 1, {"id": call_id})
     known.ran("a")
 
-    assert [known.arguments_of(call_id) for call_id in ("a", "b")] == [None, {"to": "b"}]
+    assert [known.call(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
 
 
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:

@@ -76,6 +76,15 @@ def joined(blocks: Any, separator: str) -> str:
     return separator.join(block if type(block) is str else block["text"] for block in blocks if _is_plain_text(block))
 
 
+def role_of(message: Any) -> Any:
+    """What stands for a message's role in LangChain: of a dict, a pair or an object."""
+    if isinstance(message, dict):
+        return dict.get(message, "role")
+    if isinstance(message, (tuple, list)):
+        return message[0] if len(message) == 2 else None
+    return fields_of(message).get("type")
+
+
 def text_of(message: Any) -> str:
     """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line)."""
     fields = fields_of(message)

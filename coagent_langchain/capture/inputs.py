@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import fields_of, joined, text_of
+from coagent_langchain.capture.content import fields_of, joined, role_of, text_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk, snapshot
@@ -87,13 +87,7 @@ def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
     for message in reversed(messages):
         if isinstance(message, str):
             return text(message)
-        if isinstance(message, dict):
-            role = dict.get(message, "role")
-        elif isinstance(message, (tuple, list)):
-            role = message[0] if len(message) == 2 else None
-        else:
-            role = fields_of(message).get("type")
-        if isinstance(role, str) and role in _HUMAN:
+        if role_of(message) in _HUMAN:
             content = message_dict(message)["content"]
             return text(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
     return None
@@ -127,7 +121,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
 
 
 def changes_in(updates: Sequence[Any], meta: dict[str, Any]) -> dict[str, Any]:
-    """What a graph node changed, without the messages, which have events of their own.
+    """What a graph node changed, without the messages.
 
     Parameters:
         updates: as of `updates_of`.

@@ -11,6 +11,7 @@ from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.inputs import changes_in
 from coagent_langchain.capture.messages import Answer, Conversation
+from coagent_langchain.capture.own_words import note_answer, own_words
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
@@ -103,6 +104,8 @@ class Recorder:
         response = self.timing(run)
         if answer.text is not None:
             response["response"] = answer.text
+        if run.framework is not None:
+            note_answer(run.root, answer)
         if answer.tool_calls:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         entry["llm_response"] = response
@@ -123,7 +126,7 @@ class Recorder:
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                run.root.asked_for_tool(call["id"], call.get("args"), prompt, run.own_turn or run.turn)
+                run.root.asked_for_tool(call["id"], call, prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -188,6 +191,8 @@ class Recorder:
             for calls in (run.root.tool_calls, course.pending.tool_calls):
                 if calls is not None:
                     calls.ran(tool_call_id)
+        else:
+            run.root.unasked_tools |= {run.name}
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:
@@ -242,6 +247,8 @@ class Recorder:
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
         summary = changes_in(updates, meta)
+        if said := own_words(run.root, updates):
+            summary["messages"] = said
         if summary:
             entry["output_data"] = summary
         self.outlet.emit(entry)

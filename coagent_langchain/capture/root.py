@@ -22,6 +22,8 @@ class Root(Run):
         binding: held while it is given its session.
         pending_input: what it was called with, until that is logged.
         tool_calls: what its models asked for; None before the first call for a tool.
+        said: what its models and nodes have said, as fingerprints.
+        unasked_tools: the names of tools that have run without saying for which call.
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         asked: the ids of the questions that its graph stopped with.
         answered: the questions that it brought answers to: where it fails, it may have to bring them again.
@@ -31,6 +33,7 @@ class Root(Run):
     pending_input: Any = None
     thread: Any = None
     tool_calls: ToolCalls | None = None
+    unasked_tools: frozenset[str] = frozenset()
     becoming: Prompt | None = None
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
@@ -50,6 +53,7 @@ class Root(Run):
         self._trace = None
         self.ended = 0
         self.open: dict[int, Run] = {}
+        self.said: set[int] = set()
         self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
 
     @property
@@ -63,9 +67,9 @@ class Root(Run):
             return self.tool_calls
         return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
 
-    def asked_for_tool(self, tool_call_id: str, arguments: Any, prompt: Prompt, turn: int) -> None:
+    def asked_for_tool(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
         """Note which turn asked for a tool, for this run and for those that go on after an interrupt."""
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
-        self.tool_calls.ask(tool_call_id, prompt, turn, arguments)
+        self.tool_calls.ask(tool_call_id, prompt, turn, call)
         prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn)

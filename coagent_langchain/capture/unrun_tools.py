@@ -1,4 +1,4 @@
-"""Tool calls that were answered without a tool: the model made the tool up, say, or a middleware refused the call."""
+"""Tool calls that are answered without a tool: the model made it up, or a middleware refused or knew the answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import tool_result
 
+_ABSENT = object()
+
 
 def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> None:
-    """Log what a graph node answers with an error in a tool's place: no hook tells, for no tool has run.
+    """Log what a graph node answers in a tool's place: no hook tells, for no tool of LangChain's has run.
 
     Parameters:
         node: the node that ends.
@@ -24,40 +26,46 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
     if root.prompt is None or root.prompt.course.pending.tool_calls.all_ran:
         return
     for update in updates:
-        given = dict.get(update, "messages") if isinstance(update, dict) else None
-        messages = given if isinstance(given, list) else [given]
-        refused = isinstance(update, dict) and dict.get(update, "structured_response", messages) is None
+        messages, structured = [update], _ABSENT
+        if isinstance(update, dict):
+            given, structured = dict.get(update, "messages"), dict.get(update, "structured_response", _ABSENT)
+            messages = given if isinstance(given, list) else [given]
         for message in messages:
-            if _is_unrun(root, fields_of(message), refused):
-                _log(recorder, node, message, messages)
+            # A structured answer comes as the call of a tool that does not exist; None is one that the agent refuses.
+            failed = structured is None or fields_of(message).get("status") == "error"
+            if (failed or structured is _ABSENT) and _is_unrun(root, message, messages):
+                _log(recorder, node, message, messages, failed)
 
 
-def _is_unrun(root: Root, fields: dict[str, Any], refused: bool) -> bool:
-    """Whether a message says what went wrong in place of a tool that has not run.
-
-    That is also how an agent refuses a structured answer, which comes as the call of a tool that does not exist.
-    """
-    call_id = fields.get("tool_call_id")
-    failed = refused or fields.get("status") == "error"
-    return failed and isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
+def _is_unrun(root: Root, answer: Any, beside: list[Any]) -> bool:
+    """Whether a message answers a call that no tool has run for."""
+    call_id = fields_of(answer).get("tool_call_id")
+    if not isinstance(call_id, str) or not root.calls_with(call_id).has_not_run(call_id):
+        return False
+    return _asked(root, answer, beside)[0] not in root.unasked_tools
 
 
-def _log(recorder: Recorder, node: Run, answer: Any, beside: list[Any]) -> None:
-    name = fields_of(answer).get("name")
-    run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", node)
+def _log(recorder: Recorder, node: Run, answer: Any, beside: list[Any], failed: bool) -> None:
+    name, arguments = _asked(node.root, answer, beside)
+    run = recorder.tree.start(uuid4(), "tool", name, node)
     if run is None:
         return
     run.framework, run.context, run.late = node.framework, node.context, True
     found = tool_result(answer)
-    recorder.tool_started(run, _arguments(run.root, found.tool_call_id or "", beside), found.tool_call_id)
-    message = found.message or str(found.result["output"])
-    recorder.tool_ended(run, found.result, success=False, error=message, meta={"outcome": "not run"})
+    recorder.tool_started(run, arguments, found.tool_call_id)
+    error = (found.message or str(found.result["output"])) if failed else None
+    outcome = "not run" if failed else "answered by node"
+    recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
     recorder.tree.end(run.run_id)
 
 
-def _arguments(root: Root, call_id: str, messages: list[Any]) -> Any:
-    """The arguments of a call: known from this run, or read from the message that asked, if the node returns it too."""
-    if (known := root.calls_with(call_id).arguments_of(call_id)) is not None:
-        return known
-    asked = (call for message in messages for call in tool_calls_of(message))
-    return next((call.get("args") for call in asked if call.get("id") == call_id), None)
+def _asked(root: Root, answer: Any, beside: list[Any]) -> tuple[str, Any]:
+    """Name and arguments of a call: known from this run, or read from the message that asked, if it is there too."""
+    fields = fields_of(answer)
+    call_id, name = fields["tool_call_id"], fields.get("name")
+    call = root.calls_with(call_id).call(call_id)
+    if call is None:
+        asked = (call for message in beside for call in tool_calls_of(message))
+        call = next((call for call in asked if call.get("id") == call_id), {})
+    name = name or call.get("name")
+    return name if isinstance(name, str) else "tool", call.get("args")

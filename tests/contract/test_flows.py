@@ -7,12 +7,13 @@ import inspect
 import pickle
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ToolRetryMiddleware
+from langchain.agents.middleware import ToolCallRequest, ToolRetryMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -21,7 +22,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
@@ -516,15 +517,56 @@ def test_a_subclass_survives_pickling() -> None:
     assert again._session_id == "s"
 
 
-def test_lists_of_messages_and_of_answers(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node may return messages of every kind: they are counted, not repeated."""
-    graph = StateGraph(MessagesState)
-    graph.add_node("say", lambda state: {"messages": [AIMessage("a"), AIMessage("b")]})
-    graph.add_edge(START, "say")
-    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
+    """What each node said itself, in the order of their ends."""
+    return [
+        (e["target_component"]["name"], [m["content"] for m in e["output_data"]["messages"]])
+        for e in of_type(log, "component_exit")
+        if "messages" in e.get("output_data", {})
+    ]
+
+
+def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """No model's event has it; what a model or a person said is counted, and not repeated."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        said = chat("soup").invoke("q")
+        return {"messages": [said, AIMessage("a"), ("ai", "b"), {"role": "assistant", "content": "c"}, ("user", "d")]}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     (left,) = of_type(log, "component_exit")
-    assert (left["meta"]["messages"], "output_data" in left) == (2, False)
+    assert left["meta"]["messages"] == 5
+    assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As agents do that put their name to an answer."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(chat("soup").invoke("q").content, name="cook")]}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == []
+
+
+def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The graphs around it return it again, as does a later run that gets the whole conversation."""
+    inner = StateGraph(MessagesState).add_node(
+        "say", lambda state: {"messages": [AIMessage(str(len(state["messages"])))]}
+    )
+    app = StateGraph(MessagesState).add_node("agent", inner.add_edge(START, "say").compile())
+    app = app.add_node("all", lambda state: state).add_edge(START, "agent").add_edge("agent", "all")
+    graph = app.compile(checkpointer=InMemorySaver())
+    for _ in range(2):
+        graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert own_words(log) == [("say", ["1"]), ("say", ["3"])]
 
 
 def test_components_can_be_chosen(log: MemoryDelivery) -> None:
@@ -592,6 +634,45 @@ def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: Coage
     assert answers(log) == [(1, "1", "add", False, "not run")]
     assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
     assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
+
+
+def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A middleware may know the answer already: no tool runs, so that no hook tells."""
+
+    @wrap_tool_call
+    def cached(request: ToolCallRequest, run: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> ToolMessage:
+        return ToolMessage("3", tool_call_id=request.tool_call["id"])
+
+    agent = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "1")), "done"), [add], middleware=[cached])
+    agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", True, "answered by node")]
+    assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
+    assert [e["tool_response"] for e in of_type(log, "tool_response")] == [
+        {"tool_name": "add", "result": {"output": "3"}, "success": True}
+    ]
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("arguments", [{"a": 1, "b": 2}, {"a": 1}])
+def test_tool_that_a_node_runs_without_its_call_is_told_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, arguments: dict[str, int]
+) -> None:
+    """The node answers the call itself, with what the tool gave it or with its error."""
+    model = chat(calls(("add", arguments, "1")))
+
+    def tools(state: MessagesState) -> MessagesState:
+        try:
+            message = ToolMessage(add.invoke(arguments), tool_call_id="1")
+        except ValidationError:
+            message = ToolMessage("wrong", tool_call_id="1", status="error")
+        return {"messages": [message]}
+
+    graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    app = graph.add_node("tools", tools).add_edge(START, "model").add_edge("model", "tools").compile()
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == [None]
 
 
 class Weather(BaseModel):
