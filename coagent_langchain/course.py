@@ -140,6 +140,16 @@ class Course:
             prompt.number = number
             self.know(prompt)
 
+    def rejoin(self, number: int, turn: int, new: Callable[[], Prompt]) -> Prompt:
+        """The prompt with the number of one that another process began, at the turn that it had come to."""
+        with _lock:
+            found = self._prompts.get(number)
+            if found is None:
+                found = new()
+                found.number, found.turn, found.logged = number, turn, True
+                self.know(found)
+        return found
+
     def know(self, prompt: Prompt) -> None:
         """Let a prompt be found by its number."""
         with _lock:

@@ -32,7 +32,7 @@ class Binding:
         sessions: the open sessions of the destination.
         outlet: where a new session's events go.
         session_id: the handler's explicit session.
-        after_prompt: the last prompt number that the server has of the explicit session.
+        after: the last prompt number that the server has of the explicit session, and the last turn in it.
 
     Attributes:
         sessions: as given.
@@ -46,14 +46,14 @@ class Binding:
         outlet: Outlet,
         *,
         session_id: str | None,
-        after_prompt: int = 0,
+        after: tuple[int, int] = (0, 0),
     ) -> None:
         self.sessions = sessions
         self.answers = Answers(outlet)
         self._clock = clock
         self._outlet = outlet
         self._session_id = session_id
-        self._after_prompt = after_prompt
+        self._after_prompt, self._after_turn = after
         self._renew()
         _bindings.add(self)
 
@@ -112,22 +112,28 @@ class Binding:
         """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
         session, within, number = self._around(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
-        goes_on = answer is not None or (inputs is None and root.thread is not None)
-        stop = session.course.pending.stopped.pop(root.thread, None) if goes_on else None
+        if answer is None and (inputs is not None or root.thread is None):
+            return within or session.open_prompt(number)
+        pending = session.course.pending
+        stop = pending.stopped.pop(root.thread, None)
+        before = stop.prompt if stop is not None else self._before(session) if number is None else None
         if answer is not None or (stop is not None and stop.asking):
-            asked = (question.prompt for question in session.course.pending.asked_in(root.thread).values())
-            prompt = within or next(filter(None, asked), None)
-            prompt = prompt or (stop.prompt if stop is not None else session.open_prompt(number))
+            asked = (question.prompt for question in pending.asked_in(root.thread).values())
+            prompt = within or next(filter(None, asked), None) or before or session.open_prompt(number)
             self.answers.resume(root, prompt, answer)
             return prompt
         if stop is not None:
             root.unresolved = stop.errors
-        if within is not None:
-            return within
-        if stop is not None:
-            root.turn = stop.prompt.turn  # it goes on from its last checkpoint: nobody has said anything new
-            return stop.prompt
-        return session.open_prompt(number)
+        if within is None and before is not None:
+            root.turn = before.turn  # it goes on from its last checkpoint: nobody has said anything new
+        return within or before or session.open_prompt(number)
+
+    def _before(self, session: Session) -> Prompt | None:
+        """The prompt that another process has begun last, as long as no other one has begun here since."""
+        number = self._after_prompt
+        if not number or session.session_id != self._session_id or session.course.last_prompt != number:
+            return None
+        return session.course.rejoin(number, self._after_turn, lambda: Prompt(session))
 
     def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
         """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""

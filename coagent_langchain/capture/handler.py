@@ -89,10 +89,10 @@ class CoagentCallbackHandler(Hooks):
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact), encode=encode_safely)  # fmt: skip
-        self._after_prompt = _last_prompt(self._settings, session_id) if resume else 0
+        self._after_prompt, turn = _last_turn(self._settings, session_id) if resume else (0, 0)
         tree = RunTree()
         binding = Binding(tree.clock, self._sessions, self._outlet, session_id=self._session_id,
-                          after_prompt=self._after_prompt)  # fmt: skip
+                          after=(self._after_prompt, turn))  # fmt: skip
         placing = Placing(tree, binding, components=components, sample_rate=sample_rate)
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._endings)
@@ -208,13 +208,18 @@ def _with_graph_hooks(cls: type) -> Any:
     return _graph_classes[cls]
 
 
-def _last_prompt(settings: Settings, session_id: str | None) -> int:
-    """The last prompt number that the server has of a session; 0, and a warning, when it cannot be asked."""
+def _last_turn(settings: Settings, session_id: str | None) -> tuple[int, int]:
+    """The last prompt and turn that the server has of a session; 0, and a warning, when it cannot be asked."""
     from coagent_langchain.client import CoagentClient
 
     try:
         with CoagentClient(settings.base_url, settings.auth_token, timeout=5.0, max_retries=0) as client:
-            return client.last_prompt_number(str(session_id))
+            last = client.filter_logs(str(session_id), _LAST_TURN)
+        prompt, turn = last or (0, 0)
+        return int(prompt), int(turn)
     except CoagentClientError as error:
         logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
-        return 0
+        return 0, 0
+
+
+_LAST_TURN = "sort_by([], &turn_number) | sort_by(@, &prompt_number) | [-1].[prompt_number, turn_number]"

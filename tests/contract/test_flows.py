@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import pickle
 import random
@@ -374,8 +375,7 @@ def test_resume_continues_the_servers_numbers() -> None:
             handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
             chat("soup").invoke("q", {"callbacks": [handler]})
             assert handler.flush(10)
-            handler._sessions._open.clear()  # as if the process were another one
-            handler._sessions._last_prompts.clear()
+            forget_sessions(handler)
         logged = CoagentClient(running.base_url).get_logs("s")
 
     assert [(e.event_type.value, e.prompt_number) for e in logged] == [
@@ -387,6 +387,52 @@ def test_resume_continues_the_servers_numbers() -> None:
         ("llm_call", 2),
         ("llm_response", 2),
     ]
+
+
+@pytest.mark.parametrize("stops", ["to ask", "in an error"])
+def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
+    """With `resume=True` a new process goes on with its last prompt and turn, for nobody has asked anything new."""
+
+    def step(state: MessagesState) -> MessagesState:
+        if stops == "to ask":
+            interrupt("ok?")
+        elif not failed:
+            failed.append(True)
+            raise ValueError("no")
+        return {"messages": [model.invoke(state["messages"])]}
+
+    model, failed = chat("soup", "bread", "cheese"), list[bool]()
+    graph = StateGraph(MessagesState).add_node("first", lambda state: {"messages": [model.invoke(state["messages"])]})
+    app = graph.add_node("then", step).add_edge(START, "first").add_edge("first", "then")
+    app, question = app.compile(checkpointer=InMemorySaver()), {"messages": [("user", "q")]}
+    with server.launch() as running:
+        for resume, asked in ((False, question), (True, Command(resume="yes") if stops == "to ask" else None)):
+            handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
+            with contextlib.suppress(ValueError):
+                app.invoke(asked, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+            assert handler.flush(10)
+            forget_sessions(handler)
+        chat("more").invoke("q", {"callbacks": [handler]})
+        assert handler.flush(10)
+        logged = CoagentClient(running.base_url).get_logs("s")
+
+    kinds = ("user_input", "llm_call", "human_oversight", "error")
+    stop = ("human_oversight", 1, 1) if stops == "to ask" else ("error", 1, 1)
+    assert [(e.event_type.value, e.prompt_number, e.turn_number) for e in logged if e.event_type in kinds] == [
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        stop,
+        *([("human_oversight", 1, 1)] if stops == "to ask" else []),
+        ("llm_call", 1, 2),
+        ("user_input", 2, 0),
+        ("llm_call", 2, 1),
+    ]
+
+
+def forget_sessions(handler: CoagentCallbackHandler) -> None:
+    """Have the process know as little of its sessions as another one would."""
+    handler._sessions._open.clear()
+    handler._sessions._last_prompts.clear()
 
 
 def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> None:
