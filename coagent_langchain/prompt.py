@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coagent_langchain.registry import Sessions
     from coagent_langchain.session import Session
 
+MAX_FAILED = 64  # failed runs of one block that a later run may repeat
 MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
 
 _lock = fork_safe_lock()
@@ -29,6 +30,7 @@ class Prompt(Scope):
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the latest turn so far, 0 before the first model call.
         course: the part of its session that it belongs to.
+        failed: the ids of the errors that runs of its block have ended with, by what was run and asked.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
@@ -39,6 +41,7 @@ class Prompt(Scope):
         self.course: Course = session.course
         self.text = text
         self.logged = False
+        self.failed: dict[tuple[str, str, int], tuple[str, ...]] = {}
         self._meta = meta
 
     @property
@@ -71,9 +74,16 @@ class Prompt(Scope):
             entry["meta"] = meta
         (outlet or self.session.outlet).emit(entry)
 
+    def run_failed(self, question: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
+        """Note that a run of the block has failed; of very many, the latest are kept."""
+        with _lock:
+            self.failed[question] = error_ids
+            if len(self.failed) > MAX_FAILED:
+                del self.failed[next(iter(self.failed))]
+
     @guard
     def _begin(self) -> None:
-        self.turn, self.logged = 0, False  # the same object may be entered again
+        self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
         self.session.open()
         self.session.course.take(self)
         self.session.start(self.text)

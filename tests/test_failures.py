@@ -60,6 +60,25 @@ def test_retry_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHa
     assert [e["meta"].get("attempt") for e in of_type(log, "llm_call")] == [None, 2, 3]
 
 
+@pytest.mark.parametrize("call", ["invoke", "stream"])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
+    call: str, wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """In a prompt's block, a run with the name and text of one that failed repeats it."""
+    model = chat(ValueError("other"), ValueError("1"), ValueError("2"), "ok")
+    chain = RunnableLambda(lambda value: value) | model if wrapped else model
+    with handler.session("s") as session, session.prompt("p"):
+        for question in ("other", "q", "q", "q"):
+            with contextlib.suppress(ValueError):
+                answer = getattr(chain, call)(question, {"callbacks": [handler]})
+                _ = list(answer) if call == "stream" else answer
+
+    errors = [e["event_id"] for e in of_type(log, "error")]
+    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
+    assert [(e["error_id"], e["recovery_strategy"]) for e in recoveries] == [(error, "retry") for error in errors[1:]]
+
+
 def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The server counts calls less ends: of errors a model's alone ends its call, a tool has a response beside it."""
     agent = create_agent(chat(calls(("bad", {"food": "egg"}, "c1")), ValueError("down")), [bad])

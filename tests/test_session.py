@@ -18,7 +18,7 @@ import pytest
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, course, registry
@@ -305,6 +305,16 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
     handler.close()
 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
+
+
+def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A graph that waits may have no message but theirs: then `session_end` says that it was interrupted."""
+    graph = StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    with handler.session("s"):
+        agent.invoke({"messages": [("user", "Pay")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert log.entries[-1]["output_data"] == {"response": "interrupted"}
 
 
 def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -19,6 +19,7 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Session
+from coagent_langchain.texts import fingerprint
 
 UNKNOWN = object()  # inputs that no hook has told
 _THREAD_IDS = (str, int, UUID)
@@ -103,6 +104,7 @@ class Binding:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
         if text is not None:
+            _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
             root.pending_input = None  # an open run keeps nothing of the application's
@@ -168,6 +170,11 @@ class Binding:
         if text is not None and root.prompt is not None:
             self.log_input(root, text)
 
+    def take_late_inputs(self, root: Root, inputs: Any) -> None:
+        """Take a stream's own inputs, at its end."""
+        if root.question is None and root.prompt is not None and (text := user_text(inputs)) is not None:
+            _repeat(root, root.prompt, text)
+
     def log_input(self, root: Root, text: str | None) -> None:
         """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
         prompt = root.prompt
@@ -184,6 +191,13 @@ class Binding:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
         root.pending_input = None
+
+
+def _repeat(root: Root, prompt: Prompt, text: str) -> None:
+    """Have a root answer for the errors of the run that it repeats: an application's own retries share a block."""
+    if scope.current() is prompt:
+        root.question = root.kind, root.name, fingerprint(text)
+        root.unresolved += prompt.failed.pop(root.question, ())
 
 
 _bindings = renewed_after_fork(Binding._renew)

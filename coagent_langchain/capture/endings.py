@@ -40,6 +40,8 @@ class Endings(Sweeper):
             course.status, course.response = "failed" if failed else "cancelled", None
             for key, question in run.answered.items():
                 course.pending.questions[key] = question._replace(is_answered=True)
+            if run.question is not None and run.prompt is not None and run.unresolved:
+                run.prompt.run_failed(run.question, run.unresolved)
             if run.thread is not None and run.prompt is not None:
                 course.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
         else:

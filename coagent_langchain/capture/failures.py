@@ -88,10 +88,10 @@ class Failures:
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def resumed(self, root: Root) -> None:
-        """Log the recovery of a graph that failed, and went on from its last checkpoint to its end or to a question."""
+        """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
         errors, root.unresolved = root.unresolved, ()
+        actions = [f"{root.name} was called again" if root.question else "the graph went on from its last checkpoint"]
         for error_id in errors:
-            actions = ["the graph went on from its last checkpoint"]
             self._recorder.outlet.emit(self._recovery(root, error_id, "retry", actions))
 
     def called_again(self, run: Run) -> None:

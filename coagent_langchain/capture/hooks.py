@@ -238,6 +238,8 @@ class Hooks(Asides):
         if run.failures:
             self._failures.recovered(run)
         if type(run) is Root:
+            if inputs is not None:
+                self._placing.binding.take_late_inputs(run, inputs)
             if run.unresolved:
                 self._failures.resumed(run)
             self._endings.root_ended(run, outputs, inputs, failed=False)
@@ -253,6 +255,8 @@ class Hooks(Asides):
         """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
         if is_cancellation(error):
             self._endings.cancelled_with(run)
+        if isinstance(run, Root) and inputs is not None:
+            self._placing.binding.take_late_inputs(run, inputs)
         outcome = self._failures.failed(run, error, partial, tokens)
         run.failures = None
         if isinstance(run, Root):

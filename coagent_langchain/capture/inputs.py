@@ -104,14 +104,17 @@ def as_json(value: Any) -> str:
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
-    """The answer in a chain's outputs, cut at `limit` characters; what is no text or message becomes its JSON."""
+    """The answer in a chain's outputs, cut at `limit` characters; what is no text or message becomes its JSON.
+
+    None where there is none yet: a graph that waits for a person may have nothing but the person's own words.
+    """
     if outputs is None or isinstance(outputs, str):
         return outputs and outputs[:limit]
     if isinstance(outputs, dict):
         own = dict(dict.items(outputs))
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
-            return answer_text(messages[-1], limit)
+            return None if role_of(messages[-1]) in _HUMAN else answer_text(messages[-1], limit)
         for key in _ANSWER_KEYS:
             if isinstance(own.get(key), str):
                 return str(own[key])[:limit]

@@ -27,7 +27,8 @@ class Root(Run):
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         asked: the ids of the questions that its graph stopped with.
         answered: the questions that it brought answers to: where it fails, it may have to bring them again.
-        unresolved: the ids of the errors that it failed with, or that its graph had failed with before it went on.
+        question: what is run and asked, in a prompt's block: a later run with the same one there repeats it.
+        unresolved: the ids of the errors that it failed with, or that had ended its graph or the run that it repeats.
     """
 
     pending_input: Any = None
@@ -37,6 +38,7 @@ class Root(Run):
     becoming: Prompt | None = None
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
+    question: tuple[str, str, int] | None = None
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
