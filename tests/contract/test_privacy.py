@@ -239,6 +239,17 @@ def test_a_handlers_rule_holds_in_a_session_of_anothers(way: str, rule: dict[str
     )
 
 
+def test_block_around_a_careful_handlers_session_repeats_no_answer(log: MemoryDelivery) -> None:
+    """Who ends a session that a handler with a rule has begun does not know the rule: its answer is not repeated."""
+    open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler("s", delivery=log, redact=_masked)
+    (RunnableLambda(str) | chat(SECRET)).invoke("q", {"callbacks": [careful]})
+    with open_one.session("plain", session_id="s"):
+        pass
+
+    assert [e["event_type"] for e in log.entries if SECRET in json.dumps(e)] == []
+    assert log.entries[-1]["output_data"] == {"response": "completed"}
+
+
 def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: MemoryDelivery) -> None:
     """Where it leaves the block of a session that another handler has begun."""
     open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=log, redact=_masked)
