@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -138,6 +139,65 @@ def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDeliver
     starts = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "session_start"]
     asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
     assert (starts, asked) == ([(1, "one"), (2, "two")],) * 2
+
+
+def test_exception_that_leaves_a_session_is_told_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Its error event has an id to refer to, says what was raised and where, and that it is the session's."""
+    with pytest.raises(KeyError), handler.session("task"):
+        raise KeyError("salt")
+
+    (error,) = of_type(log, "error")
+    info = error["error_info"]
+    assert info.pop("stack_trace").endswith("KeyError: 'salt'\n")
+    assert info == {"error_id": error["event_id"], "error_type": "KeyError", "error_message": "'salt'",
+                    "error_severity": "high", "component_id": "session"}  # fmt: skip
+
+
+def test_session_of_handlers_made_per_request_ends_with_its_last_answer(log: MemoryDelivery) -> None:
+    """Handlers that keep nothing to themselves repeat the answer, whichever of them has begun the session."""
+    for answer in ("first", "last"):
+        handler = CoagentCallbackHandler("s", delivery=log)
+        chat(answer).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": "last"}
+
+
+def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) -> None:
+    """A block ends with its own handler alone, also in a session that the other one has begun."""
+    first, second = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [first]})
+    with second.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [first]})
+        first.close()
+        chat("a").invoke("q", {"callbacks": [second]})
+
+    assert [e["event_type"] for e in log.entries] == [*RUN, *RUN[1:], *RUN[1:], "session_end"]
+
+
+def test_packages_of_a_session_are_those_of_its_runs(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A session that begins with a run names what that runs on; a block does not know, and says nothing."""
+    chat("a").invoke("q", {"callbacks": [handler]})
+    with handler.session("Cook", session_id="block"):
+        pass
+
+    run, block = of_type(log, "session_start")
+    packages = [f"{name}::{version(name)}" for name in ("langchain-core", "langgraph", "coagent-langchain")]
+    assert ([each for each in run["agent_stack"] if not each.startswith("langchain::")], "agent_stack" in block) == (
+        packages,
+        False,
+    )
+
+
+def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session whose end is noticed by another clock than its events has lasted no time, not less."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    now_ms = session_module.now_ms
+    monkeypatch.setattr(session_module, "now_ms", lambda: now_ms() + 60_000)
+    handler.close()
+
+    assert log.entries[-1]["meta"]["elapsed_time_ms"] == 0
 
 
 def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
