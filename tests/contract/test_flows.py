@@ -22,6 +22,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel, ValidationError
 
@@ -664,6 +665,19 @@ def test_tool_that_the_model_has_made_up_is_a_call_that_failed(
         "1", "2",
     ]  # fmt: skip
     assert (of_type(log, "error"), state_of(handler)) == ([], EMPTY)
+
+
+def test_tool_that_failed_beside_a_made_up_one_is_no_call_of_its_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Both are answered with an error by one node: the one that has run was told by its hooks."""
+    model = chat(calls(("magic", {}, "1"), ("add", {"a": "many"}, "2")))
+    graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    tools = ToolNode([add], handle_tool_errors=True)
+    app = graph.add_node("tools", tools).add_edge(START, "model").add_edge("model", "tools").compile()
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert [each[1:3] for each in answers(log)] == [("2", "add"), ("1", "magic")]
 
 
 def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
