@@ -18,10 +18,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
-from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain import CoagentCallbackHandler, pending
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.pending import ToolCalls
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.timeline import build
@@ -113,6 +112,28 @@ def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, hand
         ("user_input", 1, 0),
         ("llm_call", 1, 1),
         ("llm_call", 1, 2),
+    ]
+
+
+def test_answer_in_a_later_block_of_the_session_counts_there(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The question is the first block's, whose prompt goes on; what happens after the answer is the second's."""
+    agent = asking_agent()
+    with handler.session("chat", session_id="s"):
+        chat(calls(("add", {}, "of another prompt"))).invoke("q", {"callbacks": [handler]})
+        agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    with handler.session("chat", session_id="s"):
+        agent.invoke(Command(resume="yes"), in_thread(handler, "t"))
+
+    numbers = ("llm_calls", "tool_calls", "turns")
+    ends = [[e["prompt_number"], *map(e["meta"].get, numbers)] for e in of_type(log, "session_end")]
+    assert ends == [[2, 2, 1, 2], [2, 1, 1, 1]]
+    assert told(log)[-5:-1] == [
+        ("tool_call", 2, 1),
+        ("tool_response", 2, 1),
+        ("llm_call", 2, 2),
+        ("llm_response", 2, 2),
     ]
 
 
@@ -297,13 +318,44 @@ def test_graph_recovers_from_all_that_failed_beside_each_other(
 
 def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
     """Name and arguments are kept for what may yet be answered without a tool."""
-    known = ToolCalls()
+    known = pending.ToolCalls()
     prompt = handler.session("q").prompt("q")
     for call_id in ("a", "b"):
         known.ask(call_id, prompt, 1, {"id": call_id})
     known.ran("a")
 
     assert [known.call(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
+
+
+def test_calls_for_tools_that_never_run_are_bounded(
+    handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many the latest are known, with their arguments."""
+    monkeypatch.setattr(pending, "MAX_TOOL_CALLS", 2)
+    known = pending.ToolCalls()
+    prompt = handler.session("q").prompt("q")
+    for number in range(4):
+        known.ask(str(number), prompt, number, {"id": str(number)})
+        known.ran("0")
+
+    calls = [(known.asked_by(each), known.call(each), known.has_not_run(each)) for each in "0123"]
+    assert calls == [
+        (None, None, False), (None, None, False), ((prompt, 2), {"id": "2"}, True), ((prompt, 3), {"id": "3"}, True),
+    ]  # fmt: skip
+    assert (len(known._calls), known._run) == (2, set())
+
+
+def test_graphs_that_never_go_on_are_bounded(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session remembers the latest of its threads that have failed."""
+    monkeypatch.setattr(pending, "MAX_STOPPED", 2)
+    agent = create_agent(chat(ValueError("down")), [], checkpointer=InMemorySaver())
+    with handler.session("chat") as session:
+        for thread in ("a", "b", "c"):
+            with contextlib.suppress(ValueError):
+                agent.invoke({"messages": [("user", "go")]}, in_thread(handler, thread))
+        assert list(session.course.pending.stopped) == ["b", "c"]
 
 
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:
