@@ -563,3 +563,23 @@ def test_workers_of_a_preloaded_handler_have_sessions_of_their_own() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
 
     assert len(set(done.stdout.split())) == 3
+
+
+def test_session_object_of_before_a_fork_ends_with_the_block_of_a_worker() -> None:
+    """A preloaded application may make it once; the worker that enters it has a whole session."""
+    code = """
+        import os
+        from coagent_langchain import CoagentCallbackHandler
+        from coagent_langchain.testing import MemoryDelivery
+        log = MemoryDelivery()
+        session = CoagentCallbackHandler(delivery=log).session("Cook")
+        if os.fork() == 0:
+            with session:
+                pass
+            print(*(entry["event_type"] for entry in log.entries), flush=True)
+            os._exit(0)
+        os.wait()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["session_start", "session_end"]

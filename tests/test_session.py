@@ -531,6 +531,30 @@ def test_generator_that_is_closed_in_another_block_leaves_that_open(
     assert sessions(log) == {"generator": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
 
 
+def test_block_that_is_left_in_another_context_than_entered_ends(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As a fixture may be set up in one task and torn down in another; the block around the end stays open."""
+    session = handler.session("Cook", session_id="s")
+    contextvars.Context().run(session.__enter__)
+    with handler.session("block", session_id="block"):
+        session.__exit__(None, None, None)
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*RUN, "session_end"]}
+
+
+def test_run_that_is_open_when_all_sessions_end_is_cancelled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Also a chain that has called nothing until then, so that its session was not to be told: the process ends."""
+    RunnableLambda(lambda _: handler._sessions.end_all()).invoke("q", {"callbacks": [handler]})
+
+    assert [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries] == [
+        ("session_start", None), ("user_input", None), ("session_end", "cancelled"),
+    ]  # fmt: skip
+
+
 def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """What a task does after the block has been left stands in a session part with a start and an end."""
 
@@ -1039,6 +1063,43 @@ def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallback
 
     assert asyncio.run(consume()) == ["a", "a"]
     assert list(sessions(log).values()) == [[*ONE_CALL, *ONE_CALL[1:], "session_end"]]
+
+
+@pytest.mark.parametrize("way", ["generator", "async generator"])
+def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What its body does at the close is done at once and in its session, which was cancelled."""
+    session = handler.session("Cook", session_id="s")
+
+    @session
+    def cook() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    @session
+    async def cook_later() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await chat("a").ainvoke("q", {"callbacks": [handler]})
+
+    async def taste() -> None:
+        items = cook_later()
+        await anext(items)
+        await items.aclose()  # type: ignore[attr-defined]
+
+    if way == "generator":
+        items = cook()
+        next(items)
+        items.close()  # type: ignore[attr-defined]
+    else:
+        asyncio.run(taste())
+
+    assert sessions(log) == {"s": [*RUN, "session_end"]}
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
 
 
 @pytest.mark.internal_errors
