@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,12 +13,13 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
+from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -120,6 +122,54 @@ def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: 
 
     told = [(e["event_type"], e.get("prompt")) for e in log.entries[1:4]]
     assert told == [("user_input", '{"dish":"soup","guests":2}'), ("tool_call", None), ("tool_response", None)]
+
+
+def test_input_of_a_stream_is_not_what_its_first_tool_is_given(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A tool that the program calls has arguments of the program's making: the user's words are told at the end."""
+
+    @tool
+    def weigh(food: str) -> str:
+        """Weigh."""
+        return f"{food}: 1 kg"
+
+    chain = RunnablePassthrough.assign(weight=lambda _: weigh.invoke({"food": "leek"})) | RunnableLambda(str)
+    list(chain.stream({"question": "How much?"}, {"callbacks": [handler]}))
+
+    told = [(e["event_type"], e.get("prompt")) for e in log.entries]
+    assert told == [("session_start", None), ("tool_call", None), ("tool_response", None), ("user_input", "How much?")]
+
+
+@pytest.mark.parametrize("kind", ["model", "tool"])
+def test_call_says_how_long_it_took(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """In milliseconds, by the clock of the process."""
+
+    class Slow(ScriptedChat):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.05)
+            return super()._generate(*args, **kwargs)
+
+    call: Any = Slow(script=["a"]) if kind == "model" else tool(slow)
+    call.invoke("q", {"callbacks": [handler]})
+
+    ended = log.entries[-1]
+    assert 50 <= ended["llm_response" if kind == "model" else "tool_response"]["execution_time_ms"] < 5000
+
+
+def slow(food: str) -> str:
+    """Take a while."""
+    time.sleep(0.05)
+    return food
+
+
+def test_reasoning_of_a_model_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Beside the text of its answer, not in it."""
+    said = AIMessage([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "soup"}])
+    chat(said).invoke("q", {"callbacks": [handler]})
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["meta"]["reasoning"], response["llm_response"]["response"]) == ("hm", "soup")
 
 
 def test_text_model_reads_ollamas_counts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -153,10 +153,13 @@ def test_exception_that_leaves_a_session_is_told_in_full(log: MemoryDelivery, ha
                     "error_severity": "high", "component_id": "session"}  # fmt: skip
 
 
-def test_session_of_handlers_made_per_request_ends_with_its_last_answer(log: MemoryDelivery) -> None:
-    """Handlers that keep nothing to themselves repeat the answer, whichever of them has begun the session."""
+@pytest.mark.parametrize("rule", [{}, {"redact": dict}], ids=["none", "the same"])
+def test_session_of_handlers_made_per_request_ends_with_its_last_answer(
+    rule: dict[str, Any], log: MemoryDelivery
+) -> None:
+    """Handlers that all keep the same to themselves repeat the answer, whichever of them has begun the session."""
     for answer in ("first", "last"):
-        handler = CoagentCallbackHandler("s", delivery=log)
+        handler = CoagentCallbackHandler("s", delivery=log, **rule)
         chat(answer).invoke("q", {"callbacks": [handler]})
     handler.close()
 
@@ -542,6 +545,25 @@ def test_block_that_is_left_in_another_context_than_entered_ends(
         chat("a").invoke("q", {"callbacks": [handler]})
 
     assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*RUN, "session_end"]}
+
+
+def test_call_that_is_open_when_its_session_ends_ends_with_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its node too: what they came to is unknown, and their own ends, which come later, are not told."""
+
+    @tool
+    def stop(food: str) -> str:
+        """Stop."""
+        handler.close()
+        return food
+
+    graph = StateGraph(dict).add_node("cook", lambda _: {"food": stop.invoke({"food": "leek"})})
+    graph.set_entry_point("cook").compile().invoke({"food": ""}, {"callbacks": [handler]})
+
+    assert [(e["event_type"], e.get("meta", {}).get("outcome")) for e in log.entries[3:]] == [
+        ("tool_call", None), ("tool_response", "unknown"), ("component_exit", "unknown"), ("session_end", None),
+    ]  # fmt: skip
 
 
 def test_run_that_is_open_when_all_sessions_end_is_cancelled(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.server import launch
@@ -51,6 +51,15 @@ def test_sampling_leaves_in_what_is_opened_by_hand(log: MemoryDelivery) -> None:
         chat("soup").invoke("q", {"callbacks": [handler]})
 
     assert types(log) == ["session_start", "user_input", "session_end"]
+
+
+def test_handler_is_closed_in_a_run_that_sampling_left_out(log: MemoryDelivery) -> None:
+    """What it has in the log ends; of the run there is nothing to end."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
+    handler.log("info", "hello")
+    RunnableLambda(lambda _: handler.close()).invoke("q", {"callbacks": [handler]})
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "info", "session_end"]
 
 
 def test_two_handlers_of_one_run_log_it_twice(log: MemoryDelivery) -> None:
