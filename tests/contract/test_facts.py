@@ -482,12 +482,18 @@ def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCa
 
 def test_handler_can_be_copied_and_pickled() -> None:
     """F22: a copy is the handler itself; what is unpickled is a new one with the same settings."""
-    handler = CoagentCallbackHandler("s", spool_dir="off", components="all")
+    handler = CoagentCallbackHandler(
+        "s", base_url="http://localhost:1/api/v1", auth_token="token", spool_dir="off", capture_content=False,
+        redact=dict, components="all", sample_rate=0.5,
+    )  # fmt: skip
     again = pickle.loads(pickle.dumps(handler))
+
+    def settings(of: CoagentCallbackHandler) -> tuple[object, ...]:
+        return of._session_id, of._settings, of._outlet._redact, of._placing._components, of._placing._threshold
 
     assert copy.copy(handler) is handler
     assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler
-    assert (again._session_id, again._placing._components, again is handler) == ("s", "all", False)
+    assert (settings(again), again is handler) == (settings(handler), False)
 
 
 def test_invoke_stays_invoke(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
