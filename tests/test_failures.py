@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -14,7 +15,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.messages import SystemMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import RunnableGenerator, RunnableLambda
+from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -77,6 +78,44 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
     errors = [e["event_id"] for e in of_type(log, "error")]
     recoveries = [e["error_info"] for e in of_type(log, "recovery")]
     assert [(e["error_id"], e["recovery_strategy"]) for e in recoveries] == [(error, "retry") for error in errors[1:]]
+
+
+def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Functions have no calls of their own to tell from: LangChain's tag says which attempt has ended well."""
+    outcomes = iter([ValueError("1"), ValueError("2"), None])
+
+    def work(question: str) -> str:
+        if (error := next(outcomes)) is not None:
+            raise error
+        return question
+
+    RunnableLambda(work).with_retry(wait_exponential_jitter=False).invoke("q", {"callbacks": [handler]})
+
+    errors = [e["event_id"] for e in of_type(log, "error")]
+    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
+    assert (len(errors), [e["error_id"] for e in recoveries]) == (2, errors)
+    assert {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries} == {("retry", "attempt 3 ended well")}
+
+
+def test_branches_that_fail_beside_each_other_have_an_error_each(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Also where one has failed while the other was still running."""
+
+    def burn(_: str) -> str:
+        raise ValueError("burnt")
+
+    def spill(_: str) -> str:
+        until = time.monotonic() + 10
+        while not of_type(log, "error") and time.monotonic() < until:
+            time.sleep(0.001)
+        raise KeyError("spilt")
+
+    with pytest.raises((ValueError, KeyError)):
+        RunnableParallel(slow=RunnableLambda(spill), quick=burn).invoke("q", {"callbacks": [handler]})
+
+    errors = [e["error_info"] for e in of_type(log, "error")]
+    assert [(e["error_type"], e["component_id"]) for e in errors] == [("ValueError", "burn"), ("KeyError", "spill")]
 
 
 def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
