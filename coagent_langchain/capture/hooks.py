@@ -265,8 +265,6 @@ class Hooks(Asides):
 
 
 def _flat(messages: Any) -> list[Any]:
-    """The messages of a call; LangChain gives a list of one list."""
+    """The messages of a call that gives something else than a list of one list, as LangChain does."""
     batch = messages if isinstance(messages, (list, tuple)) else [messages]
-    if len(batch) == 1 and isinstance(batch[0], list):
-        return batch[0]
     return [message for each in batch for message in (each if isinstance(each, (list, tuple)) else [each])]
