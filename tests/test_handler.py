@@ -7,10 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from operator import itemgetter
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.agents import AgentAction, AgentFinish
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
@@ -346,6 +349,33 @@ def test_input_without_a_text_is_logged_before_the_work(
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})
 
     assert before == [[told]]
+
+
+def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each of its level, with the numbers and words that the application or LangChain gave."""
+    run_id = uuid4()
+    failed = SimpleNamespace(failed=True, exception=lambda: TimeoutError("slow"))
+    handler.on_chain_start({}, "q", run_id=run_id)
+    handler.on_agent_action(AgentAction("cook", "leek", "hungry"), run_id=run_id)
+    handler.on_agent_finish(AgentFinish({}, "full"), run_id=run_id)
+    handler.on_text("text", run_id=run_id)
+    handler.on_retry(SimpleNamespace(attempt_number=2, outcome=failed), run_id=run_id)
+    for level in ("debug", "warning", "error"):
+        handler.on_custom_event("progress", {"level": level}, run_id=run_id)
+
+    found = [
+        (e["event_type"], e["output_data"]["message"], {key: e["meta"][key] for key in e["meta"] if key != "trace"})
+        for e in log.entries[2:]
+    ]
+    assert found == [
+        ("debug", "agent action: cook", {"name": "agent_action", "log": "hungry"}),
+        ("debug", "agent finish", {"name": "agent_finish", "log": "full"}),
+        ("debug", "text", {"name": "text"}),
+        ("warning", "retry after attempt 2: TimeoutError: slow", {"name": "retry", "attempt": 2}),
+        ("debug", "progress", {"name": "progress", "value": {"level": "debug"}}),
+        ("warning", "progress", {"name": "progress", "value": {"level": "warning"}}),
+        ("info", "progress", {"name": "progress", "value": {"level": "error"}}),
+    ]
 
 
 @pytest.mark.parametrize(
