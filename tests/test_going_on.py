@@ -358,6 +358,31 @@ def test_graphs_that_never_go_on_are_bounded(
         assert list(session.course.pending.stopped) == ["b", "c"]
 
 
+@pytest.mark.parametrize("answer", [True, 5, ["0" * 32], {"0" * 32: "yes", "city": "Rome"}])
+def test_answer_may_be_any_value(answer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Only a mapping whose keys are all ids of questions says which of them it answers."""
+    agent = asking_agent()
+    agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, "t"))
+    agent.invoke(Command(resume=answer), in_thread(handler, "t"))
+
+    asked, answered = of_type(log, "human_oversight")
+    assert answered["input_data"] == {"interrupt_id": asked["input_data"]["interrupt_id"], "value": answer}
+
+
+def test_session_that_begins_with_an_answer_says_what_it_runs_on(log: MemoryDelivery) -> None:
+    """As one that begins with a question does: another process has asked."""
+    agent = asking_agent()
+    agent.invoke({"messages": [("user", "do it")]}, {"configurable": {"thread_id": "t"}})  # logged elsewhere
+    for request, session in ((Command(resume="yes"), "answer"), ({"messages": [("user", "do it")]}, "question")):
+        agent.invoke(request, in_thread(CoagentCallbackHandler(session, delivery=log), "t"))
+
+    answer, question = of_type(log, "session_start")
+    assert (answer["agent_stack"], answer["meta"]["framework"]) == (
+        question["agent_stack"],
+        question["meta"]["framework"],
+    )
+
+
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:
     """Who does not know the question continues the prompt that the application names."""
     handler = CoagentCallbackHandler("trip", delivery=log)

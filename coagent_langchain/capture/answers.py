@@ -34,7 +34,6 @@ class Answers:
         """
         prompt.logged = True
         root.turn = prompt.turn
-        prompt.session.start(timestamp=root.timestamp, meta={"trace": root.trace()}, outlet=self._outlet)
         known = self.log(root, prompt, answer)
         others = answer if _names_questions(answer) else {} if known else {None: answer}
         for interrupt_id, value in others.items():

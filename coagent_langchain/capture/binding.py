@@ -100,15 +100,19 @@ class Binding:
         course.joined_by(self._outlet)
         course.touched = self._clock() / 1e9
         text = None if inputs is UNKNOWN else user_text(inputs)
-        if not course.started:
-            meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
-            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
+        self._start(root, session, text)
         if text is not None:
             _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
             root.pending_input = None  # an open run keeps nothing of the application's
         return prompt
+
+    def _start(self, root: Root, session: Session, text: str | None = None) -> None:
+        """Log `session_start` of a session that begins with this root."""
+        if not session.course.started:
+            meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
+            session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
     def _prompt(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
@@ -122,6 +126,7 @@ class Binding:
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
             prompt = within or next(filter(None, asked), None) or before or session.open_prompt(number)
+            self._start(root, prompt.session)
             self.answers.resume(root, prompt, answer)
             return prompt
         if stop is not None:
