@@ -24,6 +24,7 @@ from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnablePar
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
@@ -164,6 +165,20 @@ def slow(food: str) -> str:
     """Take a while."""
     time.sleep(0.05)
     return food
+
+
+def test_events_say_where_in_their_framework_they_stand(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A chain is LangChain's; a graph is LangGraph's, and what runs in a node has its place there."""
+    model = chat("a")
+    graph = StateGraph(MessagesState).add_node("cook", lambda state: {"messages": [model.invoke(state["messages"])]})
+    compiled = graph.set_entry_point("cook").compile()
+    compiled.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "metadata": {"session_id": "graph"}})
+    (PROMPT | model).invoke({"food": "leek"}, {"callbacks": [handler], "metadata": {"session_id": "chain"}})
+
+    told = [e["meta"].get("framework") for event in ("session_start", "llm_call") for e in of_type(log, event)]
+    assert told[2].pop("checkpoint_ns").startswith("cook:")
+    node = {"name": "langgraph", "node": "cook", "step": 1}
+    assert told == [{"name": "langgraph"}, {"name": "langchain"}, node, None]
 
 
 def test_reasoning_of_a_model_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -140,6 +140,7 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
         ("text", {"role": "user", "content": "text"}),
         (("human", "text"), {"role": "user", "content": "text"}),
         ({"role": "assistant", "content": "a"}, {"role": "assistant", "content": "a"}),
+        ({"text": "a"}, {"role": "unknown", "content": {"text": "a"}}),
         (None, {"role": "unknown", "content": None}),
     ],
 )
