@@ -71,9 +71,17 @@ def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
 
 def test_named_entries_are_taken_from_the_answer() -> None:
     """`errors` name entries by index, with field and message; what is no index of the batch is ignored."""
-    body = '{"errors": [{"index": 1, "field": "event_id", "message": "missing"}, {"index": 9}, {"index": "0"}, 7]}'
+    named = '{"index": 0}, {"index": 2, "field": "event_id", "message": "missing"}'
+    body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, 7]}}'
 
-    assert judge(Outcome(400, body), 3).refused == {1: "event_id: missing"}
+    assert judge(Outcome(400, body), 3).refused == {0: "refused", 2: "event_id: missing"}
+
+
+def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
+    """A command tells by it what to do: a page that says nothing is no server that is away."""
+    answers = [Outcome(200, "<html>"), Outcome(302), Outcome(401, "{}"), Outcome(503), Outcome(None, "refused")]
+
+    assert [judge(answer, 2).status for answer in answers] == [200, 302, 401, 503, None]
 
 
 def test_conflict_on_one_entry_means_stored_before() -> None:
