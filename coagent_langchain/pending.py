@@ -92,7 +92,7 @@ class Question(NamedTuple):
         is_answered: whether a person has answered; the run with the answer failed, and may have to bring it again.
     """
 
-    prompt: Prompt | None
+    prompt: Prompt
     thread: Any
     is_breakpoint: bool = False
     is_answered: bool = False
@@ -159,11 +159,11 @@ class Pending:
         Parameters:
             continued: makes a prompt of this session that goes on with one of the earlier session's.
         """
-        prompts = {question.prompt for question in earlier.questions.values() if question.prompt is not None}
+        prompts = {question.prompt for question in earlier.questions.values()}
         prompts |= {stop.prompt for stop in earlier.stopped.values()}
         again = {prompt: continued(prompt) for prompt in prompts}
         for key, question in earlier.questions.items():
-            self.questions[key] = question._replace(prompt=question.prompt and again[question.prompt])
+            self.questions[key] = question._replace(prompt=again[question.prompt])
         self.tool_calls.go_on(earlier.tool_calls, again)
         for thread, stop in earlier.stopped.items():
             self.stopped.setdefault(thread, stop._replace(prompt=again[stop.prompt]))

@@ -125,7 +125,7 @@ class Binding:
         before = stop.prompt if stop is not None else self._before(session) if number is None else None
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
-            prompt = within or next(filter(None, asked), None) or before or session.open_prompt(number)
+            prompt = within or next(asked, None) or before or session.open_prompt(number)
             self._start(root, prompt.session)
             self.answers.resume(root, prompt, answer)
             return prompt

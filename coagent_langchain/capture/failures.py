@@ -215,8 +215,8 @@ class Failures:
 
     def question(self, run: Run, interrupt_id: str, value: Any, is_breakpoint: bool = False) -> JsonObject:
         """A `human_oversight` entry that asks."""
-        pending, root = self._recorder.prompt_of(run).course.pending, run.root
-        pending.questions[interrupt_id] = Question(root.prompt, root.thread, is_breakpoint)
+        prompt, root = self._recorder.prompt_of(run), run.root
+        prompt.course.pending.questions[interrupt_id] = Question(root.prompt or prompt, root.thread, is_breakpoint)
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
