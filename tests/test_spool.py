@@ -114,6 +114,7 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
     spool.release()
 
     assert (files, list((tmp_path / "d").iterdir())) == ([3, 1], [tmp_path / "d" / "destination"])
+    assert (spool.written, spool.settled, spool.lost) == (9, 9, 0)
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:
@@ -244,6 +245,17 @@ def test_missing_folder_is_made_again(tmp_path: Path) -> None:
 
     assert (spool.written, spool.settled, spool.refused) == (3, 3, 0)
     assert (found.startswith(LINES[0]), found.endswith(LINES[1])) == (True, True)
+
+
+def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
+    """Its entries are lost and wait no more; those of the other files are read."""
+    spool = spool_in(tmp_path / "d")
+    block = b'"' + b"x" * (SEGMENT_BYTES // 4) + b'"\n'
+    for _ in range(6):
+        spool.append(block, 1)
+    segments(tmp_path / "d")[0].unlink()
+
+    assert (read_all(spool), spool.lost, spool.settled) == (block * 2, 4, 6)
 
 
 def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

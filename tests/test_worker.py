@@ -122,7 +122,7 @@ def test_entry_too_large_for_the_server_is_rejected(tmp_path: Path) -> None:
 
 
 def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
-    """What a crash of the machine may leave in a file is set aside, its neighbours arrive."""
+    """What a crash of the machine may leave in a file is set aside, its neighbours arrive with the next request."""
 
     def strict(request: Request) -> Answer:
         return Answer() if request.entries else Answer(400, b"not JSON")
@@ -131,8 +131,10 @@ def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
         delivery.append(line("a") + b"\0\0\0\n" + b"\0\0" + line("b") + b"[1]\n" + line("c"), 5)
         assert delivery.flush(10)
         stats = delivery.stats()
+        kept = [record["reason"] for record in rejected_entries(destination_folder(tmp_path, server.base_url))]
 
     assert (server.stored, stats.rejected, stats.waiting) == (["a", "b", "c"], 2, 0)
+    assert (kept, len(server.requests)) == (["not a JSON object"] * 2, 2)
 
 
 def test_entry_as_deep_as_can_be_is_rejected_like_any_other(tmp_path: Path) -> None:
@@ -467,6 +469,19 @@ def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 
     assert (flushed, stats.waiting, stats.written + stats.refused, stats.refused > 0) == (True, 0, 10, True)
     assert f"{stats.refused} events refused" in caplog.text
+
+
+def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says how many events were lost with it, and they are counted as refused."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for number in range(6):
+            delivery._spool.append(line(f"e{number}", "x" * (1 << 20)), 1)  # while nothing is sent
+        min(tmp_path.rglob("*.jsonl")).unlink()
+        flushed = delivery.flush(20)
+        stats = delivery.stats()
+
+    assert (flushed, stats.waiting, stats.refused + len(server.stored), stats.refused > 0) == (True, 0, 6, True)
+    assert f"{stats.refused} events lost with a file that was removed from the spool" in caplog.text
 
 
 def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
