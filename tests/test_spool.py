@@ -232,6 +232,16 @@ def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path, monkeyp
     assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
 
 
+def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
+    """A nameless file may turn out to be memory: from then on 16 MB are the most, whatever the folder's quota is."""
+    (tmp_path / "file").write_text("")
+    spool = spool_in(tmp_path / "file" / "d")
+    for _ in range(20):
+        spool.append(b"x" * ((1 << 20) - 1) + b"\n", 1)
+
+    assert (spool.written, spool.refused) == (NAMELESS_BYTES // (1 << 20) - 1, 5)  # the headers take a little
+
+
 def test_missing_folder_is_made_again(tmp_path: Path) -> None:
     """Somebody who removes the folder does not stop delivery: the open file is read on, the next has a folder again."""
     spool = spool_in(tmp_path / "d")
