@@ -16,7 +16,7 @@ from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected, rejected_entries
 from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
-from tests.faulty_server import Answer, FaultyServer, healthy
+from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 
 def leave(server: FaultyServer, folder: Path, event_ids: list[str], base_url: str = "") -> None:
@@ -197,6 +197,24 @@ def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (status, server.stored) == (0, ids(5))
     assert capsys.readouterr().out == f"5 events sent to {server.base_url}, 0 rejected\n"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["destination"]
+
+
+def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is kept apart with the reason; the others arrive, and the command has done its work."""
+
+    def refuse(request: Request) -> Answer:
+        bad = any(entry["event_id"] == "e1" for entry in request.entries)
+        return Answer(400, b'{"message": "bad entry"}') if bad else Answer()
+
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(3))
+        server.behave = refuse
+        status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
+    main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    sent, left = capsys.readouterr().out.splitlines()
+    assert (status, server.stored, sent) == (0, ["e0", "e2"], f"2 events sent to {server.base_url}, 1 rejected")
+    assert left.endswith(": nothing waits, 1 rejected")
 
 
 def test_flush_sends_what_was_logged_for_a_wrong_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
