@@ -177,6 +177,14 @@ def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
     assert (waiting, listed, store.session("s").status) == ("interrupted", ["s"], "running")
 
 
+def test_oversight_that_says_nothing_of_a_question_changes_no_status(store: Store) -> None:
+    """Whoever logs one by hand may leave its meta out."""
+    put(store, entry("human_oversight", 9))
+    put(store, entry("session_end", 8, meta={"status": "failed"}))
+
+    assert store.session("s").status == "failed"
+
+
 def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) -> None:
     """Half an hour after its last event a session has no end; it is found as what it is called."""
     put(store, entry("llm_call", session_id="silent", timestamp=now_ms() - 31 * 60_000))

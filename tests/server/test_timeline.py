@@ -369,6 +369,21 @@ def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
     ]  # fmt: skip
 
 
+def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
+    """Which response comes first does not matter where each names its call."""
+    story = Story("plain").ask("Find both")
+    for call_id in ("a", "b"):
+        story.log("tool_call", 1, tool_call={"tool_name": "search"}, meta={"tool_call_id": call_id})
+    for call_id in ("b", "a"):
+        story.wait(20)
+        story.log("tool_response", 1, tool_response={"tool_name": "search", "result": {"output": call_id}},
+                  meta={"tool_call_id": call_id})  # fmt: skip
+
+    assert [(bar.label, bar.duration, bar.note) for bar in timeline(story.entries).tools] == [
+        ("search", 40, "a"), ("search", 20, "b"),
+    ]  # fmt: skip
+
+
 def test_error_closes_the_call_that_it_names() -> None:
     """A failed model call is one bar from call to error, and says why."""
     failed = failures(sessions.failed())
