@@ -112,6 +112,30 @@ def test_without_content_nothing_said_is_written(log: MemoryDelivery) -> None:
     assert log.entries[-1]["meta"]["total_tokens"] == 56
 
 
+def fields(log: MemoryDelivery) -> set[str]:
+    """What the entries name, one level deep."""
+    inside = {f"{name}.{key}" for e in log.entries for name in e if isinstance(e[name], dict) for key in e[name]}
+    return inside | {name for e in log.entries for name in e if not isinstance(e[name], dict)}
+
+
+def test_without_content_everything_else_is_written(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What is left out is what people, models and tools said, and what the application attached; nothing beside it."""
+    bare = MemoryDelivery()
+    for each in (handler, CoagentCallbackHandler(delivery=bare, capture_content=False)):
+        everything(each)
+
+    assert sorted(fields(log) - fields(bare)) == [
+        "error_info.error_message", "error_info.recovery_actions", "error_info.stack_trace",
+        "input_data.interrupt_id", "input_data.prompt", "input_data.value",
+        "llm_call.history", "llm_call.system_prompt", "llm_response.response", "llm_response.tool_calls",
+        "meta.blocks", "meta.context", "meta.error_id", "meta.goto", "meta.messages", "meta.name", "meta.note",
+        "meta.reasoning", "meta.source_component", "meta.value",
+        "output_data.message", "output_data.response", "prompt",
+        "tool_call.parameters", "tool_response.error_message", "tool_response.result",
+    ]  # fmt: skip
+    assert fields(bare) - fields(log) == {"meta.content"}
+
+
 def redact(entry: dict[str, Any]) -> dict[str, Any]:
     """Replace the secret everywhere."""
     found: dict[str, Any] = json.loads(json.dumps(entry).replace(SECRET, "…"))
