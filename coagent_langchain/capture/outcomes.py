@@ -96,7 +96,7 @@ def severity(error: BaseException) -> Severity:
         return Severity.LOW
     if isinstance(error, BaseExceptionGroup):
         leaves = map(severity, error.exceptions[:MAX_LEAVES])
-        return max(leaves, key=_ORDER.index, default=Severity.MEDIUM)
+        return max(leaves, key=_ORDER.index)
     if isinstance(error, (MemoryError, SystemError)) or (isinstance(error, OSError) and error.errno in _FULL):
         return Severity.CRITICAL
     status = _status(error)
