@@ -86,6 +86,7 @@ class Order(BaseModel):
     number: int
     token: SecretStr = SecretStr("sk-secret")
     internal: str = Field("hidden", exclude=True)
+    pin: str = Field("hidden", repr=False)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -103,7 +104,7 @@ class Line:
     """A dataclass with slots and a hidden field."""
 
     text: str
-    password: str = dataclasses.field(default="x", repr=False)
+    pin: str = dataclasses.field(default="x", repr=False)
 
 
 Point = namedtuple("Point", "x y")
