@@ -384,6 +384,17 @@ def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
     ]  # fmt: skip
 
 
+def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
+    """Which is then no call that nobody has answered."""
+    story = Story("plain").ask("Why?")
+    story.log("llm_call", 1, prompt="Why?", meta={"model": "m"})
+    story.wait(20)
+    story.log("error", 1, error_info={"error_type": "TimeoutError", "error_message": "slow"})
+
+    (model,) = timeline(story.entries).models
+    assert (model.status, model.end, model.note) == ("error", T0 + 23, "TimeoutError: slow")
+
+
 def test_error_closes_the_call_that_it_names() -> None:
     """A failed model call is one bar from call to error, and says why."""
     failed = failures(sessions.failed())
