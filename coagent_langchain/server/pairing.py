@@ -72,7 +72,6 @@ class Pairing:
             bar = self._by_run.get(moment.run) if moment.run else None
             if bar is None:
                 bar = self._new(moment, kind)
-                bar.start -= max(moment.ms or 0, 0)
                 bar.events.clear()
         self._finish(bar, moment)
 
