@@ -162,6 +162,8 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
     [
         (OPENAI, (100, 20, 120), {"cache_read": 64, "audio": 3}),
         ({"prompt_tokens": 9, "completion_tokens": 1}, (9, 1, 10), None),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 1}, (9, 1, 10), None),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 15}, (9, 1, 15), None),
         (
             {"input_tokens": 9, "output_tokens": 1, "input_tokens_details": {"cached_tokens": 4}},
             (9, 1, 10), {"cache_read": 4},
