@@ -30,6 +30,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 from coagent_langchain.testing import MemoryDelivery
+from tests.faulty_server import FaultyServer
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,16 @@ def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
     assert (result.success, [(e["index"], e["field"]) for e in result.errors]) == (False, [(700, "prompt_number")])
     assert len(client.get_logs("partly")) == 701
     assert result.message.startswith("701 log entries stored; POST ")
+
+
+def test_many_entries_go_in_few_requests() -> None:
+    """500 of them in one, or a megabyte."""
+    entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    with FaultyServer() as server, CoagentClient(server.base_url) as client:
+        client.store_logs([entry] * 1200)
+        client.store_logs([entry | {"prompt": "x" * 400_000}] * 5)
+
+    assert [len(request.entries) for request in server.requests] == [500, 500, 200, 2, 2, 1]
 
 
 def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> None:
