@@ -178,7 +178,7 @@ def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) 
         first.close()
         chat("a").invoke("q", {"callbacks": [second]})
 
-    assert [e["event_type"] for e in log.entries] == [*RUN, *RUN[1:], *RUN[1:], "session_end"]
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], *ONE_CALL[1:], "session_end"]
 
 
 def test_packages_of_a_session_are_those_of_its_runs(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -547,7 +547,7 @@ def test_block_that_is_left_in_another_context_than_entered_ends(
         session.__exit__(None, None, None)
         chat("a").invoke("q", {"callbacks": [handler]})
 
-    assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*RUN, "session_end"]}
+    assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
 
 
 def test_call_that_is_open_when_its_session_ends_ends_with_it(
@@ -1123,7 +1123,7 @@ def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
     else:
         asyncio.run(taste())
 
-    assert sessions(log) == {"s": [*RUN, "session_end"]}
+    assert sessions(log) == {"s": [*ONE_CALL, "session_end"]}
     assert log.entries[-1]["meta"]["status"] == "cancelled"
 
 

@@ -128,9 +128,9 @@ def test_without_content_everything_else_is_written(log: MemoryDelivery, handler
         "error_info.error_message", "error_info.recovery_actions", "error_info.stack_trace",
         "input_data.interrupt_id", "input_data.prompt", "input_data.value",
         "llm_call.history", "llm_call.system_prompt", "llm_response.response", "llm_response.tool_calls",
-        "meta.blocks", "meta.context", "meta.error_id", "meta.goto", "meta.messages", "meta.name", "meta.note",
-        "meta.reasoning", "meta.source_component", "meta.value",
-        "output_data.message", "output_data.response", "prompt",
+        "meta.blocks", "meta.context", "meta.goto", "meta.messages", "meta.name", "meta.note",
+        "meta.reasoning", "meta.value",
+        "output_data.message", "output_data.messages", "output_data.response", "prompt",
         "tool_call.parameters", "tool_response.error_message", "tool_response.result",
     ]  # fmt: skip
     assert fields(bare) - fields(log) == {"meta.content"}
