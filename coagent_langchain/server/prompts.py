@@ -38,9 +38,9 @@ class Prompts:
         for moment in starts:
             self._start(moment)
 
-    def all(self) -> list[Bar]:
-        """Every prompt."""
-        return [bar for bars in self._bars.values() for bar in bars]
+    def all(self) -> list[tuple[Place, Bar]]:
+        """Every prompt, with the place of the entry that opened it."""
+        return [found for number, bars in self._bars.items() for found in zip(self._places[number], bars, strict=True)]
 
     def of(self, bar: Bar) -> Bar:
         """The prompt of a bar: the one that its root run opened, else the last one of its number before it.

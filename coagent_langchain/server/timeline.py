@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 
 from coagent_langchain.server.bars import STOPPED, Bar, below
 from coagent_langchain.server.moments import Moment
@@ -19,7 +20,7 @@ class Timeline:
     """A session as a tree.
 
     Attributes:
-        roots: the prompts and the ends of the session, in order of time.
+        roots: the prompts and the ends of the session, in the order in which they came.
         models: every model call in order of start: the bars of the token chart.
         tools: every tool call in order of start.
         times, seqs, types: of every entry, in order; flat arrays, because there may be 100,000 of them.
@@ -48,9 +49,10 @@ def build(moments: Iterable[Moment]) -> Timeline:
         types.append(sys.intern(moment.type))
     prompts = Prompts(pairing.asks, pairing.answered)
     parents = _hang(pairing, prompts)
-    roots = sorted([*prompts.all(), *pairing.ends], key=lambda bar: (bar.start, bar.kind == "end", bar.prompt))
+    ends = [(end.events[0], end) for end in pairing.ends]
+    roots = [bar for _, bar in sorted([*prompts.all(), *ends], key=itemgetter(0))]
     _sum_up(pairing.bars, parents)
-    for prompt in prompts.all():
+    for _, prompt in prompts.all():
         _close_prompt(prompt)
     _stop_prompts(roots)
     bars = pairing.bars

@@ -116,6 +116,19 @@ def test_each_user_input_opens_a_prompt() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("took", [0, 10])
+def test_end_stands_where_it_came(took: int) -> None:
+    """Also where the next prompt comes in the same millisecond, with a call that says that it began before."""
+    story = Story("s").ask("first")
+    story.end("1")
+    story.ask("second").answer(story.call("second"), "2", took, (1, 1))
+
+    assert drawn(timeline(story.end("2"))) == [
+        "prompt first ok", "end Session end completed",
+        "prompt second ok", "  model gemma3:4b ok", "end Session end completed",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("at", [0, 5_000], ids=["before", "after"])
 def test_start_of_a_session_tells_nothing_of_how_long_a_prompt_took(at: int) -> None:
     """A process that joins a conversation logs one; it may lie long before the question, and long after."""
