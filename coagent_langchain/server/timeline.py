@@ -12,7 +12,7 @@ from operator import itemgetter
 from coagent_langchain.server.bars import STOPPED, Bar, below
 from coagent_langchain.server.moments import Moment
 from coagent_langchain.server.pairing import Pairing
-from coagent_langchain.server.prompts import Prompts
+from coagent_langchain.server.prompts import Place, Prompts
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     _sum_up(pairing.bars, parents)
     for _, prompt in prompts.all():
         _close_prompt(prompt)
-    _stop_prompts(roots)
+    _stop_prompts([*((_latest(place, prompt), prompt) for place, prompt in prompts.all()), *ends])
     bars = pairing.bars
     return Timeline(
         roots=roots,
@@ -123,9 +123,19 @@ def _close_prompt(prompt: Bar) -> None:
                        for bar in (group[:1] if group[0].turn else group)]  # fmt: skip
 
 
-def _stop_prompts(roots: list[Bar]) -> None:
-    """Close each prompt whose session was stopped next: what is stopped between two calls tells it nowhere else."""
-    for prompt, end in pairwise(roots):
+def _latest(place: Place, prompt: Bar) -> Place:
+    """Where something last began in a prompt that was opened at a place, or a person answered: so long it went on."""
+    went_on = (bar.events[-1 if bar.kind == "human" and bar.status == "ok" else 0]
+               for bar in below(prompt.children) if bar.events)  # fmt: skip
+    return max((place, *went_on))
+
+
+def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
+    """Close each prompt whose session was stopped next: what is stopped between two calls tells it nowhere else.
+
+    A prompt that an answer continues later, perhaps in another block, was not stopped by the end of the first one.
+    """
+    for (_, prompt), (_, end) in pairwise(sorted(latest, key=itemgetter(0))):
         if prompt.kind == "prompt" and prompt.status in ("ok", "open") and end.kind == "end" and end.status in STOPPED:
             prompt.status, prompt.end = end.status, max(prompt.last, end.start)
 

@@ -561,6 +561,39 @@ def test_end_of_a_session_changes_no_prompt_that_was_not_stopped(status: str, pr
     assert (made.roots[0].status, made.roots[0].duration) == (prompt, 403)
 
 
+@pytest.mark.parametrize(("status", "prompt"), [("completed", "ok"), ("cancelled", "cancelled")])
+def test_end_with_a_question_says_nothing_of_a_prompt_that_the_answer_continues(status: str, prompt: str) -> None:
+    """It goes as the end after it says, in a block of its own, and with a prompt that the answer has for itself."""
+    story = Story("s").ask("book")
+    oversight(story, "interrupted", "int-1", "Book it?")
+    story.end("interrupted", "interrupted")
+    story.ask("yes").root = story.run()
+    oversight(story, "resumed", "int-1", "yes")
+    story.end("Booked.", status)
+
+    assert drawn(timeline(story.entries)) == [
+        f"prompt book {prompt}", "  human Human ok", "end Session end interrupted",
+        "prompt yes ok", f"end Session end {status}",
+    ]  # fmt: skip
+
+
+def test_prompt_that_was_stopped_is_not_continued_by_what_ends_later() -> None:
+    """Neither by the answer to a call that was under way, nor by a question that nobody answers."""
+    story = Story("s").ask("first")
+    run = story.call("first")
+    story.end("cancelled", "cancelled")
+    story.answer(run, "1", 5, (1, 1))
+    story.ask("second")
+    oversight(story, "interrupted", "int-1", "Book it?")
+    story.end("interrupted", "interrupted")
+    oversight(story, "unanswered", "int-1", None)
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt first cancelled", "  model gemma3:4b ok", "end Session end cancelled",
+        "prompt second interrupted", "  human Human unanswered", "end Session end interrupted",
+    ]  # fmt: skip
+
+
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
     """The handler's response of a session without an answer is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
