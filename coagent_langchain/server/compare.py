@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.conversation import Read
+from coagent_langchain.server.conversation import Read, own_words
 from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.jsonview import parsed
 from coagent_langchain.server.prose import prose
@@ -74,9 +74,9 @@ def _from_the_end(prompt: Bar) -> Iterator[Bar]:
 
 
 def _last(bar: Bar, read: Read, name: str) -> str:
-    """The last text that one of the bar's entries has under this name: the user's words come after the session's."""
-    for at, seq in reversed(bar.events):
-        value = (read(at, seq) or {}).get(name)
+    """The last text that one of the bar's entries has under this name; of a prompt, the user's own words."""
+    for _, entry in reversed(own_words([(at, read(at, seq) or {}) for at, seq in bar.events])):
+        value = entry.get(name)
         if found := text(mapping(value).get("response")) or text(value):
             return found
     return ""

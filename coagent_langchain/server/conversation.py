@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -96,7 +97,7 @@ class _Reader:
         return [self._failure(bar, entries)] if bar.failed else [Item("note", bar, bar.label, escape(bar.note))]
 
     def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
-        for ref, entry in reversed(entries):  # the first prompt has the session's start too; the user's words follow it
+        for ref, entry in reversed(own_words(entries)):
             if entry.get("event_type") == "llm_response":
                 continue
             words, attached = self._words(ref, entry), self._media(entry)
@@ -173,6 +174,11 @@ class _Reader:
                 kind = escape(preview(text(info.get("error_type")) or "Error"))
                 return Item("error", bar, speaker, kind + escape(": ") + message, parts)
         return Item("error", bar, speaker, escape(bar.note or "failed"))
+
+
+def own_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:
+    """Those of a prompt's entries that have the user's words: starts of the session only where there are no others."""
+    return [each for each in entries if each[1].get("event_type") == "user_input"] or entries
 
 
 def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:

@@ -12,6 +12,7 @@ import pytest
 from coagent_langchain.server import transcript
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.charts import overview, token_bars, used
+from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline
 from coagent_langchain.server.details import Detail, detail, judge
 from coagent_langchain.server.moments import shorten
@@ -762,6 +763,26 @@ def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
     made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
 
     assert [item.title for item in made] == ["Prompt 1", "User", "agent", "Prompt 2", "User", "agent"]
+
+
+@pytest.mark.parametrize(("logged", "user", "compared"), [
+    ([{"prompt": "Book Rome"}], [("User", "Book Rome")], "Book Rome"),
+    ([{"meta": {"content": "not captured"}}], [], "content not captured"), ([], [("User", "TITLE")], "TITLE"),
+])  # fmt: skip
+def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
+    logged: list[dict[str, Any]], user: list[tuple[str, str]], compared: str
+) -> None:
+    """In Conversation and in a comparison, however many blocks with the title the prompt has."""
+    story = Story("s")
+    for event_type, fields in (("session_start", {"prompt": "TITLE"}), *(("user_input", each) for each in logged),
+                               ("session_start", {"prompt": "TITLE"})):  # fmt: skip
+        story.log(event_type, **fields)
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = timeline(story.entries)
+    said = [(item.title, item.content.striptags()) for item in items(outline(made), lambda at, seq: read[at, seq])]
+
+    assert said == [("Prompt 1", ""), *user]
+    assert [side.prompt for side in sides(made, lambda at, seq: read[at, seq])] == [compared]
 
 
 @pytest.mark.parametrize(("history", "blocks"), [
