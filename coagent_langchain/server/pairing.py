@@ -86,7 +86,7 @@ class Pairing:
             bar.label = bar.model = moment.name
         if moment.note and not bar.errors and (moment.failed or not bar.note or not bar.is_tool):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
-        if moment.failed:
+        if moment.failed and bar.status != "recovered":  # a handled failure may be told before its response
             bar.status = "error"
         elif bar.status == "open":
             bar.status = moment.outcome or "ok"

@@ -459,6 +459,23 @@ def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: st
     assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
 
 
+@pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])
+def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: tuple[str, str]) -> None:
+    """A tool that answers with an error has its recovery before its response, one that raises after it."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ToolError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    for event_type in order:
+        story.log(event_type, 1, run, tool_response={"tool_name": "pay", "success": False},
+                  error_info={"error_id": "e-1", "recovery_strategy": "handled"})  # fmt: skip
+
+    assert [row[1:5] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "pay", "1 error"],
+        ["tool", "recovered", "pay", "ToolError: no money left · recovered: handled"],
+    ]
+
+
 def test_row_of_an_error_names_its_type_once() -> None:
     """The label is the type; a call that failed has its own label, and the type in the note."""
     story = Story("s").ask("hello")
