@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
         epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human\n"
-        "       · a message, or stopped; tokens are input→output, – where unknown\n"
+        "       · a message, stopped, or not run; tokens are input→output, – where unknown\n"
         "examples:\n  coagent-langchain show\n  coagent-langchain show recipe-agent-4f",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -327,6 +327,20 @@ def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
     ]
 
 
+def test_show_says_what_was_not_run(base_url: str, run: Run) -> None:
+    """And why, without the sign of a failure; its prompt went well."""
+    refused = {"tool_name": "mail", "success": False, "error_message": "no, thanks"}
+    with CoagentClient(base_url) as client:
+        client.store_logs([
+            entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
+            entry("refused", 2, "tool_call", 1, 1, tool_call={"tool_name": "mail", "parameters": {"to": "ada"}}),
+            entry("refused", 3, "tool_response", 1, 1, tool_response=refused, meta={"outcome": "not run"}),
+        ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "refused").splitlines()]
+
+    assert lines[3:] == ["✓ Prompt 1: Mail  2.0 s", "└─ · mail  not run · Turn 1 · no, thanks  1.0 s"]
+
+
 @pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
 def test_show_says_what_has_no_end(base_url: str, run: Run, status: str | None, word: str, time: str) -> None:
     """A call runs while its session does, and has its time until now; else it is unfinished, as the viewer says."""

@@ -147,7 +147,7 @@ def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]
 def _event_row(entry: Entry) -> list[Any]:
     m = read(entry.seq, entry.body)
     return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
-            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body)]  # fmt: skip
+            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body), bool(m.failed)]  # fmt: skip
 
 
 def _places(request: Request, view: View, words: str, event_type: str) -> Sequence[int]:

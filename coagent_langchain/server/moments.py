@@ -14,6 +14,7 @@ from coagent_langchain.server.oversight import answer, question
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
+NOT_RUN = "not run"  # outcome of a call that was answered in its tool's place: no failure of the tool
 
 
 @dataclass(slots=True)
@@ -122,12 +123,13 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.name = text(answer.get("tool_name")) or made.name
     made.key = text(meta.get("tool_call_id"))
     made.ms = _known(answer.get("execution_time_ms"))
-    if answer.get("success") is False:
-        made.failed = preview(text(answer.get("error_message"))) or "failed"
+    why = preview(text(answer.get("error_message")))
+    if answer.get("success") is False and made.outcome != NOT_RUN:
+        made.failed = why or "failed"
     result = answer.get("result")
     if isinstance(result, dict) and list(result) == ["output"]:
         result = result["output"]
-    made.note = made.failed or brief(result)
+    made.note = made.failed or why or brief(result)
     made.cost = _cost(entry)
 
 

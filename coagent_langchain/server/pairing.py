@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import total
-from coagent_langchain.server.moments import Moment
+from coagent_langchain.server.moments import NOT_RUN, Moment
 from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
@@ -84,7 +84,8 @@ class Pairing:
         _add_use(bar, moment)
         if moment.model and not bar.model:  # the call did not know it
             bar.label = bar.model = moment.name
-        if moment.note and not bar.errors and (moment.failed or not bar.note or not bar.is_tool):
+        why = moment.failed or moment.outcome == NOT_RUN
+        if moment.note and not bar.errors and (why or not bar.note or not bar.is_tool):
             bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
         if moment.failed and bar.status != "recovered":  # a handled failure may be told before its response
             bar.status = "error"

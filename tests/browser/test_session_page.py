@@ -49,6 +49,21 @@ def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
     assert sorted(told) == sorted(["1 1 3 true", "2 1 2 ", "2 2 2 ", "1 2 3 true", "2 1 1 ", "1 3 3 "])
 
 
+def test_events_are_red_where_something_failed(page: Page, post: Post) -> None:
+    """Not where a call was interrupted or not run."""
+    story = Story("s").ask("mail")
+    for outcome, success in (("", True), ("", False), ("interrupted", None), ("not run", False)):
+        run = story.tool_call("send_mail", {}, "c1")
+        answer = {"tool_name": "send_mail"} | ({} if success is None else {"success": success})
+        story.log("tool_response", 1, run, tool_response=answer, meta={"outcome": outcome} if outcome else {})
+    post(story.entries)
+    visit(page, "/sessions/s?tab=events")
+    page.wait_for_selector("#events .row[data-index='9']")
+    red = page.locator("#events .row.x-error").evaluate_all("rows => rows.map(row => row.dataset.index)")
+
+    assert red == ["5"]
+
+
 def test_keys_move_fold_and_open(page: Page, post: Post) -> None:
     """j and k move and show details, the left arrow folds, the right one unfolds, Escape closes the details."""
     post(sessions.recipe())

@@ -476,6 +476,21 @@ def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: t
     ]
 
 
+def test_call_that_was_not_run_is_no_error() -> None:
+    """Neither in its row, which says why, nor in its prompt's, nor in the table of tools, nor in the session's sum."""
+    story = Story("s").ask("mail")
+    run = story.tool_call("send_mail", {"to": "ada"}, "c1")
+    answer = {"tool_name": "send_mail", "result": {"output": "no"}, "success": False, "error_message": "no, thanks"}
+    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "not run"})
+    made = timeline(story.entries)
+
+    assert [[*row[1:5], row[12], row[15]] for row in rows(made, T0)] == [
+        ["prompt", "ok", "mail", "", 0, ""], ["tool", "not run", "send_mail", "no, thanks", 0, "not run"],
+    ]  # fmt: skip
+    assert [(row.name, row.calls, row.errors) for row in used(made.tools)] == [("send_mail", 1, 0)]
+    assert [rolled.errors for rolled in roll_up(story.entries)] == [0]
+
+
 def test_row_of_an_error_names_its_type_once() -> None:
     """The label is the type; a call that failed has its own label, and the type in the note."""
     story = Story("s").ask("hello")

@@ -4,7 +4,7 @@ import { clock, get } from "./page.js";
 import { Rows } from "./rows.js";
 
 const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
-const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES] = Array(15).keys();
+const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES, FAILED] = Array(16).keys();
 const tokens = (row, place) => (row[place] === null && row[TYPE] !== "llm_response" ? "" : count(row[place]));
 
 // name, label, width, text of a row, class, shown from the start
@@ -99,7 +99,7 @@ class Events {
   }
 
   fill(element, index) {
-    const row = this.row(index), failed = row && (row[TYPE] === "error" || (row[TYPE] === "tool_response" && row[STATE]));
+    const row = this.row(index), failed = row?.[FAILED] && (row[TYPE] === "error" || row[TYPE] === "tool_response");
     element.id = `event-${index}`;
     element.dataset.index = index;
     element.className = `row${index === this.at ? " at" : ""}${failed ? " x-error" : ""}`;
