@@ -327,18 +327,25 @@ def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
     ]
 
 
-def test_show_says_what_was_not_run(base_url: str, run: Run) -> None:
-    """And why, without the sign of a failure; its prompt went well."""
+def test_show_says_which_call_no_tool_has_answered(base_url: str, run: Run) -> None:
+    """Without the sign of a failure; one that was not run says why. The prompt went well."""
     refused = {"tool_name": "mail", "success": False, "error_message": "no, thanks"}
     with CoagentClient(base_url) as client:
         client.store_logs([
             entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
             entry("refused", 2, "tool_call", 1, 1, tool_call={"tool_name": "mail", "parameters": {"to": "ada"}}),
             entry("refused", 3, "tool_response", 1, 1, tool_response=refused, meta={"outcome": "not run"}),
+            entry("refused", 4, "tool_call", 1, 2, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
+            entry("refused", 5, "tool_response", 1, 2, tool_response={"tool_name": "trains", "success": True},
+                  meta={"outcome": "answered by node"}),
         ])  # fmt: skip
     lines = [re.sub("  +", "  ", line) for line in run("show", "refused").splitlines()]
 
-    assert lines[3:] == ["✓ Prompt 1: Mail  2.0 s", "└─ · mail  not run · Turn 1 · no, thanks  1.0 s"]
+    assert lines[3:] == [
+        "✓ Prompt 1: Mail  4.0 s",
+        "├─ · mail  not run · Turn 1 · no, thanks  1.0 s",
+        "└─ ✓ trains  answered by node · Turn 2 · to: Rome  1.0 s",
+    ]
 
 
 @pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])

@@ -15,6 +15,7 @@ from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
 NOT_RUN = "not run"  # outcome of a call that was answered in its tool's place: no failure of the tool
+BY_NODE = "answered by node"  # the same, with a result
 
 
 @dataclass(slots=True)

@@ -9,11 +9,13 @@ from starlette.responses import HTMLResponse
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.inputs import in_words
+from coagent_langchain.server.moments import BY_NODE
 from coagent_langchain.unended import NO_END
 
 STATUS_ICONS = {
     "completed": "ok",
     "ok": "ok",
+    BY_NODE: "ok",
     "failed": "error",
     "error": "error",
     "running": "open",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.moments import NOT_RUN
+from coagent_langchain.server.moments import BY_NODE, NOT_RUN
 from coagent_langchain.server.timeline import Timeline
 
 Row = list[Any]
@@ -69,8 +69,8 @@ def with_status(bar: Bar, note: str) -> str:
 
 
 def _word(bar: Bar) -> str:
-    """The status where no colour tells it: stopped, not run, waiting, how a session ended."""
-    if bar.kind != "end" and bar.status not in (*STOPPED, NOT_RUN, "waiting"):
+    """The status where no colour tells it: stopped, no tool's, waiting, how a session ended."""
+    if bar.kind != "end" and bar.status not in (*STOPPED, NOT_RUN, BY_NODE, "waiting"):
         return ""
     return "waits for an answer" if bar.status == "waiting" else bar.status
 

@@ -491,6 +491,18 @@ def test_call_that_was_not_run_is_no_error() -> None:
     assert [rolled.errors for rolled in roll_up(story.entries)] == [0]
 
 
+def test_call_that_a_node_answered_says_so() -> None:
+    """It went well, though no tool has run."""
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("weather", {"city": "Rome"}, "c1")
+    answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
+    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "answered by node"})
+
+    assert [[*row[1:5], row[15]] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "Rome?", "", ""], ["tool", "answered by node", "weather", "city: Rome", "answered by node"],
+    ]  # fmt: skip
+
+
 def test_row_of_an_error_names_its_type_once() -> None:
     """The label is the type; a call that failed has its own label, and the type in the note."""
     story = Story("s").ask("hello")
