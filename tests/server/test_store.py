@@ -9,8 +9,10 @@ import pytest
 
 from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary
 from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.timelines import Timelines
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
+from tests.server.sessions import restarted
 
 
 def rich_session() -> list[dict]:
@@ -234,6 +236,16 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
     assert names[:: 1 if ascending else -1] == ["shorter", "pauses", "runs", "longer"]
     assert {s.session_id: s.status for s in found}["pauses"] == "running"
     assert durations == sorted(durations, reverse=not ascending)
+
+
+def test_prompts_of_several_processes_count_all(store: Store) -> None:
+    """Each counts from 1, and the list is sorted by the sum; a client that logs no user input has its numbers."""
+    put(store, *restarted("processes"))
+    put(store, *(entry("llm_call", number, "numbers", prompt_number=number) for number in (1, 2, 3)))
+    found = store.sessions(Query(sort="prompts", ascending=True)).sessions
+
+    assert [(session.session_id, session.prompts) for session in found] == [("numbers", 3), ("processes", 4)]
+    assert [bar.prompt for bar in Timelines(store).get(found[1]).timeline.roots if bar.kind == "prompt"] == [1, 2, 1, 2]
 
 
 def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:

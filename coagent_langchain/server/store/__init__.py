@@ -75,7 +75,7 @@ class Session:
             activity follows it, "running", then "idle" or "no end" as `unended.standing` says.
         title: beginning of its first prompt, or "".
         entries: how many are stored.
-        prompts: highest prompt number.
+        prompts: how many, see `rollup.prompt_count`.
         turns: sum over the prompts of their highest turn number.
         total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
         input_tokens, output_tokens: sums over `llm_response`, or None when no entry names them.

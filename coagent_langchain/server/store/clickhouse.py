@@ -166,9 +166,10 @@ class ClickHouseStore:
         holding, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = rows.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
+        order = f"{sorted_by(query.sort, rows.INPUTS)} {direction} NULLS LAST, session_id {direction}"
         found = self._all(
-            f"{rows.READ} FROM {self._sessions} {where} ORDER BY {sorted_by(query.sort)} {direction} NULLS LAST,"
-            f" session_id {direction} LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}",
+            f"{rows.READ} FROM {self._sessions} {where} ORDER BY {order}"
+            " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
         total = self._all(f"SELECT count() FROM {self._sessions} {where}", **parameters)[0][0]

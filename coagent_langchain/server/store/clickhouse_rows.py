@@ -12,7 +12,7 @@ import orjson
 from coagent_langchain.server.store import Entry, NewEntry, Session
 from coagent_langchain.server.store.expressions import status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, session_counts
+from coagent_langchain.server.store.rollup import COUNTERS, prompt_count, session_counts
 from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
 from coagent_langchain.wire import ENVELOPE
@@ -125,6 +125,7 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
 
 
 COUNTS = (*COUNTERS, "prompts", "turns")
+INPUTS = "toInt64(types['user_input'])"
 READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arraySort(models), arraySort(tags),
     {", ".join(COUNTS)}"""
 
@@ -133,6 +134,7 @@ def session(row: Sequence[Any]) -> Session:
     """The roll-up of a row of `READ`."""
     session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
     counted = dict(zip(COUNTS, counts, strict=True))
+    counted["prompts"] = prompt_count(counted["prompts"], types)
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
         types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted),

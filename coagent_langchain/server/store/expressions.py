@@ -20,10 +20,16 @@ def status_now() -> str:
     )
 
 
-def sorted_by(sort: Sort) -> str:
-    """What a list of sessions is sorted by; the duration as it is shown, see `Session.duration_ms`."""
+def sorted_by(sort: Sort, inputs: str) -> str:
+    """What a list of sessions is sorted by, as it is shown: see `Session.duration_ms` and `rollup.prompt_count`.
+
+    Parameters:
+        inputs: the expression for how many `user_input` entries a session has.
+    """
     if sort not in SORTS:  # it becomes part of the SQL
         raise ValueError(f"unknown sort {sort!r}")
     if sort == "duration":
         return f"CASE WHEN {status_now()} = 'running' AND open_calls > 0 THEN {now_ms()} ELSE last_ms END - first_ms"
+    if sort == "prompts":
+        return f"CASE WHEN {inputs} > prompts THEN {inputs} ELSE prompts END"
     return {"last": "last_ms", "first": "first_ms"}.get(sort, sort)

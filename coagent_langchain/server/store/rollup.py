@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +161,14 @@ def _is_count(value: Any) -> bool:
 
 def _count(value: Any) -> int:
     return value if _is_count(value) else 0
+
+
+def prompt_count(highest: int, types: Mapping[str, int]) -> int:
+    """How many prompts a session has, as the timeline draws them: each `user_input` is one.
+
+    Processes that share a session may each count from 1. A client that logs no `user_input` still gives numbers.
+    """
+    return max(highest, types.get("user_input", 0))
 
 
 def session_counts(counted: dict[str, int]) -> dict[str, Any]:

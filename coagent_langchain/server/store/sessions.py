@@ -11,7 +11,7 @@ from typing import Any
 from coagent_langchain.server.store import Session, Summary
 from coagent_langchain.server.store.expressions import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, Rollup, session_counts
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup, prompt_count, session_counts
 from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
 
@@ -83,6 +83,7 @@ def summaries(connection: sqlite3.Connection) -> list[Summary]:
     return [Summary(*row) for row in connection.execute(sql)]
 
 
+INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
 _READ = (*COUNTERS, "prompts")
 SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, cost,
     (SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id), {", ".join(_READ)} FROM sessions"""
@@ -95,6 +96,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
     for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
         facets[kind][value] = count
+    counted["prompts"] = prompt_count(counted["prompts"], facets["type"])
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
         types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **session_counts(counted),
