@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.conversation import Read, own_words
+from coagent_langchain.server.conversation import Read, user_words
 from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.jsonview import parsed
+from coagent_langchain.server.moments import own_words
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.store import Session
 from coagent_langchain.server.timeline import Timeline
@@ -60,6 +61,9 @@ def _side(prompt: Bar, read: Read) -> Side:
             side.error = side.error or bar.note
         elif not side.answer and bar.kind == "model":
             side.answer = _last(bar, read, "llm_response")
+        elif not side.answer and bar.kind == "component" and bar.note:
+            said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
+            side.answer = said[-1] if said else ""
     return side
 
 
@@ -75,7 +79,7 @@ def _from_the_end(prompt: Bar) -> Iterator[Bar]:
 
 def _last(bar: Bar, read: Read, name: str) -> str:
     """The last text that one of the bar's entries has under this name; of a prompt, the user's own words."""
-    for _, entry in reversed(own_words([(at, read(at, seq) or {}) for at, seq in bar.events])):
+    for _, entry in reversed(user_words([(at, read(at, seq) or {}) for at, seq in bar.events])):
         value = entry.get(name)
         if found := text(mapping(value).get("response")) or text(value):
             return found

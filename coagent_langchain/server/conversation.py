@@ -12,7 +12,7 @@ from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.oversight import TITLES, answered, asked
-from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value
+from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value, of_words
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
@@ -55,17 +55,25 @@ def outline(timeline: Timeline) -> list[Bar]:
 
 def _speaking(bars: Iterable[Bar]) -> list[Bar]:
     """The bars that say something, through turns and components, but not into tools."""
-    found, stack = [], list(reversed(list(bars)))
+    found, stack, entered = [], list(reversed(list(bars))), set[int]()
     while stack:
         bar = stack.pop()
-        if bar.kind in ("turn", "component"):
-            if bar.status == "error" and bar.kind == "component" and not bar.children:
-                found.append(bar)
+        if bar.kind in ("turn", "component") and id(bar) not in entered:
+            entered.add(id(bar))
+            if _says_something(bar):
+                stack.append(bar)  # after all that is in it
             stack += reversed(bar.children)
         elif bar.kind != "note" or bar.status == "warning":
             found.append(bar)
             found += [child for child in bar.children if child.kind == "human"]
     return found
+
+
+def _says_something(bar: Bar) -> bool:
+    """Whether a node has words of its own, or a failure that is nothing else's."""
+    return bar.kind == "component" and (
+        bool(bar.note) if not bar.failed else bar.status == "error" and not bar.children
+    )
 
 
 def items(bars: Iterable[Bar], read: Read) -> list[Item]:
@@ -94,10 +102,13 @@ class _Reader:
             return [Item("end", bar, f"Session {visible(bar.status)}")]
         if bar.kind == "human":
             return [_human(bar, ref, entry) for ref, entry in entries]
+        if bar.kind == "component" and not bar.failed:
+            said = [part for ref, entry in entries for part in of_words(entry, ref)]
+            return [Item("answer", bar, bar.label, part.content) for part in said]
         return [self._failure(bar, entries)] if bar.failed else [Item("note", bar, bar.label, escape(bar.note))]
 
     def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
-        for ref, entry in reversed(own_words(entries)):
+        for ref, entry in reversed(user_words(entries)):
             if entry.get("event_type") == "llm_response":
                 continue
             words, attached = self._words(ref, entry), self._media(entry)
@@ -176,7 +187,7 @@ class _Reader:
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
 
-def own_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:
+def user_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:
     """Those of a prompt's entries that have the user's words: starts of the session only where there are no others."""
     return [each for each in entries if each[1].get("event_type") == "user_input"] or entries
 

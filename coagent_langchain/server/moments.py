@@ -140,6 +140,13 @@ def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.who = text(target.get("component_type"))
     made.ms = _known(meta.get("execution_time_ms"))
     made.failed = "error" if made.outcome == "error" else ""
+    made.note = preview(" · ".join(filter(None, own_words(entry))))
+
+
+def own_words(entry: JsonObject) -> list[str]:
+    """The texts of the messages that a node says itself, without a model; "" for one without a text."""
+    messages = listing(mapping(entry.get("output_data")).get("messages"))
+    return [text(mapping(message).get("content")) for message in messages]
 
 
 def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
+from coagent_langchain.server.moments import own_words
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
@@ -66,6 +67,15 @@ def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
         more = part.content[part.content.index("<button") :] if len(value) > INLINE else ""
         part.kind, part.content = "prose", prose(value[:INLINE]) + more
     return part
+
+
+def of_words(fields: JsonObject, ref: str) -> list[Part]:
+    """The messages that a node says itself: they stand at its exit."""
+    return [
+        of_answer("Says", said, ref, ["output_data", "messages", place, "content"])
+        for place, said in enumerate(own_words(fields)[:MAX_MESSAGES])
+        if said
+    ]
 
 
 def chips(value: Any) -> Markup:
@@ -190,7 +200,7 @@ def _human(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def _component_exit(fields: JsonObject, ref: str) -> list[Part]:
-    parts = _generic(_without_output(fields), ref)
+    parts = _generic(_without_output(fields), ref) + of_words(fields, ref)
     if update := fields.get("output_data"):
         parts.append(of_value("State update", update, ref, ["output_data"]))
     return parts

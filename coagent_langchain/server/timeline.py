@@ -110,7 +110,9 @@ def _is_recovered(component: Bar) -> bool:
 
 def _close_prompt(prompt: Bar) -> None:
     """End a prompt where its last bar ends, and put its children into turns."""
-    prompt.label = prompt.label or next((bar.note for bar in prompt.children if bar.note), "")
+    prompt.label = prompt.label or next(
+        (bar.note for bar in prompt.children if bar.note and bar.kind != "component"), ""
+    )
     prompt.status = _status(prompt.children)
     prompt.end = None if prompt.status == "open" else prompt.last
     groups: list[list[Bar]] = []

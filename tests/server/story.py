@@ -206,7 +206,7 @@ class Story:
         )
         return run
 
-    def leave(self, run: str, name: str, ms: int, parent: str = "") -> None:
+    def leave(self, run: str, name: str, ms: int, parent: str = "", **more: Any) -> None:
         """A component ends."""
         self.log(
             "component_exit",
@@ -216,6 +216,7 @@ class Story:
             name,
             target_component={"id": run, "name": name},
             meta={"execution_time_ms": ms, "framework": {"node": name}},
+            **more,
         )
 
     def end(self, response: str, status: str = "completed") -> list[Entry]:

@@ -763,6 +763,26 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
     assert [part.title for part in earlier(story.entries[0], "1-1", end)] == parts
 
 
+def test_what_a_node_says_itself_is_an_answer() -> None:
+    """In its row, in Conversation after what was in it, in the details and as the prompt's answer in a comparison."""
+    story = Story("s").ask("Rome?")
+    node = story.enter("guard")
+    story.model("Is it allowed?", "No.", 5, (1, 1), parent=node)
+    said = [{"role": "assistant", "content": words} for words in ("Sorry.", "", "I may **not**.")]
+    story.leave(node, "guard", 9, output_data={"messages": said})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = timeline(story.entries)
+    shown = [(item.title, item.content.striptags()) for item in items(outline(made), lambda at, seq: read[at, seq])]
+    details = judged(story.entries, len(story.entries) - 1)
+
+    assert [bar.note for bar in made.roots[0].children] == ["Sorry. · I may **not**."]
+    assert shown[-3:] == [("agent", "No."), ("guard", "Sorry."), ("guard", "I may not.")]
+    assert [part.title for part in details.entries[-1].parts] == [
+        "Target component", "Says", "Says", "State update",
+    ]  # fmt: skip
+    assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
+
+
 IMAGE = {"type": "image", "base64": {"mime": "image/png", "bytes": 175_342, "sha256": "aa"}}
 FILE = {"type": "file", "file": {"file_data": {"mime": "application/pdf", "bytes": 812}}}
 
