@@ -8,13 +8,12 @@ import inspect
 import pickle
 import random
 import threading
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ToolCallRequest, ToolRetryMiddleware, wrap_tool_call
+from langchain.agents.middleware import ToolRetryMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -22,7 +21,6 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel, ValidationError
 
@@ -671,6 +669,8 @@ def test_tool_that_failed_beside_a_made_up_one_is_no_call_of_its_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Both are answered with an error by one node: the one that has run was told by its hooks."""
+    from langgraph.prebuilt import ToolNode
+
     model = chat(calls(("magic", {}, "1"), ("add", {"a": "many"}, "2")))
     graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
     tools = ToolNode([add], handle_tool_errors=True)
@@ -700,7 +700,7 @@ def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, han
     """A middleware may know the answer already: no tool runs, so that no hook tells."""
 
     @wrap_tool_call
-    def cached(request: ToolCallRequest, run: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> ToolMessage:
+    def cached(request: Any, run: Any) -> ToolMessage:
         return ToolMessage("3", tool_call_id=request.tool_call["id"])
 
     agent = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "1")), "done"), [add], middleware=[cached])
