@@ -80,6 +80,7 @@ class Endings(Sweeper):
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = None
+        root.said.clear()  # ended runs are remembered for a while
         course = prompt.course
         course.running -= root.kind != "llm"
         course.touched = self._tree.clock() / 1e9
