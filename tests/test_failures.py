@@ -18,7 +18,9 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
+from langgraph.errors import ParentCommand
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
@@ -116,6 +118,30 @@ def test_branches_that_fail_beside_each_other_have_an_error_each(
 
     errors = [e["error_info"] for e in of_type(log, "error")]
     assert [(e["error_type"], e["component_id"]) for e in errors] == [("ValueError", "burn"), ("KeyError", "spill")]
+
+
+@pytest.mark.parametrize("then", ["asks", "hands over"])
+def test_node_that_goes_on_after_a_failure_to_a_question_or_another_graph_has_recovered(
+    then: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It ends by an exception of LangGraph's, which is none of its own."""
+
+    def step(state: MessagesState) -> None:
+        with contextlib.suppress(ToolException):
+            bad.invoke({"food": "soup"})
+        if then == "hands over":
+            raise ParentCommand(Command(goto="last", graph=Command.PARENT))
+        interrupt("ok?")
+
+    inner = StateGraph(MessagesState).add_node("step", step).add_edge(START, "step").compile()
+    graph = StateGraph(MessagesState).add_node("inner", inner, destinations=("last",)).add_edge(START, "inner")
+    app = graph.add_node("last", lambda state: None).compile(checkpointer=InMemorySaver())
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    errors = [e["event_id"] for e in of_type(log, "error")]
+    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
+    assert [(e["error_id"], e["component_id"]) for e in recoveries] == [(error, "step") for error in errors]
+    assert len(errors) == 1
 
 
 def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -258,6 +258,8 @@ class Hooks(Asides):
         if isinstance(run, Root) and inputs is not None:
             self._placing.binding.take_late_inputs(run, inputs)
         outcome = self._failures.failed(run, error, partial, tokens)
+        if outcome.goes_on:
+            self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):
             stopped = outcome.kind if outcome.stopped else None

@@ -32,6 +32,11 @@ class Outcome:
         """True for what somebody stopped: a cancellation, a stream that nobody read on."""
         return self.kind in ("cancelled", "abandoned")
 
+    @property
+    def goes_on(self) -> bool:
+        """True where the application has done what it wanted: it asks a person, or hands over."""
+        return self.kind in ("interrupt", "routing")
+
 
 ERROR, INTERRUPT, ROUTING = Outcome("error"), Outcome("interrupt"), Outcome("routing")
 DRAINED, CANCELLED, ABANDONED = Outcome("drained"), Outcome("cancelled"), Outcome("abandoned")
