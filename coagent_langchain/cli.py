@@ -97,6 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_writing()
         return 0
+    except OSError as error:  # `>` to a full disk
+        _stop_writing()
+        print(f"coagent-langchain: {error}", file=sys.stderr)
+        return 1
+    except UnicodeEncodeError as error:
+        advice = "the output cannot hold every character; set PYTHONIOENCODING=utf-8"
+        print(f"coagent-langchain: {advice} (it is {error.encoding})", file=sys.stderr)
+        return 1
     return code
+
+
+def _stop_writing() -> None:
+    """Throw away what is still to be printed: the interpreter would try again, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

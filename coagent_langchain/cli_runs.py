@@ -116,7 +116,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([each.model_dump(exclude_none=True) for each in shown], indent=2))
     elif options.ids:
-        print("\n".join(visible(each.run_id) if sys.stdout.isatty() else each.run_id for each in shown))
+        for each in shown:
+            print(visible(each.run_id) if sys.stdout.isatty() else each.run_id)
     elif not found:
         print("No sessions yet. See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.")
     else:

@@ -41,8 +41,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     session_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the tree as JSON")
-    parser.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends; "
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the tree as JSON")
+    form.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends; "
                         "waits for SESSION, a whole id, to begin")  # fmt: skip
     connection_options(parser)
     parser.set_defaults(run=run)

@@ -533,7 +533,8 @@ def test_https_where_the_server_speaks_http_is_told(
 
 @pytest.mark.parametrize("arguments", [
     ["nonsense"], ["runs", "--limit", "-1"], ["show", "a", "b"], ["runs", "--base-url", "foo"],
-    ["serve", "--store", "x.db"], ["runs", "--json", "--ids"], ["spool", "flush", "--from", "foo"],
+    ["serve", "--store", "x.db"], ["runs", "--json", "--ids"], ["show", "--json", "--follow"],
+    ["spool", "flush", "--from", "foo"],
 ])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says what is wrong, and shows the usage of the command."""
@@ -648,6 +649,24 @@ def test_reader_that_has_seen_enough_is_no_error(base_url: str) -> None:
     result = subprocess.run(["bash", "-c", command], capture_output=True, env=environment, check=True)
 
     assert (result.stdout, result.stderr) == (b"{", b"")
+
+
+@pytest.mark.parametrize(("command", "encoding", "said"), [
+    ("runs > /dev/full", "utf-8", "[Errno 28] No space left on device"),
+    ("show trip > /dev/full", "utf-8", "[Errno 28] No space left on device"),
+    ("show trip | cat", "ascii",
+     "the output cannot hold every character; set PYTHONIOENCODING=utf-8 (it is ascii)"),
+])  # fmt: skip
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+def test_output_that_cannot_be_written_is_told_in_one_line(
+    command: str, encoding: str, said: str, base_url: str
+) -> None:
+    """On a full disk, and in a locale without the signs of the tree."""
+    script = f"set -o pipefail; {sys.executable} -m coagent_langchain {command}"
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONIOENCODING": encoding}
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
+
+    assert (result.returncode, result.stderr) == (1, f"coagent-langchain: {said}\n")
 
 
 def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
