@@ -40,7 +40,7 @@ class Running:
         self.base_url = f"{self.url}/api/v1"
         self.store = store
         self._resources = resources
-        self._app = build(store, token=token, hosts=(*LOOPBACK, name) if is_loopback(host) else ())
+        self._app = build(store, token=token, hosts=() if token else (*LOOPBACK, name))
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
                                 timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
         self._server = _Server(config)

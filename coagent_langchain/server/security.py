@@ -19,6 +19,10 @@ from coagent_langchain.server.pages import render
 COOKIE = "coagent_session"
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # what the page that asks for the token looks like: nothing secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server: a browser takes `//x` and `/\x` for another one
+_MISDIRECTED = (
+    "without a token this server answers to the names of its own machine alone (Host header): start it with --token, "
+    "or have the proxy send 'Host: localhost'"
+)
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -75,7 +79,7 @@ class Security:
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:
-            return failure("this server does not answer to this host name (Host header); start it with --host", 400)
+            return failure(_MISDIRECTED, 421)  # no 400: what is sent is good, and a client keeps it
         if scope["method"] not in ("GET", "HEAD"):
             if not _same_origin(headers):
                 return failure("pages of another origin may not write here", 403)
@@ -91,7 +95,7 @@ class Security:
         tickets, tokens = query.pop("ticket", []), query.pop("token", [])
         asked = _asked(scope["raw_path"].decode("latin-1"), query)
         if scope["method"] == "GET" and self._opens(scope["path"], tickets, tokens):
-            return self._welcome(asked)
+            return self._welcome(asked, secure=scope["scheme"] == "https")
         if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
             return None
         if scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
@@ -114,9 +118,9 @@ class Security:
                 return True
         return path == "/" and any(_equal(token, self._token or "") for token in tokens)
 
-    def _welcome(self, asked: str) -> Response:
+    def _welcome(self, asked: str, *, secure: bool) -> Response:
         response = RedirectResponse(asked, 303)
-        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", path="/")
+        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", path="/", secure=secure)
         return response
 
 

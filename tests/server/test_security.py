@@ -57,7 +57,7 @@ def test_loopback_names_are_served(running: Running, host: str) -> None:
                                   "evil.com:3000", "localhost:80@evil.com", "::1"])  # fmt: skip
 def test_other_names_are_refused(running: Running, host: str) -> None:
     """A page that rebinds its own name to 127.0.0.1 reads nothing."""
-    assert ask(running, Host=host).status_code == 400
+    assert ask(running, Host=host).status_code == 421
 
 
 @pytest.mark.parametrize(("headers", "status"), [
@@ -257,7 +257,16 @@ def test_every_loopback_address_is_reached_by_its_own_name() -> None:
             *(ask(running, Host=host).status_code for host in ("localhost", "127.0.0.3")),
         ]
 
-    assert codes == [200, 200, 400]
+    assert codes == [200, 200, 421]
+
+
+def test_proxy_may_keep_the_name_that_the_client_asked_for(closed: Running) -> None:
+    """With a token, which a page that rebinds its own name does not have; and over TLS the cookie is for TLS alone."""
+    served = ask(closed, path="/api/v1/runs", Host="logs.example.com", Authorization=f"Bearer {TOKEN}")
+    welcome = ask(closed, path=f"/?token={TOKEN}", Host="logs.example.com", X_Forwarded_Proto="https")
+
+    assert (served.status_code, welcome.status_code) == (200, 303)
+    assert "Secure" in welcome.headers["Set-Cookie"].split("; ")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
