@@ -103,8 +103,9 @@ class LoggedSession:
         """One row per event, in order, with what most analyses need; requires pandas.
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
-        `model`, `input_tokens`, `output_tokens`, `total_tokens`, `execution_time_ms`, `cost`, `success`, `event_id`.
-        `time` is `NaT` if a timestamp is not a number.
+        `model`, `input_tokens`, `output_tokens`, `total_tokens`, `cached`, `execution_time_ms`, `cost`, `success`,
+        `event_id`. `time` is `NaT` if a timestamp is not a number. `cached` is True where the answer came from
+        LangChain's own cache, so that its tokens were not used and are in no total.
 
         Raises:
             ConfigurationError: pandas is not installed.
@@ -167,6 +168,7 @@ _COLUMNS: dict[str, tuple[tuple[str, ...], ...]] = {
     "input_tokens": (("llm_response", "input_tokens"),),
     "output_tokens": (("llm_response", "output_tokens"),),
     "total_tokens": (("llm_response", "total_tokens"),),
+    "cached": (("meta", "cached"),),
     "execution_time_ms": (("llm_response", "execution_time_ms"), ("tool_response", "execution_time_ms"),
                           ("meta", "execution_time_ms"), ("meta", "elapsed_time_ms")),
     "cost": (("performance_metrics", "cost"),),

@@ -138,6 +138,14 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
     assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
 
 
+def test_table_says_which_answers_came_from_the_cache() -> None:
+    """Their tokens were not used, so that a sum has to leave them out."""
+    answers = [{"event_type": "llm_response", "meta": meta} for meta in ({}, {"cached": True})]
+    table = LoggedSession("s", [LoggedEvent.read(entry) for entry in answers]).to_pandas()
+
+    assert list(table.cached) == [None, True]
+
+
 def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
     """Another server's odd entry keeps nobody from the table of the others."""
     odd = [{"timestamp": "12"}, {"timestamp": [1]}, {}, {"timestamp": 1_700_000_000_000}]

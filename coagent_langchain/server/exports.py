@@ -20,7 +20,8 @@ from coagent_langchain.server.moments import read
 from coagent_langchain.server.store import Session
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
-           "input_tokens", "output_tokens", "cached_tokens", "cost", "event_id", "run_id", "parent_run_id")  # fmt: skip
+           "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
+           "parent_run_id")  # fmt: skip
 _FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet run a cell
 
 
@@ -37,7 +38,7 @@ def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
         m = read(0, body)
         took = "" if m.ms is None else m.ms
         yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, took, m.input, m.output,
-                     m.cached, m.cost, m.event_id, m.run, m.parent))  # fmt: skip
+                     m.cached, "true" if m.reused else "", m.cost, m.event_id, m.run, m.parent))  # fmt: skip
 
 
 def _line(cells: Iterable[object]) -> bytes:

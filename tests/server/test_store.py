@@ -239,12 +239,12 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
 
 
 def test_prompts_of_several_processes_count_all(store: Store) -> None:
-    """Each counts from 1, and the list is sorted by the sum; a client that logs no user input has its numbers."""
+    """Each counts from 1, with turns, and the list is sorted by the sum; who logs no user input has its numbers."""
     put(store, *restarted("processes"))
     put(store, *(entry("llm_call", number, "numbers", prompt_number=number) for number in (1, 2, 3)))
     found = store.sessions(Query(sort="prompts", ascending=True)).sessions
 
-    assert [(session.session_id, session.prompts) for session in found] == [("numbers", 3), ("processes", 4)]
+    assert [(each.session_id, each.prompts, each.turns) for each in found] == [("numbers", 3, 0), ("processes", 4, 4)]
     assert [bar.prompt for bar in Timelines(store).get(found[1]).timeline.roots if bar.kind == "prompt"] == [1, 2, 1, 2]
 
 

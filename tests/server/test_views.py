@@ -346,18 +346,22 @@ def test_csv_runs_no_formula() -> None:
 
 
 def test_csv_leaves_unknown_figures_empty() -> None:
-    """Tokens and cost that no entry names are no zeros; a zero that it names is one."""
+    """Tokens and cost that no entry names are no zeros; a zero that it names is one. A cached answer is marked."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["performance_metrics"] = {"cost": 0.0}
+    story.model("hello", "hi", 5, (7, 0))
+    story.entries[-1]["meta"]["cached"] = True
     made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
-    figures = ("event_type", "input_tokens", "output_tokens", "cached_tokens", "cost")
+    figures = ("event_type", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost")
 
     assert [[row[name] for name in figures] for row in csv.DictReader(io.StringIO(made))] == [
-        ["session_start", "", "", "", ""],
-        ["user_input", "", "", "", ""],
-        ["llm_call", "", "", "", ""],
-        ["llm_response", "7", "0", "0", "0.0"],
+        ["session_start", "", "", "", "", ""],
+        ["user_input", "", "", "", "", ""],
+        ["llm_call", "", "", "", "", ""],
+        ["llm_response", "7", "0", "0", "", "0.0"],
+        ["llm_call", "", "", "", "", ""],
+        ["llm_response", "7", "0", "0", "true", "0.0"],
     ]
 
 

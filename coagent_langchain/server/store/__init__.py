@@ -76,7 +76,7 @@ class Session:
         title: beginning of its first prompt, or "".
         entries: how many are stored.
         prompts: how many, see `rollup.prompt_count`.
-        turns: sum over the prompts of their highest turn number.
+        turns: how many, see `rollup.turn_count`.
         total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
         input_tokens, output_tokens: sums over `llm_response`, or None when no entry names them.
         cached_tokens: part of `input_tokens` that the provider read from its cache, or None when no entry names it.

@@ -12,7 +12,7 @@ import orjson
 from coagent_langchain.server.store import Entry, NewEntry, Session
 from coagent_langchain.server.store.expressions import status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, prompt_count, session_counts
+from coagent_langchain.server.store.rollup import COUNTERS, prompt_count, session_counts, turn_count
 from coagent_langchain.server.store.text import searched, words_and_phrases
 from coagent_langchain.unended import standing
 from coagent_langchain.wire import ENVELOPE
@@ -134,6 +134,7 @@ def session(row: Sequence[Any]) -> Session:
     """The roll-up of a row of `READ`."""
     session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
     counted = dict(zip(COUNTS, counts, strict=True))
+    counted["turns"] = turn_count(counted["turns"], counted["llm_calls"], counted["prompts"], types)
     counted["prompts"] = prompt_count(counted["prompts"], types)
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,

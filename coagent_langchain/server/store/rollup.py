@@ -171,6 +171,18 @@ def prompt_count(highest: int, types: Mapping[str, int]) -> int:
     return max(highest, types.get("user_input", 0))
 
 
+def turn_count(turns: int, calls: int, highest: int, types: Mapping[str, int]) -> int:
+    """How many turns a session has: in each prompt its highest, and where prompts share a number, the model calls.
+
+    Parameters:
+        turns: the sum of the highest turn of each prompt number.
+        calls: how many model calls there are.
+        highest: the highest prompt number.
+        types: how many entries there are of each type.
+    """
+    return max(turns, calls) if types.get("user_input", 0) > highest else turns
+
+
 def session_counts(counted: dict[str, int]) -> dict[str, Any]:
     """The counters as a `Session` has them: None for the tokens that no entry names.
 

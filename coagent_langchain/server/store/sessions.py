@@ -11,7 +11,7 @@ from typing import Any
 from coagent_langchain.server.store import Session, Summary
 from coagent_langchain.server.store.expressions import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, Rollup, prompt_count, session_counts
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup, prompt_count, session_counts, turn_count
 from coagent_langchain.server.store.text import words_and_phrases
 from coagent_langchain.unended import standing
 
@@ -96,6 +96,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
     for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
         facets[kind][value] = count
+    turns = turn_count(turns, counted["llm_calls"], counted["prompts"], facets["type"])
     counted["prompts"] = prompt_count(counted["prompts"], facets["type"])
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
