@@ -21,6 +21,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel, ValidationError
 
@@ -584,6 +585,20 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     (left,) = of_type(log, "component_exit")
     assert left["meta"]["messages"] == 5
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As where a node puts messages together itself before it returns them."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": add_messages([], [AIMessage("a")])}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == [("say", ["a"])]
 
 
 def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
