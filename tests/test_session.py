@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -54,6 +55,20 @@ def test_session_id_of_the_run(place: str, key: str, log: MemoryDelivery, handle
     chain.invoke("q", {"callbacks": [handler], place: {key: "thread-7"}})
 
     assert sessions(log) == {"thread-7": ONE_CALL}
+
+
+@pytest.mark.parametrize(
+    ("named", "session"),
+    [(7, "7"), (UUID(int=7), str(UUID(int=7))), ("s" * 600, "s" * 512)],
+    ids=["int", "uuid", "long"],
+)
+def test_session_id_of_the_run_may_be_a_number_and_is_cut(
+    named: Any, session: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Frameworks number their threads; a server takes 512 characters."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"thread_id": named}})
+
+    assert sessions(log) == {session: ONE_CALL}
 
 
 @pytest.mark.parametrize(
@@ -746,6 +761,18 @@ def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
         return "ok"
 
     RunnableLambda(work).invoke("q", {"callbacks": [handler]})
+    handler._sessions.sweep()
+
+    assert len(handler._sessions) == 1
+
+
+def test_start_of_a_call_counts_as_activity(log: MemoryDelivery) -> None:
+    """A session that was idle for long is not ended under a model's call."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler._sessions._open["s"].course.touched -= 3600
+    words = chat("a b").stream("q", {"callbacks": [handler]})
+    next(words)
     handler._sessions.sweep()
 
     assert len(handler._sessions) == 1
