@@ -162,7 +162,7 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
     [
         (OPENAI, (100, 20, 120), {"cache_read": 64, "audio": 3}),
         ({"prompt_tokens": 9, "completion_tokens": 1}, (9, 1, 10), None),
-        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 1}, (9, 1, 10), None),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 9}, (9, 1, 10), None),
         ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 15}, (9, 1, 15), None),
         (
             {"input_tokens": 9, "output_tokens": 1, "input_tokens_details": {"cached_tokens": 4}},
@@ -188,6 +188,8 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
         ({"prompt_eval_count": 6, "eval_count": 2}, (6, 2, 8), None),
         ({"total_tokens": 6}, (None, None, 6), None),
         (6, (None, None, 6), None),
+        ({"prompt_tokens": 6.0, "completion_tokens": 2.5}, (6, None, None), None),
+        ({"prompt_tokens": 6, "completion_tokens": 2.0**54}, (6, None, None), None),
     ],
 )  # fmt: skip
 def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
@@ -262,6 +264,13 @@ def test_one_source_wins_in_order() -> None:
 def test_unknown_is_absent(result: Any) -> None:
     """Where nobody counted there is no usage, not zero tokens."""
     assert usage(result) is None
+
+
+def test_details_without_anything_in_them_are_no_details() -> None:
+    """As OpenAI's are where nothing was read from a cache."""
+    own = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_token_details": {}}
+
+    assert usage(chat(own)) == Usage(1, 2, 3)
 
 
 def test_zeros_do_not_hide_another_source() -> None:
