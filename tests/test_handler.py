@@ -14,11 +14,13 @@ from uuid import uuid4
 import pytest
 from langchain.agents import create_agent
 from langchain_core.agents import AgentAction, AgentFinish
+from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
@@ -297,6 +299,41 @@ def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: Coage
     assert told == [("KeyError", "'k'"), ("Error", "no exception at all")]
 
 
+def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Also where a component makes it, which is in no turn of its own."""
+
+    def cook(food: str) -> str:
+        chat("soup").invoke(food)
+        handler.log("info", "cooked")
+        return food
+
+    def serve(food: str) -> str:
+        handler.log("info", "salted")
+        dispatch_custom_event("served", food)
+        return food
+
+    (RunnableLambda(cook) | RunnableLambda(serve)).invoke("leek", {"callbacks": [handler]})
+
+    told = [(e["output_data"]["message"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "info")]
+    assert told == [("cooked", 1, 1), ("salted", 1, 1), ("served", 1, 1)]
+
+
+def test_logged_error_without_an_exception_hides_none(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An exception that a run has reported is not logged again where it leaves the block."""
+
+    def cook() -> None:
+        try:
+            chat(ValueError("down")).invoke("q", {"callbacks": [handler]})
+        except ValueError:
+            handler.log_error("gave up")
+            raise
+
+    with pytest.raises(ValueError, match="down"), handler.session("s"):
+        cook()
+
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["down", "gave up"]
+
+
 class Hanging(ScriptedChat):
     """A model that streams one token, and then nothing for ever."""
 
@@ -354,6 +391,8 @@ class Order(BaseModel):
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
     ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),
+    (HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "base64": "QUJD"}]), "a"),
+    (StringPromptValue(text="a"), "a"), (ChatPromptValue(messages=[HumanMessage("a"), AIMessage("b")]), "a"),
 ])  # fmt: skip
 def test_input_without_a_text_is_logged_before_the_work(
     inputs: Any, told: str, log: MemoryDelivery, handler: CoagentCallbackHandler
