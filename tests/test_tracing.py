@@ -142,6 +142,23 @@ def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
     assert said == [("debug", "cutting leek"), ("info", "cooking"), ("warning", "hot"), ("error", None)]
     assert log.entries[-1]["error_info"]["error_message"] == "failed: burnt"
     assert {e["meta"]["trace"]["name"] for e in log.entries[2:]} == {"cook"}
+    assert [(e["meta"]["logger"], e["meta"]["level"]) for e in log.entries[2:]] == [
+        ("kitchen", level) for level in ("DEBUG", "INFO", "WARNING", "ERROR")
+    ]
+
+
+def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
+    """Nor what libraries say in the thread that sends: a delivery in trouble must not have ever more to send."""
+    handler = CoagentCallbackHandler(delivery=log)
+    for name, thread in (("coagent_langchain", "MainThread"), ("urllib3", "coagent-delivery"), ("urllib3", None)):
+        record = logging.LogRecord(name, logging.WARNING, "", 0, name, None, None)
+        record.threadName = thread
+        CoagentLogHandler(handler).emit(record)
+
+    assert [(e["event_type"], e.get("meta", {}).get("logger")) for e in log.entries] == [
+        ("session_start", None),
+        ("warning", "urllib3"),
+    ]
 
 
 def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:
