@@ -324,6 +324,7 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
         {"tools": {"functionDeclarations": [{"name": "weather"}]}},
         {"tools": [{"type": "weather"}]},
         {"tools": [{"title": "weather", "type": "object"}]},
+        {"tools": [{"weather": {}}]},
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:

@@ -337,6 +337,10 @@ def test_secrets_are_not_read() -> None:
             {"type": "image_generation_call", "result": described("image")},
         ),
         (
+            {"type": "image_generation_call", "result": BASE64, "output_format": "webp"},
+            {"type": "image_generation_call", "result": described("webp"), "output_format": "webp"},
+        ),
+        (
             {"image": {"source": {"bytes": PIXEL}}},
             {"image": {"source": {"bytes": described("application/octet-stream")}}},
         ),
