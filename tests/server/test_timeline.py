@@ -783,6 +783,90 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
     assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
 
 
+def test_conversation_tells_what_failed_and_why() -> None:
+    """A model's error under the name of who called it or its own, a tool's below its arguments, each with its stack."""
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("weather", {"city": "Rome"}, "c1")
+    info = {"error_type": "ValueError", "error_message": "no Rome", "stack_trace": "line 1"}
+    story.log("error", 1, run, error_info=info)
+    for issuer in ("agent", ""):
+        run = story.call("Rome?", issuer=issuer)
+        story.log("error", 1, run, error_info=info | {"error_type": "TimeoutError", "error_message": "slow"})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+    told = [(item.kind, item.title, item.content.striptags(), [(part.title, part.content.striptags()) for part in
+             item.parts]) for item in made[2:]]  # fmt: skip
+
+    assert told == [
+        ("tool", "weather", "", [("Arguments", "city: Rome"), ("Error", "ValueError: no Rome"),
+                                 ("Stack trace", "line 1")]),
+        ("error", "agent", "TimeoutError: slow", [("Stack trace", "line 1")]),
+        ("error", "gemma3:4b", "TimeoutError: slow", [("Stack trace", "line 1")]),
+    ]  # fmt: skip
+
+
+def test_comparison_names_the_tools_in_their_order() -> None:
+    """Of each prompt, but not those that a tool has called."""
+    entries = sessions.trip()
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(entries, 1)}
+
+    assert [side.tools for side in sides(timeline(entries), lambda at, seq: read[at, seq])] == [
+        ["flight_search", "train_search", "research_agent", "train_search"],
+        ["book_train"],
+    ]
+
+
+def test_comparison_has_the_first_prompts_alone() -> None:
+    """A page of them: a session may have thousands."""
+    story = Story("s")
+    for number in range(51):
+        story.ask(str(number))
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = sides(timeline(story.entries), lambda at, seq: read[at, seq])
+
+    assert [side.prompt for side in made] == [str(number) for number in range(50)]
+
+
+def test_details_have_the_facts_of_an_entry() -> None:
+    """Its place and time, then every number and short text, each under the name of its group; no structure."""
+    story = Story("s")
+    long = {"error_message": "x" * 201, "error_type": "ValueError", "tags": ["a"], "error_severity": None}
+    story.log("error", 2, "r", name="cook", error_info=long, meta={"retry": True, "model": "m", "parameters": {"n": 1}})
+    (shown,) = judged(story.entries, 0).entries
+
+    assert shown.attributes == [
+        ("event_id", "s-000001"), ("event_type", "error"), ("prompt_number", "1"), ("turn_number", "2"),
+        ("timestamp", f"2026-09-21T14:13:20.000Z ({T0})"), ("error_info.error_type", "ValueError"),
+        ("retry", "true"), ("model", "m"), ("parameters.n", "1"), ("trace.run_id", "r"), ("trace.root_run_id", "r"),
+        ("trace.name", "cook"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("calls", "parts"), [
+    ({"calls": [{"name": "weather", "args": {"city": "Rome"}}, {"args": "?"}]},
+     [("Asks for weather", "city: Rome"), ("Asks for tool", "?")]),
+    ([{"name": "weather"}], [("Tool calls", "0: name: weather")]), ({"calls": []}, [("Tool calls", "calls: []")]),
+])  # fmt: skip
+def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts: list[tuple[str, str]]) -> None:
+    """In whichever form a client has logged them."""
+    story = Story("s")
+    story.log("llm_response", 1, llm_response={"response": "", "tool_calls": calls})
+    (shown,) = judged(story.entries, 0).entries
+
+    assert [(part.title, " ".join(part.content.striptags().split())) for part in shown.parts] == parts
+
+
+@pytest.mark.parametrize(
+    ("history", "path"),
+    [([TOOL], ["llm_call", "history", 0]), ({"messages": [TOOL]}, ["llm_call", "history", "messages", 0])],
+)
+def test_message_is_found_where_it_was_logged(history: Any, path: list[str | int]) -> None:
+    """In a list or in an object of messages; the button that copies it asks for it there."""
+    (shown,) = judged([Story("s").log("llm_call", 1, llm_call={"history": history})], 0).entries
+
+    assert [part.path for part in shown.parts] == [orjson.dumps([*path, "content"]).decode()]
+
+
 IMAGE = {"type": "image", "base64": {"mime": "image/png", "bytes": 175_342, "sha256": "aa"}}
 FILE = {"type": "file", "file": {"file_data": {"mime": "application/pdf", "bytes": 812}}}
 
