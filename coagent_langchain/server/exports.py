@@ -36,8 +36,7 @@ def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
     yield _line(COLUMNS)
     for body in bodies:
         m = read(0, body)
-        took = "" if m.ms is None else m.ms
-        yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, took, m.input, m.output,
+        yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, m.ms, m.input, m.output,
                      m.cached, "true" if m.reused else "", m.cost, m.event_id, m.run, m.parent))  # fmt: skip
 
 

@@ -332,6 +332,20 @@ def test_export_gives_back_what_was_posted(running: Running) -> None:
     assert [orjson.loads(line) for line in lines] == sessions.trip()
 
 
+@pytest.mark.parametrize(("ending", "media"), [
+    ("jsonl", "application/x-ndjson"), ("csv", "text/csv; charset=utf-8"), ("md", "text/markdown; charset=utf-8"),
+])  # fmt: skip
+def test_export_is_a_file_with_the_sessions_name(running: Running, ending: str, media: str) -> None:
+    """As far as every system takes it for the name of a file."""
+    log(running, sessions.trip())
+    headers = get(running, f"/export/{TRIP}?format={ending}").headers
+
+    assert (headers["Content-Type"], headers["Content-Disposition"]) == (
+        media,
+        f'attachment; filename="trip-planner_2026-11-22T13_04_18_00_00.{ending}"',
+    )
+
+
 def test_csv_runs_no_formula() -> None:
     """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and newlines stay one cell."""
     texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1+1", 'a "b", c', "plain"]
@@ -346,22 +360,22 @@ def test_csv_runs_no_formula() -> None:
 
 
 def test_csv_leaves_unknown_figures_empty() -> None:
-    """Tokens and cost that no entry names are no zeros; a zero that it names is one. A cached answer is marked."""
+    """What no entry names is no zero; a zero that it names is one. An answer from a cache is marked."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["performance_metrics"] = {"cost": 0.0}
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["meta"]["cached"] = True
     made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
-    figures = ("event_type", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost")
+    figures = ("event_type", "duration_ms", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost")
 
     assert [[row[name] for name in figures] for row in csv.DictReader(io.StringIO(made))] == [
-        ["session_start", "", "", "", "", ""],
-        ["user_input", "", "", "", "", ""],
-        ["llm_call", "", "", "", "", ""],
-        ["llm_response", "7", "0", "0", "", "0.0"],
-        ["llm_call", "", "", "", "", ""],
-        ["llm_response", "7", "0", "0", "true", "0.0"],
+        ["session_start", "", "", "", "", "", ""],
+        ["user_input", "", "", "", "", "", ""],
+        ["llm_call", "", "", "", "", "", ""],
+        ["llm_response", "5", "7", "0", "0", "", "0.0"],
+        ["llm_call", "", "", "", "", "", ""],
+        ["llm_response", "5", "7", "0", "0", "true", "0.0"],
     ]
 
 
@@ -497,6 +511,8 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
         (INPUTS.partition('"The')[0], "source: English · formal: true…"),
         (INPUTS.partition("ue,")[0], "source: English…"),
         ('{"a":{"b":1,"c":{"d":null}},"e":[]}', "a: b: 1"),
+        ('{"a":{"b":{"c":{"d":1}}}}', "a: b: c: d: 1"),
+        ('{"a":{"b":{"c":{"d":{"e":1}}}}}', "a: b: c: d: …"),
         ('{"a":""}', '{"a":""}'),
         ('{"a": 1, "b": 2} explain this', '{"a": 1, "b": 2} explain this'),
         ('{"a', '{"a'),
