@@ -23,6 +23,7 @@ from coagent_langchain.server.running import Running
 from coagent_langchain.server.security import OPEN
 from coagent_langchain.server.store import Store
 from tests.server.samples import entry, holding, put
+from tests.waiting import until
 
 TOKEN = "s3cret-token"
 
@@ -336,6 +337,15 @@ def test_live_views_are_few(running: Running) -> None:
 
     assert [answer.status_code for answer in opened] == [200] * 20
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+
+
+def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
+    """Whoever was told to come later gets it."""
+    with contextlib.ExitStack() as streams:
+        for _ in range(20):
+            streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10))
+
+    until(lambda: requests.head(f"{running.url}/view/live", timeout=10).status_code == 200)
 
 
 def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
