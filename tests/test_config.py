@@ -27,6 +27,16 @@ def test_any_host_is_an_address(base_url: str) -> None:
     assert Settings.load({}, base_url=base_url).base_url == base_url
 
 
+@pytest.mark.parametrize(("words", "meant"), [
+    (("true", "1", "yes", "on", "True", " ON "), True), (("false", "0", "no", "off", "False", " Off "), False),
+])  # fmt: skip
+def test_words_for_true_and_false(words: tuple[str, ...], meant: bool) -> None:
+    """In any case, with space around them."""
+    read = [Settings.load(environ={"COAGENT_CAPTURE_CONTENT": word}).capture_content for word in words]
+
+    assert read == [meant] * 6
+
+
 def test_spool_may_be_off() -> None:
     """`off` means memory only, anything else is a folder."""
     assert Settings.load({"COAGENT_SPOOL_DIR": "off"}).spool_dir is None
