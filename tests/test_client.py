@@ -78,6 +78,25 @@ def test_session_start_and_end_by_position(client: CoagentClient) -> None:
     ]
 
 
+def test_every_method_takes_meta(client: CoagentClient) -> None:
+    """What the application says beside the documented fields."""
+    sid = "meta"
+    client.log_session_start(sid, "Why?", meta={"n": 1})
+    client.log_user_input(sid, "Why?", 1, meta={"n": 2})
+    client.log_llm_call_new(sid, "Why?", 1, 1, meta={"n": 3})
+    client.log_llm_response(sid, "Because.", 1, 1, meta={"n": 4})
+    client.log_tool_call(sid, "search", 1, 1, meta={"n": 5})
+    client.log_tool_response(sid, "search", 1, 1, meta={"n": 6})
+    client.log_error(sid, 1, 1, "boom", meta={"n": 7})
+    client.log_info(sid, "one", meta={"n": 8})
+    client.log_warning(sid, "two", meta={"n": 9})
+    client.log_debug(sid, "three", meta={"n": 10})
+    client.log_test_result_new(sid, 1, 0, "passed", 1, 1, meta={"n": 11})
+    client.log_session_end(sid, "Because.", 1, meta={"n": 12})
+
+    assert [e.meta for e in client.get_logs(sid)] == [{"n": number} for number in range(1, 13)]
+
+
 def test_every_method_writes_its_event(client: CoagentClient) -> None:
     """Each method's event, with what is unknown left out."""
     sid = "every-method"
