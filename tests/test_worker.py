@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from coagent_langchain.delivery import notices
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
@@ -482,6 +483,48 @@ def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCa
 
     assert (flushed, stats.waiting, stats.refused + len(server.stored), stats.refused > 0) == (True, 0, 6, True)
     assert f"{stats.refused} events lost with a file that was removed from the spool" in caplog.text
+
+
+def test_removed_file_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago the log said anything, later events do not bring it up again."""
+    monkeypatch.setattr(notices, "INTERVAL_S", 0.0)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for number in range(6):
+            delivery._spool.append(line(f"e{number}", "x" * (1 << 20)), 1)  # while nothing is sent
+        min(tmp_path.rglob("*.jsonl")).unlink()
+        flushed = [delivery.flush(20)]
+        for number in range(2):
+            delivery.append(line(f"late {number}"))
+            flushed.append(delivery.flush(20))
+
+    assert (flushed, [message.partition(" events ")[2] for message in caplog.messages]) == (
+        [True] * 3,
+        ["lost with a file that was removed from the spool"],
+    )
+
+
+def test_spool_that_cannot_be_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is in the way, which may be right again a second later."""
+    pread, broken = os.pread, threading.Event()
+
+    def failing(*arguments: int) -> bytes:
+        if broken.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(*arguments)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        broken.set()
+        delivery.append(line("a"))
+        until(lambda: "cannot read the spool: Input/output error; 1 event waits" in caplog.text)
+        broken.clear()
+        flushed = delivery.flush(10)
+
+    assert (flushed, server.stored) == (True, ["a"])
 
 
 def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
