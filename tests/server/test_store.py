@@ -130,6 +130,13 @@ def test_roll_up_counts_everything(store: Store) -> None:
     assert store.session("s") == ROLLED_UP
 
 
+def test_title_is_the_beginning_of_the_first_prompt(store: Store) -> None:
+    """On one line, and 200 characters of it, however long the prompt is."""
+    put(store, entry("user_input", 0, prompt="Plan \n" + "x" * 500), entry("user_input", 1, prompt="and then?"))
+
+    assert store.session("s").title == "Plan " + "x" * 195
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> None:
     """Late, twice, out of order, in any batches: the figures are the same."""

@@ -976,6 +976,26 @@ def test_rows_name_their_size_and_their_entries() -> None:
     ]
 
 
+def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
+    """What is folded with it: its children, and theirs."""
+    made = rows(timeline(sessions.trip()), T0)
+
+    assert [(row[0], row[1], row[13]) for row in made if row[13]] == [
+        (1, "prompt", 15),
+        (2, "turn", 12),
+        (3, "component", 1),
+        (3, "component", 8),
+        (4, "tool", 4),
+        (5, "component", 3),
+        (2, "component", 1),
+        (1, "prompt", 8),
+        (2, "turn", 5),
+        (3, "component", 1),
+        (3, "component", 2),
+        (2, "component", 1),
+    ]
+
+
 def test_token_bars_stack_to_the_highest_call() -> None:
     """Heights are in proportion; cached input is part of the input."""
     bars = token_bars(timeline(sessions.recipe()).models)
