@@ -17,7 +17,7 @@ import requests
 from coagent_langchain.server import launch
 from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
-from coagent_langchain.server.formats import compact
+from coagent_langchain.server.formats import compact, duration
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
@@ -85,6 +85,15 @@ def test_list_filters_and_sorts(three: Running, query: str, expected: list[str])
 def test_large_counts_are_short_in_columns(number: int | None, written: str) -> None:
     """Rounded before the unit is chosen."""
     assert compact(number) == written
+
+
+@pytest.mark.parametrize(("ms", "written"), [
+    (None, "–"), (-1, "–"), (0, "0 ms"), (999, "999 ms"), (59_949, "59.9 s"), (59_950, "1 min 00 s"),
+    (7_500_000, "2 h 05 min"), (172_800_000, "2 d 0 h"), (273_600_000, "3 d 4 h"),
+])  # fmt: skip
+def test_durations_are_written_in_their_largest_units(ms: int | None, written: str) -> None:
+    """Clocks of two machines may differ: what ends before it begins has none."""
+    assert duration(ms) == written
 
 
 def test_list_says_what_it_did_not_understand(three: Running) -> None:
