@@ -102,7 +102,8 @@ class Binding:
         text = None if inputs is UNKNOWN else user_text(inputs)
         self._start(root, session, text)
         if text is not None:
-            _repeat(root, prompt, text)
+            if scope.current() is prompt:
+                _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
             root.pending_input = None  # an open run keeps nothing of the application's
@@ -122,7 +123,9 @@ class Binding:
             return within or session.open_prompt(number)
         pending = session.course.pending
         stop = pending.stopped.pop(root.thread, None)
-        before = stop.prompt if stop is not None else self._before(session) if number is None else None
+        before = stop.prompt if stop is not None else None
+        if before is None and number is None:
+            before = self._before(session)
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
             prompt = within or next(asked, None) or before or session.open_prompt(number)
@@ -176,9 +179,13 @@ class Binding:
             self.log_input(root, text)
 
     def take_late_inputs(self, root: Root, inputs: Any) -> None:
-        """Take a stream's own inputs, at its end."""
-        if root.question is None and root.prompt is not None and (text := user_text(inputs)) is not None:
-            _repeat(root, root.prompt, text)
+        """Take a stream's own inputs, at its end: they tell which run of a prompt's block it repeats."""
+        prompt = root.prompt
+        if prompt is None or root.question is not None or scope.current() is not prompt:
+            return
+        text = user_text(inputs)
+        if text is not None:
+            _repeat(root, prompt, text)
 
     def log_input(self, root: Root, text: str | None) -> None:
         """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
@@ -200,9 +207,8 @@ class Binding:
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
     """Have a root answer for the errors of the run that it repeats: an application's own retries share a block."""
-    if scope.current() is prompt:
-        root.question = root.kind, root.name, fingerprint(text)
-        root.unresolved += prompt.failed.pop(root.question, ())
+    root.question = root.kind, root.name, fingerprint(text)
+    root.unresolved += prompt.failed.pop(root.question, ())
 
 
 _bindings = renewed_after_fork(Binding._renew)

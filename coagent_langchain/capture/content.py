@@ -76,13 +76,18 @@ def joined(blocks: Any, separator: str) -> str:
     return separator.join(block if type(block) is str else block["text"] for block in blocks if _is_plain_text(block))
 
 
-def role_of(message: Any) -> Any:
-    """What stands for a message's role in LangChain: of a dict, a pair or an object."""
+def role_of(message: Any) -> str | None:
+    """The text that stands for a message's role in LangChain: of a dict, a pair or an object.
+
+    Only a text: to compare any other object would run code of its own.
+    """
     if isinstance(message, dict):
-        return dict.get(message, "role")
-    if isinstance(message, (tuple, list)):
-        return message[0] if len(message) == 2 else None
-    return fields_of(message).get("type")
+        role = dict.get(message, "role")
+    elif isinstance(message, (tuple, list)):
+        role = message[0] if len(message) == 2 else None
+    else:
+        role = fields_of(message).get("type")
+    return role if isinstance(role, str) else None
 
 
 def text_of(message: Any) -> str:

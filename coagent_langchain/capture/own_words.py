@@ -35,9 +35,7 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     for update in updates:
         given = dict.get(update, "messages") if isinstance(update, dict) else update
         for message in given if isinstance(given, list) else [given]:
-            fields = fields_of(message)
-            role = fields.get("type") if fields else role_of(message)
-            if role in _ASSISTANT and _may_be_new(root, fields.get("id")):
+            if role_of(message) in _ASSISTANT and _may_be_new(root, fields_of(message).get("id")):
                 told = message_dict(message)
                 key = _key(told.get("content"), told.get("tool_calls"))
                 if key is not None and key not in root.said:

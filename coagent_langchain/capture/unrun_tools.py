@@ -33,20 +33,19 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         for message in messages:
             # A structured answer comes as the call of a tool that does not exist; None is one that the agent refuses.
             failed = structured is None or fields_of(message).get("status") == "error"
-            if (failed or structured is _ABSENT) and _is_unrun(root, message, messages):
-                _log(recorder, node, message, messages, failed)
+            if (failed or structured is _ABSENT) and _is_unrun(root, message):
+                name, arguments = _asked(root, message, messages)
+                if name not in root.unasked_tools:
+                    _log(recorder, node, message, name, arguments, failed)
 
 
-def _is_unrun(root: Root, answer: Any, beside: list[Any]) -> bool:
-    """Whether a message answers a call that no tool has run for."""
+def _is_unrun(root: Root, answer: Any) -> bool:
+    """Whether a message answers a call for which no tool has run, as far as is known."""
     call_id = fields_of(answer).get("tool_call_id")
-    if not isinstance(call_id, str) or not root.calls_with(call_id).has_not_run(call_id):
-        return False
-    return _asked(root, answer, beside)[0] not in root.unasked_tools
+    return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _log(recorder: Recorder, node: Run, answer: Any, beside: list[Any], failed: bool) -> None:
-    name, arguments = _asked(node.root, answer, beside)
+def _log(recorder: Recorder, node: Run, answer: Any, name: str, arguments: Any, failed: bool) -> None:
     run = recorder.tree.start(uuid4(), "tool", name, node)
     if run is None:
         return

@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 
 from coagent_langchain.server.formats import total
 
-STOPPED = (
-    "cancelled",
-    "abandoned",
-    "interrupted",
-    "unanswered",
-    "unknown",
-)  # neither success nor failure
+STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither success nor failure
 
 
 @dataclass(slots=True, eq=False)

@@ -563,6 +563,26 @@ def test_a_subclass_survives_pickling() -> None:
     assert again._session_id == "s"
 
 
+class Incomparable:
+    """Raises when it is compared, as an array does that is asked for one truth."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_stands_in_the_place_of_a_role_is_not_compared(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A pair may be a message, or two values of any kind: in what a chain is given and in what a node returns."""
+    graph = StateGraph(dict).add_node("first", lambda state: {"messages": [(Incomparable(), 1)]})
+    app = graph.add_edge(START, "first").compile()
+    app.invoke({"messages": [(Incomparable(), 1)]}, {"callbacks": [handler]})
+
+    assert types(log) == ["session_start", "component_enter", "component_exit", "user_input"]
+
+
 def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
     """What each node said itself, in the order of their ends."""
     return [
