@@ -81,13 +81,13 @@ class LoggedSession:
             "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
             "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
         }
-        used = session_counts({name: getattr(rollup, name) for name in COUNTERS})
+        used = session_counts({name: getattr(rollup, name) for name in COUNTERS}, rollup.cost)
         return counts | {name: used[name] for name in _SUMS} | {"cost": rollup.cost}
 
     @property
     def facts(self) -> list[str]:
         """Status and totals as short texts, for people; the time until now while a call is open."""
-        from coagent_langchain.server.formats import cost, count, duration, tokens
+        from coagent_langchain.server.formats import cost, count, duration, tokens, unpriced
 
         totals, status = self.totals, self.status
         works = goes_on(status, self._rollup.open_calls)
@@ -97,7 +97,9 @@ class LoggedSession:
         if totals["total_tokens"] is not None:
             told = tokens(totals["input_tokens"], totals["output_tokens"]) or count(totals["total_tokens"])
             facts.append(f"{told} tokens")
-        return facts + ([cost(totals["cost"])] if totals["cost"] is not None else [])
+        if totals["cost"] is not None:
+            facts += [cost(totals["cost"]), unpriced(totals["unpriced_calls"])]
+        return [fact for fact in facts if fact]
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per event, in order, with what most analyses need; requires pandas.
@@ -148,7 +150,8 @@ def _first(entry: JsonObject, *paths: tuple[str, ...]) -> Any:
     return next((value for path in paths if (value := _at(entry, *path)) is not None), None)
 
 
-_SUMS = ("llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens")
+_SUMS = ("llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens",
+         "unpriced_calls")  # fmt: skip
 _NOUNS = {
     "prompts": "prompt",
     "llm_calls": "model call",

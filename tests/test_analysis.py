@@ -48,7 +48,7 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
     assert (session.status, session.prompt) == ("failed", "<b>Plan</b> a trip")
     assert session.totals == {
         "elapsed_time_ms": 2500, "prompts": 1, "llm_calls": 1, "tool_calls": 1, "errors": 0, "recoveries": 0,
-        "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "cost": 0.01,
+        "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "unpriced_calls": 0, "cost": 0.01,
     }  # fmt: skip
 
 

@@ -124,6 +124,7 @@ def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
 
 def figures(a: Session, b: Session) -> list[Figure]:
     """The table at the top: what each took, and the difference."""
+    unpriced = _figure("Calls without a price", a.unpriced_calls, b.unpriced_calls, formats.count)
     return [
         _figure("Duration", a.duration_ms, b.duration_ms, formats.duration),
         _figure("Prompts", a.prompts, b.prompts, formats.count),
@@ -134,6 +135,7 @@ def figures(a: Session, b: Session) -> list[Figure]:
         _figure("of it cached", a.cached_tokens, b.cached_tokens, formats.count),
         _figure("Tokens out", a.output_tokens, b.output_tokens, formats.count),
         _figure("Cost", a.cost, b.cost, formats.cost),
+        *([unpriced] if a.unpriced_calls or b.unpriced_calls else []),
         _figure("Errors", a.errors, b.errors, formats.count),
     ]
 

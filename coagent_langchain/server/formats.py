@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from coagent_langchain.texts import counted
+
 # Control characters but tab and newline, bidirectional controls, zero-width and other invisible characters, tag
 # characters, lone surrogates: they could reorder or hide what stands in a log.
 _INVISIBLE = re.compile(
@@ -100,6 +102,11 @@ def cost(dollars: float | None) -> str:
     if 0 < dollars < 0.0001:
         return "<$0.0001"
     return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
+
+
+def unpriced(calls: int) -> str:
+    """What a cost leaves out: `2 calls without a price`; nothing where it leaves out none."""
+    return f"{counted(calls, 'call')} without a price" if calls else ""
 
 
 def size(octets: int) -> str:

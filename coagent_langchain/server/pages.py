@@ -34,10 +34,9 @@ _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("coagent_langchain.server"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )  # fmt: skip
-_environment.filters |= {
-    name: getattr(formats, name)
-    for name in ("visible", "preview", "duration", "count", "compact", "cost", "size", "iso", "when", "session_path")
-}
+_FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "size", "iso", "when",
+            "session_path")  # fmt: skip
+_environment.filters |= {name: getattr(formats, name) for name in _FORMATS}
 _environment.filters["in_words"] = in_words
 _environment.globals["status_icons"] = STATUS_ICONS
 _environment.globals["ui"] = _environment.get_template("ui.html").module

@@ -31,7 +31,8 @@ def opening(session: Session) -> str:
         ("Prompts, turns", f"{session.prompts}, {session.turns}"),
         ("Model calls, tool calls", f"{session.llm_calls}, {session.tool_calls}"),
         ("Tokens in, out", f"{formats.count(session.input_tokens)}, {formats.count(session.output_tokens)}"),
-        ("Cost", formats.cost(session.cost)), ("Errors", str(session.errors)),
+        ("Cost", ", ".join(filter(None, [formats.cost(session.cost), formats.unpriced(session.unpriced_calls)]))),
+        ("Errors", str(session.errors)),
     ]  # fmt: skip
     title = formats.preview(in_words(session.title) or session.session_id)
     return f"# {title}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)

@@ -229,7 +229,7 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
     store.close()
     with contextlib.closing(connect(tmp_path / "coagent.db")) as first:
         first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
-        for name in ("open_calls", "input_reports", "output_reports", "cached_reports"):
+        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls"):
             first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
         first.execute("PRAGMA user_version = 1")
     store = server.open_store(address)

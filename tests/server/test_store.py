@@ -39,7 +39,7 @@ def rich_session() -> list[dict]:
 
 ROLLED_UP = Session(
     "s", T0, T0 + 20, "failed", "Find me a recipe", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
-    recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75,
+    recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75, unpriced_calls=1,
     types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 1, "error": 1,
            "recovery": 1, "session_end": 1},
     models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
@@ -267,6 +267,20 @@ def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
     assert [(found.input_tokens, found.output_tokens, found.cached_tokens) for found in seen if found] == [
         (None, None, None), (0, None, None), (0, 0, None),
     ]  # fmt: skip
+
+
+def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> None:
+    """An answer from a cache and one without tokens need none; a price of 0 is one."""
+    tokens = {"input_tokens": 3, "output_tokens": 1}
+    put(store, entry("llm_response", llm_response=tokens), entry("llm_response", 1, llm_response={"total_tokens": 4}),
+        entry("llm_response", 2, llm_response=tokens, meta={"cached": True}), entry("llm_response", 3),
+        entry("llm_response", 4, llm_response={"input_tokens": 0}),
+        entry("llm_response", 5, llm_response=tokens, performance_metrics={"cost": 0}))  # fmt: skip
+    seen = [store.session("s")]
+    put(store, entry("llm_response", 6, llm_response=tokens, performance_metrics={"cost": 0.5}))
+    seen.append(store.session("s"))
+
+    assert [(found.cost, found.unpriced_calls) for found in seen if found] == [(None, 0), (0.5, 2)]
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:

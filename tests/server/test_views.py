@@ -14,6 +14,7 @@ import orjson
 import pytest
 import requests
 
+from coagent_langchain import CoagentClient
 from coagent_langchain.server import launch
 from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
@@ -635,6 +636,31 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
     assert models == [["0", "–"], ["–", "–"]]
     assert "Tokens in 0 – of it cached 0 – Tokens out 0 – Cost" in compared
     assert re.findall(r"(\S+ → \S+) tokens", compared) == ["0 → 0", "– → –"]
+
+
+def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
+    """In the list, in the head, in a comparison, as Markdown and in the terminal; nowhere if all have a price."""
+    some, every = Story("some", T0 + 1).ask("Hi"), Story("every").ask("Hi")
+    for story in (some, every):
+        story.model("Hi", "Hello", 5, (9, 1))
+        story.entries[-1]["performance_metrics"] = {"cost": 0.02}
+    some.model("Hi", "Hello again", 5, (9, 1))
+    some.entries[-1].pop("performance_metrics", None)
+    log(running, some.end("") + every.end(""))
+    told = "1 call without a price"
+    rows = re.findall(r'<td class="num from-1000"( title="[^"]*")?>(\$.*?)<', get(running, "/").text)
+    heads = [re.search(r"<dt>Cost</dt><dd>(.*?)</dd>", get(running, f"/view/head/={name}").text)[1]  # type: ignore[index]
+             for name in ("some", "every")]  # fmt: skip
+    lines = [re.search("- Cost: (.*)", get(running, f"/export/{name}?format=md").text)[1]  # type: ignore[index]
+             for name in ("some", "every")]  # fmt: skip
+    with CoagentClient(running.base_url) as client:
+        facts = [client.session(name).facts[-2:] for name in ("some", "every")]
+
+    assert rows == [(f' title="{told}"', "$0.0200+"), ("", "$0.0200")]
+    assert heads == [f"$0.0200 <small>{told}</small>", "$0.0200"]
+    assert "Calls without a price 1 0 " in shown(running, "/compare?s=some&s=every")
+    assert lines == [f"$0.0200, {told}", "$0.0200"]
+    assert facts == [["$0.0200", told], ["9→1 tokens", "$0.0200"]]
 
 
 def test_compare_puts_prompts_side_by_side(running: Running) -> None:

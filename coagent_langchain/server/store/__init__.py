@@ -82,6 +82,7 @@ class Session:
         cached_tokens: part of `input_tokens` that the provider read from its cache, or None when no entry names it.
         open_calls: calls and components without their end; negative where a client logs ends alone.
         cost: US dollars, or None when no entry names a cost.
+        unpriced_calls: model calls with tokens and without a price: they are missing in `cost`.
         types: event type → how many entries.
         models, tags: sorted.
     """
@@ -104,6 +105,7 @@ class Session:
     cached_tokens: int | None = None
     open_calls: int = 0
     cost: float | None = None
+    unpriced_calls: int = 0
     types: dict[str, int] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

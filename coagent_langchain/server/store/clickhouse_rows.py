@@ -138,7 +138,7 @@ def session(row: Sequence[Any]) -> Session:
     counted["prompts"] = prompt_count(counted["prompts"], types)
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
-        types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted),
+        types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted, cost),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ _GIVEN, _MADE = "event_data.llm_response.input_tokens", "event_data.llm_response
 _READ = "meta.usage.input_token_details.cache_read"
 _INPUT, _OUTPUT = _number(_GIVEN), _number(_MADE)
 _TOTAL = _number("event_data.llm_response.total_tokens")
+_SUM = f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"
+_COST = "toFloat64OrNull(toString(event_data.performance_metrics.cost))"
 _TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # the end of a model's call
 _OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
 _TOLD = "ifNull(toString(meta.status), '')"
@@ -84,16 +86,17 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "recoveries": (_U64, _count("recovery"), "sum"),
     "input_tokens": (_U64, _used(_INPUT), "sum"),
     "output_tokens": (_U64, _used(_OUTPUT), "sum"),
-    "total_tokens": (_U64, _used(f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"), "sum"),
+    "total_tokens": (_U64, _used(_SUM), "sum"),
     "cached_tokens": (_U64, _used(_number(_READ)), "sum"),
     "open_calls": (_U64, f"toInt64(sum({_OPEN}))", "sum"),
     "input_reports": (_U64, _reports(_GIVEN), "sum"),
     "output_reports": (_U64, _reports(_MADE), "sum"),
     "cached_reports": (_U64, _reports(_READ), "sum"),
+    "unpriced_calls": (_U64, _used(f"({_SUM}) > 0 AND {_COST} IS NULL"), "sum"),
     "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
     "cost": (
         "SimpleAggregateFunction(sum, Nullable(Float64))",
-        "sum(nullIf(toFloat64OrNull(toString(event_data.performance_metrics.cost)), 0))",
+        f"sum(nullIf({_COST}, 0))",
         "sum",
     ),
     "headline": (
@@ -140,8 +143,8 @@ VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sess
     source="{db}.log_entries"
 )
 # What earlier versions made lacks these. Open calls stay uncounted: after half an hour of silence nobody asks. Nor are
-# reports counted: see `rollup.session_counts`.
-_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports")
+# reports counted (see `rollup.session_counts`) and calls without a price.
+_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls")
 UPGRADE = (
     *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),

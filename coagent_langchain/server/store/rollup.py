@@ -10,7 +10,7 @@ TITLE = 200  # characters
 NEVER = 2**62  # later than every timestamp: the time of a title that is not there
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
             "total_tokens", "cached_tokens", "open_calls", "input_reports", "output_reports",
-            "cached_reports")  # fmt: skip
+            "cached_reports", "unpriced_calls")  # fmt: skip
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 OPENING = ("llm_call", "tool_call", "component_enter")
@@ -39,6 +39,7 @@ class Rollup:
     input_reports: int = 0
     output_reports: int = 0
     cached_reports: int = 0
+    unpriced_calls: int = 0
     cost: float | None = None
     title_ms: int = NEVER
     title: str = ""
@@ -113,8 +114,10 @@ class Rollup:
             return  # answered from a cache: nothing was used
         self.input_tokens += _count(given)
         self.output_tokens += _count(made)
-        self.total_tokens += _count(response.get("total_tokens")) or _count(given) + _count(made)
+        total = _count(response.get("total_tokens")) or _count(given) + _count(made)
+        self.total_tokens += total
         self.cached_tokens += _count(read)
+        self.unpriced_calls += bool(total) and (entry.get("performance_metrics") or {}).get("cost") is None
 
     def _add_tool_call(self, entry: dict[str, Any]) -> None:
         self.tool_calls += 1
@@ -183,10 +186,11 @@ def turn_count(turns: int, calls: int, highest: int, types: Mapping[str, int]) -
     return max(turns, calls) if types.get("user_input", 0) > highest else turns
 
 
-def session_counts(counted: dict[str, int]) -> dict[str, Any]:
+def session_counts(counted: dict[str, int], cost: float | None) -> dict[str, Any]:
     """The counters as a `Session` has them: None for the tokens that no entry names.
 
-    A database that is older than the counters of reports has tokens without them.
+    A database that is older than the counters of reports has tokens without them. Where nothing has a price, no call
+    is unpriced.
     """
     made: dict[str, Any] = {name: number for name, number in counted.items() if not name.endswith("_reports")}
     for kind in ("input", "output", "cached"):
@@ -194,6 +198,8 @@ def session_counts(counted: dict[str, int]) -> dict[str, Any]:
             made[f"{kind}_tokens"] = None
     if not made["total_tokens"] and made["input_tokens"] is None and made["output_tokens"] is None:
         made["total_tokens"] = None
+    if cost is None:
+        made["unpriced_calls"] = 0
     return made
 
 

@@ -10,7 +10,8 @@ from coagent_langchain.server.store.rollup import COUNTERS, NEVER
 
 STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END"
 
-_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports")  # columns that `_third` and `_fourth` add
+# Columns that `_third`, `_fourth` and `_fifth` add.
+_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls")
 
 
 def _first(connection: sqlite3.Connection) -> None:
@@ -49,11 +50,16 @@ def _third(connection: sqlite3.Connection) -> None:
 
 def _fourth(connection: sqlite3.Connection) -> None:
     """What was reported was not counted before: see `rollup.session_counts`."""
-    for name in _LATER[1:]:
+    for name in _LATER[1:4]:
         connection.execute(f"ALTER TABLE sessions ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth)
+def _fifth(connection: sqlite3.Connection) -> None:
+    """Calls without a price were not counted before: their sessions' costs stay as they were shown."""
+    connection.execute("ALTER TABLE sessions ADD COLUMN unpriced_calls INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -100,7 +100,7 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     counted["prompts"] = prompt_count(counted["prompts"], facets["type"])
     return Session(
         session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
-        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **session_counts(counted),
+        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **session_counts(counted, cost),
     )  # fmt: skip
 
 
