@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
-from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.content import fields_of, joined, plain_content
+from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.texts import MAX_FIELD
 from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50
@@ -43,18 +45,27 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
 
 
 def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
-    """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object."""
+    """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object.
+
+    Content blocks that hold text alone, as MCP's tools answer with, are one text.
+    """
     fields = fields_of(output)
     if fields.get("type") != "tool":
         return _commanded(output, tool_call_id) if is_command(output) else ToolResult({"output": snapshot(output)})
-    content = snapshot(fields.get("content"))
-    result: JsonObject = {"output": content}
+    content = fields.get("content")
+    output = snapshot(content) if type(content) is str else plain_content(content, None, MAX_FIELD)
+    result: JsonObject = {"output": output}
     if fields.get("artifact") is not None:
         result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
     failed = fields.get("status") == "error"
     call_id = fields.get("tool_call_id")
-    message = content if isinstance(content, str) else str(content)
-    return ToolResult(result, failed, message if failed else "", call_id if isinstance(call_id, str) else None)
+    message = _message(output) if failed else ""
+    return ToolResult(result, failed, message, call_id if isinstance(call_id, str) else None)
+
+
+def _message(output: Any) -> str:
+    """The text of an answer that says what went wrong."""
+    return output if isinstance(output, str) else joined(output, "\n") or as_json(output)
 
 
 def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:

@@ -163,7 +163,7 @@ class _Reader:
             if call.get("parameters"):
                 item.parts.append(of_value("Arguments", call["parameters"], ref, ["tool_call", "parameters"]))
             if answer.get("result") is not None:
-                item.parts.append(of_result(answer["result"], ref))
+                item.parts += of_result(answer["result"], ref)
         if bar.failed:
             failure = self._failure(bar, entries)
             item.parts += [Part("Error", failure.content), *failure.parts]

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
+from coagent_langchain.server.formats import arguments, brief, listing, mapping, media, preview, text, visible, whole
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.oversight import answer, question
 from coagent_langchain.wire import JsonObject
@@ -127,11 +127,23 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     why = preview(text(answer.get("error_message")))
     if answer.get("success") is False and made.outcome != NOT_RUN:
         made.failed = why or "failed"
-    result = answer.get("result")
-    if isinstance(result, dict) and list(result) == ["output"]:
-        result = result["output"]
-    made.note = made.failed or why or brief(result)
+    made.note = made.failed or why or _result(answer.get("result"))
     made.cost = _cost(entry)
+
+
+def of_a_handler(result: Any) -> bool:
+    """Whether a tool's result is what a handler writes: its output, and maybe an artifact or a graph's command."""
+    return isinstance(result, dict) and "output" in result and result.keys() <= {"output", "artifact", "command"}
+
+
+def _result(result: Any) -> str:
+    """A tool's output in short: of content blocks the texts, and what they bring with them."""
+    output = result["output"] if of_a_handler(result) else result
+    blocks = [mapping(block) for block in listing(output)]
+    if blocks and all(isinstance(block.get("type"), str) for block in blocks):
+        said = [*filter(None, (text(block.get("text")) for block in blocks)), *media(output)]
+        return preview(" · ".join(said)) or brief(output)
+    return brief(output)
 
 
 def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from coagent_langchain.server import formats
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import own_words
+from coagent_langchain.server.moments import of_a_handler, own_words
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
@@ -159,16 +159,19 @@ def _tool_response(fields: JsonObject, ref: str) -> list[Part]:
     if message := text(answer.get("error_message")):
         parts.append(of_text("Error", message, ref, ["tool_response", "error_message"], "bad"))
     if (result := answer.get("result")) is not None:
-        parts.append(of_result(result, ref))
+        parts += of_result(result, ref)
     return parts
 
 
-def of_result(result: Any, ref: str) -> Part:
-    """The part of a tool's result: of its `output`, where it has nothing else."""
+def of_result(result: Any, ref: str) -> list[Part]:
+    """The parts of a tool's result: its output with images and files, and what else it brings."""
     path: JsonPath = ["tool_response", "result"]
-    if isinstance(result, dict) and list(result) == ["output"]:
-        result, path = result["output"], [*path, "output"]
-    return of_value("Result", result, ref, path)
+    if not of_a_handler(result):
+        return [of_value("Result", result, ref, path)]
+    titles = {"output": "Result", "artifact": "Artifact", "command": "Command"}
+    parts = [of_value(title, result[name], ref, [*path, name]) for name, title in titles.items() if name in result]
+    parts[0].content += chips(result["output"])
+    return parts
 
 
 def _error(fields: JsonObject, ref: str) -> list[Part]:

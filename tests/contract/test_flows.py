@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import inspect
 import pickle
 import random
@@ -713,6 +714,35 @@ def test_tool_that_failed_beside_a_made_up_one_is_no_call_of_its_own(
     app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
 
     assert [each[1:3] for each in answers(log)] == [("2", "add"), ("1", "magic")]
+
+
+TEXTS = [{"type": "text", "text": "two rows", "id": "lc_1"}, {"type": "text", "text": "3, 4", "id": "lc_2"}]
+IMAGE = {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}
+DESCRIBED = {**IMAGE, "base64": {"mime": "image/png", "bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}}
+
+
+@pytest.mark.parametrize(("content", "status", "output", "message"), [
+    (TEXTS, "success", "two rows\n3, 4", None),
+    (TEXTS, "error", "two rows\n3, 4", "two rows\n3, 4"),
+    ([TEXTS[0], IMAGE], "success", [TEXTS[0], DESCRIBED], None),
+    ([TEXTS[0], IMAGE], "error", [TEXTS[0], DESCRIBED], "two rows"),
+    ([{"type": "json"}], "error", [{"type": "json"}], '[{"type":"json"}]'),
+    ("", "error", "", ""),
+])  # fmt: skip
+def test_answer_in_content_blocks_reads_as_its_text(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any, status: Any, output: Any, message: str | None
+) -> None:
+    """As tools of MCP servers answer; blocks remain where there is more than text."""
+
+    @tool
+    def read(table: str) -> Any:
+        """Read a table."""
+        return ToolMessage(content, tool_call_id="1", status=status, artifact={"rows": [3, 4]})
+
+    read.invoke({"name": "read", "args": {"table": "t"}, "id": "1", "type": "tool_call"}, {"callbacks": [handler]})
+    told = of_type(log, "tool_response")[0]["tool_response"]
+
+    assert (told["result"], told.get("error_message")) == ({"output": output, "artifact": {"rows": [3, 4]}}, message)
 
 
 def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -474,6 +474,36 @@ def shown(server: Running, path: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))
 
 
+TEXT, SCAN = {"type": "text", "text": "Two rows"}, {"type": "image", "base64": {"mime": "image/png", "bytes": 2006}}
+
+
+@pytest.mark.parametrize(("result", "note", "content"), [
+    ({"output": "Two rows"}, "Two rows", "Result Two rows"),
+    ({"output": "Two rows", "artifact": {"rows": [3]}}, "Two rows", "Result Two rows Artifact rows: 1 item 0: 3"),
+    ({"output": "Moved", "command": {"goto": "bob"}}, "Moved", "Result Moved Command goto: bob"),
+    ({"output": [TEXT, SCAN]}, "Two rows · image/png · 2.0 kB", "image/png · 2.0 kB"),
+    ({"output": [SCAN]}, "image/png · 2.0 kB", "image/png · 2.0 kB"),
+    ({"output": [{"type": "json"}]}, '[{"type":"json"}]', "Result 0: type: json"),
+    ({"output": "Two rows", "score": 3}, '{"output":"Two rows","score":3}', "Result output: Two rows score: 3"),
+    ({"command": {"goto": "bob"}}, '{"command":{"goto":"bob"}}', "Result command: goto: bob"),
+])  # fmt: skip
+def test_what_a_tool_gave_back_stands_apart_from_what_came_with_it(
+    running: Running, result: dict[str, Any], note: str, content: str
+) -> None:
+    """Its artifact and its graph's command have parts of their own; images are named."""
+    story = Story("s").ask("Hi")
+    story.tool("read", {}, "", 5, "1")
+    story.entries[-1]["tool_response"]["result"] = result
+    log(running, story.entries)
+    timeline = get(running, "/view/timeline/=s").json()
+    row = next(row for row in timeline["rows"] if row[1] == "tool")
+    at, seq = row[14][-2:]
+    details = shown(running, f"/view/detail/=s?e={timeline['t0'] + at}-{seq}")
+
+    assert row[4] == note
+    assert details.split(" Raw ", 1)[1].split(" tool_response ")[0].endswith(content)
+
+
 @pytest.mark.parametrize("arrived", ["1, 2,", ""])
 def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: str) -> None:
     """Above what had arrived, also where that is nothing."""
