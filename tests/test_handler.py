@@ -412,7 +412,7 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
     handler.on_chain_start({}, "q", run_id=run_id)
     handler.on_agent_action(AgentAction("cook", "leek", "hungry"), run_id=run_id)
     handler.on_agent_finish(AgentFinish({}, "full"), run_id=run_id)
-    handler.on_text("text", run_id=run_id)
+    handler.on_text("Prompt:\n\x1b[32;1m\x1b[1;3mtext\x1b[0m", run_id=run_id)
     handler.on_retry(SimpleNamespace(attempt_number=2, outcome=failed), run_id=run_id)
     for level in ("debug", "warning", "error"):
         handler.on_custom_event("progress", {"level": level}, run_id=run_id)
@@ -424,7 +424,7 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
     assert found == [
         ("debug", "agent action: cook", {"name": "agent_action", "log": "hungry"}),
         ("debug", "agent finish", {"name": "agent_finish", "log": "full"}),
-        ("debug", "text", {"name": "text"}),
+        ("debug", "Prompt:\ntext", {"name": "text"}),
         ("warning", "retry after attempt 2: TimeoutError: slow", {"name": "retry", "attempt": 2}),
         ("debug", "progress", {"name": "progress", "value": {"level": "debug"}}),
         ("warning", "progress", {"name": "progress", "value": {"level": "warning"}}),

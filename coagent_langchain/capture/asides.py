@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.texts import error_message
 from coagent_langchain.wire import EventType, JsonObject
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` colours the prompts of its chains
 
 
 class Asides(BaseCallbackHandler):
@@ -57,8 +60,9 @@ class Asides(BaseCallbackHandler):
 
     @guard
     def on_text(self, text: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`."""
-        self._say(EventType.DEBUG, text, run_id, {"name": "text"})
+        """`debug`: what a chain tells of its work, without the colours of a terminal."""
+        said = _COLOURS.sub("", text) if isinstance(text, str) else text
+        self._say(EventType.DEBUG, said, run_id, {"name": "text"})
 
     @guard
     def on_retry(self, retry_state: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
