@@ -520,6 +520,31 @@ def test_panel_that_a_key_opens_shows_the_focus_on_its_tab(page: Page, post: Pos
     assert outlines == ["solid", "none"]
 
 
+def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) -> None:
+    """The busiest stand there; the rest at a press, also once more has come. Four need no button."""
+    story = Story("s").ask("Hi")
+    story.model("Hi", "", 5, (9, 1))
+    for number in range(6):
+        story.tool(f"tool {number}", {}, "done", 5, str(number))
+    post(story.entries)
+    visit(page, "/sessions/s")
+    button, names = page.locator("#overview button"), page.locator("#overview tbody td:first-child:visible")
+    seen = [names.all_inner_texts()]
+    expect(button).to_have_text("3 more", use_inner_text=True)
+    button.click()
+    seen.append(names.all_inner_texts())
+    story.tool("tool 6", {}, "done", 5, "6")
+    post(story.entries[-2:])
+    expect(names).to_have_count(8)
+    expect(button).to_have_text("Fewer", use_inner_text=True)
+    button.click()
+    seen.append(names.all_inner_texts())
+
+    tools = [f"tool {number}" for number in range(6)]
+    assert seen == [["gemma3:4b", *tools[:3]], ["gemma3:4b", *tools], ["gemma3:4b", *tools[:3]]]
+    expect(button).to_have_text("4 more", use_inner_text=True)
+
+
 def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> None:
     """What models and tools did moves up; nothing is drawn for nothing."""
     post(sessions.running("live"))

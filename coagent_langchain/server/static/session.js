@@ -137,6 +137,7 @@ page.addEventListener("click", (event) => {
   else if (bar) { event.preventDefault(); jump(bar.dataset.seq); }
   else if (name) openTab(name);
   else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
+  else if (target.closest("[data-all]")) byId("overview").classList.toggle("all");
   else if (target.closest("#fold")) tree.foldAll();
   else if (target.closest("#zoom")) tree.zoomIn();
 });
