@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import posix
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,16 +28,29 @@ def make_private_folder(folder: Path, address: str) -> None:
     Raises:
         OSError: the folder cannot be made.
     """
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    _make(folder)
     with contextlib.suppress(OSError):  # it is there already; or the disk is full, and the folder's name must do
         _note(folder / _ADDRESS, f"{address}\n".encode())
+
+
+def _make(folder: Path) -> None:
+    # Not by `os.mkdir`: `langgraph dev` (blockbuster) replaces that by one that raises in an event loop. This takes
+    # some 20 µs, once in a process.
+    try:
+        posix.mkdir(folder, mode=0o700)
+    except FileNotFoundError:
+        _make(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            posix.mkdir(folder, mode=0o700)
+    except OSError:  # of one that is there, too: the system says what it finds first
+        if not folder.is_dir():
+            raise
 
 
 def _note(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, content)
+        os.pwrite(descriptor, content, 0)  # `os.write` may be replaced, too
     finally:
         os.close(descriptor)
 

@@ -53,9 +53,13 @@ class SpoolFolder:
         self._in_memory = True  # where the temporary folder has no space either
         return Segment.create(None, self._in_memory)
 
-    def fall_back(self, error: OSError) -> None:
+    def fall_back(self, error: Exception) -> None:
         """Go without the folder from now on, which `error` keeps from being used."""
-        self.fallback, self.path = f"{error.strerror}: {error.filename}", None
+        if isinstance(error, OSError):
+            self.fallback = f"{error.strerror}: {error.filename}"
+        else:
+            self.fallback = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        self.path = None
 
     def size_of_others(self) -> int:
         """Bytes that the files of other processes take.

@@ -52,15 +52,16 @@ class Owner:
         """
         path = folder / f"{name}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        held = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held = os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino
         except OSError:  # held by a living process, or removed by one that was faster
-            held = False
-        if held:
-            return cls(folder, name, descriptor)
-        os.close(descriptor)
-        return None
+            pass
+        finally:
+            if not held:
+                os.close(descriptor)
+        return cls(folder, name, descriptor) if held else None
 
     def release(self) -> None:
         """Give the name up for good: no segment of it is left."""
