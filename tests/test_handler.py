@@ -169,11 +169,14 @@ def slow(food: str) -> str:
     return food
 
 
-def test_events_say_where_in_their_framework_they_stand(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A chain is LangChain's; a graph is LangGraph's, and what runs in a node has its place there."""
+@pytest.mark.parametrize("name", [None, "kitchen"])
+def test_events_say_where_in_their_framework_they_stand(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, name: str | None
+) -> None:
+    """A chain is LangChain's; a graph is LangGraph's, whatever its name, and its nodes have places there."""
     model = chat("a")
     graph = StateGraph(MessagesState).add_node("cook", lambda state: {"messages": [model.invoke(state["messages"])]})
-    compiled = graph.set_entry_point("cook").compile()
+    compiled = graph.set_entry_point("cook").compile(name=name)
     compiled.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "metadata": {"session_id": "graph"}})
     (PROMPT | model).invoke({"food": "leek"}, {"callbacks": [handler], "metadata": {"session_id": "chain"}})
 

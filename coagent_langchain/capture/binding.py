@@ -66,7 +66,9 @@ class Binding:
         """Note what a root says of itself, and give it its session if that is known already."""
         root.pending_input = inputs
         describe(root, metadata)
-        if root.framework is None and root.name == "LangGraph":
+        if root.framework is None and (
+            root.name == "LangGraph" or (metadata or {}).get("ls_integration") == "langgraph"
+        ):
             root.framework = {"name": "langgraph"}
         if metadata:
             thread = metadata.get("thread_id")
