@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import jmespath
 import orjson
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions, signature
 
 MAX_LENGTH = 1000  # characters of an expression
 MAX_NODES = 200  # of its syntax tree
 MAX_FANS = 3  # what multiplies: 6 of them turned 5 entries into 14 million values
+MAX_COPIES = 100  # of one value, by lists and objects: `[@, @] | [@, @, @]` makes 6
 MAX_VALUES = 2_000_000  # of the result, before it is written as JSON
-FANS = frozenset(("multi_select_list", "multi_select_dict", "flatten"))
+MAX_CHARACTERS = 250_000_000  # of the result's texts
+MAX_WRITTEN = 20_000_000  # characters that the functions of one filter may write
+MAX_REASON = 300  # characters of what the library says: it repeats the value that does not fit
+SELECTS = frozenset(("multi_select_list", "multi_select_dict"))
+FANS = SELECTS | {"flatten"}
 
 PRESETS = {
     "all": "[]",
@@ -43,17 +51,50 @@ def apply(expression: str, entries: list[Any]) -> bytes:
     try:
         compiled = jmespath.compile(expression)
         _check(compiled.parsed)
-        result = compiled.search(entries)
+        result = compiled.search(entries, jmespath.Options(custom_functions=_Functions()))
     except (JMESPathError, ValueError, TypeError, RecursionError, ArithmeticError) as error:
         if isinstance(error, FilterError):
             raise
-        raise FilterError(f"pre is not a JMESPath expression that fits these entries: {error}") from error
-    if _exceeds(result, MAX_VALUES):
+        reason = str(error)[:MAX_REASON]
+        raise FilterError(f"pre is not a JMESPath expression that fits these entries: {reason}") from error
+    values, characters = _size(result)
+    if values > MAX_VALUES:
         raise FilterError(f"the filter's result has more than {MAX_VALUES} values")
+    if characters > MAX_CHARACTERS:
+        raise FilterError(f"the filter's result has more than {MAX_CHARACTERS} characters")
     try:
         return orjson.dumps(result)
     except TypeError as error:  # an expression reference, a sum beyond 64 bit, half a surrogate pair
         raise FilterError(f"the filter's result is not JSON: {error}") from error
+
+
+class _Functions(Functions):
+    """JMESPath's functions, with a bound on the texts that they make: nested, each could double what another made."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WRITTEN
+
+    @signature({"types": []})
+    def _func_to_string(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        self._count(sum(_size(value)))
+        return json.dumps(value, separators=(",", ":"), default=str)
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, texts: list[str]) -> str:
+        self._count(sum(map(len, texts)) + len(separator) * len(texts))
+        return separator.join(texts)
+
+    @signature({"types": ["array", "string"]})
+    def _func_reverse(self, value: list[Any] | str) -> list[Any] | str:
+        self._count(len(value))
+        return value[::-1]
+
+    def _count(self, characters: int) -> None:
+        self._left -= characters
+        if self._left < 0:
+            raise FilterError(f"the functions of a filter write at most {MAX_WRITTEN} characters")
 
 
 def _check(tree: Any) -> None:
@@ -67,16 +108,28 @@ def _check(tree: Any) -> None:
             waiting += node.get("children", ())
     if nodes > MAX_NODES or fans > MAX_FANS:
         raise FilterError(f"a filter has at most {MAX_NODES} parts and {MAX_FANS} lists, objects and flattenings")
+    if (copies := _copies(tree)) > MAX_COPIES:
+        raise FilterError(f"the lists and objects of a filter copy a value at most {MAX_COPIES} times, not {copies}")
 
 
-def _exceeds(value: Any, most: int) -> bool:
-    count = 0
+def _copies(node: Any) -> int:
+    """How often lists and objects may copy one value: what stands side by side adds up, what is nested multiplies."""
+    inner = [_copies(child) for child in node.get("children", ()) if isinstance(child, dict)]
+    return sum(inner) if node.get("type") in SELECTS else math.prod(inner)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """How many values are in a value, and how many characters; counted as far as a result may have them."""
+    values = characters = 0
     waiting = [value]
-    while waiting and count <= most:
+    while waiting and values <= MAX_VALUES and characters <= MAX_CHARACTERS:
         item = waiting.pop()
-        count += 1
-        if isinstance(item, dict):
+        values += 1
+        if isinstance(item, str):
+            characters += len(item)
+        elif isinstance(item, dict):
+            characters += sum(map(len, item))
             waiting += item.values()
         elif isinstance(item, list):
             waiting += item
-    return count > most
+    return values, characters

@@ -56,6 +56,48 @@ def test_filter_that_multiplies_is_refused() -> None:
     assert str(raised.value) == "the filter's result has more than 2000000 values"
 
 
+def test_filter_whose_result_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few values, but each a long text."""
+    monkeypatch.setattr(filters, "MAX_CHARACTERS", 1000)
+    with pytest.raises(filters.FilterError, match="more than 1000 characters"):
+        filters.apply("[[0], [0], [0]]", ["x" * 400])
+
+
+def test_filter_that_copies_too_often_is_refused() -> None:
+    """What is nested multiplies: two lists of eleven make 121 of one value."""
+    eleven = f"[{','.join('@' * 11)}]"
+    with pytest.raises(filters.FilterError, match="at most 100 times, not 121"):
+        filters.apply(f"{eleven} | {eleven}", [])
+
+
+def test_filter_may_have_many_columns_side_by_side() -> None:
+    """What stands side by side adds up: two tables of eleven columns make 22."""
+    columns = f"[*].{{{', '.join(f'c{number}: n' for number in range(11))}}}"
+    found = filters.apply(f"{{a: {columns}, b: {columns}}}", [{"n": 1}])
+
+    assert found.count(b'"c10":1') == 2
+
+
+@pytest.mark.parametrize("growing", [
+    f"{'to_string(to_array(' * 40}@{'))' * 40}",  # each level doubles the quotes of the one inside
+    "join([0], @)",
+    "[*].reverse(@)",
+])  # fmt: skip
+def test_filter_whose_functions_write_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, growing: str) -> None:
+    """Before the text is made: an expression of a few hundred characters could fill the memory."""
+    monkeypatch.setattr(filters, "MAX_WRITTEN", 10_000)
+    with pytest.raises(filters.FilterError, match="write at most 10000 characters"):
+        filters.apply(growing, ["x" * 1000] * 20)
+
+
+def test_filter_is_told_shortly_what_does_not_fit() -> None:
+    """JMESPath's own message repeats the value, which may be a whole entry."""
+    with pytest.raises(filters.FilterError) as raised:
+        filters.apply("sum(@)", ["x" * 1_000_000])
+
+    assert len(str(raised.value)) < 400
+
+
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
 def test_index_waits_for_the_end_of_a_burst(tmp_path: Path, behind: int, indexed: bool) -> None:
     """While many entries come it leaves the processor to them, unless it is very far behind."""
