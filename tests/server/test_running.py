@@ -315,6 +315,22 @@ def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
     assert fresh == indexed == again
 
 
+@pytest.mark.parametrize(("text", "word"), [
+    ("re\u0301sume\u0301", "re\u0301sume\u0301"),  # accents as signs of their own, as macOS writes file names
+    ("🤖agent", "agent"),  # newer than SQLite's table of Unicode
+    ("\u0130stanbul", "\u0130stanbul"),
+    ("aa\u19b0bb", "aa\u19b0bb"),  # one word to us, two to SQLite
+])  # fmt: skip
+def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str) -> None:
+    """Where SQLite takes signs and letters otherwise than the search, what is indexed is found all the same."""
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry(session_id="found", prompt="first"), entry(session_id="found", output_data={"said": text}))
+        put(store, *(entry(session_id="other", prompt="something else") for _ in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+
+        assert holding(store, word) == ["found"]
+
+
 def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
     """What comes after pruning everything is found, though its blocks were indexed before."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")

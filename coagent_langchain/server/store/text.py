@@ -13,6 +13,7 @@ from coagent_langchain.server.store.query import Cut
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
+_SIGNS = re.compile(r"[^\w\x00-\x7f\u2010-\u2027]+")  # beyond ASCII, and but for quotation marks and dashes
 SHORTEST = 2  # characters of a token that the index is asked for: one letter begins too many words
 LONGEST = 2.0  # seconds that a search through all sessions may read: no index helps to find a sign or a rare phrase
 FOUND = 100  # sessions of a text query that are found by their entries: the newest
@@ -96,6 +97,15 @@ def searched(entry: dict[str, Any]) -> str:
             value = {name: item for name, item in value.items() if name != "tools_offered"}
         _collect(value, texts)
     return "\n".join(texts).lower()
+
+
+def indexed(texts: bytes) -> str:
+    """Texts as the index is given them, so that its words begin where `Terms` says.
+
+    SQLite has tables of Unicode of its own: there some accents and emoji are letters, and small letters are others.
+    """
+    text = texts.decode("utf-8", "replace")
+    return text if text.isascii() else _SIGNS.sub(" ", text.lower())
 
 
 def _collect(value: Any, texts: list[str]) -> None:
