@@ -123,6 +123,14 @@ def test_list_finds_sessions_by_the_same_words(store: Store, text: str, expected
     assert holding(store, text) == sorted(f"in {name}" for name in expected)
 
 
+def test_list_finds_sessions_whatever_their_ids_hold(store: Store) -> None:
+    """By a word of their events, also where SQLite's functions would cut the id."""
+    ids = ["a\x00b", 'a"b', "a'b", "ü"]
+    put(store, *(entry(session_id=name, output_data={"message": "everywhere"}) for name in ids))
+
+    assert holding(store, "everywhere") == sorted(ids)
+
+
 def test_search_in_one_session_and_page_by_page(store: Store) -> None:
     """The newest first, `before` goes on."""
     put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", prompt="word") for n in range(8)))

@@ -24,8 +24,7 @@ def prune(connection: sqlite3.Connection, before_ms: int, writing: Writing) -> P
 
 def delete(connection: sqlite3.Connection, session_ids: Sequence[str], writing: Writing) -> Pruned:
     """See `Store.delete`."""
-    named = f"session_id IN ({','.join('?' * len(session_ids))})"  # `json_each` would cut an id at a null character
-    return _delete(connection, named, session_ids, writing)
+    return _delete(connection, sessions.named_in(session_ids), session_ids, writing)
 
 
 def _delete(connection: sqlite3.Connection, condition: str, values: Sequence[Any], writing: Writing) -> Pruned:

@@ -124,10 +124,15 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
             parameters += (kind, value)
     if words := words_and_phrases(query.text):
         named = " AND ".join(["(session_id LIKE ? ESCAPE '!' OR title LIKE ? ESCAPE '!')"] * len(words))
-        terms.append(f"({named} OR session_id IN (SELECT value FROM json_each(?)))")
+        terms.append(f"({named} OR {named_in(found)})")
         parameters += [pattern for word in words for pattern in [_like(word)] * 2]
-        parameters.append(json.dumps(found))
+        parameters += found
     return ("WHERE " + " AND ".join(terms) if terms else ""), parameters
+
+
+def named_in(session_ids: Sequence[str]) -> str:
+    """The condition that a session is one of these, whose ids are its parameters."""
+    return f"session_id IN ({','.join('?' * len(session_ids))})"  # `json_each` would cut an id at a null character
 
 
 def _like(word: str) -> str:
