@@ -85,7 +85,8 @@ class Course:
     def enter(self, block: Session) -> None:
         """Note that a block of it is entered."""
         with _lock:
-            self.blocks.append(block)
+            if block not in self.blocks:
+                self.blocks.append(block)
             self._hand_to(block)
 
     def leave(self, block: Session) -> bool:

@@ -62,10 +62,14 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        if not self._frames:
-            self._begin()
         frame = Frame(self, _open(_innermost.get()))
         self._frames.append(frame)
+        try:
+            if self._frames[0] is frame:  # asked after it is added: of threads that enter at once, one alone begins
+                self._begin()
+        except BaseException:  # Ctrl-C: the block is not entered, and will not be left
+            self._frames.remove(frame)
+            raise
         _innermost.set(frame)
         return self
 

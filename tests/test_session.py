@@ -479,6 +479,43 @@ def test_run_of_an_earlier_block_is_none_of_the_next_one(log: MemoryDelivery, ha
     assert told == [("llm_call", 2), ("llm_response", 2)]
 
 
+def enter_while_it_begins(log: MemoryDelivery, block: Callable[[CoagentCallbackHandler], Any], first: str) -> None:
+    """Enter a block in a thread at the moment when another thread begins it by logging `first`, and leave it there."""
+    entered, go = threading.Event(), threading.Event()
+
+    def enter() -> None:
+        with opened:
+            entered.set()
+            go.wait(10)
+
+    other = threading.Thread(target=enter)
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["event_type"] == first and other.ident is None:
+            other.start()
+            assert entered.wait(10)
+        return entry
+
+    opened = block(CoagentCallbackHandler(delivery=log, redact=redact))
+    with opened:
+        go.set()
+        other.join(10)
+
+
+def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> None:
+    """It begins once, so it ends when both have left it."""
+    enter_while_it_begins(log, lambda handler: handler.session("Cook"), "session_start")
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+
+
+def test_prompt_that_two_threads_enter_at_once_is_one(log: MemoryDelivery) -> None:
+    """It has one number, and the user has asked once."""
+    enter_while_it_begins(log, lambda handler: handler.session("Cook").prompt("Soup?"), "user_input")
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0)]
+
+
 def test_block_that_takes_over_a_failing_run_ends_failed(log: MemoryDelivery) -> None:
     """How a run ends that was open before counts for the session that goes on."""
     handler = CoagentCallbackHandler("s", delivery=log)
