@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
@@ -159,6 +160,23 @@ def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
         ("session_start", None),
         ("warning", "urllib3"),
     ]
+
+
+def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None:
+    """Each would be redacted too, and logged again."""
+    logger = logging.getLogger("kitchen")
+    logger.setLevel(logging.INFO)
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        logger.info("redacted")
+        return entry
+
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log, redact=redact))
+    logger.addHandler(forward)
+    logger.info("hello")
+    logger.removeHandler(forward)
+
+    assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
 
 
 def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from coagent_langchain.capture.handler import CoagentCallbackHandler
 from coagent_langchain.errors import guard
 
 _OWN_THREADS = "coagent-"  # what our own sending logs must not become an event that is sent
+_thread = threading.local()
 
 
 class CoagentLogHandler(logging.Handler):
@@ -28,6 +30,15 @@ class CoagentLogHandler(logging.Handler):
         """Log one record as an event; never raises and never prints."""
         if record.name.startswith("coagent_langchain") or (record.threadName or "").startswith(_OWN_THREADS):
             return
+        if getattr(_thread, "forwards", False):  # a `redact` that logs would be asked about its own records for ever
+            return
+        _thread.forwards = True
+        try:
+            self._forward(record)
+        finally:
+            _thread.forwards = False
+
+    def _forward(self, record: logging.LogRecord) -> None:
         message = self._text(record)
         meta: dict[str, Any] = {"logger": record.name, "level": record.levelname}
         if record.levelno >= logging.ERROR:
