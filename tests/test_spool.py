@@ -655,3 +655,22 @@ def test_acknowledgement_that_cannot_be_written_counts(tmp_path: Path) -> None:
     spool.settle(len(spool.read()), 1)
 
     assert (spool.settled, spool.written, spool.waiting_bytes, spool.read()) == (1, 1, 0, b"")
+
+
+def test_file_that_is_emptied_during_a_sync_is_synced_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes everything while the disk is slow: what is written next has to reach the disk as well."""
+    spool = spool_in(tmp_path)
+    syncs = itertools.count(1)
+
+    def sync_slowly(descriptor: int) -> None:
+        next(syncs)
+        read_all(spool)
+        spool.recycle()
+
+    monkeypatch.setattr(os, "fdatasync", sync_slowly, raising=False)
+    spool.append(LINES[0] * 10_000, 10_000)
+    spool.sync()
+    spool.append(LINES[1], 1)
+    spool.sync()
+
+    assert next(syncs) == 3

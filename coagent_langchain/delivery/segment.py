@@ -53,6 +53,7 @@ class Segment:
         path: where it lies, or None for a nameless file.
         size: bytes that are written, with the header: what a reader may look at.
         synced: bytes that are known to be on the disk.
+        emptied: how often it was emptied.
         entries: how many were written, counted by the appending threads.
         settled: how many of them are acknowledged or rejected, counted by the worker.
     """
@@ -60,7 +61,7 @@ class Segment:
     def __init__(self, descriptor: int, path: Path | None) -> None:
         self.path = path
         self.size = self.synced = HEADER_BYTES
-        self.entries = self.settled = 0
+        self.entries = self.settled = self.emptied = 0
         self.descriptor = descriptor
         if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -117,6 +118,7 @@ class Segment:
     def empty(self, reader: Reader) -> None:
         """Use the file again from its beginning: everything in it is acknowledged."""
         os.ftruncate(self.descriptor, HEADER_BYTES)
+        self.emptied += 1
         self.size = self.synced = HEADER_BYTES
         reader.restart()
 

@@ -222,7 +222,7 @@ class Spool:
     def sync(self) -> None:
         """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
         for segment in list(self._segments):
-            size = segment.size
+            emptied, size = segment.emptied, segment.size
             if segment.path and segment.synced < size and self.waiting:
                 with contextlib.suppress(OSError):  # acknowledged and removed meanwhile, or what the worker will tell
                     reader = Reader.of(segment.path)
@@ -230,7 +230,8 @@ class Spool:
                         reader.sync()
                     finally:
                         reader.close()
-                    segment.synced = size
+                    if segment.emptied == emptied:  # else what was synced is gone, and other lines may be there
+                        segment.synced = size
         self._folder.sync()
 
     def release(self) -> None:
