@@ -181,7 +181,11 @@ class CoagentClient(EventLog):
 
     def last_prompt_number(self, session_id: str) -> int:
         """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_runs`."""
-        return int(self.filter_logs(session_id, "max([].prompt_number)") or 0)
+        last = self.filter_logs(session_id, "max([].prompt_number)") or 0
+        if not isinstance(last, int):
+            what = f"the filter of {self.base_url} gave no number; is it a CoAgent server?"
+            raise CoagentClientError(what, status=200, answer=last)
+        return last
 
     def start_session(
         self, prompt: str | None = None, session_id: str | None = None, meta: JsonObject | None = None

@@ -492,6 +492,27 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
     assert re.fullmatch(rf"GET {client.base_url}/\S+ gave no list; is it a CoAgent server\?", str(caught.value))
 
 
+def test_last_prompt_number_that_is_none_is_told() -> None:
+    """Another server's filter may give anything."""
+    with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
+        client.last_prompt_number("x")
+
+    assert str(caught.value) == f"the filter of {client.base_url} gave no number; is it a CoAgent server?"
+
+
+@pytest.mark.parametrize("odd", [[None, None], ["a", "b"], [1], "abc", 7])
+def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever another server answers, the application has its handler, and the log says why it starts anew."""
+    log = MemoryDelivery()
+    with Scripted() as scripted:
+        scripted.answer = odd
+        handler = CoagentCallbackHandler("s", base_url=scripted.base_url, resume=True, delivery=log)
+    RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
+
+    assert {entry["prompt_number"] for entry in log.entries} == {1}
+    assert ["cannot resume session s, its numbers start at 1" in said for said in caplog.messages] == [True]
+
+
 @pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
 def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
     """Another server's list is the client's own error, with what came."""

@@ -214,10 +214,9 @@ def _last_turn(settings: Settings, session_id: str | None) -> tuple[int, int]:
 
     try:
         with CoagentClient(settings.base_url, settings.auth_token, timeout=5.0, max_retries=0) as client:
-            last = client.filter_logs(str(session_id), _LAST_TURN)
-        prompt, turn = last or (0, 0)
+            prompt, turn = client.filter_logs(str(session_id), _LAST_TURN) or (0, 0)
         return int(prompt), int(turn)
-    except CoagentClientError as error:
+    except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may give anything
         logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
         return 0, 0
 
