@@ -43,7 +43,7 @@ class Timelines:
             building = self._building.setdefault(session.session_id, threading.Lock())
         with building:
             kept = self._views.get(session.session_id)
-            if kept is None or kept.session.entries != session.entries:
+            if kept is None or _extent(kept.session) != _extent(session):
                 kept = View(session, build(self._moments(session.session_id)))
             self._keep(session.session_id, kept)
         return kept
@@ -60,6 +60,11 @@ class Timelines:
 
     def _moments(self, session_id: str) -> Iterator[Moment]:
         return (read(entry.seq, entry.body) for entry in every_entry(self._store, session_id, page=PAGE))
+
+
+def _extent(session: Session) -> tuple[int, int, int]:
+    """What changes with each entry, and where a session was deleted and another one has its id."""
+    return session.entries, session.first_ms, session.last_ms
 
 
 def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:

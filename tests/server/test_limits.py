@@ -37,6 +37,18 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
     assert look("large") is large
 
 
+def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(running: Running) -> None:
+    """Though it has as many entries."""
+    shown = []
+    for at, words in enumerate(("deleted", "kept")):
+        put(running.store, entry(at=at, output_data={"message": words}))
+        shown.append(requests.get(f"{running.url}/view/timeline/=s", timeout=10).text)
+        if words == "deleted":
+            running.store.delete(["s"])
+
+    assert ["deleted" in page for page in shown] == [True, False]
+
+
 def test_search_inside_a_session_ends_with_so_many_hits(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A word of every event: the newest are found."""
     monkeypatch.setattr(fragments, "MAX_HITS", 1000)
