@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MAX_TOOL_CALLS = 1_000  # calls that may still be answered; a tool of an older one takes the latest turn
 MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again
 MAX_STOPPED = 1_000  # graphs of one session that may still go on in their prompt
+MAX_QUESTIONS = 1_000  # questions of one session that are open; the answer to an older one names none
 
 _lock = fork_safe_lock()
 
@@ -126,6 +127,13 @@ class Pending:
             if len(self._told) > MAX_TOLD:
                 del self._told[next(iter(self._told))]
             return True
+
+    def ask(self, interrupt_id: str, question: Question) -> None:
+        """Note what a person is asked."""
+        with _lock:
+            self.questions[interrupt_id] = question
+            if len(self.questions) > MAX_QUESTIONS:
+                self.questions.pop(next(iter(self.questions)), None)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """What is still open in a thread, by the interrupt's id."""

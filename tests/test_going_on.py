@@ -358,6 +358,22 @@ def test_graphs_that_never_go_on_are_bounded(
         assert list(session.course.pending.stopped) == ["b", "c"]
 
 
+def test_questions_that_nobody_answers_are_bounded(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many the latest are known; the answer to an older one is logged all the same."""
+    monkeypatch.setattr(pending, "MAX_QUESTIONS", 2)
+    agents = {thread: asking_agent() for thread in "abc"}
+    with handler.session("chat") as session:
+        for thread, agent in agents.items():
+            agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, thread))
+        open_threads = [question.thread for question in session.course.pending.questions.values()]
+        agents["a"].invoke(Command(resume="late"), in_thread(handler, "a"))
+
+    assert open_threads == ["b", "c"]
+    assert of_type(log, "human_oversight")[-1]["input_data"] == {"interrupt_id": None, "value": "late"}
+
+
 @pytest.mark.parametrize("answer", [True, 5, ["0" * 32], {"0" * 32: "yes", "city": "Rome"}])
 def test_answer_may_be_any_value(answer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Only a mapping whose keys are all ids of questions says which of them it answers."""

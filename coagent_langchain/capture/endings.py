@@ -39,7 +39,7 @@ class Endings(Sweeper):
         if failed or outcome is not None:
             course.status, course.response = "failed" if failed else "cancelled", None
             for key, question in run.answered.items():
-                course.pending.questions[key] = question._replace(is_answered=True)
+                course.pending.ask(key, question._replace(is_answered=True))
             if run.question is not None and run.prompt is not None and run.unresolved:
                 run.prompt.run_failed(run.question, run.unresolved)
             if run.thread is not None and run.prompt is not None:

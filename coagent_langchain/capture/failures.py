@@ -216,7 +216,7 @@ class Failures:
     def question(self, run: Run, interrupt_id: str, value: Any, is_breakpoint: bool = False) -> JsonObject:
         """A `human_oversight` entry that asks."""
         prompt, root = self._recorder.prompt_of(run), run.root
-        prompt.course.pending.questions[interrupt_id] = Question(root.prompt or prompt, root.thread, is_breakpoint)
+        prompt.course.pending.ask(interrupt_id, Question(root.prompt or prompt, root.thread, is_breakpoint))
         meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
         entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
