@@ -15,6 +15,7 @@ from coagent_langchain.errors import ConfigurationError
 DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
 DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the server is away
 _HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # what a request can be sent to; or an address of IPv6
+_NO_END = re.compile(r"[\s?#]")  # a path that is appended would be lost behind it
 
 
 def default_spool_dir() -> Path:
@@ -80,6 +81,7 @@ def _url(value: Any, source: str) -> str:
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and value.isprintable()
+        valid = valid and not _NO_END.search(value)
     except (ValueError, AttributeError, TypeError):
         valid = False
     shown = re.sub("//[^/]*@", "//", repr(value))  # without a password

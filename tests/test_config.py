@@ -67,6 +67,8 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"base_url": "http://a..b/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": f"http://{'a' * 64}/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost\n/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://localhost/api/v1 "}, "base_url must be an http or https address"),
+        ({"base_url": "http://localhost/api/v1?x=1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost:99999/api/v1"}, "base_url has a wrong port, it must be from 0 to 65535"),
         ({"colour": "blue"}, "unknown setting 'colour'"),
         ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),
