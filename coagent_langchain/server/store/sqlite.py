@@ -205,10 +205,12 @@ class SqliteStore:
 
     def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """See `Store.search`."""
-        sql = f"SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND seq < ? ORDER BY seq DESC"
+        # the numbers alone are sorted: to sort all bodies of a large session takes as long as to read it, for each page
+        sql = f"SELECT seq FROM entries WHERE {_THIS} AND seq < ? ORDER BY seq DESC"
         terms = Terms(text)
         with self._readers.one() as connection:
-            rows = connection.execute(sql, (session_id, 2**62 if before is None else before)) if terms else ()
+            seqs = connection.execute(sql, (session_id, 2**62 if before is None else before)) if terms else ()
+            rows = _rows(connection, [seq for (seq,) in seqs])
             return [Entry(*row) for row in itertools.islice((row for row in rows if terms(row[2])), limit)]
 
     def _holding(self, terms: Terms) -> Iterator[str]:
@@ -235,6 +237,16 @@ class SqliteStore:
     def export(self, session_id: str) -> Iterator[bytes]:
         """See `Store.export`."""
         return (entry.body for entry in every_entry(self, session_id))
+
+
+def _rows(connection: sqlite3.Connection, seqs: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
+    """Entries by their numbers, which descend; some are read at a time."""
+    for start in range(0, len(seqs), ROWS):
+        some = seqs[start : start + ROWS]
+        marks = ",".join("?" * len(some))
+        yield from connection.execute(
+            f"SELECT seq, timestamp, body FROM entries WHERE seq IN ({marks}) ORDER BY seq DESC", some
+        )
 
 
 def digest_of(event_id: str, body: bytes) -> bytes:
