@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import uuid
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,7 @@ def check_delivery(delivery: Delivery) -> Delivery:
     """Give back a delivery that has all the methods.
 
     Raises:
-        ConfigurationError: it lacks a method of `Delivery`.
+        ConfigurationError: it lacks a method of `Delivery`, or cannot be referred to weakly.
     """
     for method in ("append", "flush", "close", "stats"):
         if not callable(getattr(delivery, method, None)):
@@ -155,4 +156,8 @@ def check_delivery(delivery: Delivery) -> Delivery:
                 f"delivery must be a Delivery such as coagent_langchain.testing.MemoryDelivery(): {delivery!r} has no "
                 f"method {method}"
             )
+    try:
+        weakref.ref(delivery)
+    except TypeError:
+        raise ConfigurationError(f"delivery must be of a class without __slots__, not {delivery!r:.80}") from None
     return delivery

@@ -186,7 +186,7 @@ class Sweeper:
         """
 
 
-_by_delivery: weakref.WeakKeyDictionary[Delivery, Sessions] = weakref.WeakKeyDictionary()
+_by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are not the same one
 _watched: Living[Sessions] = Living()
 _thread: threading.Thread | None = None
 _stop = threading.Event()
@@ -194,13 +194,21 @@ _stop = threading.Event()
 
 def sessions_of(delivery: Delivery) -> Sessions:
     """The sessions that deliver through `delivery`."""
-    sessions = _by_delivery.get(delivery)
-    if sessions is None:
-        sessions = _by_delivery.setdefault(delivery, Sessions())
-        # Registered again each time, so that it runs before the exit handler of the newest delivery.
-        atexit.unregister(_end_at_exit)
-        atexit.register(_end_at_exit)
-    return sessions
+    key = id(delivery)
+
+    def forget(reference: weakref.ref[Delivery]) -> None:
+        with _lock:
+            if key in _by_delivery and _by_delivery[key][0] is reference:  # the id may be another's by now
+                del _by_delivery[key]
+
+    with _lock:
+        known = _by_delivery.get(key)
+        if known is None or known[0]() is not delivery:
+            known = _by_delivery[key] = weakref.ref(delivery, forget), Sessions()
+            # Registered again each time, so that it runs before the exit handler of the newest delivery.
+            atexit.unregister(_end_at_exit)
+            atexit.register(_end_at_exit)
+    return known[1]
 
 
 def _watch(sessions: Sessions) -> None:
@@ -240,5 +248,5 @@ def _sweep() -> None:
 
 @guard
 def _end_at_exit() -> None:
-    for sessions in list(_by_delivery.values()):
+    for _, sessions in list(_by_delivery.values()):
         sessions.end_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +31,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
+from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, ScriptedText, chat
@@ -435,6 +436,34 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
     ]
 
 
+@dataclass
+class Lines:
+    """A delivery of the user's own, which is equal to another one with the same lines, and so has no hash."""
+
+    lines: list[bytes] = field(default_factory=list)
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        self.lines.append(lines)
+
+    def flush(self, timeout: float) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+    def stats(self) -> Stats:
+        return Stats(written=len(self.lines))
+
+
+def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
+    """Each of two has a session of the same id."""
+    deliveries = [Lines(), Lines()]
+    for delivery in deliveries:
+        with CoagentCallbackHandler("s", delivery=delivery).session("Cook"):
+            pass
+
+    assert [len(delivery.lines) for delivery in deliveries] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -447,8 +476,10 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
         ({"redact": asyncio.sleep}, "redact must not be a coroutine function, for no hook waits"),
         ({"redact": lambda: None}, "redact must take one argument, the entry, and return it"),
         ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
+        ({"delivery": SimpleNamespace(append=print, flush=print, close=print, stats=print)},
+         "delivery must be of a class without __slots__, not namespace"),
     ],
-)
+)  # fmt: skip
 def test_wrong_argument_is_named_at_once(arguments: dict[str, Any], message: str) -> None:
     """A setting that is wrong in itself raises when the handler is made, and says what would be right."""
     with pytest.raises(ConfigurationError, match=message):
