@@ -37,8 +37,8 @@ class CoagentCallbackHandler(Hooks):
     """Logs what LangChain and LangGraph runs do as CoAgent events; pass it as `callbacks=[handler]`.
 
     One handler serves any number of runs at once: threads, asyncio, batches, many conversations. It is cheap to make;
-    all handlers of a process with the same destination share one spool and one sending thread. It never raises into
-    the application, never waits for the network and never changes what it is given.
+    all handlers of a process with the same destination share one spool and one sending thread. Its hooks never raise
+    into the application, never wait for the network and never change what they are given.
 
     Parameters:
         session_id: the session of every run. When None, it comes from the run's metadata or `configurable`
