@@ -282,6 +282,25 @@ def test_log_says_what_was_rejected_in_the_servers_words(tmp_path: Path, caplog:
     assert said == [f"delivery to {server.base_url}: 1 event rejected: x: bad"]
 
 
+def test_log_says_later_what_it_had_no_line_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line a minute is enough to tell of every event that will not arrive."""
+    told = notices.Notices("here")
+    told.wrong("no answer", 3)
+    for number in range(notices.MAX_REASONS + 2):
+        told.gone(number + 1, f"rejected: {number}")
+    told.gone(1, "rejected: 0")
+    monkeypatch.setattr(notices, "INTERVAL_S", 0.0)
+    told.wrong("no answer", 4)
+    told.wrong("no answer", 4)
+
+    first, later, last = caplog.messages
+    assert (first, last) == ("delivery to here: no answer; 3 events wait", "delivery to here: no answer; 4 events wait")
+    assert later.split("; ")[1:3] == ["4 events wait", "2 events rejected: 0"]
+    assert later.endswith("8 events rejected: 7; 19 events gone for other reasons")
+
+
 def test_token_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """No log line, repr, spool file or rejected entry has the token, even if the server repeats it."""
     answer = Answer(400, f"what is {TOKEN}?".encode())

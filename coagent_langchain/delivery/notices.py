@@ -8,6 +8,7 @@ from coagent_langchain.errors import logger
 from coagent_langchain.texts import counted
 
 INTERVAL_S = 60.0
+MAX_REASONS = 8  # that are remembered until they are said: a server may give each event another one
 
 
 class Notices:
@@ -21,6 +22,7 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._problem = ""
+        self._gone: dict[str, int] = {}
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
@@ -34,18 +36,23 @@ class Notices:
         self._say(f"{problem}; {waiting_events(waiting)}")
 
     def gone(self, count: int, how: str) -> None:
-        """Some events will not arrive; others may.
+        """Some events will not arrive; others may. Said with the next line where it is too early for one.
 
         Parameters:
             count: how many, since the last time.
             how: what became of them, and why.
         """
-        self._say(f"{counted(count, 'event')} {how}")
+        if how not in self._gone and len(self._gone) >= MAX_REASONS:
+            how = "gone for other reasons"
+        self._gone[how] = self._gone.get(how, 0) + count
+        self._say()
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str = "") -> None:
         if time.monotonic() - self._said >= INTERVAL_S:
             self._said = time.monotonic()
-            logger.warning("delivery to %s: %s", self._destination, what)
+            gone = [f"{counted(count, 'event')} {how}" for how, count in self._gone.items()]
+            self._gone.clear()
+            logger.warning("delivery to %s: %s", self._destination, "; ".join(filter(None, [what, *gone])))
 
     def without_folder(self, reason: str) -> None:
         """The spool's folder cannot be used. Said once: the spool does so once."""
