@@ -194,17 +194,12 @@ _stop = threading.Event()
 
 def sessions_of(delivery: Delivery) -> Sessions:
     """The sessions that deliver through `delivery`."""
-    key = id(delivery)
-
-    def forget(reference: weakref.ref[Delivery]) -> None:
-        with _lock:
-            if key in _by_delivery and _by_delivery[key][0] is reference:  # the id may be another's by now
-                del _by_delivery[key]
-
     with _lock:
-        known = _by_delivery.get(key)
-        if known is None or known[0]() is not delivery:
-            known = _by_delivery[key] = weakref.ref(delivery, forget), Sessions()
+        key, kept = id(delivery), _by_delivery
+        known = kept.get(key)
+        if known is None:  # the id is no other's: what dies is forgotten before its id is free
+            # Nothing of this module is looked up then: the interpreter may have taken it apart.
+            known = kept[key] = weakref.ref(delivery, lambda _: kept.pop(key, None)), Sessions()
             # Registered again each time, so that it runs before the exit handler of the newest delivery.
             atexit.unregister(_end_at_exit)
             atexit.register(_end_at_exit)
