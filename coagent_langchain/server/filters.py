@@ -78,7 +78,8 @@ class _Functions(Functions):
     def _func_to_string(self, value: Any) -> str:
         if isinstance(value, str):
             return value
-        self._count(sum(_size(value)))
+        values, characters = _size(value)
+        self._count(values + characters if values <= MAX_VALUES else MAX_WRITTEN + 1)  # not all of it is counted
         return json.dumps(value, separators=(",", ":"), default=str)
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})

@@ -102,6 +102,12 @@ def test_filter_whose_functions_write_too_much_is_refused(monkeypatch: pytest.Mo
         filters.apply(growing, ["x" * 1000] * 20)
 
 
+def test_filter_that_writes_too_many_values_is_refused() -> None:
+    """However short each of them is."""
+    with pytest.raises(filters.FilterError, match="functions of a filter write at most"):
+        filters.apply(f"to_string([{','.join('@' * 100)}])", list(range(20_000)))
+
+
 def test_filter_is_told_shortly_what_does_not_fit() -> None:
     """JMESPath's own message repeats the value, which may be a whole entry."""
     with pytest.raises(filters.FilterError) as raised:
