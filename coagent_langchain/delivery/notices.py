@@ -8,7 +8,6 @@ from coagent_langchain.errors import logger
 from coagent_langchain.texts import counted
 
 INTERVAL_S = 60.0
-MAX_REASONS = 8  # that are remembered until they are said: a server may give each event another one
 
 
 class Notices:
@@ -22,7 +21,7 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._problem = ""
-        self._gone: dict[str, int] = {}
+        self._untold: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
@@ -35,24 +34,26 @@ class Notices:
         self._problem = problem
         self._say(f"{problem}; {waiting_events(waiting)}")
 
-    def gone(self, count: int, how: str) -> None:
-        """Some events will not arrive; others may. Said with the next line where it is too early for one.
+    def gone(self, count: int, how: str, why: str) -> None:
+        """Some events will not arrive; others may. What may not be said now is counted in when next something is.
 
         Parameters:
             count: how many, since the last time.
-            how: what became of them, and why.
+            how: what became of them.
+            why: the reason for the latest.
         """
-        if how not in self._gone and len(self._gone) >= MAX_REASONS:
-            how = "gone for other reasons"
-        self._gone[how] = self._gone.get(how, 0) + count
+        self._untold[how] = (self._untold.get(how, (0, ""))[0] + count, why)
         self._say()
 
-    def _say(self, what: str = "") -> None:
+    def _say(self, *problem: str) -> None:
         if time.monotonic() - self._said >= INTERVAL_S:
             self._said = time.monotonic()
-            gone = [f"{counted(count, 'event')} {how}" for how, count in self._gone.items()]
-            self._gone.clear()
-            logger.warning("delivery to %s: %s", self._destination, "; ".join(filter(None, [what, *gone])))
+            logger.warning("delivery to %s: %s", self._destination, "; ".join((*problem, *self._losses())))
+
+    def _losses(self) -> list[str]:
+        """What will not arrive and was not told yet, in words; it is told now."""
+        untold, self._untold = self._untold, {}
+        return [f"{counted(count, 'event')} {how}{why}" for how, (count, why) in untold.items()]
 
     def without_folder(self, reason: str) -> None:
         """The spool's folder cannot be used. Said once: the spool does so once."""
@@ -75,7 +76,8 @@ class Notices:
         """
         if self._problem:
             self._problem = ""
-            logger.warning("delivery to %s works again: %s delivered", self._destination, counted(delivered, "event"))
+            what = "; ".join((f"{counted(delivered, 'event')} delivered", *self._losses()))
+            logger.warning("delivery to %s works again: %s", self._destination, what)
 
     def left(self, waiting: int, kept: bool) -> str:
         """The last word on events that the server has not taken, for a command to print at its end.
