@@ -85,8 +85,10 @@ class Bar:
 
     @property
     def turns(self) -> int:
-        """How many turns stand below it, those of sub-agents included."""
-        return len({bar.turn for bar in below(self.children) if bar.turn})
+        """How many turns stand below it: those of sub-agents, too, and of each process that counts from 1."""
+        bars = [bar for bar in below(self.children) if bar.turn]
+        asked = {(bar.root, bar.turn) for bar in bars if bar.kind == "model"}
+        return len(asked) + len({bar.turn for bar in bars} - {turn for _, turn in asked})
 
 
 def below(bars: Iterable[Bar]) -> Iterator[Bar]:

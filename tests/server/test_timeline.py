@@ -258,6 +258,21 @@ def test_question_that_was_answered_elsewhere_is_not_unanswered() -> None:
     assert [(bar.status, bar.note) for bar in timeline(story.entries).roots[0].children] == [("ok", "Book it? → yes")]
 
 
+def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
+    """It may count them from 1, as where its handler does not ask the server; a tool that it runs again is none."""
+    story = Story("s").ask("hello")
+    story.model("a", "1", 5, (1, 1))
+    story.tool_call("book", {}, "c1", story.root)
+    oversight(story, "interrupted", "int-1", "Book it?")
+    story.root, story.turn = story.run(), 0
+    oversight(story, "resumed", None, "yes")
+    story.tool_call("book", {}, "c1", story.root)
+    story.model("b", "2", 5, (1, 1))
+    prompt, *_ = rows(timeline(story.entries), T0)
+
+    assert prompt[4] == "2 turns"
+
+
 def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> None:
     """Also a sub-agent's turns; and an error counts once, as `errors` of the session does, whatever it ended."""
     story = Story("s").ask("hello")
