@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import logging
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from coagent_langchain import (
     ConfigurationError,
     LoggedEvent,
 )
+from coagent_langchain.capture import handler as capture_handler
 from coagent_langchain.client import SETTLE_TIMEOUT
 from coagent_langchain.eventlog import LogResult
 from coagent_langchain.events import LogEntry
@@ -304,6 +307,27 @@ def test_handler_resumes_a_session_where_it_ended(
     RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
 
     assert ({entry["prompt_number"] for entry in log.entries}, caplog.messages) == ({number}, [])
+
+
+def test_server_that_hangs_holds_up_one_resuming_handler_alone(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service makes one for each request: the next ones do not ask, and the log says so once."""
+    monkeypatch.setattr(capture_handler, "ASK_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        base_url = f"http://127.0.0.1:{hung.getsockname()[1]}/api/v1"
+        for session_id in ("first", "second"):
+            CoagentCallbackHandler(session_id, base_url=base_url, resume=True, delivery=MemoryDelivery())
+        hung.settimeout(0.0)
+        asked = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                hung.accept()[0].close()
+                asked += 1
+
+    assert (asked, [message.partition(":")[0] for message in caplog.messages]) == (
+        1, ["cannot resume session first, its numbers start at 1"],
+    )  # fmt: skip
 
 
 def test_many_threads_share_a_client(client: CoagentClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,8 @@ from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
+ASK_S = 5.0  # seconds that a handler waits for the numbers to resume
+HUNG_S = 10.0  # seconds in which no other asks a server that has not answered in that time
 _LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
 
 
@@ -209,16 +212,25 @@ def _with_graph_hooks(cls: type) -> Any:
 
 
 def _last_turn(settings: Settings, session_id: str | None) -> tuple[int, int]:
-    """The last prompt and turn that the server has of a session; 0, and a warning, when it cannot be asked."""
+    """The last prompt and turn that the server has of a session; 0, and a warning, when it cannot be asked.
+
+    A server that has let one handler wait in vain is not asked by the next ones: a service makes one for each request.
+    """
     from coagent_langchain.client import CoagentClient
 
+    asked = time.monotonic()
+    if asked < _hung_until.get(settings.base_url, 0.0):
+        return 0, 0
     try:
-        with CoagentClient(settings.base_url, settings.auth_token, timeout=5.0, max_retries=0) as client:
+        with CoagentClient(settings.base_url, settings.auth_token, timeout=ASK_S, max_retries=0) as client:
             prompt, turn = client.filter_logs(str(session_id), _LAST_TURN) or (0, 0)
         return int(prompt), int(turn)
     except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may give anything
+        if time.monotonic() - asked >= ASK_S:
+            _hung_until[settings.base_url] = time.monotonic() + HUNG_S
         logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
         return 0, 0
 
 
+_hung_until: dict[str, float] = {}  # by address, on the monotonic clock
 _LAST_TURN = "sort_by([], &turn_number) | sort_by(@, &prompt_number) | [-1].[prompt_number, turn_number]"
