@@ -94,7 +94,11 @@ class Prompt(Scope):
     def _end(self, error: BaseException | None) -> None:
         """Log what left the block; a prompt has no event of its own at its end."""
         if error is not None:
-            self.session.left_by(error, self.number)
+            self._left(error)
+
+    @guard
+    def _left(self, error: BaseException) -> None:
+        self.session.left_by(error, self.number)
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)

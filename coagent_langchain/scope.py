@@ -57,6 +57,10 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         """Close, knowing what the body raised; never raises."""
         raise NotImplementedError
 
+    def _left(self, error: BaseException) -> None:
+        """Know what the body of one block raised, while another one is still open; never raises."""
+        raise NotImplementedError
+
     def _fresh(self, function: Callable[..., Any]) -> Scope:
         """A scope of its own for one call of the decorated `function`."""
         raise NotImplementedError
@@ -84,6 +88,8 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         _innermost.set(_open(_innermost.get()))
         if not self._frames:
             self._end(error)
+        elif error is not None:
+            self._left(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

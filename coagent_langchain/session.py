@@ -199,6 +199,10 @@ class Session(Scope):
         elif self._sessions.end(self.session_id, course, unless_entered=True):
             self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
 
+    @guard
+    def _left(self, error: BaseException) -> None:
+        self.course.status = self.left_by(error, max(self.course.last_prompt, 1)) or self.course.status
+
     def left_by(self, error: BaseException, prompt_number: int) -> str | None:
         """Log an exception that leaves a block of the session, if it is a failure that nobody has logged.
 

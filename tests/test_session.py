@@ -252,6 +252,25 @@ def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDel
     assert [e["event_type"] for e in log.entries].count("session_end") == 1
 
 
+@pytest.mark.parametrize("kind", ["session", "prompt"])
+def test_exception_that_leaves_an_inner_block_of_the_same_object_is_logged(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, kind: str
+) -> None:
+    """Requests of a conversation may share its object: one of them fails while another has the block open."""
+    session = handler.session("task", session_id="conv")
+    with session, session.prompt("Soup?") as prompt:
+        block = session if kind == "session" else prompt
+        with block, contextlib.suppress(KeyError), block:
+            raise KeyError("leek")
+
+    told = [(e["event_type"], e.get("meta", {}).get("status"), e.get("error_info", {}).get("error_type"))
+            for e in log.entries]  # fmt: skip
+    assert told == [
+        ("session_start", None, None), ("user_input", None, None), ("error", None, "KeyError"),
+        ("session_end", "failed" if kind == "session" else "completed", None),
+    ]  # fmt: skip
+
+
 def test_task_that_outlives_its_session_begins_it_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Nothing stands behind `session_end`: what comes later is the same session's next prompt, with a start."""
     with handler.session("task", session_id="conv"):
