@@ -17,7 +17,7 @@ from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
 from coagent_langchain.server.causes import explain
 from coagent_langchain.server.details import detail, judge, ref_of
-from coagent_langchain.server.formats import mapping, natural, visible
+from coagent_langchain.server.formats import count, mapping, natural, visible
 from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.lookups import session_of, store_of, view_of
 from coagent_langchain.server.moments import read
@@ -116,7 +116,7 @@ def text(request: Request) -> PlainTextResponse:
 
 
 def events(request: Request) -> Response:
-    """A page of the table of events: `offset`, `limit`, and optionally `q` (words) and `type`."""
+    """A page of the table of events: `offset`, `limit`, and optionally `q` (words) and `type`; with all types there."""
     view = view_of(request)
     given = request.query_params
     places = _places(request, view, given.get("q", ""), given.get("type", ""))
@@ -125,7 +125,8 @@ def events(request: Request) -> Response:
     except ValueError:
         raise HTTPException(400, "offset and limit are whole numbers") from None
     page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
-    return answer({"total": len(places), "t0": view.session.first_ms, "rows": page})
+    types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
+    return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
 
 
 def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]:

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from coagent_langchain.server import launch
 from coagent_langchain.server.live import MAX_CLIENTS
 from coagent_langchain.server.running import Running
+from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
 from tests.server.story import Story
@@ -411,6 +412,25 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
 
     heads = page.locator("#events [role=columnheader]").all_inner_texts()
     assert (heads[3], heads[-1]) == ("Prompt.turn", "Event id")
+
+
+def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None:
+    """Each type has its number as of now, and the one that is chosen stays so."""
+    story = Story("live", now_ms() - 60_000).ask("mail")
+    post(story.entries)
+    visit(page, "/sessions/live?tab=events")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.select_option("#type", "user_input")
+    known = len(story.entries)
+    run = story.tool_call("send_mail", {}, "c1")
+    story.log("error", 1, run, error_info={"error_id": "e-1"})
+    post(story.ask("again").entries[known:])
+    expect(page.locator("#events .row[data-index]")).to_have_count(2)
+
+    assert page.locator("#type option").all_inner_texts() == [
+        "All types", "error (1)", "session_start (1)", "tool_call (1)", "user_input (2)",
+    ]  # fmt: skip
+    expect(page.locator("#type")).to_have_value("user_input")
 
 
 def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:

@@ -126,9 +126,19 @@ class Events {
     this.pages.set(number, data.rows);
     if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
     this.t0 = data.t0;
+    this.offer(data.types);
     this.box.setAttribute("aria-rowcount", data.total + 1);
     document.getElementById("found").textContent = this.words || this.type.value ? `${count(data.total)} event${data.total === 1 ? "" : "s"}` : "";
     if (data.total !== this.total) { this.total = data.total; this.list.show(this.total); } else this.list.refill();
+  }
+
+  /** Let the types be chosen that the session has by now. */
+  offer(types) {
+    const chosen = this.type.value;
+    if (types.some(([, label], place) => this.type.options[place + 1]?.text !== label)) {
+      this.type.replaceChildren(this.type.options[0], ...types.map(([name, label]) => new Option(label, name)));
+      this.type.value = chosen;
+    }
   }
 
   async reload() {
