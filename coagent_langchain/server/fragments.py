@@ -219,7 +219,7 @@ def raw(request: Request) -> HTMLResponse:
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
     moment = read(entry.seq, entry.body)
-    return {"number": number, "type": moment.type, "note": moment.note or moment.name,
+    return {"number": number, "type": moment.type, "note": moment.note or moment.name, "ref": ref_of(entry),
             "text": shown(pretty(orjson.loads(entry.body)), ref_of(entry), [])}  # fmt: skip
 
 

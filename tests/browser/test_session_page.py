@@ -433,6 +433,21 @@ def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None
     expect(page.locator("#type")).to_have_value("user_input")
 
 
+def test_late_entries_come_into_their_place_in_raw(page: Page, post: Post) -> None:
+    """As those of another process, which sends later: each entry is there once, in order of time."""
+    story = Story("live", now_ms() - 60_000).ask("mail")
+    story.tool("send_mail", {}, "sent", 5, "c1")
+    post([entry for entry in story.entries if entry["event_type"] != "tool_call"])
+    visit(page, "/sessions/live?tab=raw")
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#raw summary")).to_have_count(3)
+    post([entry for entry in story.entries if entry["event_type"] == "tool_call"])
+
+    expect(page.locator("#raw summary")).to_have_text(
+        ["1 session_start mail", "2 user_input mail", "3 tool_call send_mail", "4 tool_response sent"]
+    )
+
+
 def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
     """What lands in the clipboard can be given to an assistant as it is."""
     post(sessions.failed())

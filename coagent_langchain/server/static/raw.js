@@ -10,26 +10,38 @@ export function open({ path, search }) {
   async function page(from, put) {
     const query = new URLSearchParams({ from, q: words });
     const html = await (await get(`/view/raw/${path}?${query}`)).text();
-    if (query.get("q") === words) put(...nodes(html));
+    if (query.get("q") === words) await put(...nodes(html));
+  }
+
+  const anew = () => page(0, (...first) => box.replaceChildren(...first));
+
+  /** Hand `put` what follows the last entry; where others have come before that, as from another process, show all anew. */
+  async function follow(from, put) {
+    const last = box.querySelector(":scope > details:last-of-type");
+    await page(Math.max(from - 1, 0), (...entries) => {
+      const again = last && entries.find((node) => node.nodeName === "DETAILS");
+      if (again?.dataset.ref !== last?.dataset.ref) return anew();
+      return put(...entries.slice(entries.indexOf(again) + 1));
+    });
   }
 
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
     if (!button || button.disabled) return;
     button.disabled = true;
-    return page(button.dataset.next, (...more) => button.replaceWith(...more));
+    return follow(button.dataset.next, (...more) => button.replaceWith(...more));
   });
 
   return {
     async news() {
       if (box.querySelector(":scope > [data-next]")) return;
       const known = count();
-      await page(known, (...more) => { if (count() === known) box.append(...more); });
+      await follow(known, (...more) => { if (count() === known) box.append(...more); });
     },
     async search(sought) {
       if (sought === words) return;
       words = sought;
-      await page(0, (...first) => box.replaceChildren(...first));
+      await anew();
     },
     move: (step) => panel.scrollBy({ top: step * 80 }),
   };
