@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -135,10 +136,14 @@ def _latest(place: Place, prompt: Bar) -> Place:
 def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
     """Close each prompt whose session was stopped next: what is stopped between two calls tells it nowhere else.
 
-    A prompt that an answer continues later, perhaps in another block, was not stopped by the end of the first one.
+    A prompt that an answer continues later, perhaps in another block, was not stopped by the end of the first one. Nor
+    was one beside which another was stopped that tells it itself: that is the end of another process.
     """
-    for (_, prompt), (_, end) in pairwise(sorted(latest, key=itemgetter(0))):
+    told = sorted(prompt.last for _, prompt in latest if prompt.kind == "prompt" and prompt.status in STOPPED)
+    for ((at, _), prompt), (_, end) in pairwise(sorted(latest, key=itemgetter(0))):
         if prompt.kind == "prompt" and prompt.status in ("ok", "open") and end.kind == "end" and end.status in STOPPED:
+            if bisect_left(told, at) < bisect_right(told, end.start):
+                continue
             prompt.status, prompt.end = end.status, max(prompt.last, end.start)
 
 

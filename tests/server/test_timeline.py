@@ -654,6 +654,23 @@ def test_prompt_that_was_stopped_is_not_continued_by_what_ends_later() -> None:
     ]  # fmt: skip
 
 
+def test_end_of_a_process_does_not_stop_the_prompt_of_another() -> None:
+    """As in a rolling deployment: one process is stopped in its prompt while another is at work in the next one."""
+    old = Story("s").ask("old")
+    run = old.call("old")
+    new = Story("s", T0 + 20, first=100).ask("new")
+    going = new.call("new")
+    old.wait(60).answer(run, "1", 60, (1, 1), outcome="unknown")
+    old.end("cancelled", "cancelled")
+    new.wait(200).answer(going, "2", 200, (1, 1))
+    story = sorted([*old.entries, *new.entries], key=lambda entry: entry["timestamp"])
+
+    assert drawn(timeline(story)) == [
+        "prompt old unknown", "  model gemma3:4b unknown",
+        "prompt new ok", "  model gemma3:4b ok", "end Session end cancelled",
+    ]  # fmt: skip
+
+
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
     """The handler's response of a session without an answer is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
