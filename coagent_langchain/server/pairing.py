@@ -21,6 +21,7 @@ class Pairing:
         bars: every bar but prompts and ends, in order of their first entry.
         asks: the entries that open prompts.
         answered: root run → the first question of a human step that it answered.
+        sent: prompt number → what a model was sent first in it.
         ends: the ends of the session.
     """
 
@@ -28,6 +29,7 @@ class Pairing:
         self.bars: list[Bar] = []
         self.asks: list[Moment] = []
         self.answered: dict[str, Bar] = {}
+        self.sent: dict[int, str] = {}
         self.ends: list[Bar] = []
         self._by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
@@ -65,6 +67,8 @@ class Pairing:
             self._waiting[key].append(bar)
         if moment.run:
             self._by_run[moment.run] = bar
+        if kind == "model" and moment.note:
+            self.sent.setdefault(moment.prompt, moment.note)
 
     def _close(self, moment: Moment, kind: str) -> None:
         bar = next((bar for key in self._keys(moment, kind) if (bar := self._take(key))), None)

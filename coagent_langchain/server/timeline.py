@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -54,7 +54,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     roots = [bar for _, bar in sorted([*prompts.all(), *ends], key=itemgetter(0))]
     _sum_up(pairing.bars, parents)
     for _, prompt in prompts.all():
-        _close_prompt(prompt)
+        _close_prompt(prompt, pairing.sent)
     _stop_prompts([*((_latest(place, prompt), prompt) for place, prompt in prompts.all()), *ends])
     bars = pairing.bars
     return Timeline(
@@ -109,10 +109,15 @@ def _is_recovered(component: Bar) -> bool:
     return own == 0 and "recovered" in found and "error" not in found
 
 
-def _close_prompt(prompt: Bar) -> None:
-    """End a prompt where its last bar ends, and put its children into turns."""
-    prompt.label = prompt.label or next(
-        (bar.note for bar in prompt.children if bar.note and bar.kind != "component"), ""
+def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
+    """End a prompt where its last bar ends, and put its children into turns.
+
+    One that no entry opened has the title of what a model was sent first in it.
+    """
+    prompt.label = (
+        prompt.label
+        or sent.get(prompt.prompt)
+        or next((bar.note for bar in prompt.children if bar.note and bar.kind != "component"), "")
     )
     prompt.status = _status(prompt.children)
     prompt.end = None if prompt.status == "open" else prompt.last

@@ -191,6 +191,20 @@ def test_calls_of_a_run_that_asked_nothing_go_to_the_question_before_them() -> N
     ]
 
 
+def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> None:
+    """As in the reference's own example: a client that logs by hand begins its second prompt with a model call."""
+    story = Story("s").ask("Generate recipes")
+    story.model("Create three recipes", "Soup", 5, (1, 1))
+    story.prompt = 2
+    story.log("llm_call", 1, prompt="Convert these recipes")
+    story.log("llm_response", 1, llm_response={"response": "Tofu soup"})
+
+    assert [(root.label, [bar.note for bar in root.children]) for root in timeline(story.entries).roots] == [
+        ("Generate recipes", ["Soup"]),
+        ("Convert these recipes", ["Tofu soup"]),
+    ]
+
+
 def test_several_runs_inside_one_prompt_stay_there() -> None:
     """One `user_input`, two root runs: one prompt."""
     story = Story("s").ask("both")
