@@ -106,7 +106,8 @@ class LoggedSession:
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
         `model`, `input_tokens`, `output_tokens`, `total_tokens`, `cached`, `execution_time_ms`, `cost`, `success`,
-        `event_id`. `time` is `NaT` if a timestamp is not a number. `cached` is True where the answer came from
+        `event_id`. Tokens, times and cost are floats, NaN where an event has none, so that tables of several sessions
+        can be put together. `time` is `NaT` if a timestamp is not a number. `cached` is True where the answer came from
         LangChain's own cache, so that its tokens were not used and are in no total.
 
         Raises:
@@ -118,7 +119,8 @@ class LoggedSession:
             raise ConfigurationError("to_pandas needs pandas: pip install pandas") from None
 
         frame = pandas.DataFrame([_row(event.raw) for event in self.events], columns=list(_COLUMNS))
-        return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True, errors="coerce"))
+        numbers = {name: pandas.to_numeric(frame[name], errors="coerce").astype(float) for name in _NUMBERS}
+        return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True, errors="coerce"), **numbers)
 
     def _repr_html_(self) -> str:
         from coagent_langchain.waterfall import draw
@@ -159,6 +161,7 @@ _NOUNS = {
     "errors": "error",
     "recoveries": "recovery",
 }
+_NUMBERS = ("input_tokens", "output_tokens", "total_tokens", "execution_time_ms", "cost")
 _COLUMNS: dict[str, tuple[tuple[str, ...], ...]] = {
     "time": (("timestamp",),),
     "session_id": (("session_id",),),

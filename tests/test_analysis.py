@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import pandas
 import pytest
 
 from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
@@ -152,6 +153,15 @@ def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
     table = LoggedSession("odd", [LoggedEvent.read(entry) for entry in odd]).to_pandas()
 
     assert [str(time) for time in table.time] == ["NaT", "NaT", "NaT", "2023-11-14 22:13:20+00:00"]
+
+
+def test_tables_of_several_sessions_together_can_be_sorted_by_tokens() -> None:
+    """A session that reports no tokens, or another server's odd ones, has a column of numbers all the same."""
+    told: list[dict[str, Any]] = [{}, {"total_tokens": 7}, {"total_tokens": [7]}, {"total_tokens": 12}]
+    answers = [{"event_type": "llm_response", "llm_response": each} for each in told]
+    tables = [LoggedSession("s", [LoggedEvent.read(answer)]).to_pandas() for answer in answers]
+
+    assert list(pandas.concat(tables).nlargest(2, "total_tokens").total_tokens) == [12, 7]
 
 
 def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip: str) -> None:
