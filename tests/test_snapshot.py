@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,6 +157,7 @@ def test_snapshot_does_not_change_with_its_source() -> None:
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), "2026-01-02T03:04:00+00:00"),
         (datetime.timedelta(seconds=1), "0:00:01"),
+        (pandas.NaT, "NaT"),
         ({1: "a", "1": "b", None: "c", (1, 2): "d"}, {"1": "a", "1 (str)": "b", "None": "c", "(1, 2)": "d"}),
         (ValueError("no", 1), {"error_type": "ValueError", "args": ["no", 1]}),
         (Order(number=1), {"number": 1}),

@@ -50,6 +50,8 @@ def name(kind: type) -> str:
 
 def _made(kind: type) -> Plan:
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
+    if name(kind) in _NO_TIME:
+        return lambda walk, value, depth: "NaT"
     bases = {id(base) for base in mro}
     for base, known in _BASES:
         if id(base) in bases:
@@ -180,6 +182,9 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
 _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
                      "langchain_core.callbacks.base.BaseCallbackManager", "logging.Logger",
                      "threading.Thread"})  # fmt: skip
+
+# pandas' missing date: a `datetime` whose own fields say year 1.
+_NO_TIME = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
 
 # The first base that fits decides; methods are called on the base, so that a subclass's own code never runs.
 _BASES: list[tuple[type, Plan]] = [
