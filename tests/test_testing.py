@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import time
@@ -166,6 +167,26 @@ def test_reply_that_is_none_is_refused_at_once() -> None:
     """In a list a function is no reply: it stands for the whole list."""
     with pytest.raises(TypeError, match=r"a reply is a str, mapping, .* or Failure, not <function "):
         OllamaStandIn(["Soup.", lambda request: "Stew."])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("reply", ["Soup.", {"dish": "soup"}, ToolUse("cook")])
+def test_one_reply_instead_of_a_list_is_refused_at_once(reply: Any) -> None:
+    """A text would be a list of characters, and a mapping one of its keys."""
+    message = f"the script is a list of replies, or a function: [{reply!r}]"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        OllamaStandIn(reply)
+
+
+def test_one_model_instead_of_a_list_is_refused_at_once() -> None:
+    """A name would be a list of models with one letter each."""
+    with pytest.raises(TypeError, match=r"^models is a list of names: \['qwen3'\]$"):
+        OllamaStandIn(["Soup."], models="qwen3")
+
+
+def test_what_the_stand_in_does_not_speak_is_named() -> None:
+    """Embeddings, for example."""
+    with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match=r"^the stand-in has no /api/embed "):
+        ollama.Client(stand_in.url).embed("llama3.2", "Soup.")
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Reply, Script, as_answer, is_json
+from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Script, as_answers, is_json, told
 from coagent_langchain.wire import JsonObject
 
 VERSION = "0.12.0"  # of the API that it speaks
@@ -39,7 +39,8 @@ class OllamaStandIn:
         tokens_per_second: how fast it streams; None for as fast as possible.
 
     Raises:
-        TypeError: one of the replies is none. Where a function gives it, or raises, the client is told instead.
+        TypeError: one of the replies is none, or one reply or model is given instead of a list. Where a function gives
+            what is no reply, or raises, the client is told instead.
 
     Attributes:
         url: the address, for `base_url=` or `OLLAMA_HOST`.
@@ -49,10 +50,12 @@ class OllamaStandIn:
     def __init__(
         self, script: Script, *, models: Iterable[str] = ("llama3.2",), tokens_per_second: float | None = None
     ) -> None:
+        if isinstance(models, str):
+            raise TypeError(f"models is a list of names: [{models!r}]")
         self.models = tuple(models)
         self.requests: list[OllamaRequest] = []
         self.pause = 1 / tokens_per_second if tokens_per_second else 0.0
-        self._script = script if callable(script) else iter([as_answer(reply) for reply in script])
+        self._script = script if callable(script) else iter(as_answers(script))
         self._lock = threading.Lock()
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -76,19 +79,12 @@ class OllamaStandIn:
         with self._lock:
             self.requests.append(request)
             if callable(self._script):
-                answer = _told(self._script, request)
+                answer = told(self._script, request)
             else:
                 answer = next(self._script, Failure(f"the script has no reply {len(self.requests)}"))
         if isinstance(answer, Answer) and request.body.get("format") and not answer.tools and not is_json(answer.text):
             return Failure(f"the request asks for JSON, the scripted reply is {answer.text!r}")
         return answer
-
-
-def _told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> Answer | Failure:
-    try:
-        return as_answer(script(request))
-    except Exception as error:  # noqa: BLE001 - a user's function: the client under test shall see what is wrong with it
-        return Failure(f"the script raised {type(error).__name__}: {error}")
 
 
 class _Server(ThreadingHTTPServer):
@@ -124,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/api/ps":
                 self._json({"models": []})
             case _:
-                self._json({"error": "not found"}, 404)
+                self._json({"error": f"the stand-in has no {self.path}"}, 404)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
@@ -136,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path in ("/api/chat", "/api/generate"):
             self._answer(OllamaRequest(self.path, body, _messages(body)))
         else:
-            self._json({"error": "not found"}, 404)
+            self._json({"error": f"the stand-in has no {self.path}"}, 404)
 
     def _answer(self, request: OllamaRequest) -> None:
         stand_in = self.server.stand_in

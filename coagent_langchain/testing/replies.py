@@ -109,6 +109,25 @@ def as_answer(reply: Reply) -> Answer | Failure:
             raise TypeError(f"a reply is a str, mapping, pydantic model, ToolUse, Answer or Failure, not {reply!r}")
 
 
+def as_answers(replies: Iterable[Reply]) -> list[Answer | Failure]:
+    """Each reply of a list as what is sent.
+
+    Raises:
+        TypeError: one is none, or it is one reply and not a list: a text is a list of characters, too.
+    """
+    if isinstance(replies, str | Mapping | BaseModel | ToolUse | Answer | Failure):
+        raise TypeError(f"the script is a list of replies, or a function: [{replies!r:.80}]")
+    return [as_answer(reply) for reply in replies]
+
+
+def told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> Answer | Failure:
+    """What a function replies to a request."""
+    try:
+        return as_answer(script(request))
+    except Exception as error:  # noqa: BLE001 - a user's function: the client under test shall see what is wrong with it
+        return Failure(f"the script raised {type(error).__name__}: {error}")
+
+
 def is_json(text: str) -> bool:
     """Whether the text is what structured output must be."""
     try:
