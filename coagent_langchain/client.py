@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.capture.snapshot import encode_safely
-from coagent_langchain.checks import check_count, check_seconds
+from coagent_langchain.checks import check_count, check_seconds, check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
@@ -150,11 +150,11 @@ class CoagentClient(EventLog):
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
         """The events of a session in chronological order; none for an unknown session. Raises like `get_runs`."""
-        return [LoggedEvent.read(entry) for entry in self._list(_logs_of(session_id))[0]]
+        return [LoggedEvent.read(entry) for entry in self._list(_path("logs", session_id))[0]]
 
     def get_logs_json(self, session_id: str) -> str:
         """The same as the text of a JSON array, with every number as the server has it. Raises like `get_runs`."""
-        return self._list(_logs_of(session_id))[1]
+        return self._list(_path("logs", session_id))[1]
 
     def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
         """The result of a JMESPath expression over the session's entries, as JSON.
@@ -166,7 +166,7 @@ class CoagentClient(EventLog):
         Raises:
             CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
         """
-        return self._get(f"/filter_logs/{quote(session_id, safe='')}", {"pre": jmespath_query})[0]
+        return self._get(_path("filter_logs", session_id), {"pre": jmespath_query})[0]
 
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
@@ -227,8 +227,8 @@ class CoagentClient(EventLog):
         return answer, text
 
 
-def _logs_of(session_id: str) -> str:
-    return f"/logs/{quote(session_id, safe='')}"
+def _path(what: str, session_id: str) -> str:
+    return f"/{what}/{quote(check_session_id(session_id), safe='')}"
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:

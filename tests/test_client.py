@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -535,6 +536,18 @@ def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.Lo
 
     assert {entry["prompt_number"] for entry in log.entries} == {1}
     assert ["cannot resume session s, its numbers start at 1" in said for said in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("read", [CoagentClient.get_logs, CoagentClient.get_logs_json, CoagentClient.session,
+                                  CoagentClient.last_prompt_number])  # fmt: skip
+@pytest.mark.parametrize("session_id", [None, 5, uuid.UUID(int=5)])
+def test_id_to_read_that_is_no_text_is_told(
+    client: CoagentClient, read: Callable[[CoagentClient, Any], object], session_id: object
+) -> None:
+    """The message names the argument."""
+    message = f"session_id must be a string of 1 to 512 characters, not {session_id!r}"
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        read(client, session_id)
 
 
 @pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
