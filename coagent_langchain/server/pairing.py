@@ -54,8 +54,9 @@ class Pairing:
         return self._by_run.get(run)
 
     def _new(self, moment: Moment, kind: str) -> Bar:
-        bar = Bar(kind, moment.name, moment.at, None, "open", moment.note, moment.who, moment.prompt, moment.turn,
-                  moment.run, moment.parent, moment.root, moment.place, [(moment.at, moment.seq)])  # fmt: skip
+        bar = Bar(kind, moment.name or kind, moment.at, None, "open", moment.note, moment.who, moment.prompt,
+                  moment.turn, moment.run, moment.parent, moment.root, moment.place,
+                  [(moment.at, moment.seq)])  # fmt: skip
         bar.last = moment.at
         bar.model = moment.model
         self.bars.append(bar)

@@ -49,7 +49,7 @@ def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
         lead, note = "", with_status(bar, _turns(bar))
     else:
         lead, note = _lead(bar, level, above), without_label(bar.label, bar.note)
-    label = bar.label or (f"Prompt {bar.prompt}" if bar.kind == "prompt" else bar.kind)
+    label = bar.label or f"Prompt {bar.prompt}"
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
             0, events, "" if lead == note else lead]  # fmt: skip

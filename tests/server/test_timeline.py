@@ -205,6 +205,20 @@ def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> Non
     ]
 
 
+def test_answers_without_calls_and_names_are_called_by_their_kind() -> None:
+    """A client that logs answers alone need not name a model; the tree, the tables and the chart all show something."""
+    story = Story("s").ask("why?")
+    story.log("llm_response", 1, llm_response={"response": "so"})
+    story.log("tool_response", 1, tool_response={"result": {"output": 1}})
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt why? ok",
+        "  turn Turn 1 ok",
+        "    model model ok",
+        "    tool tool ok",
+    ]
+
+
 def test_several_runs_inside_one_prompt_stay_there() -> None:
     """One `user_input`, two root runs: one prompt."""
     story = Story("s").ask("both")
