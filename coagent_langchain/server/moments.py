@@ -237,7 +237,7 @@ def _rest(entry: JsonObject) -> Any:
 
 
 def _known(value: Any) -> int | None:
-    return whole(value) if type(value) in (int, float) else None
+    return whole(value) if type(value) in (int, float) and value >= 0 else None
 
 
 def _cost(entry: JsonObject) -> float | None:

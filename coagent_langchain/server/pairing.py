@@ -83,7 +83,7 @@ class Pairing:
     def _finish(self, bar: Bar, moment: Moment) -> None:
         bar.events.append((moment.at, moment.seq))
         bar.end = moment.at
-        if moment.ms is not None and moment.ms >= 0:
+        if moment.ms is not None:
             # What was timed where it ran is truer than the gap between two log calls, which may come together.
             bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
         _add_use(bar, moment)

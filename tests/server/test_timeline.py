@@ -219,6 +219,17 @@ def test_answers_without_calls_and_names_are_called_by_their_kind() -> None:
     ]
 
 
+def test_number_below_zero_is_unknown() -> None:
+    """As in the list's sums: a client that subtracts the wrong way round makes no chart point downwards."""
+    story = Story("s").ask("why?")
+    story.log("llm_response", 1, llm_response={"input_tokens": -5, "output_tokens": 2, "execution_time_ms": -3})
+    story.log("session_end", meta={"elapsed_time_ms": -9})
+    made = timeline(story.entries)
+    (model,) = made.models
+
+    assert (model.input, model.output, model.tokens, model.took, made.roots[-1].took) == (None, 2, 2, None, None)
+
+
 def test_several_runs_inside_one_prompt_stay_there() -> None:
     """One `user_input`, two root runs: one prompt."""
     story = Story("s").ask("both")
