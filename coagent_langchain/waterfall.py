@@ -20,10 +20,12 @@ COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "compo
 
 def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
+    from coagent_langchain.server.formats import preview
+
     bars = [(depth, bar) for depth, bar in _flat(session.timeline.roots) if bar.kind != "end"]
     left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
     return (
-        f'<div style="font: 13px system-ui, sans-serif"><b>{escape(session.prompt[:120])}</b><br>'
+        f'<div style="font: 13px system-ui, sans-serif"><b>{escape(preview(session.prompt, 120))}</b><br>'
         f"{escape(session.session_id)} · {escape(' · '.join(session.facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
     )
 

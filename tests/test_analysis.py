@@ -176,6 +176,14 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
 
 
+def test_picture_says_where_it_cuts_a_long_title(client: CoagentClient) -> None:
+    """And shows what would change the direction of the text around it."""
+    client.log_session_start("long", "\u202e" + 200 * "x")
+    title = client.session("long")._repr_html_().partition("<b>")[2].partition("</b>")[0]
+
+    assert title == "⟨U+202E⟩" + 112 * "x" + "…"
+
+
 def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
     """As the viewer and the tree do: such a turn has no row of its own. A long name is cut, its number is not."""
     for turn in (1, 2):
