@@ -30,6 +30,7 @@ def opening(session: Session) -> str:
         ("Duration", formats.duration(session.duration_ms)),
         ("Prompts, turns", f"{session.prompts}, {session.turns}"),
         ("Model calls, tool calls", f"{session.llm_calls}, {session.tool_calls}"),
+        *([("Tokens", formats.count(session.only_total))] if session.only_total is not None else []),
         ("Tokens in, out", f"{formats.count(session.input_tokens)}, {formats.count(session.output_tokens)}"),
         ("Cost", ", ".join(filter(None, [formats.cost(session.cost), formats.unpriced(session.unpriced_calls)]))),
         ("Errors", str(session.errors)),

@@ -668,6 +668,22 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
     assert re.findall(r"(\S+ → \S+) tokens", compared) == ["0 → 0", "– → –"]
 
 
+def test_tokens_of_which_only_the_sum_is_reported_are_shown(running: Running) -> None:
+    """In the head, in a comparison and as Markdown: `–` is for what nobody reported."""
+    split, whole = Story("split", T0 + 1).ask("Hi"), Story("whole").ask("Hi")
+    split.model("Hi", "Hello", 5, (9, 1))
+    whole.log("llm_response", 1, llm_response={"response": "Hello", "total_tokens": 1200})
+    log(running, split.end("") + whole.end(""))
+    heads = [re.findall(r"<dt>(Tokens.*?)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
+             for name in ("split", "whole")]  # fmt: skip
+
+    assert heads == [
+        [("Tokens in", "9"), ("Tokens out", "1")], [("Tokens", "1,200"), ("Tokens in", "–"), ("Tokens out", "–")],
+    ]  # fmt: skip
+    assert "Tokens 10 1,200 +1,190 (+11,900%) Tokens in 9 – of" in shown(running, "/compare?s=split&s=whole")
+    assert "- Tokens: 1,200\n- Tokens in, out: –, –\n" in get(running, "/export/whole?format=md").text
+
+
 def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
     """In the list, in the head, in a comparison, as Markdown and in the terminal; nowhere if all have a price."""
     some, every = Story("some", T0 + 1).ask("Hi"), Story("every").ask("Hi")

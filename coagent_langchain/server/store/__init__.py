@@ -111,6 +111,11 @@ class Session:
     tags: tuple[str, ...] = ()
 
     @property
+    def only_total(self) -> int | None:
+        """Its tokens, where no entry says which of them went in and which came out."""
+        return self.total_tokens if self.input_tokens is None and self.output_tokens is None else None
+
+    @property
     def goes_on(self) -> bool:
         """Whether it takes longer with every moment: it runs, and a call is open in it."""
         return goes_on(self.status, self.open_calls)
