@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import date
 from operator import itemgetter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -87,6 +89,28 @@ def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, h
 def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """What is called with `None`, as a graph that goes on from a checkpoint, has no words of a person: not `null`."""
     RunnableLambda(lambda _: "done").invoke(None, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(date(2026, 1, 2), "2026-01-02"), (Path("a/b"), "a/b"), (3, "3"), ({"x": 1, "y": 2}, '{"x":1,"y":2}')],
+)
+def test_input_and_answer_that_are_no_text_have_no_quotes(
+    value: Any, shown: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """They are the title of the session and its output, for people to read."""
+    with handler.session():
+        RunnableLambda(lambda same: same).invoke(value, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == [shown]
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": shown}]
+
+
+def test_empty_input_is_empty(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """And not two quotes."""
+    RunnableLambda(lambda _: "done").invoke("", {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
 

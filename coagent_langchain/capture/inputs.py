@@ -97,10 +97,14 @@ _HUMAN = ("human", "user", "HumanMessageChunk")
 
 
 def as_json(value: Any) -> str:
-    """Any object as JSON text; only the beginning of a large one, because the application waits."""
+    """Any object as JSON text; only the beginning of a large one, because the application waits.
+
+    What is written as a string (a date, a path, the name of a table) is that text, without quotes.
+    """
     walk = Walk(_UPDATE_LIMIT, strict=True)
     walk.items = _MAX_SHOWN
-    return orjson.dumps(walk.value(value, 0)).decode()[:MAX_FIELD]
+    plain = walk.value(value, 0)
+    return (plain if type(plain) is str else orjson.dumps(plain).decode())[:MAX_FIELD]
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
