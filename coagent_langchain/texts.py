@@ -60,9 +60,14 @@ def error_message(error: BaseException) -> str:
         said = f"exit status {number}" if isinstance(number, int) else str(error)
     except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
         said = f"<its text could not be read: {type(failure).__name__}>"
+    return without_secrets(said) or type(error).__name__
+
+
+def without_secrets(said: str) -> str:
+    """What an error says, bounded and without secrets."""
     if len(said) > MAX_MESSAGE:
         return _cut(_beginning(said, MAX_MESSAGE), MAX_MESSAGE, len(said))
-    return text(redacted(clean(said)), MAX_MESSAGE) or type(error).__name__
+    return text(redacted(clean(said)), MAX_MESSAGE)
 
 
 def stack_trace(error: BaseException) -> str:

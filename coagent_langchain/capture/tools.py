@@ -12,7 +12,7 @@ from coagent_langchain.capture.content import fields_of, joined, plain_content
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.texts import MAX_FIELD
+from coagent_langchain.texts import MAX_FIELD, without_secrets
 from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50
@@ -22,7 +22,7 @@ _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Pytho
 
 @dataclass(slots=True)
 class ToolResult:
-    """What a tool gave back."""
+    """What a tool gave back; `message` says why it failed, without secrets, which `result` keeps: it is content."""
 
     result: JsonObject
     failed: bool = False
@@ -64,8 +64,8 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
 
 
 def _message(output: Any) -> str:
-    """The text of an answer that says what went wrong."""
-    return output if isinstance(output, str) else joined(output, "\n") or as_json(output)
+    """The text of an answer that says what went wrong, without keys in it."""
+    return without_secrets(output if isinstance(output, str) else joined(output, "\n") or as_json(output))
 
 
 def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:

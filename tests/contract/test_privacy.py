@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from langchain.agents import create_agent
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
@@ -216,6 +216,26 @@ def test_keys_and_headers_are_never_written(log: MemoryDelivery, handler: Coagen
 
     assert key not in json.dumps(log.entries)
     assert of_type(log, "llm_call")[0]["meta"]["parameters"] == {"temperature": 0.1}
+
+
+def test_error_that_a_tool_answers_with_has_no_keys_where_it_is_told_as_an_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The tool's answer is content, which the model is sent too: it stays as it is."""
+    key = "sk-" + "a1b2" * 8
+
+    @tool
+    def refused(food: str) -> ToolMessage:
+        """Fail."""
+        return ToolMessage(f"401 for {key}", tool_call_id="1", status="error")
+
+    refused.invoke({"food": "leek"}, {"callbacks": [handler]})
+
+    (error,), (response,) = of_type(log, "error"), of_type(log, "tool_response")
+    assert (error["error_info"]["error_message"], response["tool_response"]["error_message"]) == (
+        "401 for [redacted]", "401 for [redacted]",
+    )  # fmt: skip
+    assert response["tool_response"]["result"] == {"output": f"401 for {key}"}
 
 
 def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
