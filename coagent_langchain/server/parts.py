@@ -121,7 +121,8 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
     content = message.get("content")
     parts = []
     if content or not message.get("tool_calls"):
-        parts.append(of_value(f"{role} {name}".strip(), content, ref, one.content))
+        words, path = one.words
+        parts.append(of_value(f"{role} {name}".strip(), words, ref, path))
     if calls := message.get("tool_calls"):
         parts.append(of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"]))
     for part in parts:

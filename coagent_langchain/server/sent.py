@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coagent_langchain.server.formats import listing, mapping, text
+from coagent_langchain.server.formats import listing, mapping, media, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 
@@ -29,6 +29,16 @@ class Sent:
     def title(self) -> str:
         """What it is, where it does not name its role."""
         return "To the model" if self.asks and isinstance(self.message, str) else "Message"
+
+    @property
+    def words(self) -> tuple[Any, JsonPath]:
+        """Its content, and where that stands; of one text beside images and files, which have their signs, the text."""
+        content = mapping(self.message).get("content")
+        parts = listing(content)
+        texts = [place for place, part in enumerate(parts) if isinstance(mapping(part).get("text"), str)]
+        if len(texts) != 1 or len(media(parts)) != len(parts) - 1:
+            return content, self.content
+        return parts[texts[0]]["text"], [*self.content, texts[0], "text"]
 
 
 def sent(fields: JsonObject) -> list[Sent]:

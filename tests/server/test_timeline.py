@@ -973,6 +973,23 @@ def test_details_name_images_and_files() -> None:
     assert chips == [("User", ["image/png · 175.3 kB"]), ("Answer", []), ("Attached", ["application/pdf · 812 B"])]
 
 
+@pytest.mark.parametrize("more", [[], [{"type": "text", "text": "Quickly!"}]], ids=["one text", "two"])
+def test_details_show_the_one_text_beside_images_as_text(more: list[dict[str, Any]]) -> None:
+    """And not as a tree, as several texts are; what is copied is what is shown."""
+    content = [IMAGE, {"type": "text", "text": "What is it?"}, FILE, *more]
+    story = Story("s")
+    story.call("What is it?", history=[ASKED | {"content": content}])
+    (asked,) = judged(story.entries, 0).entries[0].parts
+    path: list[Any] = ["llm_call", "history", "messages", 0, "content"]
+
+    assert (asked.kind, asked.path) == (
+        ("json", orjson.dumps(path).decode()) if more else ("text", orjson.dumps([*path, 1, "text"]).decode())
+    )
+    assert re.findall(r'<span class="chip">(.*?)</span>', asked.content) == [
+        "image/png · 175.3 kB", "application/pdf · 812 B",
+    ]  # fmt: skip
+
+
 def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
     """The same words in another prompt are not left out."""
     story = Story("s")
