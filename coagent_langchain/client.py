@@ -86,7 +86,7 @@ class CoagentClient(EventLog):
         """Store one entry.
 
         Parameters:
-            entry: a `LogEntry`, or a dict; `version`, `event_id` and `timestamp` are filled in if absent.
+            entry: a dict, in which `version`, `event_id` and `timestamp` are filled in if absent; or a `LogEntry`.
             max_retries: retries for this call, instead of the client's.
         """
         return self._store(self._encode(entry), 1, max_retries)
