@@ -90,6 +90,8 @@ def fit(text: str, columns: int) -> str:
     """`text` cut or padded to exactly so many columns."""
     if cells(text) <= columns:
         return text + " " * (columns - cells(text))
+    if columns <= 0:
+        return ""
     kept = ""
     for character in text:
         if cells(kept + character) > columns - 1:

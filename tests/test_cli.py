@@ -225,6 +225,7 @@ def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, mon
 def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
     """Where the second cut leaves the mark of the first one."""
     assert [fit(text, 5) for text in ("abcdef", "abc…ef", "ab", "日本語です")] == ["abcd…", "abc… ", "ab   ", "日本…"]
+    assert [fit("abc", columns) for columns in (0, 1, 2)] == ["", "…", "a…"]
 
 
 def test_show_tells_none_from_unknown(base_url: str, run: Run) -> None:
