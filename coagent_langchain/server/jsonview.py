@@ -12,6 +12,8 @@ from coagent_langchain.wire import JsonPath
 
 INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
 MAX_NODES = 400  # values of one tree
+MAX_FIELDS = 40  # fields of an object that stand there, however much is in the first of them,
+FIELD_NODES = 8  # with so many values of each
 MAX_DEPTH = 12
 MAX_PARSED = 100_000  # characters of a text that is read as JSON
 
@@ -56,11 +58,15 @@ class _Tree:
         return Markup('<span class="n">{}</span>').format(orjson.dumps(value).decode())
 
     def _group(self, value: dict[str, Any] | list[Any], path: list[str | int], depth: int) -> Markup:
-        pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+        pairs: list[tuple[str | int, Any]] = [*(value.items() if isinstance(value, dict) else enumerate(value))]
         if depth >= MAX_DEPTH or self.left <= 0:
             return Markup('<span class="k">… {} more, see Raw</span>').format(len(pairs))
         lines: list[Markup] = []
-        for key, child in pairs:
+        fields = min(len(pairs), MAX_FIELDS, self.left) if isinstance(value, dict) else 0
+        each = min(self.left // fields, FIELD_NODES) if fields else 0
+        self.left -= fields * each
+        for place, (key, child) in enumerate(pairs):
+            self.left += each if place < fields else 0
             if self.left <= 0:
                 lines.append(Markup('<div class="k">… {} more, see Raw</div>').format(len(pairs) - len(lines)))
                 break

@@ -268,6 +268,16 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
     assert texts == [logged, value["report"]]
 
 
+def test_large_field_leaves_room_for_those_after_it() -> None:
+    """A tool's long table is cut, and not the figures that stand behind it; a list is cut at its end."""
+    read = [re.sub("<[^>]+>", " ", tree(value, "1-1")).split() for value in (
+        {"rows": [*range(1000)], "total": 7, "more": {"page": 2}}, [*range(1000)],
+    )]  # fmt: skip
+
+    assert " ".join(read[0][-10:]) == "… 618 more, see Raw total: 7 more: page: 2"
+    assert " ".join(read[1][-5:]) == "… 601 more, see Raw"
+
+
 def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
     """In the details, in the conversation, and as the session's response; one that is no JSON stays text."""
     value = {"city": "Rome", "days": [{"high": 24}]}
