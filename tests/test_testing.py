@@ -60,6 +60,15 @@ def test_chat_model_gets_the_scripted_text_and_usage() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["Soup.\n", "  Soup. \n\nStew.\t ", "\n", ""])
+def test_text_comes_as_it_was_scripted(text: str) -> None:
+    """With all its white space, streamed and whole."""
+    with OllamaStandIn([text, text]) as stand_in:
+        model = chat(stand_in)
+
+        assert [model.invoke("Cook").content, "".join(str(each.content) for each in model.stream("Cook"))] == [text] * 2
+
+
 def test_streamed_text_comes_word_by_word() -> None:
     """A stream has a piece for each word and ends with the usage."""
     with OllamaStandIn(["Rice with beans."]) as stand_in:

@@ -21,7 +21,7 @@ from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Sc
 from coagent_langchain.wire import JsonObject
 
 VERSION = "0.12.0"  # of the API that it speaks
-_WORD = re.compile(r"\s*\S+")
+_WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")  # with the white space before it; the last one also with that behind it
 
 
 def count_tokens(text: str) -> int:
