@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Delete every session whose last event is older, whether a server is running or not.",
         epilog="example: coagent-langchain prune --older-than 30d --dry-run",
     )
-    parser.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w")
+    parser.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w; m is minutes")
     parser.add_argument("--dry-run", action="store_true", help="list the sessions that would go, and delete nothing")
     store_option(parser)
     parser.set_defaults(run=run)
