@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import resource
@@ -200,6 +201,17 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     del refused  # until here it has kept whatever was left open
 
 
+def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None:
+    """What stands in its place is named, and when that is gone the store opens."""
+    (tmp_path / "coagent.db.search").mkdir()
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    (tmp_path / "coagent.db.search").rmdir()
+    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+
+    assert str(refused.value) == f"{tmp_path}/coagent.db.search cannot be used as a store: Is a directory"
+
+
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     """An older package does not write into what it does not know."""
     server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
@@ -267,6 +279,27 @@ def test_closing_ends_every_thread(tmp_path: Path) -> None:
     assert [thread.name for thread in set(threading.enumerate()) - before if "coagent" in thread.name] == []
 
 
+def test_program_that_does_not_close_its_server_ends() -> None:
+    """No thread of the server keeps it."""
+    code = "from coagent_langchain import server; server.launch()"
+
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=30).returncode == 0
+
+
+def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: Path) -> None:
+    """Who sends them is told to come again; the store goes on as if they had not come."""
+    big = entry(prompt="x" * 2_000_000)
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        with largest_file(1_000_000):
+            refused = requests.post(f"{running.base_url}/logs", json=big, timeout=10)
+        after = requests.get(f"{running.base_url}/runs", timeout=10).json()
+        accepted = requests.post(f"{running.base_url}/logs", json=big, timeout=10)
+        found = requests.get(f"{running.base_url}/logs/s", timeout=10).json()
+
+    assert (refused.status_code, refused.headers["Retry-After"], after) == (503, "1", [])
+    assert (accepted.status_code, found) == (200, [big])
+
+
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     """SIGKILL in the middle of posts: everything that was answered is there afterwards."""
     code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
@@ -300,8 +333,8 @@ def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None
 def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
     """Before it is indexed, after, and after the index was deleted, search finds the same."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o") for n in range(100)))
-    texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line"]
+    put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o ☃") for n in range(100)))
+    texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line", "☃", "g"]
     fresh = [holding(store, text) for text in texts]
     until(lambda: store._index.blocks == 101 // index.BLOCK)  # type: ignore[attr-defined]
     indexed = [holding(store, text) for text in texts]
@@ -311,7 +344,7 @@ def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
     again = [holding(store, text) for text in texts]
     store.close()
 
-    assert len(fresh[0]) == 11
+    assert [len(found) for found in fresh] == [11, 100, 100, 100, 100, 100, 100]
     assert fresh == indexed == again
 
 
@@ -329,6 +362,32 @@ def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str)
         until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
 
         assert holding(store, word) == ["found"]
+
+
+def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again and again until then."""
+    monkeypatch.setattr(index, "RETRY", 0.01)
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(at=n) for n in range(3 * index.BLOCK)))
+    (tmp_path / "coagent.db.search").unlink()
+    asked = itertools.count()
+    tried = threading.Event()
+
+    def latest() -> int:
+        if next(asked) > 12:  # a try asks four times
+            tried.set()
+        return 3 * index.BLOCK
+
+    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as opened:
+        with largest_file(1):
+            opened.start()
+            assert tried.wait(10)
+            indexed = opened.blocks
+        until(lambda: opened.blocks == 3)
+
+    assert indexed == 0
 
 
 def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
