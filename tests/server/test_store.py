@@ -7,7 +7,7 @@ import random
 import orjson
 import pytest
 
-from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary
+from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary, Unavailable
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.timelines import Timelines
 from coagent_langchain.wire import now_ms
@@ -321,6 +321,16 @@ def test_what_arrived_later_is_newer(store: Store) -> None:
     assert not store.has_newer("s", store.latest())
 
 
+def test_append_that_fails_leaves_nothing(store: Store) -> None:
+    """Neither its entry nor its figures; the next one is stored."""
+    unknown = NewEntry(entry("unknown", session_id="failed"), b"{}")
+    with pytest.raises((KeyError, Unavailable)):
+        store.append([unknown]).result(timeout=10)
+    put(store, entry())
+
+    assert store.session_ids() == ["s"]
+
+
 def test_export_reads_page_by_page(store: Store) -> None:
     """A big session comes whole."""
     entries = [entry(at=number) for number in range(1203)]
@@ -339,6 +349,14 @@ def test_prune_deletes_old_sessions_whole(store: Store) -> None:
     assert (pruned.sessions, pruned.entries) == (1, 2)
     assert store.session_ids() == ["kept"]
     assert (holding(store, "gone"), holding(store, "here")) == ([], ["kept"])
+
+
+def test_prune_deletes_very_many_sessions(store: Store) -> None:
+    """More than one step of it takes."""
+    put(store, *(entry(session_id=f"old {n}") for n in range(999)), entry(session_id="kept", at=100))
+    pruned = store.prune(T0 + 100)
+
+    assert (pruned.sessions, pruned.entries, store.session_ids()) == (999, 999, ["kept"])
 
 
 def test_delete_takes_the_named_sessions_alone(store: Store) -> None:
