@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import io
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +17,7 @@ import pytest
 import requests
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.server import launch
+from coagent_langchain.server import launch, live
 from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
 from coagent_langchain.server.formats import compact, duration
@@ -772,3 +774,32 @@ def test_scripts_stay_small(running: Running) -> None:
     sizes = [len(get(running, f"/static/{name}.js").content) for name in wanted]
 
     assert sum(sizes) <= 40_000
+
+
+@contextlib.contextmanager
+def messages(server: Running, query: str = "") -> Iterator[Iterator[str]]:
+    """The messages of a live view's stream, each with its lines joined."""
+    with requests.get(f"{server.url}/view/live{query}", stream=True, timeout=10) as answer:
+        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+        yield (", ".join(iter(lambda: next(lines), "")) for _ in itertools.count())
+
+
+def test_live_view_tells_of_news(running: Running) -> None:
+    """That of the list of any session's, that of a session of its own alone; both say where they begin."""
+    with messages(running) as every, messages(running, "?session=b") as one:
+        begun = [next(every), next(one)]
+        log(running, [samples.entry(session_id="a")])
+        first = next(every)
+        log(running, [samples.entry(session_id="b")])
+        second = [next(every), next(one)]
+
+    assert begun == ["retry: 2000, id: 0"] * 2
+    assert (first, second) == ("event: news, id: 1, data: 1", ["event: news, id: 2, data: 2"] * 2)
+
+
+def test_live_view_says_that_it_is_still_there(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now and then while nothing happens, so that a connection that is dead is noticed."""
+    monkeypatch.setattr(live, "POLL_S", 0.01)
+    monkeypatch.setattr(live, "BEAT_S", 0.015)
+    with messages(running) as told:
+        assert [next(told), next(told), next(told)] == ["retry: 2000, id: 0", ": still here", ": still here"]
