@@ -78,6 +78,20 @@ def test_failed_commit_is_told_to_its_own_only() -> None:
     commits.close()
 
 
+def test_closing_waits_until_all_is_committed() -> None:
+    """What was submitted before, however slow the disk."""
+    held = Held()
+    commits = GroupCommit(held, most=1)
+    futures = [commits.submit(of(size)) for size in (1, 2, 3)]
+    slow = threading.Timer(0.1, held.go.set)
+    slow.start()
+    commits.close()
+    done = [future.done() for future in futures]
+    slow.join()
+
+    assert (done, held.groups) == ([True] * 3, [[1], [2], [3]])
+
+
 def test_client_that_goes_away_stops_nobody() -> None:
     """Who cancels while waiting is left out, who cancels too late is stored; the writer goes on for the others."""
     held = Held()
