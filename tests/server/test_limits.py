@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.server import filters, fragments, timelines
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Store, index
+from coagent_langchain.server.store import Store, database, index
+from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
 
@@ -147,3 +149,22 @@ def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
     store.close()
 
     assert synchronous == (2,)
+
+
+def test_connections_that_read_are_used_again(tmp_path: Path) -> None:
+    """One after another makes do with one, and closing leaves none."""
+    opened: list[sqlite3.Connection] = []
+
+    def connect() -> sqlite3.Connection:
+        opened.append(database.connect(tmp_path / "file.db"))
+        return opened[-1]
+
+    kept = Readers(connect)
+    for _ in range(10):
+        with kept.one() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    kept.close()
+
+    assert len(opened) == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
