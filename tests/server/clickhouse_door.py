@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from base64 import b64decode
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,7 @@ class Door:
             "stall" until `moving` is set and answer then, "swallow" the answer and hang up; 0 answers.
         always: the same for all requests.
         moving: cleared while what stalls shall wait.
+        asked_by: user and password of the last request.
     """
 
     def __init__(self, path: str) -> None:
@@ -35,6 +37,7 @@ class Door:
         self.always: int | str | None = None
         self.moving = threading.Event()
         self.moving.set()
+        self.asked_by: tuple[str, str] | None = None
         self._engine = chdb.connect(path)
         self._one_at_a_time = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -73,6 +76,8 @@ class Door:
                 self.do_POST()
 
             def do_POST(self) -> None:
+                user, _, password = b64decode(self.headers["Authorization"].partition(" ")[2]).decode().partition(":")
+                door.asked_by = (user, password)
                 given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if (self.headers.get("Content-Type") or "").startswith("multipart/form-data"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -248,6 +249,46 @@ def test_wrong_addresses_are_refused_without_the_password(address: str) -> None:
         server.open_store(address)
 
     assert "ter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("given", "user"), [
+    ("me:secret@", ("me", "secret")),
+    ("an%40a:s%2Fe%3Acret%25@", ("an@a", "s/e:cret%")),
+    ("", ("default", "")),
+])  # fmt: skip
+def test_database_is_asked_by_the_user_of_the_address(door: Door, given: str, user: tuple[str, str]) -> None:
+    """What cannot stand in an address is escaped there; without a user it is ClickHouse's own default."""
+    server.open_store(f"clickhouse://{given}127.0.0.1:{door.port}/{next(_names)}").close()
+
+    assert door.asked_by == user
+
+
+def test_address_that_asks_for_tls_is_not_asked_without(door: Door) -> None:
+    """No password goes to a database that does not speak it."""
+    door.asked_by = None
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        server.open_store(f"clickhouse://me:secret@127.0.0.1:{door.port}/{next(_names)}?secure=true")
+
+    assert door.asked_by is None
+
+
+def test_database_has_a_name_of_its_own_without_one_in_the_address(door: Door) -> None:
+    """Not the one that ClickHouse calls default."""
+    with contextlib.closing(server.open_store(f"clickhouse://127.0.0.1:{door.port}")) as store:
+        put(store, entry(session_id="in coagent"))
+
+    assert sql(door, "SELECT event_type FROM coagent.log_entries WHERE session_id = 'in coagent'") == "info"
+
+
+def test_engine_in_the_process_keeps_what_it_is_given(engine: str) -> None:
+    """A store in a folder, without a server of ClickHouse."""
+    one = entry(session_id="in the process")
+    for _ in range(2):
+        with contextlib.closing(server.open_store(f"chdb://{engine}")) as store:
+            put(store, one)
+
+    with contextlib.closing(server.open_store(f"chdb://{engine}")) as store:
+        assert bodies(store, "in the process") == [one]
 
 
 def test_unreachable_database_is_named(door: Door) -> None:
