@@ -310,6 +310,21 @@ def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
     assert found == b"".join(LINES[:4])
 
 
+def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
+    """Each file is closed and gone when it is settled, the lock file with the last of them."""
+    for number in range(3):
+        left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
+    before = len(os.listdir("/proc/self/fd"))
+    adopted = Adopted.next(tmp_path / "d")
+    assert adopted
+    found = read_all(adopted)
+    opened = [len(os.listdir("/proc/self/fd")) - before]
+    adopted.release()
+    opened.append(len(os.listdir("/proc/self/fd")) - before)
+
+    assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [1, 0], [])
+
+
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
     """While somebody sends a dead owner's entries nobody else does."""
     left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
@@ -339,12 +354,15 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
-    """A lock file goes with its owner, and the name can be claimed again."""
+    """A lock file goes with its owner, nothing of it stays open, and the name can be claimed again."""
+    before = len(os.listdir("/proc/self/fd"))
     owner = Owner.create(tmp_path)
     refused = Owner.claim(tmp_path, owner.name)
     owner.release()
+    left = list(tmp_path.iterdir()), len(os.listdir("/proc/self/fd")) - before
+    again = Owner.claim(tmp_path, owner.name)
 
-    assert (refused, list(tmp_path.iterdir())) == (None, [])
+    assert (refused, left, again is not None) == (None, ([], 0), True)
 
 
 def test_folder_that_knows_no_locks_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
