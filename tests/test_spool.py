@@ -232,6 +232,20 @@ def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path, monkeyp
     assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
 
 
+def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder no file of another process takes anything, in the working directory either."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2 * NAMELESS_BYTES)
+    monkeypatch.chdir(tmp_path)
+    spool = spool_in(tmp_path / "file" / "d")
+    spool.append(LINES[0], 1)
+    spool.measure_others()
+    spool.append(LINES[1], 1)
+
+    assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
+
+
 def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
     """A nameless file may turn out to be memory: from then on 16 MB are the most, whatever the folder's quota is."""
     (tmp_path / "file").write_text("")
