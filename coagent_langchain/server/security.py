@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class Security:
-    """ASGI middleware: host, origin, content type, token, response headers.
+    """ASGI middleware: host, origin, content type, token, response headers. It is asked by HTTP alone.
 
     Parameters:
         app: what lies behind it.
@@ -63,9 +63,6 @@ class Security:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
