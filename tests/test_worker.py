@@ -93,6 +93,16 @@ def test_poison_is_isolated(tmp_path: Path, behave: Behaviour) -> None:
     assert (stats.acknowledged, stats.rejected, kept) == (39, 1, [("e5", True)])
 
 
+def test_poison_is_isolated_without_a_folder_too() -> None:
+    """There is no place to keep it: it is counted, and costs no other."""
+    with FaultyServer(naming) as server, delivery_to(server.base_url, None) as delivery:
+        append_each(delivery, ids(10))
+        flushed, stats = delivery.flush(10), delivery.stats()
+
+    assert (flushed, server.stored) == (True, [event_id for event_id in ids(10) if event_id != "e5"])
+    assert (stats.acknowledged, stats.rejected, stats.waiting) == (9, 1, 0)
+
+
 def test_a_named_entry_costs_one_request_more(tmp_path: Path) -> None:
     """Where the server names the bad entry nothing has to be searched for."""
     with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:
