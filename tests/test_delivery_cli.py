@@ -283,6 +283,22 @@ def test_rejected_entries_have_a_bound(tmp_path: Path, monkeypatch: pytest.Monke
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)][-1] == "e19"
 
 
+def test_rejected_entries_are_for_this_user_alone(tmp_path: Path) -> None:
+    """Like the events that wait."""
+    Rejected(tmp_path).keep(line("a"), "no")
+
+    assert stat.S_IMODE((tmp_path / "rejected.jsonl").stat().st_mode) == 0o600
+
+
+def test_link_in_the_place_of_rejected_entries_is_not_followed(tmp_path: Path) -> None:
+    """Nothing is written to what somebody in a shared folder would have us write to."""
+    (tmp_path / "private").write_text("mine")
+    (tmp_path / "rejected.jsonl").symlink_to(tmp_path / "private")
+    Rejected(tmp_path).keep(line("a"), "no")
+
+    assert (tmp_path / "private").read_text() == "mine"
+
+
 def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A crash in the middle of a write spoils that record, not the command."""
     folder = tmp_path / "server"
