@@ -89,6 +89,30 @@ def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
     assert list(waiting_lines(segments(tmp_path / "d")[0])) == [line.rstrip() for line in LINES[2:]]
 
 
+def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, and for a new one the folder with its name: without it the file is lost with the machine."""
+    synced: list[str] = []
+    reach_the_disk = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        reach_the_disk(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(os, "fdatasync", watched, raising=False)
+    spool = spool_in(tmp_path / "d")
+    steps = []
+    for appended in (LINES[0], b"", LINES[1]):
+        if appended:
+            spool.append(appended, 1)
+        spool.sync()
+        steps.append(synced.copy())
+        synced.clear()
+    (segment,) = segments(tmp_path / "d")
+
+    assert steps == [[segment.name, "d"], [], [segment.name]]
+
+
 def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
     """A batch has a thousand entries or half a megabyte, whichever comes first, but one large entry goes whole."""
     many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 200_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
@@ -267,7 +291,7 @@ def test_missing_folder_is_made_again(tmp_path: Path) -> None:
     spool.append(LINES[1], 1)
     found = read_all(spool)
 
-    assert (spool.written, spool.settled, spool.refused) == (3, 3, 0)
+    assert (spool.written, spool.settled, spool.refused, spool.fallback) == (3, 3, 0, None)
     assert (found.startswith(LINES[0]), found.endswith(LINES[1])) == (True, True)
 
 
