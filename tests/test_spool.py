@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import stat
 import sys
 import tempfile
@@ -293,6 +294,17 @@ def test_missing_folder_is_made_again(tmp_path: Path) -> None:
 
     assert (spool.written, spool.settled, spool.refused, spool.fallback) == (3, 3, 0, None)
     assert (found.startswith(LINES[0]), found.endswith(LINES[1])) == (True, True)
+
+
+def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None:
+    """Nobody takes a living process for a dead one because its lock file went with the folder."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    shutil.rmtree(tmp_path / "d")
+    (tmp_path / "d").mkdir()  # by another process
+    spool.append(LINES[0], 1)
+
+    assert (len(segments(tmp_path / "d")), Adopted.next(tmp_path / "d")) == (1, None)
 
 
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:

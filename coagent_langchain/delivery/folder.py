@@ -34,16 +34,17 @@ class SpoolFolder:
         self._new_names = False
 
     def new_segment(self) -> Segment:
-        """Make the next segment; the first one also makes the folder.
+        """Make the next segment; the first one, and one after somebody removed the folder, also makes that.
 
         Raises:
             OSError: it cannot be made.
         """
         if self.path is None:
             return self._nameless_segment()
-        if self._owner is None or not self.path.is_dir():
+        if self._owner is None or not self._owner.holds():
             make_private_folder(self.path, self._address)
-            self._owner = self._owner or Owner.create(self.path)
+            self.abandon()
+            self._owner = Owner.create(self.path)
         self._new_names = True
         return Segment.create(self.path / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 

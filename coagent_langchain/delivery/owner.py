@@ -52,16 +52,24 @@ class Owner:
         """
         path = folder / f"{name}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        held = False
+        owner, held = cls(folder, name, descriptor), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino
-        except OSError:  # held by a living process, or removed by one that was faster
+            held = owner.holds()
+        except OSError:  # held by a living process
             pass
         finally:
             if not held:
-                os.close(descriptor)
-        return cls(folder, name, descriptor) if held else None
+                owner.abandon()
+        return owner if held else None
+
+    def holds(self) -> bool:
+        """Whether the lock file is still the one of this name: another process or user may have removed it."""
+        try:
+            named = os.stat(self.folder / f"{self.name}.lock", follow_symlinks=False)
+            return os.path.samestat(named, os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Give the name up for good: no segment of it is left."""
