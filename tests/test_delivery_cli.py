@@ -199,6 +199,17 @@ def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["destination"]
 
 
+def test_flush_sends_what_several_programs_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it, the oldest first."""
+    with FaultyServer() as server:
+        for program in "abc":
+            leave(server, tmp_path, ids(2, program))
+        main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
+
+    assert server.stored == [*ids(2, "a"), *ids(2, "b"), *ids(2, "c")]
+    assert capsys.readouterr().out == f"6 events sent to {server.base_url}, 0 rejected\n"
+
+
 def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is kept apart with the reason; the others arrive, and the command has done its work."""
 
