@@ -7,6 +7,7 @@ import http.client
 import importlib.resources
 import json
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -247,6 +248,23 @@ def test_welcome_redirects_to_itself_only(closed: Running) -> None:
     ticket = closed.login_url().partition("ticket=")[2]
 
     assert ask(closed, path=f"//evil.com/?ticket={ticket}").headers["Location"] == "/"
+
+
+def skip_without_ipv6() -> None:
+    """Skip the test on a machine without IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+
+
+@pytest.mark.parametrize(("host", "address"), [("localhost", "http://127.0.0.1"), ("::1", "http://[::1]")])
+def test_own_names_of_the_machine_need_no_token(host: str, address: str) -> None:
+    """Only this machine reaches them; what is given is an address that opens."""
+    if ":" in host:
+        skip_without_ipv6()
+    with server.launch(host=host) as running:
+        assert (ask(running).status_code, running.url.rpartition(":")[0]) == (200, address)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has 127.0.0.1 alone")
