@@ -83,12 +83,15 @@ def test_address_of_a_folder_has_no_password(tmp_path: Path) -> None:
     assert (note.read_text(), stat.S_IMODE(note.stat().st_mode)) == (f"{address}\n", 0o600)
 
 
-def test_folder_without_an_address_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("noted", [None, ""], ids=["no note", "a note that the disk had no room for"])
+def test_folder_without_an_address_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], noted: str | None
+) -> None:
     """Where nobody noted the server, the folder's name says what is known."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(1))
     (note,) = tmp_path.glob("*/destination")
-    note.unlink()
+    note.unlink() if noted is None else note.write_text(noted)
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 event waits")

@@ -73,11 +73,12 @@ def test_entry_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
 
 
 def test_files_are_for_this_user_alone(tmp_path: Path) -> None:
-    """The folder is 0700, the files are 0600."""
-    spool_in(tmp_path / "d").append(LINES[0], 1)
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "d").iterdir()}
+    """The folder and the one around it are 0700, the files are 0600."""
+    folder = tmp_path / "spool" / "d"
+    spool_in(folder).append(LINES[0], 1)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)]
 
-    assert (stat.S_IMODE((tmp_path / "d").stat().st_mode), modes) == (0o700, {0o600})
+    assert (modes, {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}) == ([0o700, 0o700], {0o600})
 
 
 def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
