@@ -60,6 +60,17 @@ def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
     assert "".join(session.session_id for session in store.sessions(query).sessions) == expected
 
 
+@pytest.mark.parametrize(("ascending", "expected"), [(True, "cba"), (False, "bca")])
+def test_sessions_without_a_cost_come_last(store: Store, ascending: bool, expected: str) -> None:
+    """What is unknown is neither more nor less than what is known."""
+    put(store, entry(session_id="a"),
+        entry("llm_response", session_id="b", performance_metrics={"cost": 0.5}),
+        entry("llm_response", session_id="c", performance_metrics={"cost": 0.25}))  # fmt: skip
+    found = store.sessions(Query(sort="cost", ascending=ascending)).sessions
+
+    assert "".join(session.session_id for session in found) == expected
+
+
 def test_page_knows_how_many_there_are(store: Store) -> None:
     """The total does not depend on the page."""
     some_sessions(store)

@@ -170,7 +170,7 @@ class SqliteStore:
         found, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"
-        order = f"ORDER BY {sorted_by(query.sort, sessions.INPUTS)} {direction}, id {direction}"
+        order = f"ORDER BY {sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
         # the page is chosen before anything is read of its sessions: sorting all of them with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
