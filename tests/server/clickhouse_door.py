@@ -27,7 +27,7 @@ class Door:
             "stall" until `moving` is set and answer then, "swallow" the answer and hang up; 0 answers.
         always: the same for all requests.
         moving: cleared while what stalls shall wait.
-        asked_by: user and password of the last request.
+        asked_by: user and password of the last request; None where it has none.
     """
 
     def __init__(self, path: str) -> None:
@@ -76,8 +76,9 @@ class Door:
                 self.do_POST()
 
             def do_POST(self) -> None:
-                user, _, password = b64decode(self.headers["Authorization"].partition(" ")[2]).decode().partition(":")
-                door.asked_by = (user, password)
+                said = (self.headers.get("Authorization") or "").removeprefix("Basic ")
+                user, _, password = b64decode(said).decode().partition(":")
+                door.asked_by = (user, password) if said else None
                 given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if (self.headers.get("Content-Type") or "").startswith("multipart/form-data"):
