@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import NewEntry, Store, Unavailable
 from coagent_langchain.server.store import clickhouse_schema as schema
+from coagent_langchain.server.store.clickhouse_rows import Numbers
 from tests.server.clickhouse_door import Door
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
 
@@ -157,6 +159,16 @@ def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Cal
     assert store.entries("old")[-1].body == orjson.dumps(one)
     assert (store.session("old").entries, store.session("old").llm_calls) == (3, 1)
     assert [store.has_newer("old", seq) for seq in (store.latest() - 1, store.latest())] == [True, False]
+
+
+def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is given twice."""
+    numbers = Numbers()
+    given = [*numbers.take(3)]
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    given += [*numbers.take(2), *numbers.take(1)]
+
+    assert given == [given[0] + 1000 * n for n in range(6)]
 
 
 def test_types_that_a_published_table_lacks_are_refused_per_event(door: Door, opened: Callable[[str], Store]) -> None:
