@@ -31,6 +31,7 @@ class Course:
         used_through: the outlet of the handler that used it last.
         last_prompt: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
+        left: whether its last block is left, and it ends as soon as no run is open.
         totals: what it has used so far.
         pending: what later runs may end.
         status: how its last run ended; `cancelled` while that is open, `completed` before there is one.
@@ -51,7 +52,7 @@ class Course:
         self.used_through: Outlet = owner.outlet
         self.last_prompt = last_prompt
         self.started = started
-        self.ended = False
+        self.ended = self.left = False
         self.totals = Totals()
         self.pending = Pending()
         self.status = "completed"
@@ -85,6 +86,7 @@ class Course:
     def enter(self, block: Session) -> None:
         """Note that a block of it is entered."""
         with _lock:
+            self.left = False
             if block not in self.blocks:
                 self.blocks.append(block)
             self._hand_to(block)

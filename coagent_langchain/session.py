@@ -196,8 +196,17 @@ class Session(Scope):
         course = self.course
         if not course.leave(self):  # another block of it goes on
             course.status = status or course.status
+        elif error is None and course.running:  # a task or a stream outlives the block
+            course.left = True
+            course.owner.end_if_left()  # it may have ended just now
         elif self._sessions.end(self.session_id, course, unless_entered=True):
             self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
+
+    def end_if_left(self) -> None:
+        """Log `session_end` where its block is left, and what has outlived that has ended as well."""
+        course = self.course
+        if course.left and not course.running and self._sessions.end(self.session_id, course, unless_entered=True):
+            self._log_end(course, None, None)
 
     @guard
     def _left(self, error: BaseException) -> None:

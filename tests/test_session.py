@@ -481,8 +481,10 @@ async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, as
     return left, task
 
 
-def test_run_of_an_earlier_block_is_none_of_the_next_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What goes on from the first block of a session object stands in no prompt that is over."""
+def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The session goes on with it, and ends with the last block."""
 
     async def main() -> None:
         session = handler.session("Cook", session_id="s")
@@ -494,8 +496,7 @@ def test_run_of_an_earlier_block_is_none_of_the_next_one(log: MemoryDelivery, ha
 
     asyncio.run(main())
 
-    told = [(e["event_type"], e["prompt_number"]) for e in log.entries if e["event_type"].startswith("llm")]
-    assert told == [("llm_call", 2), ("llm_response", 2)]
+    assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
 
 
 def enter_while_it_begins(log: MemoryDelivery, block: Callable[[CoagentCallbackHandler], Any], first: str) -> None:
@@ -651,8 +652,10 @@ def test_run_that_is_open_when_all_sessions_end_is_cancelled(
     ]  # fmt: skip
 
 
-def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What a task does after the block has been left stands in a session part with a start and an end."""
+def test_session_ends_with_the_task_that_outlives_its_block(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What the task does after the block has been left is logged whole."""
 
     async def main() -> None:
         async with handler.session("Cook", session_id="s"):
@@ -661,11 +664,40 @@ def test_run_that_outlives_its_session_begins_another(log: MemoryDelivery, handl
         await task
 
     asyncio.run(main())
-    handler.close()
 
-    first, second = ["session_start", "user_input", "session_end"], [*ONE_CALL, "session_end"]
-    assert [e["event_type"] for e in log.entries] == [*first, *second]
-    assert [e["prompt_number"] for e in log.entries] == [1] * 3 + [2] * 5
+    assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "late"})
+
+
+@pytest.mark.parametrize(("read", "answer"), [(True, "one two three"), (False, "one ")])
+def test_session_ends_with_the_stream_that_outlives_its_block(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, read: bool, answer: str
+) -> None:
+    """As where a web framework sends an answer after the function that made it has returned; or its reader leaves."""
+    chain = RunnableLambda(str) | chat("one two three")
+    with handler.session("Cook", session_id="s"):
+        stream = chain.stream("q", {"callbacks": [handler]})
+        next(stream)
+    before = len(log.entries)
+    if read:
+        list(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
+    assert (before, log.entries[3]["llm_response"]["response"]) == (3, answer)
+
+
+def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What is open then is closed with it."""
+    chain = RunnableLambda(str) | chat("one two three")
+    with contextlib.suppress(ValueError), handler.session("Cook", session_id="s"):
+        stream = chain.stream("q", {"callbacks": [handler]})
+        next(stream)
+        raise ValueError("burnt")
+    list(stream)
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL[:3], "error", "llm_response", "session_end"]
+    assert [e["meta"].get("outcome") or e["meta"].get("status") for e in log.entries[-2:]] == ["unknown", "failed"]
 
 
 def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:

@@ -52,6 +52,8 @@ class Endings(Sweeper):
                 course.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
+        if course.left:
+            course.owner.end_if_left()
         if self._tree.crowded:
             self.sweep()
 
@@ -130,4 +132,4 @@ class Endings(Sweeper):
         elif run.component:
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
-            self._leave(run)
+            self._leave(run).owner.end_if_left()

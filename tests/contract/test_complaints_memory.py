@@ -199,6 +199,7 @@ def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: 
         gc.collect()
 
         assert (reference(), state_of(handler)["open"]) == (None, 1)
+    handler.close()
     assert state_of(handler) == EMPTY
 
 
