@@ -299,14 +299,14 @@ def test_log_says_later_what_it_had_no_line_for(
     told = notices.Notices("here")
     told.wrong("no answer", 3)
     for number in range(3):
-        told.gone(number + 1, "rejected", f": {number}")
-    told.gone(2, "lost", " with a file")
+        told.gone(number + 1, "rejected", str(number))
+    told.gone(2, "lost", "a file")
     monkeypatch.setattr(notices, "INTERVAL_S", 0.0)
     told.wrong("no answer", 4)
     told.wrong("no answer", 4)
 
     assert [message.removeprefix("delivery to here: no answer; ") for message in caplog.messages] == [
-        "3 events wait", "4 events wait; 6 events rejected: 2; 2 events lost with a file", "4 events wait",
+        "3 events wait", "4 events wait; 6 events rejected: 2; 2 events lost: a file", "4 events wait",
     ]  # fmt: skip
 
 
@@ -532,7 +532,7 @@ def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCa
         stats = delivery.stats()
 
     assert (flushed, stats.waiting, stats.refused + len(server.stored), stats.refused > 0) == (True, 0, 6, True)
-    assert f"{stats.refused} events lost with a file that was removed from the spool" in caplog.text
+    assert f"{stats.refused} events lost: a file was removed from the spool" in caplog.text
 
 
 def test_removed_file_is_told_of_once(
@@ -551,7 +551,7 @@ def test_removed_file_is_told_of_once(
 
     assert (flushed, [message.partition(" events ")[2] for message in caplog.messages]) == (
         [True] * 3,
-        ["lost with a file that was removed from the spool"],
+        ["lost: a file was removed from the spool"],
     )
 
 

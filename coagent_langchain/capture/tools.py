@@ -59,12 +59,12 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
         result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
     failed = fields.get("status") == "error"
     call_id = fields.get("tool_call_id")
-    message = _message(output) if failed else ""
+    message = failure_text(output) if failed else ""
     return ToolResult(result, failed, message, call_id if isinstance(call_id, str) else None)
 
 
-def _message(output: Any) -> str:
-    """The text of an answer that says what went wrong, without keys in it."""
+def failure_text(output: Any) -> str:
+    """What the plain output of a tool that failed says, without keys in it."""
     return without_secrets(output if isinstance(output, str) else joined(output, "\n") or as_json(output))
 
 

@@ -10,8 +10,7 @@ from coagent_langchain.capture.content import fields_of, tool_calls_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.tools import tool_result
-from coagent_langchain.texts import without_secrets
+from coagent_langchain.capture.tools import failure_text, tool_result
 
 _ABSENT = object()
 
@@ -53,7 +52,7 @@ def _log(recorder: Recorder, node: Run, answer: Any, name: str, arguments: Any, 
     run.framework, run.context, run.late = node.framework, node.context, True
     found = tool_result(answer)
     recorder.tool_started(run, arguments, found.tool_call_id)
-    error = (found.message or without_secrets(str(found.result["output"]))) if failed else None
+    error = failure_text(found.result["output"]) if failed else None
     outcome = "not run" if failed else "answered by node"
     recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
     recorder.tree.end(run.run_id)

@@ -34,8 +34,8 @@ def make_private_folder(folder: Path, address: str) -> None:
 
 
 def _make(folder: Path) -> None:
-    # Not by `os.mkdir`: `langgraph dev` (blockbuster) replaces that by one that raises in an event loop. This takes
-    # some 20 µs, once in a process.
+    # Not by `os.mkdir`: `langgraph dev` (blockbuster) replaces that by one that raises in an event loop, and a hook
+    # that runs there may have to make the folder.
     try:
         posix.mkdir(folder, mode=0o700)
     except FileNotFoundError:

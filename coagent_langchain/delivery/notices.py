@@ -53,7 +53,7 @@ class Notices:
     def _losses(self) -> list[str]:
         """What will not arrive and was not told yet, in words; it is told now."""
         untold, self._untold = self._untold, {}
-        return [f"{counted(count, 'event')} {how}{why}" for how, (count, why) in untold.items()]
+        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items()]
 
     def without_folder(self, reason: str) -> None:
         """The spool's folder cannot be used. Said once: the spool does so once."""

@@ -190,7 +190,7 @@ class Worker:
             self._progress.notify_all()
         if step.rejected:
             why = next(iter(step.verdict.refused.values()), step.verdict.reason)
-            self._notices.gone(step.rejected, "rejected", f": {why}")
+            self._notices.gone(step.rejected, "rejected", why)
         if step.verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
             self._tell(step.verdict.reason)
             self.retried += 1
@@ -223,10 +223,10 @@ class Worker:
             self._fallback_told = True
             self._notices.without_folder(self._spool.fallback)
         if self._spool.refused > self._refused:
-            self._notices.gone(self._spool.refused - self._refused, "refused", ": the spool or the disk is full")
+            self._notices.gone(self._spool.refused - self._refused, "refused", "the spool or the disk is full")
             self._refused = self._spool.refused
         if self._spool.lost > self._lost:
-            self._notices.gone(self._spool.lost - self._lost, "lost", " with a file that was removed from the spool")
+            self._notices.gone(self._spool.lost - self._lost, "lost", "a file was removed from the spool")
             self._lost = self._spool.lost
 
     def _tell(self, problem: str) -> None:

@@ -745,12 +745,15 @@ def test_answer_in_content_blocks_reads_as_its_text(
     assert (told["result"], told.get("error_message")) == ({"output": output, "artifact": {"rows": [3, 4]}}, message)
 
 
-def test_call_that_a_node_refuses_has_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("content", ["no more calls", [{"type": "text", "text": "no more calls"}]])
+def test_call_that_a_node_refuses_has_failed(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any
+) -> None:
     """As LangChain's limit of tool calls does, which answers for the tool itself."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "1")))
 
     def limit(state: MessagesState) -> MessagesState:
-        return {"messages": [ToolMessage("no more calls", name="add", tool_call_id="1", status="error")]}
+        return {"messages": [ToolMessage(content, name="add", tool_call_id="1", status="error")]}
 
     graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
     app = graph.add_node("limit", limit).add_edge(START, "model").add_edge("model", "limit").compile()

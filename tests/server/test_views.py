@@ -486,6 +486,17 @@ def shown(server: Running, path: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))
 
 
+def test_table_of_very_many_tools_has_the_busiest(running: Running) -> None:
+    """Whoever names each call anew makes the page no larger than that, and it says how many there are."""
+    story = Story("s").ask("Hi")
+    for number in range(230):
+        story.tool(f"tool {number}", {}, "done", 5, str(number))
+    log(running, story.entries)
+    table = get(running, "/view/overview/=s").text
+
+    assert (table.count("<td title="), "Fewer (200 of 230)" in table) == (200, True)
+
+
 TEXT, SCAN = {"type": "text", "text": "Two rows"}, {"type": "image", "base64": {"mime": "image/png", "bytes": 2006}}
 
 
