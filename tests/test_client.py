@@ -259,6 +259,16 @@ def test_many_entries_go_in_few_requests() -> None:
     assert [len(request.entries) for request in server.requests] == [500, 500, 200, 2, 2, 1]
 
 
+def test_no_request_is_larger_than_a_proxy_takes() -> None:
+    """Nginx refuses more than 1 MiB, the brackets and commas included."""
+    entry = {"session_id": "large", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    with FaultyServer() as server, CoagentClient(server.base_url) as client:
+        for size in range(1800, 2100, 20):
+            client.store_logs([entry | {"prompt": "x" * size}] * 501)
+
+    assert max(request.size for request in server.requests) <= 1 << 20
+
+
 def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> None:
     """In a batch it is named by its index; alone, and as an entry in place of the list, it is said what is wrong."""
     entry = {"session_id": "values", "prompt_number": 1, "turn_number": 0, "event_type": "info"}

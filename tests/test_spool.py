@@ -116,8 +116,8 @@ def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: py
 
 
 def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
-    """A batch has a thousand entries or half a megabyte, whichever comes first, but one large entry goes whole."""
-    many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 200_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
+    """A batch has a thousand entries or a megabyte, whichever comes first, but one large entry goes whole."""
+    many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 400_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
     found = []
     for content in (many, large, huge):
         path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + content)

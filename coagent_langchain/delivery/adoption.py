@@ -58,7 +58,7 @@ class Adopted:
                     return cls(owner, segments_by_owner(folder).get(name, []))
         return None
 
-    def read(self) -> bytes:
+    def read(self) -> bytearray:
         """The next lines to send, or nothing when all are settled. A file that cannot be read is left where it is."""
         while self._paths:
             try:
@@ -70,7 +70,7 @@ class Adopted:
                 self._unreadable = True
             self._paths.popleft()
             self._close_reader()
-        return b""
+        return bytearray()
 
     def settle(self, length: int, entries: int) -> None:
         """The first `length` bytes of what `read` gave are acknowledged or rejected."""
@@ -105,7 +105,7 @@ def waiting_lines(path: Path) -> Iterator[bytes]:
     reader = Reader.of(path)
     try:
         while block := reader.read(reader.size()):
-            yield from block.splitlines()
+            yield from bytes(block).splitlines()
             reader.offset += len(block)
     finally:
         reader.close()

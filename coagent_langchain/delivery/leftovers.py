@@ -12,7 +12,7 @@ from coagent_langchain.delivery.adoption import Adopted
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected
-from coagent_langchain.delivery.segment import count_lines
+from coagent_langchain.delivery.segment import line_ends
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
@@ -66,7 +66,7 @@ def discard_leftovers(folder: Path) -> int:
     discarded = 0
     for adopted in _dead(folder):
         while lines := adopted.read():
-            discarded += (count := count_lines(lines))
+            discarded += (count := len(line_ends(lines)))
             adopted.settle(len(lines), count)
     return discarded
 

@@ -8,14 +8,16 @@ from typing import Protocol
 
 import orjson
 
-from coagent_langchain.delivery.segment import count_lines
+from coagent_langchain.delivery.segment import line_ends
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
+
+_COMMA, _NEWLINE = b",\n"
 
 
 class Posts(Protocol):
     """What sends one request body."""
 
-    def post(self, *body: bytes) -> Outcome:
+    def post(self, *body: bytes | bytearray) -> Outcome:
         """Send the parts of a body and wait for the answer; never raises."""
 
 
@@ -38,24 +40,34 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Lines that go in one request, how many, and the bytes of the batch that are settled with them."""
+    """Lines that go in one request, where each ends, and the bytes of the batch that are settled with them."""
 
-    lines: bytes
-    count: int
+    lines: bytearray
+    ends: list[int]
     length: int
 
     @classmethod
-    def of(cls, lines: bytes, length: int) -> _Part:
-        return cls(lines, count_lines(lines), length)
+    def of(cls, lines: bytearray, length: int) -> _Part:
+        return cls(lines, line_ends(lines), length)
 
-    def body(self) -> tuple[bytes, ...]:
-        """A JSON array in parts that follow each other, made without looking into the lines and with one copy.
+    @property
+    def count(self) -> int:
+        """How many lines they are."""
+        return len(self.ends)
+
+    def body(self) -> tuple[bytes | bytearray, ...]:
+        """A JSON array in parts that follow each other, made in place: a copy would double what a batch takes.
 
         A single entry goes as such: every server knows that form.
         """
-        if self.count == 1:
-            return (self.lines,)
-        return b"[", self.lines.replace(b"\n", b",", self.count - 1), b"]"
+        for end in self.ends:
+            self.lines[end - 1] = _COMMA
+        self.lines[-1] = _NEWLINE
+        return (self.lines,) if self.count == 1 else (b"[", self.lines, b"]")
+
+    def each(self) -> list[bytes]:
+        """The lines, without what stands between them."""
+        return [bytes(self.lines[start : end - 1]) for start, end in zip([0, *self.ends], self.ends, strict=False)]
 
 
 class Sender:
@@ -78,8 +90,8 @@ class Sender:
         """Whether a batch is on its way."""
         return bool(self._parts)
 
-    def load(self, lines: bytes) -> None:
-        """Take a batch of whole lines."""
+    def load(self, lines: bytearray) -> None:
+        """Take a batch of whole lines, to change them in place."""
         self._parts = [_Part.of(lines, len(lines))]
         if not self._arrays:
             self._one_by_one()
@@ -99,7 +111,7 @@ class Sender:
             return Step(verdict, 0, rejected=rejected)
         if count == 1:
             self._pair = 0
-            self._reject(part.lines[:-1], verdict.reason)
+            self._reject(part.each()[0], verdict.reason)
             return Step(verdict, part.length, rejected=1)
         self._pair = 2 if count == 2 and verdict.meaning is Meaning.REFUSED else 0
         self._parts += _halves(part)
@@ -127,13 +139,13 @@ class Sender:
         Returns:
             how many were rejected, or None where there is nothing to go by.
         """
-        lines = [line.strip(b"\0 \r") for line in part.lines.split(b"\n")[:-1]]
+        lines = [line.strip(b"\0 \r") for line in part.each()]
         refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}
         if not refused:
             return None
         for index, reason in refused.items():
             self._reject(lines[index], reason)
-        rest = b"".join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
+        rest = bytearray().join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
         self._parts.append(_Part.of(rest, part.length))
         return len(refused)
 
@@ -143,10 +155,13 @@ def _halves(part: _Part) -> list[_Part]:
     middle = part.count // 2
     if not middle:
         return [part]
-    rest = part.lines.split(b"\n", middle)[-1]
-    left = part.lines[: len(part.lines) - len(rest)]
+    cut = part.ends[middle - 1]
+    left, rest = part.lines[:cut], part.lines[cut:]
     whole = part.length == len(part.lines)
-    return [_Part.of(rest, len(rest) if whole else part.length), _Part(left, middle, len(left) if whole else 0)]
+    return [
+        _Part(rest, [end - cut for end in part.ends[middle:]], len(rest) if whole else part.length),
+        _Part(left, part.ends[:middle], cut if whole else 0),
+    ]
 
 
 def _is_object(line: bytes) -> bool:

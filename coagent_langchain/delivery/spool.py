@@ -156,14 +156,14 @@ class Spool:
             segment = self._segments[0]
             reader = segment.open()
             try:
-                return reader.read(segment.size, limit=1 << 12).partition(b"\n")[0]
+                return bytes(reader.read(segment.size, limit=1 << 12).partition(b"\n")[0])
             finally:
                 reader.close()
         return b""
 
     # --- the worker alone ---------------------------------------------------------------------------------------
 
-    def read(self) -> bytes:
+    def read(self) -> bytearray:
         """The next lines to send, or nothing. They stay until `settle`.
 
         Raises:
@@ -180,7 +180,7 @@ class Spool:
             if (block := self._reader.read(segment.size)) or not all_there:
                 return block
             self._drop_first()
-        return b""
+        return bytearray()
 
     def settle(self, length: int, entries: int) -> None:
         """The first `length` bytes of what `read` gave, `entries` entries, are acknowledged or rejected."""

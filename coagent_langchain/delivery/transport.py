@@ -59,7 +59,7 @@ class Transport:
             queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
 
-    def post(self, *body: bytes) -> Outcome:
+    def post(self, *body: bytes | bytearray) -> Outcome:
         """Send the parts of a body, which together are JSON, and wait for the answer."""
         request, token = self._request.copy(), self.token
         if token:

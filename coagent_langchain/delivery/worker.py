@@ -139,7 +139,7 @@ class Worker:
         if self._spool.waiting:
             self._syncer.wake()
             self._gather()
-            self._source, lines = self._spool, b""
+            self._source, lines = self._spool, bytearray()
             try:
                 lines = self._spool.read()
             except OSError as error:  # the limit of open files, a broken disk: `_rest` waits a second
@@ -156,14 +156,14 @@ class Worker:
         if not large and self._spool.settled >= self._hurry:
             self._wait(GATHER_S)
 
-    def _read_adopted(self) -> bytes:
+    def _read_adopted(self) -> bytearray:
         while True:
             if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
                 self._spool.measure_others()
                 self._adopted = Adopted.next(self._folder, self._passed)
             if self._adopted is None:
                 self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
-                return b""
+                return bytearray()
             if lines := self._adopted.read():
                 self._source = self._adopted
                 return lines
