@@ -207,17 +207,20 @@ def sessions_of(delivery: Delivery) -> Sessions:
 
 
 def _watch(sessions: Sessions) -> None:
+    """Have the thread that sweeps look after `sessions`. At interpreter shutdown none can be started."""
     global _thread
     _watched.add(sessions)
-    if _thread is not None and _thread.is_alive():
-        return
-    _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
-    try:
-        _thread.start()
-    except RuntimeError:  # the interpreter is shutting down: the exit handler ends the sessions
-        _thread = None
-    else:
-        _end_with_worker()
+    with _lock:  # of threads that begin sessions at once, one alone starts it
+        # A thread that is started while the interpreter shuts down never runs, and its starter waits for ever.
+        if (_thread is not None and _thread.is_alive()) or sys.is_finalizing():
+            return
+        _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
+        try:
+            _thread.start()
+        except RuntimeError:  # the same, as Python 3.12 says it: the exit handler ends the sessions
+            _thread = None
+            return
+    _end_with_worker()
 
 
 def _end_with_worker() -> None:

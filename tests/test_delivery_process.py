@@ -156,6 +156,26 @@ def test_event_during_interpreter_shutdown_is_kept(tmp_path: Path) -> None:
     assert (status, errors, arrived, sorted(server.stored)) == (0, "", True, [*ids(2), "last", "late"])
 
 
+def test_first_session_may_begin_during_interpreter_shutdown(tmp_path: Path) -> None:
+    """A destructor that logs at the program's end does not wait for a thread that can no longer be started."""
+    code = """
+        from coagent_langchain import CoagentCallbackHandler
+        class Late:
+            handler = CoagentCallbackHandler(base_url=sys.argv[1], spool_dir=sys.argv[2])
+            def __del__(self):
+                self.handler.log("info", "late")
+        keep = [Late()]
+        keep.append(keep)
+    """
+    with FaultyServer() as server:
+        status, _, errors = run(server, tmp_path, code)
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("last"))
+            arrived = server.wait_for(lambda: len(server.stored) == 3)
+
+    assert (status, errors, arrived) == (0, "", True)
+
+
 def test_flush_from_a_signal_handler(tmp_path: Path) -> None:
     """A handler of SIGTERM may log and flush, whatever the thread was doing."""
     code = """
