@@ -36,7 +36,7 @@ class Course:
         pending: what later runs may end.
         status: how its last run ended; `cancelled` while that is open, `completed` before there is one.
         response: its last answer.
-        running: open root runs, without bare models.
+        running: open root runs, without bare models: of one that is cut off no end is told.
         touched: when something happened last, by the monotonic clock.
         began: when it started, by the same clock.
         latest: the latest timestamp of its entries and of the ends of its runs.
@@ -75,6 +75,27 @@ class Course:
         """The number of its latest prompt; before there is one, the number that the first will get."""
         return self.last_prompt if self._prompts else self.last_prompt + 1
 
+    @property
+    def busy(self) -> bool:
+        """Whether a block or a run of it is open."""
+        return bool(self.blocks) or self.running > 0
+
+    def belongs_to(self, outlet: Outlet) -> bool:
+        """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
+        return outlet is (self.owner.outlet if self.blocks else self.used_through)
+
+    def end(self, only_if: Callable[[Course], bool]) -> bool:
+        """Note that it is over, if that condition holds: from now on no run joins it, and no prompt is new in it.
+
+        Returns:
+            whether it has ended now; False also where it had ended before.
+        """
+        with _lock:
+            if self.ended or not only_if(self):
+                return False
+            self.ended = True
+        return True
+
     def go_on_with(self, owner: Session) -> None:
         """Go on through another object, which logs its end, in this process."""
         with _lock:
@@ -109,11 +130,30 @@ class Course:
         self.discreet = self.discreet or not owner.outlet.lets_pass(self.owner.outlet)
         self.owner = owner
 
-    def joined_by(self, outlet: Outlet) -> None:
-        """Note whose run has begun. If that handler hides more than the owner's does, the session is `discreet`."""
-        self.used_through = outlet
-        if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
-            self.discreet = True
+    def join(self, outlet: Outlet, *, bare: bool) -> bool:
+        """Note that a root run begins in it: before that ends, it does not end by itself, nor with another handler.
+
+        Parameters:
+            outlet: of the run's handler. If that hides more than the owner's does, the session is `discreet`.
+            bare: whether the run is a model's, without a chain around it.
+
+        Returns:
+            False where the session has ended.
+        """
+        with _lock:
+            if self.ended:
+                return False
+            self.running += not bare
+            self.status, self.touched, self.used_through = "cancelled", time.monotonic(), outlet
+            if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
+                self.discreet = True
+        return True
+
+    def run_ended(self, *, bare: bool) -> None:
+        """Note that a root run has ended, after all else that its end means: the session may end with it."""
+        with _lock:
+            self.running -= not bare
+            self.touched = time.monotonic()
 
     def begin(self) -> bool:
         """Note that it starts.
@@ -125,23 +165,35 @@ class Course:
             asked, self.started = self.started, True
             return not asked
 
-    def prompt(self, number: int | None, new: Callable[[], Prompt]) -> Prompt:
-        """The prompt with that number if it is one of the latest, else a new one."""
+    def prompt(self, number: int | None, new: Callable[[], Prompt], outlet: Outlet, *, bare: bool) -> Prompt | None:
+        """The prompt of a root run that joins: that with the number if it is one of the latest, else a new one.
+
+        None where the session has ended.
+        """
         with _lock:
+            if not self.join(outlet, bare=bare):
+                return None
             found = None if number is None else self._prompts.get(number)
             if found is None:
                 self.take(found := new(), number)
         return found
 
-    def take(self, prompt: Prompt, number: int | None = None) -> None:
-        """Give a prompt the next number, or one that is asked for."""
+    def take(self, prompt: Prompt, number: int | None = None) -> bool:
+        """Give a prompt the next number, or one that is asked for.
+
+        Returns:
+            False where the session has ended: its numbers are the next one's.
+        """
         with _lock:
+            if self.ended:
+                return False
             if number is None or not 0 < number <= MAX_COUNTER:
                 number = self.last_prompt + 1
             self.last_prompt = max(self.last_prompt, number)
             self.totals.prompts += 1
             prompt.number = number
             self.know(prompt)
+        return True
 
     def rejoin(self, number: int, turn: int, new: Callable[[], Prompt]) -> Prompt:
         """The prompt with the number of one that another process began, at the turn that it had come to."""

@@ -85,7 +85,8 @@ class Prompt(Scope):
     def _begin(self) -> None:
         self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
         self.session.open()
-        self.session.course.take(self)
+        while not self.session.course.take(self):
+            self.session.open()  # it has ended in this moment
         self.session.start(self.text)
         if self.text is not None:
             self.log_input(self.text)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 from coagent_langchain.course import Course
 from coagent_langchain.delivery import Delivery
@@ -45,18 +46,20 @@ class Sessions:
         Parameters:
             after_prompt: the last prompt number that the server already has; the session continues from there.
         """
-        session = self._open.get(session_id)
-        if session is not None:
+        with _lock:  # as `end`: an id is open, or its last prompt number is known
+            session = self._open.get(session_id)
+            is_new = session is None
+            if session is None:
+                first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
+                goes_on = after_prompt > 0 and session_id not in self._last_prompts  # what has ended here begins again
+                session = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
+                self._open[session_id] = session
+        if is_new:
+            self._take_in(session)
+        else:
             session.course.last_prompt = max(session.course.last_prompt, after_prompt)
             if session.course.inherited:
                 _watch(self)  # as the process in which it was opened does
-            return session
-        first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
-        goes_on = after_prompt > 0 and session_id not in self._last_prompts  # what has ended here begins again
-        new = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
-        with _lock:
-            session = self._open.setdefault(session_id, new)
-        self._take_in(session)
         return session
 
     def adopt(self, session: Session, *, block: bool = False) -> None:
@@ -97,28 +100,26 @@ class Sessions:
 
     def _make_room(self) -> None:
         if len(self._open) > max(MAX_SESSIONS, self._room):
-            idle = sorted(
-                (each for each in list(self._open.values()) if not each.busy), key=lambda each: each.course.touched
-            )
+            idle = [each for each in list(self._open.values()) if not each.course.busy]
+            idle.sort(key=lambda each: each.course.touched)
             for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
-                oldest.end("idle")
+                oldest.end("idle", only_if=lambda course: not course.busy)
             # Where too many are busy, nobody looks again until a tenth more have come.
             self._room = len(self._open) * 11 // 10
         _watch(self)
 
-    def end(self, session_id: str, course: Course, *, unless_entered: bool = False) -> bool:
+    def end(self, session_id: str, course: Course, only_if: Callable[[Course], bool]) -> bool:
         """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
 
         Parameters:
-            unless_entered: do not end it while a block of it is open.
+            only_if: what must hold of its course in this moment.
 
         Returns:
             whether it has ended now; False also where it had ended before.
         """
         with _lock:  # as `adopt`: nobody goes on with what ends in this moment
-            if course.ended or (unless_entered and course.blocks):
+            if not course.end(only_if):
                 return False
-            course.ended = True
             known = self._open.get(session_id)
             if known is not None and known.course is course:
                 del self._open[session_id]
@@ -137,10 +138,13 @@ class Sessions:
         now = time.monotonic()
         for sweeper in self._sweepers:
             sweeper.sweep()
+
+        def is_idle(course: Course) -> bool:
+            return now - course.touched > (ABANDONED_AFTER if course.busy else IDLE_AFTER)
+
         for session in list(self._open.values()):
-            limit = ABANDONED_AFTER if session.busy else IDLE_AFTER
-            if now - session.course.touched > limit:
-                session.end("idle")
+            if is_idle(session.course):
+                session.end("idle", only_if=is_idle)
 
     def end_all(self, outlet: Outlet | None = None) -> None:
         """End every open session, or those that belong to the handler with this outlet."""
@@ -148,8 +152,7 @@ class Sessions:
             for sweeper in self._sweepers:
                 sweeper.bind_all()
         for session in list(self._open.values()):
-            if outlet is None or session.belongs_to(outlet):
-                session.end()
+            session.end(only_if=lambda course: outlet is None or course.belongs_to(outlet))
 
     @property
     def latest(self) -> Session | None:

@@ -65,11 +65,6 @@ class Session(Scope):
         return self.course.totals
 
     @property
-    def busy(self) -> bool:
-        """Whether a block or a run of it is open."""
-        return bool(self.course.blocks) or self.course.running > 0
-
-    @property
     def ended(self) -> bool:
         """Whether the session is over, and does not go on through another object with its id."""
         return self.course.ended
@@ -106,7 +101,8 @@ class Session(Scope):
             entry["meta"] = meta
         (outlet or self.outlet).emit(entry)
 
-    def end(self, status: str | None = None, response: str | None = None) -> None:
+    def end(self, status: str | None = None, response: str | None = None, *,
+            only_if: Callable[[Course], bool] = lambda _: True) -> None:  # fmt: skip
         """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
 
         Where no block is open, the end gets the time of the last run or event, however late it is noticed.
@@ -115,9 +111,10 @@ class Session(Scope):
             status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; when None, that
                 of the last run.
             response: the final output; when None, the last run's answer.
+            only_if: what must hold of its course when it ends.
         """
         course = self.course
-        if self._sessions.end(self.session_id, course):
+        if self._sessions.end(self.session_id, course, only_if):
             course.owner._log_end(course, status, response)  # another object, where it goes on through that
 
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
@@ -150,9 +147,11 @@ class Session(Scope):
         self.course.know(prompt)
         return prompt
 
-    def open_prompt(self, number: int | None = None) -> Prompt:
-        """The prompt of a new root run: the next number, or the one that the run's metadata asks for."""
-        return self.course.prompt(number, lambda: Prompt(self))
+    def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
+        """The prompt of a root run that joins: the next number, or the one that the run's metadata asks for."""
+        while (prompt := self.course.prompt(number, lambda: Prompt(self), outlet, bare=bare)) is None:
+            self.open()  # it has ended in this moment
+        return prompt
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """The fields that every entry has."""
@@ -169,10 +168,6 @@ class Session(Scope):
             "event_type": event_type,
             "timestamp": timestamp,
         }
-
-    def belongs_to(self, outlet: Outlet) -> bool:
-        """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
-        return outlet is (self.course.owner.outlet if self.course.blocks else self.course.used_through)
 
     def open(self) -> None:
         """Be the open session of its id; one that has ended begins anew."""
@@ -199,13 +194,13 @@ class Session(Scope):
         elif error is None and course.running:  # a task or a stream outlives the block
             course.left = True
             course.owner.end_if_left()  # it may have ended just now
-        elif self._sessions.end(self.session_id, course, unless_entered=True):
+        elif self._sessions.end(self.session_id, course, lambda course: not course.blocks):
             self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
 
     def end_if_left(self) -> None:
         """Log `session_end` where its block is left, and what has outlived that has ended as well."""
         course = self.course
-        if course.left and not course.running and self._sessions.end(self.session_id, course, unless_entered=True):
+        if course.left and self._sessions.end(self.session_id, course, lambda course: not course.busy):
             self._log_end(course, None, None)
 
     @guard

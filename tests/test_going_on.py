@@ -18,7 +18,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
-from coagent_langchain import CoagentCallbackHandler, pending
+from coagent_langchain import CoagentCallbackHandler, Session, pending
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.server.moments import shorten
@@ -183,6 +183,35 @@ def asking_graph(*names: str, **compiled: Any) -> Any:
         graph.add_node(name, lambda _, name=name: {"messages": [("ai", str(interrupt(f"{name}?")))]})
         graph.add_edge(START, name)
     return graph.compile(checkpointer=InMemorySaver(), **compiled)
+
+
+class LeavesBlock(MemoryDelivery):
+    """Leaves a block while a root run ends in it: in the moment in which that says that nobody has answered."""
+
+    block: Session
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep the entries."""
+        super().append(lines, count)
+        if b'"unanswered"' in lines:
+            thread = threading.Thread(target=self.block.__exit__, args=(None, None, None))
+            thread.start()
+            thread.join(10)
+
+
+def test_block_that_is_left_while_its_run_ends_ends_as_that() -> None:
+    """Another thread leaves it a moment before the run's status and answer are known: it waits for them."""
+    log, agent = LeavesBlock(), asking_agent()
+    handler = CoagentCallbackHandler(delivery=log)
+    with handler.session("Cook", session_id="s"):
+        agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    log.block = handler.session(session_id="s").__enter__()
+    agent.invoke({"messages": [("user", "Never mind")]}, in_thread(handler, "t"))
+
+    end = log.entries[-1]
+    assert (end["event_type"], end["meta"]["status"], end["output_data"]) == (
+        "session_end", "completed", {"response": "done"},
+    )  # fmt: skip
 
 
 def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -23,7 +23,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-from coagent_langchain import CoagentCallbackHandler, ConfigurationError, course, registry
+from coagent_langchain import CoagentCallbackHandler, ConfigurationError, Session, course, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, chat
@@ -979,7 +979,7 @@ def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
         pass
     with session.prompt("Soup?"):
         chat("a").invoke("q", {"callbacks": [handler]})
-    assert not session.busy
+    assert not session.course.busy
     handler.close()
 
     assert log.sequence == [
@@ -1078,7 +1078,7 @@ def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["blocks", "late prompts"])
+@pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])
 def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
     """Each start has its end, no number is given twice, and the id can be used again."""
     log = MemoryDelivery()
@@ -1092,6 +1092,9 @@ def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None
             if way == "blocks":
                 with handler.session("Cook", session_id="s") as session, session.prompt("q"):
                     pass
+            elif way == "handlers that are closed":
+                with contextlib.closing(CoagentCallbackHandler("s", delivery=log)) as own:
+                    RunnableLambda(str).invoke("q", {"callbacks": [own]})
             else:
                 with left.prompt("q"):
                     pass
@@ -1111,6 +1114,28 @@ def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None
     starts, ends = len(of_type(log, "session_start")), len(of_type(log, "session_end"))
     numbers = [e["prompt_number"] for e in of_type(log, "user_input")]
     assert (starts == ends, sorted(numbers), len(handler._sessions)) == (True, list(range(1, 161)), 0)
+
+
+def test_run_that_begins_while_its_session_ends_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread ends the session after the run has found it, and before that takes part in it."""
+    known = handler._sessions.get
+
+    def found(*args: Any, **kwargs: Any) -> Session:
+        session = known(*args, **kwargs)
+        session.end()
+        return session
+
+    for _ in range(2):
+        RunnableLambda(str).invoke("q", {"callbacks": [handler]})
+        monkeypatch.setattr(handler._sessions, "get", found)
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("session_end", 1, 0),
+        ("session_start", 2, 0), ("user_input", 2, 0), ("session_end", 2, 0),
+    ]  # fmt: skip
 
 
 def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

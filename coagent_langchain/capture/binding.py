@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +28,6 @@ class Binding:
     """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt.
 
     Parameters:
-        clock: monotonic nanoseconds.
         sessions: the open sessions of the destination.
         outlet: where a new session's events go.
         session_id: the handler's explicit session.
@@ -42,7 +40,6 @@ class Binding:
 
     def __init__(
         self,
-        clock: Callable[[], int],
         sessions: Sessions,
         outlet: Outlet,
         *,
@@ -51,7 +48,6 @@ class Binding:
     ) -> None:
         self.sessions = sessions
         self.answers = Answers(outlet)
-        self._clock = clock
         self._outlet = outlet
         self._session_id = session_id
         self._after_prompt, self._after_turn = after
@@ -96,13 +92,8 @@ class Binding:
     def _bound(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
         root.becoming = prompt = self._prompt(root, session_id, inputs)
-        session, course = prompt.session, prompt.course
-        course.running += root.kind != "llm"  # no end is told of a bare model's call that is cut off
-        course.status = "cancelled"
-        course.joined_by(self._outlet)
-        course.touched = self._clock() / 1e9
         text = None if inputs is UNKNOWN else user_text(inputs)
-        self._start(root, session, text)
+        self._start(root, prompt.session, text)
         if text is not None:
             if scope.current() is prompt:
                 _repeat(root, prompt, text)
@@ -122,7 +113,7 @@ class Binding:
         session, within, number = self._around(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
         if answer is None and (inputs is not None or root.thread is None):
-            return within or session.open_prompt(number)
+            return self._joined(root, session, within, number)
         pending = session.course.pending
         stop = pending.stopped.pop(root.thread, None)
         before = stop.prompt if stop is not None else None
@@ -130,7 +121,7 @@ class Binding:
             before = self._before(session)
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
-            prompt = within or next(asked, None) or before or session.open_prompt(number)
+            prompt = self._joined(root, session, within or next(asked, None) or before, number)
             self._start(root, prompt.session)
             self.answers.resume(root, prompt, answer)
             return prompt
@@ -138,7 +129,14 @@ class Binding:
             root.unresolved = stop.errors
         if within is None and before is not None:
             root.turn = before.turn  # it goes on from its last checkpoint: nobody has said anything new
-        return within or before or session.open_prompt(number)
+        return self._joined(root, session, within or before, number)
+
+    def _joined(self, root: Root, session: Session, known: Prompt | None, number: int | None) -> Prompt:
+        """The known prompt with the root in it, unless its session has ended in this moment; else one of its own."""
+        bare = root.kind == "llm"
+        if known is not None and known.course.join(self._outlet, bare=bare):
+            return known
+        return session.open_prompt(number, self._outlet, bare=bare)
 
     def _before(self, session: Session) -> Prompt | None:
         """The prompt that another process has begun last, as long as no other one has begun here since."""

@@ -10,6 +10,7 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.course import Course
 from coagent_langchain.pending import Stop
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.wire import EventType, JsonObject, now_ms
@@ -35,15 +36,16 @@ class Endings(Sweeper):
         """
         if inputs is not None:
             run.pending_input = inputs
-        course = self._leave(run)
+        prompt = self._let_go(run)
+        course = prompt.course
         if failed or outcome is not None:
             course.status, course.response = "failed" if failed else "cancelled", None
             for key, question in run.answered.items():
                 course.pending.ask(key, question._replace(is_answered=True))
-            if run.question is not None and run.prompt is not None and run.unresolved:
-                run.prompt.run_failed(run.question, run.unresolved)
-            if run.thread is not None and run.prompt is not None:
-                course.pending.stop(run.thread, Stop(run.prompt, asking=False, errors=run.unresolved))
+            if run.question is not None and run.unresolved:
+                prompt.run_failed(run.question, run.unresolved)
+            if run.thread is not None:
+                course.pending.stop(run.thread, Stop(prompt, asking=False, errors=run.unresolved))
         else:
             course.status = "interrupted" if self._waits(run, course) else "completed"
         if run.kind == "chain":  # its end is no event: the session lasts until then
@@ -52,8 +54,7 @@ class Endings(Sweeper):
                 course.response = answer_text(outputs, MAX_RESPONSE)
         if outcome is not None:
             self.close(list(run.open.values()), outcome)
-        if course.left:
-            course.owner.end_if_left()
+        self._leave(run, course)
         if self._tree.crowded:
             self.sweep()
 
@@ -76,17 +77,19 @@ class Endings(Sweeper):
         entry["input_data"] = {"interrupt_id": interrupt_id}
         return entry
 
-    def _leave(self, root: Root) -> Course:
-        """Let go of a root that has ended; its user input is logged now at the latest."""
+    def _let_go(self, root: Root) -> Prompt:
+        """Keep nothing of a root that has ended; its user input is logged now at the latest."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = None
         root.said.clear()  # ended runs are remembered for a while
-        course = prompt.course
-        course.running -= root.kind != "llm"
-        course.touched = self._tree.clock() / 1e9
-        return course
+        return prompt
+
+    def _leave(self, root: Root, course: Course) -> None:
+        """Let the session of a root end, where it has waited for that."""
+        course.run_ended(bare=root.kind == "llm")
+        course.owner.end_if_left()
 
     # -- the end of what gives no sign of it
 
@@ -132,4 +135,4 @@ class Endings(Sweeper):
         elif run.component:
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
-            self._leave(run).owner.end_if_left()
+            self._leave(run, self._let_go(run).course)

@@ -94,8 +94,7 @@ class CoagentCallbackHandler(Hooks):
                               redact=check_redact(redact), encode=encode_safely)  # fmt: skip
         self._after_prompt, turn = _last_turn(self._settings, session_id) if resume else (0, 0)
         tree = RunTree()
-        binding = Binding(tree.clock, self._sessions, self._outlet, session_id=self._session_id,
-                          after=(self._after_prompt, turn))  # fmt: skip
+        binding = Binding(self._sessions, self._outlet, session_id=self._session_id, after=(self._after_prompt, turn))
         placing = Placing(tree, binding, components=components, sample_rate=sample_rate)
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._endings)

@@ -243,7 +243,7 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     """Hooks on a tree with bounds of its own."""
     outlet = Outlet(log)
-    binding = Binding(tree.clock, Sessions(), outlet, session_id="s")
+    binding = Binding(Sessions(), outlet, session_id="s")
     return Hooks(tree, Placing(tree, binding), outlet)
 
 
