@@ -101,11 +101,12 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
 
     def __call__(self, function: F) -> F:
         """Decorate `function`: each call has a scope of its own."""
-        if inspect.isasyncgenfunction(function):
+        kinds = (function, type(function).__call__)  # of an object that can be called, its class tells what that gives
+        if any(map(inspect.isasyncgenfunction, kinds)):
             wrapper = self._wrap_async_generator(function)
-        elif inspect.iscoroutinefunction(function):
+        elif any(map(inspect.iscoroutinefunction, kinds)):
             wrapper = self._wrap_coroutine(function)
-        elif inspect.isgeneratorfunction(function):
+        elif any(map(inspect.isgeneratorfunction, kinds)):
             wrapper = self._wrap_generator(function)
         else:
             wrapper = self._wrap_function(function)

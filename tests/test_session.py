@@ -1184,6 +1184,20 @@ def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handle
     assert [entry.get("prompt") for entry in log.entries] == ["Running partial", None]
 
 
+def test_decorated_object_with_a_coroutine_as_its_call_ends_after_that(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It is no coroutine function itself, but what it gives is awaited all the same."""
+
+    class Cook:
+        async def __call__(self, food: str) -> Any:
+            return await chat(f"{food} soup").ainvoke(food, {"callbacks": [handler]})
+
+    answer = asyncio.run(handler.session("Cook")(Cook())("leek"))
+
+    assert (answer.content, list(sessions(log).values())) == ("leek soup", [[*ONE_CALL, "session_end"]])
+
+
 def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A coroutine's session holds what happens after its first await."""
 
