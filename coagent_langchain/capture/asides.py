@@ -35,8 +35,8 @@ class Asides(BaseCallbackHandler):
         self._tree = tree
         self._placing = placing
         self._recorder = Recorder(tree, placing.binding, outlet)
-        self._endings = Endings(self._recorder)
         self._failures = Failures(self._recorder)
+        self._endings = Endings(self._recorder, self._failures)
         self._remarks = Remarks(self._recorder)
         self._streams = tree.streams
 

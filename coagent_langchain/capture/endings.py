@@ -1,14 +1,18 @@
-"""The ends of roots, and of what gives no sign of its end."""
+"""The ends of runs: what they mean beside the event of the run, and the ends of what gives no sign of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.inputs import answer_text, user_text
+from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.course import Course
+from coagent_langchain.errors import is_cancellation
 from coagent_langchain.pending import Stop
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
@@ -23,13 +27,47 @@ class Endings(Sweeper):
 
     Parameters:
         recorder: writes the entries.
+        failures: tells what the runs raised, and what they recovered from.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, failures: Failures) -> None:
         self._recorder = recorder
+        self._failures = failures
         self._tree = recorder.tree
 
-    def root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
+    def returned(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
+        """What else the end of a run means that returned: recoveries, and the end of its root."""
+        if run.failures:
+            self._failures.recovered(run)
+        if type(run) is Root:
+            if inputs is not None:
+                self._recorder.binding.take_late_inputs(run, inputs)
+            if run.unresolved:
+                self._failures.resumed(run)
+            self._root_ended(run, outputs, inputs, failed=False)
+
+    def raised(
+        self,
+        run: Run,
+        error: BaseException,
+        partial: Answer | None = None,
+        tokens: Usage | None = None,
+        inputs: Any = None,
+    ) -> None:
+        """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
+        if is_cancellation(error):
+            self._cancelled_with(run)
+        if isinstance(run, Root) and inputs is not None:
+            self._recorder.binding.take_late_inputs(run, inputs)
+        outcome = self._failures.failed(run, error, partial, tokens)
+        if outcome.goes_on:
+            self._failures.recovered(run)
+        run.failures = None
+        if isinstance(run, Root):
+            stopped = outcome.kind if outcome.stopped else None
+            self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
+
+    def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with a cancellation what is still open.
 
         Where it failed, what ran beside the failure may go on to its own end.
@@ -93,7 +131,7 @@ class Endings(Sweeper):
 
     # -- the end of what gives no sign of it
 
-    def cancelled_with(self, run: Run) -> None:
+    def _cancelled_with(self, run: Run) -> None:
         """End what a cancelled run was waiting for: models and tools are not told to have been cancelled."""
         opened = list(run.root.open.values())
         if len(opened) <= MAX_SEARCHED:

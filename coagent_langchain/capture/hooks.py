@@ -8,16 +8,15 @@ from uuid import UUID
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.inputs import updates_of
-from coagent_langchain.capture.messages import Answer, Conversation, answer, split
+from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
-from coagent_langchain.errors import guard, is_cancellation
+from coagent_langchain.errors import guard
 
 
 class Hooks(Asides):
@@ -100,7 +99,7 @@ class Hooks(Asides):
                 self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
                 if run.tried:
                     self._failures.called_again(run)
-                self._over(run)
+                self._endings.returned(run)
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -109,7 +108,7 @@ class Hooks(Asides):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-                self._failed(run, error, answer(partial) if partial is not None else arrived,
+                self._endings.raised(run, error, answer(partial) if partial is not None else arrived,
                              usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
 
     # -- chains
@@ -140,14 +139,14 @@ class Hooks(Asides):
                 if run.tried:
                     self._failures.called_again(run)
             if run.failures or type(run) is Root:
-                self._over(run, outputs, kwargs.get("inputs"))
+                self._endings.returned(run, outputs, kwargs.get("inputs"))
 
     def on_chain_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
         """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
         with guard:
             if run := self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs):
-                self._failed(run, error, inputs=kwargs.get("inputs"))
+                self._endings.raised(run, error, inputs=kwargs.get("inputs"))
 
     # -- tools and retrievers
 
@@ -190,14 +189,14 @@ class Hooks(Asides):
                 self._recorder.tool_ended(run, found.result, success=True)
                 if run.tried:
                     self._failures.called_again(run)
-            self._over(run, output)
+            self._endings.returned(run, output)
 
     def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
         """`tool_response` without success, and `error` where the exception arose here."""
         with guard:
             if run := self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs):
-                self._failed(run, error)
+                self._endings.raised(run, error)
 
     def on_retriever_end(self, documents: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                          **kwargs: Any) -> None:  # fmt: skip
@@ -205,16 +204,16 @@ class Hooks(Asides):
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._recorder.tool_ended(run, documents_summary(documents), success=True)
-                self._over(run)
+                self._endings.returned(run)
 
     def on_retriever_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                            **kwargs: Any) -> None:  # fmt: skip
         """As of a tool."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
-                self._failed(run, error)
+                self._endings.raised(run, error)
 
-    # -- ends
+    # -- ends without a start
 
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, named: dict[str, Any]) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
@@ -232,38 +231,6 @@ class Hooks(Asides):
             self._recorder.tool_started(run, None, None)
         self._tree.end(run_id)
         return run
-
-    def _over(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
-        """What else the end of a run means that returned: recoveries, and the end of its root."""
-        if run.failures:
-            self._failures.recovered(run)
-        if type(run) is Root:
-            if inputs is not None:
-                self._placing.binding.take_late_inputs(run, inputs)
-            if run.unresolved:
-                self._failures.resumed(run)
-            self._endings.root_ended(run, outputs, inputs, failed=False)
-
-    def _failed(
-        self,
-        run: Run,
-        error: BaseException,
-        partial: Answer | None = None,
-        tokens: Usage | None = None,
-        inputs: Any = None,
-    ) -> None:
-        """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
-        if is_cancellation(error):
-            self._endings.cancelled_with(run)
-        if isinstance(run, Root) and inputs is not None:
-            self._placing.binding.take_late_inputs(run, inputs)
-        outcome = self._failures.failed(run, error, partial, tokens)
-        if outcome.goes_on:
-            self._failures.recovered(run)
-        run.failures = None
-        if isinstance(run, Root):
-            stopped = outcome.kind if outcome.stopped else None
-            self._endings.root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
 
 
 def _flat(messages: Any) -> list[Any]:
