@@ -61,7 +61,7 @@ def impatient(door: Door) -> Iterator[Store]:
 
 def stored(store: Store, session_id: str) -> Counter[str]:
     """How often each event id of a session is in the database's table, copies that pages leave out included."""
-    rows = store._writer.query(  # type: ignore[attr-defined]
+    rows = store._writer._client.query(  # type: ignore[attr-defined]
         f"SELECT event_id FROM {store._db}.log_entries WHERE session_id = {{s:String}}",  # type: ignore[attr-defined]
         parameters={"s": session_id},
     ).result_rows

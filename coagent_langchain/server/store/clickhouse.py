@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
@@ -22,12 +20,12 @@ from coagent_langchain.server.store import (
     Pruned,
     Session,
     Summary,
-    Unavailable,
     every_entry,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
+from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.expressions import TOTAL_TOKENS, sorted_by
 from coagent_langchain.server.store.query import Page, Query
@@ -35,10 +33,8 @@ from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
-CHECKED = 500  # event ids of one question whether they are there
 FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
 PAGE = 200  # entries of a search's step
-PRUNED_AT_ONCE = 500  # sessions
 
 
 class ClickHouseStore:
@@ -55,16 +51,15 @@ class ClickHouseStore:
     def __init__(self, connect: Callable[[], Client], database: str) -> None:
         self._db = database
         try:
-            self._writer = connect()
-            self._table = prepare(self._writer, database)
+            client = connect()
+            self._table = prepare(client, database)
         except ClickHouseError as error:
             raise ConfigurationError(f"the ClickHouse database cannot be used: {error}") from error
         self.event_types = self._table.event_types
+        self._writer = Writer(client, database, self._table)
         self._sessions = SESSIONS.format(db=database)
         self._readers = Readers(connect)
-        self._numbers = rows.Numbers()
         self._highest, self._asked = 0, float("-inf")
-        self._writing = threading.Lock()
         self._closed = False
         self._commits = GroupCommit(self._commit, most=COMMIT)
 
@@ -84,68 +79,21 @@ class ClickHouseStore:
         return self._commits.submit(entries)
 
     def _commit(self, entries: list[NewEntry]) -> None:
-        with self._writing, _available():
-            if new := self._without_copies(entries):
-                numbers = self._numbers.take(len(new))
-                lines = [rows.line(entry, number, self._table.own) for entry, number in zip(new, numbers, strict=True)]
-                self._insert(lines, new)
-                self._asked = float("-inf")
-
-    def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
-        """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both."""
-        unique = {(e.fields["session_id"], e.fields["event_id"], e.body): e for e in entries}
-        sql = f"""SELECT session_id, event_id, {self._table.raw} FROM {self._db}.log_entries
-            WHERE session_id IN {{sessions:Array(String)}} AND event_id IN {{events:Array(String)}}"""
-        keyed = list(unique)
-        for start in range(0, len(keyed), CHECKED):
-            keys = keyed[start : start + CHECKED]
-            parameters = {"sessions": list({key[0] for key in keys}), "events": [key[1] for key in keys]}
-            for session_id, event_id, raw in self._writer.query(sql, parameters=parameters).result_rows:
-                unique.pop((session_id, event_id, raw.encode()), None)
-        return list(unique.values())
-
-    def _insert(self, lines: list[bytes], entries: list[NewEntry]) -> None:
-        """Insert all. One row that ClickHouse cannot take refuses all of them: it is found, and stored as text."""
-        # A view: bytes the library would send again by itself when the connection breaks after they were stored.
-        block = memoryview(b"\n".join(lines))
-        try:
-            self._writer.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
-        except DatabaseError:
-            if len(lines) == 1:
-                if rows.is_plain(lines[0]):
-                    raise
-                return self._insert([rows.plain(lines[0], entries[0], self._table.own)], entries)
-            half = len(lines) // 2
-            self._insert(lines[:half], entries[:half])
-            self._insert(lines[half:], entries[half:])
+        self._writer.store(entries)
+        self._asked = float("-inf")
 
     def prune(self, before_ms: int) -> Pruned:
         """See `Store.prune`."""
-        return self._delete("last_ms < {before:Int64}", before=before_ms)
+        return self._writer.delete("last_ms < {before:Int64}", before=before_ms)
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """See `Store.delete`."""
-        return self._delete("session_id IN {named:Array(String)}", named=list(session_ids))
-
-    def _delete(self, condition: str, **parameters: Any) -> Pruned:
-        count = entries = 0
-        sql = f"SELECT session_id, entries FROM {self._sessions} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
-        while True:
-            with self._writing, _available():
-                found = self._writer.query(sql, parameters=parameters).result_rows
-                for table in ("log_entries", "coagent_sessions") if found else ():
-                    self._writer.command(
-                        f"DELETE FROM {self._db}.{table} WHERE session_id IN {{found:Array(String)}}",
-                        parameters={"found": [row[0] for row in found]},
-                    )
-            count, entries = count + len(found), entries + sum(row[1] for row in found)
-            if len(found) < PRUNED_AT_ONCE:
-                return Pruned(count, entries)
+        return self._writer.delete("session_id IN {named:Array(String)}", named=list(session_ids))
 
     # reading
 
     def _all(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
-        with _available(), self._readers.one() as client:
+        with available(), self._readers.one() as client:
             result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
         return result
 
@@ -255,12 +203,3 @@ class ClickHouseStore:
     def export(self, session_id: str) -> Iterator[bytes]:
         """See `Store.export`."""
         return (entry.body for entry in every_entry(self, session_id))
-
-
-@contextlib.contextmanager
-def _available() -> Iterator[None]:
-    """Says in the store's own word that the database is down, slow or overloaded."""
-    try:
-        yield
-    except (ClickHouseError, OSError) as error:
-        raise Unavailable(f"ClickHouse cannot answer: {str(error)[:200]}", retry_after=2) from error
