@@ -1078,6 +1078,27 @@ def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
     ]  # fmt: skip
 
 
+def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread looks for all of them after what is idle, however long it takes to start it."""
+    running, start = set(threading.enumerate()), threading.Thread.start
+
+    def slow_start(thread: threading.Thread) -> None:
+        if thread.name == "coagent-sessions":
+            time.sleep(0.05)
+        start(thread)
+
+    monkeypatch.setattr(registry, "_thread", None)
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
+    threads = [threading.Thread(target=handler.log, args=("info", "hello")) for handler in handlers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [thread.name for thread in threading.enumerate() if thread not in running] == ["coagent-sessions"]
+
+
 @pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])
 def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
     """Each start has its end, no number is given twice, and the id can be used again."""
