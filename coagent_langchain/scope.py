@@ -71,8 +71,8 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         try:
             if self._frames[0] is frame:  # asked after it is added: of threads that enter at once, one alone begins
                 self._begin()
-        except BaseException:  # Ctrl-C: the block is not entered, and will not be left
-            self._frames.remove(frame)
+        except BaseException as error:  # Ctrl-C: the block is not entered, and what has begun ends here
+            self._leave(frame, error)
             raise
         _innermost.set(frame)
         return self
@@ -84,8 +84,11 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
             frame = frame.outer
         frame = frame or self._frames[-1]
         frame.left = True
-        self._frames.remove(frame)
         _innermost.set(_open(_innermost.get()))
+        self._leave(frame, error)
+
+    def _leave(self, frame: Frame, error: BaseException | None) -> None:
+        self._frames.remove(frame)
         if not self._frames:
             self._end(error)
         elif error is not None:
@@ -176,9 +179,9 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
 
     @contextmanager
     def _lifetime(self) -> Iterator[None]:
-        self._begin()
         error: BaseException | None = None
         try:
+            self._begin()
             yield
         except BaseException as raised:
             error = raised

@@ -560,6 +560,33 @@ def test_block_that_takes_over_a_failing_run_ends_failed(log: MemoryDelivery) ->
     assert (log.entries[-1]["event_type"], log.entries[-1]["meta"]["status"]) == ("session_end", "failed")
 
 
+class Interrupted(MemoryDelivery):
+    """Ctrl-C comes as soon as something is logged, once."""
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep the entries."""
+        super().append(lines, count)
+        if len(self.entries) == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("way", ["block", "generator"])
+def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
+    """Nobody leaves a block that was not entered: without its end, it would count as open for a day."""
+    log = Interrupted()
+    handler = CoagentCallbackHandler(delivery=log)
+    session = handler.session("Cook")
+
+    def work() -> Iterator[None]:
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        session.__enter__() if way == "block" else next(session(work)())
+
+    ended = [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries]
+    assert (ended, len(handler._sessions)) == ([("session_start", None), ("session_end", "cancelled")], 0)
+
+
 def test_prompt_object_that_is_entered_again_is_the_next_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
