@@ -959,6 +959,18 @@ def test_a_runs_own_error_is_not_reported_again_by_its_session(
     assert log.entries[-1]["meta"]["status"] == "failed"
 
 
+def test_error_of_a_run_that_is_not_its_last_is_not_reported_again_by_its_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where all fallbacks fail, LangChain raises the first error, and others were logged since."""
+    model = chat(ValueError("down")).with_fallbacks([chat(ValueError("down, too"))])
+    with pytest.raises(ValueError, match="^down$"), handler.session("Cook"):
+        model.invoke("soup", {"callbacks": [handler]})
+
+    assert [error["error_info"]["error_message"] for error in of_type(log, "error")] == ["down", "down, too"]
+    assert log.entries[-1]["meta"]["status"] == "failed"
+
+
 def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A cancelled task ends its session as cancelled, without an error."""
 
