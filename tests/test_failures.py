@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
-from langchain_core.messages import SystemMessage
+from langchain_core.messages import AIMessageChunk, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -508,6 +509,35 @@ def test_abandoned_stream_keeps_what_arrived(log: MemoryDelivery, handler: Coage
     (response,) = of_type(log, "llm_response")
     assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
     assert of_type(log, "error") == []
+
+
+class CountsAtOnce(ScriptedChat):
+    """Tells its input tokens before it says a word, as Anthropic's models do."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(
+            message=AIMessageChunk("", usage_metadata={"input_tokens": 10, "output_tokens": 0, "total_tokens": 10})
+        )
+        async for chunk in super()._astream(*args, **kwargs):
+            yield chunk
+
+
+def test_model_in_a_chain_whose_stream_is_left_keeps_its_tokens(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain tells of the model after the chain around it has ended: with the tokens until then."""
+
+    async def leave() -> None:
+        chain = RunnableLambda(lambda food: food) | CountsAtOnce(script=["one two three"])
+        async for chunk in chain.astream("q", {"callbacks": [handler]}):
+            if chunk.content:
+                break
+
+    asyncio.run(leave())
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
+    assert (response["llm_response"]["input_tokens"], handler._tree.lingering) == (10, {})
 
 
 def test_tools_take_the_turn_that_asked_for_them(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -70,7 +70,8 @@ class Endings(Sweeper):
     def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with a cancellation what is still open.
 
-        Where it failed, what ran beside the failure may go on to its own end.
+        Where it failed, what ran beside the failure may go on to its own end. Where its stream was left, LangChain
+        tells the models in it next, with the tokens until then.
         """
         if inputs is not None:
             run.pending_input = inputs
@@ -90,8 +91,9 @@ class Endings(Sweeper):
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
-        if outcome is not None:
+        if outcome == "cancelled":
             self.close(list(run.open.values()), outcome)
+        run.stopped = outcome
         self._leave(run, course)
         if self._tree.crowded:
             self.sweep()
@@ -166,6 +168,7 @@ class Endings(Sweeper):
         run.failures = None
         if outcome == "unknown":
             run.late = True  # nor is it known how long it took
+            outcome = run.root.stopped or outcome
         if run.kind == "llm":
             self._recorder.call_ended(run, self._recorder.arrived(run), None, outcome)
         elif run.kind in ("tool", "retriever"):

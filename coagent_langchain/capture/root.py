@@ -28,6 +28,7 @@ class Root(Run):
         asked: the ids of the questions that its graph stopped with.
         answered: the questions that it brought answers to: where it fails, it may have to bring them again.
         question: what is run and asked, in a prompt's block: a later run with the same one there repeats it.
+        stopped: `cancelled` or `abandoned`, if somebody stopped it.
         unresolved: the ids of the errors that it failed with, or that had ended its graph or the run that it repeats.
     """
 
@@ -39,6 +40,7 @@ class Root(Run):
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
     question: tuple[str, str, int] | None = None
+    stopped: str | None = None
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
