@@ -39,6 +39,7 @@ class Course:
         running: open root runs, without bare models: of one that is cut off no end is told.
         touched: when something happened last, by the monotonic clock.
         began: when it started, by the same clock.
+        first: the timestamp of its `session_start`.
         latest: the latest timestamp of its entries and of the ends of its runs.
         last_error: the exception that was logged last, and the id of its event.
         process: the id of the process that logs its end.
@@ -59,7 +60,7 @@ class Course:
         self.response: str | None = None
         self.running = 0
         self.touched = self.began = time.monotonic()
-        self.latest = 0
+        self.first = self.latest = 0
         self.last_error: tuple[BaseException, str] | None = None
         self.discreet = False
         self.process = os.getpid()

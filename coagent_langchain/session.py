@@ -90,6 +90,7 @@ class Session(Scope):
         if not self.course.begin():
             return
         entry = self.entry(EventType.SESSION_START, self.course.present_prompt, 0, timestamp)
+        self.course.first = entry["timestamp"]
         self.course.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
@@ -157,6 +158,8 @@ class Session(Scope):
         """The fields that every entry has."""
         if timestamp is None:
             timestamp = now_ms()
+        elif timestamp < self.course.first:  # of a run that began before the one that began the session
+            timestamp = self.course.first
         if timestamp > self.course.latest:
             self.course.latest = timestamp
         return {

@@ -112,6 +112,29 @@ def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCa
     assert numbers == {1, 2, 3, 4, 5}
 
 
+def test_session_starts_before_everything_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A run whose session is known only when its child starts may have begun before the session's first one."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(food: str) -> str:
+        began.set()
+        go_on.wait()
+        return str(RunnableLambda(str.upper).invoke(food))
+
+    config: Any = {"callbacks": [handler]}
+    first = threading.Thread(target=RunnableLambda(wait).invoke, args=("soup", config))
+    first.start()
+    began.wait()
+    time.sleep(0.01)
+    RunnableLambda(str.upper).invoke("cake", config)
+    go_on.set()
+    first.join()
+
+    earliest = min(log.entries, key=lambda entry: entry["timestamp"])
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["cake", "soup"]
+    assert earliest["event_type"] == "session_start"
+
+
 def test_handlers_made_per_request_share_a_sessions_numbers(log: MemoryDelivery) -> None:
     """A second handler for the same session goes on with prompt 2 and starts no second session."""
     for _ in range(2):
