@@ -96,9 +96,9 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     error.__traceback__ = _of_program(error.__traceback__)
     sessions = handler._sessions
     session = sessions.latest
-    is_logged = sessions.last_reported is error
+    is_logged = any(each is error for each in list(sessions.reported))
     if session is None or (is_logged and session.course.status != "failed"):
         return  # it came out of another one, which has ended with it
     if is_logged:
-        session.course.last_error = (error, "")
+        session.course.reported.append(error)
     session._end(error)

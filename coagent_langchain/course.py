@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from coagent_langchain.session import Session
 
 MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
+MAX_REPORTED = 16  # exceptions that are known to be logged; each keeps its frames alive
 
 _lock = fork_safe_lock()
 
@@ -41,7 +43,7 @@ class Course:
         began: when it started, by the same clock.
         first: the timestamp of its `session_start`.
         latest: the latest timestamp of its entries and of the ends of its runs.
-        last_error: the exception that was logged last, and the id of its event.
+        reported: the exceptions that were logged last: of several runs, any one's error may leave the block.
         process: the id of the process that logs its end.
         discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats nothing
             that was said.
@@ -61,7 +63,7 @@ class Course:
         self.running = 0
         self.touched = self.began = time.monotonic()
         self.first = self.latest = 0
-        self.last_error: tuple[BaseException, str] | None = None
+        self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self.discreet = False
         self.process = os.getpid()
         self._prompts: dict[int, Prompt] = {}

@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 
-from coagent_langchain.course import Course
+from coagent_langchain.course import MAX_REPORTED, Course
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
 from coagent_langchain.living import Living
@@ -36,8 +37,8 @@ class Sessions:
         self._last_prompts: dict[str, int] = {}
         self._waiting: dict[str, Course] = {}
         self._room = 0
-        self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last one has it kept
-        self.last_reported: BaseException | None = None
+        self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last ones has them kept
+        self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self._sweepers: Living[Sweeper] = Living()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:

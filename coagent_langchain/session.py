@@ -120,7 +120,7 @@ class Session(Scope):
 
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
         self._sessions.close_runs(course, "cancelled" if status == "cancelled" else "unknown")
-        course.last_error = None
+        course.reported.clear()
         if not course.started or course.inherited:
             return  # nothing to end, or the parent process ends it
         now = now_ms()
@@ -221,16 +221,15 @@ class Session(Scope):
             self._log_error(error, prompt_number)
         return status
 
-    def reported(self, error: BaseException, error_id: str) -> None:
+    def reported(self, error: BaseException) -> None:
         """Note that an exception is logged, so that the runs and blocks which it leaves next do not log it again."""
         if self._sessions.keeps_reported:
-            self._sessions.last_reported = error
+            self._sessions.reported.append(error)
         if self.course.blocks:
-            self.course.last_error = (error, error_id)
+            self.course.reported.append(error)
 
     def _log_error(self, error: BaseException, prompt_number: int) -> None:
-        known = self.course.last_error
-        if known is not None and known[0] is error:
+        if any(each is error for each in list(self.course.reported)):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside of the block
         self.start()
@@ -240,7 +239,7 @@ class Session(Scope):
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.course.count(Totals.add_error)
         self.outlet.emit(entry)
-        self.reported(error, entry["event_id"])
+        self.reported(error)
 
     def _fresh(self, function: Callable[..., Any]) -> Self:
         name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none

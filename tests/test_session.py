@@ -982,12 +982,33 @@ def test_a_runs_own_error_is_not_reported_again_by_its_session(
     assert log.entries[-1]["meta"]["status"] == "failed"
 
 
+def test_error_of_any_of_several_runs_is_not_reported_again_by_its_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An application that tries everything before it gives up raises the first of the errors that were logged."""
+    errors: list[ValueError] = []
+
+    @handler.session("Cook")
+    def cook() -> None:
+        for amount in "ab":
+            try:
+                RunnableLambda(float).invoke(amount, {"callbacks": [handler]})
+            except ValueError as error:
+                errors.append(error)
+        raise errors[0]
+
+    with pytest.raises(ValueError, match="'a'"):
+        cook()
+
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == list(map(str, errors))
+
+
 def test_error_of_a_run_that_is_not_its_last_is_not_reported_again_by_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Where all fallbacks fail, LangChain raises the first error, and others were logged since."""
     model = chat(ValueError("down")).with_fallbacks([chat(ValueError("down, too"))])
-    with pytest.raises(ValueError, match="^down$"), handler.session("Cook"):
+    with pytest.raises(ValueError, match=r"^down$"), handler.session("Cook"):
         model.invoke("soup", {"callbacks": [handler]})
 
     assert [error["error_info"]["error_message"] for error in of_type(log, "error")] == ["down", "down, too"]

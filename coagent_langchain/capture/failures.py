@@ -52,8 +52,6 @@ class Failures:
         if isinstance(run, Root) and outcome.failed:
             below = [failure[1] for failure in run.failures or ()]
             run.unresolved = tuple(dict.fromkeys(filter(None, (*run.unresolved, *below, error_id))))[-MAX_FAILURES:]
-            # An earlier one than the last that was logged: where all fallbacks fail, the first error is raised.
-            self._recorder.prompt_of(run).session.reported(error, error_id)
         parent = None if outcome.stopped or beside is not None else run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
         if parent is not None and parent.run_id.int in self._recorder.tree.open:
@@ -190,7 +188,7 @@ class Failures:
             if usage.details:
                 meta["usage"] = usage.details
         prompt.course.count(Totals.add_error)
-        prompt.session.reported(error, entry["event_id"])
+        prompt.session.reported(error)
         return entry
 
     def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:

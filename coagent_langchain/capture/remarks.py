@@ -53,7 +53,7 @@ class Remarks:
         entry["error_info"] = info
         self._recorder.outlet.emit(entry)
         if error is not None:  # where it is raised on, it has been reported
-            session.reported(error, entry["event_id"])
+            session.reported(error)
             run = self._run_around()
             if run is not None and run.run_id.int in self._recorder.tree.open:
                 run.remember_failure(error, entry["event_id"], run)
