@@ -212,6 +212,8 @@ def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], 
     "message",
     [
         AIMessage([{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "a"}]),
+        AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}]),
+        AIMessageChunk(["", {"type": "thinking", "thinking": [{"type": "text", "text": "hm", "index": 0}]}, "a"]),
         AIMessage([{"type": "reasoning", "reasoning": "hm"}]),
         AIMessage([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "x"}}]),

@@ -119,7 +119,8 @@ def _reasoning(block: dict[Any, Any]) -> list[str]:
     own = block.get("reasoning_content")
     if isinstance(own, dict):  # Bedrock Converse
         block = own
-    texts = [v for k in ("thinking", "reasoning", "reasoning_content", "text") if isinstance(v := block.get(k), str)]
+    keys = ("thinking", "reasoning", "reasoning_content", "text")
+    texts = [said for key in keys if (said := joined(block.get(key), ""))]  # Mistral has text blocks there
     summary = block.get("summary")  # OpenAI's Responses API
     parts = summary if isinstance(summary, list) else []
     return texts[:1] + [p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)]
