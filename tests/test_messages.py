@@ -248,6 +248,21 @@ def test_an_answer_has_everything() -> None:
     assert found.alternatives == [{"text": "or not"}]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage("", additional_kwargs={"refusal": "I cannot."}),
+        AIMessage([{"type": "refusal", "refusal": "I cannot.", "id": "msg_1"}]),
+        AIMessage("", additional_kwargs={"audio": {"id": "audio_1", "transcript": "I cannot."}, "refusal": None}),
+    ],
+)
+def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
+    """Where OpenAI's models have no content, their refusal or the transcript of their voice is what they say."""
+    found = answer(chat(message))
+
+    assert (found.text, found.tool_calls) == ("I cannot.", [])
+
+
 def test_a_text_models_answer_is_read() -> None:
     """A text model's generation gives its text and reason."""
     result = LLMResult(generations=[[Generation(text="a", generation_info={"done_reason": "stop", "model": "llama3"})]])

@@ -64,7 +64,12 @@ def _is_annotated(block: Any) -> bool:
 def _is_plain_text(block: Any) -> bool:
     if type(block) is str:
         return True
-    return isinstance(block, dict) and block.get("type", "text") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
+    return isinstance(block, dict) and block.get("type", "text") in _TEXT_BLOCKS and isinstance(_words(block), str)
+
+
+def _words(block: dict[Any, Any]) -> Any:
+    """What a text block says; OpenAI's Responses API has a refusal under its own name."""
+    return block.get("text", block.get("refusal"))
 
 
 def joined(blocks: Any, separator: str) -> str:
@@ -73,7 +78,7 @@ def joined(blocks: Any, separator: str) -> str:
         return blocks
     if not isinstance(blocks, (list, tuple)):
         return ""
-    return separator.join(block if type(block) is str else block["text"] for block in blocks if _is_plain_text(block))
+    return separator.join(block if type(block) is str else _words(block) for block in blocks if _is_plain_text(block))
 
 
 def role_of(message: Any) -> str | None:
@@ -91,12 +96,21 @@ def role_of(message: Any) -> str | None:
 
 
 def text_of(message: Any) -> str:
-    """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line)."""
+    """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line).
+
+    Where OpenAI's Chat Completions have no content, it is the refusal, or what the voice says.
+    """
     fields = fields_of(message)
     content = fields.get("content")
-    if isinstance(content, str):
+    if content and isinstance(content, str):
         return content
-    return joined(content, "" if fields.get("type") in ("ai", "AIMessageChunk") else "\n")
+    said = joined(content, "" if fields.get("type") in ("ai", "AIMessageChunk") else "\n")
+    return said or _said_beside(as_dict(fields.get("additional_kwargs")))
+
+
+def _said_beside(extra: dict[Any, Any]) -> str:
+    said = extra.get("refusal") or as_dict(extra.get("audio")).get("transcript")
+    return said if isinstance(said, str) else ""
 
 
 def reasoning_of(message: Any) -> str | None:
