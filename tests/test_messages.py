@@ -31,6 +31,7 @@ from coagent_langchain.capture.tools import documents_summary, tool_result
 
 CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")
+SOURCED = {"type": "text", "text": "b", "annotations": [{"type": "url_citation", "url": "https://b.example"}]}
 DIGEST = {"mime": "image/png", "bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
 
 
@@ -261,6 +262,31 @@ def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
     found = answer(chat(message))
 
     assert (found.text, found.tool_calls) == ("I cannot.", [])
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (AIMessage([{"type": "text", "text": "a", "annotations": []}, SOURCED]), [SOURCED]),
+        (
+            AIMessage("a", additional_kwargs={"citations": ["https://a.example"], "images": [], "related": ["b?"]}),
+            [{"type": "citations", "citations": ["https://a.example"]}],
+        ),
+        (
+            AIMessage("a", response_metadata={"grounding_metadata": {"web_search_queries": ["b"]}}),
+            [{"type": "grounding_metadata", "web_search_queries": ["b"]}],
+        ),
+        (
+            AIMessage("", additional_kwargs={"audio": {"id": "1", "data": "aGVsbG8=", "transcript": "a"}}),
+            [{"type": "audio", "id": "1", "data": {**DIGEST, "mime": "audio"}, "transcript": "a"}],
+        ),
+    ],
+)
+def test_sources_and_sound_are_kept_beside_the_text(message: AIMessage, expected: list[Any]) -> None:
+    """What an answer rests on, and its sound, is kept, in the content or where the provider leaves it beside."""
+    found = answer(chat(message))
+
+    assert (found.text, found.blocks) == (text_of(message), expected)
 
 
 def test_a_text_models_answer_is_read() -> None:

@@ -12,6 +12,9 @@ from coagent_langchain.texts import MAX_FIELD, text
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
                           "input_json_delta", "custom_tool_call"})  # fmt: skip
 _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
+# Sound of OpenAI; what an answer rests on, of Perplexity, xAI, Cohere, LiteLLM and Gemini; Groq's server tools.
+_BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
+                             "executed_tools"})  # fmt: skip
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
 
 
@@ -98,17 +101,18 @@ def role_of(message: Any) -> str | None:
 def text_of(message: Any) -> str:
     """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line).
 
-    Where OpenAI's Chat Completions have no content, it is the refusal, or what the voice says.
+    Where there is none, it is what stands beside the content.
     """
     fields = fields_of(message)
     content = fields.get("content")
     if content and isinstance(content, str):
         return content
     said = joined(content, "" if fields.get("type") in ("ai", "AIMessageChunk") else "\n")
-    return said or _said_beside(as_dict(fields.get("additional_kwargs")))
+    return said or said_beside(as_dict(fields.get("additional_kwargs")))
 
 
-def _said_beside(extra: dict[Any, Any]) -> str:
+def said_beside(extra: dict[Any, Any]) -> str:
+    """What a model of OpenAI says where it has no content: a refusal, or the transcript of its voice."""
     said = extra.get("refusal") or as_dict(extra.get("audio")).get("transcript")
     return said if isinstance(said, str) else ""
 
@@ -174,15 +178,38 @@ def _plain_id(value: Any) -> str | None:
     return value if value is None or type(value) is str else str(snapshot(value, 1000))
 
 
-def other_blocks(content: list[Any], calls: list[dict[str, Any]], limit: int) -> list[Any]:
-    """The blocks that are neither text nor reasoning nor a tool call: images, sound, citations, server tools."""
+def holds_more(fields: dict[str, Any]) -> bool:
+    """Whether `other_blocks` may find something in a message of these fields."""
+    if type(fields.get("content")) is list or not _BESIDE_CONTENT.isdisjoint(as_dict(fields.get("additional_kwargs"))):
+        return True
+    return not _BESIDE_CONTENT.isdisjoint(as_dict(fields.get("response_metadata")))
+
+
+def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]], limit: int) -> list[Any]:
+    """What is neither text nor reasoning nor a tool call: images, sound, text with its sources, server tools.
+
+    Parameters:
+        fields: the message's own; some providers leave such things beside the content.
+        calls: the tool calls of the message.
+    """
+    content = fields.get("content")
     ids = {call["id"] for call in calls}
     rest = [
         block
-        for block in content
-        if not _is_plain_text(block)
+        for block in (content if type(content) is list else ())
+        if (not _is_plain_text(block) or _is_annotated(block))
         and not _is_call(block, ids)
         and not (isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS)
     ]
+    beside = as_dict(fields.get("response_metadata")) | as_dict(fields.get("additional_kwargs"))  # Cohere repeats them
+    rest += [_block(key, value) for key, value in beside.items() if key in _BESIDE_CONTENT and _holds(value)]
     plain = snapshot(rest, limit) if rest else []
     return plain if isinstance(plain, list) else [plain]
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, (dict, list, bytes)) and bool(value)
+
+
+def _block(kind: str, value: Any) -> dict[Any, Any]:
+    return {"type": kind, **(value if isinstance(value, dict) else {kind: value})}

@@ -14,10 +14,12 @@ from coagent_langchain.capture.content import (
     as_dict,
     calls_in,
     fields_of,
+    holds_more,
     joined,
     other_blocks,
     plain_content,
     reasoning_of,
+    said_beside,
     text_of,
     tool_calls_of,
 )
@@ -182,15 +184,17 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     metadata = as_dict(fields.get("response_metadata"))
     output = as_dict(getattr(result, "llm_output", None))
     content = fields.get("content")
-    told = Answer(text(content if type(content) is str and content else _text(first), limit), calls_in(fields, limit))
+    said = content if type(content) is str else _text(first)
+    extra = as_dict(fields.get("additional_kwargs"))
+    told = Answer(text(said or said_beside(extra), limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
     told.provider = provider if isinstance(provider, str) else None
-    if type(content) is list or fields.get("additional_kwargs"):
+    if type(content) is list or extra:
         told.reasoning = reasoning_of(message)
-    if type(content) is list:
-        told.blocks = other_blocks(content, told.tool_calls, limit)
+    if holds_more(fields):
+        told.blocks = other_blocks(fields, told.tool_calls, limit)
     if len(found) > 1:
         told.alternatives = [_alternative(generation, limit) for generation in found[1:]]
     return told
