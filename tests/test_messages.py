@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -368,10 +369,11 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
         {"tools": [{"type": "weather"}]},
         {"tools": [{"title": "weather", "type": "object"}]},
         {"tools": [{"weather": {}}]},
+        {"tools": [SimpleNamespace(type="function", function=SimpleNamespace(name="weather"))]},
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:
-    """Tools are found in the shapes of OpenAI, Anthropic, Bedrock, Gemini and of schemas."""
+    """Tools are found in the shapes of OpenAI, Anthropic, Bedrock, Gemini, of schemas and of Cohere's objects."""
     assert model_parameters(None, params, None, None)["tools_offered"][0] == "weather"
 
 

@@ -107,7 +107,8 @@ def _names_of_object(tool: Any) -> list[str]:
     declared = known.get("function_declarations")
     if isinstance(declared, (list, tuple)):
         return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]
-    name = _text(known.get("name")) or _text(getattr(tool, "__name__", None))
+    inner = fields_of(known.get("function"))  # Cohere
+    name = _text(known.get("name")) or _text(inner.get("name")) or _text(getattr(tool, "__name__", None))
     return [name] if name else []
 
 
