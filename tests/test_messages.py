@@ -336,10 +336,11 @@ def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
 
 
 def test_parameters_are_an_allow_list() -> None:
-    """Known parameters come through; keys, headers, addresses and unknown ones do not."""
+    """Known parameters come through; keys, headers, addresses, the default for streams and unknown ones do not."""
     params = {
         "model": "gpt-4o", "temperature": 0.0, "max_tokens": 10, "stop": ["x"], "api_key": "sk-1", "base_url": "http://a",
         "extra_headers": {"Authorization": "Bearer x"}, "default_headers": {}, "openai_api_key": "sk-2", "user": "Ann",
+        "stream": False, "streaming": False,
     }  # fmt: skip
 
     found = model_parameters(None, params, {"ls_provider": "openai", "ls_model_name": "gpt-4o-2024"}, {"stop": ["y"]})

@@ -11,16 +11,17 @@ MAX_PARAMETER = 10_000  # characters
 MAX_TOOLS = 1_000
 MAX_NAME = 1_000  # characters
 
+# Not `stream`: it is the model's default, and stays False where the call is a stream.
 _ALLOWED = frozenset({
     "temperature", "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample",
     "max_new_tokens", "num_predict", "top_p", "top_k", "min_p", "typical_p", "n", "best_of", "candidate_count",
     "seed", "random_seed", "stop", "stop_sequences", "presence_penalty", "frequency_penalty", "repetition_penalty",
-    "repeat_penalty", "repeat_last_n", "logit_bias", "logprobs", "top_logprobs", "stream", "streaming",
+    "repeat_penalty", "repeat_last_n", "logit_bias", "logprobs", "top_logprobs",
     "parallel_tool_calls", "tool_choice", "service_tier", "reasoning_effort", "reasoning", "thinking", "effort",
-    "thinking_budget", "include_thoughts", "verbosity", "modalities", "response_modalities", "response_mime_type",
-    "response_format", "format", "truncation", "store", "use_responses_api", "num_ctx", "num_keep", "mirostat",
-    "mirostat_eta", "mirostat_tau", "tfs_z", "keep_alive", "decoding_method", "min_new_tokens", "performance_config",
-    "betas",
+    "thinking_budget", "thinking_level", "include_thoughts", "verbosity", "modalities", "response_modalities",
+    "response_mime_type", "response_format", "format", "truncation", "store", "use_responses_api", "num_ctx",
+    "num_keep", "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z", "keep_alive", "decoding_method", "min_new_tokens",
+    "performance_config", "betas",
 })  # fmt: skip
 _MODEL_KEYS = ("model", "model_name", "model_id", "modelId", "deployment_name", "azure_deployment", "deployment",
                "engine", "repo_id")  # fmt: skip
