@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.capture.asides import Asides
-from coagent_langchain.capture.content import as_dict
+from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
@@ -68,8 +68,7 @@ class Hooks(Asides):
         if stream:
             stream.append(token)
         elif stream is not None:
-            content = token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)
-            self._first_token(run_id, token, content)
+            self._first_token(run_id, token, token, getattr(chunk, "message", None))
 
     def on_stream_event(self, event: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -82,9 +81,10 @@ class Hooks(Asides):
             else:
                 self._first_token(run_id, token, True)
 
-    def _first_token(self, run_id: UUID, token: Any, content: Any) -> None:
+    def _first_token(self, run_id: UUID, token: Any, content: Any, message: Any = None) -> None:
         with guard:
             run = self._tree.open.get(run_id.int)
+            content = content or getattr(message, "tool_call_chunks", None) or reasoning_of(message)
             if content and isinstance(run, Run):
                 run.first_token_ns = self._tree.clock()
                 self._streams[run_id.int].append(token)

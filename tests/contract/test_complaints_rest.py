@@ -265,6 +265,24 @@ def test_first_token_may_be_a_tool_call(log: MemoryDelivery, handler: CoagentCal
     assert streamed["llm_response"]["tool_calls"]["calls"] == [{"id": "c1", "name": "add", "args": {"a": 1, "b": 2}}]
 
 
+def test_first_token_may_be_reasoning_beside_the_content(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """49 langfuse/langfuse#3554: DeepSeek, xAI and Groq stream reasoning in `additional_kwargs`: it counts too."""
+
+    class Thinking(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield ChatGenerationChunk(message=AIMessageChunk("", additional_kwargs={"reasoning_content": "hm"}))
+            time.sleep(0.06)
+            yield ChatGenerationChunk(message=AIMessageChunk("one"))
+
+    list(Thinking(script=[]).stream("q", {"callbacks": [handler]}))
+
+    (response,) = of_type(log, "llm_response")
+    first, whole = response["meta"]["time_to_first_token_ms"], response["llm_response"]["execution_time_ms"]
+    assert (first <= whole - 60, response["llm_response"]["response"], response["meta"]["reasoning"]) == (
+        True, "one", "hm",
+    )  # fmt: skip
+
+
 def test_tool_responses_are_there_with_output_and_id(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """50 PostHog/posthog-python#725: every tool call of an agent has a response with output, id, time and success."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
