@@ -178,6 +178,16 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
             {"inputTokenCount": 5, "outputTokenCount": 7, "cacheReadInputTokenCount": 10},
             (15, 7, 22), {"cache_read": 10},
         ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 60, "cache_read_input_tokens": 1000,
+             "cache_write_input_tokens": 200, "total_tokens": 1270},
+            (1210, 60, 1270), {"cache_read": 1000, "cache_creation": 200},
+        ),
+        (
+            {"prompt_tokens": 1210, "completion_tokens": 60, "cache_read_input_tokens": 1000,
+             "cache_creation_input_tokens": 200, "total_tokens": 1270},
+            (1210, 60, 1270), {"cache_read": 1000, "cache_creation": 200},
+        ),
         ({"inputTokenCount": [2, 3], "outputTokenCount": [7]}, (5, 7, 12), None),
         (
             {"prompt_token_count": 10, "candidates_token_count": 5, "thoughts_token_count": 3,
@@ -193,7 +203,7 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
     ],
 )  # fmt: skip
 def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
-    """OpenAI, Responses, DeepSeek, Bedrock twice, streamed Bedrock, Gemini, watsonx, Ollama: inclusive, kept raw."""
+    """OpenAI, Responses, DeepSeek, four of Bedrock, LiteLLM, Gemini, watsonx, Ollama: inclusive, kept raw."""
     found = from_raw(raw, cached=False)
 
     assert numbers(found) == expected

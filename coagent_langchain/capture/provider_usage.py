@@ -22,7 +22,8 @@ _OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "completionToke
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 # Anthropic and Bedrock report these beside the input, not as part of it.
 _BESIDE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
-_BESIDE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+_BESIDE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
+                 "cache_write_input_tokens")  # fmt: skip
 # Gemini reports these beside the candidates and the prompt.
 _BESIDE_OUTPUT = ("thoughts_token_count", "thoughtsTokenCount")
 _BESIDE_INPUT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
@@ -83,7 +84,8 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
         return standard(own)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
     read, written = _first(own, _BESIDE_READ), _first(own, _BESIDE_WRITE)
-    beside = (read or 0) + (written or 0) + (_first(own, _BESIDE_INPUT) or 0)
+    included = total is not None and total == (tokens or 0) + (answered or 0)  # LiteLLM counts all input
+    beside = (0 if included else (read or 0) + (written or 0)) + (_first(own, _BESIDE_INPUT) or 0)
     if not (tokens or answered or total or beside):
         return None
     tokens = tokens + beside if tokens is not None else beside or None
