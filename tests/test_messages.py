@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -288,6 +289,26 @@ def test_sources_and_sound_are_kept_beside_the_text(message: AIMessage, expected
     found = answer(chat(message))
 
     assert (found.text, found.blocks) == (text_of(message), expected)
+
+
+class Blocked(StrEnum):
+    """As Google's SDK names the reasons."""
+
+    PROHIBITED = "PROHIBITED_CONTENT"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "max_output_tokens"),
+        ({"status": "incomplete", "incomplete_details": None}, "incomplete"),
+        ({"status": "completed", "incomplete_details": None}, "completed"),
+        ({"prompt_feedback": {"block_reason": Blocked.PROHIBITED, "block_reason_message": None}}, "PROHIBITED_CONTENT"),
+    ],
+)
+def test_a_reason_says_why_an_answer_is_not_whole(metadata: dict[str, Any], expected: str) -> None:
+    """OpenAI's Responses API says why an answer is incomplete, Gemini why there is none, in a place of its own."""
+    assert answer(chat(AIMessage("", response_metadata=metadata))).finish_reason == expected
 
 
 def test_a_text_models_answer_is_read() -> None:

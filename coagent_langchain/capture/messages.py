@@ -188,6 +188,8 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     extra = as_dict(fields.get("additional_kwargs"))
     told = Answer(text(said or said_beside(extra), limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
+    if told.finish_reason in (None, "incomplete"):
+        told.finish_reason = _why_not(metadata) or told.finish_reason
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
     told.provider = provider if isinstance(provider, str) else None
@@ -227,6 +229,12 @@ def _alternative(generation: Any, limit: int) -> dict[str, Any]:
 
 _FINISH_KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
 _MODEL_KEYS = ("model_name", "model", "model_id", "modelId", "ls_model_name")
+
+
+def _why_not(metadata: dict[Any, Any]) -> str | None:
+    """Why there is no whole answer: of OpenAI's Responses API, and of Gemini when it blocks a prompt."""
+    incomplete, blocked = as_dict(metadata.get("incomplete_details")), as_dict(metadata.get("prompt_feedback"))
+    return _first_text(("reason", "block_reason"), incomplete, blocked)
 
 
 def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
