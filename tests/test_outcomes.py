@@ -262,7 +262,9 @@ def test_severity_is_sensible(error: BaseException, expected: str) -> None:
         "Authorization: Bearer abcdefgh12345678",
         "GET https://example.org/?api_key=abc123&page=2",
         "postgresql://bob:hunter2@db/prod",
-        "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "gsk_abcdefghijklmnopqrst",
+        "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "gsk_abcdefghijklmnopqrst", "xai-abcdefghijklmnopqrst",
+        "nvapi-abcdefgh_jklmnop-rst", "csk-abcdefghijklmnopqrst", "tvly-dev-abcdefghijklmnop",
+        "tgp_v1_abcdefghijklmnopqrst", "AQ.Ab8RN6abcdefghijklmnopqrstu",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.sig-nature_x",
     ],
 )  # fmt: skip
