@@ -7,12 +7,14 @@ from uuid import UUID
 
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
+from coagent_langchain.capture.decisions import asked, decided, is_model_call
 from coagent_langchain.capture.inputs import updates_of
-from coagent_langchain.capture.messages import Conversation, answer, split
+from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
@@ -96,10 +98,7 @@ class Hooks(Asides):
             self._streams.pop(run_id.int, None)
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
-                self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
-                if run.tried:
-                    self._failures.called_again(run)
-                self._endings.returned(run)
+                self._call_over(run, answer(response), usage(response, run.batch_size))
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -116,18 +115,24 @@ class Hooks(Asides):
     def on_chain_start(self, serialized: Any = None, inputs: Any = None, *, run_id: Any = None,
                        parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
                        **kwargs: Any) -> None:  # fmt: skip
-        """`session_start` and `user_input` of a root; `component_enter` of a graph node."""
+        """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
-            run = self._placing.start("chain", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
-            if run is not None and run.component:
+            kind = "llm" if is_model_call(kwargs) else "chain"
+            run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+            if run is not None and kind == "llm":
+                self._recorder.call_started(run, asked(inputs), model_parameters(serialized, None, metadata, None))
+            elif run is not None and run.component:
                 self._recorder.component_started(run)
 
     def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      **kwargs: Any) -> None:  # fmt: skip
-        """`component_exit` of a graph node, `recovery` where a child had failed; the end of a root."""
+        """`component_exit`, `recovery` where a child had failed; the end of a root; a decision's `llm_response`."""
         with guard:
             run = self._tree.end(run_id)
             if run is None:
+                return
+            if run.kind == "llm":
+                self._call_over(run, *decided(outputs))
                 return
             if run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
@@ -213,7 +218,7 @@ class Hooks(Asides):
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error)
 
-    # -- ends without a start
+    # -- ends
 
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, named: dict[str, Any]) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
@@ -231,6 +236,13 @@ class Hooks(Asides):
             self._recorder.tool_started(run, None, None)
         self._tree.end(run_id)
         return run
+
+    def _call_over(self, run: Run, answer: Answer, usage: Usage | None) -> None:
+        """The end of a model call that returned."""
+        self._recorder.call_ended(run, answer, usage)
+        if run.tried:
+            self._failures.called_again(run)
+        self._endings.returned(run)
 
 
 def _flat(messages: Any) -> list[Any]:
