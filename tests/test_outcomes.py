@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
 from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt, GraphRecursionError, NodeCancelledError
@@ -34,6 +35,12 @@ class Mute(Exception):
 
     def __str__(self) -> str:
         raise RuntimeError("no")
+
+
+class AwsError(Exception):
+    """As botocore raises it: the status stands in a dict."""
+
+    response: Any = {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 403}}  # noqa: RUF012
 
 
 class GraphLookalike(Exception):
@@ -239,6 +246,7 @@ def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
         (provider_error(503), "medium"),
         (provider_error(401), "high"),
         (provider_error(404), "high"),
+        (AwsError(), "high"),
         (provider_error(429, {"code": "insufficient_quota"}), "high"),
         (GraphRecursionError("too many"), "high"),
         (AttributeError("no"), "high"),
@@ -305,7 +313,8 @@ def test_severities_are_as_documented() -> None:
     rows = dict(re.findall(r"^\| `(critical|high|medium)` \| (.+) \|$", text, re.MULTILINE))
     found: dict[str, set[str]] = {}
     for row, cell in rows.items():
-        errors = [getattr(builtins, name)() for name in re.findall(r"`(\w+Error)`", cell) if name != "OSError"]
+        names = [name for name in re.findall(r"`(\w+Error)`", cell) if name != "OSError"]
+        errors = [(getattr(builtins, name, None) or getattr(exceptions, name))() for name in names]
         errors += [OSError(getattr(errno, name), "no") for name in re.findall(r"`(E[A-Z]+)`", cell)]
         errors += [provider_error(int(status)) for status in re.findall(r"\b\d{3}\b", cell)]
         found[row] = {severity(error).value for error in errors}

@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from langchain_core import exceptions
+
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import is_cancellation
 from coagent_langchain.wire import Severity
@@ -113,17 +116,18 @@ def severity(error: BaseException) -> Severity:
 _ORDER = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
 _FULL = (errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC)
 _HIGH = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
-         NotImplementedError, FileNotFoundError)  # fmt: skip
+         NotImplementedError, FileNotFoundError,
+         *(known for name in ("ModelAuthenticationError", "ModelPermissionDeniedError", "ModelNotFoundError")
+           if (known := getattr(exceptions, name, None)) is not None))  # fmt: skip
 
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status that a provider's error carries."""
-    for place in (error, _attribute(error, "response")):
-        for key in ("status_code", "status", "http_status", "code"):
-            value = _attribute(place, key)
-            if type(value) is int and 400 <= value < 600:
-                return value
-    return None
+    response = _attribute(error, "response")
+    found = [_attribute(place, key) for place in (error, response)
+             for key in ("status_code", "status", "http_status", "code")]  # fmt: skip
+    found.append(as_dict(as_dict(response).get("ResponseMetadata")).get("HTTPStatusCode"))  # AWS
+    return next((value for value in found if type(value) is int and 400 <= value < 600), None)
 
 
 def _is_out_of_quota(error: BaseException) -> bool:
