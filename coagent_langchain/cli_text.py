@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from coagent_langchain.delivery.verdict import NO_TLS
 from coagent_langchain.errors import ConfigurationError
 
 CODES = {
@@ -25,25 +26,16 @@ CODES = {
 }
 
 
-_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
-
-
 def hint(status: int | None, reason: str) -> str:
-    """What to do about a server's answer.
+    """What to do about a server that does not answer.
 
     Parameters:
         status: of the answer, None when there was none.
         reason: why there was none.
     """
-    if status is None and any(words in reason for words in _NO_TLS):
-        return " (the server speaks no TLS: its address begins with http://, not https://)"
-    if status is None:
-        return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
-    if status != 401:
+    if status is not None or any(words in reason for words in NO_TLS):
         return ""
-    if os.environ.get("COAGENT_AUTH_TOKEN"):
-        return " (COAGENT_AUTH_TOKEN is not this server's token)"
-    return " (the server wants a token: set COAGENT_AUTH_TOKEN)"
+    return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
 
 
 def own_command() -> str:

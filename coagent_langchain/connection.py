@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.verdict import may_pass, path_hint, retry_after, said
+from coagent_langchain.delivery.verdict import hint, may_pass, redirect, retry_after, said
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Connection:
             if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
                 break
         tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
-        reason = answer if status is None else f"HTTP {status}: {said(answer, content)}{path_hint(status)}"
+        reason = answer if status is None else f"HTTP {status}: {said(answer, content)}"
+        reason += hint(status, reason)
         if status is not None and status < 300:
             reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
         raise CoagentClientError(
@@ -139,7 +140,8 @@ class Connection:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
             except (requests.RequestException, OSError) as error:
                 return None, _cause(error), 0.0
-            return answer.status_code, answer.text, retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+            text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
+            return answer.status_code, text, retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
 
         return send
 

@@ -516,8 +516,13 @@ def test_refused_requests_say_what_to_set(
     path, missing, wrong = capsys.readouterr().err.splitlines()
 
     assert path.endswith("(does base_url end with /api/v1?)")
-    assert missing.endswith("(the server wants a token: set COAGENT_AUTH_TOKEN)")
-    assert wrong.endswith("(COAGENT_AUTH_TOKEN is not this server's token)")
+    advice = "(set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
+    assert missing.endswith(
+        f"a token is needed: Authorization: Bearer <token>; in a browser open /?token=<token> {advice}"
+    )
+    assert wrong.endswith(
+        f"the token is wrong: Authorization: Bearer <token>; in a browser open /?token=<token> {advice}"
+    )
 
 
 def test_https_where_the_server_speaks_http_is_told(

@@ -426,16 +426,25 @@ def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) ->
 
 
 @pytest.mark.parametrize(("status", "said"), [
-    (301, "scripted"), (400, "scripted"), (401, "scripted"), (404, "scripted (does base_url end with /api/v1?)"),
-    (422, "scripted"),
+    (301, "scripted"), (400, "scripted"), (404, "scripted (does base_url end with /api/v1?)"), (422, "scripted"),
+    (401, "scripted (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
 ])  # fmt: skip
 def test_what_will_not_pass_is_tried_once(status: int, said: str) -> None:
-    """A refusal is told in the server's words; a wrong path with what to look at."""
+    """A refusal is told in the server's words; a wrong path or token with what to look at."""
     with Scripted((status, {})) as scripted, patient(scripted.base_url) as client:
         result = client.log_info("s", "hello")
 
     assert (result.success, len(scripted.bodies)) == (False, 1)
     assert re.search(rf"failed after 1 try in [\d.]+ s: HTTP {status}: {re.escape(said)}$", result.message)
+
+
+def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
+    """It is not followed: the token goes to `base_url` alone."""
+    headers = {"Location": "https://logs.example.org/api/v1/logs"}
+    with Scripted((308, headers)) as scripted, patient(scripted.base_url) as client:
+        message = client.log_info("s", "hello").message
+
+    assert message.endswith("HTTP 308: it leads to https://logs.example.org/api/v1/logs, and no redirect is followed")
 
 
 def test_retries_come_to_an_end() -> None:

@@ -84,6 +84,20 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     assert [judge(answer, 2).status for answer in answers] == [200, 302, 401, 503, None]
 
 
+@pytest.mark.parametrize(("outcome", "reason"), [
+    (Outcome(502, "<html>\r\n<style>a {\n}</style><h1>Bad\nGateway</h1>\r\n<hr>nginx"), "HTTP 502: Bad Gateway nginx"),
+    (Outcome(500, '{"message": "a\\nb"}'), "HTTP 500: a b"),
+    (Outcome(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
+    (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
+    (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (Outcome(None, "SSLError: [SSL: WRONG_VERSION_NUMBER]"), "SSLError: [SSL: WRONG_VERSION_NUMBER] "
+     "(the server speaks no TLS: its address begins with http://, not https://)"),
+])  # fmt: skip
+def test_reason_is_one_line_that_says_what_to_do(outcome: Outcome, reason: str) -> None:
+    """A page counts as its text, and where the mistake is plain, its remedy follows."""
+    assert judge(outcome, 2).reason == reason
+
+
 def test_conflict_on_one_entry_means_stored_before() -> None:
     """409 on a batch says nothing about its entries, on a single entry it says that it is there."""
     assert [judge(Outcome(409), count).meaning for count in (1, 2)] == [Meaning.STORED, Meaning.REFUSED]
@@ -167,6 +181,16 @@ def test_redirect_is_not_followed() -> None:
             outcome = Transport(server.base_url, TOKEN).post(b"{}")
 
     assert (outcome.status, elsewhere.requests) == (307, [])
+
+
+def test_redirect_is_told_without_its_query() -> None:
+    """Whoever logs to http:// where the server wants https:// reads that; what a query holds may be secret."""
+    location = {"Location": "https://logs.example.org/api/v1/logs?state=secret#there"}
+    with FaultyServer(lambda request: Answer(308, headers=location)) as server:
+        outcome = Transport(server.base_url).post(b"{}")
+
+    told = "it leads to https://logs.example.org/api/v1/logs, and no redirect is followed"
+    assert outcome == Outcome(308, told)
 
 
 def test_token_does_not_come_back_in_an_outcome() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from typing import Any
 
-from coagent_langchain.delivery.verdict import Outcome
+from coagent_langchain.delivery.verdict import Outcome, redirect
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -78,6 +78,8 @@ class Transport:
                 answer.close()
         except self._failures as error:
             return Outcome(None, _scrub(_describe(error), token))
+        if answer.is_redirect:
+            text = redirect(answer.headers["Location"])
         return Outcome(answer.status_code, _scrub(text, token), answer.headers.get("Retry-After"))
 
 

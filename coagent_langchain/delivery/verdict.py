@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,10 @@ import orjson
 
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
+NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
+_MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_PAGE = 2000  # characters of a page that are looked at: an unclosed tag makes the search slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,14 @@ def judge(outcome: Outcome, count: int) -> Verdict:
     status = outcome.status
     answer = _json(outcome.body)
     reason = f"HTTP {status}: {said(outcome.body, answer)}" if status else outcome.body
+    advice = hint(status, reason)
     if status is None or may_pass(status):
         wait = retry_after(outcome.retry_after, datetime.now(UTC))
-        return Verdict(Meaning.RETRY, reason, wait=wait, status=status)
+        return Verdict(Meaning.RETRY, reason + advice, wait=wait, status=status)
     if status < 300:
         return _judge_success(outcome, answer, count, reason)
     if status < 400 or status in _SETUP:
-        return Verdict(Meaning.PAUSE, reason + path_hint(status), status=status)
+        return Verdict(Meaning.PAUSE, reason + advice, status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:
@@ -99,19 +104,35 @@ def may_pass(status: int | None) -> bool:
 
 
 def said(body: str, answer: Any) -> str:
-    """What an answer says, in its own words where it has any.
+    """What an answer says, in one line and in its own words where it has any.
 
     Parameters:
-        body: the answer's text.
+        body: the answer's text; of a page, that between its tags counts.
         answer: the JSON in it, or anything else.
     """
     if isinstance(answer, dict) and answer.get("message"):
-        return str(answer["message"])[:300]
-    return body[:300].strip() or "no reason given"
+        body = str(answer["message"])
+    elif body.lstrip().startswith("<"):
+        body = _MARKUP.sub(" ", body[:_PAGE])
+    return " ".join(body.split())[:300] or "no reason given"
 
 
-def path_hint(status: int) -> str:
-    """What to look at when an answer says that there is no such path."""
+def redirect(location: str) -> str:
+    """What an answer says that leads elsewhere: where, without the query, which may hold a secret."""
+    return f"it leads to {re.split('[?#]', location)[0]}, and no redirect is followed"
+
+
+def hint(status: int | None, reason: str) -> str:
+    """What to do about an answer, or about none, where that is plain.
+
+    Parameters:
+        status: of the answer, None when there was none.
+        reason: what it says, or why there was none.
+    """
+    if status is None and any(words in reason for words in NO_TLS):
+        return " (the server speaks no TLS: its address begins with http://, not https://)"
+    if status == 401:
+        return " (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
     return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
 
 
