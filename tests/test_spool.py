@@ -238,6 +238,19 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
     assert (spool.written, spool.read(), bool(spool.fallback)) == (5, b"".join(LINES), True)
 
 
+def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
+    """A file could be made, but nothing written: that error names no file."""
+    spool = spool_in(tmp_path / "d")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        spool.append(LINES[0], 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
+
+
 def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the folder can be used no more, what other processes keep in it takes nothing of the fallback's room."""
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES))

@@ -56,8 +56,8 @@ class SpoolFolder:
 
     def fall_back(self, error: Exception) -> None:
         """Go without the folder from now on, which `error` keeps from being used."""
-        if isinstance(error, OSError):
-            self.fallback = f"{error.strerror}: {error.filename}"
+        if isinstance(error, OSError) and error.strerror:
+            self.fallback = f"{error.strerror}: {error.filename or self.path}"
         else:
             self.fallback = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         self.path = None
