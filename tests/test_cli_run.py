@@ -15,6 +15,7 @@ import pytest
 from coagent_langchain import CoagentClient, LoggedSession
 from coagent_langchain.cli import main
 from coagent_langchain.server import launch
+from tests.faulty_server import Answer, FaultyServer
 
 ASK = """\
 import sys
@@ -206,6 +207,30 @@ def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path)
 
     assert said.startswith("coagent-langchain: lost 5 events for http://127.0.0.1:9/api/v1 (ConnectionError: ")
     assert said.endswith(" refused)\n")
+
+
+def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) -> None:
+    """They do not wait: a limit of the file's size is a full disk."""
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    script.write_text(ASK + limit + ASK)
+    _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
+
+    assert [re.sub(r" \(.*?\)", "", left) for left in said.splitlines()] == [
+        "coagent-langchain: 4 events wait for http://127.0.0.1:9/api/v1; later: coagent-langchain spool flush",
+        "coagent-langchain: 4 events for http://127.0.0.1:9/api/v1 refused: the spool or the disk is full",
+    ]
+
+
+def test_program_whose_events_are_rejected_says_so_at_its_end(script: Path) -> None:
+    """In the server's words, and where they are kept."""
+    script.write_text(ASK)
+    with FaultyServer(lambda request: Answer(400, b'{"message": "no such type"}')) as server:
+        _, said = run_in_vain(script, COAGENT_BASE_URL=server.base_url)
+
+    assert said == (
+        f"coagent-langchain: 5 events for {server.base_url} rejected: HTTP 400: no such type; "
+        "see coagent-langchain spool rejected\n"
+    )
 
 
 @pytest.mark.parametrize(("path", "token", "why"), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
 import threading
 import time
@@ -520,6 +521,26 @@ def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
         f"delivery to {server.base_url} works again: 1 event delivered; "
         "9 events refused: the spool or the disk is full",
     ]
+
+
+def test_events_refused_while_the_server_is_away_are_told_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that ends within the minute has lost them in silence otherwise; they are told once."""
+    with (
+        FaultyServer(lambda request: Answer(503, b"later")) as server,
+        delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
+    ):
+        delivery.append(line("first"))
+        until(lambda: "HTTP 503" in caplog.text)
+        delivery.append(b"".join(line(event_id) for event_id in ids(9)), 9)
+        for _ in range(2):
+            delivery.close(elapsed=math.inf)
+            delivery.tell_losses()
+
+    assert [message.removeprefix(f"delivery to {server.base_url}: ") for message in caplog.messages] == [
+        "HTTP 503: later; 1 event waits", "9 events refused: the spool or the disk is full",
+    ]  # fmt: skip
 
 
 def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,9 @@
-"""What delivery says in the log: one line a minute at most while something is wrong, one when it is right again."""
+"""What delivery says in the log: at most a line a minute while something is wrong, one when it is not, one at exit."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from coagent_langchain.errors import logger
 from coagent_langchain.texts import counted
@@ -21,7 +22,8 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._problem = ""
-        self._untold: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
+        self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
+        self._told: Counter[str] = Counter()  # of these
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
@@ -42,8 +44,13 @@ class Notices:
             how: what became of them.
             why: the reason for the latest.
         """
-        self._untold[how] = (self._untold.get(how, (0, ""))[0] + count, why)
+        self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
         self._say()
+
+    def last(self) -> None:
+        """Say what could not be said yet: the process ends."""
+        if losses := self._losses():
+            logger.warning("delivery to %s: %s", self._destination, "; ".join(losses))
 
     def _say(self, *problem: str) -> None:
         if time.monotonic() - self._said >= INTERVAL_S:
@@ -52,8 +59,9 @@ class Notices:
 
     def _losses(self) -> list[str]:
         """What will not arrive and was not told yet, in words; it is told now."""
-        untold, self._untold = self._untold, {}
-        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items()]
+        untold = {how: (count - self._told[how], why) for how, (count, why) in self._gone.items()}
+        self._told = Counter({how: count for how, (count, _) in self._gone.items()})
+        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count]
 
     def without_folder(self, reason: str) -> None:
         """The spool's folder cannot be used. Said once: the spool does so once."""
@@ -79,16 +87,21 @@ class Notices:
             what = "; ".join((f"{counted(delivered, 'event')} delivered", *self._losses()))
             logger.warning("delivery to %s works again: %s", self._destination, what)
 
-    def left(self, waiting: int, kept: bool) -> str:
-        """The last word on events that the server has not taken, for a command to print at its end.
+    def left(self, waiting: int, kept: bool) -> list[str]:
+        """The events that the server has not taken, for a command to print at its end.
 
         Parameters:
             waiting: events in the spool.
-            kept: whether they outlive the process.
+            kept: whether they outlive the process, as those that were rejected do.
         """
         what = waiting_events(waiting) if kept else f"lost {counted(waiting, 'event')}"
         why = f" ({self._problem})" if self._problem else ""
-        return f"{what} for {self._destination}{why}" + ("; later: coagent-langchain spool flush" if kept else "")
+        later = "; later: coagent-langchain spool flush" if kept else ""
+        left = [f"{what} for {self._destination}{why}{later}"] if waiting else []
+        for how, (count, reason) in self._gone.items():
+            look = "; see coagent-langchain spool rejected" if kept and how == "rejected" else ""
+            left.append(f"{counted(count, 'event')} for {self._destination} {how}: {reason}{look}")
+        return left
 
 
 def waiting_events(count: int) -> str:

@@ -50,11 +50,12 @@ class Registry:
         started = time.monotonic() - self._waited
         for delivery in deliveries:
             delivery.close(elapsed=time.monotonic() - started)
+            delivery.tell_losses()
         self._waited = time.monotonic() - started
 
     def left(self) -> list[str]:
         """What each server has not taken, in words."""
-        return [left for delivery in list(self._deliveries.values()) if (left := delivery.left())]
+        return [line for delivery in list(self._deliveries.values()) for line in delivery.left()]
 
 
 registry = Registry()

@@ -106,11 +106,15 @@ class SpooledDelivery:
             refused=spool.refused + spool.lost,
         )
 
-    def left(self) -> str:
+    def tell_losses(self) -> None:
+        """Have the log say which events will not arrive, as far as it has not yet. The process ends."""
+        self._worker.tell_of_the_spool()
+        self._notices.last()
+
+    def left(self) -> list[str]:
         """What the server has not taken, in words; nothing where it has taken all."""
-        waiting = self._spool.waiting
         kept = self._folder is not None and not self._spool.fallback
-        return self._notices.left(waiting, kept) if waiting else ""
+        return self._notices.left(self._spool.waiting, kept)
 
     def _after_fork(self) -> None:
         """Begin anew in the child: the entries, files, threads and locks of before are the parent's."""

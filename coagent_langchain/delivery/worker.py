@@ -125,7 +125,7 @@ class Worker:
 
     @guard
     def _cycle(self) -> bool:
-        self._tell_of_the_spool()
+        self.tell_of_the_spool()
         if self._sender.busy or self._load():
             step = self._sender.step()
             self._source.settle(step.length, step.stored + step.rejected)
@@ -218,7 +218,8 @@ class Worker:
                 self._wakened.get_nowait()
         return wakened
 
-    def _tell_of_the_spool(self) -> None:
+    def tell_of_the_spool(self) -> None:
+        """Tell what has become of the spool since the last time; for the thread, and for who has stopped it."""
         if self._spool.fallback and not self._fallback_told:
             self._fallback_told = True
             self._notices.without_folder(self._spool.fallback)
