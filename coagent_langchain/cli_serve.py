@@ -15,6 +15,7 @@ import platformdirs
 
 from coagent_langchain.cli_text import argument
 from coagent_langchain.config import check_token
+from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import check_address
 
 PORT = 3000
@@ -80,9 +81,18 @@ def store_address(text: str) -> str:
 
 
 def make_own_folder(address: str) -> None:
-    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake."""
-    if address == default_store():
-        platformdirs.user_data_path("coagent-langchain").parent.mkdir(parents=True, exist_ok=True)
+    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake.
+
+    Raises:
+        ConfigurationError: they cannot be made.
+    """
+    if address != default_store():
+        return
+    folder = platformdirs.user_data_path("coagent-langchain").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot hold a store: {error.strerror}") from error
 
 
 def silence_clickhouse() -> None:

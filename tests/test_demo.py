@@ -146,6 +146,16 @@ def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tm
     assert "To see session" not in result.stdout
 
 
+def test_demo_in_a_home_that_takes_no_store(environment: dict[str, str], tmp_path: Path) -> None:
+    """It is told, and the run is shown all the same."""
+    (tmp_path / "file").write_text("")
+    result = demo(environment | {"XDG_DATA_HOME": f"{tmp_path}/file/data"}, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    told = f"{tmp_path}/file/data cannot hold a store: Not a directory. This run goes into a temporary store."
+    assert told in result.stdout
+
+
 def test_demo_fails_when_an_event_is_missing(environment: dict[str, str]) -> None:
     """A model that fails leaves its prompt without a response: the demo says which, and why."""
 

@@ -129,6 +129,25 @@ def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.Mon
     assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
 
 
+def test_home_that_takes_no_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container whose home is read-only."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}/file/data")
+
+    assert command("serve", "--store", default_store()) == 1
+    assert capsys.readouterr().err == f"coagent-langchain: {tmp_path}/file/data cannot hold a store: Not a directory\n"
+
+
+def test_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    """The lock file has no space for the number of the process; nothing but the database says so."""
+    with largest_file(0), pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert str(raised.value).startswith(f"{tmp_path}/coagent.db cannot be used as a store: ")
+
+
 @pytest.mark.parametrize("token", ["a b", "é", "a\nb"])
 def test_token_that_clients_refuse_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody could send it: by `launch`, and on the command line as wrong usage."""

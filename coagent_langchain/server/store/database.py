@@ -68,8 +68,9 @@ class Lock:
             raise ConfigurationError(
                 f"{path} is in use by another server (process {holder}), and a store has one server at a time"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: it is for that message alone
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         """Let another server have the file."""
