@@ -6,6 +6,7 @@ An entry is one JSON object; optional fields are absent when unknown, unknown fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP, VERSION, EventType, JsonObject, Severity
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow")
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="allow")  # what is unknown is in `model_extra`
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
 
-class LlmCall(_Part):
+class LlmCall(_Model):
     """Who asked a model, with which system prompt and history; the prompt itself is the entry's `prompt`."""
 
     issuer: str | None = None
@@ -25,7 +29,7 @@ class LlmCall(_Part):
     system_prompt: str | None = None
 
 
-class LlmResponse(_Part):
+class LlmResponse(_Model):
     """What a model answered, its tool calls and tokens."""
 
     response: str | None = None
@@ -36,14 +40,14 @@ class LlmResponse(_Part):
     execution_time_ms: int | None = None
 
 
-class ToolCall(_Part):
+class ToolCall(_Model):
     """A tool's name and arguments."""
 
     tool_name: str | None = None
     parameters: JsonObject | None = None
 
 
-class ToolResponse(_Part):
+class ToolResponse(_Model):
     """What a tool gave back, or why it failed."""
 
     tool_name: str | None = None
@@ -54,7 +58,7 @@ class ToolResponse(_Part):
     execution_time_ms: int | None = None
 
 
-class ErrorInfo(_Part):
+class ErrorInfo(_Model):
     """An error, or how one was recovered from."""
 
     error_id: str | None = None
@@ -71,7 +75,7 @@ class ErrorInfo(_Part):
     root_cause: str | None = None
 
 
-class PerformanceMetrics(_Part):
+class PerformanceMetrics(_Model):
     """Figures of one event; `cost` in US dollars."""
 
     success_rate: float | None = None
@@ -84,7 +88,7 @@ class PerformanceMetrics(_Part):
     network_bytes: int | None = None
 
 
-class TestResult(_Part):
+class TestResult(_Model):
     """The outcome of a test run."""
 
     __test__ = False  # not a test class, whatever pytest makes of the name
@@ -94,7 +98,7 @@ class TestResult(_Part):
     passed_tests: int | None = None
 
 
-class TargetComponent(_Part):
+class TargetComponent(_Model):
     """The component that an event is about."""
 
     id: str | None = None
@@ -105,10 +109,8 @@ class TargetComponent(_Part):
 Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 
 
-class LogEntry(BaseModel):
+class LogEntry(_Model):
     """One event on the wire. Unknown fields are kept and given back."""
-
-    model_config = ConfigDict(extra="allow")  # what is unknown is in `model_extra`
 
     version: str = VERSION
     session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID)]

@@ -213,6 +213,17 @@ def test_entry_that_is_no_object_is_an_event_without_fields(entry: object) -> No
     assert LoggedEvent.read(entry).raw == {}
 
 
+def test_event_shows_what_it_has(client: CoagentClient) -> None:
+    """Not the many fields that it does not have: in a notebook, and where a test fails."""
+    client.store_log({"session_id": "shown", "prompt_number": 1, "turn_number": 1, "event_id": "e", "timestamp": 5,
+                      "event_type": "llm_response", "llm_response": {"response": "Rome."}})  # fmt: skip
+
+    assert repr(client.get_logs("shown")[0]) == (
+        "LoggedEvent(version='2.0.0', session_id='shown', prompt_number=1, turn_number=1, event_id='e', "
+        "event_type=<EventType.LLM_RESPONSE: 'llm_response'>, timestamp=5, llm_response=LlmResponse(response='Rome.'))"
+    )
+
+
 def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
     """A `LogEntry` is stored as it is, with the caller's own id and time."""
     entry = LogEntry(session_id="typed", prompt_number=1, turn_number=0, event_id="own", event_type="routing",
