@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import threading
 import uuid
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"the demo needs {error.name}: {install('server,ollama')}") from None
     from coagent_langchain.demo_model import model_server
 
+    _keep_proxies_away()
     store = _store()
     with _server(store, options.port) as server, model_server(recipe_agent.MODEL) as model:
         _introduce(server, model)
@@ -75,6 +77,12 @@ def run(options: argparse.Namespace) -> int:
         elif store:
             print(f"\nTo see session {session_id}: {own_command()} serve")
     return 0
+
+
+def _keep_proxies_away() -> None:
+    """Have Ollama's client reach this machine itself: where `HTTP_PROXY` is set, it would ask the proxy."""
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (others, "localhost,127.0.0.1")))
 
 
 def _store() -> Store | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from coagent_langchain.delivery.backoff import MAX_S, backoff
+from coagent_langchain.delivery.transport import surroundings
 from coagent_langchain.delivery.verdict import hint, may_pass, redirect, retry_after, said
 from coagent_langchain.errors import CoagentClientError, logger
 
@@ -133,7 +134,7 @@ class Connection:
         # Prepared without the session, which would put a .netrc entry in the place of the token.
         request = requests.Request(method, self.base_url + path, headers=headers, data=body, params=params).prepare()
         session = self._connected()
-        environment = session.merge_environment_settings(request.url, {}, None, None, None)
+        environment = surroundings(session, f"{request.url}")
 
         def send() -> tuple[int | None, str, float]:
             try:

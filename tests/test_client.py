@@ -458,6 +458,13 @@ def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
     assert message.endswith("HTTP 308: it leads to https://logs.example.org/api/v1/logs, and no redirect is followed")
 
 
+def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of a company does not know the server on one's own machine."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with CoagentClient(server.base_url) as client:
+        assert client.log_info("near", "hello").success
+
+
 def test_retries_come_to_an_end() -> None:
     """`max_retries` of the client, or of the call, bounds the tries."""
     with Scripted(*[(503, {})] * 10) as scripted, patient(scripted.base_url, max_retries=2) as client:

@@ -125,6 +125,13 @@ def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, st
     assert re.search(rf"Port {port} is taken: serving at http://127\.0\.0\.1:\d+ instead\.", result.stdout)
 
 
+def test_demo_asks_no_proxy(environment: dict[str, str]) -> None:
+    """All of it happens on this machine."""
+    result = demo(environment | {"HTTP_PROXY": NOBODY, "NO_PROXY": "example.org"}, "--port", "0", "--no-serve")
+
+    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+
+
 def test_demo_fails_when_the_port_that_was_asked_for_is_taken(environment: dict[str, str]) -> None:
     """Who names a port wants that one."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:

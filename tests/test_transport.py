@@ -254,6 +254,16 @@ def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (outcome.body.partition(":")[0], "hush" in outcome.body) == ("ProxyError", False)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_leads_to_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where `HTTP_PROXY` is set alone: the proxy's localhost is another."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with FaultyServer() as server:
+        outcome = Transport(server.base_url.replace("127.0.0.1", host)).post(b"{}")
+
+    assert outcome.status == 200
+
+
 def test_package_import_stays_light() -> None:
     """Importing delivery's door does not import the network."""
     code = "import sys, coagent_langchain.delivery; print('requests' in sys.modules)"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from coagent_langchain.config import is_loopback
 from coagent_langchain.delivery.verdict import Outcome, redirect
+
+if TYPE_CHECKING:
+    import requests
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -43,7 +48,7 @@ class Transport:
         import requests
 
         self._session = requests.Session()
-        self._environment = self._session.merge_environment_settings(self._request.url, {}, True, None, None)
+        self._environment = surroundings(self._session, f"{self._request.url}") | {"stream": True}
         self._pool: Any = None
 
     def renew(self) -> None:
@@ -81,6 +86,14 @@ class Transport:
         if answer.is_redirect:
             text = redirect(answer.headers["Location"])
         return Outcome(answer.status_code, _scrub(text, token), answer.headers.get("Retry-After"))
+
+
+def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
+    """How to reach an address by the usual variables: proxies, certificates. No proxy leads to this machine itself."""
+    settings = dict(session.merge_environment_settings(url, {}, None, None, None))
+    if is_loopback(urlsplit(url).hostname or ""):
+        settings["proxies"] = {}
+    return settings
 
 
 def _scrub(text: str, token: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 import tempfile
 import threading
@@ -13,7 +12,7 @@ from typing import Self
 
 import uvicorn
 
-from coagent_langchain.config import check_token
+from coagent_langchain.config import check_token, is_loopback
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import open_store
 from coagent_langchain.server.app import build
@@ -136,11 +135,3 @@ def _advice(error: Exception, port: int) -> str:
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
         return ". --host takes a name or an address of this machine"
     return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
