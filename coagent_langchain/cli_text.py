@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from coagent_langchain.delivery.verdict import NO_TLS
+from coagent_langchain.delivery.verdict import NO_TLS, PROXY
 from coagent_langchain.errors import ConfigurationError
 
 CODES = {
@@ -33,7 +33,7 @@ def hint(status: int | None, reason: str) -> str:
         status: of the answer, None when there was none.
         reason: why there was none.
     """
-    if status is not None or any(words in reason for words in NO_TLS):
+    if status is not None or any(words in reason for words in (PROXY, *NO_TLS)):
         return ""
     return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
 

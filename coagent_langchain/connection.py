@@ -15,7 +15,7 @@ import orjson
 
 from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.transport import surroundings
-from coagent_langchain.delivery.verdict import hint, may_pass, redirect, retry_after, said
+from coagent_langchain.delivery.verdict import PROXY, hint, may_pass, redirect, retry_after, said
 from coagent_langchain.errors import CoagentClientError, logger
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ class Connection:
             try:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
             except (requests.RequestException, OSError) as error:
-                return None, _cause(error), 0.0
+                proxy = PROXY if isinstance(error, requests.exceptions.ProxyError) else ""
+                return None, proxy + _cause(error), 0.0
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
             return answer.status_code, text, retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
 

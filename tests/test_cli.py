@@ -537,6 +537,17 @@ def test_https_where_the_server_speaks_http_is_told(
     )
 
 
+def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not that a server be started: nobody knows whether there is one."""
+    monkeypatch.setenv("COAGENT_BASE_URL", "http://coagent.example/api/v1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    main(["runs"])
+
+    assert capsys.readouterr().err.endswith(
+        "Connection refused (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [
     ["nonsense"], ["runs", "--limit", "-1"], ["show", "a", "b"], ["runs", "--base-url", "foo"],
     ["serve", "--store", "x.db"], ["runs", "--json", "--ids"], ["show", "--json", "--follow"],
