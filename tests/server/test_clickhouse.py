@@ -82,6 +82,19 @@ def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
     assert {found.body for found in store.entries("s")} == {body, *(one.body for one in neighbours)}
 
 
+def test_figures_of_an_entry_that_the_json_type_refuses_are_counted(store: Store) -> None:
+    """A key that is there twice to ClickHouse, somewhere in the user's own metadata, hides no tokens."""
+    twice = {"user": {"id": 1}, "user.id": 2}
+    put(store, entry("llm_response", llm_response={"input_tokens": 3, "output_tokens": 2},
+                     performance_metrics={"cost": 0.5},
+                     meta={"model": "gpt-4o", "usage": {"input_token_details": {"cache_read": 1}},
+                           "context": {"tags": ["eu", 7], "metadata": twice}}))  # fmt: skip
+    found = store.session("s")
+
+    assert (found.input_tokens, found.output_tokens, found.cached_tokens) == (3, 2, 1)
+    assert (found.cost, found.models, found.tags) == (0.5, ("gpt-4o",), ("eu",))
+
+
 def test_depth_up_to_the_limit_stays_readable(store: Store) -> None:
     """An entry of 100 levels is stored and every read of its session works."""
     deep: Any = 1

@@ -24,6 +24,11 @@ _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_inf
                     "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics", "test_result",
                     "target_component"))  # fmt: skip
 _JSON = ("conversation_context", "meta", "custom_metadata")
+# what the roll-up of `clickhouse_schema` reads of the JSON columns
+_COUNTED = ("llm_response.input_tokens", "llm_response.output_tokens", "llm_response.total_tokens",
+            "performance_metrics.cost")  # fmt: skip
+_COUNTED_META = ("model", "status", "cached", "execution_time_ms", "tags", "context.tags",
+                 "usage.input_token_details.cache_read")  # fmt: skip
 
 
 def line(entry: NewEntry, number: int, own: bool) -> bytes:
@@ -44,14 +49,25 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
 
 
 def plain(written: bytes, entry: NewEntry, own: bool) -> bytes:
-    """The same entry with nothing in a JSON column but its text, for what ClickHouse's JSON cannot hold."""
-    return orjson.dumps(_base(entry, int(orjson.loads(written)["log_id"]), own) | {"event_data": {}})
+    """The same entry with its text and what the roll-up counts alone, for what ClickHouse's JSON cannot hold."""
+    row = _base(entry, int(orjson.loads(written)["log_id"]), own)
+    row["event_data"] = _at_paths(_COUNTED, entry.fields)
+    row["meta"] = _at_paths(_COUNTED_META, entry.fields.get("meta"))
+    return orjson.dumps(row)
 
 
-def is_plain(written: bytes) -> bool:
-    """Whether a line is one of `plain`."""
-    row = orjson.loads(written)
-    return row["event_data"] == {} and not any(name in row for name in _JSON) and len(row["additional_properties"]) < 2
+def _at_paths(paths: Sequence[str], value: Any) -> dict[str, Any]:
+    """The texts, numbers and lists of texts at these paths: to the JSON type, a key with dots is a path."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        inner = value
+        for name in path.split("."):
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if isinstance(inner, list):
+            found[path] = [item for item in inner if isinstance(item, str)]
+        elif inner is not None and not isinstance(inner, dict):
+            found[path] = _safe(inner)
+    return found
 
 
 def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:

@@ -72,9 +72,10 @@ class Writer:
             self._client.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
         except DatabaseError:
             if len(lines) == 1:
-                if rows.is_plain(lines[0]):
+                plain = rows.plain(lines[0], entries[0], self._table.own)
+                if plain == lines[0]:
                     raise
-                return self._insert([rows.plain(lines[0], entries[0], self._table.own)], entries)
+                return self._insert([plain], entries)
             half = len(lines) // 2
             self._insert(lines[:half], entries[:half])
             self._insert(lines[half:], entries[half:])
