@@ -116,6 +116,13 @@ def test_pages_join_without_gap_or_overlap(store: Store) -> None:
     assert len(pages) == 40
 
 
+def test_place_before_every_arrival(store: Store) -> None:
+    """An address that nobody gave asks for it: of a moment, it is the place before its first entry."""
+    put(store, entry(at=1), entry(at=2))
+
+    assert store.entries("s", after=Cursor(T0 + 1, -1)) == store.entries("s")
+
+
 def test_unknown_session_is_empty(store: Store) -> None:
     """Nothing is there, and nothing breaks."""
     assert store.entries("none") == []

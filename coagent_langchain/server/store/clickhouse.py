@@ -142,7 +142,7 @@ class ClickHouseStore:
         timestamp, seq = after or (-1, 0)
         found = self._all(
             f"""SELECT {self._table.entry} FROM {self._db}.log_entries
-            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:UInt64}})
+            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:Int64}})
             ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}""",
             session=session_id, ms=timestamp, seq=seq, limit=limit,
         )  # fmt: skip
