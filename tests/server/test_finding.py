@@ -10,7 +10,7 @@ import requests
 
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import MAX_FACETS, Store, readers, text
-from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.query import Page, Query, Sort
 from tests.server.samples import T0, entry, event_ids, holding, put
 
 
@@ -60,13 +60,15 @@ def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
     assert "".join(session.session_id for session in store.sessions(query).sessions) == expected
 
 
+@pytest.mark.parametrize("sort", ["cost", "total_tokens"])
 @pytest.mark.parametrize(("ascending", "expected"), [(True, "cba"), (False, "bca")])
-def test_sessions_without_a_cost_come_last(store: Store, ascending: bool, expected: str) -> None:
-    """What is unknown is neither more nor less than what is known."""
-    put(store, entry(session_id="a"),
-        entry("llm_response", session_id="b", performance_metrics={"cost": 0.5}),
-        entry("llm_response", session_id="c", performance_metrics={"cost": 0.25}))  # fmt: skip
-    found = store.sessions(Query(sort="cost", ascending=ascending)).sessions
+def test_sessions_without_a_figure_come_last(store: Store, sort: Sort, ascending: bool, expected: str) -> None:
+    """What is unknown is neither more nor less than what is known, be that nothing."""
+    put(store, entry(session_id="a"))
+    for name, tokens, cost in (("b", 1, 0.5), ("c", 0, 0.25)):
+        put(store, entry("llm_response", session_id=name, llm_response={"input_tokens": tokens},
+                         performance_metrics={"cost": cost}))  # fmt: skip
+    found = store.sessions(Query(sort=sort, ascending=ascending)).sessions
 
     assert "".join(session.session_id for session in found) == expected
 

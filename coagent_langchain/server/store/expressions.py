@@ -32,4 +32,4 @@ def sorted_by(sort: Sort, inputs: str) -> str:
         return f"CASE WHEN {status_now()} = 'running' AND open_calls > 0 THEN {now_ms()} ELSE last_ms END - first_ms"
     if sort == "prompts":
         return f"CASE WHEN {inputs} > prompts THEN {inputs} ELSE prompts END"
-    return {"last": "last_ms", "first": "first_ms"}.get(sort, sort)
+    return {"last": "last_ms", "first": "first_ms", "total_tokens": TOTAL_TOKENS}.get(sort, sort)
