@@ -144,6 +144,23 @@ def test_title_is_the_beginning_of_the_first_prompt(store: Store) -> None:
     assert store.session("s").title == "Plan " + "x" * 195
 
 
+@pytest.mark.parametrize("blank", ["", " \n", "\u3000"])
+def test_title_is_the_first_prompt_with_words(store: Store, blank: str) -> None:
+    """One of space alone, whatever its language, is none."""
+    put(store, entry("session_start", 0, prompt=blank))
+    put(store, entry("user_input", 1, prompt="\u3000Plan\u2028it\xa0"))
+
+    assert store.session("s").title == "Plan it"
+
+
+def test_title_of_one_moment_is_the_prompt_of_the_session(store: Store) -> None:
+    """A run that begins in the millisecond of its session does not change it, whatever it says."""
+    put(store, entry("session_start", prompt="Weekly report"), entry("user_input", prompt="How many?"),
+        entry("llm_call", prompt="Answer: how many?"))  # fmt: skip
+
+    assert store.session("s").title == "Weekly report"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> None:
     """Late, twice, out of order, in any batches: the figures are the same."""

@@ -65,7 +65,10 @@ _ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED
 _STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
 _STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
 _BEGINNING = f"substringUTF8(ifNull(prompt, ''), 1, {2 * TITLE})"
-_PROMPT = rf"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '\\s+', ' ')), 1, {TITLE})"
+_SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` parts words by
+_PROMPT = f"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '{_SPACE}', ' ')), 1, {TITLE})"
+# of prompts in the same millisecond the one whose type comes first, as the handler logs them: the session's own
+_WHEN = f"{_MS} * 32 + toInt8(event_type)"
 _META = "ifNull(toJSONString(meta), '')"
 _TAGS = (
     f"arrayConcat(JSONExtract({_META}, 'tags', 'Array(String)'),"
@@ -101,7 +104,7 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     ),
     "headline": (
         "SimpleAggregateFunction(min, Tuple(Int64, String))",
-        f"min(if({_BEGUN} AND {_PROMPT} != '', ({_MS}, {_PROMPT}), (toInt64({NEVER}), '')))",
+        f"min(if({_BEGUN} AND {_PROMPT} != '', ({_WHEN}, {_PROMPT}), (toInt64({NEVER}), '')))",
         "min",
     ),
     "ending": (

@@ -82,8 +82,8 @@ class Rollup:
         if timestamp > self.active_ms:
             self.active_ms = timestamp
         prompt = entry.get("prompt")
-        if prompt and timestamp < self.title_ms:
-            self.title_ms, self.title = timestamp, " ".join(prompt[: 2 * TITLE].split())[:TITLE]
+        if prompt and timestamp < self.title_ms and (title := " ".join(prompt[: 2 * TITLE].split())[:TITLE]):
+            self.title_ms, self.title = timestamp, title
 
     def _add_meta(self, meta: dict[str, Any]) -> None:
         if isinstance(model := meta.get("model"), str) and model:
