@@ -39,7 +39,8 @@ def _content(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _response(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"description": description, "content": _content(schema or {"$ref": "#/components/schemas/Result"})}
+    told = {"$ref": "#/components/schemas/Result"} if schema is None else schema
+    return {"description": description, "content": _content(told)}
 
 
 def _read(summary: str, schema: dict[str, Any], *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:

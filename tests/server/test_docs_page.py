@@ -56,6 +56,14 @@ def test_every_request_of_the_document_is_on_the_page(running: Running) -> None:
     assert (len(given), missing) == (4, [])
 
 
+def test_what_a_filter_gives_may_be_any_json(running: Running) -> None:
+    """It depends on the expression; only what is refused is a result."""
+    seen = section(page(running), "request-4")
+
+    assert "200 any JSON what was asked for" in seen
+    assert "400 Result not JMESPath" in seen
+
+
 def test_every_event_type_has_its_fields_and_an_example(running: Running) -> None:
     """The fields of a type's objects, one by one; the example as JSON that the server takes."""
     text = page(running)
