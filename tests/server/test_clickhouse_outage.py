@@ -95,21 +95,21 @@ def test_the_spool_holds_what_is_logged_during_an_outage(door: Door, store: Stor
 def test_a_slow_database_answers_503_in_time(door: Door, impatient: Store, answered: int) -> None:
     """The client hears within the time-out when to come again; what the database does late is not stored twice."""
     with server.launch(impatient) as running:
-        one = entry(session_id="slow")
+        batch = [entry("llm_call", session_id="slow", meta={"model": "llama3.2"}) for _ in range(2)]
         door.failures = [*[0] * answered, "stall"]
         door.moving.clear()
         began = time.monotonic()
-        refused = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+        refused = requests.post(f"{running.base_url}/logs", json=batch, timeout=30)
         waited = time.monotonic() - began
         door.moving.set()
         if answered:
-            until(lambda: stored(impatient, "slow").total() == 1)  # the insert that nobody waits for any more
-        accepted = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
+            until(lambda: stored(impatient, "slow").total() == 2)  # the insert that nobody waits for any more
+        accepted = requests.post(f"{running.base_url}/logs", json=batch, timeout=30)
         found = stored(impatient, "slow")
 
     assert (refused.status_code, refused.headers["Retry-After"], accepted.status_code) == (503, "2", 200)
     assert SLOW <= waited < 2 * SLOW
-    assert found == {one["event_id"]: 1}
+    assert found == {one["event_id"]: 1 for one in batch}
 
 
 def test_an_answer_that_gets_lost_stores_nothing_twice(door: Door, store: Store) -> None:

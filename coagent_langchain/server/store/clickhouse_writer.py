@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from coagent_langchain.server.store import NewEntry, Pruned, Unavailable
 from coagent_langchain.server.store import clickhouse_rows as rows
@@ -70,6 +70,8 @@ class Writer:
         block = memoryview(b"\n".join(lines))
         try:
             self._client.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
+        except OperationalError:  # no answer: it may store them yet, and would store what is sent again as well
+            raise
         except DatabaseError:
             if len(lines) == 1:
                 plain = rows.plain(lines[0], entries[0], self._table.own)
