@@ -225,6 +225,37 @@ def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
     assert store.session("s").entries == 2
 
 
+def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_comes_again(
+    opened: Callable[[str], Store], door: Door
+) -> None:
+    """The figures are right again, and those of the session's other entries with them."""
+    database = next(_names)
+    store = opened(database)
+    first, second = (entry("llm_response", at, llm_response={"total_tokens": 5}) for at in (0, 1))
+    put(store, first)
+    sql(door, f"DROP VIEW {database}.coagent_sessions_view")
+    put(store, second, other := entry(session_id="other"))
+    sql(door, schema.VIEW.format(db=database))
+    put(store, second, other, third := entry(at=2))
+
+    assert bodies(store) == [first, second, third]
+    assert [(each.session_id, each.entries, each.total_tokens) for each in store.summaries()] == [
+        ("other", 1, None), ("s", 3, 10),
+    ]  # fmt: skip
+
+
+def test_entries_with_one_id_are_all_counted_when_the_roll_up_is_made(
+    opened: Callable[[str], Store], door: Door
+) -> None:
+    """Without a prompt, too."""
+    database = next(_names)
+    put(opened(database), *(entry("info", event_id="e", output_data={"n": number}) for number in (1, 2)))
+    sql(door, f"DROP VIEW {database}.coagent_sessions_view")
+    sql(door, f"TRUNCATE TABLE {database}.coagent_sessions")
+
+    assert opened(database).session("s").entries == 2
+
+
 def test_two_servers_share_one_database(opened: Callable[[str], Store]) -> None:
     """What one stores the other shows, and neither stores a copy of the other's."""
     database = next(_names)
@@ -251,6 +282,19 @@ def test_roll_up_of_an_earlier_version_is_brought_up_to_date(opened: Callable[[s
     put(store, entry("llm_call"), entry("tool_call"), entry("llm_response"))
 
     assert (store.session("s").open_calls, store.session("s").entries) == (1, 4)
+
+
+def test_roll_up_of_an_earlier_version_can_be_counted_anew(opened: Callable[[str], Store], door: Door) -> None:
+    """Its columns stand in another order."""
+    database = next(_names)
+    opened(database)
+    sql(door, f"ALTER TABLE {database}.coagent_sessions DROP COLUMN open_calls")
+    store = opened(database)
+    put(store, one := entry("llm_call", meta={"tags": ["eu"]}))
+    sql(door, f"TRUNCATE TABLE {database}.coagent_sessions")
+    put(store, one)
+
+    assert (store.session("s").open_calls, store.session("s").entries, store.session("s").tags) == (1, 1, ("eu",))
 
 
 def test_group_commit_makes_few_inserts(store: Store, door: Door) -> None:

@@ -152,9 +152,15 @@ UPGRADE = (
     *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
 )
-BACKFILL = "INSERT INTO {db}.coagent_sessions " + _COUNT_IN.format(
-    source="(SELECT * FROM {db}.log_entries LIMIT 1 BY session_id, event_id, cityHash64(toString(event_data), prompt))"
+_SAME = "event_id, cityHash64({raw}, toString(event_data), ifNull(prompt, ''))"  # of copies, in one session
+COUNT = f"INSERT INTO {{db}}.coagent_sessions (session_id, {', '.join(ROLLUP)}) " + _COUNT_IN.format(
+    source=f"(SELECT * FROM {{db}}.log_entries WHERE {{which}} LIMIT 1 BY session_id, {_SAME})"
 )
+UNCOUNTED = f"""SELECT session_id FROM (
+    SELECT session_id, toInt64(uniqExact({_SAME})) AS number FROM {{db}}.log_entries WHERE {{which}} GROUP BY session_id
+    UNION ALL
+    SELECT session_id, -sum(entries) AS number FROM {{db}}.coagent_sessions WHERE {{which}} GROUP BY session_id
+) GROUP BY session_id HAVING sum(number) > 0"""
 SESSIONS = (
     "(SELECT session_id, "
     + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -51,15 +52,33 @@ def prepare(client: Client, database: str) -> Table:
     """Make the tables that are missing, and tell what the table of entries is like, which stays as it is."""
     for statement in (schema.DATABASE, schema.TABLE, schema.ROLLUP_TABLE):
         client.command(statement.format(db=database))
+    table = _described(client, database)
     tables = client.query(f"SHOW TABLES FROM {database}").result_columns[0]
     if "coagent_sessions_view" not in tables:
         client.command(schema.VIEW.format(db=database))
-        client.command(schema.BACKFILL.format(db=database))
+        client.command(schema.COUNT.format(db=database, raw=table.raw, which="true"))
     for statement in schema.UPGRADE:
         client.command(statement.format(db=database))
+    return table
+
+
+def _described(client: Client, database: str) -> Table:
     described = client.query(f"DESCRIBE {database}.log_entries").result_columns
     types = dict(zip(described[0], described[1], strict=True))
     event_types = frozenset(re.findall(r"'([^']+)' = ", types["event_type"]))  # of `Enum8('a' = 1, ...)`
     if set(types) >= _OWN:
         return Table(event_types, own=True, raw="raw", seq="seq", has=_HAS_WORD)
     return Table(event_types, own=False, raw=_RAW_IN_PROPERTIES, seq=_SEQ_IN_LOG_ID, has=_MAY_HAVE)
+
+
+def count_anew(client: Client, database: str, table: Table, session_ids: Sequence[str]) -> None:
+    """Count those of the sessions again whose roll-up lacks entries.
+
+    A database that breaks off an insert may have stored the rows and not yet counted them.
+    """
+    names = {"db": database, "raw": table.raw, "which": "session_id IN {named:Array(String)}"}
+    found = client.query(schema.UNCOUNTED.format(**names), parameters={"named": session_ids}).result_rows
+    if found:
+        lacking = {"named": [row[0] for row in found]}
+        client.command(f"DELETE FROM {database}.coagent_sessions WHERE {names['which']}", parameters=lacking)
+        client.command(schema.COUNT.format(**names), parameters=lacking)

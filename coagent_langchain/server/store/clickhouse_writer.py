@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 from coagent_langchain.server.store import NewEntry, Pruned, Unavailable
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
-from coagent_langchain.server.store.clickhouse_table import Table
+from coagent_langchain.server.store.clickhouse_table import Table, count_anew
 
 CHECKED = 500  # event ids of one question whether they are there
 PRUNED_AT_ONCE = 500  # sessions
@@ -52,7 +52,10 @@ class Writer:
                 self._insert(lines, new)
 
     def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
-        """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both."""
+        """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both.
+
+        What is stored may not be counted yet, where its insert was broken off.
+        """
         unique = {(e.fields["session_id"], e.fields["event_id"], e.body): e for e in entries}
         sql = f"""SELECT session_id, event_id, {self._table.raw} FROM {self._db}.log_entries
             WHERE session_id IN {{sessions:Array(String)}} AND event_id IN {{events:Array(String)}}"""
@@ -60,8 +63,12 @@ class Writer:
         for start in range(0, len(keyed), CHECKED):
             keys = keyed[start : start + CHECKED]
             parameters = {"sessions": list({key[0] for key in keys}), "events": [key[1] for key in keys]}
+            again = set()
             for session_id, event_id, raw in self._client.query(sql, parameters=parameters).result_rows:
-                unique.pop((session_id, event_id, raw.encode()), None)
+                if unique.pop((session_id, event_id, raw.encode()), None):
+                    again.add(session_id)
+            if again:
+                count_anew(self._client, self._db, self._table, list(again))
         return list(unique.values())
 
     def _insert(self, lines: list[bytes], entries: list[NewEntry]) -> None:
