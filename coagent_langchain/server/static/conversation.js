@@ -1,6 +1,6 @@
 // The Conversation tab: fetched a page at a time. `news()` shows what came since, and leaves the rest as it is read.
 import { merge } from "./merge.js";
-import { get, localTimes, nodes } from "./page.js";
+import { busy, get, localTimes, nodes } from "./page.js";
 
 const OPEN = ".x-open, .said.open"; // what waits for its end
 
@@ -44,8 +44,7 @@ export function open({ path }) {
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
     if (!button || button.disabled) return;
-    button.disabled = true;
-    inTurn(async () => show([...pages, await page(button.dataset.next)])).finally(() => { button.disabled = false; });
+    return busy(button, () => inTurn(async () => show([...pages, await page(button.dataset.next)])));
   });
   return { news: () => inTurn(renew), move: (step) => panel.scrollBy({ top: step * 120 }) };
 }

@@ -1,5 +1,5 @@
 // The pane with one event: its tabs, copying, the rest of long texts.
-import { copy, get, localTimes, nodes } from "./page.js";
+import { busy, copy, get, localTimes, nodes } from "./page.js";
 
 const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
 
@@ -78,20 +78,14 @@ export class Detail {
     else if (button.dataset.act === "copy") {
       const url = `${this.url("text", [button.dataset.ref])}&whole=1&path=${encodeURIComponent(button.dataset.path)}`;
       copy(await (await get(url)).text(), button);
-    } else if (button.dataset.earlier) this.earlier(button);
+    } else if (button.dataset.earlier) busy(button, () => this.earlier(button));
   }
 
   /** Put the messages before the first one that is shown in place of the button. */
   async earlier(button) {
     const { earlier: ref, to } = button.dataset;
-    button.disabled = true;
-    try {
-      const html = await (await get(`${this.url("earlier", [ref])}&to=${to}`)).text();
-      button.closest(".part")?.replaceWith(...nodes(html));
-      this.pane.focus({ preventScroll: true });
-    } finally {
-      button.disabled = false;
-    }
+    const html = await (await get(`${this.url("earlier", [ref])}&to=${to}`)).text();
+    button.closest(".part")?.replaceWith(...nodes(html));
   }
 }
 
@@ -104,8 +98,9 @@ function cut(text, at) {
 }
 
 /** The rest of a long text, a piece at a click. Works wherever a `data-more` button stands. */
-export async function more(button, path) {
-  button.disabled = true;
+export const more = (button, path) => busy(button, () => append(button, path));
+
+async function append(button, path) {
   const { more: ref, path: keys, from } = button.dataset;
   const query = new URLSearchParams([["e", ref], ["path", keys], ["from", from]]);
   const answer = await get(`/view/text/${path}?${query}`);
@@ -121,5 +116,4 @@ export async function more(button, path) {
   if (!next) return button.remove();
   button.dataset.from = next;
   button.textContent = `Show more: ${Math.round(100 * next / answer.headers.get("x-total"))} % shown`;
-  button.disabled = false;
 }

@@ -1,4 +1,5 @@
 // Shows what the server sends anew without undoing what the reader did to what it sent before.
+import { nodes } from "./page.js";
 
 const key = (node) => `${node.nodeName} ${node.dataset?.item ?? ""}`;
 
@@ -26,6 +27,18 @@ export function merge(shown, sent, fresh) {
   made.forEach((node, place) => {
     if (shown.childNodes[place] !== node) shown.insertBefore(node, shown.childNodes[place] ?? null);
   });
+}
+
+/** Show HTML in `box`, again and again, each time as `merge` does. */
+export function kept(box) {
+  let sent = new DocumentFragment();
+  sent.append(...box.cloneNode(true).childNodes);
+  return (html) => {
+    const fresh = new DocumentFragment();
+    fresh.append(...nodes(html));
+    merge(box, sent, fresh.cloneNode(true));
+    sent = fresh;
+  };
 }
 
 function change(shown, sent, fresh) {

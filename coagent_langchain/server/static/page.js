@@ -94,6 +94,21 @@ export async function copy(text, button) {
   setTimeout(() => { button.classList.remove("done"); if (label) button.setAttribute("aria-label", label); }, 1200);
 }
 
+/**
+ * Disable a button while `action` runs, which takes the focus from it. Then the button gets it back; where it is gone,
+ * what `action` gives in its place, or what scrolls around it. A focus that is elsewhere by then stays there.
+ */
+export async function busy(button, action) {
+  let next = button.closest("[tabindex]");
+  button.disabled = true;
+  try {
+    next = await action() ?? next;
+  } finally {
+    button.disabled = false;
+    if (document.activeElement === document.body) (button.isConnected ? button : next).focus({ preventScroll: true });
+  }
+}
+
 /** HTML from this server as nodes; nothing in it runs. */
 export function nodes(html) {
   return new DOMParser().parseFromString(html, "text/html").body.childNodes;

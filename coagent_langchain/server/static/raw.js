@@ -1,5 +1,5 @@
 // The Raw tab: the entries as JSON, a page at a time; while somebody searches, those with the words.
-import { get, nodes } from "./page.js";
+import { busy, get, nodes } from "./page.js";
 
 export function open({ path, search }) {
   const box = document.getElementById("raw"), panel = box.parentElement;
@@ -28,8 +28,10 @@ export function open({ path, search }) {
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
     if (!button || button.disabled) return;
-    button.disabled = true;
-    return follow(button.dataset.next, (...more) => button.replaceWith(...more));
+    return busy(button, async () => {
+      await follow(button.dataset.next, (...more) => button.replaceWith(...more));
+      return box.querySelector(":scope > [data-next]");
+    });
   });
 
   return {

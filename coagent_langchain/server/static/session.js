@@ -3,7 +3,8 @@ import { open as conversation } from "./conversation.js";
 import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
-import { get, live, localTimes, nodes, onKeys, regularly } from "./page.js";
+import { kept } from "./merge.js";
+import { get, live, localTimes, onKeys, regularly } from "./page.js";
 import { open as raw } from "./raw.js";
 import { refs, Tree } from "./tree.js";
 
@@ -14,6 +15,7 @@ const byId = (name) => document.getElementById(name);
 const opens = { conversation, events, raw }, tabs = ["timeline", ...Object.keys(opens)];
 const panels = new Map(); // name → what was opened for the tab
 const search = byId("search");
+const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
 let t0 = Number(first), tab = "timeline";
 
 // On a phone the details cover the page (session.css): there they are an entry of the history, and Back closes them.
@@ -55,7 +57,7 @@ async function load() {
   tree.load(data.rows, data.now);
   const now = selected();
   if (followed && now.length && (still || !detail.shows(now))) detail.show(now);
-  byId("overview").replaceChildren(...nodes(await overview.text()));
+  showOverview(await overview.text());
   page.dataset.loaded = data.entries;
 }
 
@@ -160,7 +162,7 @@ search.addEventListener("keydown", async (event) => {
 
 let connected = null; // not known yet
 async function head() {
-  byId("head").replaceChildren(...nodes(await (await get(`/view/head/${path}`)).text()));
+  showHead(await (await get(`/view/head/${path}`)).text());
   localTimes(byId("head"));
   sayLive();
 }

@@ -1,0 +1,96 @@
+"""What has the focus or is selected keeps it, whatever the page does meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from coagent_langchain.wire import now_ms
+from tests.browser.conftest import Post
+from tests.browser.test_conversation_tab import CUT, talk
+from tests.browser.test_session_page import visit
+from tests.server.story import Story
+
+MORE = "#detail [data-of=content] [data-more]"
+
+
+def failing() -> Story:
+    """A session that goes on, with more tools than the table beside the chart shows, and an error."""
+    story = Story("live", now_ms() - 60_000).ask("Go through the archive")
+    for number in range(6):
+        story.tool(f"tool_{number}", {}, "ok", 5, f"c{number}")
+    story.log("error", 1, error_info={"error_id": "e1", "error_type": "ValueError", "error_message": "no page"})
+    return story
+
+
+@pytest.mark.parametrize("place", ["#first-error", "#overview [data-all]"])
+def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str) -> None:
+    """The link to the first error and the button of a table are the same ones after new events as before."""
+    story = failing()
+    post(story.entries)
+    visit(page, "/sessions/live")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator(place).focus()
+    known = len(story.entries)
+    story.tool("tool_6", {}, "ok", 5, "c6")
+    post(story.entries[known:])
+    expect(page.locator("#overview [data-all] span").first).to_have_text("4 more")
+
+    expect(page.locator(place)).to_be_focused()
+
+
+def test_head_keeps_what_is_selected_in_it_when_news_come(page: Page, post: Post) -> None:
+    """A title that is about to be copied."""
+    story = failing()
+    post(story.entries)
+    visit(page, "/sessions/live")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator("#head h1").select_text()
+    known = len(story.entries)
+    story.tool("tool_6", {}, "ok", 5, "c6")
+    post(story.entries[known:])
+    expect(page.locator("#head .stats")).to_contain_text("Tool calls7")
+
+    assert page.evaluate("String(getSelection())") == "Go through the archive"
+
+
+@pytest.mark.parametrize(("tab", "prompts"), [("conversation", 120), ("raw", 40)])
+def test_button_for_more_keeps_the_focus(page: Page, post: Post, tab: str, prompts: int) -> None:
+    """Who presses Enter can press it again."""
+    post(talk(prompts).entries)
+    visit(page, f"/sessions/live?tab={tab}")
+    button = page.locator(f"#{tab} [data-next]")
+    before = button.inner_text()
+    button.press("Enter")
+
+    expect(button).not_to_have_text(before)
+    expect(button).to_be_focused()
+
+
+def test_end_of_a_long_text_leaves_the_focus_to_what_scrolls(page: Page, post: Post) -> None:
+    """The button is gone then: the arrow keys go on scrolling the details."""
+    story = Story("live", now_ms() - 60_000).ask("Write")
+    story.model("Write", CUT, 5, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    page.locator(MORE).press("Enter")
+
+    expect(page.locator(MORE)).to_have_count(0)
+    expect(page.locator("#detail")).to_be_focused()
+
+
+def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: BrowserContext, post: Post) -> None:
+    """Its button is no dead one after an answer that did not come."""
+    story = Story("live", now_ms() - 60_000).ask("Write")
+    story.model("Write", CUT, 5, (1, 1))
+    post(story.entries)
+    page = context.new_page()  # one that may report the answer as an error
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    page.route("**/view/text/**", lambda route: route.fulfill(status=503, body=b""), times=1)
+    page.locator(MORE).click()
+    expect(page.locator("#trouble")).to_have_text("The server answers 503.")
+    page.locator(MORE).click()
+
+    expect(page.locator(MORE)).to_have_count(0)
