@@ -414,6 +414,23 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
     assert (heads[3], heads[-1]) == ("Prompt.turn", "Event id")
 
 
+def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Post) -> None:
+    """Where the columns have no room, as on a phone, each keeps its name above it; rows reach as far as the head."""
+    post(sessions.trip(TRIP))
+    page.set_viewport_size({"width": 390, "height": 800})
+    visit(page, f"{PATH}?tab=events")
+    page.wait_for_selector("#events .row[data-index='3']")
+    page.locator("#events").evaluate("box => { box.scrollLeft = 150; }")
+    head, row = (
+        page.locator(f"#events .row{which}").evaluate("""row => [...row.children, row].map(cell => {
+            const box = cell.getBoundingClientRect(); return [box.left, box.width].map(Math.round); })""")
+        for which in (".columns", "[data-index='3']")
+    )
+
+    assert head[0][0] == 16 - 150
+    assert row == head
+
+
 def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None:
     """Each type has its number as of now, and the one that is chosen stays so."""
     story = Story("live", now_ms() - 60_000).ask("mail")

@@ -4,6 +4,7 @@ import { clock, get } from "./page.js";
 import { Rows } from "./rows.js";
 
 const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
+const GAP = 12, EDGE = 16; // pixels between two columns, and beside them (session.css)
 const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES, FAILED] = Array(16).keys();
 const tokens = (row, place) => (row[place] === null && row[TYPE] !== "llm_response" ? "" : count(row[place]));
 
@@ -74,6 +75,8 @@ class Events {
     this.columns = columns.filter(([name]) => this.chosen.has(name) && (!this.narrow || main.has(name)));
     this.grid = this.columns.map((column) => column[2]).join(" ");
     this.head.style.gridTemplateColumns = this.grid;
+    const least = this.columns.reduce((sum, column) => sum + parseInt(column[2].match(/\d+/)[0], 10) + GAP, 2 * EDGE - GAP);
+    this.head.style.minWidth = this.list.space.style.minWidth = `${least}px`; // what has no room is scrolled to, head and all
     this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, `${cls} `.includes("num ") ? "num" : "", "columnheader")));
     this.box.setAttribute("aria-colcount", this.columns.length);
     this.list.space.replaceChildren();
