@@ -189,6 +189,12 @@ def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Ru
     assert notes == [["This session has no event &lt;b&gt;."], [], [], []]
 
 
+@pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])
+def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
+    """A screen reader jumps to it."""
+    assert len(re.findall("<h1[ >]", get(three, path).text)) == 1
+
+
 @pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head"])
 def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
     """What a page fetches of a session that was pruned meanwhile."""

@@ -1,0 +1,86 @@
+"""What the pages are without colours of their own (forced colours), and for hands and eyes that need more room."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Post
+from tests.browser.test_session_page import PATH, TRIP, visit
+from tests.server import sessions
+
+
+def painted(found: Locator) -> list[str]:
+    """How each of these bars is painted: in stripes, plain, or as the page behind it."""
+    said: list[str] = found.evaluate_all("""bars => bars.map(bar => {
+        const { backgroundColor, backgroundImage } = getComputedStyle(bar), page = getComputedStyle(document.body);
+        return backgroundImage !== "none" ? "stripes" : backgroundColor === page.backgroundColor ? "" : "plain"; })""")
+    return said
+
+
+def test_bars_are_seen_in_forced_colours(page: Page, post: Post) -> None:
+    """They are no part of the page's own ground; what failed is striped."""
+    post(sessions.trip(TRIP))
+    page.emulate_media(forced_colors="active")
+    visit(page)
+
+    assert set(painted(page.locator("#tree .row:not(.x-recovered) .span"))) == {"plain"}
+    assert painted(page.locator("#tree .row.x-recovered .span")) == ["stripes"]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "chosen", "style"),
+    [
+        (PATH, "j", "#tree .row.at", "outline-style"),
+        (f"{PATH}?tab=events", "j", "#events .row.at", "outline-style"),
+        ("/", "j", ".sessions tr.at", "outline-style"),
+        (f"/compare?s={quote(TRIP, safe='')}&s=recipe-agent-6f2c1e08", "Escape", ".side ins", "text-decoration-line"),
+    ],
+)
+def test_what_a_background_tells_is_told_in_forced_colours_too(
+    page: Page, post: Post, path: str, key: str, chosen: str, style: str
+) -> None:
+    """The selected row has a frame, and words that only one answer has are underlined."""
+    post([*sessions.trip(TRIP), *sessions.recipe()])
+    page.emulate_media(forced_colors="active")
+    page.goto(path)
+    page.wait_for_selector("#session[data-ready], .sessions, .versus")
+    page.keyboard.press(key)
+    expect(page.locator(chosen).first).to_be_visible()
+
+    assert page.locator(chosen).first.evaluate(f"e => getComputedStyle(e).getPropertyValue('{style}')") != "none"
+
+
+def test_chosen_tab_differs_from_the_others_in_forced_colours(page: Page, post: Post) -> None:
+    """By the line below it, which the others have in the colour of the page."""
+    post(sessions.trip(TRIP))
+    page.emulate_media(forced_colors="active")
+    visit(page)
+    lines = page.locator("[role=tab]").evaluate_all("tabs => tabs.map(tab => getComputedStyle(tab).borderBottomColor)")
+
+    assert lines.count(lines[0]) == 1
+
+
+def test_link_in_a_sentence_is_underlined(page: Page, post: Post) -> None:
+    """Where nothing is found and in the help: its colour alone does not tell it from the words around it."""
+    post(sessions.recipe())
+    page.goto("/?q=nothing")
+    lines = page.locator("p a").evaluate_all("all => all.map(a => getComputedStyle(a).textDecorationLine)")
+
+    assert lines == ["underline"] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "target"), [("/docs", ".contents li a"), (f"{PATH}?tab=conversation", "#conversation .json summary")]
+)
+def test_small_targets_have_24_pixels(page: Page, post: Post, path: str, target: str) -> None:
+    """What stands close below another one can be hit by an unsteady hand."""
+    post(sessions.trip(TRIP))
+    page.goto(path)
+    page.wait_for_selector(target, state="attached")
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    heights = page.locator(target).evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
+
+    assert min(heights) >= 24
