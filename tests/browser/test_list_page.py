@@ -117,10 +117,12 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) 
     story = Story("long").ask("word " * 60, {"context": {"tags": ["production-eu-west-1", "second", "third"]}})
     for model, dollars in (("claude-sonnet-4-5-20250929", 0.0), ("gpt-5-mini", 1234.5)):
         story.model("x", "y", 65 * 60_000, (5_300_000, 400_000), model=model, cost=dollars)
-    post(story.entries)
     small = Story("small", T0 + 1, first=100).ask("x", {"context": {"tags": ["prod", "eu"]}})
     small.model("x", "y", 5, (1, 1), cost=0.00001)
-    post(small.end("y"))
+    for each, model in ((story, "gpt-5-mini"), (small, "gemma3:4b")):  # a call without a price adds a sign to the cost
+        run = each.call("x", model=model)
+        each.log("llm_response", each.turn, run, llm_response={"input_tokens": 1, "output_tokens": 1})
+    post(story.entries + small.end("y"))
     for number, (ms, tokens) in enumerate(((962_000, 9_999_999), (172_740_000, 111_111_000), (5, 123_456_789_012))):
         large = Story(f"large-{number}", T0 + 2, first=200).ask("x")
         large.model("x", "y", ms, (tokens, tokens))
