@@ -48,20 +48,24 @@ export function ago(ms) {
   return told(unit) ? relative.format(told(unit), unit[0]) : "now";
 }
 
+const paper = matchMedia("print");
+/** How long ago; on paper, when. */
+const past = (ms) => (paper.matches ? absolute.format(ms) : ago(ms));
+
 /** Write all `<time>` below `root` for the reader: how long ago, or exactly; with date and zone on hover. */
 export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
     const at = Date.parse(element.dateTime);
     if (Number.isNaN(at)) continue;
     element.title = `${absolute.format(at)} (${element.dateTime})`;
-    element.textContent = ("exact" in element.dataset ? clock : ago)(at);
+    element.textContent = ("exact" in element.dataset ? clock : past)(at);
   }
 }
 
 /** How long ago everything was by now, and how long what still runs has run. */
 function tick() {
   for (const element of document.querySelectorAll("time:not([data-exact])")) {
-    const text = ago(Date.parse(element.dateTime));
+    const text = past(Date.parse(element.dateTime));
     if (text !== element.textContent) element.textContent = text; // else a selection in it would be lost each second
   }
   for (const element of document.querySelectorAll("[data-since]")) {
@@ -69,6 +73,7 @@ function tick() {
   }
 }
 setInterval(tick, 1000);
+paper.addEventListener("change", tick);
 
 const LOOK = 15_000;
 
