@@ -333,6 +333,21 @@ def test_look_for_deleted_sessions_leaves_a_selection_alone(page: Page, post: Po
     assert page.evaluate("String(getSelection())") == "live"
 
 
+def test_back_from_a_comparison_the_two_can_be_compared_again(page: Page, post: Post) -> None:
+    """The browser ticks them again: the button and the other boxes know it."""
+    fill(post)
+    page.goto("/")
+    page.locator("input[value=recipe]").check()
+    page.locator("input[value=broken]").check()
+    page.click("#compare")
+    page.wait_for_selector(".versus")
+    page.go_back()
+
+    expect(page.locator("input[name=s]:checked")).to_have_count(2)
+    expect(page.locator("#compare")).to_be_enabled()
+    expect(page.locator("input[value=live]")).to_be_disabled()
+
+
 @pytest.mark.parametrize("focused", ["input[value=broken]", "[data-href$=recipe] a", "th >> text=Cost"])
 def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focused: str) -> None:
     """The mark stays on its session; what has the focus keeps it, be it a box, a title or a column's head."""

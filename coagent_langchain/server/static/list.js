@@ -87,6 +87,7 @@ document.getElementById("filters")?.addEventListener("submit", (event) => {
   for (const field of event.currentTarget.elements) if (field.name && !field.value) field.disabled = true;
 });
 addEventListener("pageshow", () => {
+  chosen(); // by now a browser has ticked what was ticked before the reader came back
   for (const field of document.getElementById("filters")?.elements ?? []) field.disabled = false;
 });
 
