@@ -59,16 +59,21 @@ def duration(ms: float | None) -> str:
     if ms is None or ms < 0:
         return "–"
     if ms < 1000:
-        return f"{round(ms)} ms"
+        return f"{_rounded(ms)} ms"
     if ms < 59_950:
-        return f"{ms / 1000:.1f} s"
-    seconds = round(ms / 1000)
+        return f"{_rounded(ms / 100) / 10:.1f} s"
+    seconds = _rounded(ms / 1000)
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     minutes = seconds // 60
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _rounded(number: float) -> int:
+    """The nearest whole number, halves up: as a browser rounds, which writes the same figures (format.js)."""
+    return int(number + 0.5)
 
 
 def count(number: float | None) -> str:

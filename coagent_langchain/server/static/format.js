@@ -1,6 +1,7 @@
 // How the browser writes numbers: the same as the server's formats.py.
 
 const grouped = new Intl.NumberFormat("en-US");
+const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const two = (number) => String(number).padStart(2, "0");
 
 /** 1,200; an en dash where unknown. */
@@ -10,7 +11,7 @@ export const count = (number) => (number === null ? "–" : grouped.format(numbe
 export function duration(ms) {
   if (ms === null || ms < 0) return "–";
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 59_950) return `${(Math.round(ms / 100) / 10).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
   const minutes = Math.floor(seconds / 60);
@@ -21,7 +22,7 @@ export function duration(ms) {
 export function cost(dollars) {
   if (!dollars) return "";
   if (dollars < 0.0001) return "<$0.0001";
-  return dollars >= 1 ? `$${dollars.toFixed(2)}` : `$${dollars.toFixed(4)}`;
+  return dollars >= 1 ? `$${cents.format(dollars)}` : `$${dollars.toFixed(4)}`;
 }
 
 /** Round steps for a time axis of `span` milliseconds, at most `most` of them. */
