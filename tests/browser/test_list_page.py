@@ -183,15 +183,16 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
     ]
 
 
-def test_phone_comparison_keeps_model_names_apart(page: Page, post: Post) -> None:
-    """A long name goes on in the next line of its own column."""
+@pytest.mark.parametrize("width", [390, 1400])
+def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, width: int) -> None:
+    """On a phone, a long name goes on in the next line of its own column."""
     names = ["claude-sonnet-4-5-20250929", "openai/gpt-oss-120b-instruct"]
     for session_id in ("one", "two"):
         story = Story(session_id).ask("x")
         for name in names:
             story.model("x", "y", 5, (1, 1), model=name)
         post(story.entries)
-    page.set_viewport_size({"width": 390, "height": 844})
+    page.set_viewport_size({"width": width, "height": 844})
     page.goto("/compare?s=one&s=two")
     words = page.locator(".versus .word")
     cut = words.evaluate_all("""all => all.filter((each) => {

@@ -189,6 +189,16 @@ def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Ru
     assert notes == [["This session has no event &lt;b&gt;."], [], [], []]
 
 
+def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
+    """It shows six; all of them on hover."""
+    tags = [f"tag{number}" for number in range(9)]
+    log(running, Story("s").ask("x", {"context": {"tags": tags}}).entries)
+    title, shown = re.findall(r'<dt>Tags</dt><dd title="(.*?)">(.*?)</dd>', get(running, "/view/head/=s").text)[0]
+
+    assert title == ", ".join(tags)
+    assert re.findall(">([^<]+)<", shown) == [*tags[:6], "+3"]
+
+
 @pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])
 def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
     """A screen reader jumps to it."""
