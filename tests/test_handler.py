@@ -88,14 +88,14 @@ def test_decision_models_call_is_a_model_call(log: MemoryDelivery, handler: Coag
             return decisions.ClassifierResponse(model="sorter-1b", answers=answers, usage=usage)
 
     urgent = decisions.Noul(instructions="Is it urgent?")
-    Classifier().invoke({"state": "Help", "questions": {"urgent": urgent}}, {"callbacks": [handler]})
+    Classifier().invoke({"state": "Help \ud83d", "questions": {"urgent": urgent}}, {"callbacks": [handler]})
     with pytest.raises(ValueError, match="no answer"):
         Classifier().invoke({"state": "bad", "questions": {}}, {"callbacks": [handler]})
 
     (call, _), (answer,) = of_type(log, "llm_call"), of_type(log, "llm_response")
     del answer["llm_response"]["execution_time_ms"]
     assert log.sequence == [*ONE_CALL, ("user_input", 2, 0), ("llm_call", 2, 1), ("error", 2, 1)]
-    assert json.loads(call["prompt"]) == {"state": "Help", "questions": {"urgent": urgent.model_dump()}}
+    assert json.loads(call["prompt"]) == {"state": "Help \\ud83d", "questions": {"urgent": urgent.model_dump()}}
     assert (call["meta"]["model"], call["meta"]["provider"]) == ("sorter-1", "sorters")
     assert answer["meta"]["model"] == "sorter-1b"
     assert answer["llm_response"] == {

@@ -1,22 +1,15 @@
-"""Decision models: LangChain reports these model calls as chains, with typed questions in and typed answers out."""
+"""Decision models: model calls that LangChain reports as chains of the type `llm`, typed questions in and answers out."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from coagent_langchain.capture.content import fields_of
 from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.provider_usage import from_raw
-from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.snapshot import encode_safely, snapshot
 from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.texts import MAX_FIELD, text
-
-
-def is_model_call(named: dict[str, Any]) -> bool:
-    """Whether a chain, by its start hook's further arguments, is the call of a model."""
-    return named.get("run_type") == "llm"
 
 
 def asked(request: Any) -> Conversation:
@@ -34,4 +27,4 @@ def decided(response: Any) -> tuple[Answer, Usage | None]:
 
 
 def _json(value: Any) -> str:
-    return text(orjson.dumps(snapshot(value)).decode(), MAX_FIELD)
+    return text(encode_safely(snapshot(value)).decode().rstrip(), MAX_FIELD)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
-from coagent_langchain.capture.decisions import asked, decided, is_model_call
+from coagent_langchain.capture.decisions import asked, decided
 from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
@@ -117,7 +117,7 @@ class Hooks(Asides):
                        **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
-            kind = "llm" if is_model_call(kwargs) else "chain"
+            kind = "llm" if kwargs.get("run_type") == "llm" else "chain"
             run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is not None and kind == "llm":
                 self._recorder.call_started(run, asked(inputs), model_parameters(serialized, None, metadata, None))
