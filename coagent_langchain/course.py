@@ -87,14 +87,14 @@ class Course:
         """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
-    def end(self, only_if: Callable[[Course], bool]) -> bool:
+    def end(self, holds: Callable[[Course], bool]) -> bool:
         """Note that it is over, if that condition holds: from now on no run joins it, and no prompt is new in it.
 
         Returns:
             whether it has ended now; False also where it had ended before.
         """
         with _lock:
-            if self.ended or not only_if(self):
+            if self.ended or not holds(self):
                 return False
             self.ended = True
         return True

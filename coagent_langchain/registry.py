@@ -104,22 +104,22 @@ class Sessions:
             idle = [each for each in list(self._open.values()) if not each.course.busy]
             idle.sort(key=lambda each: each.course.touched)
             for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
-                oldest.end("idle", only_if=lambda course: not course.busy)
+                oldest.end_where(lambda course: not course.busy, "idle")
             # Where too many are busy, nobody looks again until a tenth more have come.
             self._room = len(self._open) * 11 // 10
         _watch(self)
 
-    def end(self, session_id: str, course: Course, only_if: Callable[[Course], bool]) -> bool:
+    def end(self, session_id: str, course: Course, holds: Callable[[Course], bool]) -> bool:
         """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
 
         Parameters:
-            only_if: what must hold of its course in this moment.
+            holds: what must hold of its course in this moment.
 
         Returns:
             whether it has ended now; False also where it had ended before.
         """
         with _lock:  # as `adopt`: nobody goes on with what ends in this moment
-            if not course.end(only_if):
+            if not course.end(holds):
                 return False
             known = self._open.get(session_id)
             if known is not None and known.course is course:
@@ -145,7 +145,7 @@ class Sessions:
 
         for session in list(self._open.values()):
             if is_idle(session.course):
-                session.end("idle", only_if=is_idle)
+                session.end_where(is_idle, "idle")
 
     def end_all(self, outlet: Outlet | None = None) -> None:
         """End every open session, or those that belong to the handler with this outlet."""
@@ -153,7 +153,7 @@ class Sessions:
             for sweeper in self._sweepers:
                 sweeper.bind_all()
         for session in list(self._open.values()):
-            session.end(only_if=lambda course: outlet is None or course.belongs_to(outlet))
+            session.end_where(lambda course: outlet is None or course.belongs_to(outlet))
 
     @property
     def latest(self) -> Session | None:

@@ -102,8 +102,7 @@ class Session(Scope):
             entry["meta"] = meta
         (outlet or self.outlet).emit(entry)
 
-    def end(self, status: str | None = None, response: str | None = None, *,
-            only_if: Callable[[Course], bool] = lambda _: True) -> None:  # fmt: skip
+    def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
 
         Where no block is open, the end gets the time of the last run or event, however late it is noticed.
@@ -112,10 +111,15 @@ class Session(Scope):
             status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; when None, that
                 of the last run.
             response: the final output; when None, the last run's answer.
-            only_if: what must hold of its course when it ends.
         """
+        self.end_where(lambda _: True, status, response)
+
+    def end_where(
+        self, holds: Callable[[Course], bool], status: str | None = None, response: str | None = None
+    ) -> None:
+        """As `end`, where that holds of its course in the moment in which it ends."""
         course = self.course
-        if self._sessions.end(self.session_id, course, only_if):
+        if self._sessions.end(self.session_id, course, holds):
             course.owner._log_end(course, status, response)  # another object, where it goes on through that
 
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
@@ -202,9 +206,8 @@ class Session(Scope):
 
     def end_if_left(self) -> None:
         """Log `session_end` where its block is left, and what has outlived that has ended as well."""
-        course = self.course
-        if course.left and self._sessions.end(self.session_id, course, lambda course: not course.busy):
-            self._log_end(course, None, None)
+        if self.course.left:
+            self.end_where(lambda course: not course.busy)
 
     @guard
     def _left(self, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Decision models: model calls that LangChain reports as chains of the type `llm`, typed questions in and answers out."""
+"""Decision models: LangChain reports such a call as a chain of type `llm`, with typed questions in and answers out."""
 
 from __future__ import annotations
 
