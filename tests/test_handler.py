@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -67,41 +66,6 @@ def test_call_says_what_the_model_was_asked(log: MemoryDelivery, handler: Coagen
     assert call["prompt"] == "Cook carrots"
     assert call["llm_call"] == {"issuer": "cook", "system_prompt": "You are a chef."}
     assert (call["meta"]["model"], call["meta"]["provider"], call["meta"]["temperature"]) == ("scripted-1", "fake", 0.5)
-
-
-def test_decision_models_call_is_a_model_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A decision model, which LangChain reports as a chain, has its questions, answers, tokens and errors logged."""
-    decisions = pytest.importorskip("langchain_core.decisions")
-
-    class Classifier(decisions.BaseDecisionModel):  # type: ignore[name-defined,misc]
-        model: str = "sorter-1"
-
-        @property
-        def _provider(self) -> str:
-            return "sorters"
-
-        def _classify(self, state: Any, questions: Any) -> Any:
-            if state == "bad":
-                raise ValueError("no answer")
-            usage = {"input_tokens": 100, "output_tokens": 3, "total_tokens": 103}
-            answers = {"urgent": {"type": "noul", "noul": 0.9}}
-            return decisions.ClassifierResponse(model="sorter-1b", answers=answers, usage=usage)
-
-    urgent = decisions.Noul(instructions="Is it urgent?")
-    Classifier().invoke({"state": "Help \ud83d", "questions": {"urgent": urgent}}, {"callbacks": [handler]})
-    with pytest.raises(ValueError, match="no answer"):
-        Classifier().invoke({"state": "bad", "questions": {}}, {"callbacks": [handler]})
-
-    (call, _), (answer,) = of_type(log, "llm_call"), of_type(log, "llm_response")
-    del answer["llm_response"]["execution_time_ms"]
-    assert log.sequence == [*ONE_CALL, ("user_input", 2, 0), ("llm_call", 2, 1), ("error", 2, 1)]
-    assert json.loads(call["prompt"]) == {"state": "Help \\ud83d", "questions": {"urgent": urgent.model_dump()}}
-    assert (call["meta"]["model"], call["meta"]["provider"]) == ("sorter-1", "sorters")
-    assert answer["meta"]["model"] == "sorter-1b"
-    assert answer["llm_response"] == {
-        "response": '{"urgent":{"type":"noul","noul":0.9}}', "input_tokens": 100, "output_tokens": 3,
-        "total_tokens": 103,
-    }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")

@@ -1,30 +1,28 @@
-"""Decision models: LangChain reports such a call as a chain of type `llm`, with typed questions in and answers out."""
+"""Decision models, which answer typed questions: model calls that LangChain tells of by the hooks of chains."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.content import as_dict, fields_of
+from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.messages import Answer, Conversation
-from coagent_langchain.capture.provider_usage import from_raw
-from coagent_langchain.capture.snapshot import encode_safely, snapshot
-from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.capture.tokens import Usage, standard
+from coagent_langchain.texts import text
 
 
 def asked(request: Any) -> Conversation:
-    """What the model is asked: text or state with its questions, as JSON."""
-    return Conversation(_json(request))
+    """What a decision model is given: what it is to judge as the prompt, the questions as the system prompt."""
+    state = as_dict(request).get("state", request)
+    questions = as_dict(request).get("questions")
+    return Conversation(
+        text(state) if isinstance(state, str) else as_json(state), None if questions is None else as_json(questions)
+    )
 
 
 def decided(response: Any) -> tuple[Answer, Usage | None]:
-    """The answers as JSON, the model that gave them, and the tokens."""
+    """Its answers as JSON, and its tokens."""
     fields = fields_of(response)
-    answer = Answer(_json(fields.get("answers", response)))
-    if isinstance(model := fields.get("model"), str):
-        answer.model = model
-    return answer, from_raw(fields.get("usage"), cached=False)
-
-
-def _json(value: Any) -> str:
-    return text(encode_safely(snapshot(value)).decode().rstrip(), MAX_FIELD)
+    model, tokens = fields.get("model"), as_dict(fields.get("usage"))
+    found = Answer(as_json(fields.get("answers", response)), model=model if isinstance(model, str) else None)
+    return found, standard(tokens) if tokens else None

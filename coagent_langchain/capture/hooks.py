@@ -117,7 +117,7 @@ class Hooks(Asides):
                        **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
-            kind = "llm" if kwargs.get("run_type") == "llm" else "chain"
+            kind = "llm" if kwargs.get("run_type") == "llm" else "chain"  # a decision model is told as a chain
             run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is not None and kind == "llm":
                 self._recorder.call_started(run, asked(inputs), model_parameters(serialized, None, metadata, None))

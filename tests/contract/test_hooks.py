@@ -97,6 +97,12 @@ def remarks(handler: CoagentCallbackHandler, run_id: UUID) -> None:
     handler.on_custom_event("progress", {}, run_id=run_id)
 
 
+def judge(handler: CoagentCallbackHandler, run_id: UUID) -> None:
+    """A decision model's hooks, which the oldest langchain-core does not have."""
+    handler.on_chain_start(None, {"state": "leek", "questions": {}}, run_id=run_id, run_type="llm", name="Judge")
+    handler.on_chain_end({"answers": {}}, run_id=run_id)
+
+
 def decisions(handler: CoagentCallbackHandler, run_id: UUID) -> None:
     """The agent's hooks."""
     handler.on_chain_start({}, "q", run_id=run_id)
@@ -134,6 +140,7 @@ TRIED: list[tuple[str, Callable[[Any], Any], set[str]]] = [
     ("`on_llm_end`", lambda h: in_call(h, "on_llm_end"), {*AROUND, "llm_call"}),
     ("`on_llm_new_token`", lambda h: in_call(h, "on_llm_new_token", "on_stream_event"), {*AROUND, "llm_call"}),
     ("`on_llm_error`", model_errors, {*AROUND, "llm_call"}),
+    ("a decision model's", lambda h: judge(h, uuid4()), AROUND),
     ("`on_tool_start`", lambda h: both(cook, h), AROUND),
     ("`on_retriever_start`", lambda h: both(Library(), h), {*AROUND, "tool_call", "tool_response", "error"}),
     ("`on_chain_start`", lambda h: graph(lambda s: {"messages": []}).invoke({"messages": []}, config(h)), AROUND),
