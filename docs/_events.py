@@ -23,6 +23,45 @@ An entry is one JSON object. These fields are always present; the others are abs
 listed here are kept and returned unchanged.
 """
 
+META = [
+    ("`trace`, `framework`, `context`", "runs", "[which run, where in the graph, your tags and metadata](hooks.md)"),
+    ("`model`, `provider`, `temperature`, `max_tokens`, `parameters`",
+     "model calls, their answers and errors",
+     "what was called, and how; an answer's `model` is the one that answered"),
+    ("`tools_offered`, `structured_output`",
+     "the same",
+     "names of the tools that the model may call, and of the schema that its answer must have"),
+    ("`finish_reason`, `reasoning`, `blocks`, `alternatives`",
+     "`llm_response`",
+     "the provider's word; what the model thought aloud; content other than text; further answers"),
+    ("`usage`, `cached`",
+     "`llm_response`",
+     "[the provider's numbers; from LangChain's cache](content.md#tokens-and-cost)"),
+    ("`time_to_first_token_ms`", "`llm_response`", "of a stream"),
+    ("`tool_call_id`, `kind`", "`tool_call`, `tool_response`", "which call of the model's answer this is; `retriever`"),
+    ("`outcome`",
+     "what did not end as usual",
+     "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
+     "`unknown`; of a node also `error`"),
+    ("`attempt`", "what is tried again", "which try this is, from 2 on"),
+    ("`error_id`", "a failed `tool_response`", "of the `error`"),
+    ("`path`", "`error`, `human_oversight`", "names from the root run down to this one"),
+    ("`caused_by`", "`error`", "the id of the error that was being handled"),
+    ("`execution_time_ms`", "`error` of a model, `component_exit`", "how long it took"),
+    ("`messages`, `structured_output_calls`",
+     "`component_exit`",
+     "how many messages the node returned; ids of the tool calls that were its structured answer"),
+    ("`source_component`, `goto`, `graph`", "`routing`", "who hands over, to whom, and in which graph"),
+    ("`status`, `interrupt_id`", "`human_oversight`", "`interrupted`, `resumed` or `unanswered`; which question"),
+    ("`status`, `elapsed_time_ms`", "`session_end`", "how it ended, and after how long"),
+    ("`prompts`, `turns`, `llm_calls`, `tool_calls`, `errors`, `recoveries`, `input_tokens`, `output_tokens`, "
+     "`total_tokens`, `cost`, `unpriced_calls`",
+     "`session_end`",
+     "totals"),
+    ("`logger`, `level`", "`logging` records", "name and level"),
+    ("`content`", "any", "[`not captured` or `redact failed`](privacy.md#what-is-not)"),
+]  # fmt: skip
+
 
 def render() -> str:
     """The page."""
@@ -30,12 +69,19 @@ def render() -> str:
     for kind, (meaning, _) in MEANING.items():
         example = orjson.dumps(example_of(kind), option=orjson.OPT_INDENT_2).decode()
         parts.append(f"\n### `{kind}`\n\n{meaning}\n\n```json\n{example}\n```\n")
-    parts += ["\n## Optional fields\n\n", _table(LogEntry, required=False), "\n## The objects\n"]
+    parts += ["\n## Optional fields\n\n", _table(LogEntry, required=False), _meta(), "\n## The objects\n"]
     for model in _objects():
         parts.append(
             f"\n### `{_field_of(model)}`\n\n{(model.__doc__ or '').strip()}\n\n{_table(model, required=False)}"
         )
     return "".join(parts)
+
+
+def _meta() -> str:
+    head = "\n## `meta`\n\nFree JSON. In the events of the handler it has, where known:\n\n"
+    return (
+        head + "\n".join(f"| {' | '.join(row)} |" for row in [("field", "of", "meaning"), ("---",) * 3, *META]) + "\n"
+    )
 
 
 def _objects() -> list[type[BaseModel]]:

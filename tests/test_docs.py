@@ -23,6 +23,7 @@ from coagent_langchain.cli import parser
 from coagent_langchain.config import VARIABLES
 from coagent_langchain.eventlog import EventLog
 from coagent_langchain.events import LogEntry
+from coagent_langchain.outlet import _KEPT_INSIDE
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
 from coagent_langchain.wire import EventType
@@ -164,6 +165,15 @@ def events_document() -> Any:
 def test_event_reference_is_current() -> None:
     """docs/events.md is what the models say; else: python docs/_events.py."""
     assert events_document().render() == (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+
+def test_event_reference_has_every_field_of_meta() -> None:
+    """Those that capture names where it sets them, and those that stay without content."""
+    capture = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "coagent_langchain/capture").glob("*.py"))
+    fields = {*re.findall(r'meta\["(\w+)"\]', capture), *_KEPT_INSIDE["meta"]}
+    told = re.findall(r"`(\w+)`", str(events_document().META))
+
+    assert sorted(fields.difference(told)) == []
 
 
 def test_example_entries_are_valid_and_complete() -> None:
