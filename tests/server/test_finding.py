@@ -102,6 +102,7 @@ WORDS = {
     "e2": {"meta": {"model": "gpt-4o"}},
     "e3": {"output_data": {"deep": [{"text": "Reise to Zürich"}]}},
     "e4": {"prompt": 'deploy quo"te\nnewline'},
+    "e5": {"prompt": "DİYARBAKIR"},
 }
 finds = pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
@@ -117,6 +118,7 @@ finds = pytest.mark.parametrize(("text", "expected"), [
     ("e4", ["e4"]),
     ("quo\"te", ["e4"]),
     ("newline", ["e4"]),
+    ("DİYARBAKIR", ["e5"]),
 ])  # fmt: skip
 
 

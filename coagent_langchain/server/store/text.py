@@ -14,6 +14,7 @@ from coagent_langchain.server.store.query import Cut
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
 _SIGNS = re.compile(r"[^\w\x00-\x7f\u2010-\u2027]+")  # beyond ASCII, and but for quotation marks and dashes
+_CAPITALS = ("İ".encode(), "\u212a".encode())  # those beyond ASCII whose small letters are in it: i and k
 SHORTEST = 2  # characters of a token that the index is asked for: one letter begins too many words
 LONGEST = 2.0  # seconds that a search through all sessions may read: no index helps to find a sign or a rare phrase
 FOUND = 100  # sessions of a text query that are found by their entries: the newest
@@ -47,10 +48,16 @@ class Terms:
     def __call__(self, body: bytes) -> bool:
         """Whether an entry has all the terms."""
         raw = body.lower()
-        if not all(token in raw for token in self._quick) and not (b"\\" in raw and b"\\u" in raw):
-            return False  # the backslash alone is found much faster, and is seldom there
+        if not all(token in raw for token in self._quick) and not _may_hide_ascii(raw):
+            return False
         text = searched(orjson.loads(body))
         return all(pattern.search(text) for pattern in self._patterns)
+
+
+def _may_hide_ascii(raw: bytes) -> bool:
+    """Whether JSON text may have letters of ASCII in another form: escaped, or as a capital that Unicode knows."""
+    escaped = b"\\" in raw and b"\\u" in raw  # the backslash alone is found much faster, and is seldom there
+    return escaped or any(letter in raw for letter in _CAPITALS)
 
 
 class TooLong(Exception):
