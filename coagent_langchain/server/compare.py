@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -48,8 +48,17 @@ class Figure:
 
 
 def sides(timeline: Timeline, read: Read) -> list[Side]:
-    """A session's prompts, each with its last answer that is not inside a tool."""
-    return [_side(bar, read) for bar in timeline.roots if bar.kind == "prompt"][:MAX_PROMPTS]
+    """A session's first prompts, each with its last answer that is not inside a tool."""
+    return [_side(bar, read) for bar in _prompts(timeline)[:MAX_PROMPTS]]
+
+
+def left_out(timelines: Iterable[Timeline]) -> int:
+    """How many pairs of prompts come after those that are compared."""
+    return max(0, *(len(_prompts(timeline)) - MAX_PROMPTS for timeline in timelines))
+
+
+def _prompts(timeline: Timeline) -> list[Bar]:
+    return [bar for bar in timeline.roots if bar.kind == "prompt"]
 
 
 def _side(prompt: Bar, read: Read) -> Side:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import exports, formats, fragments, live, manual, openapi
-from coagent_langchain.server.compare import figures, pairs, sides
+from coagent_langchain.server.compare import figures, left_out, pairs, sides
 from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.security import COOKIE
@@ -101,10 +101,12 @@ def compare(request: Request) -> HTMLResponse:
         recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
         return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
                       recent=[session for session in recent if session not in found])  # fmt: skip
+    timelines = [timelines_of(request).get(one).timeline for one in found]
     halves = [
-        sides(timelines_of(request).get(one).timeline, fragments.reader(request, one.session_id)) for one in found
+        sides(each, fragments.reader(request, one.session_id)) for each, one in zip(timelines, found, strict=True)
     ]
-    return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves))
+    return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves),
+                  left_out=left_out(timelines))  # fmt: skip
 
 
 def docs(request: Request) -> HTMLResponse:

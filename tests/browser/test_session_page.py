@@ -676,6 +676,7 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
         page.goto(path)
         page.wait_for_selector("[data-ready], td.c-title, .versus, .choose2")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.locator("h1").evaluate("head => head.scrollWidth <= head.clientWidth"), path
     visit(page)
     expect(page.locator("#head .id")).to_be_visible()
     page.locator("#tree .row b", has_text="tools").first.click()

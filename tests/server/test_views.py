@@ -767,6 +767,22 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [(50, ""), (51, "1 more prompt not compared"), (53, "3 more prompts not compared")],
+)
+def test_compare_says_that_later_prompts_are_left_out(running: Running, prompts: int, told: str) -> None:
+    """It compares the first fifty."""
+    story = Story("long")
+    for number in range(prompts):
+        story.ask(f"Question {number}")
+    log(running, [*story.entries, *sessions.recipe("recipe")])
+    page = shown(running, "/compare?s=recipe&s=long")
+
+    assert re.findall(r"\d+ more prompts? not compared", page) == ([told] if told else [])
+    assert ("Prompt 50" in page, "Prompt 51" in page) == (True, False)
+
+
 def test_compare_asks_for_what_is_missing(three: Running) -> None:
     """With one session, or an unknown one, the page asks for the other; with none, for two."""
     needed = "Two sessions are needed: choose one after the other, or give their ids."
