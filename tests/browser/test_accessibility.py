@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import PATH, TRIP, visit
 from tests.server import sessions
@@ -84,3 +85,19 @@ def test_small_targets_have_24_pixels(page: Page, post: Post, path: str, target:
     heights = page.locator(target).evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
 
     assert min(heights) >= 24
+
+
+@pytest.mark.parametrize(("touch", "opacity"), [(False, "0"), (True, "1")])
+def test_tablet_shows_links_that_a_mouse_finds_by_hovering(
+    browser: Browser, server: Running, post: Post, touch: bool, opacity: str
+) -> None:
+    """The way from the conversation to the timeline."""
+    post(sessions.recipe())
+    window = {"width": 1024, "height": 768}
+    with browser.new_context(base_url=server.url, viewport=window, is_mobile=touch, has_touch=touch) as context:
+        page = context.new_page()
+        visit(page, "/sessions/recipe-agent-6f2c1e08?tab=conversation")
+        link = page.locator("#conversation .answer .to").first
+        link.wait_for(state="attached")
+
+        assert link.evaluate("link => getComputedStyle(link).opacity") == opacity
