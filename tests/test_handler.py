@@ -155,6 +155,15 @@ def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: 
     assert told == [("user_input", '{"dish":"soup","guests":2}'), ("tool_call", None), ("tool_response", None)]
 
 
+def test_input_of_a_stream_without_steps_is_told_at_its_end(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A function that is streamed has nothing inside of it that would be given the input before."""
+    list(RunnableLambda(str).stream("carrots", {"callbacks": [handler]}))
+
+    assert [(e["event_type"], e["prompt"]) for e in log.entries[1:]] == [("user_input", "carrots")]
+
+
 def test_input_of_a_stream_is_not_what_its_first_tool_is_given(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

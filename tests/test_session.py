@@ -1242,6 +1242,20 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
     ]  # fmt: skip
 
 
+def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) -> None:
+    """Though the session goes on: another handler has used it last."""
+    first, last = (CoagentCallbackHandler("s", delivery=log) for _ in range(2))
+    root, call = UUID(int=1), UUID(int=2)
+    first.on_chain_start({}, "q", run_id=root)
+    first.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
+    first.on_chain_error(ValueError("no"), run_id=root)
+    RunnableLambda(str).invoke("q", {"callbacks": [last]})
+    first.close()
+
+    end = log.entries[-1]
+    assert (end["event_type"], end["meta"]["outcome"], len(first._sessions)) == ("llm_response", "unknown", 1)
+
+
 def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A handler that is made and closed for each request leaves the block around it open."""
     other = CoagentCallbackHandler(delivery=log)
@@ -1383,6 +1397,35 @@ def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
 
     assert sessions(log) == {"s": [*ONE_CALL, "session_end"]}
     assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("way", ["generator", "async generator"])
+def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: CoagentCallbackHandler) -> None:
+    """As `contextlib` does it with what is raised in a block: the generator may handle it, and go on."""
+    session = handler.session("Cook")
+
+    @session
+    def cook() -> Iterator[str]:
+        try:
+            yield "soup"
+        except ValueError as error:
+            yield f"{error} soup"
+
+    @session
+    async def cook_later() -> AsyncIterator[str]:
+        try:
+            yield "soup"
+        except ValueError as error:
+            yield f"{error} soup"
+
+    async def taste() -> list[str]:
+        items: Any = cook_later()
+        return [await anext(items), await items.athrow(ValueError("burnt"))]
+
+    items: Any = cook()
+    tasted = [next(items), items.throw(ValueError("burnt"))] if way == "generator" else asyncio.run(taste())
+
+    assert tasted == ["soup", "burnt soup"]
 
 
 @pytest.mark.internal_errors
