@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.decisions import BaseDecisionModel, ClassifierResponse, Noul
 from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_openai.decisions import OpenAIDecisions, Predicate
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
@@ -64,6 +66,26 @@ def test_decision_models_call_is_logged_whatever_its_texts_hold(
     judged(Judge()).invoke({"food": "\ud83d"}, {"callbacks": [handler]})  # type: ignore[arg-type]
 
     assert of_type(log, "llm_call")[0]["prompt"] == '{"food":"\\\\ud83d"}'
+
+
+@pytest.mark.filterwarnings("ignore:The class `OpenAIDecisions` is in beta")
+def test_openais_decision_model_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """It has words of its own for what it is given and for its tokens."""
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        answers = [{"type": "predicate", "name": "risky", "probability": 0.9}]
+        usage = {"input_tokens": 7, "output_tokens": 1}
+        return httpx.Response(200, json={"model": "decider-1", "answers": answers, "usage": usage})
+
+    client = httpx.Client(transport=httpx.MockTransport(answered))
+    model = OpenAIDecisions(model="decider", api_key="none", http_client=client)  # type: ignore[arg-type]
+    questions = {"risky": Predicate(instructions="Is it risky?")}
+    model.invoke({"input": "fugu", "questions": questions}, {"callbacks": [handler]})  # type: ignore[typeddict-item]
+
+    (call,), (response,) = of_type(log, "llm_call"), of_type(log, "llm_response")
+    assert (call["prompt"], call["meta"]["provider"]) == ("fugu", "openai")
+    assert response["llm_response"]["response"] == '{"risky":{"type":"predicate","probability":0.9}}'
+    assert (response["meta"]["model"], response["llm_response"]["total_tokens"]) == ("decider-1", 8)
 
 
 def test_decision_model_that_fails_is_an_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

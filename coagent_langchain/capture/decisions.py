@@ -12,9 +12,13 @@ from coagent_langchain.texts import text
 
 
 def asked(request: Any) -> Conversation:
-    """What a decision model is given: what it is to judge as the prompt, the questions as the system prompt."""
-    state = as_dict(request).get("state", request)
-    questions = as_dict(request).get("questions")
+    """What a decision model is given: what it is to judge as the prompt, the questions as the system prompt.
+
+    LangChain calls what it is to judge `state`, OpenAI's model calls it `input`.
+    """
+    given = as_dict(request)
+    state = given.get("state", given.get("input", request))
+    questions = given.get("questions")
     return Conversation(
         text(state) if isinstance(state, str) else as_json(state), None if questions is None else as_json(questions)
     )
@@ -23,6 +27,7 @@ def asked(request: Any) -> Conversation:
 def decided(response: Any) -> tuple[Answer, Usage | None]:
     """Its answers as JSON, and its tokens."""
     fields = fields_of(response)
-    model, tokens = fields.get("model"), as_dict(fields.get("usage"))
+    model, own = fields.get("model"), fields.get("usage")
+    tokens = own if isinstance(own, dict) else fields_of(own)
     found = Answer(as_json(fields.get("answers", response)), model=model if isinstance(model, str) else None)
     return found, standard(tokens) if tokens else None
