@@ -97,7 +97,7 @@ class CoagentClient(EventLog):
         If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
         in `entries`.
         """
-        if isinstance(entries, LogEntry | Mapping):
+        if isinstance(entries, LogEntry | Mapping | str) or not isinstance(entries, Iterable):
             return LogResult(False, "store_logs takes a list of entries; store_log takes one")
         stored, failed = 0, []
         errors: list[JsonObject] = []

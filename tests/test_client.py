@@ -290,6 +290,14 @@ def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> Non
     assert (unlisted.success, unlisted.message) == (False, "store_logs takes a list of entries; store_log takes one")
 
 
+@pytest.mark.parametrize("given", [None, 5, "an entry"])
+def test_what_is_no_list_of_entries_is_refused_by_the_result(client: CoagentClient, given: Any) -> None:
+    """As what a server refuses: nothing raises."""
+    refused = client.store_logs(given)
+
+    assert (refused.success, refused.message) == (False, "store_logs takes a list of entries; store_log takes one")
+
+
 def test_runs_summaries_and_filters(client: CoagentClient) -> None:
     """The three ways to find things."""
     client.log_session_start("found/with space?", "Hello", 1)
