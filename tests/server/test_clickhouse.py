@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -347,6 +349,15 @@ def test_database_has_a_name_of_its_own_without_one_in_the_address(door: Door) -
         put(store, entry(session_id="in coagent"))
 
     assert sql(door, "SELECT event_type FROM coagent.log_entries WHERE session_id = 'in coagent'") == "info"
+
+
+def test_engine_that_cannot_start_is_told_on_one_line() -> None:
+    """Without the stack of its own code."""
+    command = [sys.executable, "-m", "coagent_langchain", "prune", "--older-than", "1d", "--store", "chdb:///proc/x"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert "No such file or directory" in failed.stderr
 
 
 def test_engine_in_the_process_keeps_what_it_is_given(engine: str) -> None:

@@ -54,7 +54,8 @@ class ClickHouseStore:
             client = connect()
             self._table = prepare(client, database)
         except ClickHouseError as error:
-            raise ConfigurationError(f"the ClickHouse database cannot be used: {error}") from error
+            reason = str(error).partition(", Stack trace")[0]  # chdb's, of its C++ code
+            raise ConfigurationError(f"the ClickHouse database cannot be used: {reason}") from error
         self.event_types = self._table.event_types
         self._writer = Writer(client, database, self._table)
         self._sessions = SESSIONS.format(db=database)
