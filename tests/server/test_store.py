@@ -316,6 +316,15 @@ def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
     assert (found.input_tokens, found.output_tokens, found.models, found.tags) == (None, None, (), ())
 
 
+def test_long_models_and_tags_are_cut(store: Store) -> None:
+    """They are choices of a filter, and found by what is left of them."""
+    long = "ü" * 300
+    put(store, entry("llm_call", meta={"model": long, "tags": [long], "context": {"tags": [long + "!"]}}))
+    found = [(each.models, each.tags) for each in store.sessions(Query(model=long[:200], tag=long[:200])).sessions]
+
+    assert found == [((long[:200],), (long[:200],))]
+
+
 def test_runs_come_earliest_first(store: Store) -> None:
     """All ids, and each session in short."""
     put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="early", at=5),

@@ -75,7 +75,7 @@ _TAGS = (
     f" JSONExtract({_META}, 'context', 'tags', 'Array(String)'))"
 )
 _IS_MODEL = f"JSONType({_META}, 'model') = 'String' AND JSONExtractString({_META}, 'model') != ''"
-_MODEL = f"if({_IS_MODEL}, [JSONExtractString({_META}, 'model')], [])"
+_MODEL = f"if({_IS_MODEL}, [substringUTF8(JSONExtractString({_META}, 'model'), 1, {TITLE})], [])"
 
 # name → (type in the roll-up table, value in the view, aggregation when read)
 _U64 = "SimpleAggregateFunction(sum, Int64)"
@@ -128,7 +128,7 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
                "groupUniqArrayArray"),
     "tags": (
         "SimpleAggregateFunction(groupUniqArrayArray, Array(String))",
-        f"groupUniqArrayArray(arrayFilter(tag -> tag != '', {_TAGS}))",
+        f"groupUniqArrayArray(arrayMap(tag -> substringUTF8(tag, 1, {TITLE}), arrayFilter(tag -> tag != '', {_TAGS})))",
         "groupUniqArrayArray",
     ),
 }  # fmt: skip
