@@ -450,6 +450,23 @@ def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None
     expect(page.locator("#type")).to_have_value("user_input")
 
 
+def test_chosen_type_of_events_is_kept_in_the_address(page: Page, post: Post) -> None:
+    """After a reload, the same events are shown, also beside the details of one of them; all of them have no type."""
+    post(sessions.trip(TRIP))
+    visit(page, f"{PATH}?tab=events")
+    page.select_option("#type", "tool_call")
+    expect(page.locator("#found")).to_have_text("6 events")
+    page.locator("#events .row[data-index='2']").click()
+    page.wait_for_selector("#detail .d-head")
+    page.reload()
+    expect(page.locator("#found")).to_have_text("6 events")
+    expect(page.locator("#detail h2")).to_have_text("research_agent")
+
+    assert page.locator("#type option:checked").inner_text() == "tool_call (6)"
+    page.select_option("#type", "")
+    assert "type=" not in page.url
+
+
 def test_late_entries_come_into_their_place_in_raw(page: Page, post: Post) -> None:
     """As those of another process, which sends later: each entry is there once, in order of time."""
     story = Story("live", now_ms() - 60_000).ask("mail")

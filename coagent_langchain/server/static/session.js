@@ -14,7 +14,7 @@ const byId = (name) => document.getElementById(name);
 // imported with the page, not when a tab is opened: a browser does not ask again for a module that it did not get
 const opens = { conversation, events, raw }, tabs = ["timeline", ...Object.keys(opens)];
 const panels = new Map(); // name → what was opened for the tab
-const search = byId("search");
+const search = byId("search"), type = byId("type");
 const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
 let t0 = Number(first), tab = "timeline";
 
@@ -151,6 +151,7 @@ page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
   openTab(name);
   byId(`tab-${name}`).focus();
 });
+type.addEventListener("change", () => address((query) => (type.value ? query.set("type", type.value) : query.delete("type"))));
 search.addEventListener("input", find);
 search.addEventListener("keydown", async (event) => {
   if (event.key !== "Enter") return;
@@ -188,7 +189,7 @@ function reveal(seq) {
   if (!row || tab !== "events") return tree.select(tree.rowOf(seq));
   const ref = refs(row, t0).find((each) => each.endsWith(`-${seq}`));
   detail.show([ref]);
-  if (!search.value) panels.get("events").reveal(before(ref));
+  if (!search.value && !type.value) panels.get("events").reveal(before(ref));
 }
 
 /** How many events of the session come before one. */
@@ -200,6 +201,7 @@ function before(ref) {
 localTimes();
 const asks = new URLSearchParams(location.search);
 search.value = asks.get("q") ?? "";
+if (asks.get("type")) type.add(new Option(asks.get("type"), asks.get("type"), true, true)); // the others come with the events
 await load();
 if (search.value) await findNow();
 if (tree.hits?.size === 0) { // the list finds parts of words in titles and ids, too
