@@ -9,12 +9,9 @@ import re
 import signal
 import socket
 import threading
-from pathlib import Path
-
-import platformdirs
 
 from coagent_langchain.cli_text import argument
-from coagent_langchain.config import check_token
+from coagent_langchain.config import check_token, user_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import check_address
 
@@ -67,8 +64,7 @@ def store_option(parser: argparse.ArgumentParser) -> None:
 
 def default_store() -> str:
     """The address of the user's own store, e.g. `sqlite:///home/me/.local/share/coagent-langchain/coagent.db`."""
-    folder: Path = platformdirs.user_data_path("coagent-langchain")
-    return f"sqlite://{folder / 'coagent.db'}"
+    return f"sqlite://{user_folder('data') / 'coagent.db'}"
 
 
 def store_address(text: str) -> str:
@@ -88,7 +84,7 @@ def make_own_folder(address: str) -> None:
     """
     if address != default_store():
         return
-    folder = platformdirs.user_data_path("coagent-langchain").parent
+    folder = user_folder("data").parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

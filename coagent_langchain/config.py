@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from coagent_langchain.errors import ConfigurationError
@@ -19,11 +19,23 @@ _HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # what a request can 
 _NO_END = re.compile(r"[\s?#]")  # a path that is appended would be lost behind it
 
 
-def default_spool_dir() -> Path:
-    """The user's state folder for this package, e.g. `~/.local/state/coagent-langchain/spool`."""
+def user_folder(kind: Literal["state", "data"]) -> Path:
+    """The user's folder for this package, e.g. `~/.local/state/coagent-langchain`.
+
+    Some users of containers have no home. What cannot be written is found out later, so theirs is `/`, as for Docker.
+    """
     import platformdirs  # late: a spool folder of one's own does without
 
-    return platformdirs.user_state_path("coagent-langchain") / "spool"
+    try:
+        folder: Path = getattr(platformdirs, f"user_{kind}_path")("coagent-langchain")
+    except RuntimeError:  # there is no home; older versions of the library give a path with a `~`
+        folder = Path("~")
+    return folder if folder.is_absolute() else Path("/.local", {"data": "share"}.get(kind, kind), "coagent-langchain")
+
+
+def default_spool_dir() -> Path:
+    """Where events wait if nobody says otherwise."""
+    return user_folder("state") / "spool"
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, repr=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from coagent_langchain import ConfigurationError
+from coagent_langchain.cli_serve import default_store
 from coagent_langchain.config import DEFAULT_BASE_URL, Settings
 
 
@@ -35,6 +38,20 @@ def test_words_for_true_and_false(words: tuple[str, ...], meant: bool) -> None:
     read = [Settings.load(environ={"COAGENT_CAPTURE_CONTENT": word}).capture_content for word in words]
 
     assert read == [meant] * 6
+
+
+def test_user_without_a_home_has_the_folders_that_docker_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an arbitrary user of a container: nothing raises, and that nobody can write there is found out later."""
+
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert str(Settings.load({}).spool_dir) == "/.local/state/coagent-langchain/spool"
+    assert default_store() == "sqlite:///.local/share/coagent-langchain/coagent.db"
 
 
 def test_spool_may_be_off() -> None:
