@@ -119,7 +119,8 @@ def run(options: argparse.Namespace) -> int:
         for each in shown:
             print(visible(each.run_id) if sys.stdout.isatty() else each.run_id)
     elif not found:
-        print("No sessions yet. See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.")
+        advice = "See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain."
+        print(f"No sessions yet on {client.base_url}. {advice}")
     else:
         print("\n".join(_lines(shown)))
         if len(shown) < len(found):

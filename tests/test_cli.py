@@ -290,6 +290,20 @@ def test_no_session_at_all_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     )
 
 
+def test_list_without_sessions_names_the_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be another one than the application's."""
+    with launch() as server:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        main(["runs"])
+
+    assert capsys.readouterr().out == (
+        f"No sessions yet on {server.base_url}. "
+        "See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.\n"
+    )
+
+
 def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
     """Also a turn of one call, which has no line of its own; remarks have the sign of the legend, and their data."""
     with CoagentClient(base_url) as client:
