@@ -69,7 +69,7 @@ class CoagentClient(EventLog):
 
     @property
     def base_url(self) -> str:
-        """The API's address."""
+        """The API's address, without a user name and password."""
         return self._connection.base_url
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.transport import surroundings
 from coagent_langchain.delivery.verdict import PROXY, hint, may_pass, redirect, retry_after, said
@@ -35,12 +36,16 @@ class Connection:
         max_retries: how often a request is repeated after its first try.
         backoff: before repetition n there is a pause between 0 and `backoff * 2**n` seconds (full jitter).
         debug: log each request at level DEBUG.
+
+    Attributes:
+        base_url: the address without a user name and password, as it may be shown.
     """
 
     def __init__(
         self, base_url: str, auth_token: str | None, *, timeout: float, max_retries: int, backoff: float, debug: bool
     ) -> None:
-        self.base_url = base_url
+        self.base_url = public_url(base_url)
+        self._address = base_url
         self._token = auth_token
         self._timeout = timeout
         self._max_retries = max_retries
@@ -132,7 +137,7 @@ class Connection:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         # Prepared without the session, which would put a .netrc entry in the place of the token.
-        request = requests.Request(method, self.base_url + path, headers=headers, data=body, params=params).prepare()
+        request = requests.Request(method, self._address + path, headers=headers, data=body, params=params).prepare()
         session = self._connected()
         environment = surroundings(session, f"{request.url}")
 

@@ -633,6 +633,20 @@ def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "")
 
 
+def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """A proxy in front of the server may want one; what the client says names the address without it."""
+    with FaultyServer() as server:
+        address = server.base_url.replace("//", "//me:hush@")
+        with patient(address) as client:
+            sent = client.log_info("s", "hello").success, server.requests[0].headers["Authorization"]
+            shown = client.base_url
+    with patient(address, max_retries=0) as client:
+        message = client.log_info("s", "hello").message
+
+    assert (sent, shown) == ((True, "Basic bWU6aHVzaA=="), server.base_url)
+    assert (f"POST {server.base_url}/logs failed" in message, "hush" in message + caplog.text) == (True, False)
+
+
 def test_token_is_sent_and_not_shown() -> None:
     """The bearer token opens the server; without it the answer says 401."""
     with launch(token="secret-token") as running:
