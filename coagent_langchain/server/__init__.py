@@ -99,7 +99,7 @@ def _sqlite_path(address: str) -> Path:
     path = rest.lstrip("/")
     if scheme != "sqlite" or not separator or not path or not rest.startswith(("/", "~")):
         raise ConfigurationError(
-            f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {address!r}; "
+            f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {public_address(address)!r}; "
             f"as an absolute path: sqlite://{_meant(address)}"
         )
     return Path(path if path.startswith("~") else f"/{path}").expanduser()

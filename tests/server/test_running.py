@@ -129,6 +129,16 @@ def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.Mon
     assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
 
 
+def test_mistyped_store_is_told_without_its_password() -> None:
+    """A terminal's output may be kept."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store("clickhose://me:hush@host/coagent")
+
+    assert str(raised.value).partition(";")[0] == (
+        "a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not 'clickhose://host/coagent'"
+    )
+
+
 def test_home_that_takes_no_store_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
