@@ -160,12 +160,13 @@ class Session(Scope):
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """The fields that every entry has."""
+        course = self.course
         if timestamp is None:
             timestamp = now_ms()
-        elif timestamp < self.course.first:  # of a run that began before the one that began the session
-            timestamp = self.course.first
-        if timestamp > self.course.latest:
-            self.course.latest = timestamp
+        elif timestamp < course.first:  # of a run that began before the one that began the session
+            timestamp = course.first
+        if timestamp > course.latest:
+            course.latest = timestamp
         return {
             "version": VERSION,
             "session_id": self.session_id,

@@ -13,8 +13,8 @@ _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_c
                           "input_json_delta", "custom_tool_call"})  # fmt: skip
 _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
 # Sound of OpenAI; what an answer rests on, of Perplexity, xAI, Cohere, LiteLLM and Gemini; Groq's server tools.
-_BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
-                             "executed_tools"})  # fmt: skip
+BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
+                            "executed_tools"})  # fmt: skip
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
 
 
@@ -178,13 +178,6 @@ def _plain_id(value: Any) -> str | None:
     return value if value is None or type(value) is str else str(snapshot(value, 1000))
 
 
-def holds_more(fields: dict[str, Any]) -> bool:
-    """Whether `other_blocks` may find something in a message of these fields."""
-    if type(fields.get("content")) is list or not _BESIDE_CONTENT.isdisjoint(as_dict(fields.get("additional_kwargs"))):
-        return True
-    return not _BESIDE_CONTENT.isdisjoint(as_dict(fields.get("response_metadata")))
-
-
 def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]], limit: int) -> list[Any]:
     """What is neither text nor reasoning nor a tool call: images, sound, text with its sources, server tools.
 
@@ -202,7 +195,7 @@ def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]], limit: int
         and not (isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS)
     ]
     beside = as_dict(fields.get("response_metadata")) | as_dict(fields.get("additional_kwargs"))  # Cohere repeats them
-    rest += [_block(key, value) for key, value in beside.items() if key in _BESIDE_CONTENT and _holds(value)]
+    rest += [_block(key, value) for key, value in beside.items() if key in BESIDE_CONTENT and _holds(value)]
     plain = snapshot(rest, limit) if rest else []
     return plain if isinstance(plain, list) else [plain]
 

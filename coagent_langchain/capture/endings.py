@@ -129,7 +129,8 @@ class Endings(Sweeper):
     def _leave(self, root: Root, course: Course) -> None:
         """Let the session of a root end, where it has waited for that."""
         course.run_ended(bare=root.kind == "llm")
-        course.owner.end_if_left()
+        if course.left:
+            course.owner.end_if_left()
 
     # -- the end of what gives no sign of it
 

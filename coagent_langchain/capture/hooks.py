@@ -117,11 +117,14 @@ class Hooks(Asides):
                        **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
-            kind = "llm" if kwargs.get("run_type") == "llm" else "chain"  # a decision model is told as a chain
+            decides = kwargs.get("run_type") == "llm"  # a decision model is told as a chain
+            kind = "llm" if decides else "chain"
             run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
-            if run is not None and kind == "llm":
+            if run is None:
+                return
+            if decides:
                 self._recorder.call_started(run, asked(inputs), model_parameters(serialized, None, metadata, None))
-            elif run is not None and run.component:
+            elif run.component:
                 self._recorder.component_started(run)
 
     def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.capture.content import (
+    BESIDE_CONTENT,
     as_dict,
     calls_in,
     fields_of,
-    holds_more,
     joined,
     other_blocks,
     plain_content,
@@ -186,16 +186,18 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     content = fields.get("content")
     said = content if type(content) is str else _text(first)
     extra = as_dict(fields.get("additional_kwargs"))
-    told = Answer(text(said or said_beside(extra), limit), calls_in(fields, limit))
+    if extra and not said:
+        said = said_beside(extra)
+    told = Answer(text(said, limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
-    if told.finish_reason in (None, "incomplete"):
+    if metadata and told.finish_reason in (None, "incomplete"):
         told.finish_reason = _why_not(metadata) or told.finish_reason
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
     told.provider = provider if isinstance(provider, str) else None
     if type(content) is list or extra:
         told.reasoning = reasoning_of(message)
-    if holds_more(fields):
+    if type(content) is list or not (BESIDE_CONTENT.isdisjoint(extra) and BESIDE_CONTENT.isdisjoint(metadata)):
         told.blocks = other_blocks(fields, told.tool_calls, limit)
     if len(found) > 1:
         told.alternatives = [_alternative(generation, limit) for generation in found[1:]]
