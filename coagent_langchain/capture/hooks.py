@@ -9,12 +9,11 @@ from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.decisions import asked, decided
 from coagent_langchain.capture.inputs import updates_of
-from coagent_langchain.capture.messages import Answer, Conversation, answer, split
+from coagent_langchain.capture.messages import Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
 from coagent_langchain.capture.usage import usage
@@ -98,7 +97,10 @@ class Hooks(Asides):
             self._streams.pop(run_id.int, None)
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
-                self._call_over(run, answer(response), usage(response, run.batch_size))
+                self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
+                if run.tried:
+                    self._failures.called_again(run)
+                self._endings.returned(run)
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
@@ -135,17 +137,16 @@ class Hooks(Asides):
             if run is None:
                 return
             if run.kind == "llm":
-                self._call_over(run, *decided(outputs))
-                return
-            if run.parent is not None and run.root.pending_input is not None:
+                self._recorder.call_ended(run, *decided(outputs))
+            elif run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
             if run.component:
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)
                 log_unrun_tools(self._recorder, run, updates)
                 self._recorder.component_ended(run, updates)
-                if run.tried:
-                    self._failures.called_again(run)
+            if run.tried:
+                self._failures.called_again(run)
             if run.failures or type(run) is Root:
                 self._endings.returned(run, outputs, kwargs.get("inputs"))
 
@@ -221,7 +222,7 @@ class Hooks(Asides):
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error)
 
-    # -- ends
+    # -- ends without a start
 
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, named: dict[str, Any]) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
@@ -239,13 +240,6 @@ class Hooks(Asides):
             self._recorder.tool_started(run, None, None)
         self._tree.end(run_id)
         return run
-
-    def _call_over(self, run: Run, answer: Answer, usage: Usage | None) -> None:
-        """The end of a model call that returned."""
-        self._recorder.call_ended(run, answer, usage)
-        if run.tried:
-            self._failures.called_again(run)
-        self._endings.returned(run)
 
 
 def _flat(messages: Any) -> list[Any]:

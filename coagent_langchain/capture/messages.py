@@ -185,9 +185,10 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     output = as_dict(getattr(result, "llm_output", None))
     content = fields.get("content")
     said = content if type(content) is str else _text(first)
-    extra = as_dict(fields.get("additional_kwargs"))
-    if extra and not said:
-        said = said_beside(extra)
+    extra, more = fields.get("additional_kwargs"), type(content) is list
+    if extra and isinstance(extra, dict):
+        said = said or said_beside(extra)
+        more = more or not BESIDE_CONTENT.isdisjoint(extra)
     told = Answer(text(said, limit), calls_in(fields, limit))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and told.finish_reason in (None, "incomplete"):
@@ -195,9 +196,9 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
     told.provider = provider if isinstance(provider, str) else None
-    if type(content) is list or extra:
+    if more or extra:
         told.reasoning = reasoning_of(message)
-    if type(content) is list or not (BESIDE_CONTENT.isdisjoint(extra) and BESIDE_CONTENT.isdisjoint(metadata)):
+    if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
         told.blocks = other_blocks(fields, told.tool_calls, limit)
     if len(found) > 1:
         told.alternatives = [_alternative(generation, limit) for generation in found[1:]]
