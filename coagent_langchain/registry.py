@@ -58,7 +58,7 @@ class Sessions:
         if is_new:
             self._take_in(session)
         else:
-            session.course.last_prompt = max(session.course.last_prompt, after_prompt)
+            session.course.skip_to(after_prompt)
             if session.course.inherited:
                 _watch(self)  # as the process in which it was opened does
         return session
@@ -70,12 +70,11 @@ class Sessions:
             block: whether a block of it is entered.
         """
         with _lock:
-            if session.course.ended:
-                session.renew()
+            course = session.renewed() if session.course.ended else session.course
             known = self._open.get(session.session_id)
-            is_new = known is None or known.course is not session.course
+            is_new = known is None or known.course is not course
             if known is None:
-                self._begin(session)
+                self._begin(session, course)
             elif is_new:
                 known.course.go_on_with(session)
             if is_new:
@@ -85,12 +84,12 @@ class Sessions:
         if is_new:
             self._take_in(session)
 
-    def _begin(self, session: Session) -> None:
-        course = session.course
+    def _begin(self, session: Session, course: Course) -> None:
         course.process = os.getpid()
         if session.session_id in self._last_prompts:
             course.started = False  # what has ended here begins again
-            course.last_prompt = max(course.last_prompt, self._last_prompts[session.session_id])
+            course.skip_to(self._last_prompts[session.session_id])
+        session.course = course  # last: another thread's run may be waiting for it to take the next number
 
     def _take_in(self, session: Session) -> None:
         """Give a new session what was pending when one with its id ended, and make room for it."""

@@ -181,12 +181,12 @@ class Session(Scope):
         """Be the open session of its id; one that has ended begins anew."""
         self._sessions.adopt(self)
 
-    def renew(self) -> None:
-        """Begin anew after an end: the prompt numbers continue, and a block of it that is open stays open."""
-        before = self.course
-        self.course = Course(self, before.last_prompt)
-        if self in before.blocks:
-            self.course.enter(self)
+    def renewed(self) -> Course:
+        """A course after one that has ended: the prompt numbers continue, and a block of it that is open stays open."""
+        course = Course(self, self.course.last_prompt)
+        if self in self.course.blocks:
+            course.enter(self)
+        return course
 
     @guard
     def _begin(self) -> None:
