@@ -48,6 +48,7 @@ def test_what_a_background_tells_is_told_in_forced_colours_too(
     page.emulate_media(forced_colors="active")
     page.goto(path)
     page.wait_for_selector("#session[data-ready], .sessions, .versus")
+    page.wait_for_selector(chosen.replace(".row.at", ".row[data-index]").removesuffix(".at"))
     page.keyboard.press(key)
     expect(page.locator(chosen).first).to_be_visible()
 
