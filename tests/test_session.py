@@ -1220,6 +1220,29 @@ def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None
     assert (starts == ends, sorted(numbers), len(handler._sessions)) == (True, list(range(1, 161)), 0)
 
 
+class Watched(Session):
+    """Notes the last prompt number of each course that it gets: from then on a run may take the next one."""
+
+    last_prompts: list[int]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "course":
+            self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
+
+
+def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:
+    """Another object has used up two numbers of its id meanwhile."""
+    session = Watched(handler._sessions, handler._outlet, "s")
+    for each in (session, handler.session("b", session_id="s"), handler.session("c", session_id="s")):
+        with each, each.prompt("q"):
+            pass
+    session.last_prompts.clear()
+    session.open()
+
+    assert session.last_prompts == [3]
+
+
 def test_run_that_begins_while_its_session_ends_begins_it_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import math
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
+from coagent_langchain.delivery.spooled import SpooledDelivery
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
 from tests.waiting import until
@@ -501,10 +504,11 @@ def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert f"{stats.refused} events refused" in caplog.text
 
 
-def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
+@contextmanager
+def full_spool_and_no_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The warning about the server comes first, so that no other may come for a minute: they are not forgotten."""
+) -> Iterator[tuple[FaultyServer, SpooledDelivery]]:
+    """A server that has been told to be away, and 9 events that the quota refuses after that."""
     with (
         FaultyServer(lambda request: Answer(503, b"later")) as server,
         delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
@@ -512,6 +516,14 @@ def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
         delivery.append(line("first"))
         until(lambda: "HTTP 503" in caplog.text)
         delivery.append(b"".join(line(event_id) for event_id in ids(9)), 9)
+        yield server, delivery
+
+
+def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning about the server comes first, so that no other may come for a minute: they are not forgotten."""
+    with full_spool_and_no_server(tmp_path, caplog) as (server, delivery):
         server.behave = healthy
         assert delivery.flush(20)
     said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
@@ -527,13 +539,7 @@ def test_events_refused_while_the_server_is_away_are_told_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A program that ends within the minute has lost them in silence otherwise; they are told once."""
-    with (
-        FaultyServer(lambda request: Answer(503, b"later")) as server,
-        delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
-    ):
-        delivery.append(line("first"))
-        until(lambda: "HTTP 503" in caplog.text)
-        delivery.append(b"".join(line(event_id) for event_id in ids(9)), 9)
+    with full_spool_and_no_server(tmp_path, caplog) as (server, delivery):
         for _ in range(2):
             delivery.close(elapsed=math.inf)
             delivery.tell_losses()
