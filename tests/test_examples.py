@@ -15,6 +15,7 @@ from coagent_langchain import CoagentClient
 from coagent_langchain.demo_model import answer
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
+from tests.programs import STRICT
 
 ROOT = Path(__file__).parent.parent
 Sequence = list[tuple[str, int, int]]
@@ -30,7 +31,7 @@ def client() -> Iterator[CoagentClient]:
 def run(name: str, client: CoagentClient, **environ: str) -> str:
     """Run `python examples/NAME`; gives what it prints."""
     environment = {**os.environ, "COAGENT_BASE_URL": client.base_url, **environ}
-    command = [sys.executable, "-W", "error", f"examples/{name}.py"]
+    command = [sys.executable, *STRICT, f"examples/{name}.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout

@@ -13,6 +13,7 @@ import pytest
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.server import launch
+from tests.programs import STRICT
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "coagent_langchain"
@@ -97,7 +98,7 @@ with handler.session("Ask", session_id="bare"):
 assert handler.flush(10)
 print([e.event_type.value for e in CoagentClient().get_logs("bare")])
 """
-    result = bare.run("python", "-W", "error", "-c", code, COAGENT_BASE_URL=base_url)
+    result = bare.run("python", *STRICT, "-c", code, COAGENT_BASE_URL=base_url)
 
     assert (result.stdout, result.stderr) == (
         "['session_start', 'user_input', 'llm_call', 'llm_response', 'session_end']\n",
@@ -158,7 +159,7 @@ assert cost("openai", "gpt-4o", Usage(1, 1))
 @pytest.mark.parametrize("extra", PROBES)
 def test_each_extra_brings_what_it_is_for(tmp_path: Path, wheel: Path, extra: str) -> None:
     """In an environment of its own."""
-    result = Environment(tmp_path / extra, wheel, extra).run("python", "-W", "error", "-c", PROBES[extra])
+    result = Environment(tmp_path / extra, wheel, extra).run("python", *STRICT, "-c", PROBES[extra])
 
     assert (result.returncode, result.stderr) == (0, "")
 

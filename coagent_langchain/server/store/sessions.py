@@ -55,10 +55,10 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
     for start in range(0, len(rollups), VARIABLES):
         ids = [rollup.session_id for rollup in rollups[start : start + VARIABLES]]
         marks = ",".join("?" * len(ids))
-        found = connection.execute(
-            f"SELECT json_group_object(session_id, id) FROM sessions WHERE session_id IN ({marks})", ids
+        found = connection.execute(  # as hex: newer SQLite (3.53) cuts a key at a null character
+            f"SELECT json_group_object(hex(session_id), id) FROM sessions WHERE session_id IN ({marks})", ids
         )
-        numbers |= json.loads(found.fetchone()[0])
+        numbers |= {bytes.fromhex(key).decode(): number for key, number in json.loads(found.fetchone()[0]).items()}
     insert_rows(
         connection,
         _PROMPTS,
