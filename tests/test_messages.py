@@ -30,6 +30,7 @@ from coagent_langchain.capture.messages import Answer, answer, message_dict, spl
 from coagent_langchain.capture.parameters import model_parameters, tools_offered
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents_summary, tool_result
+from coagent_langchain.texts import MAX_FIELD
 
 CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")
@@ -154,13 +155,12 @@ def test_each_message_has_its_form(message: Any, expected: dict[str, Any]) -> No
 
 def test_long_texts_are_cut() -> None:
     """A text over the limit is cut wherever it stands, and says so."""
-    found = split(
-        [SystemMessage("s" * 20), HumanMessage("u" * 20), AIMessage([{"type": "text", "text": "a" * 20}])], 10
-    )
+    system, prompt, answer = (sign * (MAX_FIELD + 10) for sign in "sua")
+    found = split([SystemMessage(system), HumanMessage(prompt), AIMessage([{"type": "text", "text": answer}])])
 
-    cut = "… [cut: 10 of 20 characters]"
-    assert (found.prompt, found.system_prompt) == ("u" * 10 + cut, "s" * 10 + cut)
-    assert found.history[1]["content"] == "a" * 10 + cut
+    cut = "… [cut: 10 of 1,000,010 characters]"
+    assert (found.prompt, found.system_prompt) == ("u" * MAX_FIELD + cut, "s" * MAX_FIELD + cut)
+    assert found.history[1]["content"] == "a" * MAX_FIELD + cut
 
 
 def test_arguments_are_copied() -> None:

@@ -144,12 +144,12 @@ def _reasoning(block: dict[Any, Any]) -> list[str]:
     return texts[:1] + [p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)]
 
 
-def tool_calls_of(message: Any, limit: int = MAX_FIELD) -> list[dict[str, Any]]:
+def tool_calls_of(message: Any) -> list[dict[str, Any]]:
     """The tools that a message asks for: `{id, name, args}`; what could not be parsed is marked `invalid`."""
-    return calls_in(fields_of(message), limit)
+    return calls_in(fields_of(message))
 
 
-def calls_in(fields: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+def calls_in(fields: dict[str, Any], limit: int = MAX_FIELD) -> list[dict[str, Any]]:
     """As `tool_calls_of`, from the message's own fields."""
     found: list[dict[str, Any]] = []
     if known := fields.get("tool_calls"):
@@ -178,7 +178,7 @@ def _plain_id(value: Any) -> str | None:
     return value if value is None or type(value) is str else str(snapshot(value, 1000))
 
 
-def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]], limit: int) -> list[Any]:
+def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]]) -> list[Any]:
     """What is neither text nor reasoning nor a tool call: images, sound, text with its sources, server tools.
 
     Parameters:
@@ -196,7 +196,7 @@ def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]], limit: int
     ]
     beside = as_dict(fields.get("response_metadata")) | as_dict(fields.get("additional_kwargs"))  # Cohere repeats them
     rest += [_block(key, value) for key, value in beside.items() if key in BESIDE_CONTENT and _holds(value)]
-    plain = snapshot(rest, limit) if rest else []
+    plain = snapshot(rest) if rest else []
     return plain if isinstance(plain, list) else [plain]
 
 

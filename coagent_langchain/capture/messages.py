@@ -73,18 +73,13 @@ class Answer:
     alternatives: list[dict[str, Any]] = field(default_factory=list)
 
 
-def split(messages: list[BaseMessage], limit: int = MAX_FIELD) -> Conversation:
-    """Split what a model is sent.
-
-    Parameters:
-        messages: one prompt's messages; what is no message is kept as well as it can be.
-        limit: characters that one text may have.
-    """
+def split(messages: list[BaseMessage]) -> Conversation:
+    """Split one prompt's messages; what is no message is kept as well as it can be."""
     history: list[dict[str, Any]] = []
     systems: list[str] = []
     last_user = -1
     for message in messages:
-        item = message_dict(message, limit)
+        item = message_dict(message)
         role = item["role"]
         if role == "user":
             last_user = len(history)
@@ -93,7 +88,7 @@ def split(messages: list[BaseMessage], limit: int = MAX_FIELD) -> Conversation:
             systems.append(content if type(content) is str else text_of(message))
             continue
         history.append(item)
-    system_prompt = text("\n\n".join(systems), limit) if systems else None
+    system_prompt = text("\n\n".join(systems)) if systems else None
     if last_user < 0:
         return Conversation(None, system_prompt, history)
     return Conversation(_take_prompt(history, last_user), system_prompt, history)
@@ -167,13 +162,8 @@ def _role(kind: type, fields: dict[str, Any]) -> str:
 _known_roles: dict[type, str] = {}
 
 
-def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
-    """What a model gave back, from a chat or a text model, streamed or not.
-
-    Parameters:
-        result: one run's result; empty or odd ones give what can be read.
-        limit: characters that one text may have.
-    """
+def answer(result: LLMResult) -> Answer:
+    """What a chat or text model gave back, streamed or not; of an empty or odd result, what can be read."""
     found = generations_of(result)
     if not found:
         return Answer(model=_first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None))))
@@ -189,7 +179,7 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not BESIDE_CONTENT.isdisjoint(extra)
-    told = Answer(text(said, limit), calls_in(fields, limit))
+    told = Answer(text(said), calls_in(fields))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and told.finish_reason in (None, "incomplete"):
         told.finish_reason = _why_not(metadata) or told.finish_reason
@@ -199,9 +189,9 @@ def answer(result: LLMResult, limit: int = MAX_FIELD) -> Answer:
     if more or extra:
         told.reasoning = reasoning_of(message)
     if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
-        told.blocks = other_blocks(fields, told.tool_calls, limit)
+        told.blocks = other_blocks(fields, told.tool_calls)
     if len(found) > 1:
-        told.alternatives = [_alternative(generation, limit) for generation in found[1:]]
+        told.alternatives = [_alternative(generation) for generation in found[1:]]
     return told
 
 
@@ -225,9 +215,9 @@ def _text(generation: Any) -> str:
     return own if isinstance(own, str) else ""
 
 
-def _alternative(generation: Any, limit: int) -> dict[str, Any]:
-    calls = tool_calls_of(getattr(generation, "message", None), limit)
-    return {"text": text(_text(generation), limit), **({"tool_calls": calls} if calls else {})}
+def _alternative(generation: Any) -> dict[str, Any]:
+    calls = tool_calls_of(getattr(generation, "message", None))
+    return {"text": text(_text(generation)), **({"tool_calls": calls} if calls else {})}
 
 
 _FINISH_KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
