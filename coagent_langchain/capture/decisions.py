@@ -7,7 +7,7 @@ from typing import Any
 from coagent_langchain.capture.content import as_dict, fields_of
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.messages import Answer, Conversation
-from coagent_langchain.capture.tokens import Usage, standard
+from coagent_langchain.capture.tokens import standard
 from coagent_langchain.texts import text
 
 
@@ -24,10 +24,13 @@ def asked(request: Any) -> Conversation:
     )
 
 
-def decided(response: Any) -> tuple[Answer, Usage | None]:
+def decided(response: Any) -> Answer:
     """Its answers as JSON, and its tokens."""
     fields = fields_of(response)
     model, own = fields.get("model"), fields.get("usage")
     tokens = own if isinstance(own, dict) else fields_of(own)
-    found = Answer(as_json(fields.get("answers", response)), model=model if isinstance(model, str) else None)
-    return found, standard(tokens) if tokens else None
+    return Answer(
+        as_json(fields.get("answers", response)),
+        model=model if isinstance(model, str) else None,
+        usage=standard(tokens) if tokens else None,
+    )

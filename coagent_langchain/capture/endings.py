@@ -10,7 +10,6 @@ from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.course import Course
 from coagent_langchain.errors import is_cancellation
 from coagent_langchain.pending import Stop
@@ -51,7 +50,6 @@ class Endings(Sweeper):
         run: Run,
         error: BaseException,
         partial: Answer | None = None,
-        tokens: Usage | None = None,
         inputs: Any = None,
     ) -> None:
         """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
@@ -59,7 +57,7 @@ class Endings(Sweeper):
             self._cancelled_with(run)
         if isinstance(run, Root) and inputs is not None:
             self._recorder.binding.take_late_inputs(run, inputs)
-        outcome = self._failures.failed(run, error, partial, tokens)
+        outcome = self._failures.failed(run, error, partial or Answer())
         if outcome.goes_on:
             self._failures.recovered(run)
         run.failures = None
@@ -171,7 +169,7 @@ class Endings(Sweeper):
             run.late = True  # nor is it known how long it took
             outcome = run.root.stopped or outcome
         if run.kind == "llm":
-            self._recorder.call_ended(run, self._recorder.arrived(run), None, outcome)
+            self._recorder.call_ended(run, self._recorder.arrived(run), outcome)
         elif run.kind in ("tool", "retriever"):
             self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.component:

@@ -18,10 +18,8 @@ from coagent_langchain.capture.outcomes import (
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import FALLBACKS, MAX_FAILURES, Failure, Run
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
-from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 _NOT_AN_ERROR = ""  # stands for an event id where an exception is no failure: an interrupt, a hand-over
@@ -33,21 +31,19 @@ class Failures:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def failed(
-        self, run: Run, error: BaseException, answer: Answer | None = None, usage: Usage | None = None
-    ) -> Outcome:
+    def failed(self, run: Run, error: BaseException, answer: Answer) -> Outcome:
         """Log the end of a run that raised.
 
         Parameters:
             answer: what a model had said until then.
-            usage: the tokens until then.
         """
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
-        beside = run.reported_beside(error)
-        error_id, cause = run.reported(error) if beside is None else beside, run.cause(error)
-        entries = [] if error_id is not None else self._report(run, error, outcome, answer, usage, cause)
+        cause, beside = run.cause(error), run.reported_beside(error)
+        error_id = run.reported(error) if beside is None else beside
+        entries: list[JsonObject] = []
         if error_id is None:
+            entries = self._report(run, error, outcome, answer, cause)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if isinstance(run, Root) and outcome.failed:
             below = [failure[1] for failure in run.failures or ()]
@@ -63,7 +59,7 @@ class Failures:
         if entries:
             self._recorder.outlet.emit_together(entries)
         if run.kind == "llm" and not outcome.failed:
-            self._recorder.call_ended(run, answer or Answer(), usage, outcome.kind)
+            self._recorder.call_ended(run, answer, outcome.kind)
         if run.component:
             self._recorder.component_ended(run, (), _PAST.get(outcome.kind, outcome.kind))
             if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
@@ -120,7 +116,7 @@ class Failures:
             "error_severity": Severity.LOW,
             "component_id": run.name,
         }
-        self._recorder.prompt_of(run).course.count(Totals.add_error)
+        self._recorder.prompt_of(run).course.totals.add_error()
         recovery = self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
         self._recorder.outlet.emit_together([entry, recovery])
         return error_id
@@ -143,17 +139,11 @@ class Failures:
             "recovery_actions": actions,
             "recovery_successful": True,
         }
-        self._recorder.prompt_of(run).course.count(Totals.add_recovery)
+        self._recorder.prompt_of(run).course.totals.add_recovery()
         return entry
 
     def _report(
-        self,
-        run: Run,
-        error: BaseException,
-        outcome: Outcome,
-        answer: Answer | None,
-        usage: Usage | None,
-        cause: Failure | None,
+        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, cause: Failure | None
     ) -> list[JsonObject]:
         if run.kind != "llm" and not run.turn:
             run.turn = run.latest_turn()
@@ -161,13 +151,9 @@ class Failures:
             return self._interrupted(run, error)
         if outcome.kind == "routing":
             return self._handed_over(run, route(error))
-        if not outcome.failed:
-            return []
-        return [self._error(run, error, answer, usage, cause)]
+        return [self._error(run, error, answer, cause)] if outcome.failed else []
 
-    def _error(
-        self, run: Run, error: BaseException, answer: Answer | None, usage: Usage | None, cause: Failure | None
-    ) -> JsonObject:
+    def _error(self, run: Run, error: BaseException, answer: Answer, cause: Failure | None) -> JsonObject:
         prompt = self._recorder.prompt_of(run)
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
@@ -178,16 +164,16 @@ class Failures:
         entry["error_info"] = error_info(error, entry["event_id"], severity(error), run.name)
         if cause is not None and cause[1]:
             meta["caused_by"] = cause[1]
-        if answer is not None and answer.text:
+        if answer.text:
             entry["output_data"] = {"partial_response": answer.text}
-        if answer is not None and usage is not None:
+        if answer.usage is not None:
             if answer.model:
                 meta["model"] = answer.model
             entry["llm_response"] = {}  # readers find the tokens of any call there
-            self._recorder.add_usage(prompt, usage, entry["llm_response"], entry, answer.provider)
-            if usage.details:
-                meta["usage"] = usage.details
-        prompt.course.count(Totals.add_error)
+            self._recorder.add_usage(prompt, answer, entry)
+            if answer.usage.details:
+                meta["usage"] = answer.usage.details
+        prompt.course.totals.add_error()
         prompt.session.reported(error)
         return entry
 

@@ -9,7 +9,7 @@ from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.decisions import asked, decided
 from coagent_langchain.capture.inputs import updates_of
-from coagent_langchain.capture.messages import Conversation, answer, split
+from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -97,7 +97,7 @@ class Hooks(Asides):
             self._streams.pop(run_id.int, None)
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
-                self._recorder.call_ended(run, answer(response), usage(response, run.batch_size))
+                self._recorder.call_ended(run, _answered(run, response))
                 if run.tried:
                     self._failures.called_again(run)
                 self._endings.returned(run)
@@ -109,8 +109,7 @@ class Hooks(Asides):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-                self._endings.raised(run, error, answer(partial) if partial is not None else arrived,
-                             usage(partial, run.batch_size) if partial is not None else None)  # fmt: skip
+                self._endings.raised(run, error, arrived if partial is None else _answered(run, partial))
 
     # -- chains
 
@@ -137,7 +136,7 @@ class Hooks(Asides):
             if run is None:
                 return
             if run.kind == "llm":
-                self._recorder.call_ended(run, *decided(outputs))
+                self._recorder.call_ended(run, decided(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
             if run.component:
@@ -240,6 +239,12 @@ class Hooks(Asides):
             self._recorder.tool_started(run, None, None)
         self._tree.end(run_id)
         return run
+
+
+def _answered(run: Run, result: Any) -> Answer:
+    found = answer(result)
+    found.usage = usage(result, run.batch_size)
+    return found
 
 
 def _flat(messages: Any) -> list[Any]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
+    from coagent_langchain.capture.tokens import Usage
+
 _ROLES = {
     "human": "user", "HumanMessageChunk": "user",
     "ai": "assistant", "AIMessageChunk": "assistant",
@@ -61,6 +63,7 @@ class Answer:
         provider: of that model, as its integration names it.
         blocks: other content of the first candidate (images, audio, citations, server tools), media described.
         alternatives: the other candidates, as `{text, tool_calls?}`.
+        usage: the tokens, if they are known.
     """
 
     text: str | None = None
@@ -71,6 +74,7 @@ class Answer:
     provider: str | None = None
     blocks: list[Any] = field(default_factory=list)
     alternatives: list[dict[str, Any]] = field(default_factory=list)
+    usage: Usage | None = None
 
 
 def split(messages: list[BaseMessage]) -> Conversation:

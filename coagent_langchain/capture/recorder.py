@@ -15,12 +15,10 @@ from coagent_langchain.capture.own_words import note_answer, own_words
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
-from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
 # Looked up once: finding an enum member costs a hook as much as a dozen lines.
@@ -96,21 +94,18 @@ class Recorder:
         entry["llm_call"] = call
         self.outlet.emit(entry)
 
-    def call_ended(self, run: Run, answer: Answer, usage: Usage | None, outcome: str | None = None) -> None:
+    def call_ended(self, run: Run, answer: Answer, outcome: str | None = None) -> None:
         """Log `llm_response`."""
         prompt = run.prompt or self.prompt_of(run)
-        meta = self._response_meta(run, answer, usage, outcome)
-        entry = self.entry(run, _LLM_RESPONSE, meta)
-        response = self.timing(run)
+        entry = self.entry(run, _LLM_RESPONSE, self._response_meta(run, answer, outcome))
+        entry["llm_response"] = response = self.timing(run)
         if answer.text is not None:
             response["response"] = answer.text
         if run.framework is not None:
             note_answer(run.root, answer)
         if answer.tool_calls:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
-        entry["llm_response"] = response
-        if usage is not None:
-            self.add_usage(prompt, usage, response, entry, answer.provider)
+        self.add_usage(prompt, answer, entry)
         if run.parent is None and answer.text:
             prompt.course.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
@@ -130,7 +125,7 @@ class Recorder:
             calls.append(call)
         return calls
 
-    def _response_meta(self, run: Run, answer: Answer, usage: Usage | None, outcome: str | None) -> JsonObject:
+    def _response_meta(self, run: Run, answer: Answer, outcome: str | None) -> JsonObject:
         meta: JsonObject = dict(run.parameters or {})
         if answer.model:
             meta["model"] = answer.model
@@ -144,23 +139,21 @@ class Recorder:
             meta["alternatives"] = answer.alternatives
         if run.first_token_ns:
             meta["time_to_first_token_ms"] = round((run.first_token_ns - run.started_ns) / 1e6)
-        if usage is not None and usage.details:
-            meta["usage"] = usage.details
-        if usage is not None and usage.cached:
-            meta["cached"] = True
+        if (usage := answer.usage) is not None:
+            if usage.details:
+                meta["usage"] = usage.details
+            if usage.cached:
+                meta["cached"] = True
         if outcome:
             meta["outcome"] = outcome
         return meta
 
-    def add_usage(
-        self, prompt: Prompt, usage: Usage, response: JsonObject, entry: JsonObject, provider: str | None
-    ) -> None:
-        """Put tokens and cost into an entry, and into the session's totals.
-
-        Parameters:
-            response: the part of the entry that is told the tokens.
-            provider: as the answer names it; where a class of the user's own made the call, it alone knows.
-        """
+    def add_usage(self, prompt: Prompt, answer: Answer, entry: JsonObject) -> None:
+        """Put an answer's tokens and cost, if they are known, into an entry and into the session's totals."""
+        usage = answer.usage
+        if usage is None:
+            return
+        response, meta = entry["llm_response"], entry["meta"]
         sent, made, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
         if sent is not None:
             response["input_tokens"] = sent
@@ -168,10 +161,9 @@ class Recorder:
             response["output_tokens"] = made
         if total is not None:
             response["total_tokens"] = total
-        meta = entry["meta"]
         price = cost(meta.get("provider"), meta.get("model"), usage)
-        if price is None and provider is not None:
-            price = cost(provider, meta.get("model"), usage)
+        if price is None and answer.provider is not None:  # which alone knows, where a class of the user's own called
+            price = cost(answer.provider, meta.get("model"), usage)
         metrics: JsonObject = {} if total is None else {"tokens_used": total}
         if price is not None:
             metrics["cost"] = price
@@ -179,7 +171,7 @@ class Recorder:
             entry["performance_metrics"] = metrics
         if usage.cached:  # answered from a cache: shown, but nothing was used
             sent = made = total = None
-        prompt.course.count(Totals.add_tokens, sent, made, total, price)
+        prompt.course.totals.add_tokens(sent, made, total, price)
 
     # -- tools and retrievers
 
@@ -199,7 +191,7 @@ class Recorder:
             run.own_turn = run.latest_turn()
         run.tool_call_id = run.call = tool_call_id
         run.note_tried()
-        course.count(Totals.add_tool_call)
+        course.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
         if parameters is not None:
