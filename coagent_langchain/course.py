@@ -228,8 +228,3 @@ class Course:
             self.totals.turns += 1
             self.totals.llm_calls += 1
             return prompt.turn
-
-    def count(self, update: Callable[..., None], *figures: float | None) -> None:
-        """Change the totals: `update` is a method of `Totals`, `figures` are its arguments."""
-        with _lock:
-            update(self.totals, *figures)

@@ -241,7 +241,7 @@ class Session(Scope):
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
         if self.course.discreet:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
-        self.course.count(Totals.add_error)
+        self.course.totals.add_error()
         self.outlet.emit(entry)
         self.reported(error)
 

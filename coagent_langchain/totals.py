@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.wire import JsonObject
+
+_lock = fork_safe_lock()
 
 
 @dataclass(slots=True)
 class Totals:
     """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them.
+
+    Many threads may add to them. Its course alone counts `prompts`, `turns` and `llm_calls`, with its own lock.
 
     Attributes:
         unpriced_calls: model calls with tokens and without a price: they are missing in `cost`.
@@ -29,30 +34,34 @@ class Totals:
 
     def add_error(self) -> None:
         """Count an error."""
-        self.errors += 1
+        with _lock:
+            self.errors += 1
 
     def add_recovery(self) -> None:
         """Count a recovery."""
-        self.recoveries += 1
+        with _lock:
+            self.recoveries += 1
 
     def add_tool_call(self) -> None:
         """Count a tool call."""
-        self.tool_calls += 1
+        with _lock:
+            self.tool_calls += 1
 
     def add_tokens(
         self, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None, cost: float | None
     ) -> None:
         """Add one response's figures; None leaves a figure as it is."""
-        if input_tokens is not None:
-            self.input_tokens = (self.input_tokens or 0) + input_tokens
-        if output_tokens is not None:
-            self.output_tokens = (self.output_tokens or 0) + output_tokens
-        if total_tokens is not None:
-            self.total_tokens = (self.total_tokens or 0) + total_tokens
-        if cost is not None:
-            self.cost = (self.cost or 0.0) + cost
-        elif total_tokens:
-            self.unpriced_calls += 1
+        with _lock:
+            if input_tokens is not None:
+                self.input_tokens = (self.input_tokens or 0) + input_tokens
+            if output_tokens is not None:
+                self.output_tokens = (self.output_tokens or 0) + output_tokens
+            if total_tokens is not None:
+                self.total_tokens = (self.total_tokens or 0) + total_tokens
+            if cost is not None:
+                self.cost = (self.cost or 0.0) + cost
+            elif total_tokens:
+                self.unpriced_calls += 1
 
     def as_meta(self) -> JsonObject:
         """The figures by name, without those that are unknown; where nothing has a price, no call is unpriced."""

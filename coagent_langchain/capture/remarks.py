@@ -13,7 +13,6 @@ from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session
 from coagent_langchain.texts import error_message, stack_trace
-from coagent_langchain.totals import Totals
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 
@@ -70,7 +69,7 @@ class Remarks:
             if meta:
                 entry["meta"] = _known(meta)
         if event_type is EventType.ERROR:
-            session.course.count(Totals.add_error)
+            session.course.totals.add_error()
         return session, entry
 
     def _run_around(self) -> Run | None:
