@@ -8,14 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.pending import Pending
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import MAX_COUNTER, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.outlet import Outlet
-    from coagent_langchain.prompt import Prompt
     from coagent_langchain.session import Session
 
 MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
@@ -168,7 +169,7 @@ class Course:
             asked, self.started = self.started, True
             return not asked
 
-    def prompt(self, number: int | None, new: Callable[[], Prompt], outlet: Outlet, *, bare: bool) -> Prompt | None:
+    def prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
         """The prompt of a root run that joins: that with the number if it is one of the latest, else a new one.
 
         None where the session has ended.
@@ -178,7 +179,7 @@ class Course:
                 return None
             found = None if number is None else self._prompts.get(number)
             if found is None:
-                self.take(found := new(), number)
+                self.take(found := Prompt(session), number)
         return found
 
     def take(self, prompt: Prompt, number: int | None = None) -> bool:
@@ -195,7 +196,7 @@ class Course:
             self.last_prompt = max(self.last_prompt, number)
             self.totals.prompts += 1
             prompt.number = number
-            self.know(prompt)
+            self._know(prompt)
         return True
 
     def skip_to(self, number: int) -> None:
@@ -203,23 +204,20 @@ class Course:
         with _lock:
             self.last_prompt = max(self.last_prompt, number)
 
-    def rejoin(self, number: int, turn: int, new: Callable[[], Prompt]) -> Prompt:
-        """The prompt with the number of one that another process began, at the turn that it had come to."""
+    def rejoin(self, session: Session, number: int, turn: int) -> Prompt:
+        """The prompt with the number of one that was begun before this course, at the turn that it had come to."""
         with _lock:
             found = self._prompts.get(number)
             if found is None:
-                found = new()
+                found = Prompt(session)
                 found.number, found.turn, found.logged = number, turn, True
-                self.know(found)
+                self._know(found)
         return found
 
-    def know(self, prompt: Prompt) -> None:
+    def _know(self, prompt: Prompt) -> None:
         """Let a prompt be found by its number."""
-        with _lock:
-            prompt.course = self
-            self._prompts[prompt.number] = prompt
-            if len(self._prompts) > MAX_PROMPTS:
-                del self._prompts[next(iter(self._prompts))]
+        prompt.course = self
+        keep_latest(self._prompts, prompt.number, prompt, MAX_PROMPTS)
 
     def next_turn(self, prompt: Prompt) -> int:
         """The next turn of `prompt`: one per model call, from 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 
 if TYPE_CHECKING:
@@ -123,17 +124,13 @@ class Pending:
         with _lock:
             if message_id in self._told:
                 return False
-            self._told[message_id] = None
-            if len(self._told) > MAX_TOLD:
-                del self._told[next(iter(self._told))]
+            keep_latest(self._told, message_id, None, MAX_TOLD)
             return True
 
     def ask(self, interrupt_id: str, question: Question) -> None:
         """Note what a person is asked."""
         with _lock:
-            self.questions[interrupt_id] = question
-            if len(self.questions) > MAX_QUESTIONS:
-                self.questions.pop(next(iter(self.questions)), None)
+            keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """What is still open in a thread, by the interrupt's id."""
@@ -157,9 +154,7 @@ class Pending:
     def stop(self, thread: Any, stop: Stop) -> None:
         """Note that a thread's graph has stopped before its end."""
         with _lock:
-            self.stopped[thread] = stop
-            if len(self.stopped) > MAX_STOPPED:
-                del self.stopped[next(iter(self.stopped))]
+            keep_latest(self.stopped, thread, stop, MAX_STOPPED)
 
     def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
         """Take over what an earlier session with the same id had pending when it ended.

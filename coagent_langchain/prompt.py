@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import guard
+from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.scope import Scope
@@ -77,9 +78,7 @@ class Prompt(Scope):
     def run_failed(self, question: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
         """Note that a run of the block has failed; of very many, the latest are kept."""
         with _lock:
-            self.failed[question] = error_ids
-            if len(self.failed) > MAX_FAILED:
-                del self.failed[next(iter(self.failed))]
+            keep_latest(self.failed, question, error_ids, MAX_FAILED)
 
     @guard
     def _begin(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from coagent_langchain.course import MAX_REPORTED, Course
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
+from coagent_langchain.latest import keep_latest
 from coagent_langchain.living import Living
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
@@ -124,13 +125,9 @@ class Sessions:
             if known is not None and known.course is course:
                 del self._open[session_id]
             self._last_prompts.pop(session_id, None)
-            self._last_prompts[session_id] = course.last_prompt
-            if len(self._last_prompts) > MAX_ENDED:
-                del self._last_prompts[next(iter(self._last_prompts))]
+            keep_latest(self._last_prompts, session_id, course.last_prompt, MAX_ENDED)
             if course.pending:
-                self._waiting[session_id] = course
-                if len(self._waiting) > MAX_WAITING:
-                    del self._waiting[next(iter(self._waiting))]
+                keep_latest(self._waiting, session_id, course, MAX_WAITING)
         return True
 
     def sweep(self) -> None:

@@ -143,18 +143,12 @@ class Session(Scope):
 
     def go_on_after(self, earlier: Course) -> None:
         """Take over what was pending when an earlier session with the same id ended."""
-        self.course.pending.go_on(earlier.pending, self._continued)
-
-    def _continued(self, earlier: Prompt) -> Prompt:
-        """A prompt of an ended session, to be continued in this one."""
-        prompt = Prompt(self)
-        prompt.number, prompt.turn, prompt.logged = earlier.number, earlier.turn, True
-        self.course.know(prompt)
-        return prompt
+        course = self.course
+        course.pending.go_on(earlier.pending, lambda prompt: course.rejoin(self, prompt.number, prompt.turn))
 
     def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
         """The prompt of a root run that joins: the next number, or the one that the run's metadata asks for."""
-        while (prompt := self.course.prompt(number, lambda: Prompt(self), outlet, bare=bare)) is None:
+        while (prompt := self.course.prompt(self, number, outlet, bare=bare)) is None:
             self.open()  # it has ended in this moment
         return prompt
 

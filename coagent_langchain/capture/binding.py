@@ -143,7 +143,7 @@ class Binding:
         number = self._after_prompt
         if not number or session.session_id != self._session_id or session.course.last_prompt != number:
             return None
-        return session.course.rejoin(number, self._after_turn, lambda: Prompt(session))
+        return session.course.rejoin(session, number, self._after_turn)
 
     def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
         """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
