@@ -130,7 +130,7 @@ class Failures:
 
     def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
-        run.turn = run.turn or run.latest_turn()
+        run.turn = run.latest_turn()
         entry = self._recorder.entry(run, EventType.RECOVERY, meta)
         entry["error_info"] = {
             "error_id": error_id,
@@ -145,8 +145,7 @@ class Failures:
     def _report(
         self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, cause: Failure | None
     ) -> list[JsonObject]:
-        if run.kind != "llm" and not run.turn:
-            run.turn = run.latest_turn()
+        run.turn = run.latest_turn()
         if outcome.kind == "interrupt":
             return self._interrupted(run, error)
         if outcome.kind == "routing":

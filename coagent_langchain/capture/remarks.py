@@ -24,7 +24,7 @@ class Remarks:
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
         """A remark of a known run."""
-        run.turn = run.turn or run.latest_turn()
+        run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
 
     def here(self, event_type: EventType, message: Any, meta: Mapping[str, Any] | None = None) -> None:
@@ -60,7 +60,7 @@ class Remarks:
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
         if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
-            run.turn = run.turn or run.latest_turn()
+            run.turn = run.latest_turn()
             entry = self._recorder.entry(run, event_type, _known(meta))
         else:
             session, number, turn = self._around()
