@@ -19,6 +19,7 @@ from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Session
 from coagent_langchain.texts import fingerprint
+from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has told
 _THREAD_IDS = (str, int, UUID)
@@ -165,9 +166,20 @@ class Binding:
         """The session of whatever names none."""
         return self._session(self._session_id or self._own_session_id)
 
+    def block(self, session_id: str | None, text: str | None, meta: JsonObject | None) -> Session:
+        """A session around a block of code; without an id, with the handler's, if that has one."""
+        if session_id is None:
+            session_id = self._session_id
+        after = self._last_known(session_id)
+        return Session(self.sessions, self._outlet, session_id, text=text, meta=meta, first_prompt=after + 1,
+                       started=after > 0)  # fmt: skip
+
     def _session(self, session_id: str) -> Session:
-        after = self._after_prompt if session_id == self._session_id else 0
-        return self.sessions.get(session_id, self._outlet, after_prompt=after)
+        return self.sessions.get(session_id, self._outlet, after_prompt=self._last_known(session_id))
+
+    def _last_known(self, session_id: str | None) -> int:
+        """The last prompt number that the server is known to have of a session."""
+        return self._after_prompt if session_id == self._session_id else 0
 
     def take_inputs(self, root: Root, inputs: Any) -> None:
         """Take a step's inputs for those of its root: a stream's own ones are told only when it is over."""

@@ -87,15 +87,16 @@ class CoagentCallbackHandler(Hooks):
                            "components": components, "sample_rate": sample_rate}  # fmt: skip
         self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
                                        capture_content=capture_content)  # fmt: skip
-        self._session_id = None if session_id is None else check_session_id(session_id)
+        if session_id is not None:
+            session_id = check_session_id(session_id)
         self._delivery = shared(self._settings) if delivery is None else check_delivery(delivery)
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact), encode=encode_safely)  # fmt: skip
-        self._after_prompt, turn = _last_turn(self._settings, session_id) if resume else (0, 0)
+        after = _last_turn(self._settings, session_id) if resume else (0, 0)
         tree = RunTree()
-        binding = Binding(self._sessions, self._outlet, session_id=self._session_id, after=(self._after_prompt, turn))
-        placing = Placing(tree, binding, components=components, sample_rate=sample_rate)
+        self._binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
+        placing = Placing(tree, self._binding, components=components, sample_rate=sample_rate)
         super().__init__(tree, placing, self._outlet)
         self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
@@ -119,10 +120,7 @@ class CoagentCallbackHandler(Hooks):
         Raises:
             ConfigurationError: the session id, the prompt or the meta is invalid.
         """
-        after = self._after_prompt if session_id in (None, self._session_id) else 0
-        session_id = self._session_id if session_id is None else session_id
-        return Session(self._sessions, self._outlet, session_id, text=prompt, meta=meta, first_prompt=after + 1,
-                       started=after > 0)  # fmt: skip
+        return self._binding.block(session_id, prompt, meta)
 
     @guard
     def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:

@@ -489,7 +489,8 @@ def test_handler_can_be_copied_and_pickled() -> None:
     again = pickle.loads(pickle.dumps(handler))
 
     def settings(of: CoagentCallbackHandler) -> tuple[object, ...]:
-        return of._session_id, of._settings, of._outlet._redact, of._placing._components, of._placing._threshold
+        placing = of._placing
+        return of._binding._session_id, of._settings, of._outlet._redact, placing._components, placing._threshold
 
     assert copy.copy(handler) is handler
     assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler

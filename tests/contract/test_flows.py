@@ -561,7 +561,7 @@ def test_a_subclass_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(Mine("s", spool_dir="off")))
 
     assert isinstance(again, Mine)
-    assert again._session_id == "s"
+    assert again._binding._session_id == "s"
 
 
 class Incomparable:
