@@ -40,12 +40,7 @@ class Binding:
     """
 
     def __init__(
-        self,
-        sessions: Sessions,
-        outlet: Outlet,
-        *,
-        session_id: str | None,
-        after: tuple[int, int] = (0, 0),
+        self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int] = (0, 0)
     ) -> None:
         self.sessions = sessions
         self.answers = Answers(outlet)

@@ -41,7 +41,7 @@ def as_dict(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int) -> Any:
+def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int = MAX_FIELD) -> Any:
     """A block list as one text when it holds text alone, else as plain blocks; not those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):
         return snapshot(content, limit)

@@ -45,13 +45,7 @@ class Endings(Sweeper):
                 self._failures.resumed(run)
             self._root_ended(run, outputs, inputs, failed=False)
 
-    def raised(
-        self,
-        run: Run,
-        error: BaseException,
-        partial: Answer | None = None,
-        inputs: Any = None,
-    ) -> None:
+    def raised(self, run: Run, error: BaseException, partial: Answer | None = None, inputs: Any = None) -> None:
         """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
         if is_cancellation(error):
             self._cancelled_with(run)

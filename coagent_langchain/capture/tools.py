@@ -12,7 +12,7 @@ from coagent_langchain.capture.content import fields_of, joined, plain_content
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.texts import MAX_FIELD, without_secrets
+from coagent_langchain.texts import without_secrets
 from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50
@@ -53,7 +53,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     if fields.get("type") != "tool":
         return _commanded(output, tool_call_id) if is_command(output) else ToolResult({"output": snapshot(output)})
     content = fields.get("content")
-    output = snapshot(content) if type(content) is str else plain_content(content, None, MAX_FIELD)
+    output = snapshot(content) if type(content) is str else plain_content(content, None)
     result: JsonObject = {"output": output}
     if fields.get("artifact") is not None:
         result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
