@@ -19,8 +19,9 @@ from coagent_langchain.living import Living
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.session import Session
+from coagent_langchain.unended import SILENT_MS
 
-IDLE_AFTER = 30 * 60.0  # seconds without an event after which a session ends by itself
+IDLE_AFTER = SILENT_MS / 1000  # seconds without an event after which a session ends by itself
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
 MAX_SESSIONS = 10_000  # open ones; those that were idle longest make room, unless something of them is open
 MAX_ENDED = 100_000  # ended ones whose last prompt number is remembered
