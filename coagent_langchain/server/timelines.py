@@ -18,7 +18,7 @@ PAGE = 2_000  # entries read from the store at once
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A timeline and the session that it was built from."""
+    """A session as it is now, and its timeline."""
 
     session: Session
     timeline: Timeline
@@ -38,20 +38,22 @@ class Timelines:
         self._building: dict[str, threading.Lock] = {}
 
     def get(self, session: Session) -> View:
-        """The session's timeline: the kept one while no entry came since, else a new one."""
+        """The session with its timeline: the kept one while no entry came since, else a new one."""
         with self._lock:
             building = self._building.setdefault(session.session_id, threading.Lock())
         with building:
             kept = self._views.get(session.session_id)
-            if kept is None or _extent(kept.session) != _extent(session):
-                kept = View(session, build(self._moments(session.session_id)))
-            self._keep(session.session_id, kept)
-        return kept
+            if kept and _extent(kept.session) == _extent(session):
+                view = View(session, kept.timeline)
+            else:
+                view = View(session, build(self._moments(session.session_id)))
+            self._keep(view)
+        return view
 
-    def _keep(self, session_id: str, view: View) -> None:
+    def _keep(self, view: View) -> None:
         with self._lock:
-            self._views[session_id] = view
-            self._views.move_to_end(session_id)
+            self._views[view.session.session_id] = view
+            self._views.move_to_end(view.session.session_id)
             total = sum(len(kept.timeline.times) for kept in self._views.values())
             while len(self._views) > 1 and (total > KEPT_ENTRIES or len(self._views) > KEPT_VIEWS):
                 dropped, gone = self._views.popitem(last=False)

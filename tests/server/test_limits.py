@@ -26,10 +26,10 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
         put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
     kept = timelines.Timelines(running.store)
 
-    def look(name: str) -> timelines.View:
+    def look(name: str) -> timelines.Timeline:
         session = running.store.session(name)
         assert session is not None
-        return kept.get(session)
+        return kept.get(session).timeline
 
     first = {name: look(name) for name in "abac"}  # b is dropped for c
     again = {name: look(name) is first[name] for name in "acb"}
