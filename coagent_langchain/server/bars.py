@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from coagent_langchain.server.formats import total
 
 STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither success nor failure
+MAX_CAUSES = 5  # the latest: what a node failed of is the last that failed in it
 
 
 @dataclass(slots=True, eq=False)
@@ -97,3 +98,13 @@ def below(bars: Iterable[Bar]) -> Iterator[Bar]:
     while stack:
         yield (bar := stack.pop())
         stack += bar.children
+
+
+def causes(bar: Bar) -> list[Bar]:
+    """Why a prompt or a component failed: the bars below it that failed by themselves, in order."""
+    failed = [each for each in below(bar.children) if each.status == "error" and not _passes_on(each)]
+    return sorted(failed, key=lambda each: each.last)[-MAX_CAUSES:]
+
+
+def _passes_on(bar: Bar) -> bool:
+    return any(child.status == "error" for child in bar.children)

@@ -9,13 +9,12 @@ import orjson
 from markupsafe import Markup
 
 from coagent_langchain.server import formats
-from coagent_langchain.server.bars import Bar
+from coagent_langchain.server.bars import Bar, causes
 from coagent_langchain.server.formats import mapping, text
 from coagent_langchain.server.jsonview import pretty, shown, tree
 from coagent_langchain.server.moments import Moment, shorten
 from coagent_langchain.server.parts import METADATA, Part, of_entry, of_text
 from coagent_langchain.server.store import Entry
-from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject
 
 
@@ -37,8 +36,8 @@ class Detail:
     """One bar, ready for the template.
 
     Attributes:
-        status, took: of the bar; see `judge`.
-        causes: the bars below it that made it fail, where its own entries do not say why; see `causes.explain`.
+        status, took: of the bar: one of its entries alone does not tell.
+        causes: the bars below it that made it fail, where its own entries do not say why.
     """
 
     title: str
@@ -53,34 +52,25 @@ class Detail:
         """The stack traces of its errors."""
         return [shown.stack for shown in self.entries if shown.stack]
 
-    @property
-    def unexplained(self) -> bool:
-        """Whether only what stands below it tells how it went: a prompt, or what failed without an error of its own."""
-        types = [shown.moment.type for shown in self.entries]
-        return "user_input" in types or (self.status == "error" and "error" not in types)
-
 
 def ref_of(entry: Entry) -> str:
     """The address of a stored entry in the viewer's links: its place in the session's order."""
     return f"{entry.timestamp}-{entry.seq}"
 
 
-def detail(entries: list[Entry]) -> Detail:
-    """Make the pane of the entries of one bar, the call first."""
-    made = [show(entry) for entry in entries]
-    _say_once(made)
-    first = next((one.moment for one in made if one.moment.type == "user_input"), made[0].moment)
-    return Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), made)
-
-
-def judge(made: Detail, timeline: Timeline) -> None:
-    """Say how the bar went that the entries belong to, and how long it took: one of them alone does not know."""
-    bar = timeline.bar_of(made.entries[0].moment.seq)
-    if bar is None:
-        return
-    made.status = "ok" if bar.kind == "note" else bar.status  # a note's is its kind: a warning, for debugging
-    if all(one.moment.ms is None for one in made.entries):
-        made.took = bar.duration
+def detail(entries: list[Entry], bar: Bar | None = None) -> Detail:
+    """Make the pane of the entries of one bar, the call first; a few entries belong to no bar."""
+    ready = [show(entry) for entry in entries]
+    _say_once(ready)
+    first = next((one.moment for one in ready if one.moment.type == "user_input"), ready[0].moment)
+    made = Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), ready)
+    if bar is not None:
+        made.status = "ok" if bar.kind == "note" else bar.status  # a note's is its kind: a warning, for debugging
+        made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
+        types = {one.moment.type for one in ready}
+        if bar.status == "error" and ("user_input" in types or "error" not in types):
+            made.causes = causes(bar)
+    return made
 
 
 def _say_once(made: list[Shown]) -> None:

@@ -15,8 +15,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import charts, parts, transcript
 from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
-from coagent_langchain.server.causes import explain
-from coagent_langchain.server.details import detail, judge, ref_of
+from coagent_langchain.server.details import detail, ref_of
 from coagent_langchain.server.formats import count, mapping, natural, visible
 from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.lookups import session_of, store_of, view_of
@@ -38,18 +37,13 @@ def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the figures that they are relative to."""
     view = view_of(request)
     t0 = view.session.first_ms
-    return answer({"t0": t0, "now": now_ms() - t0 if _runs(request) else None, "rows": rows(view.timeline, t0),
-                  "entries": len(view.timeline.times)})  # fmt: skip
+    return answer({"t0": t0, "now": now_ms() - t0 if view.session.status == "running" else None,
+                  "rows": rows(view.timeline, t0), "entries": len(view.timeline.times)})  # fmt: skip
 
 
-def _runs(request: Request) -> bool:
-    # asked each time: a timeline is kept, but a session in which nothing happens does not run for ever
-    return session_of(request).status == "running"
-
-
-def _unended(request: Request) -> str:
+def _unended(view: View) -> str:
     """What is said of a call without its end."""
-    return "running" if _runs(request) else "unfinished"
+    return "running" if view.session.status == "running" else "unfinished"
 
 
 def overview(request: Request) -> HTMLResponse:
@@ -78,12 +72,10 @@ def chosen(request: Request) -> list[Entry]:
 
 def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
-    made, timeline = detail(chosen(request)), view_of(request).timeline
-    judge(made, timeline)
-    if made.unexplained:
-        explain(made, timeline)
+    entries, view = chosen(request), view_of(request)
+    made = detail(entries, view.timeline.bar_of(entries[0].seq))
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
-    return render("detail.html", d=made, tabs=tabs, unended=_unended(request))
+    return render("detail.html", d=made, tabs=tabs, unended=_unended(view))
 
 
 def earlier(request: Request) -> HTMLResponse:
@@ -188,7 +180,7 @@ def conversation(request: Request) -> HTMLResponse:
     start = natural(request.query_params.get("from", ""))
     end = start + talk.PAGE
     made = talk.items(outline[start:end], reader(request, view.session.session_id))
-    return render("conversation.html", items=made, unended=_unended(request), **_more(len(outline), end))
+    return render("conversation.html", items=made, unended=_unended(view), **_more(len(outline), end))
 
 
 def _more(total: int, end: int) -> dict[str, int]:

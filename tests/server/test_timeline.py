@@ -14,7 +14,7 @@ from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline
-from coagent_langchain.server.details import Detail, detail, judge
+from coagent_langchain.server.details import Detail, detail
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.parts import earlier
 from coagent_langchain.server.rows import rows
@@ -39,9 +39,8 @@ def failures(entries: Iterable[dict[str, Any]]) -> list[Bar]:
 
 def judged(entries: list[dict[str, Any]], *places: int) -> Detail:
     """The details of the entries at these places."""
-    made = detail([Entry(place + 1, entries[place]["timestamp"], orjson.dumps(entries[place])) for place in places])
-    judge(made, timeline(entries))
-    return made
+    given = [Entry(place + 1, entries[place]["timestamp"], orjson.dumps(entries[place])) for place in places]
+    return detail(given, timeline(entries).bar_of(given[0].seq))
 
 
 def drawn(made: Timeline) -> list[str]:
