@@ -7,6 +7,7 @@ from typing import Any
 from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.moments import BY_NODE, NOT_RUN
 from coagent_langchain.server.timeline import Timeline
+from coagent_langchain.texts import counted
 
 Row = list[Any]
 _BELOW = 13  # the place of how many rows stand below, which is known last
@@ -21,26 +22,18 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     JavaScript.
     """
     made: list[Row] = []
-    places: list[tuple[Bar, Row, int]] = []
-    stack = [(bar, 1, "") for bar in reversed(timeline.roots)]
+    parents: list[Row] = []
+    top: Row = [0] * (_BELOW + 1)  # above all of them
+    stack = [(bar, 1, "", top) for bar in reversed(timeline.roots)]
     while stack:
-        bar, level, above = stack.pop()
+        bar, level, above, parent = stack.pop()
         row = _row(bar, level, above, t0)
-        places.append((bar, row, len(made)))
         made.append(row)
-        stack += [(child, level + 1, bar.label) for child in reversed(bar.children)]
-    for bar, row, place in reversed(places):
-        row[_BELOW] = sum(made[child][_BELOW] + 1 for child in _children(bar, made, place))
+        parents.append(parent)
+        stack += [(child, level + 1, bar.label, row) for child in reversed(bar.children)]
+    for row, parent in zip(reversed(made), reversed(parents), strict=True):
+        parent[_BELOW] += row[_BELOW] + 1
     return made
-
-
-def _children(bar: Bar, made: list[Row], place: int) -> list[int]:
-    """The places of a row's children; those rows know their size already, because we come from the end."""
-    found, place = [], place + 1
-    for _ in bar.children:
-        found.append(place)
-        place += made[place][_BELOW] + 1
-    return found
 
 
 def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
@@ -83,7 +76,4 @@ def without_label(label: str, note: str) -> str:
 def _turns(bar: Bar) -> str:
     """What a prompt or a turn holds, e.g. `3 turns · 1 error`."""
     turns = bar.turns if bar.kind == "prompt" else 0
-    parts = [f"{turns} turn{'s' if turns > 1 else ''}"] if turns else []
-    if bar.errors:
-        parts.append(f"{bar.errors} error{'s' if bar.errors > 1 else ''}")
-    return " · ".join(parts)
+    return " · ".join(counted(number, noun) for number, noun in ((turns, "turn"), (bar.errors, "error")) if number)
