@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
@@ -43,11 +44,15 @@ class Used:
 
 def token_bars(models: list[Bar]) -> list[TokenBar]:
     """The bars of the chart, in order of start; with more than `MAX_BARS` calls each bar is a run of calls in a row."""
-    each = max(1, -(-len(models) // MAX_BARS))
+    each = _calls_of_a_bar(models)
     groups = [models[at : at + each] for at in range(0, len(models), each)]
     highest = max((_tokens(group) or 0 for group in groups), default=0) or 1
     slot = min(100 / max(len(groups), 1), 4)
     return [_bar(group, number * slot, slot * 0.72, HEIGHT / highest) for number, group in enumerate(groups)]
+
+
+def _calls_of_a_bar(models: list[Bar]) -> int:
+    return max(1, math.ceil(len(models) / MAX_BARS))
 
 
 def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
@@ -88,8 +93,7 @@ def _median(bars: list[Bar]) -> float | None:
 
 def overview(timeline: Timeline) -> dict[str, Any]:
     """What the overview template shows."""
-    bars = token_bars(timeline.models)
     sums = [bar.tokens or 0 for bar in timeline.models]
-    return {"bars": bars, "calls": len(sums), "tokens": sum(sums), "highest": max(sums, default=0),
-            "shared": -(-len(sums) // MAX_BARS) if sums else 1, "height": HEIGHT,
+    return {"bars": token_bars(timeline.models), "calls": len(sums), "tokens": sum(sums),
+            "highest": max(sums, default=0), "shared": _calls_of_a_bar(timeline.models), "height": HEIGHT,
             "models": used(timeline.models), "tools": used(timeline.tools)}  # fmt: skip

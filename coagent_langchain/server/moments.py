@@ -71,13 +71,13 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
     """Make the moment of an entry. Fields of a wrong type count as absent."""
     meta = mapping(entry.get("meta"))
     trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
-    parent = text(trace.get("within_run_id")) or text(trace.get("parent_run_id"))
     made = Moment(
-        seq, whole(entry.get("timestamp")), text(entry.get("event_type")), whole(entry.get("prompt_number")),
-        whole(entry.get("turn_number")), text(entry.get("event_id")), text(trace.get("run_id")),
-        parent, text(trace.get("root_run_id")), text(framework.get("checkpoint_ns")),
-        text(trace.get("name")), text(framework.get("node")) or text(framework.get("agent")),
-        outcome=text(meta.get("outcome")),
+        seq, at=whole(entry.get("timestamp")), type=text(entry.get("event_type")),
+        prompt=whole(entry.get("prompt_number")), turn=whole(entry.get("turn_number")),
+        event_id=text(entry.get("event_id")), run=text(trace.get("run_id")),
+        parent=text(trace.get("within_run_id")) or text(trace.get("parent_run_id")),
+        root=text(trace.get("root_run_id")), place=text(framework.get("checkpoint_ns")), name=text(trace.get("name")),
+        who=text(framework.get("node")) or text(framework.get("agent")), outcome=text(meta.get("outcome")),
     )  # fmt: skip
     _READERS.get(made.type, _other)(made, entry, meta)
     made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])

@@ -54,11 +54,9 @@ class Pairing:
         return self._by_run.get(run)
 
     def _new(self, moment: Moment, kind: str) -> Bar:
-        bar = Bar(kind, moment.name or kind, moment.at, None, "open", moment.note, moment.who, moment.prompt,
-                  moment.turn, moment.run, moment.parent, moment.root, moment.place,
-                  [(moment.at, moment.seq)])  # fmt: skip
-        bar.last = moment.at
-        bar.model = moment.model
+        bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
+                  turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, place=moment.place,
+                  events=[(moment.at, moment.seq)], last=moment.at, model=moment.model)  # fmt: skip
         self.bars.append(bar)
         return bar
 

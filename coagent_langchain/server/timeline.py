@@ -127,8 +127,7 @@ def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
             groups[-1].append(bar)
         else:
             groups.append([bar])
-    prompt.children = [_turn(group) if len(group) > 1 and group[0].turn else bar for group in groups
-                       for bar in (group[:1] if group[0].turn else group)]  # fmt: skip
+    prompt.children = [bar for group in groups for bar in _in_turns(group)]
 
 
 def _latest(place: Place, prompt: Bar) -> Place:
@@ -161,6 +160,11 @@ def _status(bars: list[Bar]) -> str:
         return "waiting"
     ended = sorted((bar for bar in bars if bar.is_tool or bar.kind in ("model", "component")), key=lambda bar: bar.last)
     return ended[-1].status if ended and ended[-1].status in STOPPED else "ok"
+
+
+def _in_turns(group: list[Bar]) -> list[Bar]:
+    """The bars of a turn below a row of its own, if they are several; what comes before the first turn has none."""
+    return [_turn(group)] if len(group) > 1 and group[0].turn else group
 
 
 def _turn(group: list[Bar]) -> Bar:
