@@ -16,17 +16,7 @@ from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP
 MAX_ENTRY = 8_000_000  # bytes: room for the longest answers of today's models
 
 Problems = tuple[tuple[str, str], ...]  # of one value: path below it ("" for the value itself) and message
-Rule = tuple[frozenset[type], Callable[[Any], Problems] | None]  # the types that a field may have, and what else holds
 NONE: Problems = ()
-
-
-def expected(types: frozenset[type]) -> str:
-    """What is said of a value of another type."""
-    return "must be " + " or ".join(word for kind, word in _WORDS.items() if kind in types)
-
-
-def _rule(annotation: Any) -> Rule:
-    return _types_of(annotation), _check_of(annotation)
 
 
 def _types_of(annotation: Any) -> frozenset[type]:
@@ -51,27 +41,35 @@ def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
         if typing.get_args(option) == (str,):
             return _strings
         if isinstance(option, type) and issubclass(option, BaseModel):
-            return _part(option)
+            return _fields(option)
         if isinstance(option, type) and issubclass(option, StrEnum):
             return _one_of(option)
     return None
 
 
-def _part(model: type[BaseModel]) -> Callable[[Any], Problems]:
-    rules = {name: _rule(info.annotation) for name, info in model.model_fields.items()}
+def _fields(model: type[BaseModel], **own: Callable[[Any], Problems]) -> Callable[[Any], Problems]:
+    """The check of an object's fields: of each its type, and one of `own` or what the annotation demands besides."""
+    rules = {
+        name: (_types_of(info.annotation), own.get(name) or _check_of(info.annotation))
+        for name, info in model.model_fields.items()
+    }
 
-    def problems(part: dict[str, Any]) -> Problems:
+    def problems(fields: dict[str, Any]) -> Problems:
         found = NONE
-        for name, value in part.items():
+        for name, value in fields.items():
             if (rule := rules.get(name)) is not None:
                 types, check = rule
                 if type(value) not in types:
-                    found += ((f".{name}", expected(types)),)
-                elif check is not None and value is not None:
-                    found += tuple((f".{name}{path}", message) for path, message in check(value))
+                    found += ((f".{name}", _expected(types)),)
+                elif check is not None and value is not None and (inner := check(value)):
+                    found += tuple((f".{name}{path}", message) for path, message in inner)
         return found
 
     return problems
+
+
+def _expected(types: frozenset[type]) -> str:
+    return "must be " + " or ".join(word for kind, word in _WORDS.items() if kind in types)
 
 
 # One call a value, without a general form over them: these run six times for each entry.
@@ -99,13 +97,11 @@ def _strings(value: list[Any]) -> Problems:
 
 _WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object",
           list: "an array"}  # fmt: skip
-RULES = {name: _rule(info.annotation) for name, info in LogEntry.model_fields.items()} | {
-    name: (_types_of(LogEntry.model_fields[name].annotation), check)
-    for name, check in {
-        "session_id": _length(MAX_SESSION_ID),
-        "event_id": _length(MAX_ENTRY),
-        "prompt_number": _between(MAX_COUNTER),
-        "turn_number": _between(MAX_COUNTER),
-        "timestamp": _between(MAX_TIMESTAMP),
-    }.items()
-}
+entry_problems = _fields(
+    LogEntry,
+    session_id=_length(MAX_SESSION_ID),
+    event_id=_length(MAX_ENTRY),
+    prompt_number=_between(MAX_COUNTER),
+    turn_number=_between(MAX_COUNTER),
+    timestamp=_between(MAX_TIMESTAMP),
+)

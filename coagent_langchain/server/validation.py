@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.jsontext import depth_exceeds, split
-from coagent_langchain.server.rules import MAX_ENTRY, RULES, expected
+from coagent_langchain.server.rules import MAX_ENTRY, entry_problems
 from coagent_langchain.server.store import NewEntry
 from coagent_langchain.wire import ENVELOPE
 
@@ -122,13 +122,7 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
         _required(entry)
     except KeyError:
         found = [(name, "is required") for name in ENVELOPE if name not in entry]
-    for name, value in entry.items():
-        if (rule := RULES.get(name)) is not None:
-            types, check = rule
-            if type(value) not in types:
-                found.append((name, expected(types)))
-            elif check is not None and value is not None and (problems := check(value)):
-                found += [(name + path, message) for path, message in problems]
+    found += [(path.removeprefix("."), message) for path, message in entry_problems(entry)]
     if not found and entry["event_type"] not in event_types:
         found.append(("event_type", f"{entry['event_type']} is not in the event types of this server's database"))
     return found
