@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from coagent_langchain.delivery.verdict import NO_TLS, PROXY
+from coagent_langchain.delivery import verdict
 from coagent_langchain.errors import ConfigurationError
 
 CODES = {
@@ -27,13 +27,13 @@ CODES = {
 
 
 def hint(status: int | None, reason: str) -> str:
-    """What to do about a server that does not answer.
+    """What to do about a server that does not answer, where nothing else is plain.
 
     Parameters:
         status: of the answer, None when there was none.
         reason: why there was none.
     """
-    if status is not None or any(words in reason for words in (PROXY, *NO_TLS)):
+    if status is not None or verdict.hint(status, reason):
         return ""
     return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
 
@@ -105,8 +105,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
 
     def line(row: Sequence[str]) -> str:
         padded = [
-            " " * (w - cells(c)) + c if name in right else c + " " * (w - cells(c))
-            for name, c, w in zip(head, row, widths, strict=True)
+            " " * (columns - cells(cell)) + cell if name in right else fit(cell, columns)
+            for name, cell, columns in zip(head, row, widths, strict=True)
         ]
         return "  ".join(padded).rstrip()
 

@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,8 +15,9 @@ import orjson
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.transport import surroundings
-from coagent_langchain.delivery.verdict import PROXY, hint, may_pass, redirect, retry_after, said
+from coagent_langchain.delivery.verdict import PROXY, Outcome, hint, may_pass, redirect, said
 from coagent_langchain.errors import CoagentClientError, logger
+from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
     import requests
@@ -105,15 +105,16 @@ class Connection:
         started = time.monotonic()
         send = self._prepare(method, path, body, params)
         for attempt in itertools.count():
-            status, answer, wait = send()
+            outcome = send()
+            status, answer = outcome.status, outcome.body
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
             content = _NO_JSON if status is None else _json(answer)
             if status is not None and status < 300 and content is not _NO_JSON:
                 return content, answer
-            if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, wait)):
+            if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, outcome.wait)):
                 break
-        tries = f"{attempt + 1} {'try' if attempt == 0 else 'tries'} in {time.monotonic() - started:.1f} s"
+        tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
         reason = answer if status is None else f"HTTP {status}: {said(answer, content)}"
         reason += hint(status, reason)
         if status is not None and status < 300:
@@ -128,7 +129,7 @@ class Connection:
 
     def _prepare(
         self, method: str, path: str, body: bytes | None, params: dict[str, str] | None
-    ) -> Callable[[], tuple[int | None, str, float]]:
+    ) -> Callable[[], Outcome]:
         import requests  # late: it is slow to import
 
         headers = {"Accept": "application/json"}
@@ -141,14 +142,14 @@ class Connection:
         session = self._connected()
         environment = surroundings(session, f"{request.url}")
 
-        def send() -> tuple[int | None, str, float]:
+        def send() -> Outcome:
             try:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
             except (requests.RequestException, OSError) as error:
                 proxy = PROXY if isinstance(error, requests.exceptions.ProxyError) else ""
-                return None, proxy + _cause(error), 0.0
+                return Outcome(None, proxy + _cause(error))
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
-            return answer.status_code, text, retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+            return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
 
         return send
 

@@ -24,7 +24,7 @@ import orjson
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
 PROXY = "ProxyError: "  # how the reason begins where not the server but the way to it is closed
-NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
+_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
 _MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _PAGE = 2000  # characters of a page that are looked at: an unclosed tag makes the search slow
@@ -43,6 +43,11 @@ class Outcome:
     status: int | None
     body: str = ""
     retry_after: str | None = None
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the server asks to wait."""
+        return retry_after(self.retry_after, datetime.now(UTC))
 
 
 class Meaning(enum.Enum):
@@ -86,8 +91,7 @@ def judge(outcome: Outcome, count: int) -> Verdict:
     reason = f"HTTP {status}: {said(outcome.body, answer)}" if status else outcome.body
     advice = hint(status, reason)
     if status is None or may_pass(status):
-        wait = retry_after(outcome.retry_after, datetime.now(UTC))
-        return Verdict(Meaning.RETRY, reason + advice, wait=wait, status=status)
+        return Verdict(Meaning.RETRY, reason + advice, wait=outcome.wait, status=status)
     if status < 300:
         return _judge_success(outcome, answer, count, reason)
     if status < 400 or status in _SETUP:
@@ -130,7 +134,7 @@ def hint(status: int | None, reason: str) -> str:
         status: of the answer, None when there was none.
         reason: what it says, or why there was none.
     """
-    if status is None and any(words in reason for words in NO_TLS):
+    if status is None and any(words in reason for words in _NO_TLS):
         return " (the server speaks no TLS: its address begins with http://, not https://)"
     if status is None and PROXY in reason:
         return " (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"
