@@ -104,9 +104,12 @@ class CoagentClient(EventLog):
         for first, batch in _batches(map(self._encode, entries)):
             result = self._store(b"[%b]" % b",".join(batch), len(batch), max_retries)
             errors += [{**error, "index": first + error["index"]} for error in result.errors]
-            stored += len(batch) - (0 if result.success else len({e["index"] for e in result.errors}) or len(batch))
-            if not result.success:
-                failed.append(result.message)
+            if result.success:
+                stored += len(batch)
+                continue
+            failed.append(result.message)
+            if bad := {error["index"] for error in result.errors}:  # a refusal that names none has stored none
+                stored += len(batch) - len(bad)
         message = "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]])
         return LogResult(not failed, message, tuple(errors))
 
