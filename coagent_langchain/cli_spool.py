@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -164,16 +165,9 @@ def _destinations(settings: Settings) -> list[Path]:
 
 def _waiting(folder: Path) -> Iterator[bytes]:
     """The lines of a folder that wait, the oldest owner's first."""
-    for paths in segments_by_owner(folder).values():
-        for path in paths:
-            yield from _lines(path)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        yield from waiting_lines(path)
-    except OSError:  # sent and removed in this moment, or not readable
-        return
+    for path in itertools.chain.from_iterable(segments_by_owner(folder).values()):
+        with contextlib.suppress(OSError):  # sent and removed in this moment, or not readable
+            yield from waiting_lines(path)
 
 
 def _seconds(text: str) -> float:

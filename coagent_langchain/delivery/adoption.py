@@ -102,10 +102,7 @@ def waiting_lines(path: Path) -> Iterator[bytes]:
     Raises:
         OSError: it cannot be read.
     """
-    reader = Reader.of(path)
-    try:
+    with contextlib.closing(Reader.of(path)) as reader:
         while block := reader.read(reader.size()):
             yield from bytes(block).splitlines()
             reader.offset += len(block)
-    finally:
-        reader.close()

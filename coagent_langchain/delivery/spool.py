@@ -154,11 +154,8 @@ class Spool:
         """The oldest entry that waits, or nothing."""
         with contextlib.suppress(OSError, IndexError):
             segment = self._segments[0]
-            reader = segment.open()
-            try:
+            with contextlib.closing(segment.open()) as reader:
                 return bytes(reader.read(segment.size, limit=1 << 12).partition(b"\n")[0])
-            finally:
-                reader.close()
         return b""
 
     # --- the worker alone ---------------------------------------------------------------------------------------
@@ -225,11 +222,8 @@ class Spool:
             emptied, size = segment.emptied, segment.size
             if segment.path and segment.synced < size and self.waiting:
                 with contextlib.suppress(OSError):  # acknowledged and removed meanwhile, or what the worker will tell
-                    reader = Reader.of(segment.path)
-                    try:
+                    with contextlib.closing(Reader.of(segment.path)) as reader:
                         reader.sync()
-                    finally:
-                        reader.close()
                     if segment.emptied == emptied:  # else what was synced is gone, and other lines may be there
                         segment.synced = size
         self._folder.sync()
