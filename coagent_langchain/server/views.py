@@ -46,8 +46,9 @@ COLUMNS = [
     ("", "Models, tags", "", "c-words from-1000"),
 ]
 NEWEST = "-first"
-KNOWN: dict[str, Iterable[str]] = {"status": STATUSES, "type": EventType, "period": PERIODS,
-                                   "sort": (*SORTS, *(f"-{name}" for name in SORTS))}  # fmt: skip
+# what the list's address may choose from; what else stands there is left out, and the page says so
+CHOICES = {"status": STATUSES, "type": tuple(EventType), "period": tuple(PERIODS),
+           "sort": (*SORTS, *(f"-{name}" for name in SORTS))}  # fmt: skip
 ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
           for turn, arrow in (("-", "↓"), ("", "↑"))}  # fmt: skip
 
@@ -144,7 +145,7 @@ def _list(request: Request) -> dict[str, Any]:
     number = query.offset // PAGE + 1
     return {
         "page": page, "notes": NOTES, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
-        "ignored": [f"{name}={given[name]}" for name in KNOWN if given.get(name, "") not in ("", *KNOWN[name])],
+        "ignored": [f"{name}={given[name]}" for name in CHOICES if given.get(name) and not _chosen(given, name)],
         "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
         "previous": link(page=str(number - 1)) if number > 1 else "",
         "next": link(page=str(number + 1)) if query.offset + PAGE < page.total else "",
@@ -153,26 +154,28 @@ def _list(request: Request) -> dict[str, Any]:
 
 def read_query(given: Mapping[str, str]) -> Query:
     """The store's query of the list's address. What makes no sense there does not filter."""
-    sort = given.get("sort", "")
-    name: Sort | None = next((known for known in SORTS if known == sort.removeprefix("-")), None)
+    sort = _chosen(given, "sort") or NEWEST
+    column: Sort = next(known for known in SORTS if known == sort.removeprefix("-"))
     page = max(formats.natural(given.get("page", "")), 1)
-    period = PERIODS.get(given.get("period", ""))
+    period = PERIODS.get(_chosen(given, "period"))
     return Query(
         text=given.get("q", "")[:500],
-        status=_known(given.get("status"), STATUSES),
-        type=_known(given.get("type"), EventType),
+        status=_chosen(given, "status"),
+        type=_chosen(given, "type"),
         model=given.get("model", ""),
         tag=given.get("tag", ""),
         since_ms=now_ms() - period[1] if period else None,
-        sort=name or "first",
-        ascending=name is not None and not sort.startswith("-"),
+        sort=column,
+        ascending=not sort.startswith("-"),
         limit=PAGE,
         offset=(page - 1) * PAGE,
     )
 
 
-def _known(value: str | None, choices: Iterable[str]) -> str:
-    return value if value is not None and value in tuple(choices) else ""
+def _chosen(given: Mapping[str, str], name: str) -> str:
+    """What an address chooses; "" where that is no choice."""
+    value = given.get(name, "")
+    return value if value in CHOICES[name] else ""
 
 
 def _turned(query: Query, name: str) -> str:
@@ -196,7 +199,7 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
     periods = [("", "any"), *((name, text) for name, (text, _) in PERIODS.items())]
     return [
         ("status", "Status", named(STATUSES), query.status),
-        ("period", "Time", periods, _known(request.query_params.get("period"), PERIODS)),
+        ("period", "Time", periods, _chosen(request.query_params, "period")),
         ("type", "Has", named(EventType), query.type),
         ("model", "Model", named(_with(query.model, store.facets("model"))), query.model),
         ("tag", "Tag", named(_with(query.tag, store.facets("tag"))), query.tag),
