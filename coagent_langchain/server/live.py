@@ -20,21 +20,20 @@ BEAT_S = 15.0  # a comment this often, so that a dead connection is noticed
 
 async def stream(request: Request) -> Response:
     """`/view/live` for all sessions, `/view/live?session=ID` for one."""
-    clients: set[object] = request.app.state.live
+    clients: set[Request] = request.app.state.live
     if len(clients) >= MAX_CLIENTS:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
     session_id = request.query_params.get("session")
-    mark = object()
-    clients.add(mark)
+    clients.add(request)
 
     async def events() -> AsyncIterator[str]:
         try:
             async for line in _news(request, store_of(request), session_id):
                 yield line
         finally:
-            clients.discard(mark)
+            clients.discard(request)
 
     return StreamingResponse(events(), media_type="text/event-stream")
 

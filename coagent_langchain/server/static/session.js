@@ -103,19 +103,14 @@ async function findNow() {
   byId("found").textContent = `${seqs.length} event${seqs.length === 1 ? "" : "s"}${rows && tab === "conversation" ? ", see Timeline" : ""}`;
 }
 
-function jump(seq) {
-  const index = tree.rowOf(seq);
+/** Select a row of the timeline, whichever tab is open. */
+function jump(index) {
   if (index < 0) return;
   if (tab !== "timeline") openTab("timeline");
   tree.select(index);
 }
 
-function error() {
-  const index = tree.nextError();
-  if (index < 0) return;
-  if (tab !== "timeline") openTab("timeline");
-  tree.select(index);
-}
+const error = () => jump(tree.nextError());
 
 const inTree = (action) => () => (tab === "timeline" ? action() : false);
 const step = (by) => () => (tab === "timeline" ? tree : panels.get(tab)).move(by);
@@ -136,7 +131,7 @@ page.addEventListener("click", (event) => {
   const target = event.target;
   const button = target.closest("[data-more]"), bar = target.closest("[data-seq]"), name = target.closest("[role=tab][id]")?.id.slice(4);
   if (button) more(button, path);
-  else if (bar) { event.preventDefault(); jump(bar.dataset.seq); }
+  else if (bar) { event.preventDefault(); jump(tree.rowOf(bar.dataset.seq)); }
   else if (name) openTab(name);
   else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
   else if (target.closest("[data-all]")) byId("overview").classList.toggle("all");
