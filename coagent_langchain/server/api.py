@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.lookups import store_of
-from coagent_langchain.server.store import Store, Summary, Unavailable
+from coagent_langchain.server.store import Store, Summary, Unavailable, every_entry
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
 
@@ -103,7 +103,8 @@ def _summary(each: Summary) -> dict[str, Any]:
 
 async def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as it was posted."""
-    parts = blocks(_array(store_of(request).export(request.path_params["session_id"])))
+    entries = every_entry(store_of(request), request.path_params["session_id"])
+    parts = blocks(_array(entry.body for entry in entries))
     first = await run_in_threadpool(next, parts)  # before the answer begins: a store that is down is a 503
     return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
 

@@ -17,7 +17,7 @@ from coagent_langchain.server.answers import blocks
 from coagent_langchain.server.jsontext import on_one_line
 from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.moments import read
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store import Session, every_entry
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
            "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
@@ -73,8 +73,8 @@ def export(request: Request) -> Response:
     write, media = FORMATS[ending]
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", session.session_id)[:100].strip("._") or "session"
     headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-    parts = write(session, store_of(request).export(session.session_id))
-    return StreamingResponse(blocks(parts), media_type=media, headers=headers)
+    bodies = (entry.body for entry in every_entry(store_of(request), session.session_id))
+    return StreamingResponse(blocks(write(session, bodies)), media_type=media, headers=headers)
 
 
 routes: list[BaseRoute] = [Route("/export/", export), Route("/export/{session_id:any}", export)]

@@ -7,7 +7,7 @@ import random
 import orjson
 import pytest
 
-from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary, Unavailable
+from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary, Unavailable, every_entry
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.timelines import Timelines
 from coagent_langchain.wire import now_ms
@@ -127,7 +127,7 @@ def test_unknown_session_is_empty(store: Store) -> None:
     """Nothing is there, and nothing breaks."""
     assert store.entries("none") == []
     assert store.session("none") is None
-    assert list(store.export("none")) == []
+    assert list(every_entry(store, "none")) == []
 
 
 def test_roll_up_counts_everything(store: Store) -> None:
@@ -370,7 +370,7 @@ def test_export_reads_page_by_page(store: Store) -> None:
     put(store, *entries[:1000])
     put(store, *entries[1000:])
 
-    assert [orjson.loads(body) for body in store.export("s")] == entries
+    assert [orjson.loads(each.body) for each in every_entry(store, "s")] == entries
 
 
 def test_prune_deletes_old_sessions_whole(store: Store) -> None:

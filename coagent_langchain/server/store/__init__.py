@@ -5,14 +5,14 @@ Times are Unix milliseconds. All methods block and may be called from any thread
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.rollup import ENDINGS
-from coagent_langchain.unended import NO_END, goes_on
+from coagent_langchain.server.store.rollup import COUNTS, ENDINGS, prompt_count, session_counts, turn_count
+from coagent_langchain.unended import NO_END, goes_on, standing
 from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # choices of a filter
@@ -110,6 +110,18 @@ class Session:
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, row: Sequence[Any], *, types: Mapping[str, int], models: Iterable[str], tags: Iterable[str]) -> Session:
+        """The session of a row of the roll-up: its id, times, status, title and cost, then the numbers of `COUNTS`."""
+        session_id, first_ms, last_ms, status, title, cost, *counts = row
+        counted = dict(zip(COUNTS, counts, strict=True))
+        counted["turns"] = turn_count(counted["turns"], counted["llm_calls"], counted["prompts"], types)
+        counted["prompts"] = prompt_count(counted["prompts"], types)
+        return cls(
+            session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
+            types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted, cost),
+        )  # fmt: skip
+
     @property
     def only_total(self) -> int | None:
         """Its tokens, where no entry says which of them went in and which came out."""
@@ -205,9 +217,6 @@ class Store(Protocol):
 
     def has_newer(self, session_id: str, seq: int) -> bool:
         """Whether entries of the session arrived after `seq`."""
-
-    def export(self, session_id: str) -> Iterator[bytes]:
-        """The bodies of a session's entries, in order, read page by page."""
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""

@@ -20,7 +20,6 @@ from coagent_langchain.server.store import (
     Pruned,
     Session,
     Summary,
-    every_entry,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
@@ -200,7 +199,3 @@ class ClickHouseStore:
         sql = f"""SELECT 1 FROM {self._db}.log_entries
             WHERE session_id = {{session:String}} AND {self._table.seq} > {{seq:UInt64}} LIMIT 1"""
         return bool(self._all(sql, session=session_id, seq=seq))
-
-    def export(self, session_id: str) -> Iterator[bytes]:
-        """See `Store.export`."""
-        return (entry.body for entry in every_entry(self, session_id))

@@ -12,9 +12,8 @@ import orjson
 from coagent_langchain.server.store import Entry, NewEntry, Session
 from coagent_langchain.server.store.expressions import status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, prompt_count, session_counts, turn_count
+from coagent_langchain.server.store.rollup import COUNTS
 from coagent_langchain.server.store.text import searched, words_and_phrases
-from coagent_langchain.unended import standing
 from coagent_langchain.wire import ENVELOPE
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
@@ -140,22 +139,15 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
     return ("WHERE " + " AND ".join(terms) if terms else ""), parameters
 
 
-COUNTS = (*COUNTERS, "prompts", "turns")
 INPUTS = "toInt64(types['user_input'])"
-READ = f"""SELECT session_id, first_ms, last_ms, status, title, cost, types, arraySort(models), arraySort(tags),
+READ = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first_ms, last_ms, status, title, cost,
     {", ".join(COUNTS)}"""
 
 
 def session(row: Sequence[Any]) -> Session:
     """The roll-up of a row of `READ`."""
-    session_id, first_ms, last_ms, status, title, cost, types, models, tags, *counts = row
-    counted = dict(zip(COUNTS, counts, strict=True))
-    counted["turns"] = turn_count(counted["turns"], counted["llm_calls"], counted["prompts"], types)
-    counted["prompts"] = prompt_count(counted["prompts"], types)
-    return Session(
-        session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
-        types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted, cost),
-    )  # fmt: skip
+    types, models, tags, *rest = row
+    return Session.of(rest, types=types, models=models, tags=tags)
 
 
 class Numbers:

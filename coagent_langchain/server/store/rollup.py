@@ -11,6 +11,7 @@ NEVER = 2**62  # later than every timestamp: the time of a title that is not the
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
             "total_tokens", "cached_tokens", "open_calls", "input_reports", "output_reports",
             "cached_reports", "unpriced_calls")  # fmt: skip
+COUNTS = (*COUNTERS, "prompts", "turns")  # of a session, as the databases have them
 LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 OPENING = ("llm_call", "tool_call", "component_enter")

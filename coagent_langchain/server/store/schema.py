@@ -10,8 +10,8 @@ from coagent_langchain.server.store.rollup import COUNTERS, NEVER
 
 STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END"
 
-# Columns that `_third`, `_fourth` and `_fifth` add.
-_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls")
+_REPORTS = ("input_reports", "output_reports", "cached_reports")
+_LATER = ("open_calls", *_REPORTS, "unpriced_calls")  # columns that `_third`, `_fourth` and `_fifth` add
 
 
 def _first(connection: sqlite3.Connection) -> None:
@@ -50,7 +50,7 @@ def _third(connection: sqlite3.Connection) -> None:
 
 def _fourth(connection: sqlite3.Connection) -> None:
     """What was reported was not counted before: see `rollup.session_counts`."""
-    for name in _LATER[1:4]:
+    for name in _REPORTS:
         connection.execute(f"ALTER TABLE sessions ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from coagent_langchain.server.store import Session, Summary
 from coagent_langchain.server.store.expressions import TOTAL_TOKENS, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, Rollup, prompt_count, session_counts, turn_count
+from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
-from coagent_langchain.unended import standing
 
 VARIABLES = 30_000  # of one statement: SQLite takes 32,766
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
@@ -84,24 +83,18 @@ def summaries(connection: sqlite3.Connection) -> list[Summary]:
 
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
-_READ = (*COUNTERS, "prompts")
+_TURNS = "(SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id)"
 SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, cost,
-    (SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id), {", ".join(_READ)} FROM sessions"""
+    {", ".join(_TURNS if name == "turns" else name for name in COUNTS)} FROM sessions"""
 
 
 def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     """The `Session` of a row of `SELECT`."""
-    number, session_id, first_ms, last_ms, status, title, cost, turns, *counts = row
-    counted = dict(zip(_READ, counts, strict=True))
+    number, *rest = row
     facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
     for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
         facets[kind][value] = count
-    turns = turn_count(turns, counted["llm_calls"], counted["prompts"], facets["type"])
-    counted["prompts"] = prompt_count(counted["prompts"], facets["type"])
-    return Session(
-        session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost, turns=turns,
-        types=facets["type"], models=tuple(facets["model"]), tags=tuple(facets["tag"]), **session_counts(counted, cost),
-    )  # fmt: skip
+    return Session.of(rest, types=facets["type"], models=facets["model"], tags=facets["tag"])
 
 
 def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:

@@ -25,7 +25,6 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
-    every_entry,
     pruning,
     sessions,
 )
@@ -233,10 +232,6 @@ class SqliteStore:
         """See `Store.has_newer`."""
         # the plus sign makes SQLite go by `seq`: few entries are newer, a session may have many
         return bool(self._all(f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? LIMIT 1", (session_id, seq)))
-
-    def export(self, session_id: str) -> Iterator[bytes]:
-        """See `Store.export`."""
-        return (entry.body for entry in every_entry(self, session_id))
 
 
 def _rows(connection: sqlite3.Connection, seqs: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
