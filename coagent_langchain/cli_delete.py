@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 
-from coagent_langchain.cli_prune import tell
-from coagent_langchain.cli_serve import silence_clickhouse, store_option
+from coagent_langchain.cli_store import opened_beside, store_option, tell
 from coagent_langchain.errors import CoagentError
+from coagent_langchain.server import public_address
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,11 +25,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Delete the sessions."""
-    from coagent_langchain import server
-
-    silence_clickhouse()
-    with contextlib.closing(server.open_beside(options.store)) as store:
+    with opened_beside(options.store) as store:
         if missing := {*options.sessions} - {each.session_id for each in store.summaries()}:
-            raise CoagentError(f"no session {min(missing)!r} in {server.public_address(options.store)}")
+            raise CoagentError(f"no session {min(missing)!r} in {public_address(options.store)}")
         tell(store.delete(options.sessions))
     return 0

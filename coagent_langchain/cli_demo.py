@@ -11,7 +11,8 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import PORT, default_store, make_own_folder, port_number
+from coagent_langchain.cli_serve import PORT, port_number
+from coagent_langchain.cli_store import default_store, make_own_folder
 from coagent_langchain.cli_text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError

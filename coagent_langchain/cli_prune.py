@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import silence_clickhouse, store_option
+from coagent_langchain.cli_store import amount, opened_beside, store_option, tell
 from coagent_langchain.cli_text import local_time, table
 from coagent_langchain.server.formats import visible
-from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
 
 if TYPE_CHECKING:
-    from coagent_langchain.server.store import Pruned, Summary
+    from coagent_langchain.server.store import Summary
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -47,11 +45,8 @@ def age(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Delete sessions whose last entry is older than `--older-than`, or list them."""
-    from coagent_langchain import server
-
-    silence_clickhouse()
     before_ms = now_ms() - options.older_than
-    with contextlib.closing(server.open_beside(options.store)) as store:
+    with opened_beside(options.store) as store:
         if options.dry_run:
             _list([each for each in store.summaries() if each.last_ms < before_ms])
         else:
@@ -64,13 +59,4 @@ def _list(old: list[Summary]) -> None:
     if old:
         rows = [(visible(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
         print(table(("SESSION", "LAST EVENT", "EVENTS"), rows, right=("EVENTS",)) + "\n")
-    print(f"would delete {_amount(len(old), sum(each.entries for each in old))}")
-
-
-def tell(pruned: Pruned) -> None:
-    """Say how much was deleted."""
-    print(f"deleted {_amount(pruned.sessions, pruned.entries)}")
-
-
-def _amount(sessions: int, events: int) -> str:
-    return f"{counted(sessions, 'session')} with {counted(events, 'event')}"
+    print(f"would delete {amount(len(old), sum(each.entries for each in old))}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
 import signal
 import socket
 import threading
 
+from coagent_langchain.cli_store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli_text import argument
-from coagent_langchain.config import check_token, user_folder
-from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server import check_address
+from coagent_langchain.config import check_token
 
 PORT = 3000
 
@@ -48,52 +46,6 @@ def port_number(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"port must be from 0 to 65535, not {text}")
     return int(text)
-
-
-def store_option(parser: argparse.ArgumentParser) -> None:
-    """Add what every command needs that uses a store."""
-    parser.add_argument(
-        "--store",
-        type=argument(store_address),
-        default=default_store(),
-        metavar="URL",
-        help="where sessions are kept: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
-        "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH (default: %(default)s)",
-    )
-
-
-def default_store() -> str:
-    """The address of the user's own store, e.g. `sqlite:///home/me/.local/share/coagent-langchain/coagent.db`."""
-    return f"sqlite://{user_folder('data') / 'coagent.db'}"
-
-
-def store_address(text: str) -> str:
-    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`.
-
-    Raises:
-        ConfigurationError: it is no address of a store.
-    """
-    return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
-
-
-def make_own_folder(address: str) -> None:
-    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake.
-
-    Raises:
-        ConfigurationError: they cannot be made.
-    """
-    if address != default_store():
-        return
-    folder = user_folder("data").parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot hold a store: {error.strerror}") from error
-
-
-def silence_clickhouse() -> None:
-    """Keep its library's log lines off the terminal: what is wrong is told by the error that follows."""
-    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 def run(options: argparse.Namespace) -> int:

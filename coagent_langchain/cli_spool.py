@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.cli_runs import api_address, connection_options
+from coagent_langchain.cli_session import api_address, connection_options
 from coagent_langchain.cli_text import argument, hint
 from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines

@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from coagent_langchain import cli, cli_prune, server
-from coagent_langchain.cli_serve import default_store, make_own_folder
+from coagent_langchain.cli_store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction

@@ -1,0 +1,82 @@
+"""What the commands share that read from a server: how it is reached, and which of its sessions is meant."""
+
+from __future__ import annotations
+
+import argparse
+
+from coagent_langchain.cli_text import argument
+from coagent_langchain.client import CoagentClient
+from coagent_langchain.config import Settings
+from coagent_langchain.errors import CoagentError
+from coagent_langchain.logged import RunSummary
+from coagent_langchain.server.formats import visible
+from coagent_langchain.texts import counted
+
+CANDIDATES = 5  # ids at most that are named where several are meant
+
+
+def api_address(given: str) -> str:
+    """The address of a server's API.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return Settings.load({}, base_url=given).base_url
+
+
+def connection_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command needs that reads from a server."""
+    parser.add_argument(
+        "--base-url",
+        type=argument(api_address),
+        metavar="URL",
+        help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
+    )
+
+
+def connect(options: argparse.Namespace) -> CoagentClient:
+    """The client for these options; one repetition, because a person waits."""
+    return CoagentClient(options.base_url, max_retries=1)
+
+
+def session_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of every command that reads one session."""
+    parser.add_argument(
+        "session",
+        nargs="?",
+        metavar="SESSION",
+        help="the session's id, or a beginning of it that no other has; see 'coagent-langchain runs' (default: the "
+        "newest session)",
+    )
+
+
+def chosen(client: CoagentClient, given: str | None) -> str:
+    """The id of the session that is meant; what is given if nothing begins with it.
+
+    Raises:
+        CoagentError: there is no session, or several begin like this.
+    """
+    if given is None:
+        return newest(client)
+    ids = client.get_runs()
+    found = [given] if given in ids else [each for each in ids if each.startswith(given)]
+    if len(found) > 1:
+        some = ", ".join(map(visible, found[: -CANDIDATES - 1 : -1])) + (", …" if len(found) > CANDIDATES else "")
+        raise CoagentError(f"{given!r} is the beginning of {counted(len(found), 'session')}: {some}")
+    return found[0] if found else given
+
+
+def newest(client: CoagentClient) -> str:
+    """The id of the session that began last.
+
+    Raises:
+        CoagentError: there is no session.
+    """
+    if not (runs := newest_first(client)):
+        raise CoagentError(f"no sessions yet on {client.base_url}")
+    return runs[0].run_id
+
+
+def newest_first(client: CoagentClient) -> list[RunSummary]:
+    """All sessions in the order of the list."""
+    return sorted(client.summarize(), key=lambda each: each.start_timestamp, reverse=True)

@@ -1,0 +1,84 @@
+"""What the commands share that use a store: the option that names it, the user's own one, how one is deleted from."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from coagent_langchain.cli_text import argument
+from coagent_langchain.config import user_folder
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server import check_address, open_beside
+from coagent_langchain.texts import counted
+
+if TYPE_CHECKING:
+    from coagent_langchain.server.store import Pruned, Store
+    from coagent_langchain.server.store.pruning import StoreFile
+
+
+def store_option(parser: argparse.ArgumentParser) -> None:
+    """Add what every command needs that uses a store."""
+    parser.add_argument(
+        "--store",
+        type=argument(store_address),
+        default=default_store(),
+        metavar="URL",
+        help="where sessions are kept: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
+        "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH (default: %(default)s)",
+    )
+
+
+def default_store() -> str:
+    """The address of the user's own store, e.g. `sqlite:///home/me/.local/share/coagent-langchain/coagent.db`."""
+    return f"sqlite://{user_folder('data') / 'coagent.db'}"
+
+
+def store_address(text: str) -> str:
+    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`.
+
+    Raises:
+        ConfigurationError: it is no address of a store.
+    """
+    return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
+
+
+def make_own_folder(address: str) -> None:
+    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake.
+
+    Raises:
+        ConfigurationError: they cannot be made.
+    """
+    if address != default_store():
+        return
+    folder = user_folder("data").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot hold a store: {error.strerror}") from error
+
+
+def silence_clickhouse() -> None:
+    """Keep its library's log lines off the terminal: what is wrong is told by the error that follows."""
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
+
+@contextlib.contextmanager
+def opened_beside(address: str) -> Iterator[Store | StoreFile]:
+    """The store at an address, to delete from, whether a server is running or not."""
+    silence_clickhouse()
+    with contextlib.closing(open_beside(address)) as store:
+        yield store
+
+
+def tell(pruned: Pruned) -> None:
+    """Say how much was deleted."""
+    print(f"deleted {amount(pruned.sessions, pruned.entries)}")
+
+
+def amount(sessions: int, events: int) -> str:
+    """So many sessions with so many events, in words."""
+    return f"{counted(sessions, 'session')} with {counted(events, 'event')}"
