@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -15,7 +16,7 @@ import orjson
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.transport import surroundings
-from coagent_langchain.delivery.verdict import PROXY, Outcome, hint, may_pass, redirect, said
+from coagent_langchain.delivery.verdict import PROXY, Outcome, hint, may_pass, redirect
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.texts import counted
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import requests
 
 DOWN_FOR = 10.0  # seconds in which a write makes one try only, after all tries of another one have failed
-_NO_JSON: Any = object()
 
 
 class Connection:
@@ -106,22 +106,18 @@ class Connection:
         send = self._prepare(method, path, body, params)
         for attempt in itertools.count():
             outcome = send()
-            status, answer = outcome.status, outcome.body
+            status = outcome.status
             if self._debug:
-                logger.debug("%s %s: %s (try %d)", method, path, status or answer, attempt + 1)
-            content = _NO_JSON if status is None else _json(answer)
-            if status is not None and status < 300 and content is not _NO_JSON:
-                return content, answer
+                logger.debug("%s %s: %s (try %d)", method, path, status or outcome.body, attempt + 1)
+            if status is not None and status < 300:
+                with contextlib.suppress(ValueError):
+                    return orjson.loads(outcome.body), outcome.body
             if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, outcome.wait)):
                 break
         tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
-        reason = answer if status is None else f"HTTP {status}: {said(answer, content)}"
-        reason += hint(status, reason)
-        if status is not None and status < 300:
-            reason = f"HTTP {status}, but not JSON; is it a CoAgent server?"
         raise CoagentClientError(
-            f"{method} {self.base_url}{path} failed after {tries}: {reason}",
-            status=status, attempts=attempt + 1, answer=None if content is _NO_JSON else content,
+            f"{method} {self.base_url}{path} failed after {tries}: {_reason(outcome)}",
+            status=status, attempts=attempt + 1, answer=outcome.answer,
         )  # fmt: skip
 
     def _pause(self, attempt: int, asked: float) -> float:
@@ -164,12 +160,11 @@ class Connection:
             return self._session
 
 
-def _json(answer: str) -> Any:
-    """The JSON of an answer, None for `null`; `_NO_JSON` where it is no JSON."""
-    try:
-        return orjson.loads(answer)
-    except ValueError:
-        return _NO_JSON
+def _reason(outcome: Outcome) -> str:
+    """Why an answer is not a good one, and what to do about it."""
+    if outcome.status is not None and outcome.status < 300:
+        return f"HTTP {outcome.status}, but not JSON; is it a CoAgent server?"
+    return outcome.reason + hint(outcome.status, outcome.reason)
 
 
 def _cause(error: BaseException) -> str:

@@ -45,6 +45,19 @@ class Outcome:
     retry_after: str | None = None
 
     @property
+    def answer(self) -> Any:
+        """The JSON in the body, None where it is none."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def reason(self) -> str:
+        """What the answer says, or what kept it from coming."""
+        return f"HTTP {self.status}: {_said(self.body, self.answer)}" if self.status else self.body
+
+    @property
     def wait(self) -> float:
         """Seconds that the server asks to wait."""
         return retry_after(self.retry_after, datetime.now(UTC))
@@ -86,21 +99,19 @@ def judge(outcome: Outcome, count: int) -> Verdict:
         outcome: what came of the request.
         count: entries in it, at least 1.
     """
-    status = outcome.status
-    answer = _json(outcome.body)
-    reason = f"HTTP {status}: {said(outcome.body, answer)}" if status else outcome.body
+    status, reason = outcome.status, outcome.reason
     advice = hint(status, reason)
     if status is None or may_pass(status):
         return Verdict(Meaning.RETRY, reason + advice, wait=outcome.wait, status=status)
     if status < 300:
-        return _judge_success(outcome, answer, count, reason)
+        return _judge_success(outcome, count)
     if status < 400 or status in _SETUP:
         return Verdict(Meaning.PAUSE, reason + advice, status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:
         return Verdict(Meaning.STORED, reason)
-    return Verdict(Meaning.REFUSED, reason, _named(answer, count))
+    return Verdict(Meaning.REFUSED, reason, _named(outcome.answer, count))
 
 
 def may_pass(status: int | None) -> bool:
@@ -108,7 +119,7 @@ def may_pass(status: int | None) -> bool:
     return status is None or status >= 500 or status in _RETRY
 
 
-def said(body: str, answer: Any) -> str:
+def _said(body: str, answer: Any) -> str:
     """What an answer says, in one line and in its own words where it has any.
 
     Parameters:
@@ -143,20 +154,14 @@ def hint(status: int | None, reason: str) -> str:
     return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
 
 
-def _judge_success(outcome: Outcome, answer: Any, count: int, reason: str) -> Verdict:
+def _judge_success(outcome: Outcome, count: int) -> Verdict:
+    answer, reason = outcome.answer, outcome.reason
     if outcome.body.strip() and answer is None:
         return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}", status=outcome.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):
         return Verdict(Meaning.REFUSED, reason, refused)
     return Verdict(Meaning.STORED)
-
-
-def _json(body: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        return None
 
 
 def _named(answer: Any, count: int) -> dict[int, str]:
