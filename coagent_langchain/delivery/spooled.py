@@ -65,20 +65,13 @@ class SpooledDelivery:
         return self._spool.waiting > 0 or any(asker.auth_token == token for asker in self._askers.values())
 
     def append(self, lines: bytes, count: int = 1) -> None:
-        """Keep `count` entries, each a line of JSON that ends with a newline. Safe when this returns; never raises."""
+        """See `Delivery.append`."""
         self._spool.append(lines, count)
         if self._worker.idle:
             self._worker.wake()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything that was kept so far is settled: acknowledged or rejected by the server.
-
-        Parameters:
-            timeout: seconds to wait at most.
-
-        Returns:
-            True when nothing of it waits any more. What was refused was not kept and is not waited for.
-        """
+        """See `Delivery.flush`."""
         return self._worker.wait_until_settled(self._spool.written, timeout)
 
     def close(self, elapsed: float = 0.0) -> None:
