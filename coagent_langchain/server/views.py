@@ -19,7 +19,7 @@ from coagent_langchain.server.compare import figures, left_out, pairs, sides
 from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.security import COOKIE
-from coagent_langchain.server.store import STATUSES
+from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import SORTS, Query, Sort
 from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
@@ -92,22 +92,27 @@ def compare(request: Request) -> HTMLResponse:
     chosen = request.query_params.getlist("s")[:2]
     found = [session for name in chosen if name and (session := store_of(request).session(name))]
     if len(found) < 2:
-        known = [session.session_id for session in found]
-        missing = next((name for name in chosen if name and name not in known), None)
-        message = (
-            f"There is no session {formats.preview(missing)}." if missing
-            else "Choose the second, or give its id." if found
-            else "Two sessions are needed: choose one after the other, or give their ids."
-        )  # fmt: skip
-        recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
-        return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
-                      recent=[session for session in recent if session not in found])  # fmt: skip
+        return _ask_for_two(request, chosen, found)
     timelines = [timelines_of(request).get(one).timeline for one in found]
     halves = [
         sides(each, fragments.reader(request, one.session_id)) for each, one in zip(timelines, found, strict=True)
     ]
     return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves),
                   left_out=left_out(timelines))  # fmt: skip
+
+
+def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> HTMLResponse:
+    """The page to choose two sessions on, of which at most one is found."""
+    missing = [name for name in chosen if name and name not in [session.session_id for session in found]]
+    if missing:
+        message = f"There is no session {formats.preview(missing[0])}."
+    elif found:
+        message = "Choose the second, or give its id."
+    else:
+        message = "Two sessions are needed: choose one after the other, or give their ids."
+    recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
+    return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
+                  recent=[session for session in recent if session not in found])  # fmt: skip
 
 
 def docs(request: Request) -> HTMLResponse:
