@@ -139,19 +139,6 @@ class LoggedSession:
         return rollup
 
 
-def _at(entry: JsonObject, *path: str) -> Any:
-    """The value at a path of keys, or None."""
-    value: Any = entry
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _first(entry: JsonObject, *paths: tuple[str, ...]) -> Any:
-    """The first value that is there."""
-    return next((value for path in paths if (value := _at(entry, *path)) is not None), None)
-
-
 _SUMS = ("llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens",
          "unpriced_calls")  # fmt: skip
 _NOUNS = {
@@ -162,26 +149,38 @@ _NOUNS = {
     "recoveries": "recovery",
 }
 _NUMBERS = ("input_tokens", "output_tokens", "total_tokens", "execution_time_ms", "cost")
-_COLUMNS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "time": (("timestamp",),),
-    "session_id": (("session_id",),),
-    "prompt_number": (("prompt_number",),),
-    "turn_number": (("turn_number",),),
-    "event_type": (("event_type",),),
-    "name": (("llm_call", "issuer"), ("tool_call", "tool_name"), ("tool_response", "tool_name"),
-             ("error_info", "error_type"), ("target_component", "name"), ("meta", "trace", "name")),
-    "model": (("meta", "model"),),
-    "input_tokens": (("llm_response", "input_tokens"),),
-    "output_tokens": (("llm_response", "output_tokens"),),
-    "total_tokens": (("llm_response", "total_tokens"),),
-    "cached": (("meta", "cached"),),
-    "execution_time_ms": (("llm_response", "execution_time_ms"), ("tool_response", "execution_time_ms"),
-                          ("meta", "execution_time_ms"), ("meta", "elapsed_time_ms")),
-    "cost": (("performance_metrics", "cost"),),
-    "success": (("tool_response", "success"),),
-    "event_id": (("event_id",),),
+# column → where its value may be in an entry: the first that is there counts
+_COLUMNS = {
+    "time": ["timestamp"],
+    "session_id": ["session_id"],
+    "prompt_number": ["prompt_number"],
+    "turn_number": ["turn_number"],
+    "event_type": ["event_type"],
+    "name": ["llm_call.issuer", "tool_call.tool_name", "tool_response.tool_name", "error_info.error_type",
+             "target_component.name", "meta.trace.name"],
+    "model": ["meta.model"],
+    "input_tokens": ["llm_response.input_tokens"],
+    "output_tokens": ["llm_response.output_tokens"],
+    "total_tokens": ["llm_response.total_tokens"],
+    "cached": ["meta.cached"],
+    "execution_time_ms": ["llm_response.execution_time_ms", "tool_response.execution_time_ms",
+                          "meta.execution_time_ms", "meta.elapsed_time_ms"],
+    "cost": ["performance_metrics.cost"],
+    "success": ["tool_response.success"],
+    "event_id": ["event_id"],
 }  # fmt: skip
 
 
 def _row(entry: JsonObject) -> JsonObject:
-    return {name: _first(entry, *paths) for name, paths in _COLUMNS.items()}
+    return {
+        name: next((value for path in paths if (value := _at(entry, path)) is not None), None)
+        for name, paths in _COLUMNS.items()
+    }
+
+
+def _at(entry: JsonObject, path: str) -> Any:
+    """The value at a path such as `meta.trace.name`, or None."""
+    value: Any = entry
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
