@@ -71,9 +71,9 @@ def _speaking(bars: Iterable[Bar]) -> list[Bar]:
 
 def _says_something(bar: Bar) -> bool:
     """Whether a node has words of its own, or a failure that is nothing else's."""
-    return bar.kind == "component" and (
-        bool(bar.note) if not bar.failed else bar.status == "error" and not bar.children
-    )
+    if bar.kind != "component":
+        return False
+    return bar.status == "error" and not bar.children if bar.failed else bool(bar.note)
 
 
 def items(bars: Iterable[Bar], read: Read) -> list[Item]:

@@ -122,9 +122,7 @@ def _facts(group: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _is_fact(value: Any) -> bool:
-    return (
-        value is not None and not isinstance(value, dict | list) and not (isinstance(value, str) and len(value) > 200)
-    )
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= 200)
 
 
 def _scalar(value: Any) -> str:

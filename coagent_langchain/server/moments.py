@@ -230,10 +230,8 @@ _READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
 
 
 def _rest(entry: JsonObject) -> Any:
-    for field in ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data"):
-        if entry.get(field):
-            return entry[field]
-    return None
+    fields = ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data")
+    return next((entry[field] for field in fields if entry.get(field)), None)
 
 
 def _known(value: Any) -> int | None:
