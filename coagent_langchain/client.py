@@ -99,8 +99,7 @@ class CoagentClient(EventLog):
         """
         if isinstance(entries, LogEntry | Mapping | str) or not isinstance(entries, Iterable):
             return LogResult(False, "store_logs takes a list of entries; store_log takes one")
-        stored, failed = 0, []
-        errors: list[JsonObject] = []
+        stored, failed, errors = 0, list[str](), list[JsonObject]()
         for first, batch in _batches(map(self._encode, entries)):
             result = self._store(b"[%b]" % b",".join(batch), len(batch), max_retries)
             errors += [{**error, "index": first + error["index"]} for error in result.errors]
@@ -110,19 +109,17 @@ class CoagentClient(EventLog):
             failed.append(result.message)
             if bad := {error["index"] for error in result.errors}:  # a refusal that names none has stored none
                 stored += len(batch) - len(bad)
-        message = "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]])
-        return LogResult(not failed, message, tuple(errors))
+        return LogResult(not failed, "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]]), tuple(errors))
 
     def _encode(self, entry: LogEntry | JsonObject) -> bytes:
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(mode="json", exclude_none=True)
-        if not isinstance(entry, Mapping):  # the server says that it is no entry, and stores those beside it
-            return encode_safely(entry)
-        complete = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
-        if not self._settings.capture_content:
-            complete = without_content(complete)
-        return encode_safely(complete)
+        if isinstance(entry, Mapping):  # of anything else the server says that it is no entry, and stores the others
+            entry = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
+            if not self._settings.capture_content:
+                entry = without_content(entry)
+        return encode_safely(entry)
 
     def _store(self, body: bytes, count: int, max_retries: int | None) -> LogResult:
         self._settle()
