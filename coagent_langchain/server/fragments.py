@@ -96,15 +96,15 @@ def text(request: Request) -> PlainTextResponse:
     try:
         for key in orjson.loads(request.query_params.get("path", "[]")):
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
-        start = int(request.query_params.get("from", "0"))
+        start = max(int(request.query_params.get("from", "0")), 0)
     except (ValueError, TypeError, LookupError):
         raise HTTPException(404, "There is no such text.") from None
     whole = value if isinstance(value, str) else pretty(value)
     if request.query_params.get("whole"):
         return PlainTextResponse(whole)
-    end = max(start, 0) + CHUNK
+    end = start + CHUNK
     headers = {"x-total": str(len(whole))} | ({"x-next": str(end)} if end < len(whole) else {})
-    return PlainTextResponse(visible(whole[max(start, 0) : end]), headers=headers)
+    return PlainTextResponse(visible(whole[start:end]), headers=headers)
 
 
 def events(request: Request) -> Response:
