@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
-from langchain_core.messages import AIMessageChunk, SystemMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
@@ -232,6 +233,21 @@ def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) 
     assert (response["tool_response"]["success"], response["tool_response"]["error_message"]) == (False, "no stock")
     assert (response["meta"]["error_id"], response["meta"]["tool_call_id"]) == (error["event_id"], "c1")
     assert of_type(log, "recovery") == []
+
+
+@pytest.mark.parametrize(("given", "message"), [("no stock", "no stock"), (None, "Exception")])
+def test_error_that_is_no_exception_ends_its_call(
+    given: Any, message: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A program that calls the hooks itself may give a text, or nothing: the call has failed all the same."""
+    run_id = uuid4()
+    handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=run_id)
+    handler.on_llm_error(given, run_id=run_id)
+    handler.close()
+
+    (error,), (end,) = of_type(log, "error"), of_type(log, "session_end")
+    assert (error["error_info"]["error_type"], error["error_info"]["error_message"]) == ("Exception", message)
+    assert end["meta"]["status"] == "failed"
 
 
 def test_handled_tool_error_is_recovered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

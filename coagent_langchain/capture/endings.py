@@ -7,6 +7,7 @@ from typing import Any
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.inputs import answer_text, user_text
 from coagent_langchain.capture.messages import Answer
+from coagent_langchain.capture.outcomes import as_exception
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -45,8 +46,9 @@ class Endings(Sweeper):
                 self._failures.resumed(run)
             self._root_ended(run, outputs, inputs, failed=False)
 
-    def raised(self, run: Run, error: BaseException, partial: Answer | None = None, inputs: Any = None) -> None:
+    def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
         """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
+        error = as_exception(given)
         if is_cancellation(error):
             self._cancelled_with(run)
         if isinstance(run, Root) and inputs is not None:

@@ -48,6 +48,13 @@ _GRAPH = (("GraphInterrupt", INTERRUPT), ("ParentCommand", ROUTING), ("GraphDrai
           ("GraphBubbleUp", ROUTING))  # fmt: skip
 
 
+def as_exception(given: Any) -> BaseException:
+    """What an error hook was given; where that is no exception, one that says it: the run has ended all the same."""
+    if isinstance(given, BaseException):
+        return given
+    return Exception() if given is None else Exception(snapshot(given))
+
+
 def classify(error: BaseException) -> Outcome:
     """What `error` means. LangGraph's own classes are asked, never names or texts, and only if langgraph is loaded."""
     if isinstance(error, GeneratorExit):

@@ -51,6 +51,7 @@ outputs = st.one_of(ODD, st.just(ToolMessage("x", tool_call_id="c1", status="err
                     st.just({"messages": [AIMessage("a")]}))  # fmt: skip
 SAME = ValueError("the same object again")
 errors = st.one_of(
+    ODD,
     st.just(SAME),
     st.builds(ValueError, st.just("no")),
     st.builds(GeneratorExit),
