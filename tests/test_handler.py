@@ -37,7 +37,7 @@ from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, ScriptedText, chat
-from tests.reading import of_type
+from tests.reading import EMPTY, of_type, state_of
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
@@ -48,6 +48,46 @@ def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: Coagent
     (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
 
     assert log.sequence == ONE_CALL
+
+
+@pytest.mark.parametrize("run_id", [str(uuid4()), "request-17"])
+def test_run_whose_id_the_application_gives_as_a_text(
+    run_id: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain hands the text on as it is: the chain and its children are logged, under that id."""
+    (PROMPT | chat("Soup")).invoke({"food": "carrots"}, {"callbacks": [handler], "run_id": run_id})
+
+    assert log.sequence == ONE_CALL
+    assert {entry["meta"]["trace"]["root_run_id"] for entry in of_type(log, "llm_call")} == {run_id}
+    assert state_of(handler) == EMPTY
+
+
+def test_stream_whose_id_the_application_gives_as_a_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Its first token is noticed, and what has arrived is kept when the stream is left."""
+    run_id: Any = str(uuid4())
+    stream = chat("one two").stream("q", {"callbacks": [handler], "run_id": run_id})
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+    (response,) = of_type(log, "llm_response")
+    assert response["llm_response"]["response"] == "one "
+    assert "time_to_first_token_ms" in response["meta"]
+
+
+def test_sampling_decides_for_ids_that_are_texts(log: MemoryDelivery) -> None:
+    """By the text, so that another process decides the same; what is left out leaves nothing behind."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0.5)
+    for number in range(6):
+        run_id: Any = f"request-{number}"
+        (PROMPT | chat("Soup")).invoke({"food": run_id}, {"callbacks": [handler], "run_id": run_id})
+
+    assert [entry["prompt"] for entry in of_type(log, "user_input")] == [
+        "request-1",
+        "request-3",
+        "request-4",
+        "request-5",
+    ]
+    assert state_of(handler) == EMPTY
 
 
 def test_entries_are_valid_on_the_wire(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

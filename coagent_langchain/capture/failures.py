@@ -50,7 +50,7 @@ class Failures:
             run.unresolved = tuple(dict.fromkeys(filter(None, (*run.unresolved, *below, error_id))))[-MAX_FAILURES:]
         parent = None if outcome.stopped or beside is not None else run.parent
         # Only an open parent can still recover: for an ended one nothing may be kept alive.
-        if parent is not None and parent.run_id.int in self._recorder.tree.open:
+        if parent is not None and parent.key in self._recorder.tree.open:
             if cause is not None:
                 parent.remember_failure(*cause)
             parent.remember_failure(error, error_id, run)

@@ -12,7 +12,7 @@ from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
@@ -36,7 +36,7 @@ class Hooks(Asides):
             only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
             run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
             if run is not None:
-                self._streams[run_id.int] = []
+                self._streams[run.key] = []
                 self._recorder.call_started(
                     run,
                     split(only if isinstance(only, list) else _flat(messages)),
@@ -52,7 +52,7 @@ class Hooks(Asides):
             inputs = texts[0] if texts else None
             run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is not None:
-                self._streams[run_id.int] = []
+                self._streams[run.key] = []
                 prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
                 size = kwargs.get("batch_size")
                 run.batch_size = size if type(size) is int else 1
@@ -65,7 +65,7 @@ class Hooks(Asides):
     def on_llm_new_token(self, token: Any = None, *, chunk: Any = None, run_id: Any = None,
                          parent_run_id: UUID | None = None, tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """Time to the first token with content; what has arrived, for a stream that is left."""
-        stream = self._streams.get(getattr(run_id, "int", None))  # a hook per token: no guard, for nothing can raise
+        stream = self._streams.get(key_of(run_id))  # a hook per token: no guard, for nothing can raise
         if stream:
             stream.append(token)
         elif stream is not None:
@@ -74,7 +74,7 @@ class Hooks(Asides):
     def on_stream_event(self, event: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """The same in `stream_events(version="v3")`."""
-        stream = self._streams.get(getattr(run_id, "int", None))
+        stream = self._streams.get(key_of(run_id))
         if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
             token = as_dict(event.get("delta")).get("text")
             if stream:
@@ -84,17 +84,17 @@ class Hooks(Asides):
 
     def _first_token(self, run_id: UUID, token: Any, content: Any, message: Any = None) -> None:
         with guard:
-            run = self._tree.open.get(run_id.int)
+            run = self._tree.open.get(key_of(run_id))
             content = content or getattr(message, "tool_call_chunks", None) or reasoning_of(message)
             if content and isinstance(run, Run):
                 run.first_token_ns = self._tree.clock()
-                self._streams[run_id.int].append(token)
+                self._streams[run.key].append(token)
 
     def on_llm_end(self, response: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                    tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         with guard:
-            self._streams.pop(run_id.int, None)
+            self._streams.pop(key_of(run_id), None)
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 self._recorder.call_ended(run, _answered(run, response))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, is_node, name_of, read_tags
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.runs import MUTED, Muted, RunTree
 
 
@@ -58,15 +58,15 @@ class Placing:
             the run; None for one that is open already or that sampling left out.
         """
         tree = self._tree
-        parent = None if parent_run_id is None else tree.open.get(parent_run_id.int) or tree.find(parent_run_id)
+        parent = None if parent_run_id is None else tree.open.get(key_of(parent_run_id)) or tree.find(parent_run_id)
         if parent is MUTED:  # first: what is not logged must cost next to nothing
-            tree.open[run_id.int] = MUTED
+            tree.open[key_of(run_id)] = MUTED
             return None
         config, nearest = ambient.around()
         if nearest is not parent_run_id and nearest is not None:
             parent = self._nearer(parent, nearest)
-        if type(parent) is Muted or (parent is None and (run_id.int & 0xFFFFFFFF) >= self._threshold):
-            tree.open[run_id.int] = MUTED
+        if type(parent) is Muted or (parent is None and _share(run_id) >= self._threshold):
+            tree.open[key_of(run_id)] = MUTED
             return None
         if parent is not None and parent.root.ended and _outlives(parent.root):
             parent = None
@@ -104,12 +104,18 @@ class Placing:
 
     def _nearer(self, parent: Run | Muted | None, nearest: UUID) -> Run | Muted | None:
         """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""
-        near = self._tree.open.get(nearest.int)  # what outlives the run around it is a run of its own
+        near = self._tree.open.get(key_of(nearest))  # what outlives the run around it is a run of its own
         if near is None or near is parent:
             return parent
         if parent is None:
             return near
         return near if isinstance(near, Run) and near.is_below(parent) else parent
+
+
+def _share(run_id: Any) -> int:
+    """Where in 32 bits a root stands, to be logged or left out."""
+    known = run_id if isinstance(run_id, UUID) else uuid5(NAMESPACE_OID, repr(key_of(run_id)))
+    return known.int & 0xFFFFFFFF
 
 
 def _outlives(root: Root) -> bool:

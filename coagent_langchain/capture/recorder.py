@@ -112,7 +112,7 @@ class Recorder:
 
     def arrived(self, run: Run) -> Answer:
         """What a stream had brought until it broke off."""
-        parts = self.tree.streams.pop(run.run_id.int, None)
+        parts = self.tree.streams.pop(run.key, None)
         return Answer(text("".join(joined(part, "") for part in parts if part)) if parts else None)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
@@ -223,7 +223,7 @@ class Recorder:
     def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
         run.timestamp = now_ms()
-        run.root.open[run.run_id.int] = run
+        run.root.open[run.key] = run
         run.turn = run.latest_turn()
         run.try_again()
         meta = {"attempt": run.attempt} if run.attempt else {}

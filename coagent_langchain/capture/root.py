@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.capture.run import NOTHING, Key, Run
 from coagent_langchain.pending import Question, ToolCalls
 from coagent_langchain.prompt import Prompt
 
@@ -56,7 +56,7 @@ class Root(Run):
         self.context = None
         self._trace = None
         self.ended = 0
-        self.open: dict[int, Run] = {}
+        self.open: dict[Key, Run] = {}
         self.said: set[int] = set()
         self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
 

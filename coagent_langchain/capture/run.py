@@ -18,8 +18,17 @@ MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, s
 MAX_FAILURES = 64  # exceptions that one run remembers of its children
 FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+Key = int | str | None
 
 _lock = fork_safe_lock()
+
+
+def key_of(run_id: Any) -> Key:
+    """Under what a run is kept: a number, hashed faster than its id, or the text that `config["run_id"]` may be."""
+    try:
+        return run_id.int  # type: ignore[no-any-return]
+    except AttributeError:
+        return run_id if isinstance(run_id, str) else None
 
 
 class Run:
@@ -77,6 +86,11 @@ class Run:
         self.failures: list[Failure] | None = None
         self.context: JsonObject | None = None
         self._trace: JsonObject | None = None
+
+    @property
+    def key(self) -> Key:
+        """Under what it is kept while it is open."""
+        return key_of(self.run_id)
 
     def trace(self) -> JsonObject:
         """What the entries of this run say of its place in the tree."""

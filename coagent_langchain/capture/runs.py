@@ -9,7 +9,7 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run import Key, Run, key_of
 from coagent_langchain.course import Course
 from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.wire import now_ms
@@ -46,11 +46,11 @@ class RunTree:
         linger_s: float = LINGER_S,
     ) -> None:
         self.clock = clock
-        self.open: dict[int, Run | Muted] = {}
-        self.streams: dict[int | None, list[Any]] = {}  # of open model calls: what has arrived
-        self.lingering: dict[int, Root] = {}  # ended roots with open runs below them, the first to end first
-        self._ended: dict[int, Run | Muted] = {}
-        self._ended_order = deque([-1] * max_ended)  # always as many, none of which is a run's to begin with
+        self.open: dict[Key, Run | Muted] = {}
+        self.streams: dict[Key, list[Any]] = {}  # of open model calls: what has arrived
+        self.lingering: dict[Key, Root] = {}  # ended roots with open runs below them, the first to end first
+        self._ended: dict[Key, Run | Muted] = {}
+        self._ended_order: deque[Key] = deque([-1] * max_ended)  # always as many; to begin with none is a run's
         self._max_open = max_open
         self._linger_ns = int(linger_s * 1e9)
         _trees.add(self)
@@ -59,13 +59,13 @@ class RunTree:
         """The run with that id, open or ended a moment ago."""
         if run_id is None:
             return None
-        key = run_id.int
+        key = key_of(run_id)
         return self.open.get(key) or self._ended.get(key)
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
-        """Open a run; None when one with that id was started already."""
-        key = run_id.int
-        if key in self.open or key in self._ended:
+        """Open a run; None when one with that id was started already, or it has no id."""
+        key = key_of(run_id)
+        if key is None or key in self.open or key in self._ended:
             return None
         if parent is None:
             self.open[key] = root = Root(run_id, kind, name, self.clock(), now_ms())
@@ -83,7 +83,7 @@ class RunTree:
 
     def end(self, run_id: UUID) -> Run | None:
         """Close a run: the run, or None when no such run is open, or it is not logged."""
-        key = run_id.int
+        key = key_of(run_id)
         run = self.open.pop(key, None)
         if run is None:
             return None
@@ -100,17 +100,17 @@ class RunTree:
             if root.open:
                 self._linger(root)
         elif root.ended and not root.open:
-            self.lingering.pop(root.run_id.int, None)
+            self.lingering.pop(root.key, None)
         return run
 
     def _linger(self, root: Root) -> None:
         root.ended = self.clock()
-        self.lingering.pop(root.run_id.int, None)
-        self.lingering[root.run_id.int] = root
+        self.lingering.pop(root.key, None)
+        self.lingering[root.key] = root
 
     def was_ended(self, run_id: UUID) -> bool:
         """Whether a run with that id has ended: this end is a second one."""
-        return run_id.int in self._ended
+        return key_of(run_id) in self._ended
 
     @property
     def crowded(self) -> bool:
