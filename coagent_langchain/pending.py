@@ -26,10 +26,13 @@ class ToolCalls:
         self._asked: dict[str, tuple[Prompt, int]] = {}
         self._calls: dict[str, dict[str, Any]] = {}
         self._run: set[str] = set()
+        self._shared: set[str] = set()
 
     def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
         """Note which turn asked for a tool, and the call as it was logged, until it has run."""
         with _lock:
+            if self.has_not_run(call_id) and self._asked[call_id] != (prompt, turn):
+                self._shared.add(call_id)
             self._asked[call_id] = (prompt, turn)
             if call is not None:
                 self._calls[call_id] = call
@@ -39,10 +42,15 @@ class ToolCalls:
                 del self._asked[oldest]
                 self._calls.pop(oldest, None)
                 self._run.discard(oldest)
+                self._shared.discard(oldest)
 
     def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
         """The prompt and turn that asked, where it is known."""
         return self._asked.get(call_id)
+
+    def is_shared(self, call_id: str) -> bool:
+        """Whether several turns that were open at once have asked with that id, so that it does not tell which."""
+        return call_id in self._shared
 
     def ran(self, call_id: str) -> None:
         """Note that a tool has run."""

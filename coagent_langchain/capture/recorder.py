@@ -179,8 +179,10 @@ class Recorder:
         """Log `tool_call`, at the turn of the response that asked for it; None for parameters that are not known."""
         course, asked = self.prompt_of(run).course, None
         if tool_call_id is not None:
-            asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
-            for calls in (run.root.tool_calls, course.pending.tool_calls):
+            own = run.root.tool_calls
+            if own is None or not own.is_shared(tool_call_id):  # else the runs around it know the turn
+                asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
+            for calls in (own, course.pending.tool_calls):
                 if calls is not None:
                     calls.ran(tool_call_id)
         else:

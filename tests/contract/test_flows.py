@@ -207,6 +207,30 @@ def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> 
     assert (called, sorted(asked.values())) == (asked, [1, 2, 3])
 
 
+def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Two agents of one run work at once, and the server numbers both their calls from 0: each tool has its turn."""
+    both_have_asked = threading.Barrier(2)
+
+    @tool
+    def visit(city: str) -> str:
+        """Visit a city."""
+        return city
+
+    def agent(city: str) -> str:
+        message = chat(calls(("visit", {"city": city}, "0"))).invoke(city)
+        both_have_asked.wait(10)
+        return str(visit.invoke(message.tool_calls[0]).content)
+
+    agents = {city: RunnableLambda(lambda _, city=city: agent(city)) for city in ("Rome", "Oslo")}  # type: ignore[misc]
+    RunnableParallel(agents).invoke("go", {"callbacks": [handler]})
+
+    asked = {e["prompt"]: e["turn_number"] for e in of_type(log, "llm_call")}
+    called = {e["tool_call"]["parameters"]["city"]: e["turn_number"] for e in of_type(log, "tool_call")}
+    assert (called, sorted(asked.values())) == (asked, [1, 2])
+
+
 def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery) -> None:
     """A person's answer belongs to the question of its own thread, and goes on in that prompt."""
     handler = CoagentCallbackHandler("s", delivery=log)
