@@ -109,7 +109,10 @@ class Hooks(Asides):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-                self._endings.raised(run, error, arrived if partial is None else _answered(run, partial))
+                told = arrived if partial is None else _answered(run, partial)
+                if arrived.text and not told.text:  # a v3 stream's `response` has only what the error says
+                    told.text = arrived.text
+                self._endings.raised(run, error, told)
 
     # -- chains
 

@@ -480,6 +480,23 @@ def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCa
     assert 0 <= response["meta"]["time_to_first_token_ms"] <= response["llm_response"]["execution_time_ms"]
 
 
+def test_stream_events_v3_that_breaks_keeps_what_arrived(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F21: what `on_llm_error` is given of such a stream has no text: the error has the words that were told before."""
+
+    class Broken(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield from list(super()._stream(*args, **kwargs))[:2]
+            raise ConnectionError("broken off")
+
+    model = Broken(script=["one two three"])
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no stream_events(version='v3')")
+    with pytest.raises(ConnectionError):
+        list(model.stream_events("q", {"callbacks": [handler]}, version="v3"))
+
+    assert [error["output_data"] for error in of_type(log, "error")] == [{"partial_response": "one two "}]
+
+
 def test_handler_can_be_copied_and_pickled() -> None:
     """F22: a copy is the handler itself; what is unpickled is a new one with the same settings."""
     handler = CoagentCallbackHandler(
