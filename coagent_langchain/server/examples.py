@@ -33,7 +33,7 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
                           "execution_time_ms": 120}}),
     EventType.ERROR: ("An exception, logged once, at the run where it arose.", {
         "error_info": {"error_id": "e-7", "error_type": "TimeoutError", "error_message": "no answer",
-                       "error_severity": "high", "component_id": "trains"}}),
+                       "error_severity": "medium", "component_id": "trains"}}),
     EventType.RECOVERY: ("The run went on after a failure: by a retry, a fallback or a handled tool error.", {
         "error_info": {"error_id": "e-7", "recovery_strategy": "retry", "recovery_successful": True}}),
     EventType.COMPONENT_ENTER: ("A LangGraph node begins; its `id` is that of its run (`meta.trace.run_id`).", {
