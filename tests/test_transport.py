@@ -115,6 +115,7 @@ def test_conflict_on_one_entry_means_stored_before() -> None:
         ("Mon, 23 Nov 2026 12:00:00 GMT", 300.0),
         ("soon", 0.0),
         ("-5", 0.0),
+        ("Sun, 22 Nov 99999999999 12:00:30 GMT", 0.0),
         (None, 0.0),
     ],
 )

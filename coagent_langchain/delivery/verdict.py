@@ -181,7 +181,7 @@ def retry_after(value: str | None, now: datetime) -> float:
         return 0.0
     try:
         seconds = float(value) if value.strip().isdigit() else (_date(value) - now).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
