@@ -286,6 +286,23 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
     ]
 
 
+def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that answers every second request with 429 gets a line for failing and one for working."""
+    with (
+        FaultyServer(lambda request: Answer(429 if request.number % 2 else 200, b"{}")) as server,
+        delivery_to(server.base_url, tmp_path) as delivery,
+    ):
+        for event_id in ids(4):
+            delivery.append(line(event_id))
+            assert delivery.flush(10)
+    said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
+
+    assert said == [
+        f"delivery to {server.base_url}: HTTP 429: {{}}; 1 event waits",
+        f"delivery to {server.base_url} works again: 1 event delivered",
+    ]
+
+
 def test_log_says_what_was_rejected_in_the_servers_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A rejected event is told with its fault; as nothing had stopped, nothing works again."""
     with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:

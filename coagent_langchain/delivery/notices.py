@@ -22,6 +22,7 @@ class Notices:
         self._destination = destination
         self._said = -INTERVAL_S
         self._problem = ""
+        self._problem_told = False
         self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
         self._told: Counter[str] = Counter()  # of these
         self._another_token = False
@@ -34,7 +35,7 @@ class Notices:
             waiting: events in the spool.
         """
         self._problem = problem
-        self._say(f"{problem}; {waiting_events(waiting)}")
+        self._problem_told |= self._say(f"{problem}; {waiting_events(waiting)}")
 
     def gone(self, count: int, how: str, why: str) -> None:
         """Some events will not arrive; others may. What may not be said now is counted in when next something is.
@@ -52,10 +53,12 @@ class Notices:
         if losses := self._losses():
             logger.warning("delivery to %s: %s", self._destination, "; ".join(losses))
 
-    def _say(self, *problem: str) -> None:
-        if time.monotonic() - self._said >= INTERVAL_S:
+    def _say(self, *problem: str) -> bool:
+        due = time.monotonic() - self._said >= INTERVAL_S
+        if due:
             self._said = time.monotonic()
             logger.warning("delivery to %s: %s", self._destination, "; ".join((*problem, *self._losses())))
+        return due
 
     def _losses(self) -> list[str]:
         """What will not arrive and was not told yet, in words; it is told now."""
@@ -77,13 +80,14 @@ class Notices:
                            "own spool_dir", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
-        """The server took something.
+        """The server took something. Said where a problem was: a server that fails now and then is told once a minute.
 
         Parameters:
             delivered: events that it has taken altogether.
         """
-        if self._problem:
-            self._problem = ""
+        self._problem = ""
+        if self._problem_told:
+            self._problem_told = False
             what = "; ".join((f"{counted(delivered, 'event')} delivered", *self._losses()))
             logger.warning("delivery to %s works again: %s", self._destination, what)
 
