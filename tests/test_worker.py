@@ -471,6 +471,40 @@ def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
     assert (arrived, server.stored) == (True, ["new", *ids(3)])
 
 
+def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:
+    """What a dead process left has its turn although the living one always has entries of its own."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            append_each(gone, ids(3))
+            gone.flush(0.1)
+        with delivery_to(server.base_url, tmp_path) as delivery:
+
+            def busy(request: Request) -> Answer:
+                delivery.append(line(f"{request.number}"))
+                return Answer()
+
+            server.behave = busy
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: "e2" in server.stored)
+            server.behave = healthy
+            delivery.flush(5)
+
+    assert (arrived, server.stored[:4]) == (True, ["new", *ids(3)])
+
+
+def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path) -> None:
+    """A process that cannot send anything keeps to the quota that those before it have used up."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            gone.append(line("left", "x" * 2000))
+        with delivery_to(server.base_url, tmp_path, spool_quota=3000) as delivery:
+            delivery.append(line("a", "x" * 200))
+            assert server.wait_for(lambda: any(request.entries[0]["event_id"] == "a" for request in server.requests))
+            delivery.append(line("b", "x" * 500))
+
+    assert (delivery.stats().written, delivery.stats().refused) == (1, 1)
+
+
 def test_file_that_cannot_be_read_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a dead process left unreadable has its turn once: what others left and what comes later is delivered."""
     with FaultyServer() as server:

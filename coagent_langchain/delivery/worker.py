@@ -21,6 +21,7 @@ from coagent_langchain.errors import guard
 
 GATHER_S = 0.2  # a viewer sees an event within a second, and the application's threads are seldom disturbed
 ADOPT_EVERY_S = 60.0
+MEASURE_EVERY_S = 5.0
 PAUSE_S = 60.0
 
 
@@ -55,7 +56,8 @@ class Worker:
         self._source: Spool | Adopted = spool
         self._adopted: Adopted | None = None
         self._passed: set[str] = set()
-        self._next_look = 0.0
+        self._next_look = self._next_measurement = 0.0
+        self._turn_of_the_dead = True
         self._hurry = 0
         self._attempt = 0
         self._refused = self._lost = 0
@@ -126,6 +128,7 @@ class Worker:
     @guard
     def _cycle(self) -> bool:
         self.tell_of_the_spool()
+        self._measure()
         if self._sender.busy or self._load():
             step = self._sender.step()
             self._source.settle(step.length, step.stored + step.rejected)
@@ -135,20 +138,36 @@ class Worker:
         return True
 
     def _load(self) -> bool:
-        """Take the next batch: this process's own entries first, then those of the dead."""
-        if self._spool.waiting:
-            self._syncer.wake()
-            self._gather()
-            self._source, lines = self._spool, bytearray()
-            try:
-                lines = self._spool.read()
-            except OSError as error:  # the limit of open files, a broken disk: `_rest` waits a second
-                self._tell(f"cannot read the spool: {error.strerror}")
-        else:
+        """Take the next batch: this process's own entries and those of the dead in turn, its own if somebody waits.
+
+        In a busy program there are always entries of its own.
+        """
+        hurried = self._spool.settled < self._hurry
+        self._turn_of_the_dead = not self._turn_of_the_dead and not hurried
+        lines = bytearray()
+        if self._turn_of_the_dead or not self._spool.waiting:
             lines = self._read_adopted()
+        if not lines and self._spool.waiting:
+            lines = self._read_own()
         if lines:
             self._sender.load(lines)
         return bool(lines)
+
+    def _read_own(self) -> bytearray:
+        self._syncer.wake()
+        self._gather()
+        self._source = self._spool
+        try:
+            return self._spool.read()
+        except OSError as error:  # the limit of open files, a broken disk: `_rest` waits a second
+            self._tell(f"cannot read the spool: {error.strerror}")
+            return bytearray()
+
+    def _measure(self) -> None:
+        """See now and then what other processes' files take, also while the server is away: the quota is for all."""
+        if time.monotonic() >= self._next_measurement:
+            self._next_measurement = time.monotonic() + MEASURE_EVERY_S
+            self._spool.measure_others()
 
     def _gather(self) -> None:
         """Let a batch come together, unless there is one or somebody waits for it."""
@@ -159,7 +178,6 @@ class Worker:
     def _read_adopted(self) -> bytearray:
         while True:
             if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
-                self._spool.measure_others()
                 self._adopted = Adopted.next(self._folder, self._passed)
             if self._adopted is None:
                 self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
