@@ -21,6 +21,7 @@ from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
 from tests.waiting import until
@@ -416,6 +417,23 @@ def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
         server.close()
 
     assert (segment.synced == segment.size, took < 2.0) == (True, True)  # half a second, and a busy machine
+
+
+def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_path: Path) -> None:
+    """While a server hangs over what a dead process left, what was appended since is brought to the disk."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            gone.append(line("left"))
+        server.behave = lambda request: Answer(hangs=request.entries[0]["event_id"] == "left")
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            assert server.wait_for(lambda: "a" in server.stored)
+            assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left")
+            time.sleep(2 * SYNC_S)  # what came before is synced
+            delivery.append(line("b"))
+            segment = delivery._spool._segments[-1]
+            until(lambda: segment.synced == segment.size, seconds=2)
+            server.close()
 
 
 def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ SYNC_S = 0.4
 
 
 class Syncer:
-    """Syncs one spool while something waits in it."""
+    """Syncs one spool while its worker is at work: it may send what others left, and does not look at each event."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -35,7 +35,7 @@ class Syncer:
             self._thread.join(timeout)
 
     def wake(self) -> None:
-        """Something was written; said by the worker's thread alone."""
+        """Something was written, or may be from now on; said by the worker's thread alone."""
         self._wakened.set()
         if self._thread is None:
             thread = threading.Thread(target=self._run, args=(self._stop,), name="coagent-sync", daemon=True)
@@ -43,11 +43,15 @@ class Syncer:
                 thread.start()
                 self._thread = thread
 
+    def rest(self) -> None:
+        """Nothing waits any more; said by the worker's thread alone."""
+        self._wakened.clear()
+        if self._stop.is_set():  # `stop()` may have come first
+            self._wakened.set()
+
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            if not self._spool.waiting:
-                self._wakened.wait()
-            self._wakened.clear()
+            self._wakened.wait()
             stop.wait(SYNC_S)
             self._sync()
 

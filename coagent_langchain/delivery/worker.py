@@ -183,6 +183,7 @@ class Worker:
                 self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
                 return bytearray()
             if lines := self._adopted.read():
+                self._syncer.wake()
                 self._source = self._adopted
                 return lines
             if not self._adopted.release():
@@ -194,6 +195,7 @@ class Worker:
         self._spool.recycle()
         self.idle = True
         if not self._spool.waiting and not self._stop.is_set():
+            self._syncer.rest()
             self._sleep(None)
         elif self._spool.waiting:
             self._wait(1.0)  # the disk did not let us read
