@@ -6,6 +6,7 @@ import ctypes
 import errno
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -434,6 +435,22 @@ def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_pat
             segment = delivery._spool._segments[-1]
             until(lambda: segment.synced == segment.size, seconds=2)
             server.close()
+
+
+def test_threads_wait_for_what_was_replaced_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler of before gevent's patches, as with `gunicorn --preload`, waits by gevent's means in its threads."""
+
+    class Replaced(threading.Event):
+        """Stands for gevent's."""
+
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        monkeypatch.setattr(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
+        monkeypatch.setattr(threading, "Event", Replaced)
+        delivery.append(line("a"))
+        flushed = delivery.flush(10)
+        waited_for = (delivery._worker._wakened, delivery._worker._stop, delivery._worker._syncer._wakened)
+
+    assert (flushed, *map(type, waited_for)) == (True, queue._PySimpleQueue, Replaced, Replaced)  # type: ignore[attr-defined]
 
 
 def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ class Syncer:
 
     def begin(self, stop: threading.Event) -> None:
         """Sync until the event `stop` is set and `stop()` called; the thread starts with the first `wake`."""
-        self._stop, self._thread = stop, None
         self._wakened.set()  # an earlier thread, whose worker has died, sees that it is to stop
+        self._wakened = threading.Event()
+        self._stop, self._thread = stop, None
 
     def stop(self, timeout: float) -> None:
         """Wait until the thread has ended: its `stop` is set."""

@@ -49,9 +49,9 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
-        # The one queue whose `put` may be interrupted by a signal handler that puts as well.
+        # Queues of the one kind whose `put` may be interrupted by a signal handler that puts as well.
         self._wakened: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._progress = threading.Condition()
+        self._waiters: list[queue.SimpleQueue[None]] = []
         self._syncer = Syncer(spool)
         self._source: Spool | Adopted = spool
         self._adopted: Adopted | None = None
@@ -81,8 +81,13 @@ class Worker:
                 self._starting.release()
 
     def _start(self) -> None:
+        """Start the thread, and make what it waits for: gevent may have replaced both since the process began.
+
+        It does in each worker of `gunicorn --preload -k gevent`. The two of before and after do not go together.
+        """
         self._stop.set()
         self._stop = stop = threading.Event()
+        self._wakened = queue.SimpleQueue()
         self._syncer.begin(stop)
         thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
         thread.start()
@@ -98,9 +103,17 @@ class Worker:
         if self._spool.settled >= entries:
             return True
         self._hurry = max(self._hurry, entries)
-        self.wake()
-        with self._progress:
-            return not sys.is_finalizing() and self._progress.wait_for(lambda: self._spool.settled >= entries, timeout)
+        until = time.monotonic() + timeout
+        progress: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._waiters.append(progress)
+        try:
+            self.wake()
+            while self._spool.settled < entries and (left := until - time.monotonic()) > 0 and not sys.is_finalizing():
+                with contextlib.suppress(queue.Empty):
+                    progress.get(timeout=left)
+        finally:
+            self._waiters.remove(progress)
+        return self._spool.settled >= entries
 
     def stop(self, timeout: float) -> bool:
         """End the thread; True when it ended within `timeout` seconds. `wake` starts a new one."""
@@ -206,8 +219,8 @@ class Worker:
         if self._source is self._spool:
             self.acknowledged += step.stored
             self.rejected += step.rejected
-        with self._progress:
-            self._progress.notify_all()
+        for progress in tuple(self._waiters):
+            progress.put(None)
         if step.rejected:
             why = next(iter(step.verdict.refused.values()), step.verdict.reason)
             self._notices.gone(step.rejected, "rejected", why)
