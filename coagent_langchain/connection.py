@@ -15,7 +15,7 @@ import orjson
 
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.transport import surroundings
+from coagent_langchain.delivery.transport import surroundings, without_token
 from coagent_langchain.delivery.verdict import PROXY, Outcome, hint, may_pass, redirect
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.texts import counted
@@ -143,8 +143,10 @@ class Connection:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
             except (requests.RequestException, OSError) as error:
                 proxy = PROXY if isinstance(error, requests.exceptions.ProxyError) else ""
-                return Outcome(None, proxy + _cause(error))
+                return Outcome(None, proxy + without_token(_cause(error), self._token))
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
+            if method == "POST" or answer.status_code >= 300:  # what is read is what was logged
+                text = without_token(text, self._token)
             return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
 
         return send

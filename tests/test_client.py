@@ -34,7 +34,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 from coagent_langchain.testing import MemoryDelivery
-from tests.faulty_server import FaultyServer
+from tests.faulty_server import Answer, FaultyServer
 
 
 @pytest.fixture(scope="module")
@@ -645,6 +645,15 @@ def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCapture
 
     assert (sent, shown) == ((True, "Basic bWU6aHVzaA=="), server.base_url)
     assert (f"POST {server.base_url}/logs failed" in message, "hush" in message + caplog.text) == (True, False)
+
+
+@pytest.mark.parametrize("body", [b"who is to/ken-4711?", rb'{"message": "who is to\/ken-4711?"}'])
+def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
+    """A refusal is told without the token, whichever way the server has written it."""
+    with FaultyServer(lambda _: Answer(403, body)) as server, CoagentClient(server.base_url, "to/ken-4711") as client:
+        refused = client.log_info("s", "hi").message
+
+    assert re.sub(" in .* s:", ":", refused) == f"POST {server.base_url}/logs failed after 1 try: HTTP 403: who is ***?"
 
 
 def test_token_is_sent_and_not_shown() -> None:

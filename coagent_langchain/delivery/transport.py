@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -82,10 +83,10 @@ class Transport:
             finally:
                 answer.close()
         except self._failures as error:
-            return Outcome(None, _scrub(_describe(error), token))
+            return Outcome(None, without_token(_describe(error), token))
         if answer.is_redirect:
             text = redirect(answer.headers["Location"])
-        return Outcome(answer.status_code, _scrub(text, token), answer.headers.get("Retry-After"))
+        return Outcome(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
 
 
 def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
@@ -96,9 +97,10 @@ def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
     return settings
 
 
-def _scrub(text: str, token: str | None) -> str:
-    """What a server or a library says may repeat the token."""
-    return text.replace(token, "***") if token else text
+def without_token(text: str, token: str | None) -> str:
+    """What a server or a library says, which may repeat the token, in JSON maybe with backslashes."""
+    written = "".join(rf"\\?{re.escape(each)}" if each in '/"\\' else re.escape(each) for each in token or "")
+    return re.sub(written, "***", text) if written else text
 
 
 def _describe(error: BaseException) -> str:
