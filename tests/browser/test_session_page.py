@@ -230,6 +230,21 @@ def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, 
     assert stops == ["outer", "gemma3:4b", "outer"]
 
 
+def test_first_error_of_an_agent_in_a_tool_is_the_call_that_failed(page: Page, post: Post) -> None:
+    """The tool around it failed too, but has no error of its own."""
+    story = Story("s").ask("hello")
+    outer = story.tool_call("ask_coder", {}, "call-1")
+    inner = story.tool_call("read_file", {}, "call-2", outer)
+    story.log("error", 1, inner, outer, "read_file", error_info={"error_id": "1", "error_type": "FileNotFoundError"})
+    for run, name, parent in ((inner, "read_file", outer), (outer, "ask_coder", story.root)):
+        story.log("tool_response", 1, run, parent, name, tool_response={"tool_name": name, "success": False})
+    post(story.end("FileNotFoundError", "failed"))
+    visit(page, "/sessions/s")
+    page.click("#first-error")
+
+    expect(page.locator("#tree .row.at b")).to_have_text("read_file")
+
+
 def test_details_of_what_failed_of_its_child_lead_to_it(page: Page, post: Post) -> None:
     """A prompt and a node whose own entries do not say why; not to what was recovered from."""
     story = Story("s").ask("hello")

@@ -228,11 +228,11 @@ export class Tree {
     return -1;
   }
 
-  /** Whether a row is a component that failed of what failed below it: its own entries do not say what. */
+  /** Whether a row failed of what failed below it, as a node or an agent in a tool does: no error stands in its own entries. */
   onlyPasses(index) {
     const row = this.rows[index], below = this.rows.slice(index + 1, index + 1 + row[SIZE]);
     const errors = below.reduce((sum, each) => sum + (each[LEVEL] === row[LEVEL] + 1 ? each[ERRORS] : 0), 0);
-    return row[KIND] === "component" && row[ERRORS] === errors && below.some(failed);
+    return row[ERRORS] === errors && below.some(failed);
   }
 }
 
