@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.conversation import Read, user_words
+from coagent_langchain.server.conversation import Ran, Read, ran, unrun, user_words
 from coagent_langchain.server.formats import mapping, text, visible
-from coagent_langchain.server.jsonview import parsed
+from coagent_langchain.server.jsonview import parsed, pretty
 from coagent_langchain.server.moments import own_words
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.store import Session
@@ -49,7 +49,8 @@ class Figure:
 
 def sides(timeline: Timeline, read: Read) -> list[Side]:
     """A session's first prompts, each with its last answer that is not inside a tool."""
-    return [_side(bar, read) for bar in _prompts(timeline)[:MAX_PROMPTS]]
+    tools = ran(timeline.tools)
+    return [_side(bar, read, tools) for bar in _prompts(timeline)[:MAX_PROMPTS]]
 
 
 def left_out(timelines: Iterable[Timeline]) -> int:
@@ -61,7 +62,7 @@ def _prompts(timeline: Timeline) -> list[Bar]:
     return [bar for bar in timeline.roots if bar.kind == "prompt"]
 
 
-def _side(prompt: Bar, read: Read) -> Side:
+def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
     side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
     for bar in _from_the_end(prompt):
         if bar.is_tool:
@@ -69,7 +70,7 @@ def _side(prompt: Bar, read: Read) -> Side:
         if not side.answer and bar.status == "error":
             side.error = side.error or bar.note
         elif not side.answer and bar.kind == "model":
-            side.answer = _last(bar, read, "llm_response")
+            side.answer = _last(bar, read, "llm_response") or _given(bar, read, tools)
         elif not side.answer and bar.kind == "component" and bar.note:
             said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
             side.answer = said[-1] if said else ""
@@ -93,6 +94,12 @@ def _last(bar: Bar, read: Read, name: str) -> str:
         if found := text(mapping(value).get("response")) or text(value):
             return found
     return ""
+
+
+def _given(bar: Bar, read: Read, tools: Ran) -> str:
+    """The arguments of a model's calls that no tool ran for: the answer, where it has no words."""
+    found = [given for at, seq in bar.events for *_, given in unrun(bar, read(at, seq) or {}, tools) if given]
+    return "\n".join(map(pretty, found))
 
 
 def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:

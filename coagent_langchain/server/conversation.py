@@ -11,16 +11,19 @@ from markupsafe import Markup, escape
 from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
+from coagent_langchain.server.moments import MAX_NAME
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value, of_words
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.timeline import Timeline
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import JsonObject, JsonPath
 
 PAGE = 40  # items of one fetch
 INNER = 30  # items folded into one tool call
+MAX_CALLS = 20  # of one answer
 MAX_DEPTH = 3  # agents inside agents; what is deeper stands in the timeline
 Read = Callable[[int, int], JsonObject | None]  # (timestamp, seq) → the entry
+Ran = frozenset[tuple[int, int, str]]  # prompt, turn and name of each tool that ran
 
 
 @dataclass(slots=True)
@@ -76,17 +79,31 @@ def _says_something(bar: Bar) -> bool:
     return bar.status == "error" and not bar.children if bar.failed else bool(bar.note)
 
 
-def items(bars: Iterable[Bar], read: Read) -> list[Item]:
-    """The items of these bars, as texts to show."""
-    reader = _Reader(read)
+def ran(bars: Iterable[Bar]) -> Ran:
+    """The tools that ran, of these bars: what models asked of them is shown with them."""
+    return frozenset((bar.prompt, bar.turn, bar.label) for bar in bars if bar.kind == "tool")
+
+
+def unrun(bar: Bar, entry: JsonObject, tools: Ran) -> list[tuple[JsonPath, str, Any]]:
+    """The calls in a model's answer that no tool ran for, such as its structured output: place, name and arguments."""
+    calls = listing(mapping(mapping(entry.get("llm_response")).get("tool_calls")).get("calls"))[:MAX_CALLS]
+    names = [visible(text(mapping(call).get("name"))[:MAX_NAME]) or "tool" for call in calls]
+    return [(["llm_response", "tool_calls", "calls", place, "args"], name, mapping(call).get("args"))
+            for place, (name, call) in enumerate(zip(names, calls, strict=True))
+            if (bar.prompt, bar.turn, name) not in tools]  # fmt: skip
+
+
+def items(bars: Iterable[Bar], read: Read, tools: Ran) -> list[Item]:
+    """The items of these bars, as texts to show; `tools`: those that ran in the session."""
+    reader = _Reader(read, tools)
     return [item for bar in bars for item in reader.items(bar)]
 
 
 class _Reader:
     """Reads the bars of one scope in order; remembers the last prompt and its inputs: no turn repeats them."""
 
-    def __init__(self, read: Read, asked: tuple[str, ...] = (), depth: int = 0) -> None:
-        self._read, self._asked, self._depth = read, asked, depth
+    def __init__(self, read: Read, tools: Ran, asked: tuple[str, ...] = (), depth: int = 0) -> None:
+        self._read, self._tools, self._asked, self._depth = read, tools, asked, depth
         self._attached = Markup()  # images and files of the last prompt: each turn sends them again
 
     def items(self, bar: Bar) -> list[Item]:
@@ -141,13 +158,14 @@ class _Reader:
             said = text(answer.get("response"))
             meta = mapping(entry.get("meta"))
             reasoning, attached = text(meta.get("reasoning")), chips(meta.get("blocks"))
-            if said or reasoning or attached:
+            calls = _calls(unrun(bar, entry, self._tools), ref)
+            if said or reasoning or attached or calls:
                 parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
                 content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
-                made.append(Item("answer", bar, bar.who or "Assistant", content + attached, parts))
+                made.append(Item("answer", bar, bar.who or "Assistant", content + attached + calls, parts))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
-                calls = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
-                made.append(Item("answer", bar, bar.who or "Assistant", parts=[calls]))
+                other = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
+                made.append(Item("answer", bar, bar.who or "Assistant", parts=[other]))
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
@@ -169,7 +187,7 @@ class _Reader:
             item.parts += [Part("Error", failure.content), *failure.parts]
         inside = _speaking(child for child in bar.children if child.kind != "human")
         within = inside[:INNER] if self._depth < MAX_DEPTH else []
-        scope = _Reader(self._read, self._asked, self._depth + 1)
+        scope = _Reader(self._read, self._tools, self._asked, self._depth + 1)
         item.inner = [inner for child in within for inner in scope.items(child)]
         item.left_out = len(inside) - len(within)
         return item
@@ -185,6 +203,14 @@ class _Reader:
                 kind = escape(preview(text(info.get("error_type")) or "Error"))
                 return Item("error", bar, speaker, kind + escape(": ") + message, parts)
         return Item("error", bar, speaker, escape(bar.note or "failed"))
+
+
+def _calls(unrun: list[tuple[JsonPath, str, Any]], ref: str) -> Markup:
+    """Calls as a part of the answer: the name of each, and its arguments."""
+    return Markup("").join(
+        Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, given, ref, path).content
+        for path, name, given in unrun
+    )
 
 
 def user_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:

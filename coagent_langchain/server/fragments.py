@@ -179,7 +179,8 @@ def conversation(request: Request) -> HTMLResponse:
     outline = talk.outline(view.timeline)
     start = natural(request.query_params.get("from", ""))
     end = start + talk.PAGE
-    made = talk.items(outline[start:end], reader(request, view.session.session_id))
+    read_entry, tools = reader(request, view.session.session_id), talk.ran(view.timeline.tools)
+    made = talk.items(outline[start:end], read_entry, tools)
     return render("conversation.html", items=made, unended=_unended(view), **_more(len(outline), end))
 
 

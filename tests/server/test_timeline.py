@@ -13,7 +13,7 @@ from coagent_langchain.server import transcript
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.compare import sides
-from coagent_langchain.server.conversation import items, outline
+from coagent_langchain.server.conversation import items, outline, ran
 from coagent_langchain.server.details import Detail, detail
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.parts import earlier
@@ -842,7 +842,10 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
     story.leave(node, "guard", 9, output_data={"messages": said})
     read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
     made = timeline(story.entries)
-    shown = [(item.title, item.content.striptags()) for item in items(outline(made), lambda at, seq: read[at, seq])]
+    shown = [
+        (item.title, item.content.striptags())
+        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
+    ]
     details = judged(story.entries, len(story.entries) - 1)
 
     assert [bar.note for bar in made.roots[0].children] == ["Sorry. · I may **not**."]
@@ -851,6 +854,22 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
         "Target component", "Says", "Says", "State update",
     ]  # fmt: skip
     assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
+
+
+def test_call_that_no_tool_ran_for_is_an_answer() -> None:
+    """Structured output, in Conversation and as the prompt's answer in a comparison; what a tool ran is shown once."""
+    story = Story("s").ask("Soup?")
+    asked = [{"name": "search", "args": {"query": "soup"}, "id": "1"}]
+    story.model("Soup?", "", 5, (1, 1), calls=asked)
+    story.tool("search", {"query": "soup"}, "hot", 5, "1")
+    story.model("Soup?", "", 5, (1, 1), calls=[{"name": "Recipe", "args": {"minutes": 20}, "id": "2"}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    told = [(item.kind, item.title, item.content.striptags()) for item in made[2:]]
+
+    assert told == [("tool", "search", ""), ("answer", "agent", "→ Recipeminutes: 20")]
+    assert [side.answer for side in sides(built, lambda at, seq: read[at, seq])] == ['{\n  "minutes": 20\n}']
 
 
 def test_conversation_tells_what_failed_and_why() -> None:
@@ -863,7 +882,8 @@ def test_conversation_tells_what_failed_and_why() -> None:
         run = story.call("Rome?", issuer=issuer)
         story.log("error", 1, run, error_info=info | {"error_type": "TimeoutError", "error_message": "slow"})
     read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
     told = [(item.kind, item.title, item.content.striptags(), [(part.title, part.content.striptags()) for part in
              item.parts]) for item in made[2:]]  # fmt: skip
 
@@ -951,7 +971,8 @@ def test_conversation_names_images_and_files() -> None:
     earlier_one = {"role": "user", "content": asked[0]["content"]}
     story.ask("And now?").model("And now?", "Two.", 5, (1, 1), history=[earlier_one, ASKED | {"content": "And now?"}])
     read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
     chips = [(item.title, re.findall(r'<span class="chip">(.*?)</span>', item.content)) for item in made]
 
     assert chips == [
@@ -995,7 +1016,8 @@ def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
     for _ in range(2):
         story.ask("Go on").model("Go on", "Done.", 5, (1, 1))
     read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq])
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
 
     assert [item.title for item in made] == ["Prompt 1", "User", "agent", "Prompt 2", "User", "agent"]
 
@@ -1014,7 +1036,10 @@ def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
         story.log(event_type, **fields)
     read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
     made = timeline(story.entries)
-    said = [(item.title, item.content.striptags()) for item in items(outline(made), lambda at, seq: read[at, seq])]
+    said = [
+        (item.title, item.content.striptags())
+        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
+    ]
 
     assert said == [("Prompt 1", ""), *user]
     assert [side.prompt for side in sides(made, lambda at, seq: read[at, seq])] == [compared]
