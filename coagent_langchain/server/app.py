@@ -6,7 +6,7 @@ import threading
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from coagent_langchain.server import api, views
@@ -28,7 +28,7 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
     """
     starlette = Starlette(
         routes=[*api.routes, *views.routes],
-        exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable},
+        exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable, ClientDisconnect: _left},
     )
     state = starlette.state
     state.store, state.timelines, state.live, state.closing = store, Timelines(store), set(), threading.Event()
@@ -38,3 +38,8 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return failure(error.detail, error.status_code, dict(error.headers or {}))
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """A client that broke off its request, as a killed program does: nobody reads the answer, and nothing is wrong."""
+    return failure("the request breaks off", 400)

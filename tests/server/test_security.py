@@ -316,6 +316,18 @@ def test_bodies_are_never_logged(
     assert "secret-word" not in caplog.text + "".join(capfd.readouterr())
 
 
+def test_request_that_breaks_off_is_no_error_of_the_server(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """As that of a program which was killed: the log of the server has no traceback."""
+    with server.launch(store) as opened:
+        address = urlsplit(opened.url)
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            head = f"POST /api/v1/logs HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: 9\r\n\r\n[".encode())
+        requests.get(f"{opened.base_url}/runs", timeout=10)
+
+    assert caplog.text == ""
+
+
 def test_search_text_is_no_query_language(store: Store) -> None:
     """Whatever FTS5 or SQL would make of it, it is words."""
     put(store, entry(prompt="plain AND simple"))
