@@ -111,7 +111,7 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
     if not isinstance(entry, dict):
         return [("", "an entry must be a JSON object")]
     if "event_type" not in entry and "log_type" in entry:
-        return [("log_type", "this is the deprecated shape with log_type; send event_type and the other fields of "
+        return [("log_type", "is of the deprecated shape; send event_type and the other fields of "
                              'version "2.0.0" instead')]  # fmt: skip
     if len(body) > MAX_ENTRY:
         return [("", f"an entry has at most {MAX_ENTRY} bytes, this one {len(body)}")]
