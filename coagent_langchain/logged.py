@@ -13,6 +13,8 @@ from coagent_langchain.wire import EventType, JsonObject
 class LoggedEvent(LogEntry):
     """One event as it was read back: typed fields, and the JSON itself by `event["field"]`, `event.get("field")`.
 
+    `"field" in event` tells whether the JSON has it.
+
     An event of a type that this version does not know has its name as a string. Where a field does not have the form
     of the wire format, it is left as it came.
     """
@@ -41,6 +43,9 @@ class LoggedEvent(LogEntry):
 
     def __getitem__(self, name: str) -> Any:
         return self._raw[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._raw
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field of the entry as JSON, or `default`."""

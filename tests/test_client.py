@@ -195,6 +195,15 @@ def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClie
     )
 
 
+def test_event_has_the_fields_that_its_json_has(client: CoagentClient) -> None:
+    """As for the dict that CoAgent's own client gives: known fields that are absent are not in it, unknown ones are."""
+    entry = {"session_id": "has", "prompt_number": 1, "turn_number": 1, "event_type": "info", "colour": "red"}
+    client.store_log(entry)
+    event = client.get_logs("has")[0]
+
+    assert [name in event for name in ("session_id", "colour", "prompt", "mood")] == [True, True, False, False]
+
+
 @pytest.mark.parametrize("entry", [
     {"event_type": "made_up"}, {"event_type": "error", "meta": ["x"]}, {}, {"cls": 1, "session_id": 5},
     {"_fields_set": 1}, {"_raw": 1, "__dict__": 2},
