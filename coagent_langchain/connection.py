@@ -85,9 +85,11 @@ class Connection:
         each time.
 
         Raises:
-            CoagentClientError: no good answer came; it says what was tried.
+            CoagentClientError: no good answer came, and it says what was tried; or `max_retries` is no whole number.
         """
         retries = self._max_retries if max_retries is None else max_retries
+        if not isinstance(retries, int):
+            raise CoagentClientError(f"max_retries must be a whole number, not {retries!r}", attempts=0)
         try:
             answer, _ = self._request("POST", path, body, None, 0 if self.down else retries)
         except CoagentClientError as error:

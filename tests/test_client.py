@@ -501,6 +501,17 @@ def test_fewer_than_no_retries_are_one_try() -> None:
     assert (result.success, "failed after 1 try" in result.message, len(scripted.bodies)) == (False, True, 1)
 
 
+@pytest.mark.parametrize("odd", ["3", 1.5])
+def test_retries_that_are_no_number_are_refused_by_the_result(
+    client: CoagentClient, caplog: pytest.LogCaptureFixture, odd: Any
+) -> None:
+    """At the first call, and not by an exception when a server is away for the first time."""
+    result = client.log_info("s", "hello", max_retries=odd)
+
+    assert result == LogResult(False, f"max_retries must be a whole number, not {odd!r}")
+    assert result.message in caplog.text
+
+
 def test_retry_after_is_obeyed() -> None:
     """The pause is as long as the server asks."""
     with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
