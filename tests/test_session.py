@@ -332,6 +332,20 @@ def test_secrets_that_an_objects_repr_hides_stay_hidden(log: MemoryDelivery, han
     assert log.entries[-1]["meta"] == {"config": {"url": "u"}}
 
 
+def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A dataclass or list in its place is kept as `value`."""
+
+    @dataclass
+    class Grade:
+        score: float
+
+    grade: Any = Grade(0.9)
+    handler.log("info", "graded", meta=grade)
+    handler.log_error("too low", meta=[grade])  # type: ignore[arg-type]
+
+    assert [entry["meta"] for entry in log.entries[-2:]] == [{"value": {"score": 0.9}}, {"value": [{"score": 0.9}]}]
+
+
 @pytest.mark.parametrize("odd", [True, 1.5, "2", object()])
 def test_odd_prompt_number_counts_as_none(odd: object, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A number that is none does not get into the log, where a server would refuse it."""

@@ -144,7 +144,7 @@ class CoagentCallbackHandler(Hooks):
             critical: severity `critical` instead of `high`.
             meta: free JSON.
         """
-        self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta or {})
+        self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until the server has answered for everything logged so far, and send what waits at once.

@@ -27,14 +27,13 @@ class Remarks:
         run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
 
-    def here(self, event_type: EventType, message: Any, meta: Mapping[str, Any] | None = None) -> None:
+    def here(self, event_type: EventType, message: Any, meta: object = None) -> None:
         """A remark made in application code: it belongs to what is running around it."""
-        self._emit(self._entry_here(event_type, meta or {})[1], message)
+        self._emit(self._entry_here(event_type, _as_mapping(meta))[1], message)
 
-    def error_here(
-        self, message: Any, error: BaseException | None, severity: Severity, meta: Mapping[str, Any]
-    ) -> None:
+    def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None) -> None:
         """An error that application code reports itself."""
+        meta = _as_mapping(meta)
         if isinstance(message, BaseException):  # as `log_error(error)`
             message, error = "", error or message
         said = message if isinstance(message, str) else str(snapshot(message))
@@ -90,6 +89,13 @@ class Remarks:
     def _emit(self, entry: JsonObject, message: Any) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}
         self._recorder.outlet.emit(entry)
+
+
+def _as_mapping(meta: object) -> Mapping[str, Any]:
+    """What application code gives as meta; what is none, such as a list or a model, does not cost the event."""
+    if isinstance(meta, Mapping):
+        return meta
+    return {} if meta is None else {"value": meta}
 
 
 def _known(meta: Mapping[str, Any]) -> JsonObject:
