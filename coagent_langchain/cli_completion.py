@@ -11,7 +11,11 @@ TAKES_SESSION = ("show", "export", "delete")
 IDS = 'coagent-langchain runs --ids --limit 50 2>/dev/null | grep -xE "[A-Za-z0-9._:@-]+"'
 BASH = """\
 _coagent_langchain() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} words
+    local word=${{COMP_WORDS[COMP_CWORD]}} words before=""
+    if [[ $COMP_WORDBREAKS == *:* ]]; then  # bash breaks an id at : and @, and replaces what is behind the last one
+        word=${{COMP_LINE:0:COMP_POINT}} word=${{word##* }}
+        before=${{word%"${{word##*[:@]}}"}}
+    fi
     case "${{COMP_WORDS[1]}}" in
         $word) words="{commands}" ;;
 {cases}
@@ -20,6 +24,7 @@ _coagent_langchain() {{
         {sessions}) [[ $word == -* ]] || words=$({ids}) ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
+    COMPREPLY=("${{COMPREPLY[@]#"$before"}}")
 }}
 complete -o default -F _coagent_langchain coagent-langchain
 """

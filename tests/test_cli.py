@@ -707,11 +707,13 @@ def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
 
 
-def complete(shell: str, base_url: str, folder: Path, words: str) -> list[str]:
-    """What the completion of a shell offers after `words`."""
+def complete(shell: str, base_url: str, folder: Path, words: str, begun: str = "") -> list[str]:
+    """What the completion of a shell offers after `words`, for a word that is `begun`, broken as bash breaks it."""
+    broken = re.split("([:@])", begun)
     script = f"""
         eval "$(coagent-langchain completion {shell})"
-        COMP_WORDS=({words} "") COMP_CWORD={len(words.split())}
+        COMP_LINE="{words} {begun}" COMP_POINT={len(words) + 1 + len(begun)}
+        COMP_WORDS=({words} {" ".join(broken) or '""'}) COMP_CWORD={len(words.split()) + len(broken) - 1}
         _coagent_langchain
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
@@ -731,6 +733,20 @@ def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
         "--base-url", "--help", "--ids", "--json", "--limit",
     ]  # fmt: skip
     assert {"trip", "other"} <= set(complete("bash", base_url, tmp_path, "coagent-langchain show"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(("begun", "offered"), [
+    ("us", ["user:42", "user:43"]), ("user:4", ["42", "43"]), ("ada@ex", ["example.org"]), ("us:4", []),
+])  # fmt: skip
+def test_completion_in_bash_goes_on_inside_an_id(begun: str, offered: list[str], tmp_path: Path) -> None:
+    """Bash takes what is behind the last colon or at sign for the word, and puts what is offered in its place."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        for session_id in ("user:42", "user:43", "ada@example.org"):
+            client.log_session_start(session_id, "Hello")
+        words = complete("bash", server.base_url, tmp_path, "coagent-langchain show", begun)
+
+    assert sorted(words) == offered
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
