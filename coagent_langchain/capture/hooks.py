@@ -65,7 +65,8 @@ class Hooks(Asides):
     def on_llm_new_token(self, token: Any = None, *, chunk: Any = None, run_id: Any = None,
                          parent_run_id: UUID | None = None, tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """Time to the first token with content; what has arrived, for a stream that is left."""
-        stream = self._streams.get(key_of(run_id))  # a hook per token: no guard, for nothing can raise
+        # A hook per token: no guard, for nothing can raise.
+        stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
         if stream:
             stream.append(token)
         elif stream is not None:
@@ -94,9 +95,9 @@ class Hooks(Asides):
                    tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """`llm_response`."""
         with guard:
-            self._streams.pop(key_of(run_id), None)
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
+                self._streams.pop(run.key, None)
                 self._recorder.call_ended(run, _answered(run, response))
                 if run.tried:
                     self._failures.called_again(run)

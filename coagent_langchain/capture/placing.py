@@ -58,7 +58,9 @@ class Placing:
             the run; None for one that is open already or that sampling left out.
         """
         tree = self._tree
-        parent = None if parent_run_id is None else tree.open.get(key_of(parent_run_id)) or tree.find(parent_run_id)
+        parent = None
+        if parent_run_id is not None:
+            parent = tree.open.get(getattr(parent_run_id, "int", None)) or tree.find(parent_run_id)
         if parent is MUTED:  # first: what is not logged must cost next to nothing
             tree.open[key_of(run_id)] = MUTED
             return None

@@ -24,7 +24,11 @@ _lock = fork_safe_lock()
 
 
 def key_of(run_id: Any) -> Key:
-    """Under what a run is kept: a number, hashed faster than its id, or the text that `config["run_id"]` may be."""
+    """Under what a run is kept: a number, hashed faster than its id, or the text that `config["run_id"]` may be.
+
+    Where each run passes, `getattr(run_id, "int", None)` is asked first: it is no call of Python's, and nearly always
+    there.
+    """
     try:
         return run_id.int  # type: ignore[no-any-return]
     except AttributeError:
@@ -35,6 +39,7 @@ class Run:
     """One open run: ids, names and times; never what went in or came out.
 
     Attributes:
+        key: under what the tree keeps it.
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
@@ -52,6 +57,7 @@ class Run:
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
     # read of every run is in `__init__`: reading it from the class would cost more.
+    key: Key = None
     first_token_ns = failed_ns = 0
     attempt = 0
     batch_size = 1
@@ -86,11 +92,6 @@ class Run:
         self.failures: list[Failure] | None = None
         self.context: JsonObject | None = None
         self._trace: JsonObject | None = None
-
-    @property
-    def key(self) -> Key:
-        """Under what it is kept while it is open."""
-        return key_of(self.run_id)
 
     def trace(self) -> JsonObject:
         """What the entries of this run say of its place in the tree."""

@@ -64,17 +64,19 @@ class RunTree:
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
         """Open a run; None when one with that id was started already, or it has no id."""
-        key = key_of(run_id)
+        key = getattr(run_id, "int", None) or key_of(run_id)
         if key is None or key in self.open or key in self._ended:
             return None
         if parent is None:
             self.open[key] = root = Root(run_id, kind, name, self.clock(), now_ms())
+            root.key = key
             root.open[key] = root
             return root
         root = parent.root
         plumbing = kind == "chain"
         timestamp = 0 if plumbing else now_ms()
         self.open[key] = run = Run(run_id, kind, name, parent, root, self.clock(), timestamp)
+        run.key = key
         if not plumbing or root.ended:
             root.open[key] = run
             if root.ended:
@@ -83,7 +85,7 @@ class RunTree:
 
     def end(self, run_id: UUID) -> Run | None:
         """Close a run: the run, or None when no such run is open, or it is not logged."""
-        key = key_of(run_id)
+        key = getattr(run_id, "int", None) or key_of(run_id)
         run = self.open.pop(key, None)
         if run is None:
             return None
