@@ -75,7 +75,7 @@ class Hooks(Asides):
     def on_stream_event(self, event: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """The same in `stream_events(version="v3")`."""
-        stream = self._streams.get(key_of(run_id))
+        stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
         if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
             token = as_dict(event.get("delta")).get("text")
             if stream:

@@ -81,14 +81,20 @@ class Placing:
             read_tags(run, tags)
         if type(run) is Root:
             self.binding.begin(run, metadata, inputs)
-            return run
-        if kind != "chain":
+        else:
+            self._settle(run, metadata, inputs, config)
+        return run
+
+    def _settle(self, run: Run, metadata: dict[str, Any] | None, inputs: Any,
+                config: Mapping[str, Any] | None) -> None:  # fmt: skip
+        """Find out what a run below another one is, and bind its root where it is the first to know the session."""
+        if run.kind != "chain":
             describe(run, metadata)
         elif self._is_component(run, metadata):
             run.component = True
             describe(run, metadata)
         root = run.root
-        if root.pending_input is not None and kind != "tool":
+        if root.pending_input is not None and run.kind != "tool":
             self.binding.take_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
@@ -97,7 +103,6 @@ class Placing:
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside of the run that was asked.
             self.binding.answers.log(run, prompt, inputs.resume)
-        return run
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components != "nodes":
@@ -116,6 +121,7 @@ class Placing:
 
 def _share(run_id: Any) -> int:
     """Where in 32 bits a root stands, to be logged or left out."""
+    # Of texts that count up, a checksum would take or leave most of a hundred alike.
     known = run_id if isinstance(run_id, UUID) else uuid5(NAMESPACE_OID, repr(key_of(run_id)))
     return known.int & 0xFFFFFFFF
 
