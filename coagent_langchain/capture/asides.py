@@ -88,14 +88,12 @@ class Asides(BaseCallbackHandler):
         run = self._tree.find(getattr(event, "run_id", None))
         if not isinstance(run, Run):
             return
-        known = self._recorder.prompt_of(run).course.pending.questions
-        asked = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
-        is_breakpoint = not asked
-        asked = asked or [(str(event.checkpoint_id), str(event.status))]
-        self._failures.stopped_to_ask(run, [interrupt_id for interrupt_id, _ in asked])
-        for interrupt_id, value in asked:
-            if interrupt_id not in known:
-                self._recorder.outlet.emit(self._failures.question(run, interrupt_id, value, is_breakpoint))
+        questions = [(str(each.id), snapshot(each.value)) for each in getattr(event, "interrupts", ())]
+        is_breakpoint = not questions
+        if is_breakpoint:
+            questions = [(str(event.checkpoint_id), str(event.status))]
+        for entry in self._failures.asked(run, questions, is_breakpoint=is_breakpoint):
+            self._recorder.outlet.emit(entry)
 
     @guard
     def on_resume(self, event: Any) -> None:

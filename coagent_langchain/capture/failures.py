@@ -147,7 +147,7 @@ class Failures:
     ) -> list[JsonObject]:
         run.turn = run.latest_turn()
         if outcome.kind == "interrupt":
-            return self._interrupted(run, error)
+            return self.asked(run, interrupts(error))
         if outcome.kind == "routing":
             return self._handed_over(run, route(error))
         return [self._error(run, error, answer, cause)] if outcome.failed else []
@@ -185,27 +185,28 @@ class Failures:
             run, None, success=False, error=error_message(error), meta={"error_id": error_id}
         )
 
-    def _interrupted(self, run: Run, error: BaseException) -> list[JsonObject]:
-        """One `human_oversight` for each question that was not asked before."""
-        asked = interrupts(error)
-        self.stopped_to_ask(run, [interrupt_id for interrupt_id, _ in asked])
-        known = self._recorder.prompt_of(run).course.pending.questions
-        return [self.question(run, interrupt_id, value) for interrupt_id, value in asked if interrupt_id not in known]
+    def asked(self, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False) -> list[JsonObject]:
+        """Note that the graph of `run` waits for a person.
 
-    def stopped_to_ask(self, run: Run, interrupt_ids: Sequence[str]) -> None:
-        """Note that the graph of `run` waits for a person."""
-        prompt, root = self._recorder.prompt_of(run), run.root
-        root.asked = root.asked.union(interrupt_ids)
-        prompt.course.pending.stop(root.thread, Stop(root.prompt or prompt, asking=True))
+        Parameters:
+            questions: the id and the plain value of each interrupt.
 
-    def question(self, run: Run, interrupt_id: str, value: Any, is_breakpoint: bool = False) -> JsonObject:
-        """A `human_oversight` entry that asks."""
-        prompt, root = self._recorder.prompt_of(run), run.root
-        prompt.course.pending.ask(interrupt_id, Question(root.prompt or prompt, root.thread, is_breakpoint))
-        meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
-        entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
-        entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
-        return entry
+        Returns:
+            a `human_oversight` entry for each question that was not asked before.
+        """
+        root, prompt = run.root, self._recorder.prompt_of(run)
+        pending, prompt = prompt.course.pending, root.prompt or prompt
+        root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
+        pending.stop(root.thread, Stop(prompt, asking=True))
+        entries = []
+        for interrupt_id, value in questions:
+            if interrupt_id not in pending.questions:
+                pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint))
+                meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
+                entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
+                entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
+                entries.append(entry)
+        return entries
 
     def _handed_over(self, run: Run, target: JsonObject) -> list[JsonObject]:
         """One `routing` for each target; a command without any goes where the graph's edges lead."""
