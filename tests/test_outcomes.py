@@ -74,13 +74,13 @@ def invalid() -> ValidationError:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "outcome"),
     [
         (ValueError("no"), "error"),
-        (GraphInterrupt((Interrupt("q", id="1"),)), "interrupt"),
-        (Parent(Command(goto="b")), "routing"),
+        (GraphInterrupt((Interrupt("q", id="1"),)), "interrupted"),
+        (Parent(Command(goto="b")), "handed over"),
         (GraphDrained(), "drained"),
-        (GraphBubbleUp(), "routing"),
+        (GraphBubbleUp(), "handed over"),
         (GraphRecursionError("too many"), "error"),
         (NodeCancelledError("node"), "error"),
         (GraphLookalike("no"), "error"),
@@ -94,12 +94,12 @@ def invalid() -> ValidationError:
         (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "error"),
     ],
 )
-def test_each_exception_has_its_meaning(error: BaseException, kind: str) -> None:
+def test_each_exception_has_its_meaning(error: BaseException, outcome: str) -> None:
     """Control flow of LangGraph and Python is told from failures by class, not by name."""
     found = classify(error)
 
-    assert found.kind == kind
-    assert found.failed == (kind == "error")
+    assert found == outcome
+    assert found.failed == (outcome == "error")
 
 
 def test_langgraph_is_never_imported() -> None:
@@ -107,7 +107,7 @@ def test_langgraph_is_never_imported() -> None:
     program = """
         import sys
         from coagent_langchain.capture.outcomes import classify
-        assert classify(ValueError()).kind == "error"
+        assert classify(ValueError()) == "error"
         assert "langgraph" not in sys.modules
     """
 

@@ -58,7 +58,7 @@ class Endings(Sweeper):
             self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):
-            stopped = outcome.kind if outcome.stopped else None
+            stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
 
     def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:

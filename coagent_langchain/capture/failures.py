@@ -59,9 +59,9 @@ class Failures:
         if entries:
             self._recorder.outlet.emit_together(entries)
         if run.kind == "llm" and not outcome.failed:
-            self._recorder.call_ended(run, answer, outcome.kind)
+            self._recorder.call_ended(run, answer, outcome)
         if run.component:
-            self._recorder.component_ended(run, (), _PAST.get(outcome.kind, outcome.kind))
+            self._recorder.component_ended(run, (), outcome)
             if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
         return outcome
@@ -146,9 +146,9 @@ class Failures:
         self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, cause: Failure | None
     ) -> list[JsonObject]:
         run.turn = run.latest_turn()
-        if outcome.kind == "interrupt":
+        if outcome is Outcome.INTERRUPTED:
             return self.asked(run, interrupts(error))
-        if outcome.kind == "routing":
+        if outcome is Outcome.HANDED_OVER:
             return self._handed_over(run, route(error))
         return [self._error(run, error, answer, cause)] if outcome.failed else []
 
@@ -178,9 +178,7 @@ class Failures:
 
     def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:
         if not outcome.failed:
-            return self._recorder.tool_response(
-                run, None, success=None, meta={"outcome": _PAST.get(outcome.kind, outcome.kind)}
-            )
+            return self._recorder.tool_response(run, None, success=None, meta={"outcome": outcome})
         return self._recorder.tool_response(
             run, None, success=False, error=error_message(error), meta={"error_id": error_id}
         )
@@ -224,6 +222,3 @@ class Failures:
         for part in outputs if isinstance(outputs, list) else [outputs]:
             if is_command(part) and part.goto and part.graph is None:
                 self._recorder.outlet.emit_together(self._handed_over(run, target_of(part)))
-
-
-_PAST = {"interrupt": "interrupted", "routing": "handed over"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from dataclasses import dataclass
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 from langchain_core import exceptions
 
@@ -16,36 +16,36 @@ from coagent_langchain.wire import Severity
 
 MAX_LEAVES = 100  # of an exception group
 
-Kind = Literal["error", "interrupt", "routing", "drained", "cancelled", "abandoned"]
 
+class Outcome(StrEnum):
+    """How a run ended that did not return, as `meta.outcome` says it."""
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended that did not return. Only the kind "error" is a failure."""
-
-    kind: Kind
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+    HANDED_OVER = "handed over"
+    DRAINED = "drained"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
 
     @property
     def failed(self) -> bool:
-        """True for an error."""
-        return self.kind == "error"
+        """True for an error: all else is no failure."""
+        return self is Outcome.ERROR
 
     @property
     def stopped(self) -> bool:
         """True for what somebody stopped: a cancellation, a stream that nobody read on."""
-        return self.kind in ("cancelled", "abandoned")
+        return self in (Outcome.CANCELLED, Outcome.ABANDONED)
 
     @property
     def goes_on(self) -> bool:
         """True where the application has done what it wanted: it asks a person, or hands over."""
-        return self.kind in ("interrupt", "routing")
+        return self in (Outcome.INTERRUPTED, Outcome.HANDED_OVER)
 
 
-ERROR, INTERRUPT, ROUTING = Outcome("error"), Outcome("interrupt"), Outcome("routing")
-DRAINED, CANCELLED, ABANDONED = Outcome("drained"), Outcome("cancelled"), Outcome("abandoned")
 # First that fits; a name that this version of langgraph does not have is skipped.
-_GRAPH = (("GraphInterrupt", INTERRUPT), ("ParentCommand", ROUTING), ("GraphDrained", DRAINED),
-          ("GraphBubbleUp", ROUTING))  # fmt: skip
+_GRAPH = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
+          ("GraphDrained", Outcome.DRAINED), ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
 
 
 def as_exception(given: Any) -> BaseException:
@@ -58,16 +58,16 @@ def as_exception(given: Any) -> BaseException:
 def classify(error: BaseException) -> Outcome:
     """What `error` means. LangGraph's own classes are asked, never names or texts, and only if langgraph is loaded."""
     if isinstance(error, GeneratorExit):
-        return ABANDONED
+        return Outcome.ABANDONED
     if is_cancellation(error):
-        return CANCELLED
+        return Outcome.CANCELLED
     graph = sys.modules.get("langgraph.errors")
     if graph is not None:
         for name, outcome in _GRAPH:
             known = getattr(graph, name, None)
             if isinstance(known, type) and isinstance(error, known):
                 return outcome
-    return ERROR
+    return Outcome.ERROR
 
 
 def interrupts(error: BaseException) -> list[tuple[str, Any]]:
