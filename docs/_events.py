@@ -42,7 +42,7 @@ META = [
     ("`outcome`",
      "what did not end as usual",
      "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
-     "`unknown`; of a node also `error`"),
+     "`unknown`; of a node, and of a model that failed with what is inside of it, also `error`"),
     ("`attempt`", "what is tried again", "which try this is, from 2 on"),
     ("`error_id`", "a failed `tool_response`", "of the `error`"),
     ("`path`", "`error`, `human_oversight`", "names from the root run down to this one"),

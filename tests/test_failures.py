@@ -250,6 +250,21 @@ def test_error_that_is_no_exception_ends_its_call(
     assert end["meta"]["status"] == "failed"
 
 
+def test_model_whose_error_was_reported_below_it_has_a_response(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where a run inside of a model's raised the exception, the call ends with a response instead of a second error."""
+    model, inner, error = uuid4(), uuid4(), ValueError("no")
+    handler.on_llm_start({}, ["q"], run_id=model)
+    handler.on_tool_start({"name": "t"}, "x", run_id=inner, parent_run_id=model)
+    handler.on_tool_error(error, run_id=inner, parent_run_id=model)
+    handler.on_llm_error(error, run_id=model)
+
+    (response,) = of_type(log, "llm_response")
+    assert len(of_type(log, "error")) == 1
+    assert response["meta"]["outcome"] == "error"
+
+
 def test_handled_tool_error_is_recovered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A tool that answers with an error message failed, and the agent went on."""
     lenient = bad.model_copy(update={"handle_tool_error": True})

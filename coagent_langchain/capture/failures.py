@@ -58,7 +58,7 @@ class Failures:
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
             self._recorder.outlet.emit_together(entries)
-        if run.kind == "llm" and not outcome.failed:
+        if run.kind == "llm" and not (outcome.failed and entries):  # else its error is the end of the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
             self._recorder.component_ended(run, (), outcome)
