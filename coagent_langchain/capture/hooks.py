@@ -8,7 +8,6 @@ from uuid import UUID
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.decisions import asked, decided
-from coagent_langchain.capture.inputs import updates_of
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
@@ -16,6 +15,7 @@ from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.capture.unrun_tools import log_unrun_tools
+from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,12 +9,12 @@ import orjson
 from coagent_langchain.capture.content import fields_of, joined, role_of, text_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import Walk, snapshot
+from coagent_langchain.capture.snapshot import Walk
 from coagent_langchain.texts import MAX_FIELD, text
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text
-_UPDATE_LIMIT = 10_000  # characters of one value that a node changed
+_MAX_STRING = 10_000  # characters of one string in it
 _ANSWER_KEYS = ("output", "answer", "result", "text", "response")
 
 
@@ -101,7 +100,7 @@ def as_json(value: Any) -> str:
 
     What is written as a string (a date, a path, the name of a table) is that text, without quotes.
     """
-    walk = Walk(_UPDATE_LIMIT, strict=True)
+    walk = Walk(_MAX_STRING, strict=True)
     walk.items = _MAX_SHOWN
     plain = walk.value(value, 0)
     return (plain if type(plain) is str else orjson.dumps(plain).decode())[:MAX_FIELD]
@@ -125,39 +124,3 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     elif "content" in fields_of(outputs):
         return text_of(outputs)[:limit]
     return as_json(outputs)[:limit]
-
-
-def changes_in(updates: Sequence[Any], meta: dict[str, Any]) -> dict[str, Any]:
-    """What a graph node changed, without the messages.
-
-    Parameters:
-        updates: as of `updates_of`.
-        meta: the event's; told how many messages there were, and which tool calls were an answer's structure.
-    """
-    found: dict[str, Any] = {}
-    messages: list[Any] = []
-    for update in updates:
-        if not isinstance(update, dict):
-            if update is not None and "content" not in fields_of(update):
-                found["value"] = snapshot(update, _UPDATE_LIMIT)
-            continue
-        for key, value in dict.items(update):
-            if key == "messages":
-                messages += value if isinstance(value, list) else [value]
-            else:
-                found[str(snapshot(key))] = snapshot(value, _UPDATE_LIMIT)
-    if messages:
-        meta["messages"] = len(messages)
-    if found.get("structured_response") is not None:
-        # ToolStrategy answers its own tool call: no tool will ever run for it.
-        answered = {fields_of(message).get("tool_call_id") for message in messages}
-        calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
-        if own := [call.get("id") for call in calls if call.get("id") in answered]:
-            meta["structured_output_calls"] = own
-    return found
-
-
-def updates_of(outputs: Any) -> list[Any]:
-    """A node's updates of its graph's state: each by itself or in a `Command`."""
-    parts = outputs if isinstance(outputs, list) else [outputs]
-    return [part.update if is_command(part) else part for part in parts]

@@ -9,6 +9,7 @@ from typing import Any
 from coagent_langchain.capture.content import fields_of, role_of
 from coagent_langchain.capture.messages import Answer, message_dict
 from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.texts import fingerprint
 
 MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
@@ -29,12 +30,11 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     it, is the node's own, unless it repeats what was said before.
 
     Parameters:
-        updates: as of `inputs.updates_of`.
+        updates: as of `updates_of`.
     """
     found = []
     for update in updates:
-        given = dict.get(update, "messages") if isinstance(update, dict) else update
-        for message in given if isinstance(given, list) else [given]:
+        for message in messages_in(update):
             if role_of(message) in _ASSISTANT and _may_be_new(root, fields_of(message).get("id")):
                 told = message_dict(message)
                 key = _key(told.get("content"), told.get("tool_calls"))

@@ -9,12 +9,12 @@ from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.content import joined
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.inputs import changes_in
 from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.own_words import note_answer, own_words
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.updates import messages_meta, values_in
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
@@ -234,15 +234,15 @@ class Recorder:
         self.outlet.emit(entry)
 
     def component_ended(self, run: Run, updates: Sequence[Any], outcome: str | None = None) -> None:
-        """Log `component_exit`; `updates` are what the node did to its graph's state."""
-        meta = self.timing(run)
+        """Log `component_exit`; `updates` are those of `updates_of`."""
+        changed = values_in(updates)
+        meta = self.timing(run) | messages_meta(updates, structured=changed.get("structured_response") is not None)
         if outcome:
             meta["outcome"] = outcome
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
-        summary = changes_in(updates, meta)
         if said := own_words(run.root, updates):
-            summary["messages"] = said
-        if summary:
-            entry["output_data"] = summary
+            changed["messages"] = said
+        if changed:
+            entry["output_data"] = changed
         self.outlet.emit(entry)

@@ -11,6 +11,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import failure_text, tool_result
+from coagent_langchain.capture.updates import messages_in
 
 _ABSENT = object()
 
@@ -26,10 +27,8 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
     if root.prompt is None or root.prompt.course.pending.tool_calls.all_ran:
         return
     for update in updates:
-        messages, structured = [update], _ABSENT
-        if isinstance(update, dict):
-            given, structured = dict.get(update, "messages"), dict.get(update, "structured_response", _ABSENT)
-            messages = given if isinstance(given, list) else [given]
+        messages = messages_in(update)
+        structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
             # A structured answer comes as the call of a tool that does not exist; None is one that the agent refuses.
             failed = structured is None or fields_of(message).get("status") == "error"

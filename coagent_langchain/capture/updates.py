@@ -1,0 +1,55 @@
+"""What a graph node did to its graph's state, read from its outputs: values and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.outcomes import is_command
+from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.wire import JsonObject
+
+_MAX_VALUE = 10_000  # characters of one string in it
+
+
+def updates_of(outputs: Any) -> list[Any]:
+    """A node's updates of its graph's state: each by itself or in a `Command`."""
+    parts = outputs if isinstance(outputs, list) else [outputs]
+    return [part.update if is_command(part) else part for part in parts]
+
+
+def messages_in(update: Any) -> list[Any]:
+    """The messages that an update adds; of one that is no dict, what it is itself."""
+    given = dict.get(update, "messages", []) if isinstance(update, dict) else update
+    return given if isinstance(given, list) else [given]
+
+
+def values_in(updates: Sequence[Any]) -> JsonObject:
+    """What a node changed besides the messages."""
+    found: JsonObject = {}
+    for update in updates:
+        if isinstance(update, dict):
+            for key, value in dict.items(update):
+                if key != "messages":
+                    found[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
+        elif update is not None and "content" not in fields_of(update):
+            found["value"] = snapshot(update, _MAX_VALUE)
+    return found
+
+
+def messages_meta(updates: Sequence[Any], *, structured: bool) -> JsonObject:
+    """What `meta` says of a node's messages: how many, and which tool calls were the structure of its answer.
+
+    Parameters:
+        structured: whether it gave a structured answer. ToolStrategy then answers its own tool call in the messages,
+            and no tool will ever run for it.
+    """
+    messages = [message for update in updates if isinstance(update, dict) for message in messages_in(update)]
+    meta: JsonObject = {"messages": len(messages)} if messages else {}
+    if structured:
+        answered = {fields_of(message).get("tool_call_id") for message in messages}
+        calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
+        if own := [call.get("id") for call in calls if call.get("id") in answered]:
+            meta["structured_output_calls"] = own
+    return meta
