@@ -100,9 +100,7 @@ def as_json(value: Any) -> str:
 
     What is written as a string (a date, a path, the name of a table) is that text, without quotes.
     """
-    walk = Walk(_MAX_STRING, strict=True)
-    walk.items = _MAX_SHOWN
-    plain = walk.value(value, 0)
+    plain = Walk(_MAX_STRING, items=_MAX_SHOWN, encodable=True).value(value, 0)
     return (plain if type(plain) is str else orjson.dumps(plain).decode())[:MAX_FIELD]
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from coagent_langchain import wire
-from coagent_langchain.capture import media
+from coagent_langchain.capture import kinds, media
 from coagent_langchain.texts import MAX_FIELD, clean, text
 
 MAX_DEPTH = 32  # nested containers
@@ -81,24 +81,31 @@ def encode_safely(entry: dict[str, Any]) -> bytes:
     try:
         line = wire.encode(entry)
     except TypeError:
-        line = wire.encode(Walk(10 * MAX_FIELD, scale=10, strict=True).value(entry, 0))
+        line = wire.encode(Walk(10 * MAX_FIELD, items=10 * MAX_TOTAL, encodable=True).value(entry, 0))
     if len(line) > MAX_LINE:  # a million characters at most, which take up to six bytes each
-        line = wire.encode(Walk(MAX_FIELD // TOTAL_FIELDS, scale=10, strict=True).value(entry, 0))
+        line = wire.encode(Walk(MAX_FIELD // TOTAL_FIELDS, items=10 * MAX_TOTAL, encodable=True).value(entry, 0))
     return line
 
 
 class Walk:
-    """One pass over one value: what it may still take, and the containers that it is inside of."""
+    """One pass over one value: what it may still take, and the containers that it is inside of.
 
-    __slots__ = ("chars", "deepest", "items", "limit", "path", "strict")
+    Parameters:
+        limit: characters that one string may have.
+        items: entries of all containers together.
+        encodable: whether the result is encoded as it is: lone surrogates are written out, also those in keys. What an
+            entry holds was bounded before, so it may be deeper, and a container in it have more entries.
+    """
 
-    def __init__(self, limit: int, scale: int = 1, strict: bool = False) -> None:
+    __slots__ = ("chars", "deepest", "encodable", "items", "limit", "path")
+
+    def __init__(self, limit: int, *, items: int = MAX_TOTAL, encodable: bool = False) -> None:
         self.limit = limit
         self.chars = TOTAL_FIELDS * limit
-        self.items = MAX_TOTAL * scale
-        self.deepest = MAX_DEPTH * (2 if strict else 1)
+        self.items = items
+        self.deepest = MAX_DEPTH * (2 if encodable else 1)
         self.path: set[int] = set()
-        self.strict = strict
+        self.encodable = encodable
 
     def value(self, value: Any, depth: int) -> JsonValue:
         """Any value, at a depth of the walk."""
@@ -119,8 +126,6 @@ class Walk:
 
     def other(self, value: Any, kind: type, depth: int) -> JsonValue:
         """A value of any other type, by the plan for its type."""
-        from coagent_langchain.capture import kinds  # late: it builds on this module
-
         try:
             return kinds.plan(kind)(self, value, depth)
         except Exception:  # noqa: BLE001 - an object's time zone, metaclass or state may raise anything when looked at
@@ -130,7 +135,7 @@ class Walk:
         """A string within the limits."""
         room = self.limit if self.limit < self.chars else max(self.chars, 0)
         kept = max(room, min(SHORTEST_CUT, self.limit))
-        if self.strict and not value.isascii():
+        if self.encodable and not value.isascii():
             value = clean(value)
         if len(value) <= kept:
             self.chars -= len(value)
@@ -146,13 +151,13 @@ class Walk:
         self.path.add(me)
         found: dict[str, Any] = {}
         for key, item in self.entries(value):
-            if type(key) is not str or key in found or len(key) > MAX_KEY or self.strict:
+            if type(key) is not str or key in found or len(key) > MAX_KEY or self.encodable:
                 key = self.key(key, found)
             kind = type(item)
             if kind is str:
                 if (key in media.KEYS or item[:5] == "data:") and (seen := media.in_block(key, item, value)):
                     found[key] = seen
-                elif len(item) > self.limit or self.chars < self.limit or self.strict:
+                elif len(item) > self.limit or self.chars < self.limit or self.encodable:
                     found[key] = self.string(item)
                 else:
                     self.chars -= len(item)
@@ -188,7 +193,7 @@ class Walk:
 
     def entries(self, value: Any) -> list[Any]:
         """The container's entries at this moment, as many as may still be taken."""
-        room = min(MAX_ITEMS if not self.strict else 10 * MAX_ITEMS, max(self.items, 0))
+        room = min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
         source = dict.items(value) if isinstance(value, dict) else value
         found = list(source) if len(value) <= room else list(islice(source, room))
         self.items -= len(found)
