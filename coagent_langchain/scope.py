@@ -8,7 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+if TYPE_CHECKING:
+    from coagent_langchain.prompt import Prompt
+    from coagent_langchain.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,10 +31,10 @@ class Frame:
 _innermost: ContextVar[Frame | None] = ContextVar("coagent_scope", default=None)
 
 
-def current() -> Scope | None:
+def current() -> Session | Prompt | None:
     """The innermost session or prompt of this context; a task may have outlived it."""
     frame = _innermost.get()
-    return None if frame is None else frame.scope
+    return None if frame is None else frame.scope  # type: ignore[return-value]  # nothing else is a scope
 
 
 def _open(frame: Frame | None) -> Frame | None:

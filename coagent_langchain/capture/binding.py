@@ -63,10 +63,9 @@ class Binding:
         ):
             root.framework = {"name": "langgraph"}
         if metadata:
-            thread = metadata.get("thread_id")
+            thread, number = metadata.get("thread_id"), metadata.get("prompt_number")
             root.thread = thread if isinstance(thread, _THREAD_IDS) else None
-            if "prompt_number" in metadata:
-                root.parameters = {"prompt_number": metadata["prompt_number"]}
+            root.prompt_number = number if type(number) is int else None
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
@@ -143,14 +142,12 @@ class Binding:
 
     def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
         """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
-        around = scope.current()
-        number = (root.parameters or {}).get("prompt_number")
-        if isinstance(around, (Session, Prompt)) and (around.ended or not around.shares(self.sessions)):
+        around, number = scope.current(), root.prompt_number
+        if around is not None and (around.ended or not around.shares(self.sessions)):
             # A task that outlives the block that it began in, or a handler whose server is not the block's.
             if isinstance(around, Prompt) and not around.ended:
                 number = around.number
             session_id, around = around.session_id, None
-        number = number if type(number) is int else None
         if isinstance(around, Prompt) and around.number:
             return around.session, around, number
         if isinstance(around, Session):

@@ -77,12 +77,11 @@ class Remarks:
 
     def _around(self) -> tuple[Session, int, int]:
         around = scope.current()
-        if isinstance(around, (Session, Prompt)) and not around.shares(self._recorder.binding.sessions):
+        if around is not None and not around.shares(self._recorder.binding.sessions):
             around = None
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
-        session = around.session if isinstance(around, Prompt) else around
-        session = session if isinstance(session, Session) else self._recorder.binding.own_session()
+        session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()
         session.open()  # of a block, it may have ended before
         return session, session.course.present_prompt, 0
 

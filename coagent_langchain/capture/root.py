@@ -19,6 +19,7 @@ class Root(Run):
         open: the calls and components below it that wait for their end.
         ended: when it ended itself, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
+        prompt_number: the number that its metadata names for its prompt.
         binding: held while it is given its session.
         pending_input: what it was called with, until that is logged.
         tool_calls: what its models asked for; None before the first call for a tool.
@@ -34,6 +35,7 @@ class Root(Run):
 
     pending_input: Any = None
     thread: Any = None
+    prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
     unasked_tools: frozenset[str] = frozenset()
     becoming: Prompt | None = None
