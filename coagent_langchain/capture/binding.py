@@ -79,16 +79,16 @@ class Binding:
                 if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
                     # Set at last: nobody logs anything of this root before its `session_start`.
                     try:
-                        root.prompt = self._bound(root, session_id)
+                        root.prompt = self._bind(root, session_id)
                     finally:
                         root.becoming = None
         return root.prompt
 
-    def _bound(self, root: Root, session_id: str | None) -> Prompt:
+    def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
-        root.becoming = prompt = self._prompt(root, session_id, inputs)
+        root.becoming = prompt = self._prompt_for(root, session_id, inputs)
         text = None if inputs is UNKNOWN else user_text(inputs)
-        self._start(root, prompt.session, text)
+        self._start_session(root, prompt.session, text)
         if text is not None:
             if scope.current() is prompt:
                 _repeat(root, prompt, text)
@@ -97,50 +97,54 @@ class Binding:
             root.pending_input = None  # an open run keeps nothing of the application's
         return prompt
 
-    def _start(self, root: Root, session: Session, text: str | None = None) -> None:
+    def _start_session(self, root: Root, session: Session, text: str | None = None) -> None:
         """Log `session_start` of a session that begins with this root."""
         if not session.course.started:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
-    def _prompt(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
+    def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
-        session, within, number = self._around(root, session_id)
+        session, around, number = self._session_for(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
-        if answer is None and (inputs is not None or root.thread is None):
-            return self._joined(root, session, within, number)
+        if answer is not None or (inputs is None and root.thread is not None):
+            return self._go_on(root, session, around, number, answer)
+        return self._join(root, session, around, number)
+
+    def _go_on(self, root: Root, session: Session, around: Prompt | None, number: int | None, answer: Any) -> Prompt:
+        """The prompt of a graph that goes on where it has stopped, with a person's answer or without any."""
         pending = session.course.pending
         stop = pending.stopped.pop(root.thread, None)
         before = stop.prompt if stop is not None else None
         if before is None and number is None:
-            before = self._before(session)
+            before = self._prompt_elsewhere(session)
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
-            prompt = self._joined(root, session, within or next(asked, None) or before, number)
-            self._start(root, prompt.session)
+            prompt = self._join(root, session, around or next(asked, None) or before, number)
+            self._start_session(root, prompt.session)
             self.answers.resume(root, prompt, answer)
             return prompt
         if stop is not None:
             root.unresolved = stop.errors
-        if within is None and before is not None:
+        if around is None and before is not None:
             root.turn = before.turn  # it goes on from its last checkpoint: nobody has said anything new
-        return self._joined(root, session, within or before, number)
+        return self._join(root, session, around or before, number)
 
-    def _joined(self, root: Root, session: Session, known: Prompt | None, number: int | None) -> Prompt:
+    def _join(self, root: Root, session: Session, known: Prompt | None, number: int | None) -> Prompt:
         """The known prompt with the root in it, unless its session has ended in this moment; else one of its own."""
         bare = root.kind == "llm"
         if known is not None and known.course.join(self._outlet, bare=bare):
             return known
         return session.open_prompt(number, self._outlet, bare=bare)
 
-    def _before(self, session: Session) -> Prompt | None:
+    def _prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The prompt that another process has begun last, as long as no other one has begun here since."""
         number = self._after_prompt
         if not number or session.session_id != self._session_id or session.course.last_prompt != number:
             return None
         return session.course.rejoin(session, number, self._after_turn)
 
-    def _around(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
+    def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
         """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
         around, number = scope.current(), root.prompt_number
         if around is not None and (around.ended or not around.shares(self.sessions)):
@@ -152,11 +156,11 @@ class Binding:
             return around.session, around, number
         if isinstance(around, Session):
             return around, None, number
-        return self._session(session_id or self._session_id or self._own_session_id), None, number
+        return self._open_session(session_id or self._session_id or self._own_session_id), None, number
 
     def own_session(self) -> Session:
         """The session of whatever names none."""
-        return self._session(self._session_id or self._own_session_id)
+        return self._open_session(self._session_id or self._own_session_id)
 
     def block(self, session_id: str | None, text: str | None, meta: JsonObject | None) -> Session:
         """A session around a block of code; without an id, with the handler's, if that has one."""
@@ -166,7 +170,7 @@ class Binding:
         return Session(self.sessions, self._outlet, session_id, text=text, meta=meta, first_prompt=after + 1,
                        started=after > 0)  # fmt: skip
 
-    def _session(self, session_id: str) -> Session:
+    def _open_session(self, session_id: str) -> Session:
         return self.sessions.get(session_id, self._outlet, after_prompt=self._last_known(session_id))
 
     def _last_known(self, session_id: str | None) -> int:
