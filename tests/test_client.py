@@ -27,7 +27,7 @@ from coagent_langchain import (
     ConfigurationError,
     LoggedEvent,
 )
-from coagent_langchain.capture import handler as capture_handler
+from coagent_langchain.capture import resume
 from coagent_langchain.client import SETTLE_TIMEOUT
 from coagent_langchain.eventlog import LogResult
 from coagent_langchain.events import LogEntry
@@ -352,7 +352,7 @@ def test_server_that_hangs_holds_up_one_resuming_handler_alone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service makes one for each request: the next ones do not ask, and the log says so once."""
-    monkeypatch.setattr(capture_handler, "ASK_S", 0.2)
+    monkeypatch.setattr(resume, "ASK_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hung:
         base_url = f"http://127.0.0.1:{hung.getsockname()[1]}/api/v1"
         for session_id in ("first", "second"):

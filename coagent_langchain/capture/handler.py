@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +12,7 @@ from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import encode_safely
 from coagent_langchain.checks import (
@@ -25,14 +25,12 @@ from coagent_langchain.checks import (
 )
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import Delivery, Stats, shared
-from coagent_langchain.errors import CoagentClientError, guard, logger
+from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
-ASK_S = 5.0  # seconds that a handler waits for the numbers to resume
-HUNG_S = 10.0  # seconds in which no other asks a server that has not answered in that time
 _LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
 
 
@@ -93,7 +91,7 @@ class CoagentCallbackHandler(Hooks):
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact), encode=encode_safely)  # fmt: skip
-        after = _last_turn(self._settings, session_id) if resume else (0, 0)
+        after = last_turn(self._settings, session_id) if resume and session_id else (0, 0)
         tree = RunTree()
         self._binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
         placing = Placing(tree, self._binding, components=components, sample_rate=sample_rate)
@@ -206,28 +204,3 @@ def _with_graph_hooks(cls: type) -> Any:
             cls.__name__, (cls, base), {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
         )
     return _graph_classes[cls]
-
-
-def _last_turn(settings: Settings, session_id: str | None) -> tuple[int, int]:
-    """The last prompt and turn that the server has of a session; 0, and a warning, when it cannot be asked.
-
-    A server that has let one handler wait in vain is not asked by the next ones: a service makes one for each request.
-    """
-    from coagent_langchain.client import CoagentClient
-
-    asked = time.monotonic()
-    if asked < _hung_until.get(settings.base_url, 0.0):
-        return 0, 0
-    try:
-        with CoagentClient(settings.base_url, settings.auth_token, timeout=ASK_S, max_retries=0) as client:
-            prompt, turn = client.filter_logs(str(session_id), _LAST_TURN) or (0, 0)
-        return int(prompt), int(turn)
-    except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may give anything
-        if time.monotonic() - asked >= ASK_S:
-            _hung_until[settings.base_url] = time.monotonic() + HUNG_S
-        logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
-        return 0, 0
-
-
-_hung_until: dict[str, float] = {}  # by address, on the monotonic clock
-_LAST_TURN = "sort_by([], &turn_number) | sort_by(@, &prompt_number) | [-1].[prompt_number, turn_number]"
