@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> No
         chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=other)]})
 
     assert (len(log.entries), len(other.entries)) == (0, 4)
+
+
+@pytest.mark.parametrize("place", [lambda given: tracing(given).__enter__(), CoagentLogHandler])
+@pytest.mark.parametrize("given", ["session-1", logging.INFO, CoagentCallbackHandler])
+def test_what_is_no_handler_is_refused_at_once(place: Callable[[Any], object], given: object) -> None:
+    """An id, a level or the class in the handler's place raises, instead of failing in each run of the application."""
+    with pytest.raises(ConfigurationError, match=r"handler must be a CoagentCallbackHandler\(\), not .*"):
+        place(given)
 
 
 def test_variable_that_is_no_truth_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from coagent_langchain.checks import (
 )
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import Delivery, Stats, shared
-from coagent_langchain.errors import guard
+from coagent_langchain.errors import ConfigurationError, guard
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
@@ -185,6 +185,16 @@ class CoagentCallbackHandler(Hooks):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         own = type(self)
         return _rebuild, (own.__mro__[1] if own in _graph_classes.values() else own, self._arguments)
+
+
+def check_handler(value: object) -> None:
+    """Refuse what is no handler: LangChain would fail on it in each run of the application.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(value, CoagentCallbackHandler):
+        raise ConfigurationError(f"handler must be a CoagentCallbackHandler(), not {value!r:.80}")
 
 
 def _rebuild(kind: type[CoagentCallbackHandler], arguments: dict[str, Any]) -> CoagentCallbackHandler:

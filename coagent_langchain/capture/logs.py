@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Any
 
-from coagent_langchain.capture.handler import CoagentCallbackHandler
+from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
 from coagent_langchain.errors import guard
 
 _OWN_THREADS = "coagent-"  # what our own sending logs must not become an event that is sent
@@ -19,9 +19,13 @@ class CoagentLogHandler(logging.Handler):
     Parameters:
         handler: the callback handler whose runs and sessions the records belong to.
         level: the lowest level that is forwarded.
+
+    Raises:
+        ConfigurationError: the handler is none.
     """
 
     def __init__(self, handler: CoagentCallbackHandler, level: int | str = logging.INFO) -> None:
+        check_handler(handler)
         super().__init__(level)
         self._handler = handler
 

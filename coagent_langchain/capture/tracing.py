@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from coagent_langchain.capture.handler import CoagentCallbackHandler
+from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
 from coagent_langchain.config import parse_bool
 
 VARIABLE = "COAGENT_TRACING"
@@ -42,8 +42,12 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
 
     Parameters:
         handler: what to attach; when None, a new `CoagentCallbackHandler()` whose sessions end with the block.
+
+    Raises:
+        ConfigurationError: it is no handler, or a variable of the new one is wrong.
     """
     attached = CoagentCallbackHandler() if handler is None else handler
+    check_handler(attached)
     _everywhere.register()
     _everywhere.handlers.append(attached)
     try:
