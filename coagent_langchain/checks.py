@@ -148,8 +148,10 @@ def check_delivery(delivery: Delivery) -> Delivery:
     """Give back a delivery that has all the methods.
 
     Raises:
-        ConfigurationError: it lacks a method of `Delivery`, or cannot be referred to weakly.
+        ConfigurationError: it lacks a method of `Delivery`, is a class, or cannot be referred to weakly.
     """
+    if isinstance(delivery, type):
+        raise ConfigurationError(f"delivery must be a Delivery such as {delivery.__name__}(), not its class")
     for method in ("append", "flush", "close", "stats"):
         if not callable(getattr(delivery, method, None)):
             raise ConfigurationError(

@@ -549,6 +549,7 @@ def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
         ({"redact": asyncio.sleep}, "redact must not be a coroutine function, for no hook waits"),
         ({"redact": lambda: None}, "redact must take one argument, the entry, and return it"),
         ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
+        ({"delivery": MemoryDelivery}, r"delivery must be a Delivery such as MemoryDelivery\(\), not its class"),
         ({"delivery": SimpleNamespace(append=print, flush=print, close=print, stats=print)},
          "delivery must be of a class without __slots__, not namespace"),
     ],
@@ -557,3 +558,10 @@ def test_wrong_argument_is_named_at_once(arguments: dict[str, Any], message: str
     """A setting that is wrong in itself raises when the handler is made, and says what would be right."""
     with pytest.raises(ConfigurationError, match=message):
         CoagentCallbackHandler(**{"spool_dir": "off", **arguments})
+
+
+@pytest.mark.parametrize("timeout", [None, "10"])
+def test_flush_refuses_a_timeout_that_is_no_number_at_once(timeout: Any, log: MemoryDelivery) -> None:
+    """Also where nothing waits: else it would be found out when the server is away."""
+    with pytest.raises(ConfigurationError, match=f"timeout must be a number of seconds, not {timeout!r}"):
+        CoagentCallbackHandler(delivery=log).flush(timeout)

@@ -153,7 +153,12 @@ class CoagentCallbackHandler(Hooks):
         Returns:
             True when nothing waits any more. Then the server has all of it, except what `stats()` counts as
             `rejected` (the server would not take it) or `refused` (the spool or the disk was full).
+
+        Raises:
+            ConfigurationError: the timeout is no number, also where nothing waits.
         """
+        if not isinstance(timeout, int | float):
+            raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}")
         return self._delivery.flush(timeout)
 
     def close(self) -> None:
