@@ -28,20 +28,21 @@ COMMANDS = (cli_demo, cli_serve, cli_prune, cli_delete, cli_run, cli_runs, cli_s
             cli_completion)  # fmt: skip
 EPILOG = """\
 first steps:
-  coagent-langchain demo                     run an agent and see its run on a page
-  coagent-langchain serve                    a server and log viewer on http://localhost:3000
-  coagent-langchain run app.py               your program, with every chain logged
-  coagent-langchain runs                     what was logged
-  coagent-langchain show                     the newest session as a tree
+  coagent-langchain demo        run an agent and see its run on a page
+  coagent-langchain serve       a server and log viewer on http://localhost:3000
+  coagent-langchain run app.py  your program, with every chain logged
+  coagent-langchain runs        what was logged
+  coagent-langchain show        the newest session as a tree
 
 variables:
-  COAGENT_BASE_URL         the server's API, http://localhost:3000/api/v1 if unset
+  COAGENT_BASE_URL         server's API, http://localhost:3000/api/v1 if unset
   COAGENT_AUTH_TOKEN       bearer token, if the server needs one
   COAGENT_SPOOL_DIR        folder of the queue on disk; 'off' for memory only
-  COAGENT_CAPTURE_CONTENT  'false': 'run' logs ids, numbers, timing and names only
+  COAGENT_CAPTURE_CONTENT  'false': 'run' logs ids, numbers, timing, names only
   NO_COLOR                 plain output, even in a terminal
 
-exit codes: 0 done; 1 failed, with one line on stderr that says why; 2 wrong usage; 130 interrupted.
+exit codes: 0 done; 1 failed, with one line on stderr that says why;
+            2 wrong usage; 130 interrupted.
 """
 
 

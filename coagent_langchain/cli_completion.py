@@ -38,9 +38,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="print the completion script for your shell",
         description="Print a script that completes commands, options and session ids.",
         epilog="""\
-bash: eval "$(coagent-langchain completion bash)"          in ~/.bashrc
-zsh:  eval "$(coagent-langchain completion zsh)"           in ~/.zshrc
-fish: coagent-langchain completion fish | source           in ~/.config/fish/config.fish""",
+bash: eval "$(coagent-langchain completion bash)"  in ~/.bashrc
+zsh:  eval "$(coagent-langchain completion zsh)"   in ~/.zshrc
+fish: coagent-langchain completion fish | source   in ~/.config/fish/config.fish""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))

@@ -23,11 +23,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "run",
         help="run a Python program with every chain logged",
-        description="Run a Python program as `python` would, with the handler attached to every run of LangChain\n"
-        "and LangGraph, in all threads. Nothing in the program has to change. New processes that it starts, such as\n"
-        "the workers of `uvicorn --workers`, are not reached: there, set COAGENT_TRACING=true, and import\n"
-        "coagent_langchain. If the program ends with an exception or an exit status other than 0, its latest session\n"
-        "ends as failed, with the exception in it. If the server has not taken all events by then, stderr says so.",
+        description="Run a Python program as `python` would, with the handler attached to every run\n"
+        "of LangChain and LangGraph, in all threads. Nothing in the program has to\n"
+        "change. New processes that it starts, such as the workers of\n"
+        "`uvicorn --workers`, are not reached: there, set COAGENT_TRACING=true, and\n"
+        "import coagent_langchain. If the program ends with an exception or an exit\n"
+        "status other than 0, its latest session ends as failed, with the exception in\n"
+        "it. If the server has not taken all events by then, stderr says so.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,8 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "show",
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
-        epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished  ? waits for a human\n"
-        "       · a message, stopped, or not run; tokens are input→output, – where unknown\n"
+        epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished\n"
+        "       ? waits for a human  · a message, stopped, or not run\n"
+        "tokens: input→output, – where unknown\n"
         "examples:\n  coagent-langchain show\n  coagent-langchain show recipe-agent-4f",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,7 +20,7 @@ import requests
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
-from coagent_langchain.cli_text import fit
+from coagent_langchain.cli_text import cells, fit
 from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from coagent_langchain.texts import counted
@@ -602,7 +602,7 @@ def test_without_a_command_the_help_is_printed(run: Run) -> None:
     assert "first steps:" in run()
 
 
-@pytest.mark.parametrize(
+every_command = pytest.mark.parametrize(
     "command",
     [
         [],
@@ -618,6 +618,9 @@ def test_without_a_command_the_help_is_printed(run: Run) -> None:
         ["completion"],
     ],
 )
+
+
+@every_command
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` says how it is called and what it does, and ends well."""
     with pytest.raises(SystemExit) as caught:
@@ -627,6 +630,18 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
     assert caught.value.code == 0
     assert usage.startswith(" ".join(["usage: coagent-langchain", *command, "[-h]"]))
     assert description.endswith(".")
+
+
+@every_command
+def test_help_fits_into_a_terminal_of_80_columns(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is broken where the terminal ends."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+
+    assert [line for line in capsys.readouterr().out.splitlines() if cells(line) > 80] == []
 
 
 @pytest.mark.parametrize(
