@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 from coagent_langchain import (
     cli_completion,
@@ -56,6 +56,11 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Write the help while `main` can still tell why it cannot be written; then exit."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser with every command; without one it prints what there is."""
@@ -87,8 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = parser().parse_args(arguments)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - None where it is closed, as by `>&-`
     try:
+        options = parser().parse_args(arguments)
         code: int = options.run(options)
         sys.stdout.flush()
     except CoagentError as error:

@@ -688,19 +688,25 @@ def test_colours_in_a_terminal_only(base_url: str) -> None:
     assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == plain
 
 
-def test_reader_that_has_seen_enough_is_no_error(base_url: str) -> None:
-    """`| head -1` ends without a traceback."""
-    command = f"{sys.executable} -m coagent_langchain export trip | head -c 1"
-    environment = {**os.environ, "COAGENT_BASE_URL": base_url}
-    result = subprocess.run(["bash", "-c", command], capture_output=True, env=environment, check=True)
+@pytest.mark.parametrize(
+    ("command", "written"),
+    [("export trip | head -c 1", b"{"), ("--help | true", b""), ("runs >&-", b"")],
+)
+def test_reader_that_has_seen_enough_is_no_error(command: str, written: bytes, base_url: str) -> None:
+    """`| head -1` ends without a word, as does what nobody reads at all."""
+    script = f"set -o pipefail; {sys.executable} -m coagent_langchain {command}"
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONUNBUFFERED": ""}
+    result = subprocess.run(["bash", "-c", script], capture_output=True, env=environment, check=False)
 
-    assert (result.stdout, result.stderr) == (b"{", b"")
+    assert (result.returncode, result.stdout, result.stderr) == (0, written, b"")
 
 
 @pytest.mark.parametrize(("command", "encoding", "said"), [
     ("runs > /dev/full", "utf-8", "[Errno 28] No space left on device"),
     ("show trip > /dev/full", "utf-8", "[Errno 28] No space left on device"),
     ("show trip | cat", "ascii",
+     "the output cannot hold every character; set PYTHONIOENCODING=utf-8 (it is ascii)"),
+    ("show --help | cat", "ascii",
      "the output cannot hold every character; set PYTHONIOENCODING=utf-8 (it is ascii)"),
 ])  # fmt: skip
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
