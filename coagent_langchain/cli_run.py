@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     from coagent_langchain.capture.tracing import tracing
 
     if not options.module and not os.path.isfile(options.program):
-        print(f"coagent-langchain run: no such file: {options.program}", file=sys.stderr)
+        advice = "It takes a Python program, or -m and a module"
+        print(f"coagent-langchain run: no such file: {options.program}. {advice}", file=sys.stderr)
         return 2
     sys.argv = [options.program, *options.arguments]
     sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.program))

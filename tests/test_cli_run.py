@@ -252,3 +252,11 @@ def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.Capture
         main(["run"])
 
     assert capsys.readouterr().err.splitlines()[-1].endswith("the following arguments are required: program")
+
+
+def test_run_of_a_command_says_that_it_takes_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `python app.py` or `uvicorn app:app` may be typed behind it."""
+    assert main(["run", "uvicorn", "app:app"]) == 2
+    assert capsys.readouterr().err == (
+        "coagent-langchain run: no such file: uvicorn. It takes a Python program, or -m and a module\n"
+    )
