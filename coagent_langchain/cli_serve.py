@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import re
 import signal
 import socket
-import threading
 
 from coagent_langchain.cli_store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli_text import argument
@@ -52,16 +52,17 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     from coagent_langchain import server
 
-    stop = threading.Event()
+    # No event: of two signals at once, the handler of the second would wait for the lock that the first one holds.
+    stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     silence_clickhouse()
     make_own_folder(options.store)
     with server.launch(options.store, host=options.host, port=options.port, token=options.token) as running:
         print(f"Log viewer: {_named(running.login_url() if options.token else running.url)}")
         print(f"API:        {_named(running.base_url)}")
         print(f"Store:      {server.public_address(options.store)}", flush=True)
-        stop.wait()
+        stop.get()
     return 0
 
 

@@ -588,6 +588,30 @@ def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: lis
     process.stdout.close()
 
 
+def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:
+    """Whoever is impatient interrupts the handler of the first by the second."""
+    code = """
+import sys
+from coagent_langchain import cli
+code = cli.main(sys.argv[1:])
+sys.stdin.readline()  # the interpreter's exit gives signals their usual meaning back
+sys.exit(code)
+"""
+    line = [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("Store:"):
+                pass
+            for _ in range(5000):
+                process.send_signal(signal.SIGINT)
+            process.communicate("leave\n", timeout=10)
+        finally:
+            process.kill()
+
+    assert process.returncode == 0
+
+
 def test_start_answers_soon(store: Store) -> None:
     """From launch to the first answer."""
     began = time.monotonic()
