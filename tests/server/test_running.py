@@ -268,11 +268,7 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
         store, entry("error", event_id="kept"), entry("llm_response", event_id="told", llm_response={"input_tokens": 7})
     )
     store.close()
-    with contextlib.closing(connect(tmp_path / "coagent.db")) as first:
-        first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
-        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls"):
-            first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
-        first.execute("PRAGMA user_version = 1")
+    make_first_version(tmp_path / "coagent.db")
     store = server.open_store(address)
     put(store, entry("error", 1, event_id="new"))
     found, session = event_ids(store.entries("s")), store.session("s")
@@ -283,6 +279,15 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
     assert (sorted(found), indexes) == (["kept", "new", "told"], ["entries_once"])
     assert session
     assert (session.input_tokens, session.output_tokens) == (7, None)
+
+
+def make_first_version(path: Path) -> None:
+    """Turn a store's file back to what the first version of the package made."""
+    with contextlib.closing(connect(path)) as first:
+        first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
+        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls"):
+            first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
+        first.execute("PRAGMA user_version = 1")
 
 
 def test_launch_leaves_signals_and_logging_alone() -> None:
@@ -476,6 +481,31 @@ def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert lines[-1] == "would delete 1 session with 1 event"
 
 
+def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It needs no server that has started first."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry())
+    make_first_version(tmp_path / "coagent.db")
+    code = command("prune", "--older-than", "1d", "--dry-run", "--store", address)
+
+    assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "would delete 1 session with 1 event")
+
+
+def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An older package would not delete what it does not know."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry())
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        code = command("prune", "--older-than", "1d", "--store", address)
+        left = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+
+    assert (code, left) == (1, 1)
+    assert "cannot be pruned: its schema is version 99" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool) -> None:
     """Those that are named go, with a server and without one, and no others; without one no word of them is left."""
@@ -554,6 +584,17 @@ def test_prune_of_another_file_says_so(tmp_path: Path, capsys: pytest.CaptureFix
 
     assert (code, said) == (1, f"coagent-langchain: {tmp_path}/notes.txt cannot be pruned: file is not a database\n")
     assert (tmp_path / "notes.txt").read_text() == "not a database\n" * 100
+
+
+def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No table of ours gets into it."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE sessions (id)")
+        code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/other.db")
+        tables = other.execute("SELECT name FROM sqlite_master").fetchall()
+
+    said = f"coagent-langchain: {tmp_path}/other.db cannot be pruned: it is no store\n"
+    assert (code, capsys.readouterr().err, tables) == (1, said, [("sessions",)])
 
 
 def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Pruned, Summary, index, sessions
 from coagent_langchain.server.store.database import Lock, connect, transaction
+from coagent_langchain.server.store.schema import migrate, version_of
 
 AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
 Writing = AbstractContextManager[Any]  # held for each transaction
@@ -81,8 +82,13 @@ class StoreFile:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(connect(self._path)) as connection:
+                if not version_of(connection):
+                    raise ValueError("it is no store")
+                migrate(connection)
                 yield connection
-        except sqlite3.Error as error:
+        except ConfigurationError:
+            raise
+        except (sqlite3.Error, ValueError) as error:
             raise ConfigurationError(f"{self._path} cannot be pruned: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""The SQLite schema, as a list of migrations: each runs once, in order, in one transaction with its number."""
+"""The SQLite schema, as a list of migrations: each runs once, in order; those that are missing, in one transaction."""
 
 from __future__ import annotations
 
@@ -62,16 +62,24 @@ def _fifth(connection: sqlite3.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """How many migrations a database has had; 0: it is no store."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database up to date.
 
     Raises:
         ValueError: a newer version of the package made it.
     """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = version_of(connection)
     if version > len(MIGRATIONS):
         raise ValueError(f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}")
-    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+    if version < len(MIGRATIONS):
         with transaction(connection):
-            migration(connection)
-            connection.execute(f"PRAGMA user_version = {number}")
+            version = version_of(connection)  # `prune` may have brought it up to date in this moment
+            for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+                migration(connection)
+                connection.execute(f"PRAGMA user_version = {number}")
