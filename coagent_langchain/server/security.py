@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import secrets
@@ -63,16 +64,24 @@ class Security:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
+        answered = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         refusal = self._refuse(scope, Headers(scope=scope))
-        await (refusal or self.app)(scope, receive, send_with_headers)
+        try:
+            await (refusal or self.app)(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server stops, and waits no longer for a database that hangs
+            if not answered:
+                answer = failure("the server is shutting down", 503, {"Retry-After": "1"})
+                await answer(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:

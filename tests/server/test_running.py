@@ -313,6 +313,29 @@ def test_closing_ends_every_thread(tmp_path: Path) -> None:
     assert [thread.name for thread in set(threading.enumerate()) - before if "coagent" in thread.name] == []
 
 
+def test_request_that_waits_for_the_database_is_told_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the server stops: it waits for a while, and its log has no traceback."""
+    monkeypatch.setattr("coagent_langchain.server.running.GRACE", 0)
+    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    answers: list[requests.Response] = []
+    ask = lambda: answers.append(requests.post(f"{running.base_url}/logs", json=entry(), timeout=10))  # noqa: E731
+    asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
+        asking.start()
+        until(running.store._writing.locked)  # type: ignore[attr-defined]
+        closing.start()
+        asking.join()
+    closing.join()
+
+    said = {"success": False, "message": "the server is shutting down"}
+    assert [(answer.status_code, answer.headers["Retry-After"], answer.json()) for answer in answers] == [
+        (503, "1", said)
+    ]
+    assert "Traceback" not in caplog.text
+
+
 def test_program_that_does_not_close_its_server_ends() -> None:
     """No thread of the server keeps it."""
     code = "from coagent_langchain import server; server.launch()"
