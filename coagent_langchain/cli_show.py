@@ -17,14 +17,14 @@ from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
 from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.moments import BY_NODE, shorten
+from coagent_langchain.server.moments import BY_NODE, FROM_CACHE, shorten
 from coagent_langchain.server.rows import with_status, without_label
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed
 WIDE = 60  # columns from which on there is room for tokens
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
-SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), BY_NODE: ("✓", "green"),
+SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), BY_NODE: ("✓", "green"), FROM_CACHE: ("✓", "green"),
          "error": ("✗", "red"), "failed": ("✗", "red"), "recovered": ("↻", "yellow"),
          "open": ("…", "yellow"), "waiting": ("?", "yellow")}  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import count, total
+from coagent_langchain.server.moments import IN_PLACE
 from coagent_langchain.server.timeline import Timeline
 
 MAX_BARS = 120  # more calls than that share a bar
@@ -87,7 +88,8 @@ def _tokens(bars: list[Bar]) -> int | None:
 
 
 def _median(bars: list[Bar]) -> float | None:
-    times = [bar.duration for bar in bars if bar.duration is not None]
+    """How long it took in the middle, where the tool or the model itself answered."""
+    times = [bar.duration for bar in bars if bar.duration is not None and bar.status not in IN_PLACE]
     return median(times) if times else None
 
 

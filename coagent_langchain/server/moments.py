@@ -16,6 +16,8 @@ from coagent_langchain.wire import JsonObject
 MAX_NAME = 120  # characters of a name in a row
 NOT_RUN = "not run"  # outcome of a call that was answered in its tool's place: no failure of the tool
 BY_NODE = "answered by node"  # the same, with a result
+FROM_CACHE = "from cache"  # of an answer for which no model was called
+IN_PLACE = (NOT_RUN, BY_NODE, FROM_CACHE)  # the tool or model itself did nothing
 
 
 @dataclass(slots=True)
@@ -97,7 +99,8 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.name = made.model or made.name
     made.ms = _known(answer.get("execution_time_ms"))
     _use(made, entry, meta)
-    made.reused = meta.get("cached") is True
+    if meta.get("cached") is True:
+        made.reused, made.outcome = True, made.outcome or FROM_CACHE
     said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part) or _withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""

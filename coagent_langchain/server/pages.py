@@ -9,13 +9,14 @@ from starlette.responses import HTMLResponse
 
 from coagent_langchain.server import formats
 from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.moments import BY_NODE
+from coagent_langchain.server.moments import BY_NODE, FROM_CACHE
 from coagent_langchain.unended import NO_END
 
 STATUS_ICONS = {
     "completed": "ok",
     "ok": "ok",
     BY_NODE: "ok",
+    FROM_CACHE: "ok",
     "failed": "error",
     "error": "error",
     "running": "open",

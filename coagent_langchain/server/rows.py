@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.moments import BY_NODE, NOT_RUN
+from coagent_langchain.server.moments import IN_PLACE
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.texts import counted
 
@@ -62,8 +62,8 @@ def with_status(bar: Bar, note: str) -> str:
 
 
 def _word(bar: Bar) -> str:
-    """The status where no colour tells it: stopped, no tool's, waiting, how a session ended."""
-    if bar.kind != "end" and bar.status not in (*STOPPED, NOT_RUN, BY_NODE, "waiting"):
+    """The status where no colour tells it: stopped, no tool's or model's own, waiting, how a session ended."""
+    if bar.kind != "end" and bar.status not in (*STOPPED, *IN_PLACE, "waiting"):
         return ""
     return "waits for an answer" if bar.status == "waiting" else bar.status
 

@@ -556,6 +556,34 @@ def test_call_that_a_node_answered_says_so() -> None:
     ]  # fmt: skip
 
 
+def test_median_leaves_out_what_was_answered_in_place_of_the_call() -> None:
+    """How long the tool or the model takes tells only what it answered itself."""
+    story = Story("s").ask("mail")
+    for took, outcome in ((900, ""), (0, "not run"), (1, "answered by node")):
+        run = story.tool_call("send_mail", {}, f"c{took}")
+        answer = {"tool_name": "send_mail", "success": True, "execution_time_ms": took}
+        story.wait(took).log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
+    for took, reused in ((500, False), (1, True)):
+        story.model("a", "1", took, (10, 2), cached=reused)
+        story.entries[-1]["meta"]["cached"] = reused
+    made = timeline(story.entries)
+
+    assert [(row.name, row.calls, row.median_ms) for row in used(made.tools)] == [("send_mail", 3, 900)]
+    assert [(row.name, row.calls, row.median_ms) for row in used(made.models)] == [("gemma3:4b", 2, 500)]
+
+
+def test_answer_from_a_cache_says_so() -> None:
+    """Its row would be a call of a millisecond that took no tokens. The prompt went well."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 1, (10, 2))
+    story.entries[-1]["meta"]["cached"] = True
+
+    assert [[*row[1:5], row[15]] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "hello", "1 turn", ""],
+        ["model", "from cache", "gemma3:4b", "hi", "from cache · Turn 1 · agent"],
+    ]
+
+
 def test_row_of_an_error_names_its_type_once() -> None:
     """The label is the type; a call that failed has its own label, and the type in the note."""
     story = Story("s").ask("hello")
