@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.formats import listing, mapping, preview, text, visible
+from coagent_langchain.server.formats import all_media, listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.moments import MAX_NAME
 from coagent_langchain.server.oversight import TITLES, answered, asked
@@ -139,8 +139,12 @@ class _Reader:
         prompt = text(entry.get("prompt"))
         if not prompt or prompt in self._asked:
             return Markup()
-        inputs = mapping(parsed(prompt))
+        given = parsed(prompt)
+        inputs = mapping(given)
         self._asked, self._attached = (prompt, *map(text, inputs.values())), Markup()
+        if all_media(listing(given)):  # nothing was said beside them
+            self._attached = chips(given)
+            return self._attached
         return tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
 
     def _media(self, entry: JsonObject) -> Markup:

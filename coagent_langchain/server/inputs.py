@@ -1,4 +1,7 @@
-"""A prompt of several inputs, which the handler logs as a JSON object, in words: `source: English · target: French`."""
+"""A prompt that the handler logs as JSON, in words.
+
+Several inputs are `source: English · target: French`, images without a text `image/png · 175.3 kB`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from typing import Any
 
 import orjson
+
+from coagent_langchain.server.formats import joined
 
 READ = 2_000  # characters: what is shown is shorter
 MAX_DEPTH = 3
@@ -15,14 +20,18 @@ _ENDS = {"{": "}", "[": "]"}
 
 
 def in_words(text: str) -> str:
-    """The text; a JSON object, or the beginning of one, as its pairs: no signs, nothing of what is empty."""
-    if not text.startswith('{"'):
+    """The text; a JSON object, or the beginning of one, as its pairs: no signs, nothing of what is empty.
+
+    Of a list of content blocks, texts and the names of images and files.
+    """
+    if not text.startswith(('{"', '[{"')):
         return text
     for whole, more in ((text[:READ], ""), *((each, "…") for each in _completed(text[:READ]))):
         try:
-            words = " · ".join(_pairs(orjson.loads(whole)))
+            value = orjson.loads(whole)
         except ValueError:
             continue
+        words = " · ".join(_pairs(value)) if isinstance(value, dict) else joined(value)
         return words + more if words and not words.endswith("…") else words or text
     return text
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.formats import arguments, brief, listing, mapping, media, preview, text, visible, whole
+from coagent_langchain.server.formats import arguments, brief, joined, listing, mapping, preview, text, visible, whole
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.oversight import answer, question
 from coagent_langchain.wire import JsonObject
@@ -142,11 +142,7 @@ def of_a_handler(result: Any) -> bool:
 def _result(result: Any) -> str:
     """A tool's output in short: of content blocks the texts, and what they bring with them."""
     output = result["output"] if of_a_handler(result) else result
-    blocks = [mapping(block) for block in listing(output)]
-    if blocks and all(isinstance(block.get("type"), str) for block in blocks):
-        said = [*filter(None, (text(block.get("text")) for block in blocks)), *media(output)]
-        return preview(" · ".join(said)) or brief(output)
-    return brief(output)
+    return preview(joined(output)) or brief(output)
 
 
 def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coagent_langchain.server.formats import listing, mapping, media, text
+from coagent_langchain.server.formats import all_media, listing, mapping, media, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 
@@ -32,9 +32,11 @@ class Sent:
 
     @property
     def words(self) -> tuple[Any, JsonPath]:
-        """Its content, and where that stands; of one text beside images and files, which have their signs, the text."""
+        """Its content, and where that stands; beside images and files, which have their signs, one text or none."""
         content = mapping(self.message).get("content")
         parts = listing(content)
+        if all_media(parts):
+            return "", self.content
         texts = [place for place, part in enumerate(parts) if isinstance(mapping(part).get("text"), str)]
         if len(texts) != 1 or len(media(parts)) != len(parts) - 1:
             return content, self.content

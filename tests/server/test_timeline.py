@@ -15,6 +15,7 @@ from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline, ran
 from coagent_langchain.server.details import Detail, detail
+from coagent_langchain.server.formats import media
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.parts import earlier
 from coagent_langchain.server.rows import rows
@@ -1009,8 +1010,48 @@ def test_conversation_names_images_and_files() -> None:
     ]  # fmt: skip
 
 
+def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
+    """Once, as what the user said: not the JSON that the handler logs in place of words."""
+    prompt = orjson.dumps([IMAGE]).decode()
+    story = Story("s").ask(prompt)
+    story.model(prompt, "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+
+    assert [(item.title, re.sub(r"<[^>]+>", "", item.content).strip()) for item in made] == [
+        ("Prompt 1", ""), ("User", "image/png · 175.3 kB"), ("agent", "A cat."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [
+    {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
+    {"type": "input_image", "image_url": "https://example.org/cat.png"},
+    {"type": "image", "url": "https://example.org/cat.png"},
+    {"type": "image", "source": {"type": "url", "url": "https://example.org/cat.png"}},
+], ids=["openai", "responses", "langchain", "anthropic"])  # fmt: skip
+def test_images_elsewhere_are_named_by_their_address(block: dict[str, Any]) -> None:
+    """The question beside one is shown as a text, as beside an image that was logged."""
+    story = Story("s")
+    story.call("What is it?", history=[ASKED | {"content": [{"type": "text", "text": "What is it?"}, block]}])
+    (asked,) = judged(story.entries, 0).entries[0].parts
+
+    assert (asked.kind, asked.content) == (
+        "text", 'What is it?<div class="chips"><span class="chip">image · https://example.org/cat.png</span></div>',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [
+    {"type": "file", "url": "https://example.org/cat.png"}, {"type": {}, "url": "https://example.org"},
+    {"url": "https://example.org/cat.png"}, {"type": "image", "url": None},
+])  # fmt: skip
+def test_other_addresses_are_no_images(value: dict[str, Any]) -> None:
+    """A tool's results have addresses of many things."""
+    assert media([value]) == []
+
+
 def test_details_name_images_and_files() -> None:
-    """Of what a model was sent, below its message, and of what it answered."""
+    """Of what a model was sent, in place of its message's blocks, and of what it answered."""
     story = Story("s")
     story.model("What is it?", "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
     story.entries[-1]["meta"]["blocks"] = [FILE, FILE]
@@ -1019,6 +1060,7 @@ def test_details_name_images_and_files() -> None:
              for one in made.entries for part in one.parts]  # fmt: skip
 
     assert chips == [("User", ["image/png · 175.3 kB"]), ("Answer", []), ("Attached", ["application/pdf · 812 B"])]
+    assert re.sub(r"<[^>]+>", "", made.entries[0].parts[0].content) == "image/png · 175.3 kB"
 
 
 @pytest.mark.parametrize("more", [[], [{"type": "text", "text": "Quickly!"}]], ids=["one text", "two"])

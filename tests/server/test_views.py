@@ -598,6 +598,10 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
         ('{"a":' + "[" * 3000, '{"a":' + "[" * 3000),
         ('{"a":' + "[" * 900 + "1" + "]" * 900 + "}", "a: …"),
         ("plain", "plain"),
+        ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha256":"aa"}}]', "image/png · 2.0 kB"),
+        ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha', "image/png · 2.0 kB…"),
+        ('[{"type":"image_url","image_url":{"url":"https://example.org/a.png"}}]', "image · https://example.org/a.png"),
+        ('[{"topic":"cats"}]', '[{"topic":"cats"}]'),
     ],
 )
 def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> None:
