@@ -117,7 +117,7 @@ def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
     prompt.label = (
         prompt.label
         or sent.get(prompt.prompt)
-        or next((bar.note for bar in prompt.children if bar.note and bar.kind != "component"), "")
+        or next((bar.note for bar in prompt.children if bar.note and bar.kind not in ("model", "component")), "")
     )
     prompt.status = _status(prompt.children)
     prompt.end = None if prompt.status == "open" else prompt.last

@@ -573,6 +573,16 @@ def test_median_leaves_out_what_was_answered_in_place_of_the_call() -> None:
     assert [(row.name, row.calls, row.median_ms) for row in used(made.models)] == [("gemma3:4b", 2, 500)]
 
 
+def test_empty_prompt_has_no_answer_for_a_title() -> None:
+    """What the model said to it would read as if the user had said it."""
+    story = Story("s").ask("")
+    story.model("", "How can I help?", 5, (1, 1))
+
+    assert [row[1:5] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "Prompt 1", "1 turn"], ["model", "ok", "gemma3:4b", "How can I help?"],
+    ]  # fmt: skip
+
+
 def test_answer_from_a_cache_says_so() -> None:
     """Its row would be a call of a millisecond that took no tokens. The prompt went well."""
     story = Story("s").ask("hello")
