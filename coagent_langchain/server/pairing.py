@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
+from itertools import islice
 
 from coagent_langchain.server.bars import Bar
 from coagent_langchain.server.formats import total
@@ -12,6 +13,7 @@ from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
+MAX_ABREAST = 50  # calls of one key that a response is weighed against
 
 
 class Pairing:
@@ -70,7 +72,7 @@ class Pairing:
             self.sent.setdefault(moment.prompt, moment.note)
 
     def _close(self, moment: Moment, kind: str) -> None:
-        bar = next((bar for key in self._keys(moment, kind) if (bar := self._take(key))), None)
+        bar = next((bar for key in self._keys(moment, kind) if (bar := self._take(key, moment))), None)
         if bar is None:
             bar = self._by_run.get(moment.run) if moment.run else None
             if bar is None:
@@ -102,13 +104,24 @@ class Pairing:
         keys: list[tuple[object, ...]] = [(kind, moment.key, "id")] if moment.key else []
         return [*keys, (kind, moment.prompt, moment.turn, "" if kind == "model" else moment.name)]
 
-    def _take(self, key: tuple[object, ...]) -> Bar | None:
-        waiting = self._waiting.get(key)
-        while waiting:
-            bar = waiting.popleft()
-            if bar.end is None:
-                return bar
-        return None
+    def _take(self, key: tuple[object, ...], moment: Moment) -> Bar | None:
+        """The open call of a key that a moment ends: the first, or the one that began when its time says, if several.
+
+        Calls side by side end in any order. Only a beginning that fits much better counts: a time may be rough.
+        """
+        waiting = self._waiting.get(key, deque())
+        while waiting and waiting[0].end is not None:
+            waiting.popleft()
+        if not waiting:
+            return None
+        taken = waiting[0]
+        if len(waiting) > 1 and moment.ms:
+            began = moment.at - moment.ms
+            off = {bar: abs(bar.start - began) for bar in islice(waiting, MAX_ABREAST) if bar.end is None}
+            nearest = min(off, key=off.__getitem__)
+            taken = nearest if 4 * off[nearest] < off[taken] else taken
+        waiting.remove(taken)
+        return taken
 
     def _point(self, moment: Moment, kind: str = "note") -> Bar:
         bar = self._new(moment, kind)
@@ -124,7 +137,11 @@ class Pairing:
         self.ends.append(self.bars.pop())
 
     def _error(self, moment: Moment) -> None:
-        bar = self._by_run.get(moment.run) if moment.run else self._take(("model", moment.prompt, moment.turn, ""))
+        bar = (
+            self._by_run.get(moment.run)
+            if moment.run
+            else self._take(("model", moment.prompt, moment.turn, ""), moment)
+        )
         if bar is None:
             bar = self._point(moment, "error")
         else:
