@@ -26,6 +26,8 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
+from langgraph.prebuilt import ToolRuntime
+from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from coagent_langchain.capture import kinds, media
@@ -186,11 +188,13 @@ def test_types_have_their_form(value: Any, expected: Any) -> None:
         lambda: threading,
         lambda: FakeListChatModel(responses=["a"]),
         lambda: io.StringIO("a"),
+        InMemoryStore,
+        lambda: ToolRuntime({"messages": ["a"]}, None, {}, print, "c1", None),
         object,
     ],
 )
 def test_what_is_no_datum_is_named(make: Any) -> None:
-    """Iterators, locks, functions, models and files are named, not read."""
+    """Iterators, locks, functions, models, files, stores and what a tool is given of its graph are named, not read."""
     value = make()
     found = snapshot({"x": value})["x"]
 

@@ -178,10 +178,11 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
     return walk.sequence(items, depth)
 
 
-# What cannot be told by a field: services and programs, named only.
+# What cannot be told by a field: services and programs, named only. A tool's runtime holds the whole conversation;
+# langchain-core 1.1 shows it among the tool's arguments.
 _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
-                     "langchain_core.callbacks.base.BaseCallbackManager", "logging.Logger",
-                     "threading.Thread"})  # fmt: skip
+                     "langchain_core.callbacks.base.BaseCallbackManager", "langgraph.store.base.BaseStore",
+                     "langgraph.prebuilt.tool_node.ToolRuntime", "logging.Logger", "threading.Thread"})  # fmt: skip
 
 # pandas' missing date: a `datetime` whose own fields say year 1.
 _NO_TIME = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
