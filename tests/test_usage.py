@@ -300,6 +300,16 @@ def test_input_below_its_cache_is_corrected() -> None:
     assert found.details == {"input_token_details": {"cache_read": 1000}, "input_tokens_without_cache": 5}
 
 
+def test_output_beside_its_reasoning_is_corrected() -> None:
+    """An output that leaves out its reasoning, which the total counts, is made inclusive: xAI with `ChatOpenAI`."""
+    parts = {"output_token_details": {"reasoning": 20}}
+
+    found = usage(chat({"input_tokens": 1200, "output_tokens": 30, "total_tokens": 1250, **parts}))
+
+    assert numbers(found) == (1200, 50, 1250)
+    assert found.details == {**parts, "output_tokens_without_reasoning": 30}
+
+
 class Ends(BaseCallbackHandler):
     """Reads usage where a handler does: at the end of each run."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.snapshot import snapshot
 
 MAX_TOKENS = 2**53  # above it a number is no count
@@ -47,15 +48,25 @@ def standard(own: Dict) -> Usage:
 
 
 def inclusive(found: Usage) -> Usage:
-    """Add the cached part to an input that is smaller, and so cannot include it. A missing total is the sum."""
+    """Add parts to the number that leaves them out, and a missing total.
+
+    The cached part belongs to an input that is smaller, and so cannot include it; reasoning to an output that needs it
+    to make up the total (xAI reports it beside).
+    """
     parts = found.details.get("input_token_details")
     cache = cache_tokens(parts) if parts else 0
     if found.input_tokens is not None and cache > found.input_tokens:
         found.details["input_tokens_without_cache"] = found.input_tokens
         found.input_tokens += cache
         found.total_tokens = None if found.total_tokens is None else found.total_tokens + cache
-    if found.total_tokens is None and found.input_tokens is not None and found.output_tokens is not None:
-        found.total_tokens = found.input_tokens + found.output_tokens
+    if found.input_tokens is not None and found.output_tokens is not None:
+        both = found.input_tokens + found.output_tokens
+        thought = count(as_dict(found.details.get("output_token_details")).get("reasoning"))
+        if found.total_tokens is None:
+            found.total_tokens = both
+        elif thought and found.total_tokens == both + thought:
+            found.details["output_tokens_without_reasoning"] = found.output_tokens
+            found.output_tokens += thought
     return found
 
 
