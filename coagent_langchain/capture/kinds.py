@@ -92,11 +92,16 @@ def reader_of_dict(kind: type) -> Callable[[Any], Any]:
     return (lambda value: None) if descriptor is None else descriptor.__get__
 
 
-def _fields(
-    walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
-) -> Any:
-    """An object's public fields, as they lie in it."""
-    found: dict[Any, Any] = {} if label is None else {"__type__": label}
+def fields(value: Any) -> dict[Any, Any]:
+    """An object's public fields, as they lie in it; empty where a snapshot names it only."""
+    made = plan(type(value))
+    if not isinstance(made, functools.partial):
+        return {}
+    return _read(value, made.keywords["hidden"], made.keywords["slots"])
+
+
+def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
     for key, descriptor in slots.items():
         if key == "__dict__":
             found |= {k: v for k, v in list(descriptor.__get__(value).items()) if _public(k, hidden)}
@@ -108,8 +113,18 @@ def _fields(
                 found[key] = descriptor.__get__(value)
             except AttributeError:  # a slot that was never filled
                 continue
-    if label is not None and len(found) == 1:
-        return f"<{label}>"
+    return found
+
+
+def _fields(
+    walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
+) -> Any:
+    """An object's public fields, as JSON."""
+    found = _read(value, hidden, slots)
+    if label is not None:
+        if not found:
+            return f"<{label}>"
+        found = {"__type__": label, **found}
     me = id(value)
     if me in walk.path:
         return f"<cycle: {name(type(value))}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from coagent_langchain.capture import kinds
 from coagent_langchain.capture.content import fields_of
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
@@ -14,9 +15,15 @@ _MAX_VALUE = 10_000  # characters of one string in it
 
 
 def updates_of(outputs: Any) -> list[Any]:
-    """A node's updates of its graph's state: each by itself or in a `Command`."""
+    """A node's updates of its graph's state: each by itself or in a `Command`; a state that is an object as a dict."""
     parts = outputs if isinstance(outputs, list) else [outputs]
-    return [part.update if is_command(part) else part for part in parts]
+    return [_as_dict(part.update if is_command(part) else part) for part in parts]
+
+
+def _as_dict(update: Any) -> Any:
+    if type(update) is not dict and isinstance(fields_of(update).get("messages"), list):
+        return kinds.fields(update)
+    return update
 
 
 def messages_in(update: Any) -> list[Any]:

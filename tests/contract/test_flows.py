@@ -9,7 +9,7 @@ import inspect
 import pickle
 import random
 import threading
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
@@ -630,6 +630,27 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     (left,) = of_type(log, "component_exit")
     assert left["meta"]["messages"] == 5
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+class Conversation(BaseModel):
+    """A graph's state that is no dict."""
+
+    messages: Annotated[list[Any], add_messages] = []
+    asked: int = 0
+
+
+def test_state_that_is_an_object_is_told_as_its_fields(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node may return the whole state: its messages are counted, and not repeated, as those of a dict."""
+
+    def ask(state: Conversation) -> Conversation:
+        return Conversation(messages=[*state.messages, chat("soup").invoke("q"), AIMessage("a")], asked=1)
+
+    graph = StateGraph(Conversation).add_node("ask", ask).add_edge(START, "ask").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    assert left["meta"]["messages"] == 3
+    assert left["output_data"] == {"asked": 1, "messages": [{"role": "assistant", "content": "a"}]}
 
 
 def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
