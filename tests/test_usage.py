@@ -276,6 +276,14 @@ def test_unknown_is_absent(result: Any) -> None:
     assert usage(result) is None
 
 
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_langchains_own_form_is_known_in_another_place_by_either_of_its_details(side: str) -> None:
+    """Where only one side has details, they are kept."""
+    own = {"input_tokens": 6, "output_tokens": 2, "total_tokens": 8, f"{side}_token_details": {"audio": 1}}
+
+    assert usage(chat(info={"usage_metadata": own})) == Usage(6, 2, 8, {f"{side}_token_details": {"audio": 1}})
+
+
 def test_details_without_anything_in_them_are_no_details() -> None:
     """As OpenAI's are where nothing was read from a cache."""
     own = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_token_details": {}}

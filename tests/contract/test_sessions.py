@@ -122,3 +122,21 @@ def test_a_block_resumes_too() -> None:
 
     begun = ["user_input", "llm_call", "llm_response", "session_end"]
     assert found == [("session_start", 1), *[(kind, 1) for kind in begun], *[(kind, 2) for kind in begun]]
+
+
+def test_a_block_that_resumes_starts_again_what_has_ended_here() -> None:
+    """The second block of one process is a session of its own, whatever went before in another process."""
+    with launch() as server:
+        with CoagentClient(server.base_url) as client:
+            client.log_user_input("talk", "Breakfast?", prompt_number=1, turn_number=0)
+        handler = CoagentCallbackHandler("talk", base_url=server.base_url, spool_dir="off", resume=True)
+        for _ in range(2):
+            with handler.session("Cook") as session, session.prompt("Dinner?"):
+                chat("soup").invoke("q", {"callbacks": [handler]})
+        handler.flush(10)
+        with CoagentClient(server.base_url) as client:
+            found = [(e.event_type.value, e.prompt_number) for e in client.get_logs("talk")]
+
+    called = ["user_input", "llm_call", "llm_response", "session_end"]
+    assert found == [("user_input", 1), *[(kind, 2) for kind in called], ("session_start", 3),
+                     *[(kind, 3) for kind in called]]  # fmt: skip
