@@ -36,7 +36,7 @@ from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, ScriptedText, chat
+from tests.fakes import USAGE, ScriptedChat, ScriptedText, chat
 from tests.reading import EMPTY, of_type, state_of
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
@@ -106,6 +106,29 @@ def test_call_says_what_the_model_was_asked(log: MemoryDelivery, handler: Coagen
     assert call["prompt"] == "Cook carrots"
     assert call["llm_call"] == {"issuer": "cook", "system_prompt": "You are a chef."}
     assert (call["meta"]["model"], call["meta"]["provider"], call["meta"]["temperature"]) == ("scripted-1", "fake", 0.5)
+
+
+def test_response_says_what_its_model_answered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The response names the model that answered, and says why it ended; a model without a price has no cost."""
+    answer = AIMessage("Soup", usage_metadata=USAGE, response_metadata={"finish_reason": "stop", "model_name": "s-1.5"})
+
+    chat(answer).invoke("q", {"callbacks": [handler]})
+
+    (response,) = of_type(log, "llm_response")
+    trace, time_taken = response["meta"].pop("trace"), response["llm_response"].pop("execution_time_ms")
+    assert (trace["name"], time_taken >= 0) == ("ScriptedChat", True)
+    assert response["meta"] == {"model": "s-1.5", "provider": "fake", "finish_reason": "stop"}
+    assert response["llm_response"] == {"response": "Soup", "input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
+    assert response["performance_metrics"] == {"tokens_used": 14}
+
+
+def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Metadata and tags that a run was given stand at its input, too."""
+    config: Any = {"callbacks": [handler], "metadata": {"tenant": "acme"}, "tags": ["beta"]}
+    (PROMPT | chat("Soup")).invoke({"food": "carrots"}, config)
+
+    (given,) = of_type(log, "user_input")
+    assert given["meta"]["context"] == {"metadata": {"tenant": "acme"}, "tags": ["beta"]}
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")

@@ -379,6 +379,21 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("params", "serialized", "provider"),
+    [
+        ({"_type": "azure-openai-chat"}, None, "azure-openai"),
+        ({"_type": "chat-google-generative-ai"}, None, "google-generative-ai"),
+        ({"_type": "huggingface-llm"}, None, "huggingface"),
+        ({}, {"id": ["langchain_groq", "chat_models", "ChatGroq"]}, "groq"),
+        ({}, {"id": ["langchain_community", "llms", "Gpt4All"]}, None),
+    ],
+)
+def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provider: str | None) -> None:
+    """The model's type names it, else the package that its class comes from."""
+    assert model_parameters(serialized, params, None, None).get("provider") == provider
+
+
+@pytest.mark.parametrize(
     "params",
     [
         {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}]},
