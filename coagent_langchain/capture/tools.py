@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from coagent_langchain.capture.content import fields_of, joined, plain_content
-from coagent_langchain.capture.inputs import as_json
+from coagent_langchain.capture.inputs import as_json, updates_of
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.texts import without_secrets
@@ -70,19 +70,35 @@ def failure_text(output: Any) -> str:
 
 def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
     """A tool's `Command`: its answer, and what else it does to the graph; other messages have events of their own."""
-    update = command.update
-    if isinstance(update, dict):
-        update = {key: value for key, value in dict.items(update) if key != "messages"}
-    facts = {"graph": command.graph, "goto": command.goto, "update": update}
-    done = {name: fact for name, fact in facts.items() if not isinstance(fact, (tuple, dict, NoneType)) or fact}
-    said = _said_in(command, tool_call_id) or ToolResult({})
+    (update,) = updates_of(command)
+    goto = command.goto
+    targets = list(goto) if isinstance(goto, (list, tuple)) else [goto]
+    states = [update, *(getattr(target, "arg", None) for target in targets)]
+    parts = [_target(target) for target in targets]
+    facts = {
+        "graph": command.graph,
+        "goto": parts if isinstance(goto, (list, tuple)) else parts[0],
+        "update": _without_messages(update),
+    }
+    done = {name: fact for name, fact in facts.items() if not isinstance(fact, (tuple, list, dict, NoneType)) or fact}
+    said = next(filter(None, (_said_in(state, tool_call_id) for state in states)), ToolResult({}))
     return replace(said, result={**said.result, "command": snapshot(done)})
 
 
-def _said_in(command: Any, tool_call_id: str | None) -> ToolResult | None:
-    """The message in a `Command` that answers the call it comes from: there may be a whole conversation in it."""
-    update = command.update
-    messages = dict.get(update, "messages") if isinstance(update, dict) else None
+def _target(target: Any) -> Any:
+    """Where a command goes: a node's name, or a `Send` to one."""
+    if not hasattr(target, "arg"):
+        return target
+    return {"node": target.node, "arg": _without_messages(target.arg)}
+
+
+def _without_messages(state: Any) -> Any:
+    return {k: v for k, v in dict.items(state) if k != "messages"} if isinstance(state, dict) else state
+
+
+def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
+    """The message in a state that answers the call it comes from: there may be a whole conversation in it."""
+    messages = dict.get(state, "messages") if isinstance(state, dict) else None
     for message in reversed(messages) if isinstance(messages, list) else ():
         if tool_call_id is not None and fields_of(message).get("tool_call_id") == tool_call_id:
             return tool_result(message)

@@ -297,6 +297,24 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
     ]
 
 
+def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """35 langfuse/langfuse#5035: as of several hand-overs at once, which supervisors make by `Send`."""
+
+    @tool
+    def to_bob(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
+        """Hand over to Bob."""
+        messages = [("user", "go"), ToolMessage("over to Bob", tool_call_id=tool_call_id)]
+        return Command(goto=[Send("bob", {"messages": messages, "urgent": True})], graph=Command.PARENT)
+
+    to_bob.invoke({"type": "tool_call", "name": "to_bob", "args": {}, "id": "c1"}, {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    command = {"graph": "__parent__", "goto": [{"node": "bob", "arg": {"urgent": True}}]}
+    assert response["tool_response"]["result"] == {"output": "over to Bob", "command": command}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old versions: of the place of `ToolNode`
 @pytest.mark.parametrize("who", ["node", "tool"])
 def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
