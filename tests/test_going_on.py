@@ -500,6 +500,19 @@ def test_graph_stream_that_is_left_is_not_completed(
     )
 
 
+def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain ends the chain as if nothing were wrong, and tells of its model after that."""
+    chain = RunnableLambda(lambda food: food) | chat("first", "one two")
+    with handler.session("s", session_id="s"):
+        chain.invoke("q", {"callbacks": [handler]})
+        next(iter(chain.stream("q", {"callbacks": [handler]})))
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
+        "cancelled",
+        {"response": "cancelled"},
+    )
+
+
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
 

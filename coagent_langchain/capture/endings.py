@@ -60,6 +60,10 @@ class Endings(Sweeper):
         if isinstance(run, Root):
             stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
+        elif outcome.kind == "abandoned" and run.root.ended:
+            # LangChain has told of the chain first, and where it is not asynchronous, as if that had come to its end.
+            course = self._recorder.prompt_of(run).course
+            course.status, course.response = "cancelled", None
 
     def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with a cancellation what is still open.
