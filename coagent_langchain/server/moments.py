@@ -165,6 +165,7 @@ def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     kind, message = text(info.get("error_type")), text(info.get("error_message"))
     made.key = text(info.get("error_id"))
     made.name = kind or "Error"
+    made.ms = _known(meta.get("execution_time_ms"))
     _use(made, entry, meta)
     made.failed = made.note = preview(f"{kind}: {message}" if kind and message else kind or message or "error")
 

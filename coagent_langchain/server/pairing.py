@@ -82,10 +82,7 @@ class Pairing:
 
     def _finish(self, bar: Bar, moment: Moment) -> None:
         bar.events.append((moment.at, moment.seq))
-        bar.end = moment.at
-        if moment.ms is not None:
-            # What was timed where it ran is truer than the gap between two log calls, which may come together.
-            bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
+        _stop(bar, moment)
         _add_use(bar, moment)
         if moment.model and not bar.model:  # the call did not know it
             bar.label = bar.model = moment.name
@@ -147,7 +144,7 @@ class Pairing:
         else:
             bar.events.append((moment.at, moment.seq))
             if bar.kind != "component" and bar.end is None:
-                bar.end = moment.at
+                _stop(bar, moment)
         _add_use(bar, moment)  # of a stream that broke off
         bar.status, bar.note = "error", moment.note
         bar.errors += 1
@@ -195,6 +192,13 @@ class Pairing:
         answered = [bar for bars in self._questions.values() for bar in bars]
         self._questions.clear()
         return answered
+
+
+def _stop(bar: Bar, moment: Moment) -> None:
+    """End a bar. What was timed where it ran is truer than the gap between two log calls, which may come together."""
+    bar.end = moment.at
+    if moment.ms is not None:
+        bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
 
 
 def _add_use(bar: Bar, moment: Moment) -> None:

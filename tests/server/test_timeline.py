@@ -796,6 +796,16 @@ def test_response_without_call_is_as_long_as_it_says() -> None:
     assert (bar.start, bar.end, bar.status) == (9_600, 10_000, "ok")
 
 
+def test_failed_call_is_as_long_as_its_error_says() -> None:
+    """A client that logs the call and its error together says by `execution_time_ms` how long it took."""
+    story = Story("s", at=10_000)
+    story.log("llm_call", 1, prompt="Why?")
+    story.log("error", 1, error_info={"error_message": "out of memory"}, meta={"execution_time_ms": 800})
+    (bar,) = timeline(story.entries).models
+
+    assert (bar.start, bar.end, bar.duration, bar.status) == (9_200, 10_000, 800, "error")
+
+
 def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
     """A prompt's figures are the sums of what is below it, sub-agents included."""
     first, second, _ = timeline(sessions.trip()).roots
