@@ -20,7 +20,7 @@ def work(number: int) -> None:
     """One job, in a process and session of its own."""
     model = ScriptedModel(answers=[f"Job {number} is done."])
     with handler.session(f"Job {number}", session_id=f"job-{batch}-{number}", meta={"example": "worker_fork"}):
-        print(model.invoke(f"Do job {number}", {"callbacks": [handler]}).content)
+        print(model.invoke(f"Do job {number}", {"callbacks": [handler]}).content, flush=True)
 
 
 for number in (1, 2):

@@ -127,9 +127,11 @@ def test_service(client: CoagentClient) -> None:
 
 
 def test_worker_fork(client: CoagentClient) -> None:
-    """Parent and children each have a whole session on the server."""
-    first = sessions(run("worker_fork", client))[0]
+    """Parent and children each have a whole session on the server, and say that they are done, into a pipe too."""
+    output = run("worker_fork", client, PYTHONUNBUFFERED="")
+    first = sessions(output)[0]
 
+    assert output.splitlines()[:-1] == ["Job 1 is done.", "Job 2 is done.", "Job 3 is done."]
     assert [sequence(client, first[:-1] + n) for n in "123"] == [framed(*CALL)] * 3
 
 
