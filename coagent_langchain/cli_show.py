@@ -77,7 +77,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
         events = client.get_logs(session_id)
         if not events and not seen:
             seen.add("")
-            print(f"waiting for session {visible(session_id)} to begin", file=sys.stderr)
+            print(f"waiting for session {visible(session_id)} to begin; --follow takes a whole id", file=sys.stderr)
         for event in events:
             name = str(event.get("event_id", event.raw))  # of a server that takes what ours refuses
             if name in seen:

@@ -453,6 +453,18 @@ def test_show_follows_a_session_that_goes_on_after_its_end(base_url: str, capsys
     ]
 
 
+def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who gave the beginning of an id, as `show` alone takes it, would wait for ever."""
+
+    def seen_enough(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with CoagentClient(base_url) as client, pytest.raises(KeyboardInterrupt):
+        follow(client, "tri", seen_enough)
+
+    assert capsys.readouterr().err == "waiting for session tri to begin; --follow takes a whole id\n"
+
+
 class OddServer(BasicServer):
     """A CoAgent server that takes entries without an id, and what is no entry."""
 
