@@ -23,6 +23,7 @@ from coagent_langchain.unended import standing
 
 THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
 MAX_FILTERED = 20_000  # entries that a filter may look at
+MAX_FILTERED_BYTES = 250_000_000  # of these
 
 
 async def post_logs(request: Request) -> Response:
@@ -128,10 +129,15 @@ async def filter_logs(request: Request) -> Response:
 
 
 def _filtered(store: Store, session_id: str, expression: str) -> bytes:
-    entries = store.entries(session_id, limit=MAX_FILTERED + 1)
-    if len(entries) > MAX_FILTERED:
-        raise filters.FilterError(f"a filter reads sessions of up to {MAX_FILTERED} entries; read /logs instead")
-    return filters.apply(expression, [orjson.loads(entry.body) for entry in entries])
+    entries: list[Any] = []
+    room = MAX_FILTERED_BYTES
+    for entry in every_entry(store, session_id):
+        room -= len(entry.body)
+        if len(entries) == MAX_FILTERED or room < 0:
+            most = f"{MAX_FILTERED} entries and {MAX_FILTERED_BYTES // 1_000_000} MB"
+            raise filters.FilterError(f"a filter reads sessions of up to {most}; read /logs instead")
+        entries.append(orjson.loads(entry.body))
+    return filters.apply(expression, entries)
 
 
 async def unavailable(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -121,9 +121,8 @@ def events(request: Request) -> Response:
     return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
 
 
-def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]:
-    """The entries at these places of the timeline, read in one go where they follow each other."""
-    made: list[Entry] = []
+def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[Entry]:
+    """The entries at these places of the timeline, read together where they follow each other."""
     store, session_id = store_of(request), view.session.session_id
     times, seqs = view.timeline.times, view.timeline.seqs
     at = 0
@@ -132,9 +131,9 @@ def _entries(request: Request, view: View, places: Sequence[int]) -> list[Entry]
         while at + run < len(places) and places[at + run] == places[at] + run:
             run += 1
         place = places[at]
-        made += store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
-        at += run
-    return made
+        found = store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
+        yield from found
+        at += len(found) or run  # a session may be deleted meanwhile
 
 
 def _event_row(entry: Entry) -> list[Any]:
@@ -164,11 +163,8 @@ def _hits(request: Request, session_id: str, words: str) -> list[int]:
     store = store_of(request)
     found: list[int] = []
     before: int | None = None
-    while len(found) < MAX_HITS:
-        page = store.search(session_id, words[:500], before=before, limit=1000)
+    while len(found) < MAX_HITS and (page := store.search(session_id, words[:500], before=before, limit=1000)):
         found += [entry.seq for entry in page]
-        if len(page) < 1000:
-            break
         before = found[-1]
     return found
 

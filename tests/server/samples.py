@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -41,7 +42,7 @@ def bodies(store: Store, session_id: str = "s", **options: Any) -> list[dict[str
     return [orjson.loads(found.body) for found in store.entries(session_id, **options)]
 
 
-def event_ids(found: list[Entry]) -> list[str]:
+def event_ids(found: Iterable[Entry]) -> list[str]:
     """The event ids of entries."""
     return [orjson.loads(one.body)["event_id"] for one in found]
 

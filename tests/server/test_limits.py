@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from coagent_langchain import server
-from coagent_langchain.server import filters, fragments, timelines
+from coagent_langchain.server import api, filters, fragments, timelines
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database, index
 from coagent_langchain.server.store.readers import Readers
@@ -59,6 +59,25 @@ def test_search_inside_a_session_ends_with_so_many_hits(running: Running, monkey
     found = requests.get(f"{running.url}/view/find/=s?q=everywhere", timeout=10).json()["seqs"]
 
     assert found == [str(seq) for seq in range(1002, 2, -1)]
+
+
+def test_pages_of_large_events_are_whole(running: Running) -> None:
+    """Though the store gives only two of them at a time."""
+    put(running.store, *(entry(at=number, event_id=str(number), prompt="long " * 1_400_000) for number in range(3)))
+    rows = requests.get(f"{running.url}/view/events/=s", timeout=10).json()["rows"]
+    found = requests.get(f"{running.url}/view/find/=s?q=long", timeout=10).json()["seqs"]
+
+    assert ([row[13] for row in rows], found) == (["0", "1", "2"], ["3", "2", "1"])
+
+
+def test_filter_reads_so_many_bytes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are parsed in memory."""
+    monkeypatch.setattr(api, "MAX_FILTERED_BYTES", 1_000_000)
+    put(running.store, *(entry(at=number, prompt="x" * 400_000) for number in range(3)))
+    answer = requests.get(f"{running.base_url}/filter_logs/s", timeout=10)
+
+    message = "a filter reads sessions of up to 20000 entries and 1 MB; read /logs instead"
+    assert (answer.status_code, answer.json()["message"]) == (400, message)
 
 
 def test_filter_that_multiplies_is_refused() -> None:

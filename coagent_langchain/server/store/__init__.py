@@ -5,6 +5,7 @@ Times are Unix milliseconds. All methods block and may be called from any thread
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from coagent_langchain.unended import NO_END, goes_on, standing
 from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # choices of a filter
+MAX_PAGE = 16 << 20  # bytes of entries that are read at a time: a single one may have half as much
 STATUSES = ("running", *ENDINGS, NO_END)
 
 
@@ -198,7 +200,7 @@ class Store(Protocol):
 
         Parameters:
             after: begin behind this place; the beginning when None.
-            limit: how many at most.
+            limit: how many at most; large ones come fewer at a time, see `page_of`.
         """
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
@@ -210,6 +212,7 @@ class Store(Protocol):
 
         Parameters:
             before: only entries with a smaller `seq`: the next page.
+            limit: how many at most; large ones come fewer at a time, see `page_of`.
         """
 
     def latest(self) -> int:
@@ -226,6 +229,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
+
+
+def page_of(entries: Iterable[Entry], limit: int) -> list[Entry]:
+    """The first of some entries: `limit` at most, and of those at least one and as many as `MAX_PAGE` has room for."""
+    page: list[Entry] = []
+    room = MAX_PAGE
+    for entry in itertools.islice(entries, limit):
+        room -= len(entry.body)
+        if page and room < 0:
+            break
+        page.append(entry)
+    return page
 
 
 def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[Entry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,12 +13,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
     MAX_FACETS,
+    MAX_PAGE,
     Cursor,
     Entry,
     NewEntry,
     Pruned,
     Session,
     Summary,
+    page_of,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
@@ -141,9 +142,13 @@ class ClickHouseStore:
         """See `Store.entries`."""
         timestamp, seq = after or (-1, 0)
         found = self._all(
-            f"""SELECT {self._table.entry} FROM {self._db}.log_entries
-            WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:Int64}})
-            ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}""",
+            f"""SELECT number, ms, text, row FROM (
+                SELECT *, length(text) + length(row) AS size, sum(size) OVER (ORDER BY ms, number) AS total FROM (
+                    SELECT {self._table.entry} FROM {self._db}.log_entries
+                    WHERE session_id = {{session:String}} AND (ms, number) > ({{ms:Int64}}, {{seq:Int64}})
+                    ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}
+                )
+            ) WHERE total <= {MAX_PAGE} OR total = size ORDER BY ms, number""",
             session=session_id, ms=timestamp, seq=seq, limit=limit,
         )  # fmt: skip
         return [rows.entry(*row) for row in found]
@@ -160,7 +165,7 @@ class ClickHouseStore:
     def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """See `Store.search`."""
         hits = self._find(Terms(text), session_id, 2**62 if before is None else before)
-        return [found for _, found in itertools.islice(hits, limit)]
+        return page_of((found for _, found in hits), limit)
 
     def _holding(self, terms: Terms) -> Iterator[str]:
         """For each entry with the terms, newest first, its session's id."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import sqlite3
 import threading
 import zlib
@@ -25,6 +24,7 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
+    page_of,
     pruning,
     sessions,
 )
@@ -193,7 +193,9 @@ class SqliteStore:
         """See `Store.entries`."""
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?)
             ORDER BY timestamp, seq LIMIT ?"""
-        return [Entry(*row) for row in self._all(sql, (session_id, *(after or (-1, -1)), limit))]
+        with self._readers.one() as connection:
+            rows = connection.execute(sql, (session_id, *(after or (-1, -1)), limit))
+            return page_of((Entry(*row) for row in rows), limit)
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """See `Store.entry`."""
@@ -210,7 +212,7 @@ class SqliteStore:
         with self._readers.one() as connection:
             seqs = connection.execute(sql, (session_id, 2**62 if before is None else before)) if terms else ()
             rows = _rows(connection, [seq for (seq,) in seqs])
-            return [Entry(*row) for row in itertools.islice((row for row in rows if terms(row[2])), limit)]
+            return page_of((Entry(*row) for row in rows if terms(row[2])), limit)
 
     def _holding(self, terms: Terms) -> Iterator[str]:
         """For each entry with the terms, newest first, its session's id."""
