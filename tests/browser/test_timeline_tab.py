@@ -159,3 +159,67 @@ def test_turn_and_caller_stand_whole_before_a_note_that_is_cut(page: Page, post:
     cut = [part.evaluate("part => part.scrollWidth > part.clientWidth") for part in (lead, note)]
 
     assert (lead.inner_text(), cut) == ("Turn 1 · planner ·", [False, True])
+
+
+def bars(page: Page) -> list[tuple[str, int, int]]:
+    """The rows: name, and where each bar begins and ends, in per cent of the time axis."""
+    found = page.locator("#tree .row").evaluate_all("""rows => rows.map((row) => {
+        const { left, width } = row.querySelector(".span").style, from = parseFloat(left);
+        return [row.querySelector("b").textContent, Math.round(from), Math.round(from + parseFloat(width))]; })""")
+    return [(name, start, end) for name, start, end in found]
+
+
+def asked(story: Story, status: str, run: str = "") -> None:
+    """A question to a person, or the answer."""
+    story.log("human_oversight", 1, run or story.root, meta={"status": status}, input_data={"value": "Really?"})
+
+
+def test_long_wait_for_a_person_takes_no_room(page: Page, post: Post) -> None:
+    """The bars of what worked before and after it are as long as that took. Its time is told."""
+    story = Story("s").ask("Delete it").wait(-3)
+    story.model("Delete it", "May I?", 500, (1, 1))
+    node = story.enter("approval")
+    asked(story, "interrupted", node)
+    story.wait(3 * 3_600_000)
+    asked(story, "resumed", node)
+    story.leave(node, "approval", 3 * 3_600_000)
+    story.model("Delete it", "Done", 500, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/s")
+
+    assert bars(page) == [
+        ("Delete it", 0, 100), ("Turn 1", 0, 50), ("gemma3:4b", 0, 50), ("approval", 50, 50), ("Human", 50, 50),
+        ("gemma3:4b", 50, 100),
+    ]  # fmt: skip
+    expect(page.locator("#tree .row.k-human .time")).to_have_text("3 h 00 min")
+    expect(page.locator("#axis text")).to_have_text(["0", "200 ms", "400 ms", "600 ms", "800 ms"])
+
+
+def test_work_beside_a_question_to_a_person_keeps_its_room(page: Page, post: Post) -> None:
+    """Of the wait only that part is left out in which nothing else went on."""
+    story = Story("s").ask("Delete it").wait(-3)
+    run = story.tool_call("scan", {}, "c1")
+    asked(story, "interrupted")
+    story.wait(1000).tool_done(run, "scan", "clean", 1000, "c1")
+    story.wait(3_600_000)
+    asked(story, "resumed")
+    story.model("Delete it", "Done", 1000, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/s")
+
+    assert bars(page) == [
+        ("Delete it", 0, 100), ("scan", 0, 50), ("Turn 1", 0, 100), ("Human", 0, 50), ("gemma3:4b", 50, 100),
+    ]  # fmt: skip
+
+
+def test_short_wait_for_a_person_is_drawn_as_long_as_it_was(page: Page, post: Post) -> None:
+    """So that the bar of its prompt is as long as its time says."""
+    story = Story("s").ask("Delete it").wait(-3)
+    asked(story, "interrupted")
+    story.wait(3000)
+    asked(story, "resumed")
+    story.model("Delete it", "Done", 1000, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/s")
+
+    assert bars(page) == [("Delete it", 0, 100), ("Turn 1", 0, 100), ("Human", 0, 75), ("gemma3:4b", 75, 100)]

@@ -816,11 +816,24 @@ def test_static_files_are_looked_up_by_name(running: Running) -> None:
 
 
 def test_scripts_stay_small(running: Running) -> None:
-    """The first load of a session's page has at most 40 KB of JavaScript, of any tab no more than 60 in all."""
-    wanted = ("theme", "session", "detail", "page", "tree", "rows", "format")
+    """A session's page loads at most 60 KB of JavaScript, for all its tabs."""
+    log(running, [samples.entry(session_id="s")])
+    wanted = set(re.findall(r'"/static/(\w+)\.js"', get(running, "/sessions/s").text))
     sizes = [len(get(running, f"/static/{name}.js").content) for name in wanted]
 
-    assert sum(sizes) <= 40_000
+    assert wanted > {"session", "tree", "conversation"}
+    assert sum(sizes) <= 60 * 1024
+
+
+def test_every_script_that_another_one_imports_is_loaded_with_the_page(running: Running) -> None:
+    """Before it is asked for: the browser need not read one script to find the next."""
+    log(running, [samples.entry(session_id="s")])
+    loaded = set(re.findall(r'"/static/(\w+)\.js"', get(running, "/sessions/s").text))
+    imported = {
+        name for each in loaded for name in re.findall(r'from "\./(\w+)\.js"', get(running, f"/static/{each}.js").text)
+    }
+
+    assert imported == loaded - {"session", "theme"}
 
 
 @contextlib.contextmanager

@@ -2,10 +2,13 @@
 import { Axis } from "./axis.js";
 import { cost, count, duration } from "./format.js";
 import { Rows } from "./rows.js";
+import { Waits } from "./waits.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(16).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
+const LONG = 60_000; // milliseconds: a shorter wait is drawn as long as it was
+const works = new Set(["model", "tool", "retriever", "component"]);
 const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
 
 export class Tree {
@@ -27,7 +30,7 @@ export class Tree {
     this.box.classList.toggle("running", now !== null);
     this.at = this.find(selected);
     this.zoomed = this.find(zoomed);
-    this.origin = new Float64Array(rows.length);
+    this.start = new Float64Array(rows.length);
     this.parent = new Int32Array(rows.length).fill(-1);
     this.position = new Int32Array(rows.length);
     this.siblings = new Int32Array(rows.length);
@@ -43,14 +46,8 @@ export class Tree {
 
   index() {
     const open = [], children = new Map();
-    let origin = 0, span = 1;
     this.running = -1;
     this.rows.forEach((row, index) => {
-      if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = row[START];
-      // an end stands where its last prompt ends, however long nobody asked anything before it
-      const end = row[KIND] === "end";
-      this.origin[index] = end ? Math.max(origin, row[START] - span) : origin;
-      if (!end) span = Math.max(span, row[START] + (row[TIME] ?? 0) - origin);
       if (this.elapsed(row) !== null) this.running = index;
       open.length = row[LEVEL] - 1;
       const parent = open.at(-1) ?? -1;
@@ -60,9 +57,36 @@ export class Tree {
       open.push(index);
     });
     for (const group of children.values()) for (const index of group) this.siblings[index] = group.length;
-    this.span = span;
+    this.waits = new Waits(this.spans());
+    this.measure();
     this.stretch();
   }
+
+  /** The questions that waited long, and what worked; not what stands around a question: it waits, too. */
+  spans() {
+    const asked = this.rows.flatMap((row, index) => (row[KIND] === "human" && row[TIME] > LONG ? [index] : [])), around = new Set();
+    for (let index of asked) for (; index >= 0; index = this.parent[index]) around.add(index);
+    const worked = asked.length ? this.rows.filter((row, index) => works.has(row[KIND]) && !around.has(index)) : [];
+    const span = (row, asks) => [row[START], row[START] + (row[TIME] ?? this.elapsed(row) ?? 0), asks];
+    return [...worked.map((row) => span(row, 0)), ...asked.map((index) => span(this.rows[index], 1))];
+  }
+
+  /** Work out where each row begins, in time of its prompt, and how long the longest prompt is. */
+  measure() {
+    let origin = 0;
+    this.span = 1;
+    this.rows.forEach((row, index) => {
+      const start = this.waits.cut(row[START]);
+      if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = start;
+      this.start[index] = start - origin;
+      // an end stands where its last prompt ends, however long nobody asked anything before it
+      if (row[KIND] === "end") this.start[index] = Math.min(start - origin, this.span);
+      else this.span = Math.max(this.span, start - origin + this.length(row, row[TIME] ?? 0));
+    });
+  }
+
+  /** How much room a row takes that took so many milliseconds; null where nobody knows. */
+  length(row, took) { return took === null ? null : this.waits.cut(row[START] + took) - this.waits.cut(row[START]); }
 
   /** How long a row runs until now, or null where it does not. */
   elapsed(row) {
@@ -79,9 +103,9 @@ export class Tree {
   /** Set what the time axis spans: everything, up to now where the last prompt runs, or the row that is zoomed to. */
   stretch() {
     const last = this.rows[this.running], row = this.rows[this.zoomed];
-    const whole = last ? Math.max(this.span, last[START] - this.origin[this.running] + this.elapsed(last)) : this.span;
-    const from = row ? row[START] - this.origin[this.zoomed] : 0;
-    this.axis.show(from, row ? Math.max(row[TIME] ?? whole - from, 1) : whole);
+    const whole = last ? Math.max(this.span, this.start[this.running] + this.length(last, this.elapsed(last))) : this.span;
+    const from = row ? this.start[this.zoomed] : 0;
+    this.axis.show(from, row ? Math.max(this.length(row, row[TIME]) ?? whole - from, 1) : whole);
     document.getElementById("zoom").setAttribute("aria-pressed", Boolean(row));
   }
 
@@ -151,7 +175,7 @@ export class Tree {
     const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
     tokens.textContent = told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
     price.textContent = cost(row[COST]);
-    this.axis.place(lane.firstElementChild, row[START] - this.origin[index], took);
+    this.axis.place(lane.firstElementChild, this.start[index], this.length(row, took));
   }
 
   click(event) {
