@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
+Row = tuple[int, "Bar", int]  # depth, bar, when its prompt began
 COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
 
@@ -22,7 +23,7 @@ def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
     from coagent_langchain.server.formats import preview
 
-    bars = [(depth, bar) for depth, bar in _flat(session.timeline.roots) if bar.kind != "end"]
+    bars = [row for row in _flat(session.timeline.roots) if row[1].kind != "end"]
     left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
     return (
         f'<div style="font: 13px system-ui, sans-serif"><b>{escape(preview(session.prompt, 120))}</b><br>'
@@ -30,21 +31,21 @@ def draw(session: LoggedSession) -> str:
     )
 
 
-def _flat(bars: list[Bar]) -> Iterator[tuple[int, Bar]]:
-    """The bars, each with its depth, before those below it, however deep they stand."""
-    stack = [(0, bar) for bar in reversed(bars)]
+def _flat(bars: list[Bar]) -> Iterator[Row]:
+    """The bars, each before those below it, however deep they stand."""
+    stack = [(0, bar, bar.start) for bar in reversed(bars)]
     while stack:
-        depth, bar = stack.pop()
-        yield depth, bar
-        stack += [(depth + 1, child) for child in reversed(bar.children)]
+        depth, bar, start = stack.pop()
+        yield depth, bar, start
+        stack += [(depth + 1, child, start) for child in reversed(bar.children)]
 
 
-def _svg(bars: list[tuple[int, Bar]]) -> str:
+def _svg(bars: list[Row]) -> str:
+    """Time runs from the start of each prompt, as in the viewer: what lies between two prompts takes no room."""
     if not bars:
         return ""
-    start = min(bar.start for _, bar in bars)
-    span = max(max(bar.end or bar.last or bar.start for _, bar in bars) - start, 1)
-    rows = "".join(_row(number, depth, bar, start, span) for number, (depth, bar) in enumerate(bars))
+    span = max(1, *((bar.end or bar.last or bar.start) - start for _, bar, start in bars))
+    rows = "".join(_row(number, *row, span) for number, row in enumerate(bars))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(bars) * ROW}" width="100%" '
         f'style="max-width: {WIDTH}px; font: 12px system-ui, sans-serif" role="img" fill="currentColor">{rows}</svg>'

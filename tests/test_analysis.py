@@ -14,6 +14,7 @@ from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationEr
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms
+from tests.server.story import Story
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,18 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
     assert [tag for tag in ("<script>", "<b>Plan", "<i>") if tag in html] == []
     assert labels == ["1. <b>Plan</b> a trip", "Turn 1", "m-1", "<script>"]
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
+
+
+def test_picture_leaves_out_the_time_between_two_prompts() -> None:
+    """Which is often minutes: every bar would be a dot."""
+    story = Story("talk")
+    for _ in range(2):
+        story.ask("Where?").model("Where?", "Rome", 997, (1, 1))
+        story.wait(3_600_000)
+    html = LoggedSession("talk", [LoggedEvent.read(entry) for entry in story.entries])._repr_html_()
+    bars = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6]).findall(".//{*}rect")
+
+    assert [(bar.attrib["x"], bar.attrib["width"]) for bar in bars] == 2 * [("300.0", "540.0"), ("301.6", "538.4")]
 
 
 def test_picture_says_where_it_cuts_a_long_title(client: CoagentClient) -> None:
