@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.formats import all_media, listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import MAX_NAME
+from coagent_langchain.server.moments import MAX_NAME, withheld
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value, of_words
 from coagent_langchain.server.sent import sent
@@ -170,6 +170,8 @@ class _Reader:
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 other = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
                 made.append(Item("answer", bar, bar.who or "Assistant", parts=[other]))
+            elif answer and (left_out := withheld(meta)):
+                made.append(Item("answer", bar, bar.who or "Assistant", escape(left_out)))
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":

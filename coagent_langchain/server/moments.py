@@ -90,7 +90,7 @@ def _llm_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.model = text(meta.get("model"))
     made.name = made.model or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
-    made.note = preview(in_words(text(entry.get("prompt")))) or _withheld(meta)
+    made.note = preview(in_words(text(entry.get("prompt")))) or withheld(meta)
 
 
 def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
@@ -102,7 +102,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     if meta.get("cached") is True:
         made.reused, made.outcome = True, made.outcome or FROM_CACHE
     said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part) or _withheld(meta)
+    made.note = " · ".join(part for part in said if part) or withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""
 
 
@@ -179,7 +179,7 @@ def _recovery(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.note = made.outcome
 
 
-def _withheld(meta: JsonObject) -> str:
+def withheld(meta: JsonObject) -> str:
     """What stands where a handler has left the content out."""
     reason = text(meta.get("content"))
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
@@ -195,7 +195,7 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     asked = text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt"))
-    made.note = preview(in_words(asked)) or _withheld(meta)
+    made.note = preview(in_words(asked)) or withheld(meta)
 
 
 def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -1069,6 +1069,24 @@ def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("reason", "told"), [
+    ("not captured", "content not captured"), ("redact failed", "content left out: redact failed"),
+])  # fmt: skip
+def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -> None:
+    """Else a session logged without contents would have none, and no calls of models with their figures."""
+    story = Story("s").ask("")
+    story.model("", "", 5, (1, 1))
+    story.entries[-1]["meta"]["content"] = reason
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+
+    assert [(item.kind, item.title, item.content) for item in made] == [
+        ("rule", "Prompt 1", ""),
+        ("answer", "agent", told),
+    ]
+
+
 @pytest.mark.parametrize("block", [
     {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
     {"type": "input_image", "image_url": "https://example.org/cat.png"},
