@@ -60,14 +60,14 @@ def check_meta(value: object) -> None:
         raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
 
 
-def check_seconds(name: str, value: object, above: float = -1.0) -> float:
+def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
     """Give back a number of seconds.
 
     Raises:
-        ConfigurationError: it is no finite number, less than 0, or not more than `above`.
+        ConfigurationError: it is no finite number, less than 0, or 0 where it must be `positive`.
     """
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or value <= above:
-        least = "0 or more" if above < 0 else f"more than {above:g}"
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or (positive and value == 0):
+        least = "more than 0" if positive else "0 or more"
         raise ConfigurationError(f"{name} must be a number of seconds, {least}, not {value!r}")
     return float(value)
 

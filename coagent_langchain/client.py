@@ -60,7 +60,7 @@ class CoagentClient(EventLog):
         self._connection = Connection(
             self._settings.base_url,
             self._settings.auth_token,
-            timeout=check_seconds("timeout", timeout, above=0),
+            timeout=check_seconds("timeout", timeout, positive=True),
             max_retries=check_count("max_retries", max_retries),
             backoff=check_seconds("retry_backoff_factor", retry_backoff_factor),
             debug=debug,
