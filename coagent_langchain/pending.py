@@ -123,8 +123,9 @@ class Pending:
         self.stopped: dict[Any, Stop] = {}
         self._told: dict[str, None] = {}
 
-    def __bool__(self) -> bool:
-        """Whether anything is to be remembered of a session that ends."""
+    @property
+    def awaited(self) -> bool:
+        """Whether a person or a graph may come back to it, so that it is to be remembered when the session ends."""
         return bool(self.questions or self.stopped)
 
     def tell(self, message_id: str) -> bool:

@@ -110,7 +110,7 @@ class Sessions:
             self._room = len(self._open) * 11 // 10
         _watch(self)
 
-    def end(self, session_id: str, course: Course, holds: Callable[[Course], bool]) -> bool:
+    def end(self, course: Course, holds: Callable[[Course], bool]) -> bool:
         """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
 
         Parameters:
@@ -122,12 +122,13 @@ class Sessions:
         with _lock:  # as `adopt`: nobody goes on with what ends in this moment
             if not course.end(holds):
                 return False
+            session_id = course.owner.session_id
             known = self._open.get(session_id)
             if known is not None and known.course is course:
                 del self._open[session_id]
             self._last_prompts.pop(session_id, None)
             keep_latest(self._last_prompts, session_id, course.last_prompt, MAX_ENDED)
-            if course.pending:
+            if course.pending.awaited:
                 keep_latest(self._waiting, session_id, course, MAX_WAITING)
         return True
 

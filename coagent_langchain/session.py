@@ -119,7 +119,7 @@ class Session(Scope):
     ) -> None:
         """As `end`, where that holds of its course in the moment in which it ends."""
         course = self.course
-        if self._sessions.end(self.session_id, course, holds):
+        if self._sessions.end(course, holds):
             course.owner._log_end(course, status, response)  # another object, where it goes on through that
 
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
@@ -196,7 +196,7 @@ class Session(Scope):
         elif error is None and course.running:  # a task or a stream outlives the block
             course.left = True
             course.owner.end_if_left()  # it may have ended just now
-        elif self._sessions.end(self.session_id, course, lambda course: not course.blocks):
+        elif self._sessions.end(course, lambda course: not course.blocks):
             self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
 
     def end_if_left(self) -> None:
