@@ -12,7 +12,7 @@ from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.remarks import Remarks
+from coagent_langchain.capture.remarks import Remarks, event_type_of
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
@@ -79,8 +79,7 @@ class Asides(BaseCallbackHandler):
                         **kwargs: Any) -> None:  # fmt: skip
         """`info`, or the level that the event's data names (`level`: debug, info, warning)."""
         level = data.get("level") if isinstance(data, dict) else None
-        event_type = EventType(level) if level in ("debug", "warning") else EventType.INFO
-        self._say(event_type, name, run_id, {"name": name, "value": snapshot(data)})
+        self._say(event_type_of(level), name, run_id, {"name": name, "value": snapshot(data)})
 
     @guard
     def on_interrupt(self, event: Any) -> None:

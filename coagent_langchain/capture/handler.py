@@ -12,6 +12,7 @@ from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
+from coagent_langchain.capture.remarks import event_type_of
 from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import encode_safely
@@ -29,9 +30,7 @@ from coagent_langchain.errors import ConfigurationError, guard
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
-from coagent_langchain.wire import EventType, JsonObject, Severity
-
-_LEVELS = {"debug": EventType.DEBUG, "info": EventType.INFO, "warning": EventType.WARNING}
+from coagent_langchain.wire import JsonObject, Severity
 
 
 class CoagentCallbackHandler(Hooks):
@@ -129,7 +128,7 @@ class CoagentCallbackHandler(Hooks):
             message: the text.
             meta: free JSON.
         """
-        self._remarks.here(_LEVELS.get(level, EventType.INFO), message, meta)
+        self._remarks.here(event_type_of(level), message, meta)
 
     @guard
     def log_error(self, message: str | BaseException, error: BaseException | None = None, *, critical: bool = False,

@@ -90,6 +90,11 @@ class Remarks:
         self._recorder.outlet.emit(entry)
 
 
+def event_type_of(level: object) -> EventType:
+    """The event type of a remark's level: `debug`, `warning`, and `info` for anything else."""
+    return EventType(level) if level in ("debug", "warning") else EventType.INFO
+
+
 def _as_mapping(meta: object) -> Mapping[str, Any]:
     """What application code gives as meta; what is none, such as a list or a model, does not cost the event."""
     if isinstance(meta, Mapping):
