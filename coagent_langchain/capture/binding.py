@@ -7,8 +7,8 @@ from uuid import UUID
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
-from coagent_langchain.capture.answers import Answers
 from coagent_langchain.capture.context import agent_stack, describe
+from coagent_langchain.capture.human_answers import HumanAnswers
 from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
@@ -36,14 +36,14 @@ class Binding:
 
     Attributes:
         sessions: as given.
-        answers: logs what people answer to the questions of graphs.
+        human_answers: logs what people answer to the questions of graphs.
     """
 
     def __init__(
         self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int] = (0, 0)
     ) -> None:
         self.sessions = sessions
-        self.answers = Answers(outlet)
+        self.human_answers = HumanAnswers(outlet)
         self._outlet = outlet
         self._session_id = session_id
         self._after_prompt, self._after_turn = after
@@ -122,7 +122,7 @@ class Binding:
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
             prompt = self._join(root, session, around or next(asked, None) or before, number)
             self._start_session(root, prompt.session)
-            self.answers.resume(root, prompt, answer)
+            self.human_answers.resume(root, prompt, answer)
             return prompt
         if stop is not None:
             root.unresolved = stop.errors

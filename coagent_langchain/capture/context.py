@@ -32,9 +32,9 @@ _SEVERAL = (list, tuple, set, frozenset)
 _OF_A_BRANCH = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
 
 
-def name_of(kind: str, serialized: Any, named: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
+def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
     """What a run is called: by its caller, else by its class, else by its model."""
-    name = named.get("name")
+    name = kwargs.get("name")
     if name and type(name) is str:
         return name
     if not name and isinstance(serialized, dict):

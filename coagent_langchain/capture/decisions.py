@@ -11,7 +11,7 @@ from coagent_langchain.capture.tokens import standard
 from coagent_langchain.texts import text
 
 
-def asked(request: Any) -> Conversation:
+def conversation_of(request: Any) -> Conversation:
     """What a decision model is given: what it is to judge as the prompt, the questions as the system prompt.
 
     LangChain calls what it is to judge `state`, OpenAI's model calls it `input`.
@@ -24,7 +24,7 @@ def asked(request: Any) -> Conversation:
     )
 
 
-def decided(response: Any) -> Answer:
+def answer_of(response: Any) -> Answer:
     """Its answers as JSON, and its tokens."""
     fields = fields_of(response)
     model, own = fields.get("model"), fields.get("usage")

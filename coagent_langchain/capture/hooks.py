@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from coagent_langchain.capture import decisions
 from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
-from coagent_langchain.capture.decisions import asked, decided
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
@@ -128,7 +128,8 @@ class Hooks(Asides):
             if run is None:
                 return
             if decides:
-                self._recorder.call_started(run, asked(inputs), model_parameters(serialized, None, metadata, None))
+                parameters = model_parameters(serialized, None, metadata, None)
+                self._recorder.call_started(run, decisions.conversation_of(inputs), parameters)
             elif run.component:
                 self._recorder.component_started(run)
 
@@ -140,7 +141,7 @@ class Hooks(Asides):
             if run is None:
                 return
             if run.kind == "llm":
-                self._recorder.call_ended(run, decided(outputs))
+                self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
             if run.component:
@@ -227,11 +228,11 @@ class Hooks(Asides):
 
     # -- ends without a start
 
-    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, named: dict[str, Any]) -> Run | None:
+    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, kwargs: dict[str, Any]) -> Run | None:
         """An end whose start was never told (another handler may silence it): both are logged now."""
         if self._tree.was_ended(run_id):
             return None
-        run = self._placing.start(kind, run_id, parent_run_id, None, named)
+        run = self._placing.start(kind, run_id, parent_run_id, None, kwargs)
         if run is None:
             return None
         run.late = True

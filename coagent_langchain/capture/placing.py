@@ -40,7 +40,7 @@ class Placing:
         run_id: UUID,
         parent_run_id: UUID | None,
         serialized: Any,
-        named: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
         metadata: Any = None,
         tags: Any = None,
         inputs: Any = UNKNOWN,
@@ -50,7 +50,7 @@ class Placing:
         Parameters:
             kind: `chain`, `llm`, `tool` or `retriever`.
             serialized: as given to the hook; may have the run's name.
-            named: the hook's other arguments; `name` is the run's, if it is a text.
+            kwargs: the hook's other arguments; `name` is the run's, if it is a text.
             metadata, tags: as given to the hook, of any type.
             inputs: what a root was called with.
 
@@ -74,7 +74,7 @@ class Placing:
             parent = None
         if not isinstance(metadata, dict):
             metadata = None
-        run = tree.start(run_id, kind, name_of(kind, serialized, named, metadata), parent)
+        run = tree.start(run_id, kind, name_of(kind, serialized, kwargs, metadata), parent)
         if run is None:
             return None
         if tags:
@@ -102,7 +102,7 @@ class Placing:
             run.prompt = prompt = self.binding.bind(root, session_id)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside of the run that was asked.
-            self.binding.answers.log(run, prompt, inputs.resume)
+            self.binding.human_answers.log(run, prompt, inputs.resume)
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components != "nodes":

@@ -16,7 +16,7 @@ from coagent_langchain.wire import EventType
 _INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's, of its checkpoint's namespace (xxh3, 128 bit)
 
 
-class Answers:
+class HumanAnswers:
     """Logs answers where they come: as the input of a run, or of one inside of the run that was asked.
 
     Parameters:
