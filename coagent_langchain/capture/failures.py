@@ -48,12 +48,9 @@ class Failures:
         if isinstance(run, Root) and outcome.failed:
             below = [failure[1] for failure in run.failures or ()]
             run.unresolved = tuple(dict.fromkeys(filter(None, (*run.unresolved, *below, error_id))))[-MAX_FAILURES:]
-        parent = None if outcome.stopped or beside is not None else run.parent
-        # Only an open parent can still recover: for an ended one nothing may be kept alive.
-        if parent is not None and parent.key in self._recorder.tree.open:
-            if cause is not None:
-                parent.remember_failure(*cause)
-            parent.remember_failure(error, error_id, run)
+        if not outcome.stopped and beside is None:
+            failure = error, error_id, run
+            self._tell_parent(run, [failure] if cause is None else [cause, failure])
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -65,6 +62,13 @@ class Failures:
             if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
         return outcome
+
+    def _tell_parent(self, run: Run, failures: Sequence[Failure]) -> None:
+        """Have the run above know what it may yet recover from; one that has ended keeps nothing alive."""
+        parent = run.parent
+        if parent is not None and parent.key in self._recorder.tree.open:
+            for failure in failures:
+                parent.remember_failure(failure)
 
     def recovered(self, run: Run) -> None:
         """Log that `run` ended well though something below it had failed.

@@ -54,7 +54,7 @@ class Remarks:
             session.reported(error)
             run = self._run_around()
             if run is not None and run.key in self._recorder.tree.open:
-                run.remember_failure(error, entry["event_id"], run)
+                run.remember_failure((error, entry["event_id"], run))
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
         if (run := self._run_around()) is not None:

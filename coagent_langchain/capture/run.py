@@ -153,7 +153,7 @@ class Run:
             run = run.parent
         return names[::-1]
 
-    def remember_failure(self, error: BaseException, error_id: str, failed: Run) -> None:
+    def remember_failure(self, failure: Failure) -> None:
         """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends.
 
         Of very many the latest: one of them may yet be raised on.
@@ -161,7 +161,7 @@ class Run:
         with _lock:
             if self.failures is None:
                 self.failures = []
-            self.failures.append((error, error_id, failed))
+            self.failures.append(failure)
             if len(self.failures) > MAX_FAILURES:
                 del self.failures[0]
 
