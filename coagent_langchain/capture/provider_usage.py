@@ -80,6 +80,8 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
     if type(raw) is int:  # watsonx's deployed models tell a total alone
         raw = {"total_tokens": raw}
     own = _mapping(raw)
+    if not own:
+        return None
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
         return standard(own)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
