@@ -49,25 +49,23 @@ _OUTPUT_PARTS = {
 
 
 def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]]:
-    """Where providers leave their own numbers, in order."""
+    """Where providers leave their own numbers, in order: the name of the place, and what is there."""
     first = generations[0] if generations else None
-    info = as_dict(getattr(first, "generation_info", None))
-    metadata = as_dict(getattr(getattr(first, "message", None), "response_metadata", None))
-    output = as_dict(getattr(result, "llm_output", None))
-    yield "generation_info.usage_metadata", info.get("usage_metadata")
-    yield "response_metadata.usage_metadata", metadata.get("usage_metadata")
-    further = as_dict(getattr(getattr(first, "message", None), "additional_kwargs", None))
+    message = getattr(first, "message", None)
     places = {
-        "response_metadata": metadata,
-        "generation_info": info,
-        "additional_kwargs": further,
-        "llm_output": output,
+        "response_metadata": as_dict(getattr(message, "response_metadata", None)),
+        "generation_info": as_dict(getattr(first, "generation_info", None)),
+        "additional_kwargs": as_dict(getattr(message, "additional_kwargs", None)),
+        "llm_output": as_dict(getattr(result, "llm_output", None)),
     }
+    for name in ("generation_info", "response_metadata"):
+        yield name, places[name].get("usage_metadata")
     for name, place in places.items():
-        for key in _USAGE_KEYS if place else ():
-            yield f"{name}.{key}", place.get(key)
-        yield f"{name}.x_groq", as_dict(place.get("x_groq")).get("usage")
-        yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
+        if place:
+            for key in _USAGE_KEYS:
+                yield name, place.get(key)
+            yield name, as_dict(place.get("x_groq")).get("usage")
+            yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
 
 
 def from_raw(raw: Any, cached: bool) -> Usage | None:

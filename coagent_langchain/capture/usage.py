@@ -30,9 +30,9 @@ def usage(result: LLMResult, batch_size: int = 1) -> Usage | None:
     cached = found is not None and found.cached
     if found is not None and (found.input_tokens or found.output_tokens or found.total_tokens):
         return found
-    for source, raw in raw_sources(result, generations):
+    for place, raw in raw_sources(result, generations):
         if (known := from_raw(raw, cached)) is not None:
-            if batch_size > 1 and source.startswith("llm_output"):
+            if batch_size > 1 and place == "llm_output":
                 known.details["covers_prompts"] = batch_size
             return known
     return found if cached else None
