@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
 from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
     Outcome,
@@ -17,7 +18,7 @@ from coagent_langchain.capture.outcomes import (
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import FALLBACKS, MAX_FAILURES, Failure, Run
+from coagent_langchain.capture.run import FALLBACKS, Run
 from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.wire import EventType, JsonObject, Severity
@@ -39,18 +40,19 @@ class Failures:
         """
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
-        cause, beside = run.cause(error), run.reported_beside(error)
-        error_id = run.reported(error) if beside is None else beside
+        below = run.failures or []
+        origin, beside = cause(error, below), run.reported_beside(error)
+        error_id = reported(error, below) if beside is None else beside
         entries: list[JsonObject] = []
         if error_id is None:
-            entries = self._report(run, error, outcome, answer, cause)
+            entries = self._report(run, error, outcome, answer, origin)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if isinstance(run, Root) and outcome.failed:
-            below = [failure[1] for failure in run.failures or ()]
-            run.unresolved = tuple(dict.fromkeys(filter(None, (*run.unresolved, *below, error_id))))[-MAX_FAILURES:]
+            error_ids = *run.unresolved, *(each.error_id for each in below), error_id
+            run.unresolved = tuple(dict.fromkeys(filter(None, error_ids)))[-MAX_FAILURES:]
         if not outcome.stopped and beside is None:
-            failure = error, error_id, run
-            self._tell_parent(run, [failure] if cause is None else [cause, failure])
+            failure = Failure(error, error_id, run)
+            self._tell_parent(run, [failure] if origin is None else [origin, failure])
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
@@ -84,7 +86,7 @@ class Failures:
         if error_id == _NOT_AN_ERROR or failed is run:  # the application has logged it itself, and knows best
             return
         strategy, actions = self._strategy(run)
-        if strategy != "handled" or not any(each.repeats(failed) for _, _, each in later):
+        if strategy != "handled" or not any(each.run.repeats(failed) for each in later):
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
 
     def resumed(self, root: Root) -> None:
@@ -147,16 +149,16 @@ class Failures:
         return entry
 
     def _report(
-        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, cause: Failure | None
+        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, origin: Failure | None
     ) -> list[JsonObject]:
         run.turn = run.latest_turn()
         if outcome is Outcome.INTERRUPTED:
             return self.asked(run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:
             return self._handed_over(run, route(error))
-        return [self._error(run, error, answer, cause)] if outcome.failed else []
+        return [self._error(run, error, answer, origin)] if outcome.failed else []
 
-    def _error(self, run: Run, error: BaseException, answer: Answer, cause: Failure | None) -> JsonObject:
+    def _error(self, run: Run, error: BaseException, answer: Answer, origin: Failure | None) -> JsonObject:
         prompt = self._recorder.prompt_of(run)
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
@@ -165,8 +167,8 @@ class Failures:
             meta |= {**(run.parameters or {}), **self._recorder.timing(run)}
         entry = self._recorder.entry(run, EventType.ERROR, meta)
         entry["error_info"] = error_info(error, entry["event_id"], severity(error), run.name)
-        if cause is not None and cause[1]:
-            meta["caused_by"] = cause[1]
+        if origin is not None and origin.error_id:
+            meta["caused_by"] = origin.error_id
         if answer.text:
             entry["output_data"] = {"partial_response": answer.text}
         if answer.usage is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
+from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.snapshot import snapshot
@@ -54,7 +55,7 @@ class Remarks:
             session.reported(error)
             run = self._run_around()
             if run is not None and run.key in self._recorder.tree.open:
-                run.remember_failure((error, entry["event_id"], run))
+                run.remember_failure(Failure(error, entry["event_id"], run))
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
         if (run := self._run_around()) is not None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from coagent_langchain.capture.failure import MAX_FAILURES, Failure
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from coagent_langchain.capture.root import Root
 
 MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
-MAX_FAILURES = 64  # exceptions that one run remembers of its children
 FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Key = int | str | None
@@ -154,7 +154,7 @@ class Run:
         return names[::-1]
 
     def remember_failure(self, failure: Failure) -> None:
-        """Keep a child's exception (itself, for its `id()` may be another's once it is gone) until this run ends.
+        """Keep what a child raised until this run ends.
 
         Of very many the latest: one of them may yet be raised on.
         """
@@ -168,7 +168,7 @@ class Run:
     def forget_failures(self, error_ids: Container[str]) -> None:
         """Let go of children's exceptions that it need not recover from any more."""
         with _lock:
-            self.failures = [failure for failure in self.failures or () if failure[1] not in error_ids]
+            self.failures = [each for each in self.failures or () if each.error_id not in error_ids]
 
     def note_tried(self) -> None:
         """Note the failed call beside this one that it repeats, and those which that one has repeated.
@@ -180,10 +180,11 @@ class Run:
         if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
             return
         with _lock:
-            failed = [(id_, run) for _, id_, run in parent.failures if id_ and not run.repeated and run.repeats(self)]
-            if not failed:
+            candidates = [each for each in parent.failures
+                          if each.error_id and not each.run.repeated and each.run.repeats(self)]  # fmt: skip
+            if not candidates:
                 return
-            error_id, before = next((each for each in failed if each[1].is_like(self)), failed[0])
+            _, error_id, before = next((each for each in candidates if each.run.is_like(self)), candidates[0])
             before.repeated = True
             self.tried = dict([*before.tried.items(), (error_id, before)][-MAX_FAILURES:])
             before.tried = NOTHING  # handed on: else each would keep all that were made before it
@@ -219,38 +220,10 @@ class Run:
             if len(parent.failed_nodes) < MAX_FAILURES or namespace in parent.failed_nodes:
                 parent.failed_nodes[namespace] = max(self.attempt, 1)
 
-    def reported(self, error: BaseException) -> str | None:
-        """The id under which `error` was reported below this run; a group is reported with all that is in it."""
-        for failure, error_id, _ in self.failures or ():
-            if failure is error:
-                return error_id
-        if self.failures and isinstance(error, BaseExceptionGroup):
-            known = [self.reported(each) for each in error.exceptions[-MAX_FAILURES:]]
-            return None if None in known else known[0]
-        return None
-
     def reported_beside(self, error: BaseException) -> str | None:
         """The id under which a run beside this one reported `error`: what one step of a stream raises, all raise."""
         if self.kind == "chain" and self.parent is not None:
-            for failure, error_id, failed in self.parent.failures or ():
-                if failure is error and failed.failed_ns > self.started_ns:
-                    return error_id
+            for failure in self.parent.failures or ():
+                if failure.error is error and failure.run.failed_ns > self.started_ns:
+                    return failure.error_id
         return None
-
-    def cause(self, error: BaseException) -> Failure | None:
-        """The failure below this run that `error` was raised from, or while it was handled."""
-        seen: set[int] = set()
-        todo: list[BaseException | None] = [error.__cause__, None if error.__suppress_context__ else error.__context__]
-        while todo:
-            each = todo.pop()
-            if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
-                continue
-            for failure in self.failures or ():
-                if failure[0] is each:
-                    return failure
-            seen.add(id(each))
-            todo += [each.__cause__, each.__context__]
-        return None
-
-
-Failure = tuple[BaseException, str, Run]  # what was raised, the id of its error event, and by whom
