@@ -75,10 +75,10 @@ class Prompt(Scope):
             entry["meta"] = meta
         (outlet or self.session.outlet).emit(entry)
 
-    def run_failed(self, question: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
+    def run_failed(self, request: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
         """Note that a run of the block has failed; of very many, the latest are kept."""
         with _lock:
-            keep_latest(self.failed, question, error_ids, MAX_FAILED)
+            keep_latest(self.failed, request, error_ids, MAX_FAILED)
 
     @guard
     def _begin(self) -> None:

@@ -189,7 +189,7 @@ class Binding:
     def take_late_inputs(self, root: Root, inputs: Any) -> None:
         """Take a stream's own inputs, at its end: they tell which run of a prompt's block it repeats."""
         prompt = root.prompt
-        if prompt is None or root.question is not None or scope.current() is not prompt:
+        if prompt is None or root.request is not None or scope.current() is not prompt:
             return
         text = user_text(inputs)
         if text is not None:
@@ -215,8 +215,8 @@ class Binding:
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
     """Have a root answer for the errors of the run that it repeats: an application's own retries share a block."""
-    root.question = root.kind, root.name, fingerprint(text)
-    root.unresolved += prompt.failed.pop(root.question, ())
+    root.request = root.kind, root.name, fingerprint(text)
+    root.unresolved += prompt.failed.pop(root.request, ())
 
 
 _bindings = renewed_after_fork(Binding._renew)

@@ -79,8 +79,8 @@ class Endings(Sweeper):
             course.status, course.response = "failed" if failed else "cancelled", None
             for key, question in run.answered.items():
                 course.pending.ask(key, question._replace(is_answered=True))
-            if run.question is not None and run.unresolved:
-                prompt.run_failed(run.question, run.unresolved)
+            if run.request is not None and run.unresolved:
+                prompt.run_failed(run.request, run.unresolved)
             if run.thread is not None:
                 course.pending.stop(run.thread, Stop(prompt, asking=False, errors=run.unresolved))
         else:

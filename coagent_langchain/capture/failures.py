@@ -92,7 +92,7 @@ class Failures:
     def resumed(self, root: Root) -> None:
         """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
         errors, root.unresolved = root.unresolved, ()
-        actions = [f"{root.name} was called again" if root.question else "the graph went on from its last checkpoint"]
+        actions = [f"{root.name} was called again" if root.request else "the graph went on from its last checkpoint"]
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, "retry", actions))
 

@@ -28,7 +28,8 @@ class Root(Run):
         becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
         asked: the ids of the questions that its graph stopped with.
         answered: the questions that it brought answers to: where it fails, it may have to bring them again.
-        question: what is run and asked, in a prompt's block: a later run with the same one there repeats it.
+        request: its kind, name and the fingerprint of the user's text, in a prompt's block: a later run with the same
+            one there repeats it.
         stopped: `cancelled` or `abandoned`, if somebody stopped it.
         unresolved: the ids of the errors that it failed with, or that had ended its graph or the run that it repeats.
     """
@@ -41,7 +42,7 @@ class Root(Run):
     becoming: Prompt | None = None
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
-    question: tuple[str, str, int] | None = None
+    request: tuple[str, str, int] | None = None
     stopped: str | None = None
     unresolved: tuple[str, ...] = ()
 
