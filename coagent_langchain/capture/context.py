@@ -19,7 +19,7 @@ _HIDDEN_TAG = "langsmith:hidden"
 _SEQUENCE_TAG = "seq:step:"
 _STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
-_STACK = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
+_PACKAGES = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 # Metadata that LangChain and LangGraph put there themselves, or that the entry says elsewhere.
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
 _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id",
@@ -27,13 +27,13 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
-_OF_A_HISTORY = "check_sync_or_async"  # inside of a `RunnableWithMessageHistory`
-_SEVERAL = (list, tuple, set, frozenset)
-_OF_A_BRANCH = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
+_HISTORY_RUN = "check_sync_or_async"  # inside of a `RunnableWithMessageHistory`
+_COLLECTIONS = (list, tuple, set, frozenset)
+_BRANCH_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
 
 
 def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
-    """What a run is called: by its caller, else by its class, else by its model."""
+    """What a run is called: by its caller, else by its class, else by its model, else by its kind."""
     name = kwargs.get("name")
     if name and type(name) is str:
         return name
@@ -44,19 +44,18 @@ def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Map
             name = path[-1]
     if not name and kind == "llm" and metadata:
         name = metadata.get("ls_model_name")
-    return name if name and isinstance(name, str) else _NAMELESS[kind]
-
-
-_NAMELESS = {"llm": "model", "chain": "chain", "tool": "tool", "retriever": "retriever"}
+    if name and isinstance(name, str):
+        return name
+    return "model" if kind == "llm" else kind
 
 
 def read_tags(run: Run, tags: Any) -> None:
     """Note what a run's tags say: whether LangChain hides it, which attempt it is, and the user's own ones."""
-    for tag in tags if isinstance(tags, _SEVERAL) else ():
+    for tag in tags if isinstance(tags, _COLLECTIONS) else ():
         if not isinstance(tag, str) or tag.startswith(_SEQUENCE_TAG):
             continue
         if not tag.startswith(_OWN_TAGS):
-            if not _OF_A_BRANCH.fullmatch(tag):
+            if not _BRANCH_TAG.fullmatch(tag):
                 run.tags = [*run.tags, tag]
         elif tag.startswith(_STEP_TAG):
             run.is_step = True
@@ -133,7 +132,7 @@ def _is_ours(key: Any) -> bool:
 
 def agent_stack() -> list[str]:
     """The packages that the process runs on, as `name::version`."""
-    return _versions(tuple(name for name in _STACK if name.replace("-", "_") in sys.modules))
+    return _versions(tuple(name for name in _PACKAGES if name.replace("-", "_") in sys.modules))
 
 
 @functools.cache
@@ -158,7 +157,7 @@ def issuer(run: Run) -> str:
         return f"{agent}.{node}" if agent and node else str(agent or node)
     above = run.parent
     while above is not None:
-        if not above.name.startswith("Runnable") and above.name not in (run.name, _OF_A_HISTORY):
+        if not above.name.startswith("Runnable") and above.name not in (run.name, _HISTORY_RUN):
             return above.name
         above = above.parent
     return run.root.name

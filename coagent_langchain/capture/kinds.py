@@ -50,10 +50,10 @@ def name(kind: type) -> str:
 
 def _made(kind: type) -> Plan:
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
-    if name(kind) in _NO_TIME:
+    if name(kind) in _NAT_TYPES:
         return lambda walk, value, depth: "NaT"
     bases = {id(base) for base in mro}
-    for base, known in _BASES:
+    for base, known in _PLANS_BY_BASE:
         if id(base) in bases:
             return known
     names = {name(base) for base in mro}
@@ -200,10 +200,10 @@ _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.c
                      "langgraph.prebuilt.tool_node.ToolRuntime", "logging.Logger", "threading.Thread"})  # fmt: skip
 
 # pandas' missing date: a `datetime` whose own fields say year 1.
-_NO_TIME = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
+_NAT_TYPES = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
 
 # The first base that fits decides; methods are called on the base, so that a subclass's own code never runs.
-_BASES: list[tuple[type, Plan]] = [
+_PLANS_BY_BASE: list[tuple[type, Plan]] = [
     (type, _type),
     (str, lambda w, v, d: w.string(str.__str__(v))),
     (bool, lambda w, v, d: bool(v)),

@@ -44,8 +44,8 @@ class Outcome(StrEnum):
 
 
 # First that fits; a name that this version of langgraph does not have is skipped.
-_GRAPH = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
-          ("GraphDrained", Outcome.DRAINED), ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
+_GRAPH_OUTCOMES = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
+                   ("GraphDrained", Outcome.DRAINED), ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
 
 
 def as_exception(given: Any) -> BaseException:
@@ -63,7 +63,7 @@ def classify(error: BaseException) -> Outcome:
         return Outcome.CANCELLED
     graph = sys.modules.get("langgraph.errors")
     if graph is not None:
-        for name, outcome in _GRAPH:
+        for name, outcome in _GRAPH_OUTCOMES:
             known = getattr(graph, name, None)
             if isinstance(known, type) and isinstance(error, known):
                 return outcome
@@ -111,21 +111,21 @@ def severity(error: BaseException) -> Severity:
         return Severity.LOW
     if isinstance(error, BaseExceptionGroup):
         leaves = map(severity, error.exceptions[:MAX_LEAVES])
-        return max(leaves, key=_ORDER.index)
-    if isinstance(error, (MemoryError, SystemError)) or (isinstance(error, OSError) and error.errno in _FULL):
+        return max(leaves, key=_SEVERITIES.index)
+    if isinstance(error, (MemoryError, SystemError)) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
         return Severity.CRITICAL
     status = _status(error)
     if status is not None:
         return Severity.HIGH if status in (401, 402, 403, 404) or _is_out_of_quota(error) else Severity.MEDIUM
-    return Severity.HIGH if isinstance(error, _HIGH) else Severity.MEDIUM
+    return Severity.HIGH if isinstance(error, _HIGH_SEVERITY) else Severity.MEDIUM
 
 
-_ORDER = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
-_FULL = (errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC)
-_HIGH = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
-         NotImplementedError, FileNotFoundError,
-         *(known for name in ("ModelAuthenticationError", "ModelPermissionDeniedError", "ModelNotFoundError")
-           if (known := getattr(exceptions, name, None)) is not None))  # fmt: skip
+_SEVERITIES = list(Severity)  # from the least to the worst
+_EXHAUSTED = (errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC)
+_HIGH_SEVERITY = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
+                  NotImplementedError, FileNotFoundError,
+                  *(known for name in ("ModelAuthenticationError", "ModelPermissionDeniedError", "ModelNotFoundError")
+                    if (known := getattr(exceptions, name, None)) is not None))  # fmt: skip
 
 
 def _status(error: BaseException) -> int | None:
