@@ -1,4 +1,4 @@
-"""The ends of runs: what they mean beside the event of the run, and the ends of what gives no sign of its own."""
+"""What the end of a run means beside its own event, and the ends of runs that LangChain never tells of."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end wit
 
 
 class Endings(Sweeper):
-    """Ends roots as they end, and the runs that nobody will tell the end of.
+    """Follows up the ends of runs, and ends those whose end LangChain never tells of.
 
     Parameters:
         recorder: writes the entries.
@@ -36,7 +36,7 @@ class Endings(Sweeper):
         self._tree = recorder.tree
 
     def returned(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
-        """What else the end of a run means that returned: recoveries, and the end of its root."""
+        """Log what a run that returned has recovered from, and end its root."""
         if run.failures:
             self._failures.recovered(run)
         if type(run) is Root:
@@ -47,7 +47,7 @@ class Endings(Sweeper):
             self._root_ended(run, outputs, inputs, failed=False)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
-        """The end of a run that raised, and with it maybe that of what it waited for and of its root."""
+        """End a run that raised, what it was waiting for where it was cancelled, and its root."""
         error = as_exception(given)
         if is_cancellation(error):
             self._cancelled_with(run)
@@ -130,7 +130,7 @@ class Endings(Sweeper):
         if course.left:
             course.owner.end_if_left()
 
-    # -- the end of what gives no sign of it
+    # -- runs whose end is never told
 
     def _cancelled_with(self, run: Run) -> None:
         """End what a cancelled run was waiting for: models and tools are not told to have been cancelled."""
@@ -158,7 +158,7 @@ class Endings(Sweeper):
             self.close(self._tree.open_in(course), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:
-        """End runs that give no sign of their end."""
+        """End runs whose end was not told."""
         for run in reversed(runs):  # what began last is inside of what began before
             if self._tree.end(run.run_id) is not None:  # it has not ended meanwhile
                 self._close(run, outcome)

@@ -221,7 +221,7 @@ class Hooks(Asides):
 
     def on_retriever_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                            **kwargs: Any) -> None:  # fmt: skip
-        """As of a tool."""
+        """The same as of a tool."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error)

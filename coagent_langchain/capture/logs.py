@@ -9,7 +9,7 @@ from typing import Any
 from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
 from coagent_langchain.errors import guard
 
-_OWN_THREADS = "coagent-"  # what our own sending logs must not become an event that is sent
+_OWN_THREADS = "coagent-"  # what they log while they send must not become an event, which would be sent as well
 _thread = threading.local()
 
 

@@ -24,7 +24,7 @@ _lock = fork_safe_lock()
 
 
 def key_of(run_id: Any) -> Key:
-    """Under what a run is kept: a number, hashed faster than its id, or the text that `config["run_id"]` may be.
+    """The tree's key for a run: a number, hashed faster than its id, or the text that `config["run_id"]` may be.
 
     Where each run passes, `getattr(run_id, "int", None)` is asked first: it is no call of Python's, and nearly always
     there.
@@ -39,7 +39,7 @@ class Run:
     """One open run: ids, names and times; never what went in or came out.
 
     Attributes:
-        key: under what the tree keeps it.
+        key: the tree's key for it.
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
@@ -197,7 +197,7 @@ class Run:
         return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
 
     def is_like(self, other: Run) -> bool:
-        """Whether the same model or tool runs."""
+        """Whether both are runs of the same model or tool."""
         return (self.name, self.parameters) == (other.name, other.parameters)
 
     def try_again(self) -> None:

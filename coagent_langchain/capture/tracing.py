@@ -1,4 +1,4 @@
-"""The handler on every chain of the process, without a change at any call."""
+"""Tracing: a handler on every chain of the process, without a change to any call."""
 
 from __future__ import annotations
 
