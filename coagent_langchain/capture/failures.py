@@ -19,6 +19,7 @@ from coagent_langchain.capture.outcomes import (
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import FALLBACKS, Run
+from coagent_langchain.capture.tools import ToolResult
 from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.wire import EventType, JsonObject, Severity
@@ -107,25 +108,22 @@ class Failures:
             way = ("retry", f"attempt {run.attempt}") if failed.is_like(run) else ("fallback", model)
             self._recorder.outlet.emit(self._recovery(run, error_id, way[0], [f"{way[1]} ended well"]))
 
-    def handled(self, run: Run, message: str) -> str:
-        """Log that a tool turned its own failure into an answer (`ToolMessage.status == "error"`).
-
-        Returns:
-            the id of the error.
-        """
+    def handled(self, run: Run, found: ToolResult) -> None:
+        """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
         entry = self._recorder.entry(run, EventType.ERROR, {"path": run.path()})
         error_id: str = entry["event_id"]
         entry["error_info"] = {
             "error_id": error_id,
             "error_type": "ToolError",
-            "error_message": message,
+            "error_message": found.message,
             "error_severity": Severity.LOW,
             "component_id": run.name,
         }
         self._recorder.prompt_of(run).course.totals.add_error()
         recovery = self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
         self._recorder.outlet.emit_together([entry, recovery])
-        return error_id
+        meta = {"error_id": error_id}
+        self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=meta)
 
     def _strategy(self, run: Run) -> tuple[str, list[str]]:
         if run.attempt > 1:

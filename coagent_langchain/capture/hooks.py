@@ -194,10 +194,7 @@ class Hooks(Asides):
             found = tool_result(output, run.tool_call_id)
             run.tool_call_id = run.tool_call_id or found.tool_call_id
             if found.failed:
-                error_id = self._failures.handled(run, found.message)
-                self._recorder.tool_ended(
-                    run, found.result, success=False, error=found.message, meta={"error_id": error_id}
-                )
+                self._failures.handled(run, found)
             else:
                 self._recorder.tool_ended(run, found.result, success=True)
                 if run.tried:
