@@ -86,16 +86,16 @@ class Failures:
         _, error_id, failed = failure
         if error_id == _NOT_AN_ERROR or failed is run:  # the application has logged it itself, and knows best
             return
-        strategy, actions = self._strategy(run)
+        strategy, action = self._strategy(run)
         if strategy != "handled" or not any(each.run.repeats(failed) for each in later):
-            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, actions))
+            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
         errors, root.unresolved = root.unresolved, ()
-        actions = [f"{root.name} was called again" if root.request else "the graph went on from its last checkpoint"]
+        action = f"{root.name} was called again" if root.request else "the graph went on from its last checkpoint"
         for error_id in errors:
-            self._recorder.outlet.emit(self._recovery(root, error_id, "retry", actions))
+            self._recorder.outlet.emit(self._recovery(root, error_id, "retry", action))
 
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that had failed, and was called again by a middleware, say."""
@@ -104,9 +104,11 @@ class Failures:
             return
         parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
-            model = (run.parameters or {}).get("model") or run.name
-            way = ("retry", f"attempt {run.attempt}") if failed.is_like(run) else ("fallback", model)
-            self._recorder.outlet.emit(self._recovery(run, error_id, way[0], [f"{way[1]} ended well"]))
+            if failed.is_like(run):
+                strategy, action = "retry", f"attempt {run.attempt} ended well"
+            else:
+                strategy, action = "fallback", f"{(run.parameters or {}).get('model') or run.name} ended well"
+            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
 
     def handled(self, run: Run, found: ToolResult) -> None:
         """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
@@ -120,19 +122,20 @@ class Failures:
             "component_id": run.name,
         }
         self._recorder.prompt_of(run).course.totals.add_error()
-        recovery = self._recovery(run, error_id, "handled", ["the tool answered with an error message"])
+        recovery = self._recovery(run, error_id, "handled", "the tool answered with an error message")
         self._recorder.outlet.emit_together([entry, recovery])
         meta = {"error_id": error_id}
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=meta)
 
-    def _strategy(self, run: Run) -> tuple[str, list[str]]:
+    def _strategy(self, run: Run) -> tuple[str, str]:
+        """How a run has recovered from what failed below it, in a word and in a sentence."""
         if run.attempt > 1:
-            return "retry", [f"attempt {run.attempt} ended well"]
+            return "retry", f"attempt {run.attempt} ended well"
         if run.name == FALLBACKS:
-            return "fallback", ["a fallback ended well"]
-        return "handled", [f"{run.name} went on"]
+            return "fallback", "a fallback ended well"
+        return "handled", f"{run.name} went on"
 
-    def _recovery(self, run: Run, error_id: str, strategy: str, actions: list[str]) -> JsonObject:
+    def _recovery(self, run: Run, error_id: str, strategy: str, action: str) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
         run.turn = run.latest_turn()
         entry = self._recorder.entry(run, EventType.RECOVERY, meta)
@@ -140,7 +143,7 @@ class Failures:
             "error_id": error_id,
             "component_id": run.name,
             "recovery_strategy": strategy,
-            "recovery_actions": actions,
+            "recovery_actions": [action],
             "recovery_successful": True,
         }
         self._recorder.prompt_of(run).course.totals.add_recovery()
