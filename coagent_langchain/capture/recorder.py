@@ -14,7 +14,7 @@ from coagent_langchain.capture.own_words import note_answer, own_words
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.updates import messages_meta, values_in
+from coagent_langchain.capture.updates import calls_answered_in, changes_in
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
@@ -235,10 +235,14 @@ class Recorder:
 
     def component_ended(self, run: Run, updates: Sequence[Any], outcome: str | None = None) -> None:
         """Log `component_exit`; `updates` are those of `updates_of`."""
-        changed = values_in(updates)
-        meta = self.timing(run) | messages_meta(updates, structured=changed.get("structured_response") is not None)
+        meta = self.timing(run)
         if outcome:
             meta["outcome"] = outcome
+        changed, messages = changes_in(updates)
+        if messages:
+            meta["messages"] = len(messages)
+        if changed.get("structured_response") is not None and (structured := calls_answered_in(messages)):
+            meta["structured_output_calls"] = structured
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
         if said := own_words(run.root, updates):

@@ -32,31 +32,25 @@ def messages_in(update: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def values_in(updates: Sequence[Any]) -> JsonObject:
-    """What a node changed besides the messages."""
-    found: JsonObject = {}
+def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
+    """What a node changed: the values by their names, and the messages that it added."""
+    values: JsonObject = {}
+    messages: list[Any] = []
     for update in updates:
-        if isinstance(update, dict):
-            for key, value in dict.items(update):
-                if key != "messages":
-                    found[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
-        elif update is not None and "content" not in fields_of(update):
-            found["value"] = snapshot(update, _MAX_VALUE)
-    return found
+        if not isinstance(update, dict):
+            if update is not None and "content" not in fields_of(update):
+                values["value"] = snapshot(update, _MAX_VALUE)
+            continue
+        for key, value in dict.items(update):
+            if key == "messages":
+                messages += value if isinstance(value, list) else [value]
+            else:
+                values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
+    return values, messages
 
 
-def messages_meta(updates: Sequence[Any], *, structured: bool) -> JsonObject:
-    """What `meta` says of a node's messages: how many, and which tool calls were the structure of its answer.
-
-    Parameters:
-        structured: whether it gave a structured answer. ToolStrategy then answers its own tool call in the messages,
-            and no tool will ever run for it.
-    """
-    messages = [message for update in updates if isinstance(update, dict) for message in messages_in(update)]
-    meta: JsonObject = {"messages": len(messages)} if messages else {}
-    if structured:
-        answered = {fields_of(message).get("tool_call_id") for message in messages}
-        calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
-        if own := [call.get("id") for call in calls if call.get("id") in answered]:
-            meta["structured_output_calls"] = own
-    return meta
+def calls_answered_in(messages: Sequence[Any]) -> list[Any]:
+    """The ids of the calls that messages ask and answer: ToolStrategy's own, for which no tool will ever run."""
+    answered = {fields_of(message).get("tool_call_id") for message in messages}
+    calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
+    return [call.get("id") for call in calls if call.get("id") in answered]
