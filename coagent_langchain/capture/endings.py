@@ -7,7 +7,7 @@ from typing import Any
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.inputs import answer_text, user_text
 from coagent_langchain.capture.messages import Answer
-from coagent_langchain.capture.outcomes import as_exception
+from coagent_langchain.capture.outcomes import Outcome, as_exception
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -60,7 +60,7 @@ class Endings(Sweeper):
         if isinstance(run, Root):
             stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
-        elif outcome.kind == "abandoned" and run.root.ended:
+        elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain has told of the chain first, and where it is not asynchronous, as if that had come to its end.
             course = self._recorder.prompt_of(run).course
             course.status, course.response = "cancelled", None

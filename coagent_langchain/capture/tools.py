@@ -9,9 +9,10 @@ from types import NoneType
 from typing import Any
 
 from coagent_langchain.capture.content import fields_of, joined, plain_content
-from coagent_langchain.capture.inputs import as_json, updates_of
+from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.texts import without_secrets
 from coagent_langchain.wire import JsonObject
 
