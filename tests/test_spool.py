@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain.delivery.adoption import Adopted, waiting_lines
+from coagent_langchain.delivery.adoption import Adopted, DeadOwners, waiting_lines
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
@@ -175,7 +175,7 @@ def test_recycled_file_is_used_again(tmp_path: Path) -> None:
 def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, expected: bytes) -> None:
     """Torn tails are left out, and a header that cannot be true means: from the beginning."""
     left_by_the_dead(tmp_path / "d", content)
-    adopted = Adopted.next(tmp_path / "d")
+    adopted = DeadOwners(tmp_path / "d").next()
     assert adopted is not None
     found = read_all(adopted)
     adopted.release()
@@ -318,7 +318,7 @@ def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None
     (tmp_path / "d").mkdir()  # by another process
     spool.append(LINES[0], 1)
 
-    assert (len(segments(tmp_path / "d")), Adopted.next(tmp_path / "d")) == (1, None)
+    assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (1, None)
 
 
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
 
-    assert Adopted.next(tmp_path / "d") is None
+    assert DeadOwners(tmp_path / "d").next() is None
 
 
 def test_two_spools_in_one_folder_do_not_mix(tmp_path: Path) -> None:
@@ -367,11 +367,28 @@ def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
             path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[2 * number + part], owner, part)
             os.utime(path, (1000 + number, 1000 + number))
     found = b""
-    while adopted := Adopted.next(tmp_path / "d"):
+    owners = DeadOwners(tmp_path / "d")
+    while adopted := owners.next():
         found += read_all(adopted)
-        adopted.release()
+        owners.release(adopted)
 
     assert found == b"".join(LINES[:4])
+
+
+def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Path) -> None:
+    """The folder is listed once a round, however many have died, so that thousands of them are soon sent."""
+    for number in range(3):
+        path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], f"9-0000000{number}")
+        os.utime(path, (1000 + number, 1000 + number))
+    owners, found = DeadOwners(tmp_path / "d"), []
+    while adopted := owners.next():
+        found.append(read_all(adopted))
+        owners.release(adopted)
+        if len(found) == 1:
+            late = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[3], "9-00000009")
+            os.utime(late, (1, 1))
+
+    assert found == [LINES[0], LINES[1], LINES[2], LINES[3]]
 
 
 def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
@@ -379,7 +396,7 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
     before = len(os.listdir("/proc/self/fd"))
-    adopted = Adopted.next(tmp_path / "d")
+    adopted = DeadOwners(tmp_path / "d").next()
     assert adopted
     found = read_all(adopted)
     opened = [len(os.listdir("/proc/self/fd")) - before]
@@ -392,8 +409,8 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
     """While somebody sends a dead owner's entries nobody else does."""
     left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
-    first = Adopted.next(tmp_path / "d")
-    second = Adopted.next(tmp_path / "d")
+    first = DeadOwners(tmp_path / "d").next()
+    second = DeadOwners(tmp_path / "d").next()
 
     assert (first is not None, second) == (True, None)
 
@@ -404,7 +421,7 @@ def test_other_users_files_are_left_alone(tmp_path: Path) -> None:
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
     os.chown(path, 12345, 12345)
 
-    assert (Adopted.next(tmp_path / "d"), path.exists()) == (None, True)
+    assert (DeadOwners(tmp_path / "d").next(), path.exists()) == (None, True)
 
 
 def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
@@ -414,7 +431,7 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "1-deadbeef-000000.jsonl").symlink_to(target)
 
-    assert (Adopted.next(tmp_path / "d"), target.exists()) == (None, True)
+    assert (DeadOwners(tmp_path / "d").next(), target.exists()) == (None, True)
 
 
 def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
@@ -723,7 +740,7 @@ def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
     """A machine that crashed may leave NULs in a file, maybe after half a line: what follows is a line."""
     hole = b'{"tor' + b"\0" * 40
     left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
-    adopted = Adopted.next(tmp_path, set())
+    adopted = DeadOwners(tmp_path).next()
 
     assert adopted is not None
     assert read_all(adopted) == LINES[0] + b" " * len(hole) + LINES[1]

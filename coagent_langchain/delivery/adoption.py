@@ -6,9 +6,8 @@ import contextlib
 import os
 import re
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import Reader
@@ -16,15 +15,20 @@ from coagent_langchain.delivery.segment import Reader
 _SEGMENT = re.compile(r"(\d+-[0-9a-f]{8})-\d{6,}\.jsonl")
 
 
-def segments_by_owner(folder: Path) -> dict[str, list[Path]]:
-    """This user's segments in the folder, those of each owner in order, the owner with the oldest first."""
+def segments_by_owner(folder: Path, prefix: str = "") -> dict[str, list[Path]]:
+    """This user's segments in the folder, those of each owner in order, the owner with the oldest first.
+
+    Parameters:
+        prefix: what the files' names begin with.
+    """
     found: dict[str, list[tuple[str, float]]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            match = _SEGMENT.fullmatch(entry.name)
+            if not entry.name.startswith(prefix) or (match := _SEGMENT.fullmatch(entry.name)) is None:
+                continue
             with contextlib.suppress(OSError):
                 state = entry.stat(follow_symlinks=False)
-                if match and state.st_uid == os.geteuid() and entry.is_file(follow_symlinks=False):
+                if state.st_uid == os.geteuid() and entry.is_file(follow_symlinks=False):
                     found.setdefault(match[1], []).append((entry.name, state.st_mtime))
     oldest_first = sorted(found, key=lambda owner: min(time for _, time in found[owner]))
     return {owner: [folder / name for name, _ in sorted(found[owner])] for owner in oldest_first}
@@ -33,30 +37,15 @@ def segments_by_owner(folder: Path) -> dict[str, list[Path]]:
 class Adopted:
     """The segments of one dead owner, read in order and removed when settled.
 
-    Attributes:
-        name: the owner's.
+    Parameters:
+        owner: claimed, so that nobody adds another segment.
     """
 
-    def __init__(self, owner: Owner, paths: list[Path]) -> None:
-        self.name = owner.name
+    def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._paths = deque(paths)
+        self._paths = deque(segments_by_owner(owner.folder, f"{owner.name}-").get(owner.name, ()))
         self._reader: Reader | None = None
         self._unreadable = False
-
-    @classmethod
-    def next(cls, folder: Path, passed: Container[str] = ()) -> Self | None:
-        """Claim the oldest owner that is dead; None when there is none.
-
-        Parameters:
-            folder: where segments lie.
-            passed: names of owners that had their turn: a file that cannot be read must not come up for ever.
-        """
-        for name in segments_by_owner(folder):
-            with contextlib.suppress(OSError):
-                if name not in passed and (owner := Owner.claim(folder, name)):
-                    return cls(owner, segments_by_owner(folder).get(name, []))
-        return None
 
     def read(self) -> bytearray:
         """The next lines to send, or nothing when all are settled. A file that cannot be read is left where it is."""
@@ -77,23 +66,53 @@ class Adopted:
         assert self._reader is not None
         self._reader.acknowledge(length)
 
-    def release(self) -> bool:
-        """Give the name up where nothing is left, else leave the files to the next one who claims them.
+    def release(self) -> str | None:
+        """Give the owner's name up where nothing is left, else leave the files to the next one who claims them.
 
         Returns:
-            whether nothing is left.
+            the name where something is left.
         """
         self._close_reader()
         if self._paths or self._unreadable:
             self._owner.abandon()
-            return False
+            return self._owner.name
         self._owner.release()
-        return True
+        return None
 
     def _close_reader(self) -> None:
         if self._reader:
             self._reader.close()
         self._reader = None
+
+
+class DeadOwners:
+    """The dead owners of a folder, adopted one after the other, the oldest first.
+
+    The folder is listed once a round, not once an owner: thousands of processes may have died while no server answered.
+
+    Parameters:
+        folder: where segments lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: deque[str] = deque()
+        self._passed: set[str] = set()
+
+    def next(self) -> Adopted | None:
+        """Claim the next one; None at the end of a round. The next round finds who has died since."""
+        self._names = self._names or deque(segments_by_owner(self._folder))
+        while self._names:
+            name = self._names.popleft()
+            with contextlib.suppress(OSError):
+                if name not in self._passed and (owner := Owner.claim(self._folder, name)):
+                    return Adopted(owner)
+        return None
+
+    def release(self, adopted: Adopted) -> None:
+        """Release one; where something is left of it, it is passed over: a file that cannot be read comes up once."""
+        if left := adopted.release():
+            self._passed.add(left)
 
 
 def waiting_lines(path: Path) -> Iterator[bytes]:

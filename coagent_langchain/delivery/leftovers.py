@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.adoption import Adopted, DeadOwners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected
@@ -73,13 +73,12 @@ def discard_leftovers(folder: Path) -> int:
 
 def _dead(folder: Path) -> Iterator[Adopted]:
     """What each dead process left, claimed for as long as it is looked at."""
-    passed: set[str] = set()
-    while adopted := Adopted.next(folder, passed):
+    owners = DeadOwners(folder)
+    while adopted := owners.next():
         try:
             yield adopted
         finally:
-            adopted.release()
-        passed.add(adopted.name)
+            owners.release(adopted)
 
 
 def _send_all(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:

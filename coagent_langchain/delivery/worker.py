@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.adoption import Adopted, DeadOwners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
@@ -44,7 +44,7 @@ class Worker:
         self.acknowledged = self.retried = self.rejected = 0
         self._spool = spool
         self._sender = sender
-        self._folder = folder
+        self._dead = DeadOwners(folder) if folder else None
         self._notices = notices
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -55,7 +55,6 @@ class Worker:
         self._syncer = Syncer(spool)
         self._source: Spool | Adopted = spool
         self._adopted: Adopted | None = None
-        self._passed: set[str] = set()
         self._next_look = self._next_measurement = 0.0
         self._turn_of_the_dead = True
         self._hurry = 0
@@ -190,17 +189,16 @@ class Worker:
 
     def _read_adopted(self) -> bytearray:
         while True:
-            if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
-                self._adopted = Adopted.next(self._folder, self._passed)
-            if self._adopted is None:
+            if self._adopted is None and self._dead and time.monotonic() >= self._next_look:
+                self._adopted = self._dead.next()
+            if self._dead is None or self._adopted is None:
                 self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
                 return bytearray()
             if lines := self._adopted.read():
                 self._syncer.wake()
                 self._source = self._adopted
                 return lines
-            if not self._adopted.release():
-                self._passed.add(self._adopted.name)
+            self._dead.release(self._adopted)
             self._adopted = None
 
     def _rest(self) -> None:
