@@ -21,7 +21,7 @@ from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
@@ -120,6 +120,20 @@ def test_response_says_what_its_model_answered(log: MemoryDelivery, handler: Coa
     assert response["meta"] == {"model": "s-1.5", "provider": "fake", "finish_reason": "stop"}
     assert response["llm_response"] == {"response": "Soup", "input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
     assert response["performance_metrics"] == {"tokens_used": 14}
+
+
+def test_further_answers_stand_beside_the_first(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A model that is asked for several candidates at once (`n=2`) has all of them in its response."""
+
+    class Undecided(ScriptedChat):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kw: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(text)) for text in ("Soup", "Stew", "Pie")])
+
+    Undecided(script=[]).invoke("q", {"callbacks": [handler]})
+
+    (response,) = of_type(log, "llm_response")
+    assert response["llm_response"]["response"] == "Soup"
+    assert response["meta"]["alternatives"] == [{"text": "Stew"}, {"text": "Pie"}]
 
 
 def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
