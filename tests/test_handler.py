@@ -597,8 +597,8 @@ def test_wrong_argument_is_named_at_once(arguments: dict[str, Any], message: str
         CoagentCallbackHandler(**{"spool_dir": "off", **arguments})
 
 
-@pytest.mark.parametrize("timeout", [None, "10"])
-def test_flush_refuses_a_timeout_that_is_no_number_at_once(timeout: Any, log: MemoryDelivery) -> None:
+@pytest.mark.parametrize("timeout", [None, "10", -1, float("inf")])
+def test_flush_refuses_a_timeout_that_is_no_number_of_seconds_at_once(timeout: Any, log: MemoryDelivery) -> None:
     """Also where nothing waits: else it would be found out when the server is away."""
-    with pytest.raises(ConfigurationError, match=f"timeout must be a number of seconds, not {timeout!r}"):
+    with pytest.raises(ConfigurationError, match=f"timeout must be a number of seconds, 0 or more, not {timeout!r}"):
         CoagentCallbackHandler(delivery=log).flush(timeout)

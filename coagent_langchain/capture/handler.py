@@ -22,6 +22,7 @@ from coagent_langchain.checks import (
     check_redact,
     check_resume,
     check_sample_rate,
+    check_seconds,
     check_session_id,
 )
 from coagent_langchain.config import Settings
@@ -154,11 +155,9 @@ class CoagentCallbackHandler(Hooks):
             `rejected` (the server would not take it) or `refused` (the spool or the disk was full).
 
         Raises:
-            ConfigurationError: the timeout is no number, also where nothing waits.
+            ConfigurationError: the timeout is no number of seconds, also where nothing waits.
         """
-        if not isinstance(timeout, int | float):
-            raise ConfigurationError(f"timeout must be a number of seconds, not {timeout!r}")
-        return self._delivery.flush(timeout)
+        return self._delivery.flush(check_seconds("timeout", timeout))
 
     def close(self) -> None:
         """End the sessions that this handler was the last to use, and deliver what is waiting, within the exit timeout.
