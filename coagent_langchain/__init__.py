@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,7 +69,13 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if os.environ.get("COAGENT_TRACING"):
+def _is_command_line() -> bool:
+    """Whether this is `coagent-langchain` or `python -m coagent_langchain`, whose `run` attaches a handler itself."""
+    words = sys.orig_argv[-len(sys.argv) :]  # of `-m` they name the module, which `argv` does not yet
+    return bool(words) and os.path.basename(words[0]) in ("coagent-langchain", "coagent_langchain")
+
+
+if os.environ.get("COAGENT_TRACING") and not _is_command_line():
     from coagent_langchain.capture.tracing import enable
 
     enable()

@@ -10,6 +10,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from coagent_langchain.config import parse_bool
 from coagent_langchain.errors import guard
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Run the program; its own exit status is ours."""
     from coagent_langchain.capture.handler import CoagentCallbackHandler
-    from coagent_langchain.capture.tracing import tracing
+    from coagent_langchain.capture.tracing import VARIABLE, tracing
 
+    parse_bool(os.environ.get(VARIABLE, ""), VARIABLE)  # what the program starts would fail at it, one by one
     if not options.module and not os.path.isfile(options.program):
         advice = "It takes a Python program, or -m and a module"
         print(f"coagent-langchain run: no such file: {options.program}. {advice}", file=sys.stderr)

@@ -574,6 +574,26 @@ def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     )
 
 
+@pytest.mark.parametrize("command", [["-m", "coagent_langchain"], ["{bin}/coagent-langchain"]])
+@pytest.mark.parametrize(("words", "told"), [
+    (["--version"], (0, "")),
+    (["run", "app.py"], (1, "coagent-langchain: COAGENT_TRACING must be true or false, not 'maybe'\n")),
+])  # fmt: skip
+def test_wrong_variable_of_tracing_is_one_line(
+    command: list[str], words: list[str], told: tuple[int, str], tmp_path: Path
+) -> None:
+    """It is an exception for a program that imports us; the command line tells it, and only where it matters."""
+    (tmp_path / "app.py").touch()
+    folder = os.path.dirname(sys.executable)
+    result = subprocess.run(
+        [sys.executable, *(word.format(bin=folder) for word in command), *words],
+        env={**os.environ, "COAGENT_TRACING": "maybe"}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert (result.returncode, result.stderr) == told
+
+
 @pytest.mark.parametrize("arguments", [
     ["nonsense"], ["runs", "--limit", "-1"], ["show", "a", "b"], ["runs", "--base-url", "foo"],
     ["serve", "--store", "x.db"], ["runs", "--json", "--ids"], ["show", "--json", "--follow"],
