@@ -112,6 +112,8 @@ def _url(value: Any, source: str) -> str:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
         raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {shown}") from None
+    if re.search("/api/v1/logs/*$", parts.path):  # where a read would find a session called "runs", and so no sessions
+        raise ConfigurationError(f"{source} must end with /api/v1, without /logs: {shown}")
     return str(value).rstrip("/")
 
 
