@@ -86,6 +86,8 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
 
 @pytest.mark.parametrize(("outcome", "reason"), [
     (Outcome(502, "<html>\r\n<style>a {\n}</style><h1>Bad\nGateway</h1>\r\n<hr>nginx"), "HTTP 502: Bad Gateway nginx"),
+    (Outcome(502, f"<title>Bad Gateway</title><svg {'d' * 2000}></svg>"), "HTTP 502: Bad Gateway"),
+    (Outcome(502, f"<title>Bad Gateway</title><style>{'a {}' * 500}</style>"), "HTTP 502: Bad Gateway"),
     (Outcome(500, '{"message": "a\\nb"}'), "HTTP 500: a b"),
     (Outcome(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
     (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),

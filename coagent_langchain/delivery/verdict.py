@@ -26,8 +26,8 @@ _RETRY = {408, 425, 429}
 PROXY = "ProxyError: "  # how the reason begins where not the server but the way to it is closed
 _NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
-_MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_PAGE = 2000  # characters of a page that are looked at: an unclosed tag makes the search slow
+_MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
+_PAGE = 2000  # characters of a page that are looked at: what it is comes first; a tag may be cut off there
 
 
 @dataclass(frozen=True, slots=True)
