@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from coagent_langchain.cli_text import argument
+from coagent_langchain.cli_text import argument, notice
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.errors import CoagentError
@@ -12,6 +13,7 @@ from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import visible
 from coagent_langchain.texts import counted
 
+ANSWER = 15.0  # seconds that a server has for an answer
 CANDIDATES = 5  # ids at most that are named where several are meant
 
 
@@ -34,9 +36,20 @@ def connection_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class Client(CoagentClient):
+    """A client for a person who waits: it says for whom, and gives up within half a minute."""
+
+    def __init__(self, base_url: str | None) -> None:
+        super().__init__(base_url, timeout=ANSWER, max_retries=1)
+
+    def _get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
+        with notice(f"waiting for {self.base_url} to answer"):
+            return super()._get(path, params)
+
+
 def connect(options: argparse.Namespace) -> CoagentClient:
-    """The client for these options; one repetition, because a person waits."""
-    return CoagentClient(options.base_url, max_retries=1)
+    """The client for these options."""
+    return Client(options.base_url)
 
 
 def session_argument(parser: argparse.ArgumentParser) -> None:

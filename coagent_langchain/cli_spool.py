@@ -6,14 +6,13 @@ import argparse
 import contextlib
 import itertools
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
 from coagent_langchain.cli_session import api_address, connection_options
-from coagent_langchain.cli_text import argument, hint
+from coagent_langchain.cli_text import argument, hint, notice
 from coagent_langchain.config import Settings, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
@@ -23,8 +22,6 @@ from coagent_langchain.delivery.rejected import discard_rejected, rejected_entri
 from coagent_langchain.delivery.spooled import age_of
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.texts import counted
-
-SILENCE = 1.0  # seconds
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,7 +86,7 @@ def run_flush(options: argparse.Namespace) -> int:
     if options.logged_for:
         _folder_for(settings, logged_for)
     address = public_url(settings.base_url)
-    with _notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
+    with notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
         flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
     left = {folder: count for folder in _destinations(settings) if (count := sum(1 for _ in _waiting(folder)))}
     own = destination_folder(Path(), logged_for).name
@@ -107,18 +104,6 @@ def run_flush(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return int(bool(flushed.problem))
-
-
-@contextlib.contextmanager
-def _notice(text: str) -> Iterator[None]:
-    """Say `text` on stderr if the block takes longer than a person likes to wait without a word."""
-    timer = threading.Timer(SILENCE, lambda: print(text, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def run_rejected(options: argparse.Namespace) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
 import sys
+import threading
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from coagent_langchain.delivery import verdict
 from coagent_langchain.errors import ConfigurationError
 
+SILENCE = 1.0  # seconds
 CODES = {
     "bold": "1",
     "dim": "2",
@@ -36,6 +39,18 @@ def hint(status: int | None, reason: str) -> str:
     if status is not None or verdict.hint(status, reason):
         return ""
     return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
+
+
+@contextlib.contextmanager
+def notice(text: str) -> Iterator[None]:
+    """Say `text` on stderr if the block takes longer than a person likes to wait without a word."""
+    timer = threading.Timer(SILENCE, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def own_command() -> str:

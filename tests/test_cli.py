@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from coagent_langchain import CoagentClient
+from coagent_langchain import CoagentClient, cli_session, cli_text
 from coagent_langchain.cli import main
 from coagent_langchain.cli_show import follow
 from coagent_langchain.cli_text import cells, fit
@@ -572,6 +573,21 @@ def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().err.endswith(
         "Connection refused (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)\n"
     )
+
+
+def test_server_that_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Soon who is waited for, and in the end for how long: at most twice the time that an answer may take."""
+    monkeypatch.setattr(cli_text, "SILENCE", 0.1)
+    monkeypatch.setattr(cli_session, "ANSWER", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # the system takes the connection, and nobody reads from it
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
+        code = main(["runs", "--base-url", address])
+    said, why = capsys.readouterr().err.splitlines()
+
+    assert (code, said) == (1, f"waiting for {address} to answer")
+    assert re.match(rf"coagent-langchain: GET {address}/runs failed after 2 tries in \d+\.\d s: TimeoutError", why)
 
 
 @pytest.mark.parametrize("command", [["-m", "coagent_langchain"], ["{bin}/coagent-langchain"]])
