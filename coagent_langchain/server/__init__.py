@@ -53,13 +53,8 @@ def open_store(address: str) -> Store:
     Raises:
         ConfigurationError: the address is not one, or the store cannot be used.
     """
-    scheme = address.partition("://")[0]
-    if scheme in ("clickhouse", "chdb"):
-        try:
-            from coagent_langchain.server.store import clickhouse_client
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(f"ClickHouse needs {error.name}: {install('clickhouse')}") from error
-        return clickhouse_client.open_store(address)
+    if _is_clickhouse(address):
+        return _clickhouse_store(address, make=True)
     from coagent_langchain.server.store.sqlite import SqliteStore
 
     return SqliteStore(_sqlite_path(address))
@@ -71,8 +66,8 @@ def open_beside(address: str) -> Store | StoreFile:
     Raises:
         ConfigurationError: the address is not one of a store, or there is none.
     """
-    if not address.startswith("sqlite:"):
-        return open_store(address)
+    if _is_clickhouse(address):
+        return _clickhouse_store(address, make=False)
     from coagent_langchain.server.store.pruning import StoreFile
 
     return StoreFile(_sqlite_path(address))
@@ -84,7 +79,7 @@ def check_address(address: str) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    if address.partition("://")[0] not in ("clickhouse", "chdb"):
+    if not _is_clickhouse(address):
         _sqlite_path(address)
     return address
 
@@ -92,6 +87,18 @@ def check_address(address: str) -> str:
 def public_address(address: str) -> str:
     """The address of a store without user and password."""
     return re.sub(r"(?<=://)[^/]*@", "", address)
+
+
+def _is_clickhouse(address: str) -> bool:
+    return address.partition("://")[0] in ("clickhouse", "chdb")
+
+
+def _clickhouse_store(address: str, *, make: bool) -> Store:
+    try:
+        from coagent_langchain.server.store import clickhouse_client
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"ClickHouse needs {error.name}: {install('clickhouse')}") from error
+    return clickhouse_client.open_store(address, make=make)
 
 
 def _sqlite_path(address: str) -> Path:

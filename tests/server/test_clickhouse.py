@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import NewEntry, Store, Unavailable
+from coagent_langchain.server.store import NewEntry, Pruned, Store, Unavailable
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.clickhouse_rows import Numbers
 from tests.server.clickhouse_door import Door
@@ -334,6 +335,28 @@ def test_database_is_asked_by_the_user_of_the_address(door: Door, given: str, us
     assert door.asked_by == user
 
 
+def test_database_to_delete_from_is_not_made(door: Door, tmp_path: Path) -> None:
+    """A mistyped name or folder is told, and leaves nothing behind."""
+    mistyped = f"clickhouse://me:secret@127.0.0.1:{door.port}/coagnet", f"chdb://{tmp_path}/coagnet"
+    said = []
+    for address in mistyped:
+        with pytest.raises(ConfigurationError) as refused:
+            server.open_beside(address)
+        said.append(str(refused.value))
+
+    assert said == ["there is no store in the ClickHouse database coagnet", f"there is no store at {tmp_path}/coagnet"]
+    assert ("coagnet" in sql(door, "SHOW DATABASES"), list(tmp_path.iterdir())) == (False, [])
+
+
+def test_database_of_another_server_can_be_deleted_from(door: Door) -> None:
+    """One with a published server's table alone."""
+    database = next(_names)
+    sql(door, f"CREATE DATABASE {database}")
+    sql(door, PUBLISHED.format(db=database))
+    with contextlib.closing(server.open_beside(f"clickhouse://me:secret@127.0.0.1:{door.port}/{database}")) as store:
+        assert (store.summaries(), store.prune(T0)) == ([], Pruned(0, 0))
+
+
 def test_address_that_asks_for_tls_is_not_asked_without(door: Door) -> None:
     """No password goes to a database that does not speak it."""
     door.asked_by = None
@@ -353,7 +376,7 @@ def test_database_has_a_name_of_its_own_without_one_in_the_address(door: Door) -
 
 def test_engine_that_cannot_start_is_told_on_one_line() -> None:
     """Without the stack of its own code."""
-    command = [sys.executable, "-m", "coagent_langchain", "prune", "--older-than", "1d", "--store", "chdb:///proc/x"]
+    command = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store", "chdb:///proc/x"]
     failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)

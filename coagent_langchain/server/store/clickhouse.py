@@ -42,16 +42,19 @@ class ClickHouseStore:
 
     Parameters:
         connect: makes a client; called once for the writer and once a reader.
-        database: name of the database, made if it is not there.
+        database: name of the database.
+        make: whether database and tables are made that are not there.
 
     Raises:
-        ConfigurationError: the database cannot be reached or used.
+        ConfigurationError: the database cannot be reached or used, or is not there.
     """
 
-    def __init__(self, connect: Callable[[], Client], database: str) -> None:
+    def __init__(self, connect: Callable[[], Client], database: str, *, make: bool = True) -> None:
         self._db = database
         try:
             client = connect()
+            if not make and not client.command(f"EXISTS TABLE {database}.log_entries"):
+                raise ConfigurationError(f"there is no store in the ClickHouse database {database}")
             self._table = prepare(client, database)
         except ClickHouseError as error:
             reason = str(error).partition(", Stack trace")[0]  # chdb's, of its C++ code

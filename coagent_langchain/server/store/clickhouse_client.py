@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -19,11 +20,15 @@ ANSWER = 20  # seconds: a slower database counts as down, and the client tries a
 DATABASE = "coagent"
 
 
-def open_store(address: str) -> ClickHouseStore:
+def open_store(address: str, *, make: bool) -> ClickHouseStore:
     """The store of `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` or `chdb:///PATH`.
 
+    Parameters:
+        address: its address.
+        make: whether one that is not there is made.
+
     Raises:
-        ConfigurationError: the address is wrong, or the database cannot be used.
+        ConfigurationError: the address is wrong, there is no store, or the database cannot be used.
     """
     try:
         options, database = _parsed(urlsplit(address))
@@ -32,7 +37,9 @@ def open_store(address: str) -> ClickHouseStore:
             "--store must be like clickhouse://user:password@host:8123/coagent or chdb:///PATH, "
             f"not {public_address(address)}"
         ) from None
-    return ClickHouseStore(functools.partial(_client, options), database)
+    if not make and "path" in options and not Path(options["path"], "metadata").exists():  # the engine would make it
+        raise ConfigurationError(f"there is no store at {options['path']}")
+    return ClickHouseStore(functools.partial(_client, options), database, make=make)
 
 
 def _client(options: dict[str, Any]) -> Client:
