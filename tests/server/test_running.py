@@ -526,7 +526,7 @@ def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys
         left = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
 
     assert (code, left) == (1, 1)
-    assert "cannot be pruned: its schema is version 99" in capsys.readouterr().err
+    assert "cannot be used: its schema is version 99" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -572,7 +572,7 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
     with contextlib.closing(server.open_store(address)) as store:
         kept = store.session_ids()
 
-    assert re.fullmatch(rf"{tmp_path}/coagent\.db was pruned, but cannot shrink: .+", str(caught.value))
+    assert re.fullmatch(rf"the sessions are deleted, but {tmp_path}/coagent\.db cannot shrink: .+", str(caught.value))
     assert ("coagent.db.search" in files, kept) == (False, ["young"])
 
 
@@ -599,13 +599,16 @@ def test_wrong_ages_are_refused(text: str) -> None:
         cli_prune.age(text)
 
 
-def test_prune_of_another_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [("prune", "--older-than", "1d"), ("delete", "one")])
+def test_another_file_is_told_and_left(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What is no database is told in a line, and left as it is."""
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
-    code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/notes.txt")
+    code = command(*words, "--store", f"sqlite://{tmp_path}/notes.txt")
     said = capsys.readouterr().err
 
-    assert (code, said) == (1, f"coagent-langchain: {tmp_path}/notes.txt cannot be pruned: file is not a database\n")
+    assert (code, said) == (1, f"coagent-langchain: {tmp_path}/notes.txt cannot be used: file is not a database\n")
     assert (tmp_path / "notes.txt").read_text() == "not a database\n" * 100
 
 
@@ -616,7 +619,7 @@ def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.Captur
         code = command("prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/other.db")
         tables = other.execute("SELECT name FROM sqlite_master").fetchall()
 
-    said = f"coagent-langchain: {tmp_path}/other.db cannot be pruned: it is no store\n"
+    said = f"coagent-langchain: {tmp_path}/other.db cannot be used: it is no store\n"
     assert (code, capsys.readouterr().err, tables) == (1, said, [("sessions",)])
 
 

@@ -89,7 +89,7 @@ class StoreFile:
         except ConfigurationError:
             raise
         except (sqlite3.Error, ValueError) as error:
-            raise ConfigurationError(f"{self._path} cannot be pruned: {error}") from error
+            raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:
@@ -102,6 +102,6 @@ def _shrink(connection: sqlite3.Connection, path: Path) -> None:
         index.remove(path)
         connection.execute("VACUUM")
     except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} was pruned, but cannot shrink: {error}") from error
+        raise ConfigurationError(f"the sessions are deleted, but {path} cannot shrink: {error}") from error
     finally:
         lock.release()
