@@ -112,13 +112,13 @@ Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 class LogEntry(_Model):
     """One event on the wire. Unknown fields are kept and given back."""
 
-    version: str = VERSION
-    session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID)]
-    prompt_number: Counter
-    turn_number: Counter
-    event_id: Annotated[str, Field(min_length=1)]
+    version: Annotated[str, Field(description="version of the format")] = VERSION
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID, description="which session")]
+    prompt_number: Annotated[Counter, Field(description="which question of the user in the session, from 1")]
+    turn_number: Annotated[Counter, Field(description="which model call in the prompt, from 1; 0 outside of the turns")]
+    event_id: Annotated[str, Field(min_length=1, description="unique in the session")]
     event_type: EventType
-    timestamp: Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
+    timestamp: Annotated[int, Field(ge=0, le=MAX_TIMESTAMP, description="Unix time in milliseconds")]
     prompt: str | None = None
     meta: JsonObject | None = None
     input_data: JsonObject | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pydantic import BaseModel
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from coagent_langchain import events
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.examples import MEANING, example_of
-from coagent_langchain.wire import EventType
+from coagent_langchain.wire import ENVELOPE, EventType
 
 HEAD = """\
 # Events
@@ -21,6 +22,7 @@ HEAD = """\
 
 An entry is one JSON object. These fields are always present; the others are absent when unknown. Fields that are not
 listed here are kept and returned unchanged.
+
 """
 
 META = [
@@ -44,6 +46,7 @@ META = [
      "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
      "`unknown`; of a node, and of a model that failed with what is inside of it, also `error`"),
     ("`attempt`", "what is tried again", "which try this is, from 2 on"),
+    ("`late`", "`llm_call`", "true: LangChain told of the call only when it ended"),
     ("`error_id`", "a failed `tool_response`", "of the `error`"),
     ("`path`", "`error`, `human_oversight`", "names from the root run down to this one"),
     ("`caused_by`", "`error`", "the id of the error that was being handled"),
@@ -65,23 +68,19 @@ META = [
 
 def render() -> str:
     """The page."""
-    parts = [HEAD, _table(LogEntry, required=True), "\n## Event types\n"]
-    for kind, (meaning, _) in MEANING.items():
-        example = orjson.dumps(example_of(kind), option=orjson.OPT_INDENT_2).decode()
-        parts.append(f"\n### `{kind}`\n\n{meaning}\n\n```json\n{example}\n```\n")
-    parts += ["\n## Optional fields\n\n", _table(LogEntry, required=False), _meta(), "\n## The objects\n"]
+    whole = _json(example_of(EventType.TOOL_RESPONSE))
+    parts = [HEAD, _envelope(), f"\n{whole}", "\n## Event types\n\nThe examples leave out the fields above.\n"]
+    for kind, (meaning, fields) in MEANING.items():
+        parts.append(f"\n### `{kind}`\n\n{meaning}\n\n{_json(fields)}")
+    parts += ["\n## Optional fields\n\n", _fields(LogEntry, *ENVELOPE), _meta(), "\n## The objects\n"]
     for model in _objects():
-        parts.append(
-            f"\n### `{_field_of(model)}`\n\n{(model.__doc__ or '').strip()}\n\n{_table(model, required=False)}"
-        )
+        parts.append(f"\n### `{_field_of(model)}`\n\n{(model.__doc__ or '').strip()}\n\n{_fields(model)}")
     return "".join(parts)
 
 
 def _meta() -> str:
     head = "\n## `meta`\n\nFree JSON. In the events of the handler it has, where known:\n\n"
-    return (
-        head + "\n".join(f"| {' | '.join(row)} |" for row in [("field", "of", "meaning"), ("---",) * 3, *META]) + "\n"
-    )
+    return head + _table(("field", "of", "meaning"), *META)
 
 
 def _objects() -> list[type[BaseModel]]:
@@ -97,11 +96,24 @@ def _field_of(model: type[BaseModel]) -> str:
     return next(name for name, field in LogEntry.model_fields.items() if _model_of(field.annotation) is model)
 
 
-def _table(model: type[BaseModel], required: bool) -> str:
-    always = {"version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp"}
-    wanted = [name for name in model.model_fields if model is not LogEntry or (name in always) == required]
-    rows = [f"| `{name}` | {_type(model.model_fields[name].annotation)} |" for name in wanted]
-    return "\n".join(["", "| field | type |", "|---|---|", *rows]) + "\n"
+def _json(fields: dict[str, Any]) -> str:
+    return f"```json\n{orjson.dumps(fields, option=orjson.OPT_INDENT_2).decode()}\n```\n"
+
+
+def _envelope() -> str:
+    fields = {name: LogEntry.model_fields[name] for name in ENVELOPE}
+    rows = [(f"`{name}`", _type(field.annotation), field.description or "") for name, field in fields.items()]
+    return _table(("field", "type", "meaning"), *rows)
+
+
+def _fields(model: type[BaseModel], *left_out: str) -> str:
+    fields = {name: field for name, field in model.model_fields.items() if name not in left_out}
+    rows = [(f"`{name}`", _type(field.annotation)) for name, field in fields.items()]
+    return _table(("field", "type"), *rows)
+
+
+def _table(head: tuple[str, ...], *rows: tuple[str, ...]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ("---",) * len(head), *rows])
 
 
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}

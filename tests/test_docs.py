@@ -26,7 +26,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.outlet import _KEPT_INSIDE
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
-from coagent_langchain.wire import EventType
+from coagent_langchain.wire import ENVELOPE, EventType
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -174,6 +174,16 @@ def test_event_reference_has_every_field_of_meta() -> None:
     told = re.findall(r"`(\w+)`", str(events_document().META))
 
     assert sorted(fields.difference(told)) == []
+
+
+def test_every_field_that_all_events_have_is_explained() -> None:
+    """In the reference and on the server's page about its API; what a type means is told of each."""
+    assert [name for name in ENVELOPE if not LogEntry.model_fields[name].description] == ["event_type"]
+
+
+def test_example_of_a_model_call_has_the_prompt_once() -> None:
+    """Its history is what came before."""
+    assert str(events_document().example_of(EventType.LLM_CALL)).count("Where to?") == 1
 
 
 def test_example_entries_are_valid_and_complete() -> None:

@@ -20,17 +20,18 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.LLM_CALL: ("A model is called: the last user text as `prompt`, the messages before it as `history`.", {
         "prompt": "Where to?",
         "llm_call": {"issuer": "planner", "system_prompt": "Be brief.",
-                     "history": {"messages": [{"role": "user", "content": "Where to?"}]}},
+                     "history": {"messages": [{"role": "assistant", "content": "Hello."}]}},
         "meta": {"model": "llama3.2", "provider": "ollama"}}),
     EventType.LLM_RESPONSE: ("The model answers; `input_tokens` include those read from a cache.", {
-        "llm_response": {"response": "Rome.", "input_tokens": 1200, "output_tokens": 30, "total_tokens": 1230,
-                         "execution_time_ms": 1800},
-        "meta": {"finish_reason": "stop", "time_to_first_token_ms": 240}}),
+        "llm_response": {"response": "I will look for trains.", "input_tokens": 1200, "output_tokens": 30,
+                         "tool_calls": {"calls": [{"id": "call-1", "name": "trains", "args": {"to": "Rome"}}]},
+                         "total_tokens": 1230, "execution_time_ms": 1800},
+        "meta": {"finish_reason": "tool_calls", "time_to_first_token_ms": 240}}),
     EventType.TOOL_CALL: ("A tool is called, or a retriever (`meta.kind`), with the turn that asked for it.", {
-        "tool_call": {"tool_name": "trains", "parameters": {"to": "Rome"}}}),
+        "tool_call": {"tool_name": "trains", "parameters": {"to": "Rome"}}, "meta": {"tool_call_id": "call-1"}}),
     EventType.TOOL_RESPONSE: ("The tool gives back a result, or fails.", {
         "tool_response": {"tool_name": "trains", "result": {"output": "09:12"}, "success": True,
-                          "execution_time_ms": 120}}),
+                          "execution_time_ms": 120}, "meta": {"tool_call_id": "call-1"}}),
     EventType.ERROR: ("An exception, logged once, at the run where it arose.", {
         "error_info": {"error_id": "e-7", "error_type": "TimeoutError", "error_message": "no answer",
                        "error_severity": "medium", "component_id": "trains"}}),
