@@ -64,9 +64,9 @@ def _prompts(timeline: Timeline) -> list[Bar]:
 
 def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
     side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
-    for bar in _from_the_end(prompt):
-        if bar.is_tool:
-            side.tools.insert(0, bar.label)
+    bars = list(_from_the_end(prompt))
+    side.tools = [bar.label for bar in reversed(bars) if bar.is_tool]
+    for bar in sorted(bars, key=lambda bar: -bar.last):  # branches may be parallel
         if not side.answer and bar.status == "error":
             side.error = side.error or bar.note
         elif not side.answer and bar.kind == "model":

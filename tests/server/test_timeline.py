@@ -980,6 +980,19 @@ def test_comparison_names_the_tools_in_their_order() -> None:
     ]
 
 
+def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
+    """Of parallel branches the last is what ended last, wherever it began; the tools stand as they were called."""
+    story = Story("s").ask("Rome?")
+    slow = story.tool_call("tickets", {}, "c1")
+    story.tool("wiki", {}, "sunny", 5, "c2")
+    story.model("Rome?", "Sunny.", 5, (1, 1))
+    story.wait(5).log("error", 0, slow, error_info={"error_type": "TimeoutError", "error_message": "no tickets"})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    (side,) = sides(timeline(story.entries), lambda at, seq: read[at, seq])
+
+    assert (side.answer, side.error, side.tools) == ("Sunny.", "TimeoutError: no tickets", ["tickets", "wiki"])
+
+
 def test_comparison_has_the_first_prompts_alone() -> None:
     """A page of them: a session may have thousands."""
     story = Story("s")
