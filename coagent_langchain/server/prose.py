@@ -78,9 +78,12 @@ def _keep(state: StateBlock, start: int, tokens: list[Token]) -> None:
 
 def _as_shown(state: StateCore) -> None:
     """Headings below the page's own, alignment without style (the policy forbids it), directions, boxes of tasks."""
+    above: list[str] = []  # the headings that the next one may stand below, so that none skips a level
     for token in state.tokens:
+        if token.type == "heading_open":
+            above = [*(tag for tag in above if tag < token.tag), token.tag]
         if token.type.startswith("heading"):
-            token.tag = f"h{min(int(token.tag[1]) + 3, 6)}"
+            token.tag = f"h{min(len(above) + 3, 6)}"
         if style := token.attrs.pop("style", ""):
             token.attrs["class"] = str(style).removeprefix("text-align:")
         if token.nesting == 1 and (token.level == 0 or token.type in _LISTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -11,6 +12,7 @@ from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.browser.test_session_page import PATH, TRIP, visit
 from tests.server import sessions
+from tests.server.story import Story
 
 
 def painted(found: Locator) -> list[str]:
@@ -72,6 +74,26 @@ def test_link_in_a_sentence_is_underlined(page: Page, post: Post) -> None:
     lines = page.locator("p a").evaluate_all("all => all.map(a => getComputedStyle(a).textDecorationLine)")
 
     assert lines == ["underline"] * 2
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/compare?s=a&s=b", "/sessions/a?tab=conversation", "/sessions/a"])
+def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
+    """A screen reader goes from heading to heading; an answer has some of its own, whatever level they begin with."""
+    for name in ("a", "b"):
+        story = Story(name).ask("Refund?")
+        story.tool("refund", {}, "done", 5, "c1")
+        story.model("Refund?", "### Refunded\n\n##### What I did\n\nNothing else.", 5, (1, 1))
+        post(story.end("Done"))
+    page.goto(path)
+    page.wait_for_selector("#session[data-ready], main:not(#session)")
+    if path == "/sessions/a":
+        page.locator("#tree .row.k-model").click()
+    if path.startswith(("/sessions", "/compare")):
+        page.get_by_role("heading", name="What I did").first.wait_for()
+    found = page.get_by_role("heading").evaluate_all("all => all.map(each => Number(each.tagName[1]))")
+
+    assert found[0] == 1
+    assert [pair for pair in pairwise(found) if pair[1] > pair[0] + 1] == []
 
 
 @pytest.mark.parametrize(

@@ -388,7 +388,7 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
     post(sessions.trip())
     visit(page, f"{PATH}?tab=conversation")
     page.wait_for_selector("#conversation .said")
-    heads = page.locator("#conversation > article .who b, #conversation > details > summary b, #conversation > h2")
+    heads = page.locator("#conversation > article .who h3, #conversation > details > summary b, #conversation > h2")
     read = [head.split("\n")[0].split("   ")[0] for head in heads.all_inner_texts()]
 
     assert [line.split(" ")[0] if line.startswith("Prompt") else line for line in read] == [

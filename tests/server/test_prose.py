@@ -28,6 +28,13 @@ def test_headings_stand_below_those_of_the_page() -> None:
     )
 
 
+def test_heading_is_one_level_below_the_one_that_it_belongs_to() -> None:
+    """Whatever level an answer begins with, and whichever it leaves out."""
+    assert str(prose("### a\n##### b\n#### c\n# d\n### e")) == (
+        '<h4 dir="auto">a</h4><h5 dir="auto">b</h5><h5 dir="auto">c</h5><h4 dir="auto">d</h4><h5 dir="auto">e</h5>'
+    )
+
+
 def test_underlined_lines_are_headings() -> None:
     """With equals signs the first level, with dashes the second."""
     assert str(prose("a\n===\nb\n---\n")) == '<h4 dir="auto">a</h4><h5 dir="auto">b</h5>'

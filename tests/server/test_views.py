@@ -561,7 +561,7 @@ def test_what_a_model_was_sent_is_not_called_a_prompt(running: Running) -> None:
     story = Story("s").ask("Where is my parcel?")
     story.model("Write a query for: parcel", "SELECT 1", 40, (0, 0))
     log(running, story.entries)
-    said = re.findall("<b>([^<]*)", get(running, "/view/conversation/=s").text)
+    said = re.findall("<(?:b|h3)>([^<]*)", get(running, "/view/conversation/=s").text)
 
     assert said == ["User", "To the model", "agent"]
 
@@ -652,7 +652,7 @@ def test_conversation_has_question_and_answer_in_words(
     page = get(running, "/view/conversation/=s").text.partition("A human was asked")[2]
     found = re.findall(r'<div class="text">(.*?)</div>(?:</div></div>)?(?=<|\n)|<summary><b>(.*?)</b>', page, re.DOTALL)
 
-    assert "<b>Human</b>" in page
+    assert "<h3>Human</h3>" in page
     assert [re.sub(r"<[^>]+>", "", text or fold) for text, fold in found] == read
 
 
