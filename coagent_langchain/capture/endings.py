@@ -55,6 +55,8 @@ class Endings(Sweeper):
             self._recorder.binding.take_late_inputs(run, inputs)
         outcome = self._failures.failed(run, error, partial or Answer())
         if outcome.goes_on:
+            if run.tried:
+                self._failures.called_again(run)
             self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):

@@ -349,6 +349,35 @@ def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handl
     assert (ids[0] == ids[1], told[1]["error_info"]["recovery_strategy"]) == (True, "retry")
 
 
+@pytest.mark.parametrize("then", ["asks", "hands over"])
+def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_recovered(
+    then: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The second try does what it was to do, though it ends by an exception of LangGraph's."""
+    model = chat(ConnectionError("down"), "soup")
+
+    def step(state: MessagesState) -> Command[str]:
+        model.invoke("q")
+        if then == "asks":
+            interrupt("ok?")
+        return Command(goto="last", graph=Command.PARENT)
+
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False)
+    inner = StateGraph(MessagesState).add_node("step", step, retry_policy=policy).add_edge(START, "step").compile()
+    graph = StateGraph(MessagesState).add_node("inner", inner, destinations=("last",)).add_edge(START, "inner")
+    app = graph.add_node("last", lambda state: None).compile(checkpointer=InMemorySaver())
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert recovery["error_info"] == {
+        "error_id": error["event_id"],
+        "component_id": "step",
+        "recovery_strategy": "retry",
+        "recovery_actions": ["attempt 2 ended well"],
+        "recovery_successful": True,
+    }
+
+
 def test_a_node_that_another_one_stands_in_for_is_no_retry(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
