@@ -15,14 +15,14 @@ from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
 from coagent_langchain.delivery.segment import BATCH_BYTES
-from coagent_langchain.errors import CoagentClientError, logger
+from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
 from coagent_langchain.eventlog import EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
-from coagent_langchain.texts import counted
+from coagent_langchain.texts import clean, counted
 from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
 
 MAX_BATCH = 500  # entries of one request
@@ -164,9 +164,12 @@ class CoagentClient(EventLog):
             jmespath_query: for example "[?event_type=='error'].error_info.error_message".
 
         Raises:
+            ConfigurationError: the expression is no text.
             CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
         """
-        return self._get(_path("filter_logs", session_id), {"pre": jmespath_query})[0]
+        if not isinstance(jmespath_query, str):
+            raise ConfigurationError(f"jmespath_query must be a string, not {jmespath_query!r:.80}")
+        return self._get(_path("filter_logs", session_id), {"pre": clean(jmespath_query)})[0]
 
     def session(self, session_id: str) -> LoggedSession:
         """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
@@ -228,7 +231,7 @@ class CoagentClient(EventLog):
 
 
 def _path(what: str, session_id: str) -> str:
-    return f"/{what}/{quote(check_session_id(session_id), safe='')}"
+    return f"/{what}/{quote(clean(check_session_id(session_id)), safe='')}"  # the id that was written
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:

@@ -615,6 +615,23 @@ def test_id_to_read_that_is_no_text_is_told(
         read(client, session_id)
 
 
+@pytest.mark.parametrize("session_id", ["half \ud800", "\ud83d\ude00", "a/b?c#d%2e", "line\nbreak"])
+def test_what_is_logged_under_an_id_is_read_under_it(client: CoagentClient, session_id: str) -> None:
+    """Also under one that has no UTF-8 form, which is logged as text of its own."""
+    client.log_info(session_id, "hello")
+    query = f"[?session_id!='{session_id}']"
+
+    assert [len(client.get_logs(session_id)), client.last_prompt_number(session_id)] == [1, 1]
+    assert client.filter_logs(session_id, query) == []
+
+
+@pytest.mark.parametrize("query", [None, 5])
+def test_filter_that_is_no_text_is_told(client: CoagentClient, query: Any) -> None:
+    """The message names the argument."""
+    with pytest.raises(ConfigurationError, match=f"jmespath_query must be a string, not {query}"):
+        client.filter_logs("s", query)
+
+
 @pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
 def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
     """Another server's list is the client's own error, with what came."""
