@@ -97,7 +97,7 @@ def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> N
         adopted.settle(step.length, step.stored + step.rejected)
         flushed.sent += step.stored
         flushed.rejected += step.rejected
-        if step.verdict.meaning not in (Meaning.PAUSE, Meaning.RETRY):
+        if not step.verdict.again:
             continue
         attempt += 1
         left = until - time.monotonic()

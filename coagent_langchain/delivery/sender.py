@@ -101,7 +101,7 @@ class Sender:
         part = self._parts[-1]
         count = part.count
         verdict = judge(self._transport.post(*part.body()), count) if count else Verdict(Meaning.STORED)
-        if verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
+        if verdict.again:
             return Step(verdict)
         self._parts.pop()
         if verdict.meaning is Meaning.STORED:

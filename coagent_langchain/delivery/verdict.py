@@ -91,6 +91,11 @@ class Verdict:
     wait: float = 0.0
     status: int | None = None
 
+    @property
+    def again(self) -> bool:
+        """Whether the same request is to be made again later: nothing is settled."""
+        return self.meaning in (Meaning.RETRY, Meaning.PAUSE)
+
 
 def judge(outcome: Outcome, count: int) -> Verdict:
     """Tell what the answer to a request with `count` entries means.

@@ -222,7 +222,7 @@ class Worker:
         if step.rejected:
             why = next(iter(step.verdict.refused.values()), step.verdict.reason)
             self._notices.gone(step.rejected, "rejected", why)
-        if step.verdict.meaning in (Meaning.RETRY, Meaning.PAUSE):
+        if step.verdict.again:
             self._tell(step.verdict.reason)
             self.retried += 1
             self._attempt += 1
