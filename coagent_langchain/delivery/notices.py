@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.errors import logger
 from coagent_langchain.texts import counted
 
@@ -25,6 +26,7 @@ class Notices:
         self._problem_told = False
         self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
         self._told: Counter[str] = Counter()  # of these
+        self._without_folder = False
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
@@ -48,6 +50,20 @@ class Notices:
         self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
         self._say()
 
+    def news_of(self, spool: Spool) -> None:
+        """What has become of the spool, as far as it is news. That it goes without its folder is said once."""
+        if spool.fallback and not self._without_folder:
+            self._without_folder = True
+            logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
+                           "until COAGENT_SPOOL_DIR names a folder that can be written",
+                           self._destination, spool.fallback)  # fmt: skip
+        for total, how, why in (
+            (spool.refused, "refused", "the spool or the disk is full"),
+            (spool.lost, "lost", "a file was removed from the spool"),
+        ):
+            if (more := total - self._gone.get(how, (0, ""))[0]) > 0:
+                self.gone(more, how, why)
+
     def last(self) -> None:
         """Say what could not be said yet: the process ends."""
         if losses := self._losses():
@@ -65,11 +81,6 @@ class Notices:
         untold = {how: (count - self._told[how], why) for how, (count, why) in self._gone.items()}
         self._told = Counter({how: count for how, (count, _) in self._gone.items()})
         return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count]
-
-    def without_folder(self, reason: str) -> None:
-        """The spool's folder cannot be used. Said once: the spool does so once."""
-        logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process until "
-                       "COAGENT_SPOOL_DIR names a folder that can be written", self._destination, reason)  # fmt: skip
 
     def another_token(self) -> None:
         """A token takes over while the former is in use, or comes back after another. Said once."""

@@ -101,7 +101,7 @@ class SpooledDelivery:
 
     def tell_losses(self) -> None:
         """Have the log say which events will not arrive, as far as it has not yet. The process ends."""
-        self._worker.tell_of_the_spool()
+        self._notices.news_of(self._spool)
         self._notices.last()
 
     def left(self) -> list[str]:

@@ -59,8 +59,6 @@ class Worker:
         self._turn_of_the_dead = True
         self._hurry = 0
         self._attempt = 0
-        self._refused = self._lost = 0
-        self._fallback_told = False
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
@@ -139,7 +137,7 @@ class Worker:
 
     @guard
     def _cycle(self) -> bool:
-        self.tell_of_the_spool()
+        self._notices.news_of(self._spool)
         self._measure()
         if self._sender.busy or self._load():
             step = self._sender.step()
@@ -248,18 +246,6 @@ class Worker:
             while True:
                 self._wakened.get_nowait()
         return wakened
-
-    def tell_of_the_spool(self) -> None:
-        """Tell what has become of the spool since the last time; for the thread, and for who has stopped it."""
-        if self._spool.fallback and not self._fallback_told:
-            self._fallback_told = True
-            self._notices.without_folder(self._spool.fallback)
-        if self._spool.refused > self._refused:
-            self._notices.gone(self._spool.refused - self._refused, "refused", "the spool or the disk is full")
-            self._refused = self._spool.refused
-        if self._spool.lost > self._lost:
-            self._notices.gone(self._spool.lost - self._lost, "lost", "a file was removed from the spool")
-            self._lost = self._spool.lost
 
     def _tell(self, problem: str) -> None:
         self._notices.wrong(problem, self._spool.waiting)
