@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="run a recipe agent and look at what it did",
         description="Start a server, run a recipe agent through LangChain's Ollama client, print the events that the "
-        "server has received, and serve the session's page until Ctrl-C.",
+        "server has received, and in a terminal serve the session's page until Ctrl-C.",
         epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
         f"stand-in with fixed answers. Needs extras: {install('server,ollama')}",
     )

@@ -32,9 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Look at events that wait on disk for a server, send them or discard them.",
     )
     inner = spool.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    status = inner.add_parser("status", help="how many events wait for which server, and since when")
+    status = _command(inner, "status", "tell how many events wait for which server, and since when")
     status.set_defaults(run=run_status)
-    flush = inner.add_parser("flush", help="send what ended programs left behind for a server")
+    flush = _command(inner, "flush", "send what ended programs left behind for a server")
     connection_options(flush)
     flush.add_argument(
         "--from",
@@ -47,14 +47,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to try (default: 60)"
     )
     flush.set_defaults(run=run_flush)
-    rejected = inner.add_parser("rejected", help="print the events that a server rejected, with the reasons, as JSON")
+    rejected = _command(inner, "rejected", "print events that a server rejected as JSON lines, each with the reason")
     rejected.set_defaults(run=run_rejected)
-    discard = inner.add_parser("discard", help="delete what ended programs left behind for a server that is gone")
+    discard = _command(inner, "discard", "delete what ended programs left behind for a server that is gone")
     discard.add_argument("address", type=argument(api_address), metavar="URL", help="as `spool status` names it")
     discard.set_defaults(run=run_discard)
     own = str(default_spool_dir()).replace("%", "%%")
     for command in (status, flush, rejected, discard):
         command.add_argument("--spool-dir", metavar="DIR", help=f"the spool (default: COAGENT_SPOOL_DIR, else {own})")
+
+
+def _command(
+    inner: argparse._SubParsersAction[argparse.ArgumentParser], name: str, does: str
+) -> argparse.ArgumentParser:
+    return inner.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
 
 
 def run_status(options: argparse.Namespace) -> int:

@@ -663,6 +663,10 @@ every_command = pytest.mark.parametrize(
         ["show"],
         ["export"],
         ["spool"],
+        ["spool", "status"],
+        ["spool", "flush"],
+        ["spool", "rejected"],
+        ["spool", "discard"],
         ["completion"],
     ],
 )
