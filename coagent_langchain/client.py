@@ -96,6 +96,10 @@ class CoagentClient(EventLog):
 
         If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
         in `entries`.
+
+        Parameters:
+            entries: each as for `store_log`.
+            max_retries: retries for each request, instead of the client's.
         """
         if isinstance(entries, LogEntry | Mapping | str) or not isinstance(entries, Iterable):
             return LogResult(False, "store_logs takes a list of entries; store_log takes one")
@@ -149,11 +153,16 @@ class CoagentClient(EventLog):
             raise CoagentClientError(what, status=200, answer=runs) from error
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
-        """The events of a session in chronological order; none for an unknown session. Raises like `get_runs`."""
+        """The events of a session in chronological order; none for an unknown session.
+
+        Raises:
+            CoagentClientError: as for `get_runs`.
+            ConfigurationError: the id is no string of 1 to 512 characters; so in all methods that read a session.
+        """
         return [LoggedEvent.read(entry) for entry in self._list(_path("logs", session_id))[0]]
 
     def get_logs_json(self, session_id: str) -> str:
-        """The same as the text of a JSON array, with every number as the server has it. Raises like `get_runs`."""
+        """The same as the text of a JSON array, with every number as the server has it. Raises like `get_logs`."""
         return self._list(_path("logs", session_id))[1]
 
     def filter_logs(self, session_id: str, jmespath_query: str) -> Any:
@@ -183,7 +192,7 @@ class CoagentClient(EventLog):
         return LoggedSession(session_id, events)
 
     def last_prompt_number(self, session_id: str) -> int:
-        """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_runs`."""
+        """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_logs`."""
         last = self.filter_logs(session_id, "max([].prompt_number)") or 0
         if not isinstance(last, int):
             what = f"the filter of {self.base_url} gave no number; is it a CoAgent server?"

@@ -20,7 +20,7 @@ class LogResult:
     Attributes:
         success: whether the server has stored all of it.
         message: the server's message, or what was tried without success.
-        errors: for a batch, the bad entries and why: `{"index", "field", "message"}`.
+        errors: the bad entries and why: `{"index", "field", "message"}`; a single entry has the index 0.
     """
 
     success: bool
@@ -70,7 +70,17 @@ class EventLog(ABC):
     def log_session_end(self, session_id: str, response: str, prompt_number: int, turn_number: int = 0,
                         elapsed_time_ms: int | None = None, meta: JsonObject | None = None,
                         max_retries: int | None = None) -> LogResult:  # fmt: skip
-        """Log the end of a session with its final output; `elapsed_time_ms` goes into `meta`."""
+        """Log the end of a session with its final output.
+
+        Parameters:
+            session_id: the session's id.
+            response: the final output.
+            prompt_number: the last one of the session.
+            turn_number: 0 for the events that frame a session.
+            elapsed_time_ms: how long the session took; goes into `meta`.
+            meta: free JSON; its `status`, such as `failed`, is that of the session, `completed` when it has none.
+            max_retries: retries for this call, instead of the client's.
+        """
         if elapsed_time_ms is not None and isinstance(meta, dict | None):  # another meta is refused by the server
             meta = {**(meta or {}), "elapsed_time_ms": elapsed_time_ms}
         return self._log(EventType.SESSION_END, session_id, prompt_number, turn_number, max_retries,
@@ -104,7 +114,21 @@ class EventLog(ABC):
                          output_tokens: int | None = None, total_tokens: int | None = None,
                          max_retries: int | None = None, *, execution_time_ms: int | None = None,
                          meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log a model's answer, with the prompt and turn numbers of its call. Omit unknown tokens."""
+        """Log a model's answer.
+
+        Parameters:
+            session_id: the session's id.
+            response: the model's text.
+            prompt_number: that of its call.
+            turn_number: that of its call.
+            tool_calls: what the model asks for, e.g. `{"calls": [{"id": …, "name": …, "args": …}]}`.
+            input_tokens: all that were sent, those read from a cache included; None where unknown, like the others.
+            output_tokens: all that were made, reasoning included.
+            total_tokens: both together.
+            max_retries: retries for this call, instead of the client's.
+            execution_time_ms: how long the call took.
+            meta: free JSON, e.g. `model`, `finish_reason`.
+        """
         llm_response = _present(
             response=response, tool_calls=tool_calls, input_tokens=input_tokens, output_tokens=output_tokens,
             total_tokens=total_tokens, execution_time_ms=execution_time_ms,
@@ -152,7 +176,18 @@ class EventLog(ABC):
     def log_error(self, session_id: str, prompt_number: int, turn_number: int, error_message: str,
                   error_type: str | None = None, stack_trace: str | None = None, max_retries: int | None = None, *,
                   meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log an error or exception, with the prompt and turn numbers where it happened."""
+        """Log an error or exception.
+
+        Parameters:
+            session_id: the session's id.
+            prompt_number: where it happened.
+            turn_number: where it happened.
+            error_message: what it says.
+            error_type: the exception's class.
+            stack_trace: the traceback as a text.
+            max_retries: retries for this call, instead of the client's.
+            meta: free JSON; with `execution_time_ms`, the error ends the model call that has these numbers.
+        """
         error_info = _present(error_message=error_message, error_type=error_type, stack_trace=stack_trace)
         return self._log(EventType.ERROR, session_id, prompt_number, turn_number, max_retries,
                          error_info=error_info, meta=meta)  # fmt: skip

@@ -79,6 +79,12 @@ class Session(Scope):
         Parameters:
             text: what the user asked.
             meta: free JSON for the `user_input` event.
+
+        Returns:
+            a context manager (sync and async) and decorator.
+
+        Raises:
+            ConfigurationError: the text is no string, or the meta no dict.
         """
         check_prompt(text)
         check_meta(meta)

@@ -43,6 +43,9 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
     Parameters:
         handler: what to attach; when None, a new `CoagentCallbackHandler()` whose sessions end with the block.
 
+    Returns:
+        a context manager that gives the handler.
+
     Raises:
         ConfigurationError: it is no handler, or a variable of the new one is wrong.
     """
