@@ -92,12 +92,20 @@ def test_commands_are_right(path: Path) -> None:
             assert {extra for group in re.findall(r"\[([\w,]+)\]", line) for extra in group.split(",")} <= set(extras)
 
 
+def anchors(path: Path) -> set[str]:
+    """What a link to a heading of the document may name, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_links_lead_somewhere(path: Path) -> None:
-    """Each relative link is a file of the repository."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    """Each relative link is a file of the repository, and what it names in a document is a heading of that."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
+    files = [(path.parent / target if target else path, anchor) for target, anchor in links]
 
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+    assert [link for link, (file, anchor) in zip(links, files, strict=True)
+            if not file.exists() or (anchor and anchor not in anchors(file))] == []  # fmt: skip
 
 
 def test_figures_of_the_readme_are_those_that_were_measured() -> None:
