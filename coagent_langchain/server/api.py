@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.lookups import store_of
-from coagent_langchain.server.store import Store, Summary, Unavailable, every_entry
+from coagent_langchain.server.store import Store, Summary, every_entry
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
 
@@ -138,12 +138,6 @@ def _filtered(store: Store, session_id: str, expression: str) -> bytes:
             raise filters.FilterError(f"a filter reads sessions of up to {most}; read /logs instead")
         entries.append(orjson.loads(entry.body))
     return filters.apply(expression, entries)
-
-
-async def unavailable(request: Request, error: Exception) -> Response:
-    """The store is down or busy: try again later."""
-    assert isinstance(error, Unavailable)
-    return failure(str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
 
 
 async def document(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
+from coagent_langchain.server.pages import for_a_person, render
 from coagent_langchain.server.security import LOOPBACK, Security
 from coagent_langchain.server.store import Store, Unavailable
 from coagent_langchain.server.timelines import Timelines
@@ -28,7 +30,7 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
     """
     starlette = Starlette(
         routes=[*api.routes, *views.routes],
-        exception_handlers={HTTPException: _http_error, Unavailable: api.unavailable, ClientDisconnect: _left},
+        exception_handlers={HTTPException: _http_error, Unavailable: _unavailable, ClientDisconnect: _left},
     )
     state = starlette.state
     state.store, state.timelines, state.live, state.closing = store, Timelines(store), set(), threading.Event()
@@ -37,7 +39,22 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return failure(error.detail, error.status_code, dict(error.headers or {}))
+    return _failed(request, error.detail, error.status_code, dict(error.headers or {}))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """The store is down or busy: try again later."""
+    assert isinstance(error, Unavailable)
+    return _failed(request, str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
+
+
+def _failed(request: Request, message: str, status: int, headers: dict[str, str]) -> Response:
+    """What did not work and why: as a page where a person asked for one."""
+    if request.url.path.startswith("/api/") or not for_a_person(request.method, request.headers):
+        return failure(message, status, headers)
+    page = render("failed.html", status, problem=HTTPStatus(status).phrase.capitalize(), message=message)
+    page.headers.update(headers)
+    return page
 
 
 async def _left(request: Request, error: Exception) -> Response:

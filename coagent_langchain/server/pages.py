@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -41,6 +42,11 @@ _environment.filters |= {name: getattr(formats, name) for name in _FORMATS}
 _environment.filters["in_words"] = in_words
 _environment.globals["status_icons"] = STATUS_ICONS
 _environment.globals["ui"] = _environment.get_template("ui.html").module
+
+
+def for_a_person(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks for a page to show; scripts and other programs read JSON."""
+    return method == "GET" and "text/html" in headers.get("accept", "")
 
 
 def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coagent_langchain.server.answers import failure
-from coagent_langchain.server.pages import render
+from coagent_langchain.server.pages import for_a_person, render
 
 COOKIE = "coagent_session"
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # what the page that asks for the token looks like: nothing secret
@@ -109,7 +109,7 @@ class Security:
         wrong = given or (tokens and scope["path"] == "/")
         problem = "the token is wrong" if wrong else "a token is needed"
         challenge = {"WWW-Authenticate": "Bearer"}
-        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):  # a person, in a browser
+        if for_a_person(scope["method"], headers):
             page = render("locked.html", 401, problem=problem.capitalize(), asked=asked)
             page.headers.update(challenge)
             return page

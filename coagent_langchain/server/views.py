@@ -70,10 +70,7 @@ def session_rows(request: Request) -> HTMLResponse:
 
 def session(request: Request) -> HTMLResponse:
     """One session's page; `?event=` selects an event by its id."""
-    try:
-        found = session_of(request)
-    except HTTPException as error:
-        return render("missing.html", 404, message=error.detail)
+    found = session_of(request)
     chosen = request.query_params.get("event", "")
     entry = store_of(request).entry(found.session_id, chosen) if chosen else None
     title = formats.preview(found.title or found.session_id, 140)

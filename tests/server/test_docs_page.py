@@ -149,7 +149,9 @@ def test_the_page_needs_the_token(running: Running) -> None:
 
 def test_the_pages_link_to_it(running: Running) -> None:
     """From the head of every page."""
-    pages = [requests.get(running.url + path, timeout=10).text for path in ("/", "/compare", "/docs", "/sessions/x")]
+    browser = {"Accept": "text/html"}
+    pages = [requests.get(running.url + path, headers=browser, timeout=10).text
+             for path in ("/", "/compare", "/docs", "/sessions/x")]  # fmt: skip
 
     assert [text.split("</header>")[0].count('href="/docs"') for text in pages] == [1] * 4
 

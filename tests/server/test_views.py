@@ -9,6 +9,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ import pytest
 import requests
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.server import launch, live
+from coagent_langchain.server import launch, live, open_store
 from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
 from coagent_langchain.server.formats import compact, duration
@@ -31,6 +32,7 @@ from tests.server import samples, sessions
 from tests.server.story import T0, Story
 
 TRIP = quote("trip-planner/2026-11-22T13:04:18+00:00", safe="")
+ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # of a browser that is to show a page
 
 
 def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
@@ -39,9 +41,9 @@ def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def get(server: Running, path: str) -> requests.Response:
+def get(server: Running, path: str, accept: str = "*/*") -> requests.Response:
     """A page or fragment."""
-    return requests.get(server.url + path, timeout=30)
+    return requests.get(server.url + path, timeout=30, headers={"Accept": accept})
 
 
 def titles(server: Running, query: str = "") -> list[str]:
@@ -174,11 +176,31 @@ def test_list_has_pages(running: Running) -> None:
     assert get(running, "/?page=99").text.replace("page=99&amp;", "page=2&amp;") == second
 
 
-def test_page_of_an_unknown_session_says_so(running: Running) -> None:
-    """404 and a way back."""
-    answer = get(running, "/sessions/nowhere")
+@pytest.mark.parametrize(("path", "status", "told"), [
+    ("/sessions/nowhere", 404, ["Not found", "There is no session with this id.", "All sessions"]),
+    ("/export/?id=nowhere&format=md", 404, ["Not found", "There is no session with this id.", "All sessions"]),
+    ("/export/?id=recipe&format=pdf", 400, ["Bad request", "format must be one of jsonl, csv, md", "All sessions"]),
+    ("/nowhere", 404, ["Not found", "All sessions"]),
+])  # fmt: skip
+def test_browser_that_is_answered_no_gets_a_page(three: Running, path: str, status: int, told: list[str]) -> None:
+    """What is wrong, why, and a way back; a program gets JSON, and from the API so does everybody."""
+    page, data = get(three, path, ACCEPT), get(three, path)
+    main = page.text.partition("<main")[2].partition("</main>")[0]
 
-    assert (answer.status_code, "There is no session with this id." in answer.text) == (404, True)
+    assert (page.status_code, re.findall(">([^<]+)<", main)) == (status, told)
+    assert (data.status_code, data.json()["success"]) == (status, False)
+    assert get(three, "/api/v1/logs/no/where", ACCEPT).headers["Content-Type"] == "application/json"
+
+
+def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path) -> None:
+    """As of everything else, in a page, which says when to come again."""
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    with launch(store) as running:
+        store.close()
+        page = get(running, "/", ACCEPT)
+
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "1")
+    assert re.findall("<h1>(.*?)</h1>", page.text) == ["Service unavailable"]
 
 
 def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Running) -> None:
@@ -202,7 +224,7 @@ def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
 @pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])
 def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
     """A screen reader jumps to it."""
-    assert len(re.findall("<h1[ >]", get(three, path).text)) == 1
+    assert len(re.findall("<h1[ >]", get(three, path, ACCEPT).text)) == 1
 
 
 @pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head"])
