@@ -76,6 +76,8 @@ class ToolCalls:
         for call_id, (prompt, turn) in earlier._asked.items():
             if prompt in again:
                 self.ask(call_id, again[prompt], turn)
+                if call_id in earlier._run:
+                    self._run.add(call_id)
 
 
 class Stop(NamedTuple):

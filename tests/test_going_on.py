@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
-from langchain_core.messages import AIMessageChunk
+from langchain.agents.middleware import AgentState, HumanInTheLoopMiddleware, before_model
+from langchain_core.messages import AIMessageChunk, RemoveMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler, Session, pending
@@ -113,6 +114,28 @@ def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, hand
         ("llm_call", 1, 1),
         ("llm_call", 1, 2),
     ]
+
+
+def test_tool_that_has_run_is_not_answered_again_in_a_later_block(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A middleware that shortens a conversation returns what is left of it, old answers of tools too."""
+    down = [True]
+
+    @before_model
+    def shorten(state: AgentState[Any], runtime: Any) -> dict[str, Any]:
+        if len(state["messages"]) > 1 and down:
+            down.clear()
+            raise ValueError("down")
+        return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *state["messages"]]}
+
+    model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), "3")
+    agent = create_agent(model, [add], middleware=[shorten], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "go")]}, None):
+        with contextlib.suppress(ValueError), handler.session("chat", session_id="s"):
+            agent.invoke(request, in_thread(handler, "t"))
+
+    assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call")] == ["c1"]
 
 
 def test_answer_in_a_later_block_of_the_session_counts_there(
