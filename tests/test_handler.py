@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from operator import itemgetter
@@ -24,7 +24,13 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import (
+    RunnableBranch,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
@@ -239,6 +245,24 @@ def test_input_of_a_stream_without_steps_is_told_at_its_end(
     list(RunnableLambda(str).stream("carrots", {"callbacks": [handler]}))
 
     assert [(e["event_type"], e["prompt"]) for e in log.entries[1:]] == [("user_input", "carrots")]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_input_of_a_stream_is_told_before_its_error(
+    steps: int, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What broke was asked before, whether the stream itself has raised or a step of it."""
+
+    def burn(chunks: Iterator[str]) -> Iterator[str]:
+        raise ValueError(next(chunks))
+        yield
+
+    chain = RunnableGenerator(burn) if steps == 1 else RunnableGenerator(burn) | RunnablePassthrough()
+    with pytest.raises(ValueError, match="carrots"):
+        list(chain.stream("carrots", {"callbacks": [handler]}))
+
+    told = [(e["event_type"], e.get("prompt")) for e in log.entries[1:]]
+    assert told == [("user_input", "carrots"), ("error", None)]
 
 
 def test_input_of_a_stream_is_not_what_its_first_tool_is_given(

@@ -51,8 +51,10 @@ class Endings(Sweeper):
         error = as_exception(given)
         if is_cancellation(error):
             self._cancelled_with(run)
+        binding = self._recorder.binding
+        binding.take_inputs(run.root, inputs)
         if isinstance(run, Root) and inputs is not None:
-            self._recorder.binding.take_late_inputs(run, inputs)
+            binding.take_late_inputs(run, inputs)
         outcome = self._failures.failed(run, error, partial or Answer())
         if outcome.goes_on:
             if run.tried:
