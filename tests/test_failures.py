@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
@@ -28,7 +29,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
-from tests.reading import of_type
+from tests.reading import EMPTY, of_type, state_of
 from tests.tools import add, ask
 
 
@@ -528,6 +529,33 @@ def test_cancelled_call_is_closed_as_cancelled(log: MemoryDelivery, handler: Coa
     assert [e["event_type"] for e in log.entries[2:]] == ["llm_call", "llm_response"]
     assert log.entries[-1]["meta"]["outcome"] == "cancelled"
     assert handler._tree.open == {}
+
+
+def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:
+    """A function that is cancelled goes on in its thread, which may be in the middle of a hook."""
+    begins, cancelled = threading.Event(), threading.Event()
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["event_type"] == "user_input":  # of empty inputs, the model's hook tells it
+            begins.set()
+            cancelled.wait(10)
+        return entry
+
+    handler = CoagentCallbackHandler(delivery=log, redact=redact)
+
+    async def main() -> None:
+        model = chat("late")
+        task = asyncio.create_task(RunnableLambda(lambda _: model.invoke("q")).ainvoke({}, {"callbacks": [handler]}))
+        await asyncio.to_thread(begins.wait, 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        cancelled.set()
+
+    asyncio.run(main())
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
+    assert (log.entries[-1]["llm_response"]["response"], state_of(handler)) == ("late", EMPTY)
 
 
 def test_abandoned_stream_keeps_what_arrived(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

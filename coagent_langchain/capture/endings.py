@@ -144,7 +144,8 @@ class Endings(Sweeper):
 
     def sweep(self) -> None:
         """End what nobody waits for any more."""
-        self.close(self._tree.given_up(), "unknown")
+        for run in reversed(self._tree.given_up()):
+            self._close(run, "unknown")
 
     def bind_all(self) -> None:
         """Give every open root its session, so that the end of the session ends it too."""
@@ -162,12 +163,14 @@ class Endings(Sweeper):
             self.close(self._tree.open_in(course), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:
-        """End runs whose end was not told."""
+        """End runs whose end was not told; what is about to begin in another thread goes on to its own end."""
         for run in reversed(runs):  # what began last is inside of what began before
-            if self._tree.end(run.run_id) is not None:  # it has not ended meanwhile
+            if run.has_begun:
                 self._close(run, outcome)
 
     def _close(self, run: Run, outcome: str) -> None:
+        if self._tree.end(run.run_id) is None:  # it has ended meanwhile
+            return
         run.failures = None
         if outcome == "unknown":
             run.late = True  # nor is it known how long it took

@@ -93,6 +93,13 @@ class Run:
         self.context: JsonObject | None = None
         self._trace: JsonObject | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first event is told, if it has any: a hook in another thread may be about to tell it."""
+        if self.kind == "chain":
+            return self.timestamp > 0 or not self.component
+        return self.own_turn is not None
+
     def trace(self) -> JsonObject:
         """What the entries of this run say of its place in the tree."""
         found = self._trace
