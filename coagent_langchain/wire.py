@@ -28,7 +28,7 @@ JsonPath = Sequence[str | int]  # the keys and places that lead to a value
 
 
 class EventType(StrEnum):
-    """The event types: the 17 of published servers in their order, then the three of the reference's section 8."""
+    """The event types: the 17 of published servers in their order, then three that such a server may refuse."""
 
     SESSION_START = "session_start"
     SESSION_END = "session_end"
