@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from coagent_langchain.delivery import verdict
 from coagent_langchain.errors import ConfigurationError
 
-SILENCE = 1.0  # seconds
+SILENCE = 3.0  # seconds
 CODES = {
     "bold": "1",
     "dim": "2",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from coagent_langchain import cli_text
 from coagent_langchain.cli import main
 from coagent_langchain.delivery import rejected
 from coagent_langchain.delivery.destination import destination_folder
@@ -153,16 +154,19 @@ def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytes
     )
 
 
-def test_flush_without_a_server_says_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flush_without_a_server_says_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It tells what it waits for while it waits, and at the end how many are left and what to do."""
+    monkeypatch.setattr(cli_text, "SILENCE", 0.1)
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
-    status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "2"])
+    status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "1"])
     captured = capsys.readouterr()
     notice, problem = captured.err.splitlines()
 
     assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 events wait\n")
-    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 2 s"
+    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 1 s"
     assert problem.startswith("coagent-langchain: not finished: ConnectionError: ")
     assert problem.endswith("(start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)")
 
