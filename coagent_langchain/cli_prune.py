@@ -7,8 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from coagent_langchain.cli_store import amount, opened_beside, store_option, tell
-from coagent_langchain.cli_text import local_time, table
-from coagent_langchain.server.formats import visible
+from coagent_langchain.cli_text import local_time, one_line, table
 from coagent_langchain.wire import now_ms
 
 if TYPE_CHECKING:
@@ -57,6 +56,6 @@ def run(options: argparse.Namespace) -> int:
 def _list(old: list[Summary]) -> None:
     """What would go, and how much it is."""
     if old:
-        rows = [(visible(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
+        rows = [(one_line(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
         print(table(("SESSION", "LAST EVENT", "EVENTS"), rows, right=("EVENTS",)) + "\n")
     print(f"would delete {amount(len(old), sum(each.entries for each in old))}")

@@ -7,9 +7,9 @@ import json
 import sys
 
 from coagent_langchain.cli_session import connect, connection_options, newest_first
-from coagent_langchain.cli_text import cells, fit, local_time, paint, table, width
+from coagent_langchain.cli_text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
-from coagent_langchain.server.formats import count, duration, preview, visible
+from coagent_langchain.server.formats import count, duration, preview
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import PAUSE_MS
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([each.model_dump(exclude_none=True) for each in shown], indent=2))
     elif options.ids:
         for each in shown:
-            print(visible(each.run_id) if sys.stdout.isatty() else each.run_id)
+            print(one_line(each.run_id) if sys.stdout.isatty() else each.run_id.replace("\n", "␊"))
     elif not found:
         advice = "See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain."
         print(f"No sessions yet on {client.base_url}. {advice}")
@@ -81,7 +81,7 @@ def _narrow(widths: dict[str, int]) -> None:
 
 
 def _row(each: RunSummary) -> dict[str, str]:
-    name = visible(each.run_id)
+    name = one_line(each.run_id)
     return {
         "SESSION": fit(name, min(cells(name), ID)),
         "STARTED": local_time(each.start_timestamp),

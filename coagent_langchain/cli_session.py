@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from coagent_langchain.cli_text import argument, notice
+from coagent_langchain.cli_text import argument, notice, one_line
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import RunSummary
-from coagent_langchain.server.formats import visible
 from coagent_langchain.texts import counted
 
 ANSWER = 15.0  # seconds that a server has for an answer
@@ -74,7 +73,7 @@ def chosen(client: CoagentClient, given: str | None) -> str:
     ids = client.get_runs()
     found = [given] if given in ids else [each for each in ids if each.startswith(given)]
     if len(found) > 1:
-        some = ", ".join(map(visible, found[: -CANDIDATES - 1 : -1])) + (", …" if len(found) > CANDIDATES else "")
+        some = ", ".join(map(one_line, found[: -CANDIDATES - 1 : -1])) + (", …" if len(found) > CANDIDATES else "")
         raise CoagentError(f"{given!r} is the beginning of {counted(len(found), 'session')}: {some}")
     return found[0] if found else given
 

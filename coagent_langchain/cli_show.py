@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.cli_session import chosen, connect, connection_options, newest, session_argument
-from coagent_langchain.cli_text import cells, fit, local_time, paint, width
+from coagent_langchain.cli_text import cells, fit, local_time, one_line, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
@@ -77,7 +77,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
         events = client.get_logs(session_id)
         if not events and not seen:
             seen.add("")
-            print(f"waiting for session {visible(session_id)} to begin; --follow takes a whole id", file=sys.stderr)
+            print(f"waiting for session {one_line(session_id)} to begin; --follow takes a whole id", file=sys.stderr)
         for event in events:
             name = str(event.get("event_id", event.raw))  # of a server that takes what ours refuses
             if name in seen:
@@ -94,14 +94,14 @@ def _event_line(event: LoggedEvent) -> str:
     failed = moment.type == "error" or moment.failed
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    said = (visible(moment.name), without_label(moment.name, moment.note), _data(event))
+    said = (one_line(moment.name), without_label(moment.name, moment.note), _data(event))
     rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
 
 
 def _head(session: LoggedSession) -> str:
     """The id and the facts, on as many lines as they need, and the title, which is the id where there is none."""
-    name = visible(session.session_id)
+    name = one_line(session.session_id)
     lines, room = [paint(name, "bold")], width() - cells(name)
     for number, fact in enumerate(map(visible, session.facts)):
         before = " · " if number else "  "
@@ -154,7 +154,7 @@ def _took(session: LoggedSession, bar: Bar) -> int | None:
 
 def _line(bar: Bar, note: str, took: int | None, stem: str) -> str:
     sign, colour = ("·", "dim") if bar.kind == "note" else SIGNS.get(bar.status, ("·", "dim"))
-    label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else visible(bar.label)
+    label = f"Prompt {bar.prompt}: {bar.label}" if bar.kind == "prompt" else one_line(bar.label)
     figures = (f"{tokens(bar.input, bar.output):>14} " if width() >= WIDE else "") + f"{duration(took):>12}"
     room = max(width() - cells(stem) - len(figures) - 3, 12)
     label = label if cells(label) <= room else fit(label, room)

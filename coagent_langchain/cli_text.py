@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from coagent_langchain.delivery import verdict
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.formats import visible
 
 SILENCE = 3.0  # seconds
 CODES = {
@@ -106,6 +107,11 @@ def fit(text: str, columns: int) -> str:
         kept += character
     kept = kept.rstrip("…") + "…"  # one, where the text was cut before
     return kept + " " * (columns - cells(kept))
+
+
+def one_line(name: str) -> str:
+    """A name from a log as it can be shown: invisible characters, line breaks and tabs are signs."""
+    return visible(name).replace("\n", "␊").replace("\t", "␉")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:

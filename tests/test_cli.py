@@ -185,6 +185,19 @@ def test_runs_for_other_programs(run: Run) -> None:
     assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older one: --limit 0 shows all"
 
 
+def test_line_breaks_in_names_are_signs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a log calls its session or tool stays on its line, and no part of an id is taken for another one."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        client.log_tool_call("other\n\ttrip\x1b", "look\nup", 1, 1)
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        rows, shown = run("runs").splitlines(), run("show").splitlines()
+        ids = run("runs", "--ids")
+
+    assert (len(rows), rows[1].split()[0], shown[0].split()[0]) == (2, "other␊␉trip␛", "other␊␉trip␛")
+    assert ["look␊up" in line for line in shown].count(True) == 1
+    assert ids == "other␊\ttrip\x1b\n"
+
+
 def test_show_draws_the_tree(run: Run) -> None:
     """Prompt, model call, tool call and error with tokens and times; no control character of a log gets through."""
     lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
