@@ -55,7 +55,7 @@ def chosen(request: Request) -> list[Entry]:
     """The entries that the query names: `e=timestamp-seq`, once or more.
 
     Raises:
-        HTTPException: 404, no such entry.
+        HTTPException: 404, no such entry, or no session any more.
     """
     store, session_id = store_of(request), request.path_params["session_id"]
     found = []
@@ -63,6 +63,7 @@ def chosen(request: Request) -> list[Entry]:
         named = _REF.fullmatch(ref)
         entry = entry_at(store, session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
         if entry is None:
+            session_of(request)  # says so if it has been deleted
             raise HTTPException(404, "There is no such event.")
         found.append(entry)
     if not found:

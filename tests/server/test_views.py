@@ -227,10 +227,13 @@ def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
     assert len(re.findall("<h1[ >]", get(three, path, ACCEPT).text)) == 1
 
 
-@pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head"])
+@pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head", "detail",
+                                  "earlier", "text"])  # fmt: skip
 def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
     """What a page fetches of a session that was pruned meanwhile."""
-    assert get(running, f"/view/{path}/=nowhere").status_code == 404
+    answer = get(running, f"/view/{path}/=nowhere?e=1-1")
+
+    assert (answer.status_code, answer.json()["message"]) == (404, "There is no session with this id.")
 
 
 @pytest.mark.parametrize("query", ["", "?e=", "?e=1-1", "?e=1-9999999999999999999", "?e=x-y", "?e=" + "9" * 40 + "-1"])
