@@ -238,6 +238,18 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
     assert (spool.written, spool.read(), bool(spool.fallback)) == (5, b"".join(LINES), True)
 
 
+def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -> None:
+    """Where the folder cannot be used, the temporary one stands in; memory is for who has chosen it."""
+    (tmp_path / "file").write_text("")
+    opened = []
+    for folder in (tmp_path / "file", None):
+        spool = spool_in(folder)
+        spool.append(LINES[0], 1)
+        opened.append(os.readlink(f"/proc/self/fd/{spool._segments[0].descriptor}"))
+
+    assert [path.startswith("/memfd:") for path in opened] == [False, True]
+
+
 def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
     """A file could be made, but nothing written: that error names no file."""
     spool = spool_in(tmp_path / "d")

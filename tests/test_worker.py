@@ -20,7 +20,7 @@ from coagent_langchain.delivery import notices
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
-from coagent_langchain.delivery.segment import HEADER_BYTES, header
+from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
 from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
@@ -398,6 +398,7 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
         thread.join(10)
         delivery.append(line("c"))
         flushed = delivery.flush(10)
+        until(lambda: [each.name for each in threading.enumerate()].count("coagent-sync") == 1)  # the former has ended
 
     assert (thread.is_alive(), flushed, server.stored) == (False, True, ["a", "b", "c"])
 
@@ -506,6 +507,21 @@ def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
     assert (arrived, server.stored) == (True, ["new", *ids(3)])
 
 
+def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> None:
+    """A dead process is done with when the last of its entries is sent, not the first batch; then its files go."""
+    with FaultyServer() as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        folder.mkdir()
+        left = folder / "1-deadbeef-000000.jsonl"
+        left.write_bytes(header(HEADER_BYTES) + b"".join(map(line, ids(2 * BATCH_ENTRIES + 1))))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: len(server.stored) == 2 * BATCH_ENTRIES + 2)
+            until(lambda: not [*folder.glob("1-deadbeef*")])
+
+    assert (arrived, server.stored) == (True, ["new", *ids(2 * BATCH_ENTRIES + 1)])
+
+
 def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:
     """What a dead process left has its turn although the living one always has entries of its own."""
     with FaultyServer(lambda request: Answer(503)) as server:
@@ -540,15 +556,18 @@ def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path
     assert (delivery.stats().written, delivery.stats().refused) == (1, 1)
 
 
-def test_file_that_cannot_be_read_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("made", [1, time.time() + 1000], ids=["the oldest", "the newest"])
+def test_file_that_cannot_be_read_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: float
+) -> None:
     """What a dead process left unreadable has its turn once: what others left and what comes later is delivered."""
     with FaultyServer() as server:
         folder = destination_folder(tmp_path, server.base_url)
         folder.mkdir()
-        for age, owner in enumerate(["2-00000002", "1-00000001"]):
+        for owner, modified in ("2-00000002", 1000), ("1-00000001", made):
             path = folder / f"{owner}-000000.jsonl"
             path.write_bytes(header(HEADER_BYTES) + line(owner))
-            os.utime(path, (1000 - age, 1000 - age))
+            os.utime(path, (modified, modified))
         opened = os.open
 
         def forbidden(file: Any, *arguments: Any) -> int:
@@ -560,6 +579,7 @@ def test_file_that_cannot_be_read_holds_nothing_up(tmp_path: Path, monkeypatch: 
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("a"))
             adopted = server.wait_for(lambda: len(server.stored) == 2)
+            until(lambda: delivery._worker.idle)
             delivery.append(line("b"))
             flushed = delivery.flush(10)
 
@@ -633,6 +653,24 @@ def test_events_refused_while_the_server_is_away_are_told_at_the_end(
     assert [message.removeprefix(f"delivery to {server.base_url}: ") for message in caplog.messages] == [
         "HTTP 503: later; 1 event waits", "9 events refused: the spool or the disk is full",
     ]  # fmt: skip
+
+
+def test_events_refused_while_the_worker_hangs_are_told_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that tells of them waits for the server: at the exit nobody waits for it."""
+    with (
+        FaultyServer(lambda request: Answer(hangs=True)) as server,
+        delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
+    ):
+        delivery.append(line("first"))
+        assert server.wait_for(lambda: bool(server.requests))
+        delivery.append(b"".join(line(event_id) for event_id in ids(9)), 9)
+        delivery.close(elapsed=math.inf)
+        delivery.tell_losses()
+        server.close()
+
+    assert caplog.messages == [f"delivery to {server.base_url}: 9 events refused: the spool or the disk is full"]
 
 
 def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
