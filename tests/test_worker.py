@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery import notices
+from coagent_langchain.delivery import notices, worker
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
@@ -520,6 +520,25 @@ def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> No
             until(lambda: not [*folder.glob("1-deadbeef*")])
 
     assert (arrived, server.stored) == (True, ["new", *ids(2 * BATCH_ENTRIES + 1)])
+
+
+def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks for dead processes again and again, also when it is never without events of its own for long."""
+    monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.5)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("new"))
+        until(lambda: delivery._worker.idle)  # it has looked for the first time
+        left = destination_folder(tmp_path, server.base_url) / "1-deadbeef-000000.jsonl"
+        left.write_bytes(header(HEADER_BYTES) + line("left"))
+
+        def goes_on() -> bool:
+            delivery.append(line("more"))
+            return delivery.flush(10) and "left" in server.stored
+
+        until(goes_on, seconds=10)
+        until(lambda: not left.exists())
+
+    assert server.stored.count("left") == 1
 
 
 def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:

@@ -186,18 +186,22 @@ class Worker:
             self._wait(GATHER_S)
 
     def _read_adopted(self) -> bytearray:
-        while True:
-            if self._adopted is None and self._dead and time.monotonic() >= self._next_look:
-                self._adopted = self._dead.next()
-            if self._dead is None or self._adopted is None:
-                self._next_look = max(self._next_look, time.monotonic() + ADOPT_EVERY_S)
-                return bytearray()
-            if lines := self._adopted.read():
+        while self._dead and (adopted := self._adopted or self._adopt()):
+            if lines := adopted.read():
                 self._syncer.wake()
-                self._source = self._adopted
+                self._source = adopted
                 return lines
-            self._dead.release(self._adopted)
+            self._dead.release(adopted)
             self._adopted = None
+        return bytearray()
+
+    def _adopt(self) -> Adopted | None:
+        """Take over what the next dead process left. After the last one, nobody looks at the folder for a while."""
+        if self._dead and time.monotonic() >= self._next_look:
+            self._adopted = self._dead.next()
+            if self._adopted is None:
+                self._next_look = time.monotonic() + ADOPT_EVERY_S
+        return self._adopted
 
     def _rest(self) -> None:
         """Wait for `wake`: there is nothing to do."""
