@@ -200,10 +200,11 @@ def test_program_whose_events_wait_says_so_at_its_end(script: Path) -> None:
     )
 
 
-def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path) -> None:
-    """Without a spool there is no later."""
+@pytest.mark.parametrize("spool", ["off", "/dev/null/below"])
+def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path, spool: str) -> None:
+    """Without a spool, or where its folder cannot be made, there is no later."""
     script.write_text(ASK)
-    _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1", COAGENT_SPOOL_DIR="off")
+    _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1", COAGENT_SPOOL_DIR=spool)
 
     assert said.startswith("coagent-langchain: lost 5 events for http://127.0.0.1:9/api/v1 (ConnectionError: ")
     assert said.endswith(" refused)\n")

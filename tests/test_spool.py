@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
 import stat
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners, waiting_lines
+from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
@@ -113,6 +115,23 @@ def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: py
     (segment,) = segments(tmp_path / "d")
 
     assert steps == [[segment.name, "d"], [], [segment.name]]
+
+
+def test_file_without_a_name_needs_no_sync(tmp_path: Path) -> None:
+    """It does not outlive the process, let alone the machine."""
+    spool = spool_in(None)
+    spool.append(LINES[0], 1)
+    spool.sync()
+
+    assert (spool.read(), spool.written) == (LINES[0], 1)
+
+
+@pytest.mark.parametrize(("address", "host"), [
+    ("http://me:hush@logs.example.org:3000/api/v1", "logs.example.org"), ("https://[::1]/api/v1", "__1"),
+])  # fmt: skip
+def test_folder_is_named_by_the_server(address: str, host: str) -> None:
+    """Who looks at the spool sees which folder is whose; a hash tells the addresses of one host apart."""
+    assert re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{8}}", destination_folder(Path(), address).name)
 
 
 def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Outcome(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
     (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
     (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
     (Outcome(None, "ProxyError: refused"), "ProxyError: refused "
      "(HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"),
     (Outcome(None, "SSLError: [SSL: WRONG_VERSION_NUMBER]"), "SSLError: [SSL: WRONG_VERSION_NUMBER] "

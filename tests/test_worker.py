@@ -20,7 +20,7 @@ from coagent_langchain.delivery import notices, worker
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
+from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES, HEADER_BYTES, header
 from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
@@ -217,6 +217,27 @@ def test_server_without_arrays_is_asked_once(tmp_path: Path) -> None:
 
     assert (server.stored, refused) == (ids(16) + ids(16, "f"), 4)
     assert sum(request.array for request in server.requests) == refused
+
+
+def test_server_that_refuses_large_arrays_gets_others(tmp_path: Path) -> None:
+    """Two entries that are too large together go one by one; the next two, which are not, in one request again."""
+    with FaultyServer(small_only) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for text in ("x" * 500, ""):
+            delivery.append(line("a", text) + line("b", text), 2)
+            assert delivery.flush(10)
+
+    assert [request.array for request in server.requests] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("batch", [line("a") * BATCH_ENTRIES, line("a", "x" * BATCH_BYTES)], ids=["many", "large"])
+def test_full_batch_does_not_wait_for_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: bytes) -> None:
+    """As many entries as go in one request, or as many bytes, are sent at once."""
+    monkeypatch.setattr(worker, "GATHER_S", 60.0)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(batch, batch.count(b"\n"))
+        arrived = server.wait_for(lambda: bool(server.stored))
+
+    assert arrived
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404, 405])
