@@ -22,7 +22,7 @@ import pytest
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners, waiting_lines
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.owner import Owner
-from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite
+from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite, _holding
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
 
@@ -160,6 +160,16 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
 
     assert (files, list((tmp_path / "d").iterdir())) == ([3, 1], [tmp_path / "d" / "destination"])
     assert (spool.written, spool.settled, spool.lost) == (9, 9, 0)
+
+
+def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
+    """A process that lives for months opens many files, two descriptors each: the last one's and the lock's stay."""
+    spool, before = spool_in(tmp_path / "d"), len(os.listdir("/proc/self/fd"))
+    for _ in range(4):
+        spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+        read_all(spool)
+
+    assert len(os.listdir("/proc/self/fd")) - before == 3
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:
@@ -709,6 +719,17 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
     thread.join()
 
     assert (waited, ran.is_set()) == (True, True)
+
+
+def test_python_without_ctypes_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a dynamic linker that does not hand out the C library: `os.pwrite` stands in."""
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    _holding.cache_clear()
+    spool = spool_in(tmp_path / "d")
+    _holding.cache_clear()
+    spool.append(LINES[0], 1)
+
+    assert (spool._pwrite._holding, spool.read()) == (None, LINES[0])
 
 
 def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import queue
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -283,6 +284,24 @@ def test_backoff_has_full_jitter_and_a_bound() -> None:
 
     assert [max(span) <= bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
     assert [min(span) < 0.1 * bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
+
+
+def test_pauses_grow_until_the_server_takes_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is away for long is asked ever less often, one that was away for a moment soon again."""
+    longest: list[float] = []
+
+    def drawn(draw: random.Random, shortest: float, most: float) -> float:
+        longest.append(most)
+        return 0.0
+
+    monkeypatch.setattr(random.SystemRandom, "uniform", drawn)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for event_id, failures in ("a", 3), ("b", 1):
+            server.behave = first(len(server.requests) + failures, Answer(503))
+            delivery.append(line(event_id))
+            assert delivery.flush(10)
+
+    assert (server.stored, longest) == (["a", "b"], [0.4, 0.8, 1.6, 0.4])
 
 
 def test_clock_jumps_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
