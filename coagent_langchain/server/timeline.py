@@ -123,7 +123,7 @@ def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
     prompt.end = None if prompt.status == "open" else prompt.last
     groups: list[list[Bar]] = []
     for bar in prompt.children:
-        if groups and (bar.turn == groups[-1][-1].turn or not bar.turn):
+        if groups and (bar.turn == groups[-1][0].turn or not bar.turn):
             groups[-1].append(bar)
         else:
             groups.append([bar])

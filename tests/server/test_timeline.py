@@ -105,6 +105,18 @@ def test_tree_follows_parent_runs_and_turns_group_what_belongs_together() -> Non
     ]
 
 
+def test_what_has_no_turn_does_not_part_a_turn() -> None:
+    """A message between a model's call and the tools that it asked for, from a client that counts no turns for it."""
+    story = Story("s").ask("Where?")
+    story.model("Where?", "", 10, (1, 1))
+    story.log("info", 0, story.root, output_data={"message": "asks for a tool"})
+    story.tool("map", {}, "here", 5, "1")
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt Where? ok", "  turn Turn 1 ok", "    model gemma3:4b ok", "    note Info ok", "    tool map ok",
+    ]  # fmt: skip
+
+
 def test_each_user_input_opens_a_prompt() -> None:
     """A process that goes on with a conversation counts from 1 again: its prompts stand apart, after the first end."""
     assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [
