@@ -129,6 +129,16 @@ def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) 
     assert not any(session.ended for session in sessions)
 
 
+@pytest.mark.parametrize(("event_type", "facts"), [("llm_call", "running, 10 min"), ("info", "idle, 0 ms")])
+def test_session_with_an_open_call_takes_until_now(event_type: str, facts: str) -> None:
+    """As in the viewer's list; one that rests has taken until its last event."""
+    began = now_ms() - 10 * 60_000
+    entry = {"event_type": event_type, "timestamp": began, "prompt_number": 1, "turn_number": 1}
+    session = LoggedSession("s", [LoggedEvent.read(entry)])
+
+    assert ", ".join(session.facts).startswith(facts)
+
+
 def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> None:
     """With names, tokens, times and success where an event has them."""
     table = client.session(trip).to_pandas()
@@ -137,6 +147,7 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
     assert list(table.name.dropna()) == ["planner", "<script>", "<script>"]
     assert (answer.model, answer.total_tokens, answer.execution_time_ms, answer.cost) == ("m-1", 12, 500, 0.01)
     assert list(table.success.dropna()) == [False]
+    assert list(table.event_id) == [event.event_id for event in client.session(trip)]
     assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
 
 

@@ -15,9 +15,9 @@ from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline, ran
 from coagent_langchain.server.details import Detail, detail
-from coagent_langchain.server.formats import media
+from coagent_langchain.server.formats import brief, media
 from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.parts import earlier
+from coagent_langchain.server.parts import earlier, of_entry
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.store.rollup import roll_up
@@ -500,6 +500,15 @@ def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
     assert (model.status, model.end, model.note) == ("error", T0 + 23, "TimeoutError: slow")
 
 
+def test_call_keeps_the_model_that_it_names() -> None:
+    """Where its response names a version of it; else it has the response's."""
+    story = Story("s").ask("Why?")
+    for asked in ("gpt-5", ""):
+        story.answer(story.call("Why?", model=asked), "So", 10, (1, 1), model="gpt-5-2026")
+
+    assert [bar.label for bar in timeline(story.entries).models] == ["gpt-5", "gpt-5-2026"]
+
+
 def test_error_closes_the_call_that_it_names() -> None:
     """A failed model call is one bar from call to error, and says why."""
     failed = failures(sessions.failed())
@@ -917,6 +926,29 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
     story.call("Rome?", history=[ASKED, *[TOOL] * (messages - 1)])
 
     assert [part.title for part in earlier(story.entries[0], "1-1", end)] == parts
+
+
+def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
+    """As the button that copies it follows the path, through texts that are JSON, too."""
+    story = Story("said").ask('{"question": "Why?"}')
+    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"name": "x"}]}]}})
+    story.log("info", output_data={"message": "hello"})
+    story.log("component_exit", output_data={"messages": [{"content": "I"}, {"content": "say"}], "more": 1})
+    story.log("routing", routing_type="invoke", input_data={"to": "b"})
+    oversight(story, "interrupted", "i", {"question": "May I?"})
+    entries = [*sessions.trip(), *sessions.recipe(), *sessions.failed(), *story.end("Because")]
+    found = [(entry, part) for entry in entries for part in of_entry(entry, "1-1") if part.path]
+
+    def led_to(value: Any, path: str) -> Any:
+        for key in orjson.loads(path):
+            value = (orjson.loads(value) if isinstance(value, str) else value)[key]
+        return value
+
+    assert [brief(led_to(entry, part.path or "")) for entry, part in found] == [part.brief for _, part in found]
+    assert {part.title for _, part in found} >= {
+        "System", "User", "Assistant: tool calls", "Reasoning", "Answer", "Arguments", "Result", "Prompt", "Message",
+        "Says", "State update", "Routing type", "Input data", "Asked", "Response", "RateLimitError",
+    }  # fmt: skip
 
 
 def test_what_a_node_says_itself_is_an_answer() -> None:

@@ -48,7 +48,9 @@ def get(server: Running, path: str, accept: str = "*/*") -> requests.Response:
 
 def titles(server: Running, query: str = "") -> list[str]:
     """The session ids of the list, from top to bottom."""
-    return re.findall(r'name="s" value="([^"]*)"', get(server, f"/{query}").text)
+    page = get(server, f"/{query}")
+    page.raise_for_status()
+    return re.findall(r'name="s" value="([^"]*)"', page.text)
 
 
 @pytest.fixture
@@ -74,12 +76,22 @@ def three(running: Running) -> Running:
         ("?tag=staging", ["broken"]),
         ("?q=halloumi", ["recipe"]),
         ("?q=nothing+like+it", []),
-        ("?period=1h", []),
+        ("?period=30d", []),
     ],
 )
 def test_list_filters_and_sorts(three: Running, query: str, expected: list[str]) -> None:
     """What the address asks for; what makes no sense in it does not filter."""
     assert titles(three, query) == expected
+
+
+def test_list_has_the_sessions_of_a_period(running: Running) -> None:
+    """Those that had an event in it."""
+    for name, minutes in (("recent", 30), ("older", 90), ("old", 25 * 60)):
+        log(running, [samples.entry(session_id=name) | {"timestamp": now_ms() - minutes * 60_000}])
+
+    assert [titles(running, f"?period={each}") for each in ("1h", "24h", "7d")] == [
+        ["recent"], ["recent", "older"], ["recent", "older", "old"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("number", "written"), [
