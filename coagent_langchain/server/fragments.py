@@ -161,13 +161,7 @@ def find(request: Request) -> Response:
 
 
 def _hits(request: Request, session_id: str, words: str) -> list[int]:
-    store = store_of(request)
-    found: list[int] = []
-    before: int | None = None
-    while len(found) < MAX_HITS and (page := store.search(session_id, words[:500], before=before, limit=1000)):
-        found += [entry.seq for entry in page]
-        before = found[-1]
-    return found
+    return store_of(request).search(session_id, words[:500], MAX_HITS)
 
 
 def conversation(request: Request) -> HTMLResponse:

@@ -11,7 +11,7 @@ import requests
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import MAX_FACETS, Store, readers, text
 from coagent_langchain.server.store.query import Page, Query, Sort
-from tests.server.samples import T0, entry, event_ids, holding, put
+from tests.server.samples import T0, entry, hits, holding, put
 
 
 def some_sessions(store: Store) -> None:
@@ -127,7 +127,7 @@ def test_search_finds_words(store: Store, text: str, expected: list[str]) -> Non
     """Beginnings of words in any value, not the names of fields; newest arrival first."""
     put(store, *(entry(event_id=name, **fields) for name, fields in WORDS.items()))
 
-    assert event_ids(store.search("s", text)) == expected
+    assert hits(store, "s", text) == expected
 
 
 @finds
@@ -146,13 +146,11 @@ def test_list_finds_sessions_whatever_their_ids_hold(store: Store) -> None:
     assert holding(store, "everywhere") == sorted(ids)
 
 
-def test_search_in_one_session_and_page_by_page(store: Store) -> None:
-    """The newest first, `before` goes on."""
-    put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", prompt="word") for n in range(8)))
-    first = store.search("s0", "word", limit=2)
+def test_search_in_one_session(store: Store) -> None:
+    """Those of others are not found; if there are more than asked for, the newest are."""
+    put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", at=-n, prompt="word") for n in range(8)))
 
-    assert event_ids(first) == ["e6", "e4"]
-    assert event_ids(store.search("s0", "word", before=first[-1].seq, limit=3)) == ["e2", "e0"]
+    assert (hits(store, "s0", "word"), hits(store, "s0", "word", 2)) == (["e6", "e4", "e2", "e0"], ["e6", "e4"])
 
 
 @pytest.mark.parametrize("text", ["", '" '])
@@ -160,7 +158,7 @@ def test_search_without_words_finds_nothing(store: Store, text: str) -> None:
     """Nor does a quotation mark alone."""
     put(store, entry())
 
-    assert store.search("s", text) == []
+    assert store.search("s", text, 100) == []
 
 
 @pytest.mark.parametrize(("more", "cut"), [(0, ""), (1, "found")])
@@ -179,7 +177,7 @@ def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(text, "LONGEST", 0)
 
     assert store.sessions(Query(text="☃")) == Page([], 0, cut="time")
-    assert event_ids(store.search("s", "☃")) == ["e1"]
+    assert hits(store, "s", "☃") == ["e1"]
 
 
 def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,7 +333,7 @@ def test_search_text_is_no_query_language(store: Store) -> None:
     put(store, entry(prompt="plain AND simple"))
     texts = ['"', "a OR b", "NEAR(a b)", "col:x", "^a", "a*", "-a", "'; --", "(", "\\", "%", "AND", "*", "a\x00b"]
 
-    assert [len(store.search("s", text)) for text in texts] == [0] * 11 + [1, 0, 0]
+    assert [len(store.search("s", text, 100)) for text in texts] == [0] * 11 + [1, 0, 0]
     assert [len(holding(store, text)) for text in texts] == [0] * 11 + [1, 0, 0]
 
 

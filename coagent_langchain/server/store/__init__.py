@@ -5,7 +5,6 @@ Times are Unix milliseconds. All methods block and may be called from any thread
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -200,19 +199,15 @@ class Store(Protocol):
 
         Parameters:
             after: begin behind this place; the beginning when None.
-            limit: how many at most; large ones come fewer at a time, see `page_of`.
+            limit: how many at most; of large ones, as many as `MAX_PAGE` has room for, but at least one.
         """
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """One entry by its event id, the earliest where an id was used again."""
 
-    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
-        """A session's entries that contain all the words (each as the beginning of a word, in any case), newest
-        arrival first. What JSON calls the fields is not searched, their values are.
-
-        Parameters:
-            before: only entries with a smaller `seq`: the next page.
-            limit: how many at most; large ones come fewer at a time, see `page_of`.
+    def search(self, session_id: str, text: str, limit: int) -> list[int]:
+        """The `seq` of a session's entries that contain all the words (each as the beginning of a word, in any case),
+        newest arrival first, `limit` at most. What JSON calls the fields is not searched, their values are.
         """
 
     def latest(self) -> int:
@@ -229,18 +224,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
-
-
-def page_of(entries: Iterable[Entry], limit: int) -> list[Entry]:
-    """The first of some entries: `limit` at most, and of those at least one and as many as `MAX_PAGE` has room for."""
-    page: list[Entry] = []
-    room = MAX_PAGE
-    for entry in itertools.islice(entries, limit):
-        room -= len(entry.body)
-        if page and room < 0:
-            break
-        page.append(entry)
-    return page
 
 
 def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[Entry]:

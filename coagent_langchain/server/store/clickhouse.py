@@ -20,7 +20,6 @@ from coagent_langchain.server.store import (
     Pruned,
     Session,
     Summary,
-    page_of,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
@@ -34,7 +33,7 @@ from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
 FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
-PAGE = 200  # entries of a search's step
+PAGE = 200  # entries of a step of a search through all sessions
 
 
 class ClickHouseStore:
@@ -165,35 +164,39 @@ class ClickHouseStore:
         )  # fmt: skip
         return rows.entry(*found[0]) if found else None
 
-    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
+    def search(self, session_id: str, text: str, limit: int) -> list[int]:
         """See `Store.search`."""
-        hits = self._find(Terms(text), session_id, 2**62 if before is None else before)
-        return page_of((found for _, found in hits), limit)
+        if not (terms := Terms(text)):
+            return []
+        sql, parameters = self._candidates(terms)
+        sql += " AND session_id = {session:String}"
+        parameters["session"] = session_id
+        with available(), self._readers.one() as client, client.query_rows_stream(sql, parameters) as candidates:
+            found = [row[1] for row in candidates if self._table.has(terms, *row[1:])]
+        return sorted(found, reverse=True)[:limit]
 
     def _holding(self, terms: Terms) -> Iterator[str]:
         """For each entry with the terms, newest first, its session's id."""
-        return (session_id for session_id, _ in self._find(terms))
-
-    def _find(self, terms: Terms, session_id: str | None = None, before: int = 2**62) -> Iterator[tuple[str, Entry]]:
-        """Entries with the terms; those of all sessions for as long as one may read."""
-        one = "AND session_id = {session:String}" if session_id is not None else ""
-        narrow = "".join(f" AND {self._table.has.format(n=n)}" for n in range(len(terms.tokens)))
-        sql = f"""SELECT session_id, {self._table.entry} FROM {self._db}.log_entries
-            WHERE number < {{before:UInt64}} {one} {narrow} ORDER BY number DESC LIMIT {PAGE}"""
-        parameters: dict[str, Any] = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
-        parameters |= {"session": session_id} if session_id is not None else {}
-        deadline = Deadline() if session_id is None else None
+        sql, parameters = self._candidates(terms)
+        sql += f" AND number < {{before:UInt64}} ORDER BY number DESC LIMIT {PAGE}"
+        before = 2**62
+        deadline = Deadline()
         while terms:
             page = self._all(sql, before=before, **parameters)
-            for name, *row in page:
-                if deadline:
-                    deadline()
-                found = rows.entry(*row)
-                before = found.seq
-                if terms(found.body):
-                    yield name, found
+            for session_id, before, *searched in page:
+                deadline()
+                if self._table.has(terms, before, *searched):
+                    yield session_id
             if len(page) < PAGE:
                 return
+
+    def _candidates(self, terms: Terms) -> tuple[str, dict[str, Any]]:
+        """The SQL for the entries that may have the terms, to which conditions can be added, and its parameters."""
+        tokens = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
+        may_have = [self._table.may_have.format(token=name) for name in tokens]
+        sql = f"""SELECT session_id, {self._table.searched} FROM {self._db}.log_entries
+            WHERE {" AND ".join(["true", *may_have])}"""
+        return sql, tokens
 
     def latest(self) -> int:
         """See `Store.latest`."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from coagent_langchain.server.store import clickhouse_schema as schema
+from coagent_langchain.server.store.clickhouse_rows import entry
+from coagent_langchain.server.store.text import Terms
 
 _OWN = {"raw", "seq", "words"}  # the columns that only our table has
 _RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
 # our numbers have 19 digits; the rows of other servers come before them
 _SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
 # a token has letters and digits only, so nothing in it is a wildcard
-_HAS_WORD = "words LIKE {{token{n}:String}}"
-_MAY_HAVE = "(text ILIKE {{token{n}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
+_HAS_WORD = "words LIKE {{{token}:String}}"
+_MAY_HAVE = "(text ILIKE {{{token}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
 _COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
             "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
             "additional_properties")  # fmt: skip
@@ -32,20 +35,29 @@ class Table:
         own: whether it has our columns; else what they hold is kept where the published table has room.
         raw: an entry's JSON text as it was posted, or "" in the row of another server.
         seq: an entry's arrival number.
-        has: whether an entry may have a token; a template, with `n` for the token's parameter.
+        may_have: whether an entry may have a token; a template, with `token` for its parameter.
     """
 
     event_types: frozenset[str]
     own: bool
     raw: str
     seq: str
-    has: str
+    may_have: str
 
     @property
     def entry(self) -> str:
         """What `clickhouse_rows.entry` makes an entry of."""
         row = f"if({self.raw} = '', {_ROW}, '')"
         return f"{self.seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self.raw} AS text, {row} AS row"
+
+    @property
+    def searched(self) -> str:
+        """An entry's number, and what `has` looks at: where there are words, these alone, as entries may be large."""
+        return "seq AS number, words" if self.own else self.entry
+
+    def has(self, terms: Terms, number: int, *searched: Any) -> bool:
+        """Whether an entry has the terms of a search."""
+        return terms.are_in(*searched) if self.own else terms(entry(number, *searched).body)
 
 
 def prepare(client: Client, database: str) -> Table:
@@ -67,8 +79,8 @@ def _described(client: Client, database: str) -> Table:
     types = dict(zip(described[0], described[1], strict=True))
     event_types = frozenset(re.findall(r"'([^']+)' = ", types["event_type"]))  # of `Enum8('a' = 1, ...)`
     if set(types) >= _OWN:
-        return Table(event_types, own=True, raw="raw", seq="seq", has=_HAS_WORD)
-    return Table(event_types, own=False, raw=_RAW_IN_PROPERTIES, seq=_SEQ_IN_LOG_ID, has=_MAY_HAVE)
+        return Table(event_types, own=True, raw="raw", seq="seq", may_have=_HAS_WORD)
+    return Table(event_types, own=False, raw=_RAW_IN_PROPERTIES, seq=_SEQ_IN_LOG_ID, may_have=_MAY_HAVE)
 
 
 def count_anew(client: Client, database: str, table: Table, session_ids: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import functools
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ import orjson
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
     MAX_FACETS,
+    MAX_PAGE,
     Cursor,
     Entry,
     NewEntry,
@@ -24,7 +25,6 @@ from coagent_langchain.server.store import (
     Session,
     Summary,
     Unavailable,
-    page_of,
     pruning,
     sessions,
 )
@@ -195,7 +195,7 @@ class SqliteStore:
             ORDER BY timestamp, seq LIMIT ?"""
         with self._readers.one() as connection:
             rows = connection.execute(sql, (session_id, *(after or (-1, -1)), limit))
-            return page_of((Entry(*row) for row in rows), limit)
+            return _page(Entry(*row) for row in rows)
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         """See `Store.entry`."""
@@ -204,15 +204,13 @@ class SqliteStore:
         rows = self._all(sql, (session_id, digest_of(event_id, b"")[:4]))
         return next((Entry(*row) for row in rows if orjson.loads(row[2])["event_id"] == event_id), None)
 
-    def search(self, session_id: str, text: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
+    def search(self, session_id: str, text: str, limit: int) -> list[int]:
         """See `Store.search`."""
-        # the numbers alone are sorted: to sort all bodies of a large session takes as long as to read it, for each page
-        sql = f"SELECT seq FROM entries WHERE {_THIS} AND seq < ? ORDER BY seq DESC"
         terms = Terms(text)
         with self._readers.one() as connection:
-            seqs = connection.execute(sql, (session_id, 2**62 if before is None else before)) if terms else ()
-            rows = _rows(connection, [seq for (seq,) in seqs])
-            return page_of((Entry(*row) for row in rows if terms(row[2])), limit)
+            # the numbers alone are sorted: to sort all bodies of a large session takes as long as to read it
+            rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
+            return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
 
     def _holding(self, terms: Terms) -> Iterator[str]:
         """For each entry with the terms, newest first, its session's id."""
@@ -236,14 +234,16 @@ class SqliteStore:
         return bool(self._all(f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? LIMIT 1", (session_id, seq)))
 
 
-def _rows(connection: sqlite3.Connection, seqs: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
-    """Entries by their numbers, which descend; some are read at a time."""
-    for start in range(0, len(seqs), ROWS):
-        some = seqs[start : start + ROWS]
-        marks = ",".join("?" * len(some))
-        yield from connection.execute(
-            f"SELECT seq, timestamp, body FROM entries WHERE seq IN ({marks}) ORDER BY seq DESC", some
-        )
+def _page(entries: Iterable[Entry]) -> list[Entry]:
+    """The first of some entries: at least one, and as many as `MAX_PAGE` has room for."""
+    page: list[Entry] = []
+    room = MAX_PAGE
+    for entry in entries:
+        room -= len(entry.body)
+        if page and room < 0:
+            break
+        page.append(entry)
+    return page
 
 
 def digest_of(event_id: str, body: bytes) -> bytes:

@@ -50,7 +50,10 @@ class Terms:
         raw = body.lower()
         if not all(token in raw for token in self._quick) and not _may_hide_ascii(raw):
             return False
-        text = searched(orjson.loads(body))
+        return self.are_in(searched(orjson.loads(body)))
+
+    def are_in(self, text: str) -> bool:
+        """Whether they are all in what a search looks at."""
         return all(pattern.search(text) for pattern in self._patterns)
 
 
