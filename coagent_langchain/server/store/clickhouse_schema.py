@@ -165,6 +165,5 @@ SESSIONS = (
     "(SELECT session_id, "
     + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())
     + ", headline.2 AS title, if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
-    " last_ms - first_ms AS duration, arraySum(mapValues(turn_map)) AS turns"
-    " FROM {db}.coagent_sessions AS s GROUP BY session_id)"
+    " arraySum(mapValues(turn_map)) AS turns FROM {db}.coagent_sessions AS s GROUP BY session_id)"
 )
