@@ -35,7 +35,7 @@ class Terms:
         terms = [term.lower() for term in words_and_phrases(text)]
         self.tokens = [token for term in terms for token in _TOKEN.findall(term)]
         self._quick = [token.encode() for token in self.tokens if token.isascii()]
-        self._patterns = [re.compile(r"(?<![^\W_])" + re.escape(term)) for term in terms]
+        self._patterns = {term: re.compile(r"(?<![^\W_])" + re.escape(term)) for term in terms}
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -54,7 +54,8 @@ class Terms:
 
     def are_in(self, text: str) -> bool:
         """Whether they are all in what a search looks at."""
-        return all(pattern.search(text) for pattern in self._patterns)
+        # `in` alone is thirty times as fast, and a search for a sign or a phrase reads very many texts
+        return all(term in text and pattern.search(text) for term, pattern in self._patterns.items())
 
 
 def _may_hide_ascii(raw: bytes) -> bool:
