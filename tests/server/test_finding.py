@@ -103,6 +103,7 @@ WORDS = {
     "e3": {"output_data": {"deep": [{"text": "Reise to Zürich"}]}},
     "e4": {"prompt": 'deploy quo"te\nnewline'},
     "e5": {"prompt": "DİYARBAKIR"},
+    "e6": {"prompt": "\u212aelvin"},
 }
 finds = pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
@@ -119,6 +120,7 @@ finds = pytest.mark.parametrize(("text", "expected"), [
     ("quo\"te", ["e4"]),
     ("newline", ["e4"]),
     ("DİYARBAKIR", ["e5"]),
+    ("kelvin", ["e6"]),
 ])  # fmt: skip
 
 
