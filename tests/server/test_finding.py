@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 
+import orjson
 import pytest
 import requests
 
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import MAX_FACETS, Store, readers, text
 from coagent_langchain.server.store.query import Page, Query, Sort
+from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
 
 
@@ -130,6 +132,14 @@ def test_search_finds_words(store: Store, text: str, expected: list[str]) -> Non
     put(store, *(entry(event_id=name, **fields) for name, fields in WORDS.items()))
 
     assert hits(store, "s", text) == expected
+
+
+def test_search_finds_letters_that_were_posted_as_escapes(store: Store) -> None:
+    """JSON may write any letter so."""
+    body = orjson.dumps(entry(event_id="e1", prompt="deploy")).replace(b"deploy", b"\\u0064eploy")
+    store.append(read(body, store.event_types).entries).result(timeout=10)
+
+    assert hits(store, "s", "deploy") == ["e1"]
 
 
 @finds

@@ -808,6 +808,20 @@ def test_call_without_response_is_open() -> None:
     assert [(bar.status, bar.duration) for bar in (prompt, *prompt.children)] == [("open", None), ("open", None)]
 
 
+def test_turn_with_an_open_call_is_open() -> None:
+    """As long as its last call has no end, nor has the turn."""
+    story = Story("s").ask("Where?")
+    story.model("Where?", "", 10, (1, 1))
+    run = story.tool_call("map", {}, "1")
+    (open_turn,) = timeline(story.entries).roots[0].children
+    story.wait(20).tool_done(run, "map", "here", 20, "1")
+    (turn,) = timeline(story.entries).roots[0].children
+
+    assert [(bar.kind, bar.status, bar.duration) for bar in (open_turn, turn)] == [
+        ("turn", "open", None), ("turn", "ok", 30),
+    ]  # fmt: skip
+
+
 def test_response_without_call_is_as_long_as_it_says() -> None:
     """A client that logs responses alone still gets bars: they begin `execution_time_ms` earlier."""
     story = Story("s", at=10_000)

@@ -285,6 +285,14 @@ def test_events_come_in_pages_and_by_type(three: Running) -> None:
     assert types("q=halloumi") == ["llm_response"]
 
 
+def test_events_of_a_type_may_stand_far_apart(running: Running) -> None:
+    """Some beside each other, others between events of other types."""
+    kinds = ["debug", "info", "debug", "debug", "info", "error", "debug"]
+    log(running, [samples.entry(kind, at, event_id=str(at)) for at, kind in enumerate(kinds)])
+
+    assert [row[13] for row in get(running, "/view/events/=s?type=debug").json()["rows"]] == ["0", "2", "3", "6"]
+
+
 def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> None:
     """The pieces, put together, are the text; `whole` gives it at once."""
     answer = "".join(f"line {number}\n" for number in range(40_000))
