@@ -131,8 +131,6 @@ class SqliteStore:
             sessions.insert_rows(self._writer, "INSERT INTO entries VALUES %s ON CONFLICT DO NOTHING", rows)
         if self._writer.total_changes - before < len(entries):
             self._store_new(entries)
-        else:
-            self._writer.execute("RELEASE all_new")
 
     def _store_new(self, entries: list[NewEntry]) -> None:
         """Store again, and count, only what was not there yet."""
