@@ -124,3 +124,40 @@ def test_tablet_shows_links_that_a_mouse_finds_by_hovering(
         link.wait_for(state="attached")
 
         assert link.evaluate("link => getComputedStyle(link).opacity") == opacity
+
+
+def test_low_window_shows_the_selected_row(page: Page, post: Post) -> None:
+    """As of a page that is zoomed to 200 %: it scrolls, until tabs and rows fill it."""
+    post(sessions.trip(TRIP))
+    page.set_viewport_size({"width": 960, "height": 480})
+    visit(page)
+    for _ in range(14):
+        page.keyboard.press("j")
+    row, tabs = page.locator("#tree .row.at"), page.locator(".tabbar")
+
+    expect(row).to_be_in_viewport(ratio=1)
+    expect(tabs).to_be_in_viewport(ratio=1)
+    assert page.locator("#tree").evaluate("tree => tree.clientHeight") > 400
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "parts"),
+    [
+        (PATH, "e", "#detail, #detail [role=tab]"),
+        (PATH, "Escape", ".stats dd *"),
+        (f"/compare?s={quote(TRIP, safe='')}&s=recipe-agent-6f2c1e08", "Escape", ".versus .status"),
+    ],
+)
+def test_nothing_leaves_its_place_at_400_percent(page: Page, post: Post, path: str, key: str, parts: str) -> None:
+    """Of a window of 1280 pixels 320 are left: what has no room goes to the next line."""
+    post([*sessions.trip(TRIP), *sessions.recipe()])
+    page.set_viewport_size({"width": 320, "height": 480})
+    page.goto(path)
+    page.wait_for_selector("#session[data-ready], main.compare")
+    page.keyboard.press(key)
+    page.locator(parts).first.wait_for()
+    outside = page.locator(parts).evaluate_all("""all => all.filter(each => {
+        const { left, right } = each.getBoundingClientRect(), cell = each.closest("td, dd")?.getBoundingClientRect();
+        return left < (cell?.left ?? 0) || right > (cell?.right ?? innerWidth); }).map(each => each.outerHTML)""")
+
+    assert outside == []

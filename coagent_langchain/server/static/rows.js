@@ -72,5 +72,6 @@ export class Rows {
     if (y - this.top < scrollTop) this.box.scrollTop = y - this.top;
     else if (y + this.height > scrollTop + clientHeight) this.box.scrollTop = y + this.height - clientHeight;
     this.draw();
+    this.used.get(index)?.scrollIntoView({ block: "nearest" }); // in a low window the page scrolls, too
   }
 }
