@@ -659,9 +659,11 @@ def test_tokens_that_no_model_reports_are_no_zeros(page: Page, post: Post) -> No
     expect(call).to_have_text("")
 
 
-def test_large_session_has_few_elements(page: Page, post: Post) -> None:
-    """10,000 events: only the rows in sight exist, the last one can be reached."""
+@pytest.mark.parametrize("window", [(1400, 900), (960, 480), (390, 844)])
+def test_large_session_has_few_elements(page: Page, post: Post, window: tuple[int, int]) -> None:
+    """10,000 events: only the rows in sight exist, the last one can be reached; also in a low window, or on a phone."""
     post(sessions.big(10_000))
+    page.set_viewport_size({"width": window[0], "height": window[1]})
     visit(page, "/sessions/big-10000")
     opened = page.evaluate("document.getElementsByTagName('*').length")
     page.keyboard.press("End")
