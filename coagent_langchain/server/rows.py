@@ -24,35 +24,35 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     made: list[Row] = []
     parents: list[Row] = []
     top: Row = [0] * (_BELOW + 1)  # above all of them
-    stack = [(bar, 1, "", top) for bar in reversed(timeline.roots)]
+    stack = [(bar, 1, "", 0, top) for bar in reversed(timeline.roots)]
     while stack:
-        bar, level, above, parent = stack.pop()
-        row = _row(bar, level, above, t0)
+        bar, level, above, told, parent = stack.pop()
+        turn = bar.turn if level == 2 or (bar.kind == "model" and bar.turn != told) else 0  # that this row tells
+        row = _row(bar, level, above, turn, t0)
         made.append(row)
         parents.append(parent)
-        stack += [(child, level + 1, bar.label, row) for child in reversed(bar.children)]
+        stack += [(child, level + 1, bar.label, turn or told, row) for child in reversed(bar.children)]
     for row, parent in zip(reversed(made), reversed(parents), strict=True):
         parent[_BELOW] += row[_BELOW] + 1
     return made
 
 
-def _row(bar: Bar, level: int, above: str, t0: int) -> Row:
+def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
     events = [number for at, seq in bar.events for number in (at - t0, str(seq))]
     if bar.kind in ("prompt", "turn"):
         lead, note = "", with_status(bar, _turns(bar))
     else:
-        lead, note = _lead(bar, level, above), without_label(bar.label, bar.note)
+        lead, note = _lead(bar, above, turn), without_label(bar.label, bar.note)
     label = bar.label or f"Prompt {bar.prompt}"
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
             bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
             0, events, "" if lead == note else lead]  # fmt: skip
 
 
-def _lead(bar: Bar, level: int, above: str) -> str:
+def _lead(bar: Bar, above: str, turn: int) -> str:
     """What stands before the note: the status, the number of a turn without a row of its own, who calls a model."""
-    turn = f"Turn {bar.turn}" if level == 2 and bar.turn else ""
     who = bar.who if bar.kind == "model" and bar.who != above else ""
-    return " · ".join(part for part in (_word(bar), turn, who) if part)
+    return " · ".join(part for part in (_word(bar), f"Turn {turn}" if turn else "", who) if part)
 
 
 def with_status(bar: Bar, note: str) -> str:

@@ -662,6 +662,29 @@ def test_row_tells_turn_and_caller_before_its_note() -> None:
     assert (row[15], row[4]) == ("Turn 1 · planner", "مرحبا")
 
 
+def test_call_tells_its_turn_where_no_row_above_does() -> None:
+    """In parallel branches, which began in the turn before, and after the first call of a node or a sub-agent."""
+    story = Story("s").ask("Rome?")
+    story.model("Rewrite", "Rome", 5, (1, 1))
+    for name in ("wiki", "tickets"):
+        node = story.enter(name)
+        story.tool(f"search_{name}", {}, "found", 5, f"c-{name}", parent=node, turn=1)
+        story.model("Relevant?", "yes", 5, (1, 1), parent=node, issuer=name)
+        story.leave(node, name, 10)
+    node = story.enter("answer")
+    for words in ("Sunny", "Warm"):
+        story.model("Say it", words, 5, (1, 1), parent=node, issuer="answer")
+    story.leave(node, "answer", 10)
+    told = [(row[0], row[3], row[15]) for row in rows(timeline(story.entries), T0)]
+
+    assert told == [
+        (1, "Rome?", ""), (2, "Turn 1", ""), (3, "gemma3:4b", "agent"),
+        (3, "wiki", ""), (4, "search_wiki", ""), (4, "gemma3:4b", "Turn 2"),
+        (3, "tickets", ""), (4, "search_tickets", ""), (4, "gemma3:4b", "Turn 3"),
+        (2, "answer", "Turn 4"), (3, "gemma3:4b", ""), (3, "gemma3:4b", "Turn 5"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
     """Status and time as `session_end` names them, in the row and in the details."""
