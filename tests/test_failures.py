@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
@@ -446,6 +447,42 @@ def test_retries_at_the_same_time_recover_one_error_each(
     by_retry = [e for e in of_type(log, "recovery") if e["error_info"]["recovery_strategy"] == "retry"]
     assert retries == attempts
     assert sorted(messages[e["error_info"]["error_id"]] for e in by_retry) == recovered
+
+
+def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
+    """An answer to the same question in another thread recovers no error that is not logged yet."""
+    failed, answered = threading.Event(), threading.Event()
+
+    class Before(BaseCallbackHandler):
+        """Has the second model begin when the error of the first is about to be logged."""
+
+        run_inline = True
+
+        def on_chat_model_start(self, serialized: Any, messages: Any, *, metadata: Any, **kwargs: Any) -> None:
+            if metadata["ls_model_name"] == "second":
+                failed.wait(10)
+
+    class After(BaseCallbackHandler):
+        """Knows when all is told of an answer."""
+
+        run_inline = True
+
+        def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+            answered.set()
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["event_type"] == "error":
+            failed.set()
+            answered.wait(10)
+        return entry
+
+    handler = CoagentCallbackHandler(delivery=log, redact=redact)
+    both = RunnableParallel(a=chat(OSError("down")), b=ScriptedChat(script=["4"], model="second"))
+    with pytest.raises(OSError, match="down"):
+        both.invoke("2 + 2?", {"callbacks": [Before(), handler, After()]})
+
+    told = [e["event_type"] for e in log.entries if e["event_type"] in ("llm_response", "error", "recovery")]
+    assert told == ["llm_response", "error"]
 
 
 def test_interrupt_and_resume_are_one_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

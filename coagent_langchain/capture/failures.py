@@ -51,13 +51,13 @@ class Failures:
         if isinstance(run, Root) and outcome.failed:
             error_ids = *run.unresolved, *(each.error_id for each in below), error_id
             run.unresolved = tuple(dict.fromkeys(filter(None, error_ids)))[-MAX_FAILURES:]
-        if not outcome.stopped and beside is None:
-            failure = Failure(error, error_id, run)
-            self._tell_parent(run, [failure] if origin is None else [origin, failure])
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
             self._recorder.outlet.emit_together(entries)
+        if not outcome.stopped and beside is None:  # after its event, which a recovery beside it names
+            failure = Failure(error, error_id, run)
+            self._tell_parent(run, [failure] if origin is None else [origin, failure])
         if run.kind == "llm" and not (outcome.failed and entries):  # else its error is the end of the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
