@@ -449,6 +449,32 @@ def test_retries_at_the_same_time_recover_one_error_each(
     assert sorted(messages[e["error_info"]["error_id"]] for e in by_retry) == recovered
 
 
+def test_call_that_is_made_again_in_the_background_recovers_its_error_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The run around it has gone on already, and has told so."""
+    model = chat(OSError("down"), "up")
+
+    async def main() -> None:
+        later: list[asyncio.Task[Any]] = []
+
+        async def go(_: str) -> str:
+            with contextlib.suppress(OSError):
+                await model.ainvoke("q")
+            later.append(asyncio.create_task(model.ainvoke("q")))
+            await asyncio.sleep(0)
+            return "gone on"
+
+        await RunnableLambda(go).ainvoke("q", {"callbacks": [handler]})
+        await later[0]
+
+    asyncio.run(main())
+
+    told = [(e["event_type"], e.get("error_info", {}).get("recovery_strategy")) for e in log.entries[2:]]
+    assert told == [("llm_call", None), ("error", None), ("llm_call", None), ("recovery", "handled"),
+                    ("llm_response", None)]  # fmt: skip
+
+
 def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
     """An answer to the same question in another thread recovers no error that is not logged yet."""
     failed, answered = threading.Event(), threading.Event()

@@ -88,7 +88,7 @@ class Failures:
             return
         strategy, action = self._strategy(run)
         if strategy != "handled" or not any(each.run.repeats(failed) for each in later):
-            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
+            self._recover_once(failed, run, error_id, strategy, action)
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
@@ -108,6 +108,12 @@ class Failures:
                 strategy, action = "retry", f"attempt {run.attempt} ended well"
             else:
                 strategy, action = "fallback", f"{(run.parameters or {}).get('model') or run.name} ended well"
+            self._recover_once(failed, run, error_id, strategy, action)
+
+    def _recover_once(self, failed: Run, run: Run, error_id: str, strategy: str, action: str) -> None:
+        """Log how `run` made up for a failed one, unless another has: a call may outlast the run around it."""
+        if not failed.recovered:
+            failed.recovered = True
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
 
     def handled(self, run: Run, found: ToolResult) -> None:

@@ -52,7 +52,7 @@ class Run:
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         tried: the failed calls that this one repeats, by the ids of their errors.
-        repeated: whether another call repeats this one.
+        repeated, recovered: whether another call repeats this one, and whether its recovery is told.
     """
 
     # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
@@ -66,7 +66,7 @@ class Run:
     late = False  # its start was never told, or nobody knows when it ended
     is_step = False
     is_hidden = False
-    repeated = False
+    repeated = recovered = False
     tags: Sequence[str] = ()
     failed_nodes: dict[str, int] | None = None
     tried: Mapping[str, Run] = NOTHING
