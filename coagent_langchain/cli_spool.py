@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,14 +65,32 @@ def _command(
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Print a line for each server."""
-    lines = [line for folder in _destinations(_settings(options)) if (line := _status(folder))]
+    """Print a line for each server, and one more where something is another user's."""
+    folders = _destinations(_settings(options))
+    lines = [line for folder in folders for line in (_status(folder), _of_others(folder)) if line]
     print("\n".join(lines or ["no events wait"]))
     return 0
 
 
+def _of_others(folder: Path) -> str:
+    """What another user's programs left in one folder, who alone can send it; nothing where they left nothing."""
+    if not _readable(folder):
+        return f"{folder} cannot be read: run this as the user whose folder it is"
+    count = sum(1 for _ in _waiting(folder, of_others=True))
+    if not count:
+        return ""
+    return f"{address_of(folder)}: {waiting_events(count)} in another user's files, run this as that user"
+
+
+def _tell_of_others(folders: list[Path]) -> None:
+    for line in filter(None, map(_of_others, folders)):
+        print(line)
+
+
 def _status(folder: Path) -> str:
     """What waits in one folder; nothing where nothing does."""
+    if not _readable(folder):
+        return ""
     count, size, oldest = 0, 0, 0.0
     for line in _waiting(folder):
         oldest = oldest if count else age_of(line) or 0.0
@@ -104,6 +123,7 @@ def run_flush(options: argparse.Namespace) -> int:
                 f"{waiting_events(count)} for {address_of(folder)}: name it with --base-url to send them, "
                 f"or with --from to send them to {address}"
             )
+    _tell_of_others(_destinations(settings))
     if flushed.problem:
         print(
             f"coagent-langchain: not finished: {flushed.problem}{hint(flushed.status, flushed.problem)}",
@@ -126,8 +146,9 @@ def run_discard(options: argparse.Namespace) -> int:
     folder = _folder_for(settings, Settings.load(base_url=options.address).base_url)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
     still = sum(1 for _ in _waiting(folder))
-    of_others = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""
-    print(f"{counted(waited, 'event')} discarded, {rejected} rejected ones{of_others}")
+    of_programs = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""
+    print(f"{counted(waited, 'event')} discarded, {rejected} rejected ones{of_programs}")
+    _tell_of_others([folder])
     return 0
 
 
@@ -154,9 +175,17 @@ def _destinations(settings: Settings) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
 
 
-def _waiting(folder: Path) -> Iterator[bytes]:
+def _readable(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        return False
+    return True
+
+
+def _waiting(folder: Path, *, of_others: bool = False) -> Iterator[bytes]:
     """The lines of a folder that wait, the oldest owner's first."""
-    for path in itertools.chain.from_iterable(segments_by_owner(folder).values()):
+    for path in itertools.chain.from_iterable(segments_by_owner(folder, of_others=of_others).values()):
         with contextlib.suppress(OSError):  # sent and removed in this moment, or not readable
             yield from waiting_lines(path)
 

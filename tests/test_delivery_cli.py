@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -72,6 +73,56 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert out.startswith(f"{server.base_url}: 3 events wait (0.0 MB, the oldest for ")
     assert out.endswith(" d), 0 rejected\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("status", []),
+        ("flush", ["0 events sent to {url}, 0 rejected"]),
+        ("discard", ["0 events discarded, 0 rejected ones"]),
+    ],
+)
+def test_what_another_user_left_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, said: list[str]
+) -> None:
+    """Root sees, e.g. in a container, that a service's events wait, and who can send or delete them."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(3))
+        for path in tmp_path.glob("*/*.jsonl"):
+            os.chown(path, 12345, 12345)
+        address = {"status": [], "flush": ["--base-url", server.base_url], "discard": [server.base_url]}[command]
+        status = main(["spool", command, "--spool-dir", str(tmp_path), *address])
+
+    of_others = f"{server.base_url}: 3 events wait in another user's files, run this as that user"
+    assert status == 0
+    assert capsys.readouterr().out.splitlines() == [*(line.format(url=server.base_url) for line in said), of_others]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("command", "said"), [("status", []), ("flush", ["0 events sent to http://localhost:3000/api/v1, 0 rejected"])]
+)
+def test_folder_of_another_user_is_told_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, said: list[str]
+) -> None:
+    """A folder that cannot be read does not look as if nothing waited in it."""
+    with tempfile.TemporaryDirectory() as shared, FaultyServer() as server, monkeypatch.context() as patch:
+        patch.delenv("COAGENT_BASE_URL", raising=False)
+        main(["spool", command, "--spool-dir", shared])  # loads what this user can load
+        capsys.readouterr()
+        leave(server, Path(shared), ids(1))
+        os.chmod(shared, 0o755)
+        (folder,) = Path(shared).iterdir()
+        os.seteuid(12345)
+        try:
+            status = main(["spool", command, "--spool-dir", shared])
+        finally:
+            os.seteuid(0)
+
+    of_another = f"{folder} cannot be read: run this as the user whose folder it is"
+    assert (status, capsys.readouterr()) == (0, ("\n".join([*said, of_another, ""]), ""))
 
 
 def test_address_of_a_folder_has_no_password(tmp_path: Path) -> None:

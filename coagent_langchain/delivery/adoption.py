@@ -15,11 +15,12 @@ from coagent_langchain.delivery.segment import Reader
 _SEGMENT = re.compile(r"(\d+-[0-9a-f]{8})-\d{6,}\.jsonl")
 
 
-def segments_by_owner(folder: Path, prefix: str = "") -> dict[str, list[Path]]:
+def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
     """This user's segments in the folder, those of each owner in order, the owner with the oldest first.
 
     Parameters:
         prefix: what the files' names begin with.
+        of_others: those of all other users instead, as far as they can be seen.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -28,7 +29,7 @@ def segments_by_owner(folder: Path, prefix: str = "") -> dict[str, list[Path]]:
                 continue
             with contextlib.suppress(OSError):
                 state = entry.stat(follow_symlinks=False)
-                if state.st_uid == os.geteuid() and entry.is_file(follow_symlinks=False):
+                if (state.st_uid != os.geteuid()) == of_others and entry.is_file(follow_symlinks=False):
                     found.setdefault(match[1], []).append((entry.name, state.st_mtime))
     oldest_first = sorted(found, key=lambda owner: min(time for _, time in found[owner]))
     return {owner: [folder / name for name, _ in sorted(found[owner])] for owner in oldest_first}
