@@ -12,6 +12,7 @@ import socket
 from coagent_langchain.cli_store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli_text import argument
 from coagent_langchain.config import check_token
+from coagent_langchain.errors import ConfigurationError
 
 PORT = 3000
 
@@ -57,7 +58,10 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.put(None))
     silence_clickhouse()
-    make_own_folder(options.store)
+    try:
+        make_own_folder(options.store)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}. Name another place with --store") from error
     with server.launch(options.store, host=options.host, port=options.port, token=options.token) as running:
         print(f"Log viewer: {_named(running.login_url() if options.token else running.url)}")
         print(f"API:        {_named(running.base_url)}")

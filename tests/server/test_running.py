@@ -27,6 +27,7 @@ from coagent_langchain.cli_store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
+from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.server.samples import T0, entry, event_ids, holding, put
 from tests.waiting import until
 
@@ -142,12 +143,15 @@ def test_mistyped_store_is_told_without_its_password() -> None:
 def test_home_that_takes_no_store_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a container whose home is read-only."""
+    """As in a container whose home is read-only; what can be done is said."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}/file/data")
 
     assert command("serve", "--store", default_store()) == 1
-    assert capsys.readouterr().err == f"coagent-langchain: {tmp_path}/file/data cannot hold a store: Not a directory\n"
+    assert capsys.readouterr().err == (
+        f"coagent-langchain: {tmp_path}/file/data cannot hold a store: Not a directory. "
+        "Name another place with --store\n"
+    )
 
 
 def test_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -526,7 +530,10 @@ def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys
         left = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
 
     assert (code, left) == (1, 1)
-    assert "cannot be used: its schema is version 99" in capsys.readouterr().err
+    assert capsys.readouterr().err.partition("cannot be used: ")[2] == (
+        f"its schema is version 99, this coagent-langchain knows up to {len(MIGRATIONS)}: "
+        "use the version that made it, or a newer one\n"
+    )
 
 
 @pytest.mark.parametrize("running", [False, True])

@@ -76,7 +76,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     version = version_of(connection)
     if version > len(MIGRATIONS):
-        raise ValueError(f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}")
+        raise ValueError(
+            f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}: "
+            "use the version that made it, or a newer one"
+        )
     if version < len(MIGRATIONS):
         with transaction(connection):
             version = version_of(connection)  # `prune` may have brought it up to date in this moment
