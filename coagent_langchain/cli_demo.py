@@ -58,6 +58,9 @@ def run(options: argparse.Namespace) -> int:
         from coagent_langchain import recipe_agent
     except ImportError as error:
         raise ConfigurationError(f"the demo needs {error.name}: {install('server,ollama')}") from None
+    except ValueError as error:  # Ollama's client reads its variable when it is imported
+        given = os.environ.get("OLLAMA_HOST")
+        raise ConfigurationError(f"OLLAMA_HOST must be an address, not {given!r}: {error}") from None
     from coagent_langchain.demo_model import model_server
 
     _keep_proxies_away()

@@ -111,6 +111,15 @@ def test_demo_tells_how_to_get_the_model(environment: dict[str, str]) -> None:
     assert "has no llama3.2; get it with: ollama pull llama3.2" in result.stdout
 
 
+@pytest.mark.parametrize("address", ["localhost:abc", "http://[::1"])
+def test_demo_tells_an_address_of_ollama_that_is_none(environment: dict[str, str], address: str) -> None:
+    """Its client raises where it is imported; the command names the variable."""
+    result = demo(environment | {"OLLAMA_HOST": address}, "--no-serve")
+
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"coagent-langchain: OLLAMA_HOST must be an address, not {address!r}: ")
+
+
 def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, str]) -> None:
     """The message names both."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
