@@ -109,7 +109,10 @@ def _sqlite_path(address: str) -> Path:
             f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {public_address(address)!r}; "
             f"as an absolute path: sqlite://{_meant(address)}"
         )
-    return Path(path if path.startswith("~") else f"/{path}").expanduser()
+    try:
+        return Path(path if path.startswith("~") else f"/{path}").expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"there is no home folder {path.partition('/')[0]}: {address}") from None
 
 
 def _meant(address: str) -> Path:

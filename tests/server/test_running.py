@@ -181,6 +181,15 @@ def test_wrong_addresses_are_refused(address: str) -> None:
         server.open_store(address)
 
 
+def test_store_in_nobodys_home_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The user behind the tilde is mistyped."""
+    with pytest.raises(SystemExit) as left:
+        command("serve", "--store", "sqlite://~nobody-here/x.db")
+
+    assert left.value.code == 2
+    assert "there is no home folder ~nobody-here: sqlite://~nobody-here/x.db" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "right"),
     [("sqlite://x.db", "sqlite:///here/x.db"), ("x.db", "sqlite:///here/x.db"), ("sqlite:/x.db", "sqlite:///x.db"),
