@@ -157,8 +157,8 @@ def _folder_for(settings: Settings, base_url: str) -> Path:
     folders = {folder.name: folder for folder in _destinations(settings)}
     found = folders.get(destination_folder(Path(), base_url).name)
     if found is None:
-        known = ", ".join(sorted(map(address_of, folders.values()))) or "no server at all"
-        raise CoagentError(f"nothing was logged for {public_url(base_url)}, but for {known}")
+        known = ", ".join(sorted(address_of(each) for each in folders.values() if _status(each))) or "no server at all"
+        raise CoagentError(f"nothing is left for {public_url(base_url)}, but for {known}")
     return found
 
 

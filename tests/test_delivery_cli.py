@@ -165,15 +165,18 @@ def test_flush_tells_of_other_servers(
     ]
 
 
-def test_flush_from_an_address_that_nothing_was_logged_for_is_a_mistake(
+def test_flush_from_an_address_that_nothing_is_left_for_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says for which addresses there is something."""
-    with FaultyServer() as server:
+    """It says for which addresses there is something: not for one that has taken all."""
+    with FaultyServer() as server, FaultyServer() as done:
         leave(server, tmp_path, ids(2))
+        leave(done, tmp_path, ids(1))
+        main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", done.base_url])
+        capsys.readouterr()
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--from", "http://localhost:9/api/v1"])
 
-    problem = f"coagent-langchain: nothing was logged for http://localhost:9/api/v1, but for {server.base_url}\n"
+    problem = f"coagent-langchain: nothing is left for http://localhost:9/api/v1, but for {server.base_url}\n"
     assert (status, capsys.readouterr()) == (1, ("", problem))
 
 
