@@ -125,7 +125,6 @@ class Worker:
     # --- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self, stop: threading.Event) -> None:
-        self._sleep(0.0)
         try:
             while not stop.is_set():
                 if self._cycle() is None:  # contained: an error of ours must not become a busy loop
