@@ -13,8 +13,6 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-_TRIES = 5  # each failed try means that somebody took a lock file for an abandoned one in the moment of its birth
-
 
 class Owner:
     """A held lock file `<pid>-<random>.lock`; the segments of its process carry the same name.
@@ -34,14 +32,14 @@ class Owner:
         """Become a new owner.
 
         Raises:
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written, or its file system knows no locks.
         """
-        for _ in range(_TRIES):
-            name = f"{os.getpid()}-{secrets.token_hex(4)}"
-            if owner := cls.claim(folder, name):
-                return owner
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        owner = cls.claim(folder, name)
+        if owner is None:
             (folder / f"{name}.lock").unlink(missing_ok=True)
-        raise OSError(f"no lock file could be held in {folder}")
+            raise OSError(f"no lock file could be held in {folder}")
+        return owner
 
     @classmethod
     def claim(cls, folder: Path, name: str) -> Self | None:
