@@ -218,13 +218,3 @@ def _end_of(entries: int, block: bytearray) -> int:
             break
         end = found + 1
     return end
-
-
-def line_ends(block: bytearray) -> list[int]:
-    """Where the lines of a block end, behind their newlines."""
-    ends = []
-    end = block.find(b"\n") + 1
-    while end:
-        ends.append(end)
-        end = block.find(b"\n", end) + 1
-    return ends

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import orjson
 
-from coagent_langchain.delivery.segment import line_ends
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
 
 _COMMA, _NEWLINE = b",\n"
@@ -48,7 +47,7 @@ class _Part:
 
     @classmethod
     def of(cls, lines: bytearray, length: int) -> _Part:
-        return cls(lines, line_ends(lines), length)
+        return cls(lines, _line_ends(lines), length)
 
     @property
     def count(self) -> int:
@@ -139,7 +138,7 @@ class Sender:
         Returns:
             how many were rejected, or None where there is nothing to go by.
         """
-        lines = [line.strip(b"\0 \r") for line in part.each()]
+        lines = [line.strip() for line in part.each()]
         refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}
         if not refused:
             return None
@@ -148,6 +147,16 @@ class Sender:
         rest = bytearray().join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
         self._parts.append(_Part.of(rest, part.length))
         return len(refused)
+
+
+def _line_ends(block: bytearray) -> list[int]:
+    """Where the lines of a block end, behind their newlines."""
+    ends = []
+    end = block.find(b"\n") + 1
+    while end:
+        ends.append(end)
+        end = block.find(b"\n", end) + 1
+    return ends
 
 
 def _halves(part: _Part) -> list[_Part]:
