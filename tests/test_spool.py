@@ -184,6 +184,17 @@ def test_recycled_file_is_used_again(tmp_path: Path) -> None:
     assert spool.read() == LINES[0]
 
 
+def test_recycled_file_makes_room(tmp_path: Path) -> None:
+    """What was in it takes nothing of the quota any more, however often that happens."""
+    spool = spool_in(tmp_path / "d", quota=150_000)
+    for _ in range(5):
+        spool.append(b'"' + b"x" * 100_000 + b'"\n', 1)
+        read_all(spool)
+        spool.recycle()
+
+    assert (spool.written, spool.refused) == (5, 0)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 import ssl
@@ -177,6 +178,15 @@ def test_token_is_sent_as_bearer() -> None:
         Transport(server.base_url, TOKEN).post(b"{}")
 
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_answer_that_a_proxy_has_compressed_is_read() -> None:
+    """As nginx does with `gzip on` and JSON among its types."""
+    body = gzip.compress(b'{"success": true}')
+    with FaultyServer(lambda request: Answer(200, body, {"Content-Encoding": "gzip"})) as server:
+        outcome = Transport(server.base_url).post(b"{}")
+
+    assert outcome == Outcome(200, '{"success": true}')
 
 
 def test_redirect_is_not_followed() -> None:

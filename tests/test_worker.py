@@ -278,6 +278,17 @@ def test_retry_after_is_respected(tmp_path: Path, status: int) -> None:
     assert (len(arrived), arrived[1] - arrived[0] >= 1.0) == (2, True)
 
 
+def test_closing_ends_a_pause_that_the_server_has_asked_for(tmp_path: Path) -> None:
+    """`flush` respects it; the end of the program does not wait five minutes."""
+    asks = Answer(503, headers={"Retry-After": "300"})
+    with FaultyServer(lambda request: asks) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        assert not delivery.flush(0.3)
+        stopped = delivery._worker.stop(10)
+
+    assert (stopped, len(server.requests)) == (True, 1)
+
+
 def test_backoff_has_full_jitter_and_a_bound() -> None:
     """Waits spread over the whole span, which doubles up to 30 s, even after very many tries."""
     spans = [[backoff(attempt) for _ in range(300)] for attempt in (1, 5, 2000)]
@@ -770,9 +781,12 @@ def test_spool_that_cannot_be_read_is_told(
 ) -> None:
     """Where the disk is in the way, which may be right again a second later."""
     pread, broken = os.pread, threading.Event()
+    tries: list[float] = []
 
     def failing(*arguments: int) -> bytes:
         if broken.is_set():
+            if threading.current_thread().name == "coagent-delivery":  # and not the one that syncs
+                tries.append(time.monotonic())
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pread(*arguments)
 
@@ -781,10 +795,11 @@ def test_spool_that_cannot_be_read_is_told(
         broken.set()
         delivery.append(line("a"))
         until(lambda: "cannot read the spool: Input/output error; 1 event waits" in caplog.text)
+        until(lambda: len(tries) > 1)
         broken.clear()
         flushed = delivery.flush(10)
 
-    assert (flushed, server.stored) == (True, ["a"])
+    assert (flushed, server.stored, tries[1] - tries[0] >= 1.0) == (True, ["a"], True)
 
 
 def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
