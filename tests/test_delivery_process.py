@@ -24,6 +24,8 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import shared
+from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
@@ -211,6 +213,25 @@ def test_fork_child_sends_its_own_and_the_parents_stay_with_the_parent(tmp_path:
         flushed = delivery.flush(5)
 
     assert (status, flushed, Counter(server.stored)) == (0, True, Counter(["before", "child", "after"]))
+
+
+def test_fork_child_holds_nothing_of_what_its_parent_adopts(tmp_path: Path) -> None:
+    """A lock in a child would keep from everybody what a dead process left, once the parent has died as well."""
+    with FaultyServer(lambda request: Answer(503 if request.entries[0]["event_id"] == "left" else 200)) as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        folder.mkdir()
+        (folder / "1-deadbeef-000000.jsonl").write_bytes(header(HEADER_BYTES) + line("left"))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            assert server.wait_for(lambda: any(r.entries[0]["event_id"] == "left" for r in server.requests))
+
+            def child() -> None:
+                held = map(os.path.realpath, Path("/proc/self/fd").iterdir())
+                assert not [path for path in held if path.startswith(str(folder / "1-deadbeef"))]
+
+            status = in_child(child)
+
+    assert status == 0
 
 
 def test_fork_child_leaves_no_connection_behind(tmp_path: Path) -> None:

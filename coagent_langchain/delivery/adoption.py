@@ -73,12 +73,16 @@ class Adopted:
         Returns:
             the name where something is left.
         """
-        self._close_reader()
         if self._paths or self._unreadable:
-            self._owner.abandon()
+            self.abandon()
             return self._owner.name
         self._owner.release()
         return None
+
+    def abandon(self) -> None:
+        """Leave the files to whoever claims them, or after a fork to the parent."""
+        self._close_reader()
+        self._owner.abandon()
 
     def _close_reader(self) -> None:
         if self._reader:

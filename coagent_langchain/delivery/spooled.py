@@ -112,6 +112,7 @@ class SpooledDelivery:
     def _after_fork(self) -> None:
         """Begin anew in the child: the entries, files, threads and locks of before are the parent's."""
         self._spool.abandon()
+        self._worker.abandon()
         self._transport.renew()
         self._begin()
 

@@ -122,6 +122,11 @@ class Worker:
         thread.join(timeout)
         return not thread.is_alive()
 
+    def abandon(self) -> None:
+        """Touch no file: after a fork, what was adopted is the parent's."""
+        if self._adopted:
+            self._adopted.abandon()
+
     # --- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self, stop: threading.Event) -> None:
