@@ -355,6 +355,15 @@ def test_rejected_entries_have_a_bound(tmp_path: Path, monkeypatch: pytest.Monke
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)][-1] == "e19"
 
 
+def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
+    """However many a process keeps."""
+    before = len(os.listdir("/proc/self/fd"))
+    for event_id in ids(3):
+        Rejected(tmp_path).keep(line(event_id), "no")
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_rejected_entries_are_for_this_user_alone(tmp_path: Path) -> None:
     """Like the events that wait."""
     Rejected(tmp_path).keep(line("a"), "no")

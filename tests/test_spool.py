@@ -290,6 +290,16 @@ def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -
     assert [path.startswith("/memfd:") for path in opened] == [False, True]
 
 
+def test_memory_stands_in_where_there_is_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file system is read-only."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    spool = spool_in(tmp_path / "file")
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.read()) == (1, LINES[0])
+
+
 def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
     """A file could be made, but nothing written: that error names no file."""
     spool = spool_in(tmp_path / "d")
