@@ -573,6 +573,19 @@ def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> No
     assert (arrived, server.stored) == (True, ["new", *ids(2 * BATCH_ENTRIES + 1)])
 
 
+def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A process without events of its own that wait says whose do."""
+    with FaultyServer(lambda request: Answer(503 if request.number > 1 else 200, b"{}")) as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        folder.mkdir()
+        (folder / "1-deadbeef-000000.jsonl").write_bytes(header(HEADER_BYTES) + line("left"))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            until(lambda: bool(caplog.messages))
+
+    assert caplog.messages == [f"delivery to {server.base_url}: HTTP 503: {{}}; events of ended programs wait"]
+
+
 def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks for dead processes again and again, also when it is never without events of its own for long."""
     monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.5)

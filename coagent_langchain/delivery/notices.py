@@ -34,10 +34,11 @@ class Notices:
 
         Parameters:
             problem: what is wrong.
-            waiting: events in the spool.
+            waiting: events in the spool; 0 where others wait than those of this process.
         """
         self._problem = problem
-        self._problem_told |= self._say(f"{problem}; {waiting_events(waiting)}")
+        what = waiting_events(waiting) if waiting else "events of ended programs wait"
+        self._problem_told |= self._say(f"{problem}; {what}")
 
     def gone(self, count: int, how: str, why: str) -> None:
         """Some events will not arrive; others may. What may not be said now is counted in when next something is.
