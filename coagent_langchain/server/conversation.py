@@ -9,7 +9,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.formats import all_media, listing, mapping, preview, text, visible
+from coagent_langchain.server.blocks import all_media
+from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.moments import MAX_NAME, withheld
 from coagent_langchain.server.oversight import TITLES, answered, asked

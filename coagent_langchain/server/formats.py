@@ -1,4 +1,7 @@
-"""How the pages write things: durations, counts, costs, times, and text with its invisible characters shown."""
+"""How the pages write things: durations, counts, costs, times, and text with its invisible characters shown.
+
+Below, how they read what may be of any type: a value of the wrong type counts as absent.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,7 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
-
-
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
-_ELSEWHERE = {"image": "image", "image_url": "image", "input_image": "image", "audio": "audio", "video": "video"}
 
 
 def visible(text: str) -> str:
@@ -120,50 +120,6 @@ def size(octets: int) -> str:
     if octets < 1000:
         return f"{octets} B"
     return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
-
-
-def media(value: Any) -> list[str]:
-    """The images and files in a value, each once.
-
-    Those that a handler described are `image/png · 175.3 kB`, those that a message names the address of are
-    `image · https://…`.
-    """
-    found: dict[tuple[Any, ...], str] = {}
-    stack = [value]
-    while stack:
-        each = stack.pop()
-        kind, octets = mapping(each).get("mime"), mapping(each).get("bytes")
-        if isinstance(kind, str) and type(octets) is int:
-            found[kind, octets, text(each.get("sha256"))] = f"{preview(kind, 60)} · {size(octets)}"
-        elif address := _address(mapping(each)):
-            found[(address,)] = f"{_ELSEWHERE[each['type']]} · {preview(address, 100)}"
-        else:
-            stack += reversed([*mapping(each).values(), *listing(each)])
-    return list(found.values())
-
-
-def all_media(blocks: list[Any]) -> bool:
-    """Whether each of the content blocks is an image or a file, and there are some."""
-    return bool(blocks) and len(media(blocks)) == len(blocks)
-
-
-def _address(block: dict[str, Any]) -> str:
-    """Where the image, sound or film of a content block is; "" where it is none, or is in the block itself.
-
-    Known: LangChain's blocks (`url`), Anthropic's (`source.url`), OpenAI's (`image_url`, also `image_url.url`).
-    """
-    if text(block.get("type")) not in _ELSEWHERE:
-        return ""
-    place = block.get("image_url") or block.get("source") or block
-    return text(place) or text(mapping(place).get("url"))
-
-
-def joined(value: Any) -> str:
-    """Content blocks as their texts, and what they bring with them; "" where a value is no list of them."""
-    blocks = [mapping(block) for block in listing(value)]
-    if not blocks or not all(isinstance(block.get("type"), str) for block in blocks):
-        return ""
-    return " · ".join([*filter(None, (text(block.get("text")) for block in blocks)), *media(value)])
 
 
 def moment(ms: int) -> datetime:

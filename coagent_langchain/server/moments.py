@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.formats import arguments, brief, joined, listing, mapping, preview, text, visible, whole
+from coagent_langchain.server.blocks import joined
+from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.oversight import answer, question
 from coagent_langchain.wire import JsonObject

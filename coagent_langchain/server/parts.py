@@ -10,6 +10,7 @@ import orjson
 from markupsafe import Markup
 
 from coagent_langchain.server import formats
+from coagent_langchain.server.blocks import media
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.moments import of_a_handler, own_words
@@ -80,7 +81,7 @@ def of_words(fields: JsonObject, ref: str) -> list[Part]:
 
 def chips(value: Any) -> Markup:
     """The images and files in a value, as signs beside its text; nothing where there are none."""
-    found = Markup("").join(Markup('<span class="chip">{}</span>').format(name) for name in formats.media(value))
+    found = Markup("").join(Markup('<span class="chip">{}</span>').format(name) for name in media(value))
     return found and Markup('<div class="chips">{}</div>').format(found)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coagent_langchain.server.formats import all_media, listing, mapping, media, text
+from coagent_langchain.server.blocks import all_media, media
+from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from coagent_langchain.server import transcript
 from coagent_langchain.server.bars import Bar
+from coagent_langchain.server.blocks import media
 from coagent_langchain.server.charts import overview, token_bars, used
 from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline, ran
 from coagent_langchain.server.details import Detail, detail
-from coagent_langchain.server.formats import brief, media
+from coagent_langchain.server.formats import brief
 from coagent_langchain.server.moments import shorten
 from coagent_langchain.server.parts import earlier, of_entry
 from coagent_langchain.server.rows import rows
