@@ -22,11 +22,12 @@ from coagent_langchain.server.store import (
     Summary,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
+from coagent_langchain.server.store import clickhouse_sessions as sessions
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.expressions import TOTAL_TOKENS, sorted_by
+from coagent_langchain.server.store.expressions import SUMMARY, sorted_by
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
@@ -108,30 +109,29 @@ class ClickHouseStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        found = self._all(f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors,
-            open_calls FROM {self._sessions} ORDER BY first_ms, session_id""")
+        found = self._all(f"SELECT {SUMMARY} FROM {self._sessions} ORDER BY first_ms, session_id")
         return [Summary(*row) for row in found]
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""
         holding, cut = newest_sessions(self._holding(Terms(query.text)))
-        where, parameters = rows.where(query, holding)
+        where, parameters = sessions.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
-        order = f"{sorted_by(query.sort, rows.INPUTS)} {direction} NULLS LAST, session_id {direction}"
+        order = f"{sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, session_id {direction}"
         found = self._all(
-            f"{rows.READ} FROM {self._sessions} {where} ORDER BY {order}"
+            f"{sessions.SELECT} FROM {self._sessions} {where} ORDER BY {order}"
             " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
         total = self._all(f"SELECT count() FROM {self._sessions} {where}", **parameters)[0][0]
-        return Page([rows.session(row) for row in found], total, cut)
+        return Page([sessions.session_of(row) for row in found], total, cut)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
         found = self._all(
-            f"{rows.READ} FROM {self._sessions} WHERE session_id = {{session:String}}", session=session_id
+            f"{sessions.SELECT} FROM {self._sessions} WHERE session_id = {{session:String}}", session=session_id
         )
-        return rows.session(found[0]) if found else None
+        return sessions.session_of(found[0]) if found else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         """See `Store.facets`."""

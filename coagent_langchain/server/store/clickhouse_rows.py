@@ -9,11 +9,8 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import Entry, NewEntry, Session
-from coagent_langchain.server.store.expressions import status_now
-from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTS
-from coagent_langchain.server.store.text import searched, words_and_phrases
+from coagent_langchain.server.store import Entry, NewEntry
+from coagent_langchain.server.store.text import searched
 from coagent_langchain.wire import ENVELOPE
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
@@ -108,46 +105,6 @@ def _rebuilt(row: dict[str, Any], ms: int) -> bytes:
     for part in parts:
         fields |= {name: value for name, value in part.items() if name not in fields}
     return orjson.dumps(fields)
-
-
-def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
-    """The WHERE clause of a query on the roll-up, and its parameters.
-
-    Parameters:
-        found: ids of sessions that hold an entry with all the words of `query.text`.
-    """
-    terms: list[str] = []
-    parameters: dict[str, Any] = {}
-    for name, term, value in (
-        ("status", f"{status_now()} = {{status:String}}", query.status or None),
-        ("since", "last_ms >= {since:Int64}", query.since_ms),
-        ("type", "mapContains(types, {type:String})", query.type or None),
-        ("model", "has(models, {model:String})", query.model or None),
-        ("tag", "has(tags, {tag:String})", query.tag or None),
-    ):
-        if value is not None:
-            terms.append(term)
-            parameters[name] = value
-    if words := words_and_phrases(query.text):
-        named = " AND ".join(
-            f"(positionCaseInsensitiveUTF8(session_id, {{word{n}:String}}) > 0"
-            f" OR positionCaseInsensitiveUTF8(title, {{word{n}:String}}) > 0)"
-            for n in range(len(words))
-        )
-        terms.append(f"(({named}) OR session_id IN {{found:Array(String)}})")
-        parameters |= {f"word{n}": word for n, word in enumerate(words)} | {"found": found}
-    return ("WHERE " + " AND ".join(terms) if terms else ""), parameters
-
-
-INPUTS = "toInt64(types['user_input'])"
-READ = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first_ms, last_ms, status, title, cost,
-    {", ".join(COUNTS)}"""
-
-
-def session(row: Sequence[Any]) -> Session:
-    """The roll-up of a row of `READ`."""
-    types, models, tags, *rest = row
-    return Session.of(rest, types=types, models=models, tags=tags)
 
 
 class Numbers:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coagent_langchain.server.store import Session, Summary
-from coagent_langchain.server.store.expressions import TOTAL_TOKENS, status_now
+from coagent_langchain.server.store.expressions import SUMMARY, status_now
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
@@ -77,9 +77,7 @@ def _row(r: Rollup) -> tuple[Any, ...]:
 
 def summaries(connection: sqlite3.Connection) -> list[Summary]:
     """See `Store.summaries`."""
-    sql = f"""SELECT session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors, open_calls
-        FROM sessions ORDER BY first_ms, id"""
-    return [Summary(*row) for row in connection.execute(sql)]
+    return [Summary(*row) for row in connection.execute(f"SELECT {SUMMARY} FROM sessions ORDER BY first_ms, id")]
 
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
