@@ -73,15 +73,13 @@ def session(request: Request) -> HTMLResponse:
     found = session_of(request)
     chosen = request.query_params.get("event", "")
     entry = store_of(request).entry(found.session_id, chosen) if chosen else None
-    title = formats.preview(found.title or found.session_id, 140)
-    return render("session.html", s=found, path="=" + quote(found.session_id, safe=""), title=title,
+    return render("session.html", s=found, path="=" + quote(found.session_id, safe=""),
                   selected=entry.seq if entry else "", unknown="" if entry else chosen)  # fmt: skip
 
 
 def head(request: Request) -> HTMLResponse:
     """The figures at the top of a session's page alone, for the live tail."""
-    found = session_of(request)
-    return render("head.html", s=found, title=formats.preview(found.title or found.session_id, 140))
+    return render("head.html", s=session_of(request))
 
 
 def compare(request: Request) -> HTMLResponse:

@@ -654,6 +654,16 @@ def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> No
     assert in_words(text) == words
 
 
+def test_session_without_a_prompt_is_called_by_its_id(running: Running) -> None:
+    """In the list, on its page and in the live head of that."""
+    log(running, [samples.entry(session_id="nightly")])
+    pages = "".join(get(running, path).text for path in ("/", "/sessions/nightly", "/view/head/=nightly"))
+
+    assert re.findall(r"<(?:h1|title|a) ?[^>]*>(nightly.*?)</", pages) == [
+        "nightly", "nightly · CoAgent", "nightly", "nightly",
+    ]  # fmt: skip
+
+
 def test_session_of_several_inputs_has_their_words_for_a_title(running: Running) -> None:
     """In the list, on its page and in the timeline; the conversation has the pairs, and no input a second time."""
     story = Story("s").ask('{"source":"English","glossary":"","passage":"The report"}')
