@@ -1029,7 +1029,10 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
 
 
 def test_conversation_tells_what_failed_and_why() -> None:
-    """A model's error under the name of who called it or its own, a tool's below its arguments, each with its stack."""
+    """A model's error under the name of who called it or its own, a tool's below its arguments, each with its stack.
+
+    Each item leads to the row of its first entry.
+    """
     story = Story("s").ask("Rome?")
     run = story.tool_call("weather", {"city": "Rome"}, "c1")
     info = {"error_type": "ValueError", "error_message": "no Rome", "stack_trace": "line 1"}
@@ -1049,6 +1052,7 @@ def test_conversation_tells_what_failed_and_why() -> None:
         ("error", "agent", "TimeoutError: slow", [("Stack trace", "line 1")]),
         ("error", "gemma3:4b", "TimeoutError: slow", [("Stack trace", "line 1")]),
     ]  # fmt: skip
+    assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
 def test_comparison_names_the_tools_in_their_order() -> None:
