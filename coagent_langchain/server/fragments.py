@@ -22,8 +22,8 @@ from coagent_langchain.server.lookups import session_of, store_of, view_of
 from coagent_langchain.server.moments import read
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.rows import rows
-from coagent_langchain.server.store import Cursor, Entry
-from coagent_langchain.server.timelines import View, entry_at
+from coagent_langchain.server.store import Cursor, Entry, entry_at
+from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import now_ms
 
 MAX_PAGE = 500  # events of one request

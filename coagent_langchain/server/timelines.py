@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coagent_langchain.server.moments import Moment, read
-from coagent_langchain.server.store import Cursor, Entry, Session, Store, every_entry
+from coagent_langchain.server.store import Session, Store, every_entry
 from coagent_langchain.server.timeline import Timeline, build
 
 KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
@@ -67,9 +67,3 @@ class Timelines:
 def _extent(session: Session) -> tuple[int, int, int]:
     """What changes with each entry, and where a session was deleted and another one has its id."""
     return session.entries, session.first_ms, session.last_ms
-
-
-def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
-    """One entry by its place in the session's order."""
-    found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
-    return found[0] if found and (found[0].timestamp, found[0].seq) == (at, seq) else None

@@ -232,3 +232,9 @@ def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[E
     while entries := store.entries(session_id, after=after, limit=page):
         yield from entries
         after = entries[-1].cursor
+
+
+def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
+    """One entry by its place in the session's order."""
+    found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
+    return found[0] if found and found[0].cursor == (at, seq) else None
