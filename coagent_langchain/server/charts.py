@@ -33,13 +33,14 @@ class TokenBar:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one model or tool did."""
+    """What one model or tool did; median and longest are of the calls that it answered itself."""
 
     name: str
     calls: int
     errors: int
     tokens: int | None
     median_ms: float | None
+    longest: Bar | None
     cost: float
 
 
@@ -77,20 +78,29 @@ def used(bars: list[Bar]) -> list[Used]:
     by_name: dict[str, list[Bar]] = defaultdict(list)
     for bar in bars:
         by_name[bar.label].append(bar)
-    rows = [Used(name, len(group), sum(bar.failed for bar in group),
-                 _tokens(group), _median(group), sum(bar.cost for bar in group))
-            for name, group in by_name.items()]  # fmt: skip
+    rows = [_used(name, group) for name, group in by_name.items()]
     return sorted(rows, key=lambda row: (-row.calls, row.name))
+
+
+def _used(name: str, bars: list[Bar]) -> Used:
+    timed = [bar for bar in bars if bar.duration is not None and bar.status not in IN_PLACE]
+    return Used(
+        name,
+        calls=len(bars),
+        errors=sum(bar.failed for bar in bars),
+        tokens=_tokens(bars),
+        median_ms=median(_took(bar) for bar in timed) if timed else None,
+        longest=max(timed, key=_took, default=None),
+        cost=sum(bar.cost for bar in bars),
+    )
 
 
 def _tokens(bars: list[Bar]) -> int | None:
     return total(bar.tokens for bar in bars)
 
 
-def _median(bars: list[Bar]) -> float | None:
-    """How long it took in the middle, where the tool or the model itself answered."""
-    times = [bar.duration for bar in bars if bar.duration is not None and bar.status not in IN_PLACE]
-    return median(times) if times else None
+def _took(bar: Bar) -> int:
+    return bar.duration or 0
 
 
 def overview(timeline: Timeline) -> dict[str, Any]:

@@ -223,3 +223,15 @@ def test_short_wait_for_a_person_is_drawn_as_long_as_it_was(page: Page, post: Po
     visit(page, "/sessions/s")
 
     assert bars(page) == [("Delete it", 0, 100), ("Turn 1", 0, 100), ("Human", 0, 75), ("gemma3:4b", 75, 100)]
+
+
+def test_longest_call_leads_to_its_row(page: Page, post: Post) -> None:
+    """What was slow, in a session of any size."""
+    story = Story("s").ask("Search")
+    for number, took in enumerate((5, 900, 7)):
+        story.tool("search", {"page": number}, "ok", took, f"c{number}")
+    post(story.entries)
+    visit(page, "/sessions/s")
+    page.locator("#overview").get_by_role("link", name="900 ms").click()
+
+    expect(page.locator("#tree .row.at")).to_contain_text("page: 1")

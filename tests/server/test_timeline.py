@@ -604,10 +604,10 @@ def test_call_that_a_node_answered_says_so() -> None:
     ]  # fmt: skip
 
 
-def test_median_leaves_out_what_was_answered_in_place_of_the_call() -> None:
+def test_median_and_longest_leave_out_what_was_answered_in_place_of_the_call() -> None:
     """How long the tool or the model takes tells only what it answered itself."""
     story = Story("s").ask("mail")
-    for took, outcome in ((900, ""), (0, "not run"), (1, "answered by node")):
+    for took, outcome in ((900, ""), (0, "not run"), (1000, "answered by node")):
         run = story.tool_call("send_mail", {}, f"c{took}")
         answer = {"tool_name": "send_mail", "success": True, "execution_time_ms": took}
         story.wait(took).log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
@@ -616,8 +616,12 @@ def test_median_leaves_out_what_was_answered_in_place_of_the_call() -> None:
         story.entries[-1]["meta"]["cached"] = reused
     made = timeline(story.entries)
 
-    assert [(row.name, row.calls, row.median_ms) for row in used(made.tools)] == [("send_mail", 3, 900)]
-    assert [(row.name, row.calls, row.median_ms) for row in used(made.models)] == [("gemma3:4b", 2, 500)]
+    assert [(row.name, row.calls, row.median_ms, row.longest) for row in used(made.tools)] == [
+        ("send_mail", 3, 900, made.tools[0]),
+    ]  # fmt: skip
+    assert [(row.name, row.calls, row.median_ms, row.longest) for row in used(made.models)] == [
+        ("gemma3:4b", 2, 500, made.models[0]),
+    ]  # fmt: skip
 
 
 def test_empty_prompt_has_no_answer_for_a_title() -> None:
