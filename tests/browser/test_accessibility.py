@@ -96,6 +96,18 @@ def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
     assert [pair for pair in pairwise(found) if pair[1] > pair[0] + 1] == []
 
 
+def test_headings_of_the_details_are_their_words_alone(page: Page, post: Post) -> None:
+    """A list of headings does not say of each that it can be copied."""
+    post(sessions.trip(TRIP))
+    visit(page)
+    page.locator("#tree .row.k-tool").first.click()
+    page.locator("#detail [data-of=content]").wait_for()
+
+    expect(page.locator("#detail").get_by_role("heading", name="Arguments", exact=True)).to_be_visible()
+    page.locator("#detail [data-body=raw]").click()
+    expect(page.locator("#detail").get_by_role("heading", name="tool_call", exact=True)).to_be_visible()
+
+
 @pytest.mark.parametrize(
     ("path", "target"), [("/docs", ".contents li a"), (f"{PATH}?tab=conversation", "#conversation .json summary")]
 )
