@@ -127,3 +127,18 @@ def test_markdown_links_are_inert(page: Page, post: Post) -> None:
 
     assert page.locator(".said.answer .prose p").first.inner_text() == "[x](https://evil.example)"
     assert page.locator("#conversation a:not(.to)").count() == 0
+
+
+def test_table_begins_where_its_words_do(page: Page, post: Post) -> None:
+    """Of a script that runs to the left at the right, below the paragraphs."""
+    story = Story("s").ask("?")
+    for cells in ("| أ | ب |\n|-|-|\n| 1 | 2 |", "| a | b |\n|-|-|\n| 1 | 2 |"):
+        story.model("?", cells, 5, (1, 1))
+    post(story.entries)
+    page.goto("/sessions/s?tab=conversation")
+    page.locator("#conversation table").nth(1).wait_for()
+    sides = page.locator("#conversation table").evaluate_all("""tables => tables.map(table => {
+        const own = table.getBoundingClientRect(), all = table.parentElement.getBoundingClientRect();
+        return [own.left === all.left, own.right === all.right]; })""")
+
+    assert sides == [[False, True], [True, False]]
