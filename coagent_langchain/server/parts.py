@@ -20,8 +20,9 @@ from coagent_langchain.server.sent import Sent, sent
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 
-MAX_MESSAGES = 40  # that stand in the pane, and the prompt's
+LATEST = 10  # messages of a call that stand in the pane, and the prompt's: the answer below them is not far
 EARLIER = 200  # that come at a click
+MAX_WORDS = 40  # messages of a node's own
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 
@@ -74,7 +75,7 @@ def of_words(fields: JsonObject, ref: str) -> list[Part]:
     """The messages that a node says itself: they stand at its exit."""
     return [
         of_answer("Says", said, ref, ["output_data", "messages", place, "content"])
-        for place, said in enumerate(own_words(fields)[:MAX_MESSAGES])
+        for place, said in enumerate(own_words(fields)[:MAX_WORDS])
         if said
     ]
 
@@ -91,7 +92,7 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
     if system := text(call.get("system_prompt")):
         parts.append(of_text("System", system, ref, ["llm_call", "system_prompt"], folded=len(system) > 300))
     messages = sent(fields)
-    start = max(0, len(messages) - MAX_MESSAGES)
+    start = max(0, len(messages) - LATEST)
     parts += _before(start, ref)
     for place, one in enumerate(messages):
         if place >= start or one.asks:

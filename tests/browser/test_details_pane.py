@@ -87,7 +87,7 @@ def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> No
     page.locator("#tree .row.k-model").click()
     messages = page.locator("#detail [data-of=content] summary")
     counts = []
-    for number in (37, 237, 298):  # two and the prompt's own are unfolded
+    for number in (7, 207, 298):  # two and the prompt's own are unfolded
         expect(messages).to_have_count(number)
         counts.append(page.locator("#detail .found").count())
         if number < 298:

@@ -945,8 +945,8 @@ TOOL = {"role": "tool", "content": "24 degrees", "name": "weather"}
     ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
     ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
                             *[("Tool weather", "24 degrees", False)] * 3]),
-    ([ASKED, *[TOOL] * 41], [("2 earlier messages", "Show them", False), ("User", "Rome?", False),
-                             *[("Tool weather", "24 degrees", True)] * 37,
+    ([ASKED, *[TOOL] * 11], [("2 earlier messages", "Show them", False), ("User", "Rome?", False),
+                             *[("Tool weather", "24 degrees", True)] * 7,
                              *[("Tool weather", "24 degrees", False)] * 3]),
 ])  # fmt: skip
 def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts: list[tuple[str, str, bool]]) -> None:
