@@ -94,3 +94,17 @@ def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: Brows
     page.locator(MORE).click()
 
     expect(page.locator(MORE)).to_have_count(0)
+
+
+def test_details_that_cover_the_page_have_the_focus(page: Page, post: Post) -> None:
+    """On a phone, or where the page is zoomed: the next key goes to what is seen, and after Esc to the row again."""
+    post(failing().entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/live")
+    page.keyboard.press("e")
+    expect(page.locator("#detail")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#detail [data-act=markdown]")).to_be_focused()
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#tree")).to_be_focused()

@@ -32,6 +32,7 @@ const detail = new Detail(byId("detail"), path, {
     byId("unknown")?.remove();
     address((query) => query.set("event", event), covers.matches ? shown : undefined);
     tree.list.soon();
+    if (covers.matches) byId("detail").focus(); // else the keys would go to what it covers
   },
   closed: () => {
     page.classList.remove("detailed");
