@@ -109,7 +109,12 @@ def test_headings_of_the_details_are_their_words_alone(page: Page, post: Post) -
 
 
 @pytest.mark.parametrize(
-    ("path", "target"), [("/docs", ".contents li a"), (f"{PATH}?tab=conversation", "#conversation .json summary")]
+    ("path", "target"),
+    [
+        ("/docs", ".contents li a"),
+        (f"{PATH}?tab=conversation", "#conversation .json summary"),
+        (PATH, ".by :is(tr:not(.extra) a, .link)"),
+    ],
 )
 def test_small_targets_have_24_pixels(page: Page, post: Post, path: str, target: str) -> None:
     """What stands close below another one can be hit by an unsteady hand."""
