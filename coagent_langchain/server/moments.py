@@ -102,7 +102,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     _use(made, entry, meta)
     if meta.get("cached") is True:
         made.reused, made.outcome = True, made.outcome or FROM_CACHE
-    said = (_asked(answer.get("tool_calls")), preview(text(answer.get("response"))))
+    said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part) or withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""
 
@@ -244,7 +244,7 @@ def _cost(entry: JsonObject) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
 
 
-def _asked(calls: Any) -> str:
+def asks_for(calls: Any) -> str:
     """`→ flight_search, train_search`: what an answer asks for; before its text, whose end is cut."""
     listed = listing(calls) or listing(mapping(calls).get("calls"))
     names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]

@@ -13,7 +13,7 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.blocks import media
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import of_a_handler, own_words
+from coagent_langchain.server.moments import asks_for, of_a_handler, own_words
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
@@ -126,7 +126,9 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
         words, path = one.words
         parts.append(of_value(f"{role} {name}".strip(), words, ref, path))
     if calls := message.get("tool_calls"):
-        parts.append(of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"]))
+        asked = of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"])
+        asked.brief = asks_for(calls) or asked.brief  # not the ids that they begin with
+        parts.append(asked)
     for part in parts:
         part.folded = folded
     parts[0].content += chips(content)

@@ -958,6 +958,19 @@ def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts
     assert [(part.title, part.content.striptags(), part.folded) for part in made.entries[0].parts] == parts
 
 
+def test_folded_message_that_asks_for_tools_names_them() -> None:
+    """Its calls begin with their ids, as providers write them; a call without a name stands as it was logged."""
+    calls = [[{"id": "call_1", "name": "search"}, {"id": "call_2", "name": "book"}], [{"id": 3}]]
+    story = Story("s")
+    asking = [{"role": "assistant", "content": "", "tool_calls": each} for each in calls]
+    story.call("Rome?", history=[*asking, *[TOOL] * 3, ASKED])
+    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+
+    assert [(part.title, part.brief) for part in made.entries[0].parts[:2]] == [
+        ("Assistant: tool calls", "→ search, book"), ("Assistant: tool calls", '[{"id":3}]'),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("messages", "end", "parts"), [
     (42, 2, ["Tool weather"]), (42, 1, []), (300, 260, ["60 earlier messages", *["Tool weather"] * 200]),
     (300, 60, ["Tool weather"] * 59),
