@@ -199,11 +199,11 @@ class Session(Scope):
         course = self.course
         if not course.leave(self):  # another block of it goes on
             course.status = status or course.status
-        elif error is None and course.running:  # a task or a stream outlives the block
-            course.left = True
-            course.owner.end_if_left()  # it may have ended just now
+        elif error is None:
+            course.left = True  # a task or a stream may outlive the block: then it ends with that
+            course.owner.end_if_left()
         elif self._sessions.end(course, lambda course: not course.blocks):
-            self._log_end(course, status, f"Error: {error_message(error)}" if error and status == "failed" else status)
+            self._log_end(course, status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def end_if_left(self) -> None:
         """Log `session_end` where its block is left, and what has outlived that has ended as well."""

@@ -1279,6 +1279,29 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
     ]  # fmt: skip
 
 
+def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's run takes part after the block was left, and before the session ends with it."""
+    end, root, call = handler._sessions.end, UUID(int=1), UUID(int=2)
+
+    def late(*args: Any) -> bool:
+        monkeypatch.setattr(handler._sessions, "end", end)
+        handler.on_chain_start({}, "q", run_id=root, metadata={"session_id": "s"})
+        return end(*args)
+
+    with handler.session("Cook", session_id="s"):
+        monkeypatch.setattr(handler._sessions, "end", late)
+    handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
+    handler.on_llm_end(None, run_id=call)
+    handler.on_chain_end("a", run_id=root)
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0),
+        ("llm_call", 1, 1), ("llm_response", 1, 1), ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
 def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) -> None:
     """Though the session goes on: another handler has used it last."""
     first, last = (CoagentCallbackHandler("s", delivery=log) for _ in range(2))
