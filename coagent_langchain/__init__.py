@@ -7,6 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+if os.name == "nt":  # else the first name that is used fails by the first thing that Windows has not
+    raise ImportError("coagent-langchain needs Linux or macOS; on Windows, use it in WSL")
+
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
     from coagent_langchain.capture.handler import CoagentCallbackHandler

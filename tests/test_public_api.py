@@ -69,3 +69,13 @@ def test_import_leaves_the_network_and_the_server_alone() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
+
+
+def test_import_on_windows_says_what_is_needed() -> None:
+    """At once, and not by the first thing that the standard library lacks there."""
+    code = "import os; os.name = 'nt'; import coagent_langchain"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.stderr.splitlines()[-1] == (
+        "ImportError: coagent-langchain needs Linux or macOS; on Windows, use it in WSL"
+    )
