@@ -33,7 +33,7 @@ class Part:
     Attributes:
         kind: text, prose, json, code, bad or button.
         path: finds the whole text for the copy button, None where there is none.
-        brief: its beginning on one line, for what is folded.
+        brief: what is shown of it while it is folded, on one line: its beginning, or the tools that it asks for.
     """
 
     title: str

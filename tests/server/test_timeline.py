@@ -986,7 +986,7 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
 def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
     """As the button that copies it follows the path, through texts that are JSON, too."""
     story = Story("said").ask('{"question": "Why?"}')
-    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"name": "x"}]}]}})
+    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"id": "x"}]}]}})
     story.log("info", output_data={"message": "hello"})
     story.log("component_exit", output_data={"messages": [{"content": "I"}, {"content": "say"}], "more": 1})
     story.log("routing", routing_type="invoke", input_data={"to": "b"})

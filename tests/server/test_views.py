@@ -712,11 +712,11 @@ def test_conversation_has_question_and_answer_in_words(
 
 
 def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
-    """An interrupt's question in the conversation, a history's tool calls in the details: keys and values apart."""
+    """An interrupt's question in the conversation, nameless tool calls in the details: keys and values apart."""
     story = Story("s").ask("book")
     asked = {"interrupt_id": "i-1", "value": {"question": "Book it?", "price": 12}}
     story.log("human_oversight", 1, story.root, meta={"status": "interrupted"}, input_data=asked)
-    calls = [{"name": "weather", "args": {"city": "Rome"}}]
+    calls = [{"id": "c", "args": {"city": "Rome"}}]
     said = [{"role": role, "content": role} for role in ("tool", "assistant")]
     story.model("hi", "ho", 5, (1, 1), history=[{"role": "assistant", "content": "", "tool_calls": calls}, *said])
     log(running, story.entries)
@@ -725,7 +725,7 @@ def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
 
     assert [html.unescape(found) for path in pages for found in
             re.findall(r"<summary><b>[^<]*</b><span>(.*?)</span>", get(running, f"/view/{path}").text)] == [
-        '{"question":"Book it?","price":12}', '[{"name":"weather","args":{"city":"Rome"}}]',
+        '{"question":"Book it?","price":12}', '[{"id":"c","args":{"city":"Rome"}}]',
     ]  # fmt: skip
 
 
