@@ -12,9 +12,9 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.cli_session import api_address, connection_options
+from coagent_langchain.cli_session import connection_options
 from coagent_langchain.cli_text import argument, hint, notice
-from coagent_langchain.config import Settings, default_spool_dir, public_url
+from coagent_langchain.config import Settings, check_url, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
 from coagent_langchain.delivery.leftovers import discard_leftovers, send_leftovers
@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush.add_argument(
         "--from",
         dest="logged_for",
-        type=argument(api_address),
+        type=argument(logged_address),
         metavar="URL",
         help="send what was logged for this address instead, e.g. a mistyped one, or the server's former one",
     )
@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rejected = _command(inner, "rejected", "print events that a server rejected as JSON lines, each with the reason")
     rejected.set_defaults(run=run_rejected)
     discard = _command(inner, "discard", "delete what ended programs left behind for a server that is gone")
-    discard.add_argument("address", type=argument(api_address), metavar="URL", help="as `spool status` names it")
+    discard.add_argument("address", type=argument(logged_address), metavar="URL", help="as `spool status` names it")
     discard.set_defaults(run=run_discard)
     own = str(default_spool_dir()).replace("%", "%%")
     for command in (status, flush, rejected, discard):
@@ -62,6 +62,15 @@ def _command(
     inner: argparse._SubParsersAction[argparse.ArgumentParser], name: str, does: str
 ) -> argparse.ArgumentParser:
     return inner.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+
+
+def logged_address(given: str) -> str:
+    """An address that something was logged for, even if nothing can be logged for it now.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return check_url(given, "it")
 
 
 def run_status(options: argparse.Namespace) -> int:
@@ -107,7 +116,7 @@ def _status(folder: Path) -> str:
 def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
     settings = _settings(options)
-    logged_for = Settings.load(base_url=options.logged_for or options.base_url).base_url
+    logged_for = options.logged_for or settings.base_url
     if options.logged_for:
         _folder_for(settings, logged_for)
     address = public_url(settings.base_url)
@@ -143,7 +152,7 @@ def run_rejected(options: argparse.Namespace) -> int:
 def run_discard(options: argparse.Namespace) -> int:
     """Delete what dead processes left for a server, and what it has rejected."""
     settings = _settings(options)
-    folder = _folder_for(settings, Settings.load(base_url=options.address).base_url)
+    folder = _folder_for(settings, options.address)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
     still = sum(1 for _ in _waiting(folder))
     of_programs = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""

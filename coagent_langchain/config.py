@@ -98,7 +98,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _url(value: Any, source: str) -> str:
+def check_url(value: Any, source: str) -> str:
+    """Give back an address without slashes at its end.
+
+    Raises:
+        ConfigurationError: nothing can be sent to it; the message names `source`.
+    """
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and value.isprintable()
@@ -112,9 +117,14 @@ def _url(value: Any, source: str) -> str:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
         raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {shown}") from None
-    if re.search("/api/v1/logs/*$", parts.path):  # where a read would find a session called "runs", and so no sessions
-        raise ConfigurationError(f"{source} must end with /api/v1, without /logs: {shown}")
     return str(value).rstrip("/")
+
+
+def _base_url(value: Any, source: str) -> str:
+    url = check_url(value, source)
+    if url.endswith("/api/v1/logs"):  # where a read would find a session called "runs", and so no sessions
+        raise ConfigurationError(f"{source} must end with /api/v1, without /logs, not {public_url(url)!r}")
+    return url
 
 
 def check_token(value: Any, source: str) -> str:
@@ -161,7 +171,7 @@ def parse_bool(value: str, source: str) -> bool:
 
 
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
-    "base_url": _url,
+    "base_url": _base_url,
     "auth_token": check_token,
     "spool_dir": _folder,
     "capture_content": parse_bool,

@@ -101,8 +101,9 @@ def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> 
 
 
 @pytest.mark.parametrize(
-    "base_url", ["http://user:secret@host:99999/api/v1", "ftp://user:secret@host", "http://user:secret@"]
-)
+    "base_url", ["http://user:secret@host:99999/api/v1", "ftp://user:secret@host", "http://user:secret@",
+                 "http://user:secret@host/api/v1/logs"]
+)  # fmt: skip
 def test_wrong_address_is_told_without_its_password(base_url: str) -> None:
     """The message ends up in logs."""
     with pytest.raises(ConfigurationError) as refused:

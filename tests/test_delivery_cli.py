@@ -289,10 +289,13 @@ def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.Cap
     assert left.endswith(": nothing waits, 1 rejected")
 
 
-def test_flush_sends_what_was_logged_for_a_wrong_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("path", ["", "/api/v1/logs"])
+def test_flush_sends_what_was_logged_for_a_wrong_address(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What a mistyped address has gathered goes to the right one, and nothing of it is left."""
     with FaultyServer() as server:
-        mistyped = server.base_url.removesuffix("/api/v1")
+        mistyped = server.base_url.removesuffix("/api/v1") + path
         leave(server, tmp_path, ids(2), mistyped)
         line = ["spool", "flush", "--spool-dir", str(tmp_path), "--from", mistyped, "--base-url", server.base_url]
         status = main(line)
