@@ -192,7 +192,7 @@ def test_recycled_file_makes_room(tmp_path: Path) -> None:
         read_all(spool)
         spool.recycle()
 
-    assert (spool.written, spool.refused) == (5, 0)
+    assert (spool.written, spool.refused, spool.waiting_bytes) == (5, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,12 @@ def test_short_write_is_taken_back(tmp_path: Path) -> None:
         spool.append(LINES[2], 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    contents = [segments(tmp_path / "d")[0].read_bytes()]
     spool.append(LINES[3], 1)
+    contents.append(segments(tmp_path / "d")[0].read_bytes())
 
     assert (spool.refused, spool.written) == (2, 2)
-    assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + LINES[0] + LINES[3]
+    assert contents == [header(HEADER_BYTES) + LINES[0], header(HEADER_BYTES) + LINES[0] + LINES[3]]
 
 
 def test_quota_refuses_the_newest_and_counts(tmp_path: Path) -> None:

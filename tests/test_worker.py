@@ -22,7 +22,7 @@ from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES, HEADER_BYTES, header
-from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.spooled import SpooledDelivery, age_of
 from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import OK, Answer, Behaviour, FaultyServer, Request, healthy
@@ -541,6 +541,13 @@ def test_stats_tell_what_waits(tmp_path: Path) -> None:
     assert actual == expected
     assert (stats.oldest_age_s or 0) > 86_400
     assert stats.retried >= 1
+
+
+def test_age_is_told_by_the_timestamp() -> None:
+    """In seconds; a line that has none has no age."""
+    age = age_of(line("a", timestamp=int((time.time() - 90) * 1000))) or 0
+
+    assert (90 <= age < 150, age_of(b"{}"), age_of(b"")) == (True, None, None)
 
 
 def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
