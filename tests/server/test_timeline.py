@@ -560,6 +560,14 @@ def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: st
     assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
 
 
+def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
+    """Whatever its run is called."""
+    story = Story("s").ask("Why?")
+    story.log("recovery", 1, story.run(), story.root, "agent", error_info={"error_id": "gone"})
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? ok", "  recovery Recovery ok"]
+
+
 @pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])
 def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: tuple[str, str]) -> None:
     """A tool that answers with an error has its recovery before its response, one that raises after it."""
@@ -575,6 +583,19 @@ def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: t
         ["prompt", "ok", "pay", "1 error"],
         ["tool", "recovered", "pay", "ToolError: no money left · recovered: handled"],
     ]
+
+
+@pytest.mark.parametrize(("result", "note"), [
+    ([{"type": "text", "text": "sunny"}, {"type": "text", "text": "warm"}], "sunny · warm"),
+    ([{"text": "sunny"}], '[{"text":"sunny"}]'), ([{"type": "text", "text": "sunny"}, 1], None), ([], "[]"),
+])  # fmt: skip
+def test_row_of_a_tool_has_the_texts_of_content_blocks_alone(result: Any, note: str | None) -> None:
+    """A list of anything else stands there as it is."""
+    story = Story("s").ask("Rome?")
+    story.tool("weather", {}, result, 5, "c1")
+    (tool,) = timeline(story.entries).tools
+
+    assert tool.note == (note or brief(result))
 
 
 def test_call_that_was_not_run_is_no_error() -> None:

@@ -21,7 +21,7 @@ from coagent_langchain import CoagentClient
 from coagent_langchain.server import launch, live, open_store
 from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
-from coagent_langchain.server.formats import compact, duration
+from coagent_langchain.server.formats import compact, cost, duration
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
@@ -111,6 +111,15 @@ def test_large_counts_are_short_in_columns(number: int | None, written: str) -> 
 def test_durations_are_written_in_their_largest_units(ms: int | None, written: str) -> None:
     """Clocks of two machines may differ: what ends before it begins has none."""
     assert duration(ms) == written
+
+
+@pytest.mark.parametrize(("dollars", "written"), [
+    (None, "–"), (0, "$0.00"), (0.00009, "<$0.0001"), (0.0001, "$0.0001"), (0.99994, "$0.9999"), (1, "$1.00"),
+    (1234.5, "$1,234.50"),
+])  # fmt: skip
+def test_costs_are_written_with_the_digits_that_tell(dollars: float | None, written: str) -> None:
+    """Four below a dollar, cents from there on."""
+    assert cost(dollars) == written
 
 
 def test_list_says_what_it_did_not_understand(three: Running) -> None:
