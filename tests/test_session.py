@@ -26,6 +26,7 @@ from langgraph.types import interrupt
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError, Session, course, registry
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.wire import MAX_COUNTER
 from tests.fakes import ScriptedChat, chat
 from tests.reading import ONE_CALL, of_type, sessions
 
@@ -346,12 +347,12 @@ def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, ha
     assert [entry["meta"] for entry in log.entries[-2:]] == [{"value": {"score": 0.9}}, {"value": [{"score": 0.9}]}]
 
 
-@pytest.mark.parametrize("odd", [True, 1.5, "2", object()])
+@pytest.mark.parametrize("odd", [True, 1.5, "2", object(), 0, -1, MAX_COUNTER + 1])
 def test_odd_prompt_number_counts_as_none(odd: object, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A number that is none does not get into the log, where a server would refuse it."""
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": odd}})
 
-    assert {type(e["prompt_number"]) for e in log.entries} == {int}
+    assert {(type(e["prompt_number"]), e["prompt_number"]) for e in log.entries} == {(int, 1)}
 
 
 def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
