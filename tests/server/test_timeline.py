@@ -253,6 +253,17 @@ def test_several_runs_inside_one_prompt_stay_there() -> None:
     assert [[bar.note for bar in root.children] for root in timeline(story.entries).roots] == [["1", "2"]]
 
 
+def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
+    """Found by LangGraph's checkpoint namespace, which both name."""
+    story = Story("s").ask("Why?")
+    meta = {"framework": {"checkpoint_ns": "planner:1"}}
+    node = story.run()
+    story.log("component_enter", 0, node, story.root, target_component={"name": "planner"}, meta=meta)
+    story.log("tool_call", 0, story.run(), "not logged", tool_call={"tool_name": "map"}, meta=meta)
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? open", "  component planner open", "    tool map open"]
+
+
 def test_attempts_of_a_node_stand_beside_each_other() -> None:
     """LangGraph's RetryPolicy: each attempt has the same parent run and the same checkpoint namespace; all count."""
     story = Story("s").ask("hello")

@@ -295,9 +295,9 @@ def test_events_come_in_pages_and_by_type(three: Running) -> None:
 
 
 def test_events_of_a_type_may_stand_far_apart(running: Running) -> None:
-    """Some beside each other, others between events of other types."""
+    """Some beside each other, others between events of other types, all in the same millisecond."""
     kinds = ["debug", "info", "debug", "debug", "info", "error", "debug"]
-    log(running, [samples.entry(kind, at, event_id=str(at)) for at, kind in enumerate(kinds)])
+    log(running, [samples.entry(kind, event_id=str(place)) for place, kind in enumerate(kinds)])
 
     assert [row[13] for row in get(running, "/view/events/=s?type=debug").json()["rows"]] == ["0", "2", "3", "6"]
 
