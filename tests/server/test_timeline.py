@@ -1104,6 +1104,20 @@ def test_conversation_tells_what_failed_and_why() -> None:
     assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
+def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
+    """What a person is asked is not to be unfolded first."""
+    story = Story("s").ask("Book it")
+    run = story.tool_call("book", {"train": "AVE"}, "c1")
+    given = {"interrupt_id": "i", "value": "Really?"}
+    story.log("human_oversight", 0, run, story.root, "book", meta={"status": "interrupted"}, input_data=given)
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+
+    assert [(item.kind, item.title, item.inner) for item in made[2:]] == [
+        ("tool", "book", []), ("human", "Waits for a human", []),
+    ]  # fmt: skip
+
+
 def test_comparison_names_the_tools_in_their_order() -> None:
     """Of each prompt, but not those that a tool has called."""
     entries = sessions.trip()
