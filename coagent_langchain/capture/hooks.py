@@ -144,11 +144,12 @@ class Hooks(Asides):
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
-            if run.component:
+            if run.component or (run.is_step and not run.is_hidden):  # a node, also where `components` leaves it out
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)
                 log_unrun_tools(self._recorder, run, updates)
-                self._recorder.component_ended(run, updates)
+                if run.component:
+                    self._recorder.component_ended(run, updates)
             if run.tried:
                 self._failures.called_again(run)
             if run.failures or type(run) is Root:

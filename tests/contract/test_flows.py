@@ -735,6 +735,17 @@ def test_components_can_be_chosen(log: MemoryDelivery) -> None:
         assert (names == ["mine"], [t for t in types(own) if t in ONE_CALL]) == (expected, ONE_CALL)
 
 
+def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> None:
+    """Where control goes is no component's beginning or end."""
+    handler = CoagentCallbackHandler(delivery=log, components="none")
+    graph = StateGraph(MessagesState).add_node("first", lambda state: Command(goto="last"), destinations=("last",))
+    app = graph.add_node("last", lambda state: None).add_edge(START, "first").compile()
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert types(log) == ["session_start", "user_input", "routing"]
+    assert of_type(log, "routing")[0]["meta"]["goto"] == ["last"]
+
+
 def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """An application that seeds `random` gets the same numbers with the handler, also while sending is tried again."""
     random.seed(7)
@@ -755,10 +766,10 @@ def answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def test_tool_that_the_model_has_made_up_is_a_call_that_failed(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
+@pytest.mark.parametrize("components", ["nodes", "none"])
+def test_tool_that_the_model_has_made_up_is_a_call_that_failed(components: str, log: MemoryDelivery) -> None:
     """LangGraph answers in its place, without a hook; a call whose id comes again later is another one."""
+    handler = CoagentCallbackHandler(delivery=log, components=components)
     model = chat(calls(("magic", {}, "1"), ("add", {"a": 1, "b": 2}, "2")), calls(("magic", {}, "2")), "done")
     agent = create_agent(model, [add])
     graph = StateGraph(MessagesState).add_node("agent", agent).add_edge(START, "agent").compile()
