@@ -127,7 +127,7 @@ def test_legend_of_the_token_chart_is_whole(page: Page, post: Post) -> None:
         story.model("x", "y", 5, (1_000_000, 20_000), model=f"very-long-model-name-{number}-20250929", cost=0.5)
         story.tool(f"a_long_tool_name_{number}", {}, "z", 5, f"c{number}")
     post(story.entries)
-    page.set_viewport_size({"width": 1110, "height": 800})
+    page.set_viewport_size({"width": 1210, "height": 800})
     visit(page, "/sessions/s")
     caption = page.locator(".caption")
     cut = caption.evaluate("""caption => [...caption.children].filter((each) =>
