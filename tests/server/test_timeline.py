@@ -17,8 +17,8 @@ from coagent_langchain.server.compare import sides
 from coagent_langchain.server.conversation import items, outline, ran
 from coagent_langchain.server.details import Detail, detail
 from coagent_langchain.server.formats import brief
-from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.parts import earlier, of_entry
+from coagent_langchain.server.moments import asks_for, shorten
+from coagent_langchain.server.parts import Part, earlier, of_entry
 from coagent_langchain.server.rows import rows
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.store.rollup import roll_up
@@ -1018,7 +1018,7 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
 def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
     """As the button that copies it follows the path, through texts that are JSON, too."""
     story = Story("said").ask('{"question": "Why?"}')
-    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"id": "x"}]}]}})
+    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"name": "x"}]}]}})
     story.log("info", output_data={"message": "hello"})
     story.log("component_exit", output_data={"messages": [{"content": "I"}, {"content": "say"}], "more": 1})
     story.log("routing", routing_type="invoke", input_data={"to": "b"})
@@ -1031,7 +1031,11 @@ def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
         return value
 
-    assert [brief(led_to(entry, part.path or "")) for entry, part in found] == [part.brief for _, part in found]
+    def told(entry: Any, part: Part) -> str:
+        value = led_to(entry, part.path or "")
+        return asks_for(value) if part.title.endswith(": tool calls") else brief(value)
+
+    assert [told(entry, part) for entry, part in found] == [part.brief for _, part in found]
     assert {part.title for _, part in found} >= {
         "System", "User", "Assistant: tool calls", "Reasoning", "Answer", "Arguments", "Result", "Prompt", "Message",
         "Says", "State update", "Routing type", "Input data", "Asked", "Response", "RateLimitError",

@@ -720,12 +720,12 @@ def test_conversation_has_question_and_answer_in_words(
     assert [re.sub(r"<[^>]+>", "", text or fold) for text, fold in found] == read
 
 
-def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
-    """An interrupt's question in the conversation, nameless tool calls in the details: keys and values apart."""
+def test_what_is_folded_begins_with_what_is_in_it(running: Running) -> None:
+    """An interrupt's question in the conversation as compact JSON, a history's tool calls in the details by name."""
     story = Story("s").ask("book")
     asked = {"interrupt_id": "i-1", "value": {"question": "Book it?", "price": 12}}
     story.log("human_oversight", 1, story.root, meta={"status": "interrupted"}, input_data=asked)
-    calls = [{"id": "c", "args": {"city": "Rome"}}]
+    calls = [{"name": "weather", "args": {"city": "Rome"}}]
     said = [{"role": role, "content": role} for role in ("tool", "assistant")]
     story.model("hi", "ho", 5, (1, 1), history=[{"role": "assistant", "content": "", "tool_calls": calls}, *said])
     log(running, story.entries)
@@ -734,7 +734,7 @@ def test_what_is_folded_begins_with_compact_json(running: Running) -> None:
 
     assert [html.unescape(found) for path in pages for found in
             re.findall(r"<summary><b>[^<]*</b><span>(.*?)</span>", get(running, f"/view/{path}").text)] == [
-        '{"question":"Book it?","price":12}', '[{"id":"c","args":{"city":"Rome"}}]',
+        '{"question":"Book it?","price":12}', '→ weather',
     ]  # fmt: skip
 
 
