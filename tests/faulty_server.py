@@ -24,6 +24,7 @@ class Request:
         entries: the entries of the body, whichever form it had; empty when it is no JSON.
         array: whether they came as an array.
         number: of the request, from 1.
+        port: of the client's connection.
     """
 
     entries: list[dict[str, Any]]
@@ -31,6 +32,7 @@ class Request:
     number: int
     size: int
     headers: dict[str, str]
+    port: int
 
 
 @dataclass
@@ -102,7 +104,7 @@ class FaultyServer:
         entries = content if isinstance(content, list) else [content]
         with self._changed:
             request = Request(entries, isinstance(content, list), len(self.requests) + 1, len(body),
-                              dict(handler.headers))  # fmt: skip
+                              dict(handler.headers), handler.client_address[1])  # fmt: skip
             self.requests.append(request)
             self._changed.notify_all()
         answer = self.behave(request)

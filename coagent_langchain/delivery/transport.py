@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
+KEPT_S = 4.0  # uvicorn and Node close a connection that rests for 5 s, and fail a request in that moment
 MAX_ANSWER_BYTES = 1 << 20  # an answer names the refused entries; more than this is no answer of ours
 
 
 class Transport:
-    """Posts to `<base_url>/logs` over one kept connection. Used by one thread at a time.
+    """Posts to `<base_url>/logs` over one connection, kept as long as it is in use. Used by one thread at a time.
 
     TLS is verified. Proxies and certificates come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`,
     `REQUESTS_CA_BUNDLE`), read once. No redirect is followed: the token goes to nobody but `base_url`.
@@ -51,6 +53,7 @@ class Transport:
         self._session = requests.Session()
         self._environment = surroundings(self._session, f"{self._request.url}") | {"stream": True}
         self._pool: Any = None
+        self._used = time.monotonic()
 
     def renew(self) -> None:
         """After a fork: a connection of one's own.
@@ -59,11 +62,14 @@ class Transport:
         lock that a thread of the parent may have held in the moment of the fork.
         """
         if self._pool is not None:
-            for connection in self._pool.pool.queue:
-                if connection is not None:
-                    connection.close()  # the child's end alone: the parent's goes on
+            self._hang_up()  # the child's end alone: the parent's goes on
             queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
+
+    def _hang_up(self) -> None:
+        for connection in self._pool.pool.queue:
+            if connection is not None:
+                connection.close()  # it connects again by itself
 
     def post(self, *body: bytes | bytearray) -> Outcome:
         """Send the parts of a body, which together are JSON, and wait for the answer."""
@@ -77,11 +83,14 @@ class Transport:
                 settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
                 adapter: Any = self._session.get_adapter(f"{request.url}")
                 self._pool = adapter.get_connection_with_tls_context(request, **settings)
+            if time.monotonic() - self._used > KEPT_S:
+                self._hang_up()
             answer = self._session.send(request, timeout=self.timeout, allow_redirects=False, **self._environment)
             try:
                 text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
             finally:
                 answer.close()
+                self._used = time.monotonic()
         except self._failures as error:
             return Outcome(None, without_token(_describe(error), token))
         if answer.is_redirect:
