@@ -48,7 +48,7 @@ async def _news(request: Request, store: Store, session_id: str | None) -> Async
         quiet += POLL_S
         if latest != seen:
             before, seen = seen, latest
-            if session_id is None or await run_in_threadpool(store.has_newer, session_id, before):
+            if session_id is None or await run_in_threadpool(store.has_news, session_id, before, latest):
                 quiet = 0.0
                 yield f"event: news\nid: {latest}\ndata: {latest}\n\n"
         if quiet >= BEAT_S:

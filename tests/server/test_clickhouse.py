@@ -174,7 +174,7 @@ def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Cal
 
     assert store.entries("old")[-1].body == orjson.dumps(one)
     assert (store.session("old").entries, store.session("old").llm_calls) == (3, 1)
-    assert [store.has_newer("old", seq) for seq in (store.latest() - 1, store.latest())] == [True, False]
+    assert [store.has_news("old", seq, store.latest()) for seq in (store.latest() - 1, store.latest())] == [True, False]
 
 
 def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:

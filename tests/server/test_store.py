@@ -344,14 +344,16 @@ def test_unknown_sort_is_refused(store: Store) -> None:
         store.sessions(Query(sort="id; --"))  # type: ignore[arg-type]
 
 
-def test_what_arrived_later_is_newer(store: Store) -> None:
-    """News of a session goes by arrival, not by time; nothing is newer than the latest."""
+def test_news_is_what_arrived_meanwhile(store: Store) -> None:
+    """News of a session goes by arrival, not by time; what came after the moment that is asked for is the next news."""
     put(store, entry(at=9), entry(session_id="other"))
     seen = store.latest()
     put(store, entry(at=1))
+    latest = store.latest()
+    put(store, entry(session_id="other"))
 
-    assert [store.has_newer(name, seen) for name in ("s", "other", "none")] == [True, False, False]
-    assert not store.has_newer("s", store.latest())
+    assert [store.has_news(name, seen, latest) for name in ("s", "other", "none")] == [True, False, False]
+    assert [store.has_news(name, latest, store.latest()) for name in ("s", "other")] == [False, True]
 
 
 def test_append_that_fails_leaves_nothing(store: Store) -> None:

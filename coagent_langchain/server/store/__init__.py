@@ -213,8 +213,8 @@ class Store(Protocol):
     def latest(self) -> int:
         """The highest `seq` stored so far, 0 when empty: cheap, for live views that look for news."""
 
-    def has_newer(self, session_id: str, seq: int) -> bool:
-        """Whether entries of the session arrived after `seq`."""
+    def has_news(self, session_id: str, after: int, until: int) -> bool:
+        """Whether entries of the session have a `seq` above `after`, and `until` at most."""
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""

@@ -205,8 +205,9 @@ class ClickHouseStore:
             self._asked = time.monotonic()
         return self._highest
 
-    def has_newer(self, session_id: str, seq: int) -> bool:
-        """See `Store.has_newer`."""
+    def has_news(self, session_id: str, after: int, until: int) -> bool:
+        """See `Store.has_news`."""
         sql = f"""SELECT 1 FROM {self._db}.log_entries
-            WHERE session_id = {{session:String}} AND {self._table.seq} > {{seq:UInt64}} LIMIT 1"""
-        return bool(self._all(sql, session=session_id, seq=seq))
+            WHERE session_id = {{session:String}}
+            AND {self._table.seq} > {{after:UInt64}} AND {self._table.seq} <= {{until:UInt64}} LIMIT 1"""
+        return bool(self._all(sql, session=session_id, after=after, until=until))

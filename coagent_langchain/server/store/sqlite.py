@@ -226,10 +226,11 @@ class SqliteStore:
         """See `Store.latest`."""
         return self._latest
 
-    def has_newer(self, session_id: str, seq: int) -> bool:
-        """See `Store.has_newer`."""
+    def has_news(self, session_id: str, after: int, until: int) -> bool:
+        """See `Store.has_news`."""
         # the plus sign makes SQLite go by `seq`: few entries are newer, a session may have many
-        return bool(self._all(f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? LIMIT 1", (session_id, seq)))
+        sql = f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? AND seq <= ? LIMIT 1"
+        return bool(self._all(sql, (session_id, after, until)))
 
 
 def _page(entries: Iterable[Entry]) -> list[Entry]:
