@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from coagent_langchain.delivery import transport as transport_module
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, judge, retry_after
 from tests.delivery_parts import TOKEN
@@ -43,13 +42,11 @@ def test_status_matrix(status: int, meaning: Meaning) -> None:
 
 
 @pytest.mark.parametrize(("kept", "connections"), [(60.0, 1), (0.0, 3)])
-def test_connection_that_has_rested_is_not_used_again(
-    kept: float, connections: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_that_has_rested_is_not_used_again(kept: float, connections: int) -> None:
     """The server may close it in the moment of the next request; one that is in use goes on."""
-    monkeypatch.setattr(transport_module, "KEPT_S", kept)
     with FaultyServer() as server:
         transport = Transport(server.base_url)
+        transport.kept_s = kept
         outcomes = [transport.post(b"[{}]").status for _ in range(3)]
 
     assert (outcomes, len({request.port for request in server.requests})) == ([200] * 3, connections)

@@ -32,6 +32,7 @@ class Transport:
 
     Attributes:
         timeout: seconds to wait for a connection, and for the answer.
+        kept_s: seconds that a connection may rest and be used again.
         token: the bearer token; any thread may replace it, the next request has the new one.
     """
 
@@ -41,6 +42,7 @@ class Transport:
 
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        self.kept_s = KEPT_S
         self.token = auth_token
         # Prepared without a session, which would put a .netrc entry in the place of the token.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
@@ -83,7 +85,7 @@ class Transport:
                 settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
                 adapter: Any = self._session.get_adapter(f"{request.url}")
                 self._pool = adapter.get_connection_with_tls_context(request, **settings)
-            if time.monotonic() - self._used > KEPT_S:
+            if time.monotonic() - self._used > self.kept_s:
                 self._hang_up()
             answer = self._session.send(request, timeout=self.timeout, allow_redirects=False, **self._environment)
             try:
