@@ -47,7 +47,7 @@ def test_run_tree_knows_no_langchain() -> None:
 
 def test_nobody_knows_the_server_but_the_command_line() -> None:
     """The server is an extra: only the command line and the server itself import it."""
-    outside = {f for f in importers("coagent_langchain.server") if not f.startswith(("server/", "cli"))}
+    outside = {f for f in importers("coagent_langchain.server") if not f.startswith(("server/", "cli/"))}
 
     assert outside == READERS
 

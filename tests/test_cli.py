@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from coagent_langchain import CoagentClient, cli_session, cli_text
-from coagent_langchain.cli import main
-from coagent_langchain.cli_show import follow
-from coagent_langchain.cli_text import cells, fit
+from coagent_langchain import CoagentClient
+from coagent_langchain.cli import main, session, text
+from coagent_langchain.cli.show import follow
+from coagent_langchain.cli.text import cells, fit
 from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from coagent_langchain.texts import counted
@@ -592,8 +592,8 @@ def test_server_that_does_not_answer_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Soon who is waited for, and in the end for how long: at most twice the time that an answer may take."""
-    monkeypatch.setattr(cli_text, "SILENCE", 0.1)
-    monkeypatch.setattr(cli_session, "ANSWER", 0.4)
+    monkeypatch.setattr(text, "SILENCE", 0.1)
+    monkeypatch.setattr(session, "ANSWER", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as mute:  # the system takes the connection, and nobody reads from it
         address = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
         code = main(["runs", "--base-url", address])

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from coagent_langchain import ConfigurationError
-from coagent_langchain.cli_store import default_store
+from coagent_langchain.cli.store import default_store
 from coagent_langchain.config import DEFAULT_BASE_URL, Settings
 
 

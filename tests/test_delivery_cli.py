@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain import cli_text
-from coagent_langchain.cli import main
+from coagent_langchain.cli import main, text
 from coagent_langchain.delivery import rejected
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import Rejected, rejected_entries
@@ -212,7 +211,7 @@ def test_flush_without_a_server_says_what_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It tells what it waits for while it waits, and at the end how many are left and what to do."""
-    monkeypatch.setattr(cli_text, "SILENCE", 0.1)
+    monkeypatch.setattr(text, "SILENCE", 0.1)
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
     status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "1"])

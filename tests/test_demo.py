@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.cli_text import own_command
-from coagent_langchain.demo_model import answer
+from coagent_langchain.cli.demo_model import answer
+from coagent_langchain.cli.text import own_command
 from coagent_langchain.server import launch
 from coagent_langchain.testing import Failure, OllamaRequest, OllamaStandIn, ToolUse
 from coagent_langchain.testing.replies import Reply
@@ -124,9 +124,7 @@ def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, st
     """The message names both."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        script = (
-            f"from coagent_langchain import cli, cli_demo; cli_demo.PORT = {port}; cli.main(['demo', '--no-serve'])"
-        )
+        script = f"from coagent_langchain import cli; cli.demo.PORT = {port}; cli.main(['demo', '--no-serve'])"
         command = [sys.executable, "-c", script]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.demo_model import answer
+from coagent_langchain.cli.demo_model import answer
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
 from tests.programs import STRICT

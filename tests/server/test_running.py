@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from coagent_langchain import cli, cli_prune, server
-from coagent_langchain.cli_store import default_store, make_own_folder
+from coagent_langchain import cli, server
+from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import connect, transaction
@@ -612,7 +612,7 @@ def command(*arguments: str) -> int:
 def test_wrong_ages_are_refused(text: str) -> None:
     """An age is a number and a unit."""
     with pytest.raises(argparse.ArgumentTypeError, match="not an age such as 30d"):
-        cli_prune.age(text)
+        cli.prune.age(text)
 
 
 @pytest.mark.parametrize("words", [("prune", "--older-than", "1d"), ("delete", "one")])

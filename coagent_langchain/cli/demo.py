@@ -11,9 +11,9 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_serve import PORT, port_number
-from coagent_langchain.cli_store import default_store, make_own_folder
-from coagent_langchain.cli_text import own_command, paint, table
+from coagent_langchain.cli.serve import PORT, port_number
+from coagent_langchain.cli.store import default_store, make_own_folder
+from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
@@ -21,7 +21,7 @@ from coagent_langchain.server.formats import session_path, tokens
 from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
-    from coagent_langchain.demo_model import ModelServer
+    from coagent_langchain.cli.demo_model import ModelServer
     from coagent_langchain.server import Running
     from coagent_langchain.server.store import Store
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:  # Ollama's client reads its variable when it is imported
         given = os.environ.get("OLLAMA_HOST")
         raise ConfigurationError(f"OLLAMA_HOST must be an address, not {given!r}: {error}") from None
-    from coagent_langchain.demo_model import model_server
+    from coagent_langchain.cli.demo_model import model_server
 
     _keep_proxies_away()
     store = _store()

@@ -1,4 +1,4 @@
-"""The command line: `coagent-langchain COMMAND`. Each command lives in a `cli_*.py` of its own."""
+"""The command line: `coagent-langchain COMMAND`. Each command is a module; `session`, `store` and `text` are shared."""
 
 from __future__ import annotations
 
@@ -9,23 +9,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from coagent_langchain import (
-    cli_completion,
-    cli_delete,
-    cli_demo,
-    cli_export,
-    cli_prune,
-    cli_run,
-    cli_runs,
-    cli_serve,
-    cli_show,
-    cli_spool,
-)
-from coagent_langchain.cli_text import hint
+from coagent_langchain.cli import completion, delete, demo, export, prune, run, runs, serve, show, spool
+from coagent_langchain.cli.text import hint
 from coagent_langchain.errors import CoagentClientError, CoagentError
 
-COMMANDS = (cli_demo, cli_serve, cli_prune, cli_delete, cli_run, cli_runs, cli_show, cli_export, cli_spool,
-            cli_completion)  # fmt: skip
+COMMANDS = (demo, serve, prune, delete, run, runs, show, export, spool, completion)
 EPILOG = """\
 first steps:
   coagent-langchain demo        run an agent and see its run on a page

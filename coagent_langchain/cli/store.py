@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_text import argument
+from coagent_langchain.cli.text import argument
 from coagent_langchain.config import user_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import check_address, open_beside

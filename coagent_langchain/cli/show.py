@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.cli_session import chosen, connect, connection_options, newest, session_argument
-from coagent_langchain.cli_text import cells, fit, local_time, one_line, paint, width
+from coagent_langchain.cli.session import chosen, connect, connection_options, newest, session_argument
+from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent

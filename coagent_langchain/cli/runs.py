@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from coagent_langchain.cli_session import connect, connection_options, newest_first
-from coagent_langchain.cli_text import cells, fit, local_time, one_line, paint, table, width
+from coagent_langchain.cli.session import connect, connection_options, newest_first
+from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.formats import count, duration, preview
 from coagent_langchain.server.inputs import in_words

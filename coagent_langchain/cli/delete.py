@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from coagent_langchain.cli_store import opened_beside, store_option, tell
+from coagent_langchain.cli.store import opened_beside, store_option, tell
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server import public_address
 

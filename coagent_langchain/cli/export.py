@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coagent_langchain.cli_session import chosen, connect, connection_options, session_argument
+from coagent_langchain.cli.session import chosen, connect, connection_options, session_argument
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.jsontext import on_one_line, split
 from coagent_langchain.texts import counted

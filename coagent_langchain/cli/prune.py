@@ -6,8 +6,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from coagent_langchain.cli_store import amount, opened_beside, store_option, tell
-from coagent_langchain.cli_text import local_time, one_line, table
+from coagent_langchain.cli.store import amount, opened_beside, store_option, tell
+from coagent_langchain.cli.text import local_time, one_line, table
 from coagent_langchain.wire import now_ms
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import re
 import signal
 import socket
 
-from coagent_langchain.cli_store import make_own_folder, silence_clickhouse, store_option
-from coagent_langchain.cli_text import argument
+from coagent_langchain.cli.store import make_own_folder, silence_clickhouse, store_option
+from coagent_langchain.cli.text import argument
 from coagent_langchain.config import check_token
 from coagent_langchain.errors import ConfigurationError
 

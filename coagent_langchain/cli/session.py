@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from coagent_langchain.cli_text import argument, notice, one_line
+from coagent_langchain.cli.text import argument, notice, one_line
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.errors import CoagentError

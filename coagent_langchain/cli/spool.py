@@ -12,8 +12,8 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.cli_session import connection_options
-from coagent_langchain.cli_text import argument, hint, notice
+from coagent_langchain.cli.session import connection_options
+from coagent_langchain.cli.text import argument, hint, notice
 from coagent_langchain.config import Settings, check_url, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
 from coagent_langchain.delivery.destination import address_of, destination_folder
