@@ -134,6 +134,14 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
             {"role": "assistant", "content": [{"type": "text", "text": "a", "citations": [{"url": "u"}]}]},
         ),
         (
+            AIMessage([{"type": ["text"], "text": "a"}, {"type": "tool_use", "id": [1]}], tool_calls=[CALL]),
+            {
+                "role": "assistant",
+                "content": [{"type": ["text"], "text": "a"}, {"type": "tool_use", "id": [1]}],
+                "tool_calls": [CALL],
+            },
+        ),
+        (
             ToolMessage("no", tool_call_id="1", status="error"),
             {"role": "tool", "content": "no", "tool_call_id": "1", "status": "error"},
         ),

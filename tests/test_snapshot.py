@@ -368,6 +368,7 @@ def test_media_are_described(block: Any, expected: Any) -> None:
         {"url": "https://example.org/data:x"},
         {"url": "data:text/plain,hello"},
         {"mime_type": "text/plain", "data": "plain words, not base64"},
+        {"type": ["string", "null"], "data": "a schema's words"},
     ],
 )
 def test_plain_text_is_not_taken_for_media(block: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from coagent_langchain.capture.kinds import MAX_KINDS, reader_of_dict
@@ -45,19 +45,21 @@ def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int =
     """A block list as one text when it holds text alone, else as plain blocks; not those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):
         return snapshot(content, limit)
-    ids = {call["id"] for call in calls} if calls else ()
+    ids = [call["id"] for call in calls or ()]
     blocks = [block for block in content if not _is_call(block, ids)]
     if all(_is_plain_text(block) and not _is_annotated(block) for block in blocks):
         return text(joined(blocks, "\n" if calls is None else ""), limit)
     return snapshot(blocks, limit)
 
 
-def _is_call(block: Any, ids: Collection[Any]) -> bool:
-    return (
-        isinstance(block, dict)
-        and block.get("type") in _CALL_BLOCKS
-        and (block.get("call_id") or block.get("id")) in ids
-    )
+def _kind(block: Any) -> str:
+    """What a block says that it is; `text` where it does not say, "" for what is no block, or says it by no text."""
+    kind = block.get("type", "text") if isinstance(block, dict) else ""
+    return kind if isinstance(kind, str) else ""
+
+
+def _is_call(block: Any, ids: list[Any]) -> bool:
+    return _kind(block) in _CALL_BLOCKS and (block.get("call_id") or block.get("id")) in ids
 
 
 def _is_annotated(block: Any) -> bool:
@@ -65,9 +67,7 @@ def _is_annotated(block: Any) -> bool:
 
 
 def _is_plain_text(block: Any) -> bool:
-    if type(block) is str:
-        return True
-    return isinstance(block, dict) and block.get("type", "text") in _TEXT_BLOCKS and isinstance(_words(block), str)
+    return type(block) is str or (_kind(block) in _TEXT_BLOCKS and isinstance(_words(block), str))
 
 
 def _words(block: dict[Any, Any]) -> Any:
@@ -124,7 +124,7 @@ def reasoning_of(message: Any) -> str | None:
     content = fields.get("content")
     if isinstance(content, list):
         for block in content:
-            if isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS:
+            if _kind(block) in _REASONING_BLOCKS:
                 found += _reasoning(block)
     extra = fields.get("additional_kwargs")
     if not found and isinstance(extra, dict):
@@ -186,13 +186,13 @@ def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]]) -> list[An
         calls: the tool calls of the message.
     """
     content = fields.get("content")
-    ids = {call["id"] for call in calls}
+    ids = [call["id"] for call in calls]
     rest = [
         block
         for block in (content if type(content) is list else ())
         if (not _is_plain_text(block) or _is_annotated(block))
         and not _is_call(block, ids)
-        and not (isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS)
+        and _kind(block) not in _REASONING_BLOCKS
     ]
     beside = as_dict(fields.get("response_metadata")) | as_dict(fields.get("additional_kwargs"))  # Cohere repeats them
     rest += [_block(key, value) for key, value in beside.items() if key in BESIDE_CONTENT and _holds(value)]

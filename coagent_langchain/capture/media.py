@@ -50,6 +50,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     if key == "url" or key == "image_url" or not value:
         return None
     kind, form = block.get("type"), block.get("format") or block.get("output_format")
+    kind = kind if isinstance(kind, str) else ""  # a schema may have several
     mime = next((m for k in _MIME_KEYS if isinstance(m := block.get(k), str)), None)
     named = mime or (form if isinstance(form, str) and form in _FORMATS else None)
     if key == "result":
@@ -59,7 +60,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     sure = key == "base64" or key == "b64_json" or named is not None or kind in _MEDIA_TYPES
     if not sure and len(value) < MIN_UNNAMED:
         return None
-    return _described(value, 0, named or (kind if isinstance(kind, str) else "application/octet-stream"))
+    return _described(value, 0, named or kind or "application/octet-stream")
 
 
 def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
