@@ -305,6 +305,15 @@ def test_strings_are_bounded_in_total() -> None:
     assert sum(len(s) for s in found) < 4 * 1000 + 50 * 50
 
 
+def test_messages_count_as_what_is_in_them() -> None:
+    """Messages in a value have no more room than dicts would have, neither for texts nor for entries."""
+    texts = [HumanMessage("x" * 2000)] * 50
+    blocks = [HumanMessage([{"type": "table", "rows": list(range(9_000))}])] * 50
+
+    assert snapshot(texts, 1000) == snapshot([{"role": "user", "content": "x" * 2000}] * 50, 1000)
+    assert len(orjson.dumps(snapshot(blocks))) < 600_000
+
+
 def test_secrets_are_not_read() -> None:
     """Secret values, hidden and excluded fields, and attributes named like keys do not show."""
     found = orjson.dumps(
@@ -394,13 +403,14 @@ def test_known_kinds_are_bounded() -> None:
 
 def test_encode_safely_takes_what_json_cannot() -> None:
     """Lone surrogates are written out, pairs joined, and odd types made safe; all else is unchanged."""
-    entry = {"a": "x\ud800", "b": "\ud83d\ude00", "c": 2**70, "d": object(), "e": {"\udfff": 1}, "f": 1.5}
+    entry = {"a": "x\ud800", "b": "\ud83d\ude00", "c": 2**70, "d": object(), "e": {"\udfff": 1}, "f": 1.5,
+             "g": HumanMessage("x\ud800")}  # fmt: skip
 
     line = encode_safely(entry)
 
     assert orjson.loads(line) == {
         "a": "x\\ud800", "b": "😀", "c": str(2**70), "d": "<object>", "e": {"\\udfff": 1},
-        "f": 1.5,
+        "f": 1.5, "g": {"role": "user", "content": "x\\ud800"},
     }  # fmt: skip
     assert line.endswith(b"\n")
 

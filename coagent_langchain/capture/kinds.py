@@ -163,7 +163,10 @@ def _named(walk: Walk, value: Any, depth: int) -> str:
 def _message(walk: Walk, value: Any, depth: int) -> Any:
     from coagent_langchain.capture import messages  # late: it builds on snapshot
 
-    return messages.message_dict(value, walk.limit)
+    if walk.items <= 0:
+        return _named(walk, value, depth)
+    # Walked like any other part: what it holds counts, is cut here alone, and may have to be made fit for JSON.
+    return walk.mapping(messages.message_dict(value, sys.maxsize), depth)
 
 
 def _error(walk: Walk, value: BaseException, depth: int) -> Any:
