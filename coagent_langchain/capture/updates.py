@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent_langchain.capture import kinds
-from coagent_langchain.capture.content import fields_of
+from coagent_langchain.capture.content import fields_of, tool_calls_of
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
@@ -51,6 +51,5 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
 
 def calls_answered_in(messages: Sequence[Any]) -> list[Any]:
     """The ids of the calls that messages ask and answer: ToolStrategy's own, for which no tool will ever run."""
-    answered = {fields_of(message).get("tool_call_id") for message in messages}
-    calls = [call for message in messages for call in fields_of(message).get("tool_calls") or ()]
-    return [call.get("id") for call in calls if call.get("id") in answered]
+    answered = [fields_of(message).get("tool_call_id") for message in messages]
+    return [call["id"] for message in messages for call in tool_calls_of(message) if call["id"] in answered]
