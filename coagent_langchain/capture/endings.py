@@ -124,8 +124,8 @@ class Endings(Sweeper):
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
-        root.pending_input = None
-        root.said.clear()  # ended runs are remembered for a while
+        root.pending_input = root.tool_calls = None  # ended runs are remembered for a while
+        root.said.clear()
         return prompt
 
     def _leave(self, root: Root, course: Course) -> None:

@@ -203,6 +203,19 @@ def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: 
     assert state_of(handler) == EMPTY
 
 
+def test_calls_that_no_tool_of_langchain_answers_are_not_kept() -> None:
+    """24 comet-ml/opik#7516: what a model asks for, and the application does by itself, goes with the run."""
+    handler = CoagentCallbackHandler(delivery=Nowhere())
+    tracemalloc.start()
+    for number in range(100):
+        chat(calls(("save", {"text": f"{number}" * 50_000}, f"c{number}"))).invoke("q", {"callbacks": [handler]})
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept < 1_000_000
+
+
 @pytest.mark.parametrize("exit_path", ["abandoned", "cancelled", "failed", "failed root call", "ended"])
 def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """28 maximhq/maxim-py#142: however a run is left, nothing of it stays open."""
