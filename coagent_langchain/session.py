@@ -128,6 +128,7 @@ class Session(Scope):
         if self._sessions.end(course, holds):
             course.owner._log_end(course, status, response)  # another object, where it goes on through that
 
+    @guard
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
         self._sessions.close_runs(course, "cancelled" if status == "cancelled" else "unknown")
         course.reported.clear()

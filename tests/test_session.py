@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -1504,6 +1504,35 @@ def test_logging_failure_never_stops_the_wrapped_function() -> None:
         return str(chat("soup").invoke("q", {"callbacks": [handler]}).content)
 
     assert cook() == "soup"
+
+
+@pytest.mark.internal_errors
+def test_what_cannot_be_logged_keeps_no_session_open() -> None:
+    """A delivery that raises for a run, a call or a session costs that alone: all other sessions end with the handler,
+    and `end()` raises nothing either."""
+
+    class Picky(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            if b"burnt" in lines:
+                raise OSError("cannot take that")
+            super().append(lines, count)
+
+    log = Picky()
+    handler = CoagentCallbackHandler(delivery=log)
+    block, run_id, call_id = handler.session(session_id="block"), uuid4(), uuid4()
+    handler.on_chain_start({}, "burnt", run_id=uuid4())
+    handler.on_chain_start({}, "q", run_id=run_id, metadata={"session_id": "call"})
+    handler.on_chat_model_start({}, [[]], run_id=call_id, parent_run_id=run_id)
+    handler.on_llm_new_token("burnt", run_id=call_id)
+    for session_id, answer in (("end", "burnt"), ("whole", "soup")):
+        config: Any = {"callbacks": [handler], "metadata": {"session_id": session_id}}
+        RunnableLambda(lambda _, answer=answer: answer).invoke("q", config)
+    with block:
+        block.end(response="burnt")
+    handler.close()
+    own = log.entries[-1]["session_id"]
+
+    assert [e["session_id"] for e in of_type(log, "session_end")] == ["call", "whole", own]
 
 
 def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

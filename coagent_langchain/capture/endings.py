@@ -12,7 +12,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.course import Course
-from coagent_langchain.errors import is_cancellation
+from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.pending import Stop
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
@@ -150,8 +150,9 @@ class Endings(Sweeper):
     def bind_all(self) -> None:
         """Give every open root its session, so that the end of the session ends it too."""
         for run in list(self._tree.open.values()):
-            if isinstance(run, Run):
-                self._recorder.prompt_of(run)
+            with guard:
+                if isinstance(run, Run):
+                    self._recorder.prompt_of(run)
 
     def close_lingering(self) -> None:
         """End what is still open below roots that have ended."""
@@ -168,6 +169,7 @@ class Endings(Sweeper):
             if run.has_begun:
                 self._close(run, outcome)
 
+    @guard
     def _close(self, run: Run, outcome: str) -> None:
         if self._tree.end(run.run_id) is None:  # it has ended meanwhile
             return
