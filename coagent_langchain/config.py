@@ -67,13 +67,13 @@ class Settings:
             arguments: fields of `Settings` that users can set. `spool_dir` may be a str, a `Path` or `"off"`.
 
         Raises:
-            ConfigurationError: an argument or a variable is unknown or wrong; the message names it.
+            ConfigurationError: an argument is unknown, or what counts of both is wrong; the message names it.
         """
         if unknown := sorted(set(arguments) - set(_PARSERS)):
             raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(_PARSERS))}")
         environ = os.environ if environ is None else environ
         values = {name: _PARSERS[name](environ[variable], variable) for name, variable in VARIABLES.items()
-                  if environ.get(variable)}  # fmt: skip
+                  if environ.get(variable) and arguments.get(name) is None}  # fmt: skip
         parsers = _PARSERS | {"capture_content": _bool}
         values |= {name: parsers[name](value, name) for name, value in arguments.items() if value is not None}
         return cls(**values)

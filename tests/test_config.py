@@ -22,6 +22,15 @@ def test_argument_wins_over_variable_and_variable_over_default() -> None:
     assert Settings.load({}).base_url == DEFAULT_BASE_URL
 
 
+def test_wrong_variable_does_not_matter_where_an_argument_wins() -> None:
+    """Who says what to use is not sent to mend what is not used."""
+    environ = {"COAGENT_BASE_URL": "nonsense", "COAGENT_CAPTURE_CONTENT": "maybe"}
+
+    settings = Settings.load(environ, base_url="http://argument/api/v1", capture_content=False)
+
+    assert (settings.base_url, settings.capture_content) == ("http://argument/api/v1", False)
+
+
 @pytest.mark.parametrize(
     "base_url", ["http://[::1]:3000/api/v1", "http://coagent_1:3000", "https://bücher.example.", "HTTP://u:p@127.0.0.1"]
 )
