@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners, waiting_lines
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.destination import address_of, destination_folder, make_private_folder
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite, _holding
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
@@ -347,6 +347,67 @@ def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, mo
     spool.append(LINES[1], 1)
 
     assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
+
+
+def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path: Path) -> None:
+    """A batch may be under way meanwhile, and more comes: a later process finds all that is not settled, in order."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
+    for lines in (LINES[0], large, LINES[1]):
+        spool.append(lines, 1)
+    sent = spool.read()
+    (tmp_path / "d").unlink()
+    spool.return_to_folder()
+    spool.settle(len(sent), 1)
+    spool.append(LINES[2], 1)
+    spool.append(large, 1)
+    spool.append(LINES[3], 1)
+    found = [list(waiting_lines(path)) for path in segments(tmp_path / "d")]
+
+    assert (sent, spool.fallback) == (LINES[0], None)
+    assert found == [[large[:-1]], [LINES[1][:-1], LINES[2][:-1], large[:-1]], [LINES[3][:-1]]]
+    assert read_all(spool) == large + LINES[1] + LINES[2] + large + LINES[3]
+
+
+def test_folder_that_can_be_used_again_has_its_quota_again(tmp_path: Path) -> None:
+    """The bound of memory ends with what it was for."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    spool.return_to_folder()
+    for _ in range(20):
+        spool.append(b"x" * ((1 << 20) - 1) + b"\n", 1)
+
+    assert (spool.written, spool.refused) == (21, 0)
+
+
+def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What memory still takes would be refused there."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    state = list(os.statvfs(tmp_path))
+    state[4] = NAMELESS_BYTES // state[1] - 1  # the blocks that are available
+    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: os.statvfs_result(state))
+    spool.return_to_folder()
+
+    assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
+
+
+def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
+    """An empty file in its place would hide which server the folder is for."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        make_private_folder(tmp_path / "d", ADDRESS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    make_private_folder(tmp_path / "d", ADDRESS)
+
+    assert address_of(tmp_path / "d") == ADDRESS
 
 
 def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:

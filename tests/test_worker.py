@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from coagent_langchain.delivery import notices, worker
+from coagent_langchain.delivery.adoption import waiting_lines
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
@@ -832,6 +833,24 @@ def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptur
         flushed = delivery.flush(10)
 
     assert (flushed, server.stored, caplog.text.count("spool folder")) == (True, ids(3), 1)
+
+
+def test_folder_that_can_be_used_again_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that began on a full disk is not without its folder for ever; it says so when it has it again."""
+    monkeypatch.setattr(worker, "MEASURE_EVERY_S", 0.05)
+    (tmp_path / "spool").write_text("")
+    address = "http://127.0.0.1:1/api/v1"
+    with delivery_to(address, tmp_path / "spool") as delivery:
+        append_each(delivery, ids(2))
+        until(lambda: "do not outlive this process until it can be written" in caplog.text)
+        (tmp_path / "spool").unlink()
+        until(lambda: "the spool folder can be used again; what waits is in it" in caplog.text)
+        folder = destination_folder(tmp_path / "spool", address)
+        left = [entry for path in folder.glob("*.jsonl") for entry in waiting_lines(path)]
+
+    assert (left, caplog.text.count("spool folder")) == ([line(each)[:-1] for each in ids(2)], 2)
 
 
 def test_nothing_is_parsed_on_the_way(tmp_path: Path) -> None:

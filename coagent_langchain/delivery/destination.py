@@ -29,7 +29,7 @@ def make_private_folder(folder: Path, address: str) -> None:
         OSError: the folder cannot be made.
     """
     _make(folder)
-    with contextlib.suppress(OSError):  # it is there already; or the disk is full, and the folder's name must do
+    with contextlib.suppress(OSError):  # it is there already; or the disk is full: the folder's name must do
         _note(folder / _ADDRESS, f"{address}\n".encode())
 
 
@@ -51,6 +51,9 @@ def _note(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(descriptor, content, 0)  # `os.write` may be replaced, too
+    except OSError:
+        os.unlink(path)  # an empty one would keep it from being noted once there is space
+        raise
     finally:
         os.close(descriptor)
 

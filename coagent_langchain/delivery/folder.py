@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from pathlib import Path
 
 from coagent_langchain.delivery.destination import make_private_folder
 from coagent_langchain.delivery.owner import Owner
-from coagent_langchain.delivery.segment import Segment
+from coagent_langchain.delivery.segment import Reader, Segment
+
+_ROOM_BYTES = 16 << 20  # who has gone without the folder returns to one that has more room than memory
 
 
 class SpoolFolder:
@@ -20,33 +23,57 @@ class SpoolFolder:
         address: of the server, to be noted in the folder; nothing secret.
 
     Attributes:
-        path: the folder; None without one, and once it cannot be used.
-        fallback: why the folder cannot be used, once that is so.
+        fallback: why the folder cannot be used, while that is so.
     """
 
     def __init__(self, path: Path | None, address: str) -> None:
-        self.path = path
         self.fallback: str | None = None
+        self._path = path
         self._address = address
         self._in_memory = path is None
         self._owner: Owner | None = None
         self._numbers = itertools.count()
         self._new_names = False
 
+    @property
+    def path(self) -> Path | None:
+        """The folder; None without one, and while it cannot be used."""
+        return None if self.fallback else self._path
+
     def new_segment(self) -> Segment:
-        """Make the next segment; the first one, and one after somebody removed the folder, also makes that.
+        """Make the next segment.
 
         Raises:
             OSError: it cannot be made.
         """
-        if self.path is None:
-            return self._nameless_segment()
+        return self._named_segment(self.path) if self.path else self._nameless_segment()
+
+    def move(self, segment: Segment, reader: Reader | None) -> None:
+        """Give a nameless segment a place in the folder, which could not be used when it was made.
+
+        Raises:
+            OSError: the folder still cannot be used, or its disk is still all but full.
+        """
+        assert self._path
+        make_private_folder(self._path, self._address)  # on a full disk the address could not be noted either
+        named = self._named_segment(self._path)
+        try:
+            disk = os.fstatvfs(named.descriptor)
+            if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            segment.move(named, reader)
+        except OSError:
+            named.remove()
+            raise
+
+    def _named_segment(self, path: Path) -> Segment:
+        """Make a file in the folder; the first, and the first after somebody removed the folder, makes that, too."""
         if self._owner is None or not self._owner.holds():
-            make_private_folder(self.path, self._address)
+            make_private_folder(path, self._address)
             self.abandon()
-            self._owner = Owner.create(self.path)
+            self._owner = Owner.create(path)
         self._new_names = True
-        return Segment.create(self.path / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
+        return Segment.create(path / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 
     def _nameless_segment(self) -> Segment:
         with contextlib.suppress(OSError):
@@ -55,12 +82,11 @@ class SpoolFolder:
         return Segment.create(None, self._in_memory)
 
     def fall_back(self, error: Exception) -> None:
-        """Go without the folder from now on, which `error` keeps from being used."""
+        """Go without the folder for now, which `error` keeps from being used."""
         if isinstance(error, OSError) and error.strerror:
-            self.fallback = f"{error.strerror}: {error.filename or self.path}"
+            self.fallback = f"{error.strerror}: {error.filename or self._path}"
         else:
             self.fallback = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        self.path = None
 
     def size_of_others(self) -> int:
         """Bytes that the files of other processes take.

@@ -54,10 +54,12 @@ class Notices:
     def news_of(self, spool: Spool) -> None:
         """What has become of the spool, as far as it is news. That it goes without its folder is said once."""
         if spool.fallback and not self._without_folder:
-            self._without_folder = True
             logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
-                           "until COAGENT_SPOOL_DIR names a folder that can be written",
+                           "until it can be written, or COAGENT_SPOOL_DIR names a folder that can",
                            self._destination, spool.fallback)  # fmt: skip
+        elif self._without_folder and not spool.fallback:
+            logger.warning("delivery to %s: the spool folder can be used again; what waits is in it", self._destination)
+        self._without_folder = bool(spool.fallback)
         for total, how, why in (
             (spool.refused, "refused", "the spool or the disk is full"),
             (spool.lost, "lost", "a file was removed from the spool"),

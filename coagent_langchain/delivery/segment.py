@@ -63,8 +63,11 @@ class Segment:
         self.size = self.synced = HEADER_BYTES
         self.entries = self.settled = self.emptied = 0
         self.descriptor = descriptor
-        if os.pwrite(descriptor, header(HEADER_BYTES), 0) != HEADER_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        self._fill(header(HEADER_BYTES))
+
+    def _fill(self, content: bytes) -> None:
+        if os.pwrite(self.descriptor, content, 0) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     @classmethod
     def create(cls, path: Path | None, in_memory: bool = False) -> Segment:
@@ -115,6 +118,18 @@ class Segment:
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
+    def move(self, named: Segment, reader: Reader | None) -> None:
+        """Move what lies in this nameless file to that of a new segment, and both ends with it. Nobody appends.
+
+        Raises:
+            OSError: there is no space for it.
+        """
+        named._fill(os.pread(self.descriptor, self.size, 0))
+        for descriptor in (self.descriptor, *((reader.descriptor,) if reader else ())):
+            os.dup2(named.descriptor, descriptor, inheritable=False)
+        named.close()
+        self.path = named.path
+
     def empty(self, reader: Reader) -> None:
         """Use the file again from its beginning: everything in it is acknowledged."""
         os.ftruncate(self.descriptor, HEADER_BYTES)
@@ -131,7 +146,7 @@ class Reader:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         try:
             self.offset = self._acknowledged_offset()
         except OSError:
@@ -149,14 +164,14 @@ class Reader:
 
     def _acknowledged_offset(self) -> int:
         """The offset that the header names; the first line's where the header is damaged: twice rather than never."""
-        match = _HEADER.fullmatch(os.pread(self._descriptor, HEADER_BYTES, 0))
+        match = _HEADER.fullmatch(os.pread(self.descriptor, HEADER_BYTES, 0))
         offset = int(match[1]) if match else HEADER_BYTES
-        plausible = HEADER_BYTES <= offset <= self.size() and os.pread(self._descriptor, 1, offset - 1) == b"\n"
+        plausible = HEADER_BYTES <= offset <= self.size() and os.pread(self.descriptor, 1, offset - 1) == b"\n"
         return offset if plausible else HEADER_BYTES
 
     def size(self) -> int:
         """Bytes in the file now."""
-        return os.fstat(self._descriptor).st_size
+        return os.fstat(self.descriptor).st_size
 
     def read(self, end: int, limit: int = BATCH_BYTES) -> bytearray:
         """Whole lines between the acknowledged offset and `end`: a batch of up to `limit` bytes, but at least one line.
@@ -168,7 +183,7 @@ class Reader:
         """
         while self.offset < end:
             block = bytearray(min(limit, end - self.offset))
-            length = os.preadv(self._descriptor, [block], self.offset)
+            length = os.preadv(self.descriptor, [block], self.offset)
             del block[length:]
             _fill_holes(block)
             del block[_end_of(BATCH_ENTRIES, block) :]
@@ -181,7 +196,7 @@ class Reader:
         """Move the offset `length` bytes on, in the file too; if that fails, a later process may send them again."""
         self.offset += length
         with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, header(self.offset), 0)
+            os.pwrite(self.descriptor, header(self.offset), 0)
 
     def restart(self) -> None:
         """The file was emptied: begin again behind the header."""
@@ -190,11 +205,11 @@ class Reader:
 
     def sync(self) -> None:
         """Wait until the file is on the disk."""
-        getattr(os, "fdatasync", os.fsync)(self._descriptor)
+        getattr(os, "fdatasync", os.fsync)(self.descriptor)
 
     def close(self) -> None:
         """Close the reading end."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 

@@ -48,7 +48,7 @@ class Spool:
     def __init__(self, folder: Path | None, quota: int, address: str) -> None:
         self.written = self.settled = self.refused = self.lost = self.others = 0
         self._folder = SpoolFolder(folder, address)
-        self._quota = quota if folder else min(quota, NAMELESS_BYTES)
+        self._quota = self._whole_quota = quota if folder else min(quota, NAMELESS_BYTES)
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
         self._taken = self._freed = 0  # bytes ever written, and those of them that are gone
@@ -134,7 +134,7 @@ class Spool:
 
     @property
     def fallback(self) -> str | None:
-        """Why there is no folder, once it cannot be used."""
+        """Why there is no folder, while it cannot be used."""
         return self._folder.fallback
 
     @property
@@ -213,6 +213,29 @@ class Spool:
         """Count the bytes of other processes' files against the quota."""
         with contextlib.suppress(OSError):
             self.others = self._folder.size_of_others()
+
+    def return_to_folder(self) -> None:
+        """Move what lies in files without a name to the folder, where that can be used by now: it may have been full.
+
+        Nobody appends to any but the last, so a hook that logs meanwhile waits for one file at most.
+        """
+        if self._folder.fallback is None:
+            return
+        with contextlib.suppress(Exception):  # as in `_new_segment`: not the disk alone refuses
+            *full, last = list(self._segments)
+            for segment in full:
+                self._move(segment)
+            if self._lock.acquire(blocking=False):
+                try:
+                    if self._open is None and last is self._segments[-1]:
+                        self._move(last)
+                        self._folder.fallback, self._quota = None, self._whole_quota
+                finally:
+                    self._lock.release()
+
+    def _move(self, segment: Segment) -> None:
+        if segment.path is None:
+            self._folder.move(segment, self._reader if segment is self._segments[0] else None)
 
     # --- other threads ------------------------------------------------------------------------------------------
 

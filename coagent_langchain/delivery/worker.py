@@ -178,9 +178,10 @@ class Worker:
             return bytearray()
 
     def _measure(self) -> None:
-        """See now and then what other processes' files take, also while the server is away: the quota is for all."""
+        """See now and then what has become of the folder, also while the server is away: the quota is for all."""
         if time.monotonic() >= self._next_measurement:
             self._next_measurement = time.monotonic() + MEASURE_EVERY_S
+            self._spool.return_to_folder()
             self._spool.measure_others()
 
     def _gather(self) -> None:
