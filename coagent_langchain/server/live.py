@@ -16,6 +16,7 @@ from coagent_langchain.server.store import Store
 MAX_CLIENTS = 20  # streams at a time; a browser tab is one
 POLL_S = 0.25  # how often a stream looks for news: `latest()` is one indexed look-up
 BEAT_S = 15.0  # a comment this often, so that a dead connection is noticed
+_UNBUFFERED = {"X-Accel-Buffering": "no"}  # nginx would keep news back until there are 4 KB of them
 
 
 async def stream(request: Request) -> Response:
@@ -35,7 +36,7 @@ async def stream(request: Request) -> Response:
         finally:
             clients.discard(request)
 
-    return StreamingResponse(events(), media_type="text/event-stream")
+    return StreamingResponse(events(), headers=_UNBUFFERED, media_type="text/event-stream")
 
 
 async def _news(request: Request, store: Store, session_id: str | None) -> AsyncIterator[str]:

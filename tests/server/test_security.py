@@ -378,6 +378,12 @@ def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
     until(lambda: requests.head(f"{running.url}/view/live", timeout=10).status_code == 200)
 
 
+def test_live_view_asks_proxies_not_to_buffer_it(running: Running) -> None:
+    """As nginx understands it, which would keep news back until it has a page of them."""
+    with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
+        assert answer.headers["X-Accel-Buffering"] == "no"
+
+
 def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
     """HEAD is answered and over, though its connections stay open."""
     with contextlib.ExitStack() as connections:
