@@ -164,8 +164,8 @@ class Session(Scope):
         course = self.course
         if timestamp is None:
             timestamp = now_ms()
-        elif timestamp < course.first:  # of a run that began before the one that began the session
-            timestamp = course.first
+        elif timestamp < course.first <= now_ms():  # of a run that began before the one that began the session
+            timestamp = course.first  # but not where the clock was put back: a call's answer has no later time then
         if timestamp > course.latest:
             course.latest = timestamp
         return {

@@ -245,6 +245,19 @@ def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monke
     assert log.entries[-1]["meta"]["elapsed_time_ms"] == 0
 
 
+def test_clock_that_is_put_back_leaves_each_call_before_its_answer(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is logged from then on has the time of the new clock, calls as well as answers."""
+    with handler.session("task"):
+        now = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    start, *later, _ = [entry["timestamp"] for entry in log.entries]
+    assert (later, [start - each > 3_590_000 for each in later]) == (sorted(later), [True] * 3)
+
+
 def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Keys and passwords in an exception are replaced in every event of the session."""
     with pytest.raises(RuntimeError), handler.session("task"):
