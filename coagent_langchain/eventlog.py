@@ -214,7 +214,7 @@ class EventLog(ABC):
                             total_tests: int, passed_tests: int, max_retries: int | None = None, *,
                             meta: JsonObject | None = None) -> LogResult:  # fmt: skip
         """Log the outcome of tests: `status` is "passed", "failed" or "skipped"."""
-        test_result = {"status": str(status), "total_tests": total_tests, "passed_tests": passed_tests}
+        test_result = _present(status=status, total_tests=total_tests, passed_tests=passed_tests)
         return self._log(EventType.TEST_RESULT, session_id, prompt_number, turn_number, max_retries,
                          test_result=test_result, meta=meta)  # fmt: skip
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 import pytest
+from coa_dev_coagent.logapi import TestStatus as PublishedStatus
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import (
@@ -240,6 +241,13 @@ def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
     client.store_log(entry)
 
     assert client.get_logs("typed")[0].raw == entry.model_dump(mode="json", exclude_none=True)
+
+
+def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClient) -> None:
+    """An enumeration's value is what is logged."""
+    client.log_test_result_new("status", 1, 0, PublishedStatus.SKIPPED, 3, 0)  # type: ignore[arg-type]
+
+    assert client.get_logs("status")[0]["test_result"] == {"status": "skipped", "total_tests": 3, "passed_tests": 0}
 
 
 def test_objects_that_json_does_not_know_become_text(client: CoagentClient) -> None:
