@@ -118,7 +118,7 @@ class CoagentClient(EventLog):
     def _encode(self, entry: LogEntry | JsonObject) -> bytes:
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
-            entry = entry.model_dump(mode="json", exclude_none=True)
+            entry = entry.model_dump(exclude_none=True, warnings=False)  # the server says what is wrong with it
         if isinstance(entry, Mapping):  # of anything else the server says that it is no entry, and stores the others
             entry = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
             if not self._settings.capture_content:

@@ -243,6 +243,15 @@ def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
     assert client.get_logs("typed")[0].raw == entry.model_dump(mode="json", exclude_none=True)
 
 
+def test_log_entry_may_hold_what_json_does_not_know(client: CoagentClient) -> None:
+    """As a dict may: logging raises nothing, and the event is stored."""
+    entry = LogEntry(session_id="odd-entry", prompt_number=1, turn_number=0, event_id="own", event_type="info",
+                     timestamp=5, meta={"error": os.getcwd, "path": b"\xff"})  # fmt: skip
+    result = client.store_log(entry)
+
+    assert (result.success, sorted(client.get_logs("odd-entry")[0]["meta"])) == (True, ["error", "path"])
+
+
 def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClient) -> None:
     """An enumeration's value is what is logged."""
     client.log_test_result_new("status", 1, 0, PublishedStatus.SKIPPED, 3, 0)  # type: ignore[arg-type]
