@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.capture.snapshot import encode_safely
+from coagent_langchain.capture.snapshot import encode_safely, snapshot
 from coagent_langchain.checks import check_count, check_seconds, check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
@@ -86,7 +86,8 @@ class CoagentClient(EventLog):
         """Store one entry.
 
         Parameters:
-            entry: a dict, in which `version`, `event_id` and `timestamp` are filled in if absent; or a `LogEntry`.
+            entry: a dict, in which `version`, `event_id` and `timestamp` are filled in if absent; a `LogEntry`; or one
+                of CoAgent's own client.
             max_retries: retries for this call, instead of the client's.
         """
         return self._store(self._encode(entry), 1, max_retries)
@@ -119,6 +120,8 @@ class CoagentClient(EventLog):
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(exclude_none=True, warnings=False)  # the server says what is wrong with it
+        elif not isinstance(entry, Mapping):
+            entry = _plain(entry)
         if isinstance(entry, Mapping):  # of anything else the server says that it is no entry, and stores the others
             entry = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
             if not self._settings.capture_content:
@@ -237,6 +240,14 @@ class CoagentClient(EventLog):
             what = f"GET {self.base_url}{path} gave no list; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=answer)
         return answer, text
+
+
+def _plain(entry: Any) -> Any:
+    """An object as JSON: what its `to_dict` gives, which the entries of CoAgent's own client have, or its fields."""
+    try:
+        return entry.to_dict()
+    except Exception:  # noqa: BLE001 - it has none, or one that fails: no reason to raise where something is logged
+        return snapshot(entry)
 
 
 def _path(what: str, session_id: str) -> str:

@@ -18,7 +18,9 @@ from typing import Any
 
 import orjson
 import pytest
+from coa_dev_coagent.logapi import LogEntry as PublishedEntry
 from coa_dev_coagent.logapi import TestStatus as PublishedStatus
+from coa_dev_coagent.logapi import create_tool_call_log
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import (
@@ -250,6 +252,29 @@ def test_log_entry_may_hold_what_json_does_not_know(client: CoagentClient) -> No
     result = client.store_log(entry)
 
     assert (result.success, sorted(client.get_logs("odd-entry")[0]["meta"])) == (True, ["error", "path"])
+
+
+def published(session_id: str) -> PublishedEntry:
+    """A tool's call as code for CoAgent's own client logs it: that client has no method for it."""
+    entry = create_tool_call_log(session_id, 1, 1, "trains", {"to": "Rome"})
+    entry.additional_properties = {"carriage": 7}
+    return entry
+
+
+def test_entries_of_coagents_own_client_are_stored(client: CoagentClient) -> None:
+    """As that client would send them: what is unknown is absent, its further properties are at the top."""
+    one, two = published("published"), published("published")
+    client.store_log(one)
+    client.store_logs([two])
+
+    assert [e.raw for e in client.get_logs("published")] == [one.to_dict(), two.to_dict()]
+
+
+def test_entry_that_cannot_say_what_it_is_is_stored_by_its_fields(client: CoagentClient) -> None:
+    """CoAgent's own client raises here: its entry wants an `EventType`."""
+    result = client.store_log(PublishedEntry("by-fields", 1, 0, "info"))  # type: ignore[arg-type]
+
+    assert (result.success, client.get_logs("by-fields")[0].event_type) == (True, "info")
 
 
 def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClient) -> None:
@@ -745,6 +770,19 @@ def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pyt
         event = client.get_logs("private")[0]
 
     assert (event["llm_response"], event["meta"]) == ({"input_tokens": 3}, {"content": "not captured"})
+
+
+@pytest.mark.parametrize("entry", [published("objects"), PublishedEntry("objects", 1, 1, "info", prompt="Rome")])  # type: ignore[arg-type]
+def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
+    server: Running, monkeypatch: pytest.MonkeyPatch, entry: PublishedEntry
+) -> None:
+    """Those of CoAgent's own client, whether they can say what they are or not."""
+    monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
+    with CoagentClient(server.base_url) as client:
+        client.store_log(entry)  # type: ignore[arg-type]
+        text = client.get_logs_json("objects")
+
+    assert (entry.event_id in text, "Rome" in text) == (True, False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
