@@ -14,7 +14,7 @@ from coagent_langchain.server.formats import listing, mapping, preview, text, vi
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.moments import MAX_NAME, withheld
 from coagent_langchain.server.oversight import TITLES, answered, asked
-from coagent_langchain.server.parts import Part, chips, of_answer, of_result, of_text, of_value, of_words
+from coagent_langchain.server.parts import Part, chips, of_answer, of_partial, of_result, of_text, of_value, of_words
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.timeline import Timeline
 from coagent_langchain.wire import JsonObject, JsonPath
@@ -173,6 +173,7 @@ class _Reader:
                 made.append(Item("answer", bar, bar.who or "Assistant", parts=[other]))
             elif answer and (left_out := withheld(meta)):
                 made.append(Item("answer", bar, bar.who or "Assistant", escape(left_out)))
+            made += [Item("answer", bar, bar.who or "Assistant", part.content) for part in of_partial(entry, ref)]
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":

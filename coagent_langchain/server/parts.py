@@ -179,10 +179,17 @@ def of_result(result: Any, ref: str) -> list[Part]:
     return parts
 
 
+def of_partial(fields: JsonObject, ref: str) -> list[Part]:
+    """What a model had answered when it failed: of a stream that broke off."""
+    arrived = text(mapping(fields.get("output_data")).get("partial_response"))
+    return [of_answer("Partial answer", arrived, ref, ["output_data", "partial_response"])] if arrived else []
+
+
 def _error(fields: JsonObject, ref: str) -> list[Part]:
     info = mapping(fields.get("error_info"))
-    parts = [of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
-                   ["error_info", "error_message"], "bad")]  # fmt: skip
+    parts = of_partial(fields, ref)
+    parts.append(of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
+                         ["error_info", "error_message"], "bad"))  # fmt: skip
     rest = {key: value for key, value in info.items() if key not in ("error_type", "error_message", "stack_trace")}
     if rest:
         parts.append(Part("Details", tree(rest, ref, ["error_info"]), "json"))

@@ -1108,6 +1108,24 @@ def test_conversation_tells_what_failed_and_why() -> None:
     assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
+def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
+    """A stream that broke off: in the conversation and the details before the error."""
+    story = Story("s").ask("Rome?")
+    run = story.call("Rome?", issuer="agent")
+    info = {"error_type": "ConnectionError", "error_message": "cut off"}
+    story.log("error", 1, run, error_info=info, output_data={"partial_response": "Rome is **the"})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+    parts = of_entry(story.entries[-1], "1-1")
+
+    assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
+        ("answer", "agent", "Rome is **the"), ("error", "agent", "ConnectionError: cut off"),
+    ]  # fmt: skip
+    assert [(part.title, part.content.striptags()) for part in parts] == [
+        ("Partial answer", "Rome is **the"), ("ConnectionError", "cut off"),
+    ]  # fmt: skip
+
+
 def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
     """What a person is asked is not to be unfolded first."""
     story = Story("s").ask("Book it")
