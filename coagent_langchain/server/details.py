@@ -36,14 +36,14 @@ class Detail:
     """One bar, ready for the template.
 
     Attributes:
-        status, took: of the bar: one of its entries alone does not tell.
+        status, took: of the bar: one of its entries alone does not tell. A status is "" where there is none to tell.
         causes: the bars below it that made it fail, where its own entries do not say why.
     """
 
     title: str
     icon: str
     entries: list[Shown] = field(default_factory=list)
-    status: str = "ok"
+    status: str = ""
     took: int | None = None
     causes: list[Bar] = field(default_factory=list)
 
@@ -65,7 +65,9 @@ def detail(entries: list[Entry], bar: Bar | None = None) -> Detail:
     first = next((one.moment for one in ready if one.moment.type == "user_input"), ready[0].moment)
     made = Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), ready)
     if bar is not None:
-        made.status = "ok" if bar.kind == "note" else bar.status  # a note's is its kind: a warning, for debugging
+        if bar.kind not in ("note", "recovery"):  # they tell how grave they are, not how they went
+            made.status = bar.status
+        made.icon = "warning" if bar.status == "warning" else made.icon
         made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
         types = {one.moment.type for one in ready}
         if bar.status == "error" and ("user_input" in types or "error" not in types):
@@ -133,5 +135,5 @@ _PLACE = ("event_id", "event_type", "prompt_number", "turn_number")
 _ICONS = {
     "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
     "recovery": "recovery", "component_enter": "component", "component_exit": "component", "human_oversight": "human",
-    "session_start": "prompt", "user_input": "prompt", "session_end": "end", "warning": "warning",
+    "session_start": "prompt", "user_input": "prompt", "session_end": "end",
 }  # fmt: skip

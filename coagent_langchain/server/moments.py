@@ -211,7 +211,12 @@ def _other(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     message = text(mapping(entry.get("output_data")).get("message"))
     made.who = made.who or text(meta.get("logger"))
     made.name = made.type.replace("_", " ").capitalize()
-    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or brief(_rest(entry))
+    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or _rest(entry)
+
+
+def _test_result(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+    _other(made, entry, meta)
+    made.failed = "failed" if mapping(entry.get("test_result")).get("status") == "failed" else ""
 
 
 _READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
@@ -227,12 +232,14 @@ _READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
     "session_start": _prompt,
     "user_input": _prompt,
     "session_end": _session_end,
+    "test_result": _test_result,
 }
 
 
-def _rest(entry: JsonObject) -> Any:
+def _rest(entry: JsonObject) -> str:
     fields = ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data")
-    return next((entry[field] for field in fields if entry.get(field)), None)
+    value = next((entry[field] for field in fields if entry.get(field)), None)
+    return arguments(value) or brief(value)
 
 
 def _known(value: Any) -> int | None:

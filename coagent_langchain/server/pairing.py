@@ -13,6 +13,7 @@ from coagent_langchain.server.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
+WARNINGS = frozenset({"warning", "consensus_failure", "performance_degradation"})  # as a test that failed: no error
 MAX_ABREAST = 50  # calls of one key that a response is weighed against
 
 
@@ -122,7 +123,9 @@ class Pairing:
 
     def _point(self, moment: Moment, kind: str = "note") -> Bar:
         bar = self._new(moment, kind)
-        bar.end, bar.status = moment.at, moment.type if moment.type in ("warning", "debug") else "ok"
+        bar.end, bar.status = moment.at, "debug" if moment.type == "debug" else "ok"
+        if moment.failed or moment.type in WARNINGS:
+            bar.status = "warning"
         return bar
 
     def _end(self, moment: Moment) -> None:

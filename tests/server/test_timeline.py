@@ -579,6 +579,27 @@ def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
     assert drawn(timeline(story.entries)) == ["prompt Why? ok", "  recovery Recovery ok"]
 
 
+@pytest.mark.parametrize(("kind", "fields", "note", "status"), [
+    ("consensus_success", {"consensus_info": {"votes": 3, "decision": "Rome"}}, "votes: 3, decision: Rome", "ok"),
+    ("consensus_failure", {"consensus_info": {"votes": {"Rome": 1}}}, 'votes: {"Rome":1}', "warning"),
+    ("performance_degradation", {"performance_metrics": {"success_rate": 0.8}}, "success_rate: 0.8", "warning"),
+    ("test_result", {"test_result": {"status": "passed", "passed_tests": 2}}, "status: passed, passed_tests: 2", "ok"),
+    ("test_result", {"test_result": {"status": "failed"}}, "status: failed", "warning"),
+    ("recovery", {"error_info": {"recovery_strategy": "retry", "recovery_successful": False}}, "retry", "warning"),
+])  # fmt: skip
+def test_rare_events_say_what_they_hold_and_warn_of_what_went_wrong(
+    kind: str, fields: dict[str, Any], note: str, status: str
+) -> None:
+    """No error was logged, so their prompt has not failed. The details have no status for what cannot have one."""
+    story = Story("s").ask("Where to?")
+    story.log(kind, **fields)
+    prompt = timeline(story.entries).roots[0]
+    bar, details = prompt.children[0], judged(story.entries, len(story.entries) - 1)
+
+    assert (bar.note, bar.status, prompt.status, prompt.errors) == (note, status, "ok", 0)
+    assert (details.icon == "warning", details.status) == (status == "warning", "")
+
+
 @pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])
 def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: tuple[str, str]) -> None:
     """A tool that answers with an error has its recovery before its response, one that raises after it."""
@@ -747,7 +768,7 @@ def test_details_of_one_entry_tell_how_its_bar_went() -> None:
     story.tool_call("track", {}, "c2")
     told = [judged(story.entries, place).status for place in range(len(story.entries))]
 
-    assert told == ["open"] * 2 + ["error"] * 2 + ["ok"] * 7 + ["open"]
+    assert told == ["open"] * 2 + ["error"] * 2 + ["ok"] * 6 + ["", "open"]
 
 
 def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
