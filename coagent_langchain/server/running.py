@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import tempfile
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -56,7 +57,7 @@ class Running:
     def close(self) -> None:
         """Answer what is under way, store what waits, stop. Closing again does nothing."""
         self._app.closing.set()
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join()
         self._resources.close()
 
@@ -74,15 +75,39 @@ class Running:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and ends when it is told to: uvicorn would look for that ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._ending = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self.ready.set()
+
+    def end(self) -> None:
+        """From another thread: begin the end."""
+        self.should_exit = True
+        if self.ready.is_set():
+            with suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which sets the answers' date
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it, with its pauses, if a request is under way; without one there is nothing to wait for."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)  # connections without a request are closed then
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
 
 
 def start(store: Store | str | None, *, port: int, host: str, token: str | None) -> Running:
