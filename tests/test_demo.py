@@ -1,4 +1,4 @@
-"""`coagent-langchain demo`, with Ollama and without, as a process of its own."""
+"""`coagent-langchain demo`, with Ollama and without; as a process of its own where its start or its end counts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import pytest
 
 from coagent_langchain import CoagentClient
+from coagent_langchain.cli import main
 from coagent_langchain.cli.demo_model import answer
 from coagent_langchain.cli.text import own_command
 from coagent_langchain.server import launch
@@ -40,16 +43,60 @@ EVENTS = [
 NOBODY = "http://127.0.0.1:9"
 
 
+class Ended(NamedTuple):
+    """How a demo ended, and what it said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Demo(Protocol):
+    """Runs the demo to its end in this process, with variables."""
+
+    def __call__(self, *arguments: str, **environ: str) -> Ended: ...
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Ollama, and a data folder of its own; the demo itself sets `NO_PROXY`."""
+    variables = {
+        "XDG_DATA_HOME": str(tmp_path),
+        "OLLAMA_HOST": NOBODY,
+        "COLUMNS": "120",
+        "NO_PROXY": "",
+        "no_proxy": "",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment without Ollama, with a data folder of its own."""
-    return {**os.environ, "XDG_DATA_HOME": str(tmp_path), "OLLAMA_HOST": NOBODY, "COLUMNS": "120"}
+def ollama() -> Iterator[OllamaStandIn]:
+    """An Ollama that has the model."""
+    with OllamaStandIn(answer, models=["llama3.2:latest"]) as server:
+        yield server
 
 
-def demo(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo to its end, without a terminal."""
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Demo:
+    """Runs the demo without a terminal, at a free port unless the arguments say another."""
+
+    def run(*arguments: str, **environ: str) -> Ended:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return Ended(main(["demo", "--no-serve", *(arguments or ("--port", "0"))]), *capsys.readouterr())
+
+    return run
+
+
+def demo_process(*arguments: str, **environ: str) -> Ended:
+    """Run the demo as a process of its own, without a terminal."""
     command = [sys.executable, "-m", "coagent_langchain", "demo", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+    return Ended(result.returncode, result.stdout, result.stderr)
 
 
 def rows(output: str) -> list[list[str]]:
@@ -58,18 +105,18 @@ def rows(output: str) -> list[list[str]]:
     return [[word for word in row[:4] if not word.isdigit() or row.index(word) < 2] for row in cells]
 
 
-def test_demo_without_ollama_names_its_stand_in(environment: dict[str, str]) -> None:
+def test_demo_without_ollama_names_its_stand_in() -> None:
     """All events of the worked example, in order, read back from the server; the stand-in is named."""
-    result = demo(environment, "--port", "0", "--no-serve")
+    result = demo_process("--port", "0", "--no-serve")
 
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.status, result.stderr) == (0, "")
     assert rows(result.stdout) == EVENTS
     assert f"stand-in for Ollama, no model behind it (no Ollama answers at {NOBODY})" in result.stdout
 
 
-def test_demo_that_ends_says_how_to_see_its_session(environment: dict[str, str]) -> None:
+def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> None:
     """No address of a page that ends with it, but the command that serves what was kept."""
-    last = demo(environment, "--port", "0").stdout.splitlines()[-1]
+    last = demo_process("--port", "0", OLLAMA_HOST=ollama.url).stdout.splitlines()[-1]
 
     assert re.sub("agent-[0-9a-f]{8}", "agent-…", last) == (
         f"To see session recipe-agent-…: {sys.executable} -m coagent_langchain serve"
@@ -93,113 +140,113 @@ def test_command_is_told_as_it_was_started(
     assert own_command() == told.format(folder)
 
 
-def test_demo_uses_the_ollama_that_answers(environment: dict[str, str]) -> None:
+def test_demo_uses_the_ollama_that_answers(demo: Demo, ollama: OllamaStandIn) -> None:
     """A server at OLLAMA_HOST that has the model is taken, and named."""
-    with OllamaStandIn(answer, models=["llama3.2:latest"]) as ollama:
-        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+    result = demo(OLLAMA_HOST=ollama.url)
 
-    assert (result.returncode, rows(result.stdout), len(ollama.requests)) == (0, EVENTS, 3)
+    assert (result.status, rows(result.stdout), len(ollama.requests)) == (0, EVENTS, 3)
     assert f"Ollama at {ollama.url}\n" in result.stdout
 
 
-def test_demo_tells_how_to_get_the_model(environment: dict[str, str]) -> None:
+def test_demo_tells_how_to_get_the_model(demo: Demo) -> None:
     """An Ollama without the model is not used; the output says what to do."""
-    with OllamaStandIn([], models=["qwen3:8b"]) as ollama:
-        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+    with OllamaStandIn([], models=["qwen3:8b"]) as other:
+        result = demo(OLLAMA_HOST=other.url)
 
-    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert (result.status, rows(result.stdout)) == (0, EVENTS)
     assert "has no llama3.2; get it with: ollama pull llama3.2" in result.stdout
 
 
 @pytest.mark.parametrize("address", ["localhost:abc", "http://[::1"])
-def test_demo_tells_an_address_of_ollama_that_is_none(environment: dict[str, str], address: str) -> None:
+def test_demo_tells_an_address_of_ollama_that_is_none(address: str) -> None:
     """Its client raises where it is imported; the command names the variable."""
-    result = demo(environment | {"OLLAMA_HOST": address}, "--no-serve")
+    result = demo_process("--no-serve", OLLAMA_HOST=address)
 
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert (result.status, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith(f"coagent-langchain: OLLAMA_HOST must be an address, not {address!r}: ")
 
 
-def test_demo_takes_another_port_when_its_own_is_taken(environment: dict[str, str]) -> None:
+def test_demo_takes_another_port_when_its_own_is_taken(ollama: OllamaStandIn) -> None:
     """The message names both."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         script = f"from coagent_langchain import cli; cli.demo.PORT = {port}; cli.main(['demo', '--no-serve'])"
         command = [sys.executable, "-c", script]
+        environment = os.environ | {"OLLAMA_HOST": ollama.url}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
     assert re.search(rf"Port {port} is taken: serving at http://127\.0\.0\.1:\d+ instead\.", result.stdout)
 
 
-def test_demo_asks_no_proxy(environment: dict[str, str]) -> None:
+def test_demo_asks_no_proxy(demo: Demo, ollama: OllamaStandIn) -> None:
     """All of it happens on this machine."""
-    result = demo(environment | {"HTTP_PROXY": NOBODY, "NO_PROXY": "example.org"}, "--port", "0", "--no-serve")
+    result = demo(OLLAMA_HOST=ollama.url, HTTP_PROXY=NOBODY, NO_PROXY="example.org")
 
-    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert (result.status, rows(result.stdout)) == (0, EVENTS)
 
 
-def test_demo_fails_when_the_port_that_was_asked_for_is_taken(environment: dict[str, str]) -> None:
+def test_demo_fails_when_the_port_that_was_asked_for_is_taken(demo: Demo) -> None:
     """Who names a port wants that one."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        result = demo(environment, "--port", str(port), "--no-serve")
+        result = demo("--port", str(port))
 
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.status, result.stdout) == (1, "")
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in result.stderr
 
 
-def test_demo_beside_a_server_that_has_the_store(environment: dict[str, str], tmp_path: Path) -> None:
+def test_demo_beside_a_server_that_has_the_store(demo: Demo, ollama: OllamaStandIn, tmp_path: Path) -> None:
     """The store of a server that runs already is left to it."""
     with launch(f"sqlite://{tmp_path}/coagent-langchain/coagent.db"):
-        result = demo(environment, "--port", "0", "--no-serve")
+        result = demo(OLLAMA_HOST=ollama.url)
 
-    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert (result.status, rows(result.stdout)) == (0, EVENTS)
     assert "a store has one server at a time. This run goes into a temporary store" in result.stdout
     assert "--store" not in result.stdout
     assert "To see session" not in result.stdout
 
 
-def test_demo_in_a_home_that_takes_no_store(environment: dict[str, str], tmp_path: Path) -> None:
+def test_demo_in_a_home_that_takes_no_store(demo: Demo, ollama: OllamaStandIn, tmp_path: Path) -> None:
     """It is told, and the run is shown all the same."""
     (tmp_path / "file").write_text("")
-    result = demo(environment | {"XDG_DATA_HOME": f"{tmp_path}/file/data"}, "--port", "0", "--no-serve")
+    result = demo(OLLAMA_HOST=ollama.url, XDG_DATA_HOME=f"{tmp_path}/file/data")
 
-    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert (result.status, rows(result.stdout)) == (0, EVENTS)
     told = f"{tmp_path}/file/data cannot hold a store: Not a directory. This run goes into a temporary store."
     assert told in result.stdout
 
 
-def test_demo_fails_when_an_event_is_missing(environment: dict[str, str]) -> None:
+def test_demo_fails_when_an_event_is_missing(demo: Demo) -> None:
     """A model that fails leaves its prompt without a response: the demo says which, and why."""
 
     def dies(request: OllamaRequest) -> Reply:
         return Failure("out of memory") if "vegetarian" in request.prompt else answer(request)
 
-    with OllamaStandIn(dies) as ollama:
-        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+    with OllamaStandIn(dies) as failing:
+        result = demo(OLLAMA_HOST=failing.url)
 
-    assert result.returncode == 1
+    assert result.status == 1
     assert result.stderr.splitlines()[-1] == (
         "coagent-langchain: the model failed: out of memory (status code: 500); "
         "events are missing on the server: llm_response (prompt 2, turn 1)"
     )
 
 
-def test_small_model_that_forgets_the_tool_still_shows_one(environment: dict[str, str]) -> None:
+def test_small_model_that_forgets_the_tool_still_shows_one(demo: Demo) -> None:
     """The agent looks the calories up itself."""
 
     def forgetful(request: OllamaRequest) -> Reply:
         reply = answer(request)
         return "I know them by heart." if isinstance(reply, ToolUse) else reply
 
-    with OllamaStandIn(forgetful) as ollama:
-        result = demo(environment | {"OLLAMA_HOST": ollama.url}, "--port", "0", "--no-serve")
+    with OllamaStandIn(forgetful) as small:
+        result = demo(OLLAMA_HOST=small.url)
 
-    assert (result.returncode, rows(result.stdout)) == (0, EVENTS)
+    assert (result.status, rows(result.stdout)) == (0, EVENTS)
 
 
-def test_demo_that_is_interrupted_leaves_a_cancelled_session(environment: dict[str, str], tmp_path: Path) -> None:
+def test_demo_that_is_interrupted_leaves_a_cancelled_session(tmp_path: Path) -> None:
     """Ctrl-C in the middle of a model call: quiet, everything delivered, every call closed."""
     command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
     asked, interrupted = threading.Event(), threading.Event()
@@ -209,8 +256,8 @@ def test_demo_that_is_interrupted_leaves_a_cancelled_session(environment: dict[s
         interrupted.wait(30)
         return answer(request)
 
-    with OllamaStandIn(waits) as ollama:
-        environment |= {"OLLAMA_HOST": ollama.url, "COAGENT_SPOOL_DIR": str(tmp_path / "spool")}
+    with OllamaStandIn(waits) as slow:
+        environment = os.environ | {"OLLAMA_HOST": slow.url}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert asked.wait(30)
         process.send_signal(signal.SIGINT)
@@ -232,11 +279,12 @@ def test_demo_that_is_interrupted_leaves_a_cancelled_session(environment: dict[s
     ]
 
 
-def test_demo_serves_until_interrupted_in_a_terminal(environment: dict[str, str]) -> None:
+def test_demo_serves_until_interrupted_in_a_terminal(ollama: OllamaStandIn) -> None:
     """In a terminal the page stays there until Ctrl-C."""
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
-    process = subprocess.Popen(command, env=environment | {"NO_COLOR": "1"}, stdin=slave, stdout=slave, stderr=slave)
+    environment = os.environ | {"OLLAMA_HOST": ollama.url, "NO_COLOR": "1"}
+    process = subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     written = b""
     while b"Ctrl-C" not in written:
