@@ -111,11 +111,13 @@ def test_exit_waits_once_where_multiprocessing_runs_its_finalizers_too(tmp_path:
 
         handler = CoagentCallbackHandler(base_url=sys.argv[1], spool_dir=sys.argv[2])
         RunnableLambda(str).invoke(1, {"callbacks": [handler]})
+        print(time.monotonic(), file=sys.stderr)
         """
     with FaultyServer(lambda request: Answer(hangs=True)) as server:
-        status, took, errors = run(server, tmp_path, code, exit_timeout=7.0)
+        status, _, ended = run(server, tmp_path, code, exit_timeout=2.0)
+        waited = time.monotonic() - float(ended)  # the clock of all processes
 
-    assert (status, errors, 7 < took < 14) == (0, "", True)
+    assert (status, 2 <= waited < 4) == (0, True)
 
 
 @pytest.mark.parametrize(
