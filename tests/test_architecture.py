@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ READERS = {"analysis.py", "waterfall.py"}
 PACKAGE = Path(__file__).parent.parent / "coagent_langchain"
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Every module that the file imports, wherever the statement stands."""
     found: set[str] = set()
