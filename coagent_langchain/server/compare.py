@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from coagent_langchain.server import formats
-from coagent_langchain.server.bars import Bar
+from coagent_langchain.server.bars import Bar, causes
 from coagent_langchain.server.conversation import Ran, Read, ran, unrun, user_words
 from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.jsonview import parsed, pretty
@@ -32,7 +32,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
-    error: str = ""  # what failed after the answer, or instead of it
+    error: str = ""  # what failed after the answer or instead of it, or made the prompt fail before it
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
 
@@ -74,6 +74,8 @@ def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
         elif not side.answer and bar.kind == "component" and bar.note:
             said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
             side.answer = said[-1] if said else ""
+    if not side.error and prompt.status == "error":  # of a branch that failed before another one answered
+        side.error = "".join(bar.note for bar in causes(prompt)[-1:])
     return side
 
 

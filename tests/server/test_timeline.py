@@ -1185,6 +1185,23 @@ def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
     assert (side.answer, side.error, side.tools) == ("Sunny.", "TimeoutError: no tickets", ["tickets", "wiki"])
 
 
+@pytest.mark.parametrize(("recovered", "error"), [(False, "ValueError: no sources"), (True, "")])
+def test_comparison_tells_what_failed_before_another_branch_answered(recovered: bool, error: str) -> None:
+    """As the details of the prompt do; what the agent has recovered from is only counted."""
+    story = Story("s").ask("Rome?")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no sources"}
+    node = story.enter("cite")
+    story.log("error", 0, node, story.root, "cite", error_info=info)
+    if recovered:
+        story.log("recovery", 0, node, story.root, "cite", error_info={"error_id": "e-1"})
+    story.leave(node, "cite", 5)
+    story.model("Rome?", "Sunny.", 5, (1, 1))
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    (side,) = sides(timeline(story.entries), lambda at, seq: read[at, seq])
+
+    assert (side.answer, side.error) == ("Sunny.", error)
+
+
 def test_comparison_has_the_first_prompts_alone() -> None:
     """A page of them: a session may have thousands."""
     story = Story("s")
