@@ -29,6 +29,24 @@ def test_a_command_is_copied_as_it_stands(page: Page) -> None:
     assert copied.startswith("curl http://127.0.0.1:")
 
 
+SEEN = "button => [button.ariaLabel, getComputedStyle(button, '::after').content]"
+
+
+def test_copying_is_said_for_a_moment(page: Page) -> None:
+    """By a sign and a name in the button's place, also after a second click."""
+    page.clock.install()
+    page.goto("/docs")
+    button = page.locator(".paste .copy").first
+    for _ in range(2):
+        button.click()
+        page.wait_for_selector("button.done")
+    copied = button.evaluate(SEEN)
+    page.clock.fast_forward(2000)
+    after = button.evaluate(SEEN)
+
+    assert (copied, after) == (["Copied", '"✓"'], ["Copy the command", "none"])
+
+
 @pytest.mark.parametrize("width", [1400, 800, 360])
 def test_nothing_sticks_out_sideways(page: Page, width: int) -> None:
     """No width makes the page scroll sideways, and on a phone the text has the whole of it."""

@@ -93,10 +93,11 @@ export async function copy(text, button) {
     document.execCommand("copy");
     area.remove();
   }
+  if (button.matches(".done")) return; // it says so already
   button.classList.add("done");
-  const label = button.getAttribute("aria-label");
-  if (label) button.setAttribute("aria-label", "Copied");
-  setTimeout(() => { button.classList.remove("done"); if (label) button.setAttribute("aria-label", label); }, 1200);
+  const label = button.ariaLabel;
+  if (label) button.ariaLabel = "Copied";
+  setTimeout(() => { button.classList.remove("done"); button.ariaLabel = label; }, 1200);
 }
 
 /**
