@@ -178,3 +178,25 @@ def test_nothing_leaves_its_place_at_400_percent(page: Page, post: Post, path: s
         return left < (cell?.left ?? 0) || right > (cell?.right ?? innerWidth); }).map(each => each.outerHTML)""")
 
     assert outside == []
+
+
+def test_keys_of_one_character_can_be_switched_off(page: Page, post: Post) -> None:
+    """For all pages, in the list of keys: who dictates says letters by the way. The other keys stay."""
+    post(sessions.recipe("recipe"))
+    page.goto("/")
+    page.keyboard.press("?")
+    page.get_by_label("Use the keys of a single letter, digit or sign").uncheck()
+    page.keyboard.press("Escape")
+    visit(page, "/sessions/recipe")
+    for key in ("j", "2", "?", "/"):
+        page.keyboard.press(key)
+    still = page.evaluate("[!document.querySelector('.row.at, dialog[open]'), document.activeElement.tagName]")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#tree .row.at")).to_have_count(1)
+    page.click("#help-button")
+    page.get_by_label("Use the keys of a single letter, digit or sign").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    expect(page.locator("#panel-conversation")).to_be_visible()
+
+    assert still == [True, "BODY"]

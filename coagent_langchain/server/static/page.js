@@ -11,7 +11,10 @@ function closeMenus(inside = null) {
 }
 for (const name of ["click", "focusin"]) document.addEventListener(name, (event) => closeMenus(event.target));
 
-/** Call `keys[event.key]` on a key without a modifier, unless somebody types; `?` opens the help. */
+/**
+ * Call `keys[event.key]` on a key without a modifier, unless somebody types; `?` opens the help. There the keys of one
+ * character are switched off: who dictates says them by the way.
+ */
 export function onKeys(keys) {
   const help = document.getElementById("help");
   document.getElementById("help-button").addEventListener("click", () => help.showModal());
@@ -24,6 +27,7 @@ export function onKeys(keys) {
       event.preventDefault(); // a search box would lose its words
       return event.target.blur();
     }
+    if (event.key.length === 1 && !document.getElementById("single").checked) return;
     if (event.key === "?") return help.showModal();
     const action = keys.get(event.key);
     if (!action || action(event) === false) return;

@@ -1,30 +1,29 @@
-// Sets the chosen theme before the first paint. A classic script, so that the page does not flash.
+// Sets the chosen theme before the first paint, and the switch of the keys. A classic script, so that the page does not flash.
 (() => {
-  const root = document.documentElement;
   const names = ["system", "light", "dark"];
-  const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
-  let theme = names.includes(stored()) ? stored() : "system";
+  const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private mode: the choice lasts as long as the page */ } };
+  let theme = names.includes(stored("theme")) ? stored("theme") : "system";
 
   function apply() {
-    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    document.documentElement.dataset.theme = theme;
     const button = document.getElementById("theme");
-    if (!button) return;
-    const words = theme === "system" ? "as the system" : theme;
-    button.setAttribute("aria-label", `Theme: ${words}`);
-    button.title = `Theme: ${words}`;
+    if (button) button.ariaLabel = button.title = `Theme: ${theme === "system" ? "as the system" : theme}`;
   }
 
   function next() {
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const order = dark ? ["system", "light", "dark"] : ["system", "dark", "light"];
-    theme = order[(order.indexOf(theme) + 1) % 3];
-    try { localStorage.setItem("theme", theme); } catch { /* private mode: the choice lasts as long as the page */ }
+    const step = matchMedia("(prefers-color-scheme: dark)").matches ? 1 : 2; // first the one that the system has not
+    theme = names[(names.indexOf(theme) + step) % 3];
+    store("theme", theme);
     apply();
   }
 
   apply();
   document.addEventListener("DOMContentLoaded", () => {
+    const single = document.getElementById("single");
     apply();
     document.getElementById("theme").addEventListener("click", next);
+    single.checked = stored("single") !== "false";
+    single.addEventListener("change", () => store("single", single.checked));
   });
 })();
