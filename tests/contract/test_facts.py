@@ -79,6 +79,21 @@ def test_async_text_call_has_its_start_beside_any_other_handler(
     assert of_type(log, "llm_call")[0]["prompt"] == "cook"
 
 
+@pytest.mark.parametrize("attached", [1, 2])
+def test_async_text_call_is_told_to_the_application_too(
+    attached: int, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F1: beside our handlers, `astream_events` has the call as without them, and we have it as well."""
+    ours = [handler, CoagentCallbackHandler(delivery=MemoryDelivery())][:attached]
+
+    async def names(callbacks: list[Any]) -> list[str]:
+        model = ScriptedText(script=["soup"])
+        return [each["event"] async for each in model.astream_events("cook", {"callbacks": callbacks}, version="v2")]
+
+    assert asyncio.run(names([*ours])) == ["on_llm_start", "on_llm_end"] == asyncio.run(names([]))
+    assert types(log) == ONE_CALL
+
+
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
 def test_session_id_in_configurable_is_found(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """F2: keys of `configurable` do not reach handlers; the session is the one that they name all the same."""
