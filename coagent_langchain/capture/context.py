@@ -115,8 +115,9 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
         if isinstance(namespace, str):
             found["checkpoint_ns"] = namespace
             if "|" in namespace:
-                # A node's part is name:id; a number alone counts the graphs that one node has called.
-                found["path"] = [part.partition(":")[0] for part in namespace.split("|") if ":" in part]
+                # A part is name:id, or a name alone above a graph that keeps its state (`checkpointer=True`); a number
+                # counts the graphs that one node has called.
+                found["path"] = [part.partition(":")[0] for part in namespace.split("|") if not part.isdigit()]
     if agent is not None:
         found["agent"] = agent
     return found

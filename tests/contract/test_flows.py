@@ -270,13 +270,20 @@ def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHa
     assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["alice", "model"], ["bob", "model"]]
 
 
-def test_path_of_an_agent_that_is_called_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node that calls an agent twice is one place of the path, each time: LangGraph's count is no name."""
-    agent = create_agent(chat("a", "b"), [], name="alice")
+@pytest.mark.parametrize("checkpointer", [None, True])
+def test_path_of_an_agent_that_is_called_again(
+    checkpointer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A node that calls an agent twice is one place of the path, each time, also where the agent keeps its state.
+
+    LangGraph's count is no name, and has no id beside the name of a node above such an agent.
+    """
+    agent = create_agent(chat("a", "b"), [], name="alice", checkpointer=checkpointer)
     graph = StateGraph(MessagesState)
     graph.add_node("ask", lambda state: agent.invoke(agent.invoke(state)))
     graph.add_edge(START, "ask")
-    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    graph.compile(checkpointer=InMemorySaver()).invoke({"messages": [("user", "go")]}, config)
 
     assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["ask", "model"], ["ask", "model"]]
 
