@@ -191,6 +191,17 @@ def test_input_and_answer_that_are_no_text_have_no_quotes(
     assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": shown}]
 
 
+@pytest.mark.parametrize("key", ["output", "answer", "result", "text", "response", "output_text"])
+def test_answer_of_a_ready_made_chain_is_its_text(
+    key: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Each of them has a word of its own for it, and may give more beside it."""
+    with handler.session():
+        RunnableLambda(lambda asked: {key: "soup", "steps": []}).invoke("q", {"callbacks": [handler]})
+
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
+
+
 def test_empty_input_is_empty(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """And not two quotes."""
     RunnableLambda(lambda _: "done").invoke("", {"callbacks": [handler]})

@@ -15,7 +15,7 @@ from coagent_langchain.texts import MAX_FIELD, text
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _MAX_STRING = 10_000  # characters of one string in it
-_ANSWER_KEYS = ("output", "answer", "result", "text", "response")
+_ANSWER_KEYS = ("output", "answer", "result", "text", "response", "output_text")
 
 
 def user_text(inputs: Any) -> str | None:
