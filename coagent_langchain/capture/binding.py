@@ -9,7 +9,7 @@ from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
-from coagent_langchain.capture.inputs import as_json, is_to_come, user_text
+from coagent_langchain.capture.inputs import answered_call, as_json, is_to_come, user_text
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
@@ -109,7 +109,21 @@ class Binding:
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, number, answer)
+        if around is None and number is None:
+            around = self._asked(root, session, inputs)
         return self._join(root, session, around, number)
+
+    def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
+        """The prompt whose model asked for the tool that the root is, or for what its inputs end with.
+
+        An application that calls model and tools in a loop of its own makes each of these calls a root.
+        """
+        call_id = root.tool_call_id if root.kind == "tool" else answered_call(inputs)
+        calls = session.course.pending.tool_calls
+        if call_id is None or calls.is_shared(call_id):
+            return None
+        prompt, root.turn = calls.asked_by(call_id) or (None, 0)
+        return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, number: int | None, answer: Any) -> Prompt:
         """The prompt of a graph that goes on where it has stopped, with a person's answer or without any."""

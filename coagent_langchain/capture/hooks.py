@@ -172,8 +172,7 @@ class Hooks(Asides):
             arguments = tool_arguments(inputs, input_str)
             run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
             if run is not None:
-                call_id = kwargs.get("tool_call_id")
-                self._recorder.tool_started(run, arguments, call_id if isinstance(call_id, str) else None)
+                self._recorder.tool_started(run, arguments, run.tool_call_id)
 
     def on_retriever_start(self, serialized: Any = None, query: Any = None, *, run_id: Any = None,
                            parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,

@@ -44,6 +44,16 @@ def user_text(inputs: Any) -> str | None:
     return text(own) if own else as_json(inputs) if fields else None
 
 
+def answered_call(inputs: Any) -> str | None:
+    """The id of the tool call that the last message of a run's inputs answers: nobody has said anything new."""
+    messages = dict.get(inputs, "messages") if isinstance(inputs, dict) else fields_of(inputs).get("messages", inputs)
+    if not isinstance(messages, (list, tuple)) or not messages:
+        return None
+    last = messages[-1]
+    call_id = dict.get(last, "tool_call_id") if isinstance(last, dict) else fields_of(last).get("tool_call_id")
+    return call_id if isinstance(call_id, str) else None
+
+
 def is_to_come(inputs: Any) -> bool:
     """Whether these are no inputs yet: `stream` starts with `{"input": ""}`, the real ones come at the end."""
     return type(inputs) is dict and len(inputs) == 1 and isinstance(own := inputs.get("input"), str) and not own

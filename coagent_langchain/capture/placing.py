@@ -79,6 +79,8 @@ class Placing:
             return None
         if tags:
             read_tags(run, tags)
+        if kind == "tool" and isinstance(call_id := kwargs.get("tool_call_id"), str):
+            run.tool_call_id = call_id
         if type(run) is Root:
             self.binding.begin(run, metadata, inputs)
         else:

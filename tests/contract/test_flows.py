@@ -16,8 +16,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
@@ -256,6 +256,41 @@ def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery)
         (1, "resumed", "yes a"),
         (2, "resumed", "yes b"),
     ]
+
+
+@pytest.mark.parametrize("prompt", [RunnableLambda(lambda asked: asked["messages"]), RunnablePassthrough()])
+def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
+    prompt: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its tools, and the calls that are given their answers, are roots: they stay in the prompt that asked for them."""
+    config: Any = {"callbacks": [handler]}
+    asking = [calls(("add", {"a": n, "b": n}, f"c{n}"), ("add", {"a": n, "b": 0}, f"d{n}")) for n in (1, 2)]
+    agent = prompt | chat(asking[0], "two", asking[1], "four")
+    messages: list[Any] = []
+    for question in ("1 + 1?", "2 + 2?"):
+        messages.append(HumanMessage(question))
+        while isinstance(messages[-1], (HumanMessage, ToolMessage)):
+            given = {"messages": messages} if isinstance(prompt, RunnableLambda) else messages
+            answer = agent.invoke(given, config)
+            messages += [answer, *(add.invoke(call, config) for call in answer.tool_calls)]
+
+    told = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries]
+    tool = ["tool_call", "tool_response"]
+    steps = [("user_input", 0), *((kind, 1) for kind in ["llm_call", "llm_response", *tool, *tool]), ("llm_call", 2),
+             ("llm_response", 2)]  # fmt: skip
+    assert told[1:] == [(kind, number, turn) for number in (1, 2) for kind, turn in steps]
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["1 + 1?", "2 + 2?"]
+
+
+def test_answer_of_a_tool_that_nobody_is_known_to_have_asked_for(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where another process has called the model, what it is given is a prompt of its own."""
+    chat("soup").invoke("cook", {"callbacks": [handler]})
+    asked = [HumanMessage("2 + 2?"), calls(("add", {"a": 2, "b": 2}, "c1")), ToolMessage("4", tool_call_id="c1")]
+    chat("four").invoke(asked, {"callbacks": [handler]})
+
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "cook"), (2, "2 + 2?")]
 
 
 def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
