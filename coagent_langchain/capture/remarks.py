@@ -16,6 +16,8 @@ from coagent_langchain.session import Session
 from coagent_langchain.texts import error_message, stack_trace
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
+_NAMES = ("logger", "level")  # in the meta of a log record
+
 
 class Remarks:
     """Logs a remark in the run that it was made in, else in the session around it, else in the handler's own."""
@@ -58,6 +60,8 @@ class Remarks:
                 run.remember_failure(Failure(error, entry["event_id"], run))
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
+        if not self._recorder.outlet.capture_content:  # whatever its keys are named, it is the application's
+            meta = {key: meta[key] for key in _NAMES if key in meta}
         if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
             run.turn = run.latest_turn()

@@ -248,12 +248,13 @@ def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: 
 
 
 def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) -> None:
-    """What a session and a prompt are given as `meta` is content, whatever its keys are named."""
+    """What a session, a prompt and a remark are given as `meta` is content, whatever its keys are named."""
     handler = CoagentCallbackHandler(delivery=log, capture_content=False)
     with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
-        pass
+        handler.log("info", "cooked", meta={"status": "secret"})
+        handler.log_error("burnt", meta={"path": "secret"})
 
-    assert ("secret" in str(log.entries), len(log.entries)) == (False, 3)
+    assert ("secret" in str(log.entries), len(log.entries)) == (False, 5)
 
 
 def _masked(entry: dict[str, Any]) -> dict[str, Any]:
