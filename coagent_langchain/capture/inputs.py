@@ -60,7 +60,7 @@ def is_to_come(inputs: Any) -> bool:
 
 
 def _of_dict(inputs: dict[Any, Any]) -> str | None:
-    own = dict(dict.items(inputs))
+    own = inputs if type(inputs) is dict else dict(dict.items(inputs))
     if not own or is_to_come(own):
         return None
     messages = own.get("messages")
@@ -83,7 +83,7 @@ def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
     """The JSON of a list without any message, also of several texts; None for a conversation and for a single text."""
     if len(inputs) == 1 and isinstance(inputs[0], str):
         return None
-    return as_json(inputs) if inputs and not any(map(_is_message, inputs)) else None
+    return as_json(inputs) if inputs and not any(map(_is_message, inputs[:_MAX_SHOWN])) else None
 
 
 def _is_message(each: Any) -> bool:
@@ -122,7 +122,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     if outputs is None or isinstance(outputs, str):
         return outputs and outputs[:limit]
     if isinstance(outputs, dict):
-        own = dict(dict.items(outputs))
+        own = outputs if type(outputs) is dict else dict(dict.items(outputs))
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
             return None if role_of(messages[-1]) in _HUMAN else answer_text(messages[-1], limit)
