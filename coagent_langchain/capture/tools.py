@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
@@ -19,6 +20,8 @@ from coagent_langchain.wire import JsonObject
 _MAX_DOCUMENTS = 50
 _MAX_PAGE = 2_000  # characters of one document that the event keeps
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
+# As `repr` writes a dict of arguments. Of other texts, Python's parser may warn, which the application would see.
+_DICT = re.compile(r"""\{(?:['"](?:[^\\]|\\[\\'"nrtxuU])*)?\}""")
 
 
 @dataclass(slots=True)
@@ -35,7 +38,7 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
     """The arguments of a tool: the dict where LangChain gives it, else what its text says."""
     if isinstance(inputs, Mapping):
         return inputs
-    if isinstance(input_str, str) and input_str.startswith("{") and len(input_str) <= _MAX_LITERAL:
+    if isinstance(input_str, str) and len(input_str) <= _MAX_LITERAL and _DICT.fullmatch(input_str):
         try:
             found = ast.literal_eval(input_str)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from typing import Any
 from uuid import uuid4
 
@@ -172,6 +173,17 @@ def test_tool_call_id_of_the_message_where_the_start_had_none(
 
     assert of_type(log, "tool_call")[0]["tool_call"]["parameters"] == {"a": 1}
     assert of_type(log, "tool_response")[0]["meta"]["tool_call_id"] == "c1"
+
+
+@pytest.mark.parametrize("given", [r"{'pattern': '\d+'}", "{width: 5in}"])
+def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """41 langchain-ai/langchain#34168: Python's parser would warn of an odd escape or number, on the application's
+    standard error."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        handler.on_tool_start({"name": "find"}, given, run_id=uuid4())
+
+    assert (said, of_type(log, "tool_call")[0]["tool_call"]["parameters"]) == ([], {"input": given})
 
 
 @pytest.mark.parametrize("hook", HOOKS)
