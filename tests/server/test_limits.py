@@ -171,10 +171,11 @@ def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
 
 def test_connections_that_read_are_used_again(tmp_path: Path) -> None:
     """One after another makes do with one, and closing leaves none."""
+    database.make_private(path := tmp_path / "file.db")
     opened: list[sqlite3.Connection] = []
 
     def connect() -> sqlite3.Connection:
-        opened.append(database.connect(tmp_path / "file.db"))
+        opened.append(database.connect(path))
         return opened[-1]
 
     kept = Readers(connect)

@@ -26,7 +26,7 @@ from coagent_langchain import cli, server
 from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store, index
-from coagent_langchain.server.store.database import connect, transaction
+from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.server.samples import T0, entry, event_ids, holding, put
 from tests.waiting import until
@@ -381,6 +381,52 @@ def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: 
 
     assert (refused.status_code, refused.headers["Retry-After"], after) == (503, "1", [])
     assert (accepted.status_code, found) == (200, [big])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, replaced: bool) -> None:
+    """Nobody would find again what it stored; the next server stores it where it belongs."""
+    path = tmp_path / "coagent.db"
+    with server.launch(f"sqlite://{path}") as running:
+        put(running.store, entry())
+        if replaced:
+            (tmp_path / "copy.db").write_bytes(path.read_bytes())
+            (tmp_path / "copy.db").rename(path)
+        else:
+            path.unlink()
+        refused = [requests.post(f"{running.base_url}/logs", json=entry(), timeout=10) for _ in range(2)]
+        requests.get(f"{running.base_url}/runs", timeout=10)
+        made = path.exists()
+    for left in ("", "-wal", "-shm"):
+        Path(f"{path}{left}").unlink(missing_ok=True)
+    with server.launch(f"sqlite://{path}") as running:
+        put(running.store, entry())
+
+    said = {"success": False, "message": "the database's file was removed or replaced: restart the server"}
+    assert [(answer.status_code, answer.json()) for answer in refused] == [(503, said)] * 2
+    assert made is replaced
+
+
+def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
+    """To who logs, who then keeps the events, and to who reads."""
+    path = tmp_path / "coagent.db"
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        put(store, entry())
+    with contextlib.closing(connect(path)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sessions'").fetchone()[0] - 1
+    with path.open("r+b") as file:
+        file.seek(page * PAGE_SIZE)
+        file.write(b"\xff" * PAGE_SIZE)
+    with server.launch(f"sqlite://{path}") as running:
+        answers = [
+            requests.post(f"{running.base_url}/logs", json=entry(), timeout=10),
+            requests.get(f"{running.base_url}/runs", timeout=10),
+        ]
+
+    assert [(answer.status_code, answer.json()["message"]) for answer in answers] == [
+        (503, "the database cannot be written: database disk image is malformed"),
+        (503, "the database cannot be read: database disk image is malformed"),
+    ]
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import Unavailable
 
 PAGE_SIZE = 8192  # bytes: with 4096 a third entry of 1 KB leaves a quarter of the page empty
 CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back once
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection for any thread, one at a time, without implicit transactions."""
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
+    """A connection for any thread, one at a time, without implicit transactions; it makes no file (`make_private`)."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10, isolation_level=None,
+                                 check_same_thread=False, cached_statements=256)  # fmt: skip
     with closed_on_error(connection):
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -75,6 +77,42 @@ class Lock:
     def release(self) -> None:
         """Let another server have the file."""
         os.close(self._file)
+
+
+class OpenFile:
+    """The database's file, as it was when it was opened.
+
+    Parameters:
+        path: of a file that is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = os.stat(path)
+
+    def check(self) -> None:
+        """Make sure that what is stored is found again: SQLite goes on in a file that has lost its name.
+
+        Raises:
+            Unavailable: somebody removed or replaced the file.
+        """
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(self._path), self._opened):
+                return
+        raise Unavailable("the database's file was removed or replaced: restart the server")
+
+
+@contextlib.contextmanager
+def available(what: str) -> Iterator[None]:
+    """Raise `Unavailable` where SQLite fails: a file that is locked for long or damaged, no space, an I/O error.
+
+    Parameters:
+        what: cannot be done then.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(f"the database cannot be {what}: {error}") from error
 
 
 def reader(path: Path, index: Path) -> sqlite3.Connection:

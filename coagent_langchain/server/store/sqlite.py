@@ -24,7 +24,6 @@ from coagent_langchain.server.store import (
     Pruned,
     Session,
     Summary,
-    Unavailable,
     pruning,
     sessions,
 )
@@ -32,6 +31,8 @@ from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.database import (
     CHECKPOINT,
     Lock,
+    OpenFile,
+    available,
     closed_on_error,
     connect,
     make_private,
@@ -82,6 +83,7 @@ class SqliteStore:
 
     def _open(self, path: Path) -> None:
         self._writer = connect(path)
+        self._file = OpenFile(path)
         with closed_on_error(self._writer):
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
@@ -111,12 +113,10 @@ class SqliteStore:
         return self._commits.submit(entries)
 
     def _commit(self, entries: list[NewEntry]) -> None:
-        try:
-            with self._writing, transaction(self._writer):
-                self._store(entries)
-        except sqlite3.OperationalError as error:  # locked for long, no space, I/O error
-            raise Unavailable(f"the database cannot be written: {error}") from error
+        with available("written"), self._writing, transaction(self._writer):
+            self._store(entries)
         self._latest += len(entries)
+        self._file.check()  # after it, so that nothing is acknowledged that went with the file
         self._index.tell()
 
     def _store(self, entries: list[NewEntry]) -> None:
@@ -150,7 +150,7 @@ class SqliteStore:
     # reading
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             return connection.execute(sql, parameters).fetchall()
 
     def session_ids(self) -> list[str]:
@@ -159,7 +159,7 @@ class SqliteStore:
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             return sessions.summaries(connection)
 
     def sessions(self, query: Query) -> Page:
@@ -171,14 +171,14 @@ class SqliteStore:
         # the page is chosen before anything is read of its sessions: sorting all of them with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
             total = connection.execute(f"SELECT count(*) FROM sessions {where}", parameters).fetchone()[0]
             return Page([sessions.session_of(connection, row) for row in rows], total, cut)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
             return sessions.session_of(connection, row) if row else None
 
@@ -191,7 +191,7 @@ class SqliteStore:
         """See `Store.entries`."""
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?)
             ORDER BY timestamp, seq LIMIT ?"""
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             rows = connection.execute(sql, (session_id, *(after or (-1, -1)), limit))
             return _page(Entry(*row) for row in rows)
 
@@ -205,7 +205,7 @@ class SqliteStore:
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
         """See `Store.search`."""
         terms = Terms(text)
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             # the numbers alone are sorted: to sort all bodies of a large session takes as long as to read it
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
@@ -215,7 +215,7 @@ class SqliteStore:
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         deadline = Deadline()
-        with self._readers.one() as connection:
+        with available("read"), self._readers.one() as connection:
             for where in ranges(connection, terms) if terms else ():
                 for session_id, body in connection.execute(sql, where):
                     deadline()
