@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import queue
 import re
@@ -12,7 +13,7 @@ import socket
 from coagent_langchain.cli.store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli.text import argument
 from coagent_langchain.config import check_token
-from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.errors import ConfigurationError, logger
 
 PORT = 3000
 
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.put(None))
+    _show_log()
     silence_clickhouse()
     try:
         make_own_folder(options.store)
@@ -68,6 +70,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"Store:      {server.public_address(options.store)}", flush=True)
         stop.get()
     return 0
+
+
+def _show_log() -> None:
+    """Write what the server says of itself to standard error, and nothing of its libraries."""
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(shown)
 
 
 def _named(url: str) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
+from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.pages import for_a_person, render
 from coagent_langchain.server.security import LOOPBACK, Security
 from coagent_langchain.server.store import Store, Unavailable
@@ -21,7 +22,8 @@ from coagent_langchain.server.timelines import Timelines
 def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
     """The ASGI application: `Security` in front of a Starlette.
 
-    Its `state` has `store`, the `timelines` kept, the `live` views, and `closing`, an event that long answers look at.
+    Its `state` has `store`, the `timelines` kept, the `live` views, `notices` for the log, and `closing`, an event that
+    long answers look at.
 
     Parameters:
         store: where entries are kept; the caller closes it.
@@ -34,6 +36,7 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
     )
     state = starlette.state
     state.store, state.timelines, state.live, state.closing = store, Timelines(store), set(), threading.Event()
+    state.notices = Notices()
     return Security(starlette, closing=state.closing, hosts=hosts, token=token)
 
 
@@ -45,6 +48,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unavailable(request: Request, error: Exception) -> Response:
     """The store is down or busy: try again later."""
     assert isinstance(error, Unavailable)
+    if not request.app.state.closing.is_set():
+        request.app.state.notices.refused(str(error))
     return _failed(request, str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
 
 

@@ -429,6 +429,18 @@ def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
     ]
 
 
+def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute, however often they come again."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        (tmp_path / "coagent.db").unlink()
+        for _ in range(3):
+            requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "requests are answered with 503: the database's file was removed or replaced: restart the server"
+    ]
+
+
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     """SIGKILL in the middle of posts: everything that was answered is there afterwards."""
     code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
@@ -728,6 +740,29 @@ def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: lis
     process.send_signal(number)
     assert process.wait(timeout=10) == 0
     process.stdout.close()
+
+
+def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
+    """A line with the time says why it refuses requests."""
+    line = [
+        sys.executable,
+        "-m",
+        "coagent_langchain",
+        "serve",
+        "--port",
+        "0",
+        "--store",
+        f"sqlite://{tmp_path}/coagent.db",
+    ]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        _, api, _ = (process.stdout.readline().split()[-1] for _ in range(3))
+        (tmp_path / "coagent.db").unlink()
+        requests.post(f"{api}/logs", json=entry(), timeout=10)
+        process.terminate()
+        said = process.communicate(timeout=10)[1]
+
+    assert re.fullmatch(r"\S+ \S+ requests are answered with 503: the database's file was removed .*\n", said)
 
 
 def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:
