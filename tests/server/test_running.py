@@ -407,16 +407,21 @@ def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, rep
     assert made is replaced
 
 
+def damage(path: Path, table: str) -> None:
+    """Overwrite the page of a database that leads to a table's rows."""
+    with contextlib.closing(connect(path)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0] - 1
+    with path.open("r+b") as file:
+        file.seek(page * PAGE_SIZE)
+        file.write(b"\xff" * PAGE_SIZE)
+
+
 def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
     """To who logs, who then keeps the events, and to who reads."""
     path = tmp_path / "coagent.db"
     with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
         put(store, entry())
-    with contextlib.closing(connect(path)) as connection:
-        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sessions'").fetchone()[0] - 1
-    with path.open("r+b") as file:
-        file.seek(page * PAGE_SIZE)
-        file.write(b"\xff" * PAGE_SIZE)
+    damage(path, "sessions")
     with server.launch(f"sqlite://{path}") as running:
         answers = [
             requests.post(f"{running.base_url}/logs", json=entry(), timeout=10),
@@ -439,6 +444,37 @@ def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCap
     assert [record.getMessage() for record in caplog.records] == [
         "requests are answered with 503: the database's file was removed or replaced: restart the server"
     ]
+
+
+def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the server starts, which says so."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
+    (tmp_path / "coagent.db.search").write_bytes(b"\xff" * 9 * PAGE_SIZE)
+    with contextlib.closing(server.open_store(address)) as store:
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        found = holding(store, "zebrafinch")
+
+    assert (found, [record.getMessage() for record in caplog.records]) == (
+        ["s"],
+        [f"the search index is made again: {tmp_path}/coagent.db.search: file is not a database"],
+    )
+
+
+def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
+    """Nobody shall take the store for lost; all else goes on."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+    damage(tmp_path / "coagent.db.search", "words_data")
+    with server.launch(address) as running:
+        found = requests.get(f"{running.url}/?q=zebrafinch", timeout=10)
+        runs = requests.get(f"{running.base_url}/runs", timeout=10)
+
+    assert (found.status_code, runs.json()) == (503, ["s"])
+    assert "the search index is damaged: " in found.json()["message"]
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

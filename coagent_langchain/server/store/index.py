@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from coagent_langchain.errors import guard
+from coagent_langchain.errors import guard, logger
+from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import closed_on_error, connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms, indexed
 
@@ -95,7 +96,7 @@ class Index:
                 continue
             try:
                 done = self._step()
-            except sqlite3.OperationalError:  # no space, or a lock held for long: search reads what is not indexed
+            except sqlite3.DatabaseError:  # no space, a lock held for long, damage: search reads what is not indexed
                 self._pause.wait(RETRY)
 
     def _await_news(self, done: int) -> None:
@@ -111,6 +112,22 @@ class Index:
         return last
 
 
+def opened(path: Path, latest: Callable[[], int]) -> Index:
+    """The index of an entries' file; one that is damaged is made again.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be opened now: no space, or a lock.
+    """
+    try:
+        return Index(path, latest)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        logger.warning("the search index is made again: %s.search: %s", path, error)
+        remove(path)
+        return Index(path, latest)
+
+
 def remove(path: Path) -> None:
     """Delete the index of an entries' file that no server uses, and with it the words of what was deleted there."""
     for suffix in ("", "-wal", "-shm"):
@@ -122,15 +139,22 @@ def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, 
 
     Parameters:
         connection: one of `Readers`.
+
+    Raises:
+        Unavailable: the index is damaged.
     """
-    done = connection.execute("SELECT blocks FROM search.progress").fetchone()[0] if terms.match else 0
-    yield done * BLOCK, 2**62
-    if terms.match:
-        sql = "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC"
-        try:
-            rows = connection.execute(sql, (terms.match, done))
-        except sqlite3.OperationalError:  # a letter of ours parts words for SQLite, and this index knows no phrases
-            yield 0, done * BLOCK
-            return
-        for (block,) in rows:
-            yield block * BLOCK, (block + 1) * BLOCK
+    try:
+        done = connection.execute("SELECT blocks FROM search.progress").fetchone()[0] if terms.match else 0
+        yield done * BLOCK, 2**62
+        if terms.match:
+            sql = "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC"
+            try:
+                rows = connection.execute(sql, (terms.match, done))
+            except sqlite3.OperationalError:  # a letter of ours parts words for SQLite, and this index knows no phrases
+                yield 0, done * BLOCK
+                return
+            for (block,) in rows:
+                yield block * BLOCK, (block + 1) * BLOCK
+    except sqlite3.DatabaseError as error:
+        why = f"the search index is damaged: {error}"
+        raise Unavailable(f"{why}; while no server runs, delete the store's file that ends in .search") from error

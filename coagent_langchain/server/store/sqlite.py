@@ -40,7 +40,7 @@ from coagent_langchain.server.store.database import (
     transaction,
 )
 from coagent_langchain.server.store.expressions import sorted_by
-from coagent_langchain.server.store.index import BLOCK, Index, ranges
+from coagent_langchain.server.store.index import BLOCK, opened, ranges
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
@@ -89,7 +89,7 @@ class SqliteStore:
             self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             migrate(self._writer)
-            self._index = Index(path, self.latest)
+            self._index = opened(path, self.latest)
         self._writing = threading.Lock()  # between the writer thread and `prune`
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         self._latest: int = max(highest, self._index.blocks * BLOCK)  # a number that was indexed is not used again
