@@ -12,7 +12,7 @@ from coagent_langchain.server.bars import STOPPED, Bar
 from coagent_langchain.server.blocks import all_media
 from coagent_langchain.server.formats import listing, mapping, preview, text, visible
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import MAX_NAME, withheld
+from coagent_langchain.server.moments import MAX_NAME, prompt_of, withheld
 from coagent_langchain.server.oversight import TITLES, answered, asked
 from coagent_langchain.server.parts import Part, chips, of_answer, of_partial, of_result, of_text, of_value, of_words
 from coagent_langchain.server.sent import sent
@@ -137,7 +137,7 @@ class _Reader:
 
     def _words(self, ref: str, entry: JsonObject) -> Markup:
         """The prompt, where it is not the last one."""
-        prompt = text(entry.get("prompt"))
+        prompt, path = prompt_of(entry)
         if not prompt or prompt in self._asked:
             return Markup()
         given = parsed(prompt)
@@ -146,7 +146,7 @@ class _Reader:
         if all_media(listing(given)):  # nothing was said beside them
             self._attached = chips(given)
             return self._attached
-        return tree(_filled(inputs), ref, ["prompt"]) if inputs else shown(prompt, ref, ["prompt"])
+        return tree(_filled(inputs), ref, path) if inputs else shown(prompt, ref, path)
 
     def _media(self, entry: JsonObject) -> Markup:
         """The images and files of the prompt, where they are not the last ones; only a call to a model has them."""
@@ -235,8 +235,10 @@ def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
     kind, title = _HUMAN.get(status, ("human", preview(status or "Human", 40).capitalize()))
     if bar.status == "waiting":
         title = "Waits for a human"
+    if value is None:
+        return Item(kind, bar, title, Markup() if status in _HUMAN else escape(bar.note))
     if not words or words == value:
-        return Item(kind, bar, title, Markup() if value is None else given.content)
+        return Item(kind, bar, title, given.content)
     cut = words[:INLINE] + "…" if len(words) > INLINE else words
     return Item(kind, bar, title, escape(visible(cut)), [given])
 

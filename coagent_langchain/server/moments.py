@@ -191,12 +191,21 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.key = text(given.get("interrupt_id"))
     made.outcome = text(meta.get("status"))
     made.name = "Human"
-    made.note = (answer if made.outcome == "resumed" else question)(given.get("value")) if "value" in given else ""
+    if "value" in given:
+        made.note = (answer if made.outcome == "resumed" else question)(given["value"])
+    else:
+        made.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
+
+
+def prompt_of(entry: JsonObject) -> tuple[str, list[str]]:
+    """What was asked, and where it stands: CoAgent's own client gives it twice, others in either place."""
+    if asked := text(entry.get("prompt")):
+        return asked, ["prompt"]
+    return text(mapping(entry.get("input_data")).get("prompt")), ["input_data", "prompt"]
 
 
 def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    asked = text(entry.get("prompt")) or text(mapping(entry.get("input_data")).get("prompt"))
-    made.note = preview(in_words(asked)) or withheld(meta)
+    made.note = preview(in_words(prompt_of(entry)[0])) or withheld(meta)
 
 
 def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
@@ -237,7 +246,8 @@ _READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
 
 
 def _rest(entry: JsonObject) -> str:
-    fields = ("routing_type", "consensus_info", "test_result", "performance_metrics", "output_data", "input_data")
+    fields = ("message", "routing_type", "consensus_info", "test_result", "performance_metrics", "output_data",
+              "input_data", "prompt")  # fmt: skip
     value = next((entry[field] for field in fields if entry.get(field)), None)
     return arguments(value) or brief(value)
 

@@ -13,7 +13,7 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.blocks import media
 from coagent_langchain.server.formats import listing, mapping, text
 from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import asks_for, of_a_handler, own_words
+from coagent_langchain.server.moments import asks_for, of_a_handler, own_words, prompt_of
 from coagent_langchain.server.oversight import TITLES
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.sent import Sent, sent
@@ -203,7 +203,8 @@ def _recovery(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def _asked(fields: JsonObject, ref: str) -> list[Part]:
-    return [of_value("Prompt", text(fields.get("prompt")), ref, ["prompt"])]
+    asked, path = prompt_of(fields)
+    return [of_value("Prompt", asked, ref, path)]
 
 
 def _human(fields: JsonObject, ref: str) -> list[Part]:
@@ -235,12 +236,15 @@ def _without_output(fields: JsonObject) -> JsonObject:
 
 
 def _generic(fields: JsonObject, ref: str) -> list[Part]:
-    """Whatever the entry has beside its envelope and metadata."""
-    message = mapping(fields.get("output_data")).get("message")
-    if isinstance(message, str):
-        return [of_text("Message", message, ref, ["output_data", "message"])]
+    """Whatever the entry has beside its envelope and metadata; a message first."""
+    parts = []
+    output = mapping(fields.get("output_data"))
+    if isinstance(message := output.get("message"), str):
+        parts.append(of_text("Message", message, ref, ["output_data", "message"]))
+        more = {name: value for name, value in output.items() if name != "message"}
+        fields = _without_output(fields) | ({"output_data": more} if more else {})
     rest = [name for name in fields if name not in ENVELOPE and name not in METADATA]
-    return [
+    return parts + [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), fields[name], ref, [name])
         for name in rest[:40]
     ]

@@ -1147,6 +1147,27 @@ def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("kind", "fields", "note", "parts"), [
+    ("user_input", {"input_data": {"prompt": "Rome?"}}, "Rome?", [("Prompt", "Rome?")]),
+    ("info", {"message": "on its way"}, "on its way", [("Message", "on its way")]),
+    ("warning", {"prompt": "late"}, "late", [("Prompt", "late")]),
+    ("debug", {"output_data": {"message": "off", "step": 3}}, "off", [("Message", "off"), ("Output data", "step: 3")]),
+    ("human_oversight", {"input_data": {"asked": "Book it?"}}, "asked: Book it?", [("Input data", "asked: Book it?")]),
+])  # fmt: skip
+def test_what_other_clients_say_elsewhere_is_read(
+    kind: str, fields: dict[str, Any], note: str, parts: list[tuple[str, str]]
+) -> None:
+    """The reference names no field for a message; a prompt may stand in one of its two places alone."""
+    entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
+    made = items(outline(timeline([entry])), lambda at, seq: entry, frozenset())
+
+    assert shorten(1, entry).note == note
+    assert [(part.title, part.content.striptags()) for part in of_entry(entry, "1-1")] == parts
+    assert [item.content.striptags() for item in made if item.content] == (
+        [note] if kind in ("user_input", "warning", "human_oversight") else []
+    )
+
+
 def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
     """What a person is asked is not to be unfolded first."""
     story = Story("s").ask("Book it")
