@@ -12,9 +12,10 @@ from coagent_langchain.server import formats
 from coagent_langchain.server.formats import mapping, text, visible
 from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.moments import Moment, shorten
+from coagent_langchain.server.parts import METADATA
 from coagent_langchain.server.sent import sent
 from coagent_langchain.server.store import Session
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import ENVELOPE, JsonObject
 
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
           "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
@@ -57,8 +58,9 @@ def section(fields: JsonObject, moment: Moment) -> str:
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a call has it among its messages
         made.append(_block("Prompt", prompt))
-    for name in FIELDS:
-        if fields.get(name):
+    others = [name for name in fields if name not in (*ENVELOPE, *METADATA, *FIELDS, "prompt")]
+    for name in (*FIELDS, *others):
+        if fields.get(name) and fields[name] != {"prompt": prompt}:  # `input_data` of a user's input repeats it
             made += _field(name, fields)
     return "\n".join(made)
 

@@ -1421,6 +1421,19 @@ def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
     assert [side.prompt for side in sides(made, lambda at, seq: read[at, seq])] == [compared]
 
 
+@pytest.mark.parametrize(("kind", "fields", "blocks"), [
+    ("user_input", {"prompt": "Rome?", "input_data": {"prompt": "Rome?"}}, ["Prompt"]),
+    ("user_input", {"input_data": {"prompt": "Rome?"}}, ["input_data"]),
+    ("routing", {"routing_type": "transfer", "target_component": {"name": "b"}}, ["target_component", "routing_type"]),
+    ("info", {"message": "on its way", "meta": {"a": 1}}, ["message"]),
+])  # fmt: skip
+def test_markdown_has_all_content_once(kind: str, fields: dict[str, Any], blocks: list[str]) -> None:
+    """Also fields that other clients add; a user's prompt, which is logged in two places, is not said twice."""
+    entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
+
+    assert re.findall(r"\*\*(.*?)\*\*", "".join(transcript.entries([orjson.dumps(entry)]))) == blocks
+
+
 @pytest.mark.parametrize(("history", "blocks"), [
     ([ASKED, TOOL], ["Message", {"role": "user", "content": "Rome?"}, "Message", TOOL]),
     ([TOOL], ["Message", TOOL, "To the model", "Rome?"]),
