@@ -62,6 +62,7 @@ META = [
      "`session_end`",
      "totals"),
     ("`logger`, `level`", "`logging` records", "name and level"),
+    ("`name`, `value`", "custom events, `on_text`, `on_retry`", "what it is called (`text`, `retry`), and its data"),
     ("`content`", "any", "[`not captured` or `redact failed`](privacy.md#what-is-not)"),
 ]  # fmt: skip
 
