@@ -16,7 +16,7 @@ from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
 from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
-from coagent_langchain.eventlog import EventLog, LogResult
+from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
@@ -82,7 +82,7 @@ class CoagentClient(EventLog):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def store_log(self, entry: LogEntry | JsonObject, max_retries: int | None = None) -> LogResult:
+    def store_log(self, entry: Entry, max_retries: int | None = None) -> LogResult:
         """Store one entry.
 
         Parameters:
@@ -92,7 +92,7 @@ class CoagentClient(EventLog):
         """
         return self._store(self._encode(entry), 1, max_retries)
 
-    def store_logs(self, entries: Iterable[LogEntry | JsonObject], max_retries: int | None = None) -> LogResult:
+    def store_logs(self, entries: Iterable[Entry], max_retries: int | None = None) -> LogResult:
         """Store many entries, in as few requests as possible.
 
         If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
@@ -116,7 +116,7 @@ class CoagentClient(EventLog):
                 stored += len(batch) - len(bad)
         return LogResult(not failed, "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]]), tuple(errors))
 
-    def _encode(self, entry: LogEntry | JsonObject) -> bytes:
+    def _encode(self, entry: Any) -> bytes:
         """One entry as JSON, whatever is in it."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(exclude_none=True, warnings=False)  # the server says what is wrong with it

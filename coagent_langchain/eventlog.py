@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, Protocol
 
 from coagent_langchain.events import LogEntry
 from coagent_langchain.wire import EventType, JsonObject
@@ -28,11 +29,21 @@ class LogResult:
     errors: tuple[JsonObject, ...] = ()
 
 
+class ForeignEntry(Protocol):
+    """An entry of CoAgent's own client."""
+
+    def to_dict(self) -> JsonObject:
+        """The entry as it is sent."""
+
+
+Entry = LogEntry | ForeignEntry | JsonObject
+
+
 class EventLog(ABC):
     """CoAgent's methods for logging, by name and position as documented."""
 
     @abstractmethod
-    def store_log(self, entry: LogEntry | JsonObject, max_retries: int | None = None) -> LogResult:
+    def store_log(self, entry: Entry, max_retries: int | None = None) -> LogResult:
         """Store one entry; `version`, `event_id` and `timestamp` are filled in."""
 
     def _log(self, event_type: EventType, session_id: str, prompt_number: int, turn_number: int,
@@ -210,7 +221,7 @@ class EventLog(ABC):
         return self._log(EventType.DEBUG, session_id, prompt_number, turn_number, max_retries,
                          output_data={"message": message}, meta=meta)  # fmt: skip
 
-    def log_test_result_new(self, session_id: str, prompt_number: int, turn_number: int, status: str,
+    def log_test_result_new(self, session_id: str, prompt_number: int, turn_number: int, status: str | Enum,
                             total_tests: int, passed_tests: int, max_retries: int | None = None, *,
                             meta: JsonObject | None = None) -> LogResult:  # fmt: skip
         """Log the outcome of tests: `status` is "passed", "failed" or "skipped"."""

@@ -279,7 +279,7 @@ def test_entry_that_cannot_say_what_it_is_is_stored_by_its_fields(client: Coagen
 
 def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClient) -> None:
     """An enumeration's value is what is logged."""
-    client.log_test_result_new("status", 1, 0, PublishedStatus.SKIPPED, 3, 0)  # type: ignore[arg-type]
+    client.log_test_result_new("status", 1, 0, PublishedStatus.SKIPPED, 3, 0)
 
     assert client.get_logs("status")[0]["test_result"] == {"status": "skipped", "total_tests": 3, "passed_tests": 0}
 
@@ -779,7 +779,7 @@ def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
     """Those of CoAgent's own client, whether they can say what they are or not."""
     monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
     with CoagentClient(server.base_url) as client:
-        client.store_log(entry)  # type: ignore[arg-type]
+        client.store_log(entry)
         text = client.get_logs_json("objects")
 
     assert (entry.event_id in text, "Rome" in text) == (True, False)
