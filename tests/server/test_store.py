@@ -293,6 +293,14 @@ def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
     ]  # fmt: skip
 
 
+def test_recovery_that_did_not_succeed_is_none(store: Store) -> None:
+    """One that does not say how it went is one."""
+    put(store, *(entry("recovery", at, error_info=info) for at, info in enumerate(
+        ({"recovery_successful": True}, {"recovery_successful": False}, {"error_id": "e-1"}))))  # fmt: skip
+
+    assert store.session("s").recoveries == 2
+
+
 def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> None:
     """An answer from a cache and one without tokens need none; a price of 0 is one."""
     tokens = {"input_tokens": 3, "output_tokens": 1}

@@ -58,6 +58,7 @@ _TOTAL = _number("event_data.llm_response.total_tokens")
 _SUM = f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"
 _COST = "toFloat64OrNull(toString(event_data.performance_metrics.cost))"
 _TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # the end of a model's call
+_RECOVERED = "ifNull(toString(event_data.error_info.recovery_successful), '') != 'false'"
 _OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
 _TOLD = "ifNull(toString(meta.status), '')"
 _BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
@@ -86,7 +87,7 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "llm_calls": (_U64, _count("llm_call"), "sum"),
     "tool_calls": (_U64, _count("tool_call"), "sum"),
     "errors": (_U64, _count("error"), "sum"),
-    "recoveries": (_U64, _count("recovery"), "sum"),
+    "recoveries": (_U64, f"sumIf(1, event_type = 'recovery' AND {_RECOVERED})", "sum"),
     "input_tokens": (_U64, _used(_INPUT), "sum"),
     "output_tokens": (_U64, _used(_OUTPUT), "sum"),
     "total_tokens": (_U64, _used(_SUM), "sum"),

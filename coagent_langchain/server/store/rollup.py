@@ -130,7 +130,7 @@ class Rollup:
             self.open_calls -= 1  # of a model: that alone ends its call, and says how long it took
 
     def _add_recovery(self, entry: dict[str, Any]) -> None:
-        self.recoveries += 1
+        self.recoveries += (entry.get("error_info") or {}).get("recovery_successful") is not False
 
     def _add_end(self, entry: dict[str, Any]) -> None:
         status = (entry.get("meta") or {}).get("status")
