@@ -198,7 +198,7 @@ def raw(request: Request) -> HTMLResponse:
     places = _places(request, view, request.query_params.get("q", ""), "")
     page = places[start : start + RAW_PAGE]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
-    return render("raw.html", entries=entries, **_more(len(places), start + RAW_PAGE))
+    return render("raw.html", entries=entries, start=start, **_more(len(places), start + RAW_PAGE))
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from coagent_langchain.server import launch
 from coagent_langchain.server.live import MAX_CLIENTS
@@ -495,6 +495,60 @@ def test_late_entries_come_into_their_place_in_raw(page: Page, post: Post) -> No
     expect(page.locator("#raw summary")).to_have_text(
         ["1 session_start mail", "2 user_input mail", "3 tool_call send_mail", "4 tool_response sent"]
     )
+
+
+WAITS = """() => [["#tree", "::before"], ["#conversation", "::before"], ["#events", "::after"], ["#raw", "::before"]]
+    .filter(([box]) => document.querySelector(box).checkVisibility())
+    .map(([box, where]) => getComputedStyle(document.querySelector(box), where).content).join()"""
+
+
+@pytest.mark.parametrize("tab", ["timeline", "conversation", "events", "raw"])
+def test_tab_says_that_it_loads(page: Page, post: Post, tab: str) -> None:
+    """Where the server takes its time: an empty panel looked as if there was nothing."""
+    post(sessions.trip(TRIP))
+    held: list[Route] = []
+    page.route(f"**/view/{tab}/**", lambda route: held.append(route))
+    page.goto(f"{PATH}?tab={tab}")
+    page.wait_for_function(f"({WAITS})() === '\"Loading…\"'")
+    for route in held:
+        route.continue_()
+    page.wait_for_selector("#session[data-ready]")
+
+    page.wait_for_function(f"({WAITS})() === 'none'")
+
+
+def test_details_of_another_row_say_that_they_are_stale(page: Page, post: Post) -> None:
+    """While those of the selected one are on the way."""
+    post(sessions.trip(TRIP))
+    visit(page)
+    page.locator("#tree .row.k-model").first.click()
+    expect(page.locator("#detail h2")).to_have_text("gpt-5-mini")
+    held: list[Route] = []
+    page.route("**/view/detail/**", lambda route: held.append(route))
+    page.locator("#tree .row.k-tool").first.click()
+    expect(page.locator("#detail")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#detail .d-body").first).to_have_css("opacity", "0.5")
+    held[0].continue_()
+    expect(page.locator("#detail h2")).to_have_text("flight_search")
+
+    expect(page.locator("#detail .d-body").first).to_have_css("opacity", "1")
+
+
+@pytest.mark.parametrize(("tab", "said", "asks"), [("timeline", "#none", "find"), ("raw", "#raw .nothing", "raw")])
+def test_search_without_a_hit_says_so(page: Page, post: Post, tab: str, said: str, asks: str) -> None:
+    """Once, also when more events come that have not the words."""
+    story = Story("live").ask("Rome?")
+    post(story.entries)
+    visit(page, f"/sessions/live?tab={tab}")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.fill("#search", "Pisa")
+    expect(page.locator(said)).to_have_text("No event matches.")
+    story.model("Rome?", "Sunny.", 5, (1, 1))
+    for entry in story.entries[2:]:
+        with page.expect_response(f"**/view/{asks}/**"):
+            post([entry])
+
+    expect(page.locator(said)).to_have_text(["No event matches."])
 
 
 def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:

@@ -5,7 +5,7 @@ const CHUNK = 16_384; // characters of one element: the browser skips those out 
 
 export class Detail {
   constructor(pane, path, { opened, closed }) {
-    Object.assign(this, { pane, path, opened, closed, refs: [], tab: "content", turn: 0, waits: false });
+    Object.assign(this, { pane, path, opened, closed, refs: [], tab: "content", turn: 0 });
     pane.addEventListener("click", (event) => this.click(event));
     pane.addEventListener("keydown", (event) => this.keys(event));
   }
@@ -19,10 +19,10 @@ export class Detail {
   async show(refs) {
     const turn = ++this.turn, grown = refs[0] === this.refs[0];
     this.refs = refs;
-    this.waits = true;
+    this.pane.ariaBusy = true; // until then it shows another bar's
     const html = await (await get(this.url("detail", refs))).text();
     if (turn !== this.turn) return;
-    this.waits = false;
+    this.pane.ariaBusy = null;
     const top = grown ? this.pane.scrollTop : 0, focused = this.pane.contains(document.activeElement);
     this.pane.replaceChildren(...nodes(html));
     this.pane.hidden = false;
@@ -34,12 +34,12 @@ export class Detail {
   }
 
   /** Ask again for what the server was asked for and did not give. */
-  async retry() { if (this.waits) await this.show(this.refs); }
+  async retry() { if (this.pane.ariaBusy) await this.show(this.refs); }
 
   close() {
     this.turn++;
     this.refs = [];
-    this.waits = false;
+    this.pane.ariaBusy = null;
     if (this.pane.hidden) return false;
     this.pane.hidden = true;
     this.pane.replaceChildren();

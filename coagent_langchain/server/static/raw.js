@@ -38,6 +38,7 @@ export function open({ path, search }) {
     async news() {
       if (box.querySelector(":scope > [data-next]")) return;
       const known = count();
+      if (!known) return anew();
       await follow(known, (...more) => { if (count() === known) box.append(...more); });
     },
     async search(sought) {
