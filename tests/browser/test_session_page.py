@@ -210,6 +210,26 @@ def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
     expect(page.locator("#detail .d-body:not([hidden])")).to_contain_text("httpx.ConnectTimeout")
 
 
+def test_first_error_is_one_that_was_not_recovered(page: Page, post: Post) -> None:
+    """It ended the run, and may come after many retries. `e` goes on from there, through all of them."""
+    story = Story("s").ask("hello")
+    for number, kind in enumerate(("Timeout", "Timeout", "RateLimit", "Timeout")):
+        run = story.call("hello", model=f"m-{number}")
+        info = {"error_id": f"error-{number}", "error_type": kind}
+        story.log("error", number + 1, run, story.root, "Chat", error_info=info)
+        if kind == "Timeout":
+            story.log("recovery", number + 1, error_info=info | {"recovery_successful": True})
+    post(story.end("RateLimit", "failed"))
+    visit(page, "/sessions/s")
+    page.click("#first-error")
+    stops = [page.locator("#tree .row.at b").inner_text()]
+    for _ in range(4):
+        page.keyboard.press("e")
+        stops.append(page.locator("#tree .row.at b").inner_text())
+
+    assert stops == ["m-2", "m-3", "m-0", "m-1", "m-2"]
+
+
 def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, post: Post) -> None:
     """A node's own entries do not say what failed; one that has an error of its own is not left out."""
     story = Story("s").ask("hello")

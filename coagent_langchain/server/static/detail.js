@@ -50,7 +50,7 @@ export class Detail {
   choose(name) {
     for (const tab of this.pane.querySelectorAll("[data-body]")) {
       const chosen = tab.dataset.body === name;
-      tab.setAttribute("aria-selected", chosen);
+      tab.ariaSelected = chosen;
       tab.tabIndex = chosen ? 0 : -1;
     }
     for (const body of this.pane.querySelectorAll(".d-body")) body.hidden = body.dataset.of !== name;

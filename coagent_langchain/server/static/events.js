@@ -38,7 +38,7 @@ class Events {
     this.head = document.createElement("div");
     this.head.className = "row columns";
     this.head.setAttribute("role", "row");
-    this.head.setAttribute("aria-rowindex", "1");
+    this.head.ariaRowIndex = "1";
     this.head.style.position = "sticky";
     this.box.append(this.head);
     this.list = new Rows(this.box, { height: 28, top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
@@ -78,7 +78,7 @@ class Events {
     const least = this.columns.reduce((sum, column) => sum + parseInt(column[2].match(/\d+/)[0], 10) + GAP, 2 * EDGE - GAP);
     this.head.style.minWidth = this.list.space.style.minWidth = `${least}px`; // what has no room is scrolled to, head and all
     this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, `${cls} `.includes("num ") ? "num" : "", "columnheader")));
-    this.box.setAttribute("aria-colcount", this.columns.length);
+    this.box.ariaColCount = this.columns.length;
     this.list.space.replaceChildren();
     this.list.used.clear();
     this.list.spare.length = 0;
@@ -106,8 +106,8 @@ class Events {
     element.id = `event-${index}`;
     element.dataset.index = index;
     element.className = `row${index === this.at ? " at" : ""}${failed ? " x-error" : ""}`;
-    element.setAttribute("aria-rowindex", index + 2);
-    element.setAttribute("aria-selected", index === this.at);
+    element.ariaRowIndex = index + 2;
+    element.ariaSelected = index === this.at;
     this.columns.forEach((column, place) => { element.children[place].textContent = row ? column[3](row, this.t0) : ""; });
     element.title = row ? row[NOTE] : "";
   }
@@ -130,7 +130,7 @@ class Events {
     if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
     this.t0 = data.t0;
     this.offer(data.types);
-    this.box.setAttribute("aria-rowcount", data.total + 1);
+    this.box.ariaRowCount = data.total + 1;
     document.getElementById("found").textContent = this.words || this.type.value ? `${count(data.total)} event${data.total === 1 ? "" : "s"}` : "";
     if (data.total !== this.total) { this.total = data.total; this.list.show(this.total); } else this.list.refill();
   }

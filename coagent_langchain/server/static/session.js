@@ -67,7 +67,7 @@ async function openTab(name, { focus = false } = {}) {
   tab = name;
   for (const each of tabs) {
     const button = byId(`tab-${each}`), chosen = each === name;
-    button.setAttribute("aria-selected", chosen);
+    button.ariaSelected = chosen;
     button.tabIndex = chosen ? 0 : -1;
     byId(`panel-${each}`).hidden = !chosen;
     const tools = byId(`tools-${each}`);

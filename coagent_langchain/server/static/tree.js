@@ -106,7 +106,7 @@ export class Tree {
     const whole = last ? Math.max(this.span, this.start[this.running] + this.length(last, this.elapsed(last))) : this.span;
     const from = row ? this.start[this.zoomed] : 0;
     this.axis.show(from, row ? Math.max(this.length(row, row[TIME]) ?? whole - from, 1) : whole);
-    document.getElementById("zoom").setAttribute("aria-pressed", Boolean(row));
+    document.getElementById("zoom").ariaPressed = Boolean(row);
   }
 
   /** Stretch the selected row over the whole width; again: everything. */
@@ -158,11 +158,11 @@ export class Tree {
     element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
     element.classList.toggle("at", index === this.at);
     element.classList.toggle("hit", Boolean(this.hits?.has(index)));
-    element.setAttribute("aria-level", row[LEVEL]);
-    element.setAttribute("aria-setsize", this.siblings[index]);
-    element.setAttribute("aria-posinset", this.position[index]);
-    element.setAttribute("aria-selected", index === this.at);
-    if (row[SIZE]) element.setAttribute("aria-expanded", !this.folded.has(index)); else element.removeAttribute("aria-expanded");
+    element.ariaLevel = row[LEVEL];
+    element.ariaSetSize = this.siblings[index];
+    element.ariaPosInSet = this.position[index];
+    element.ariaSelected = index === this.at;
+    element.ariaExpanded = row[SIZE] ? !this.folded.has(index) : null;
     what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
     icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
     label.textContent = row[LABEL];
@@ -203,7 +203,7 @@ export class Tree {
     for (const element of this.list.used.values()) {
       const chosen = Number(element.dataset.index) === this.at;
       element.classList.toggle("at", chosen);
-      element.setAttribute("aria-selected", chosen);
+      element.ariaSelected = chosen;
     }
     const zoom = document.getElementById("zoom");
     zoom.disabled = this.at < 0 && this.zoomed < 0;
@@ -243,13 +243,11 @@ export class Tree {
   /** The row that holds an entry, or -1. */
   rowOf(seq) { return this.rows.findIndex((row) => row[EVENTS].some((each, odd) => odd % 2 && each === seq)); }
 
-  /** The next row that failed, from the selected one on, round and round; -1 when there is none. */
+  /** The next row that failed, round and round; before one is selected, the first that stayed so. -1 when there is none. */
   nextError() {
-    for (let step = 1; step <= this.rows.length; step++) {
-      const index = (this.at + step + this.rows.length) % this.rows.length;
-      if (failed(this.rows[index]) && !this.onlyPasses(index)) return index;
-    }
-    return -1;
+    const all = this.rows.flatMap((row, index) => (failed(row) && !this.onlyPasses(index) ? [index] : []));
+    const first = this.at < 0 ? all.find((index) => this.rows[index][STATUS] === "error") : null;
+    return first ?? all.find((index) => index > this.at) ?? all[0] ?? -1;
   }
 
   /** Whether a row failed of what failed below it, as a node or an agent in a tool does: no error stands in its own entries. */
