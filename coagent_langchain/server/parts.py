@@ -34,6 +34,7 @@ class Part:
         kind: text, prose, json, code, bad or button.
         path: finds the whole text for the copy button, None where there is none.
         brief: what is shown of it while it is folded, on one line: its beginning, or the tools that it asks for.
+        alike: of an error, the words that find those like it, in all sessions.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Part:
     path: str | None = None
     folded: bool = False
     brief: str = ""
+    alike: str = ""
 
 
 def of_entry(fields: JsonObject, ref: str) -> list[Part]:
@@ -187,13 +189,21 @@ def of_partial(fields: JsonObject, ref: str) -> list[Part]:
 
 def _error(fields: JsonObject, ref: str) -> list[Part]:
     info = mapping(fields.get("error_info"))
-    parts = of_partial(fields, ref)
-    parts.append(of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
-                         ["error_info", "error_message"], "bad"))  # fmt: skip
+    error = of_text(formats.preview(text(info.get("error_type")) or "Error"), text(info.get("error_message")), ref,
+                    ["error_info", "error_message"], "bad")  # fmt: skip
+    error.alike = _alike(info)
+    parts = [*of_partial(fields, ref), error]
     rest = {key: value for key, value in info.items() if key not in ("error_type", "error_message", "stack_trace")}
     if rest:
         parts.append(Part("Details", tree(rest, ref, ["error_info"]), "json"))
     return parts
+
+
+def _alike(info: JsonObject) -> str:
+    """The type and the component of an error as words to search for: its message may be another each time."""
+    kind = text(info.get("error_type"))
+    words = f"{kind} {text(info.get('component_id'))}".replace('"', " ").split()  # it would begin a phrase
+    return " ".join(words) if kind else ""
 
 
 def _recovery(fields: JsonObject, ref: str) -> list[Part]:

@@ -871,6 +871,27 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("number", "session", "found"), [
+    (0, "once", [["again", "once"]]), (2, "spoken", [["spoken"]]), (5, "untyped", []),
+])  # fmt: skip
+def test_error_leads_to_all_sessions_with_errors_like_it(
+    running: Running, number: int, session: str, found: list[list[str]]
+) -> None:
+    """Of its type, in its component, whatever each says; one that has no type leads nowhere."""
+    for place, (name, error_type, component_id) in enumerate([
+        ("once", "RateLimitError", "agent"), ("again", "RateLimitError", "agent"),
+        ("spoken", "HTTP 429", 'the "big" model'), ("elsewhere", "RateLimitError", "mail"),
+        ("other", "KeyError", "agent"), ("untyped", "", "agent"),
+    ]):  # fmt: skip
+        info = {"error_type": error_type, "component_id": component_id, "error_message": f"request {place}"}
+        log(running, [samples.entry(session_id=name, event_type="error", timestamp=T0 + place, error_info=info)])
+    log(running, [samples.entry(session_id="told", event_type="info", prompt="agent: RateLimitError")])
+    details = get(running, f"/view/detail/={session}?e={T0 + number}-{number + 1}").text
+    leads = re.findall(r'href="/([^"]*)">Find in all sessions', details)
+
+    assert [titles(running, html.unescape(query)) for query in leads] == found
+
+
 def test_static_files_are_looked_up_by_name(running: Running) -> None:
     """Scripts come with their type; nothing outside of the folder is reachable."""
     assert get(running, "/static/page.js").headers["content-type"].startswith("text/javascript")
