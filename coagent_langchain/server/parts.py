@@ -225,8 +225,15 @@ def _human(fields: JsonObject, ref: str) -> list[Part]:
     return [of_value(title, given["value"], ref, ["input_data", "value"])]
 
 
+def _component_enter(fields: JsonObject, ref: str) -> list[Part]:
+    """Not which component it is, unless more is told of it: title and attributes say its names."""
+    known = mapping(fields.get("target_component")).values()
+    more = any(isinstance(value, dict | list) or len(str(value)) > 200 for value in known)
+    return _generic(fields if more else _without(fields, "target_component"), ref)
+
+
 def _component_exit(fields: JsonObject, ref: str) -> list[Part]:
-    parts = _generic(_without_output(fields), ref) + of_words(fields, ref)
+    parts = _component_enter(_without(fields, "output_data"), ref) + of_words(fields, ref)
     if update := fields.get("output_data"):
         parts.append(of_value("State update", update, ref, ["output_data"]))
     return parts
@@ -237,12 +244,12 @@ def _session_end(fields: JsonObject, ref: str) -> list[Part]:
     output = mapping(fields.get("output_data"))
     if list(output) != ["response"] or not isinstance(output["response"], str):
         return _generic(fields, ref)
-    return [*_generic(_without_output(fields), ref),
+    return [*_generic(_without(fields, "output_data"), ref),
             of_answer("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
 
 
-def _without_output(fields: JsonObject) -> JsonObject:
-    return {name: value for name, value in fields.items() if name != "output_data"}
+def _without(fields: JsonObject, left_out: str) -> JsonObject:
+    return {name: value for name, value in fields.items() if name != left_out}
 
 
 def _generic(fields: JsonObject, ref: str) -> list[Part]:
@@ -252,7 +259,7 @@ def _generic(fields: JsonObject, ref: str) -> list[Part]:
     if isinstance(message := output.get("message"), str):
         parts.append(of_text("Message", message, ref, ["output_data", "message"]))
         more = {name: value for name, value in output.items() if name != "message"}
-        fields = _without_output(fields) | ({"output_data": more} if more else {})
+        fields = _without(fields, "output_data") | ({"output_data": more} if more else {})
     rest = [name for name in fields if name not in ENVELOPE and name not in METADATA]
     return parts + [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), fields[name], ref, [name])
@@ -265,6 +272,7 @@ _PARTS: dict[str, Callable[[JsonObject, str], list[Part]]] = {
     "llm_response": _llm_response,
     "tool_call": _tool_call,
     "tool_response": _tool_response,
+    "component_enter": _component_enter,
     "component_exit": _component_exit,
     "error": _error,
     "recovery": _recovery,

@@ -973,14 +973,20 @@ def test_details_of_the_first_prompt_say_it_once(started: str, parts: int) -> No
     )
 
 
-@pytest.mark.parametrize(("places", "titles"), [
-    ((0, 1), ["Target component", "State update"]), ((1,), ["Target component", "State update"]),
-    ((0, 2, 1), ["Target component", "ValueError", "State update"]),
+@pytest.mark.parametrize(("places", "known", "titles"), [
+    ((0, 1), {}, ["State update"]),
+    ((0, 2, 1), {}, ["ValueError", "State update"]),
+    ((0, 1), {"tools": ["search"]}, ["Target component", "State update"]),
+    ((1,), {"description": "long " * 50}, ["Target component", "State update"]),
 ])  # fmt: skip
-def test_details_of_a_node_name_it_once(places: tuple[int, ...], titles: list[str]) -> None:
-    """With what it changed, also a `message`, and its error; where its beginning is not logged, its end names it."""
+def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
+    places: tuple[int, ...], known: dict[str, Any], titles: list[str]
+) -> None:
+    """Those are in the title and the attributes. Then its error and what it changed, also a `message`."""
     story = Story("s")
     story.leave(story.enter("plan"), "plan", 5)
+    for entry in story.entries:
+        entry["target_component"] |= known
     story.entries[1]["output_data"] = {"message": "planned", "steps": 2}
     story.log("error", error_info={"error_type": "ValueError", "error_message": "no"})
     made = detail([Entry(n, T0, orjson.dumps(story.entries[n])) for n in places])
@@ -1080,9 +1086,7 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
 
     assert [bar.note for bar in made.roots[0].children] == ["Sorry. · I may **not**."]
     assert shown[-3:] == [("agent", "No."), ("guard", "Sorry."), ("guard", "I may not.")]
-    assert [part.title for part in details.entries[-1].parts] == [
-        "Target component", "Says", "Says", "State update",
-    ]  # fmt: skip
+    assert [part.title for part in details.entries[-1].parts] == ["Says", "Says", "State update"]
     assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
 
 

@@ -871,6 +871,18 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
     ]  # fmt: skip
 
 
+def test_details_without_content_say_so(running: Running) -> None:
+    """Of a node that changed nothing, and of a call that was logged without its content."""
+    story = Story("s")
+    story.leave(story.enter("plan"), "plan", 5)
+    story.log("llm_call", 1, llm_call={"issuer": "agent"})
+    story.log("info", output_data={"message": "hello"})
+    log(running, story.entries)
+    told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4)]
+
+    assert ["Nothing is logged of it but names, numbers and times." in each for each in told] == [True, True, False]
+
+
 @pytest.mark.parametrize(("number", "session", "found"), [
     (0, "once", [["again", "once"]]), (2, "spoken", [["spoken"]]), (5, "untyped", []),
 ])  # fmt: skip
