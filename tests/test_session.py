@@ -1207,7 +1207,8 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
     for thread in threads:
         thread.join()
 
-    assert [thread.name for thread in threading.enumerate() if thread not in running] == ["coagent-sessions"]
+    begun = [thread.name for thread in threading.enumerate() if thread not in running]
+    assert begun.count("coagent-sessions") == 1
 
 
 @pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])

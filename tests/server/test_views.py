@@ -26,7 +26,7 @@ from coagent_langchain.server.inputs import in_words
 from coagent_langchain.server.jsonview import parsed, tree
 from coagent_langchain.server.prose import prose
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Session, Store
+from coagent_langchain.server.store import Session, Store, readers
 from coagent_langchain.wire import MAX_TIMESTAMP, now_ms
 from tests.server import samples, sessions
 from tests.server.story import T0, Story
@@ -213,8 +213,9 @@ def test_browser_that_is_answered_no_gets_a_page(three: Running, path: str, stat
     assert get(three, "/api/v1/logs/no/where", ACCEPT).headers["Content-Type"] == "application/json"
 
 
-def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path) -> None:
+def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of everything else, in a page, which says when to come again."""
+    monkeypatch.setattr(readers, "WAIT", 0.01)
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     with launch(store) as running:
         store.close()
