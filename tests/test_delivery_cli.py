@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.cli import main, text
-from coagent_langchain.delivery import rejected
 from coagent_langchain.delivery.destination import destination_folder
-from coagent_langchain.delivery.rejected import Rejected, rejected_entries
+from coagent_langchain.delivery.rejected import MAX_BYTES, Rejected, rejected_entries
 from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
@@ -345,16 +344,15 @@ def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.endswith(": nothing waits, 1 rejected\n")
 
 
-def test_rejected_entries_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
     """The file starts anew when it is full, and the one before it is kept."""
-    monkeypatch.setattr(rejected, "MAX_BYTES", 500)
     kept = Rejected(tmp_path)
-    for event_id in ids(20):
-        kept.keep(line(event_id), "no")
-    sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+    for event_id in ids(8):
+        kept.keep(line(event_id, "x" * (MAX_BYTES // 3)), "no")  # two of them fill a file
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
 
-    assert (len(sizes), max(sizes) < 1000) == (2, True)
-    assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)][-1] == "e19"
+    assert (len(sizes), max(sizes) < MAX_BYTES) == (2, True)
+    assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["e4", "e5", "e6", "e7"]
 
 
 def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
@@ -402,9 +400,8 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes second finds no file to move, and begins the next one."""
-    monkeypatch.setattr(rejected, "MAX_BYTES", 10)
     kept = Rejected(tmp_path)
-    kept.keep(line("first"), "why")
+    kept.keep(line("first", "x" * MAX_BYTES), "why")
     replace = Path.replace
 
     def by_both(path: Path, target: Path) -> Path:

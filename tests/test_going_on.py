@@ -379,22 +379,18 @@ def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandl
     assert [known.call(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
 
 
-def test_calls_for_tools_that_never_run_are_bounded(
-    handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHandler) -> None:
     """Of very many the latest are known, with their arguments."""
-    monkeypatch.setattr(pending, "MAX_TOOL_CALLS", 2)
     known = pending.ToolCalls()
     prompt = handler.session("q").prompt("q")
-    for number in range(4):
+    asked = range(pending.MAX_TOOL_CALLS + 2)
+    for number in asked:
         known.ask(str(number), prompt, number, {"id": str(number)})
         known.ran("0")
 
-    calls = [(known.asked_by(each), known.call(each), known.has_not_run(each)) for each in "0123"]
-    assert calls == [
-        (None, None, False), (None, None, False), ((prompt, 2), {"id": "2"}, True), ((prompt, 3), {"id": "3"}, True),
-    ]  # fmt: skip
-    assert (len(known._calls), known._run) == (2, set())
+    calls = [(known.asked_by(each), known.call(each), known.has_not_run(each)) for each in map(str, asked)]
+    assert calls == [(None, None, False)] * 2 + [((prompt, each), {"id": str(each)}, True) for each in asked[2:]]
+    assert (len(known._calls), known._run) == (pending.MAX_TOOL_CALLS, set())
 
 
 def test_graphs_that_never_go_on_are_bounded(

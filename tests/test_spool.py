@@ -315,21 +315,15 @@ def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
     assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
 
 
-def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None:
     """Where the folder can be used no more, what other processes keep in it takes nothing of the fallback's room."""
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES))
     os.truncate(path, 2 * NAMELESS_BYTES)
     spool = spool_in(tmp_path / "d")
     spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
     spool.measure_others()
-    create = Segment.create
-
-    def read_only(path: Path | None, in_memory: bool = False) -> Segment:
-        if path:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return create(path, in_memory)
-
-    monkeypatch.setattr(Segment, "create", read_only)
+    (tmp_path / "d").rename(tmp_path / "gone")
+    (tmp_path / "d").touch()
     spool.append(LINES[0], 1)
 
     assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
