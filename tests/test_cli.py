@@ -26,6 +26,7 @@ from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
+from tests.loopback import serving
 
 JSON = {"Content-Type": "application/json"}
 START = 1_700_000_000_000  # Unix milliseconds
@@ -121,11 +122,9 @@ class BasicServer(http.server.BaseHTTPRequestHandler):
 
 def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server tells less, there are fewer columns."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BasicServer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        monkeypatch.setenv("COAGENT_BASE_URL", f"http://127.0.0.1:{server.server_port}/api/v1")
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), BasicServer)) as port:
+        monkeypatch.setenv("COAGENT_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
         lines, listed = run("runs").splitlines(), json.loads(run("runs", "--json"))
-        server.shutdown()
 
     assert [re.split("  +", line) for line in lines] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS"],
@@ -487,11 +486,11 @@ class OddServer(BasicServer):
 
 def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
     """What has no id is told apart by what it holds."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        with CoagentClient(f"http://127.0.0.1:{server.server_port}/api/v1") as client:
-            follow(client, "odd")
-        server.shutdown()
+    with (
+        serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer)) as port,
+        CoagentClient(f"http://127.0.0.1:{port}/api/v1") as client,
+    ):
+        follow(client, "odd")
 
     assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
         ["0.0"], ["0.0", "info", "Info"], ["1.0", "session_end", "Session", "end"],

@@ -21,6 +21,7 @@ from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, judge, retry_after
 from tests.delivery_parts import TOKEN
 from tests.faulty_server import Answer, FaultyServer
+from tests.loopback import serving
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MATRIX = {
@@ -247,11 +248,8 @@ def tls_port() -> Iterator[tuple[int, str]]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server = HTTPServer(("127.0.0.1", 0), _Ok)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with authority.cert_pem.tempfile() as path:
-        yield server.server_port, path
-    server.shutdown()
-    server.server_close()
+    with serving(server) as port, authority.cert_pem.tempfile() as path:
+        yield port, path
 
 
 def test_unknown_certificate_is_not_accepted(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
