@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -257,6 +258,15 @@ def test_session_around_a_block(client: CoagentClient) -> None:
         ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
         ("session_end", 2, 0),
     ]  # fmt: skip
+
+
+def test_session_around_a_block_says_what_it_is_for(client: CoagentClient) -> None:
+    """The task and the meta, whatever is in it."""
+    with client.start_session("Plan", session_id="said", meta={"version": 1, "at": datetime.date(2026, 1, 2)}):
+        pass
+    start = client.get_logs("said")[0]
+
+    assert (start.prompt, start.meta) == ("Plan", {"version": 1, "at": "2026-01-02"})
 
 
 def test_decorated_function_passes_results_and_exceptions_through(client: CoagentClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import logging
 import os
 import re
@@ -85,6 +86,13 @@ def test_session_start_and_end_by_position(client: CoagentClient) -> None:
     ]
 
 
+def test_elapsed_time_needs_no_meta_beside_it(client: CoagentClient) -> None:
+    """It is all that `session_end` says of itself then."""
+    client.log_session_end("elapsed", "done", 1, elapsed_time_ms=1200)
+
+    assert [e.meta for e in client.get_logs("elapsed")] == [{"elapsed_time_ms": 1200}]
+
+
 def test_every_method_takes_meta(client: CoagentClient) -> None:
     """What the application says beside the documented fields."""
     sid = "meta"
@@ -110,9 +118,10 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
     client.log_user_input(sid, "Why?", 2)
     client.log_llm_call_new(sid, "Why?", 2, 1, "analyst", {"messages": ["hi"]}, "Be brief")
     client.log_llm_call(sid, "Why?", 2, 2)
-    client.log_llm_response(sid, "Because.", 2, 1, {"tools_used": ["search"]}, 10, 2, 12)
+    client.log_llm_response(sid, "Because.", 2, 1, {"tools_used": ["search"]}, 10, 2, 12, execution_time_ms=9)
     client.log_tool_call(sid, "search", 2, 1, {"q": "why"})
     client.log_tool_response(sid, "search", 2, 1, "nothing", execution_time_ms=7)
+    client.log_tool_response(sid, "search", 2, 1, {"found": 0}, parameters={"q": "why"})
     client.log_tool_response(sid, "search", 2, 1, error_message="offline")
     client.log_error(sid, 2, 1, "boom", "ValueError", "Traceback…")
     client.log_test_result_new(sid, 2, 0, "failed", 3, 2)
@@ -138,6 +147,7 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
                 "input_tokens": 10,
                 "output_tokens": 2,
                 "total_tokens": 12,
+                "execution_time_ms": 9,
             },
         },
         {"event_type": "tool_call", "tool_call": {"tool_name": "search", "parameters": {"q": "why"}}},
@@ -148,6 +158,15 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
                 "result": {"output": "nothing"},
                 "success": True,
                 "execution_time_ms": 7,
+            },
+        },
+        {
+            "event_type": "tool_response",
+            "tool_response": {
+                "tool_name": "search",
+                "parameters": {"q": "why"},
+                "result": {"found": 0},
+                "success": True,
             },
         },
         {
@@ -163,7 +182,7 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
         {"event_type": "warning", "output_data": {"message": "two"}},
         {"event_type": "debug", "output_data": {"message": "three"}, "meta": {"level": 10}},
     ]
-    assert [e["turn_number"] for e in written] == [0, 1, 2, 1, 1, 1, 1, 1, 0, 0, 1, 1]
+    assert [e["turn_number"] for e in written] == [0, 1, 2, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(("log", "fields"), [
@@ -321,6 +340,16 @@ def test_many_entries_go_in_few_requests() -> None:
     assert [len(request.entries) for request in server.requests] == [500, 500, 200, 2, 2, 1]
 
 
+def test_entry_that_is_larger_than_a_request_should_be_goes_alone() -> None:
+    """And where there is none, there is no request."""
+    entry = {"session_id": "large", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    with FaultyServer() as server, CoagentClient(server.base_url) as client:
+        results = [client.store_logs(each) for each in ([entry | {"prompt": "x" * 1_100_000}, entry], [])]
+
+    assert [len(request.entries) for request in server.requests] == [1, 1]
+    assert [(r.success, r.message) for r in results] == [(True, "2 log entries stored"), (True, "0 log entries stored")]
+
+
 def test_no_request_is_larger_than_a_proxy_takes() -> None:
     """Nginx refuses more than 1 MiB, the brackets and commas included."""
     entry = {"session_id": "large", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
@@ -341,7 +370,7 @@ def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> Non
     assert (unlisted.success, unlisted.message) == (False, "store_logs takes a list of entries; store_log takes one")
 
 
-@pytest.mark.parametrize("given", [None, 5, "an entry"])
+@pytest.mark.parametrize("given", [None, 5, "an entry", LogEntry.model_construct(session_id="an entry")])
 def test_what_is_no_list_of_entries_is_refused_by_the_result(client: CoagentClient, given: Any) -> None:
     """As what a server refuses: nothing raises."""
     refused = client.store_logs(given)
@@ -411,6 +440,15 @@ def test_server_that_hangs_holds_up_one_resuming_handler_alone(
     )  # fmt: skip
 
 
+def test_text_of_a_session_has_every_number_as_the_server_has_it(client: CoagentClient) -> None:
+    """What was logged as 1.0 is not read as 1, nor a long number as another one."""
+    numbers = [1.0, 1, 18446744073709551615]
+    client.log_info("numbers", "hello", meta={"numbers": numbers})
+    text = client.get_logs_json("numbers")
+
+    assert (json.loads(text)[0]["meta"]["numbers"], "[1.0,1,18446744073709551615]" in text) == (numbers, True)
+
+
 def test_many_threads_share_a_client(client: CoagentClient) -> None:
     """Nothing is lost or mixed up."""
     with ThreadPoolExecutor(8) as pool:
@@ -478,6 +516,18 @@ def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
         result = client.log_info("odd", "hello")
 
     assert (result.success, result.errors) == (False, ())
+
+
+@pytest.mark.parametrize(("answer", "success", "message"), [
+    ({"success": False, "message": "the disk is full"}, False, "the disk is full"), ([1], True, "stored"),
+])  # fmt: skip
+def test_answer_says_what_became_of_the_event(answer: object, success: bool, message: str) -> None:
+    """In its body, whatever its status; where that says nothing, the event is stored."""
+    with Scripted() as server, CoagentClient(server.base_url) as client:
+        server.answer = answer
+        result = client.log_info("s", "hello")
+
+    assert (result.success, result.message) == (success, message)
 
 
 def patient(base_url: str, **arguments: Any) -> CoagentClient:
@@ -572,6 +622,34 @@ def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: p
     assert [r.success for r in results] == [False] * 3
     assert ["4 tries" in r.message for r in results] == [True, False, False]
     assert "ConnectionRefusedError" in results[0].message
+    assert caplog.messages == [f"not stored: 1 log entry: {r.message}" for r in results]
+
+
+def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
+    """Of three requests that fail, one says why."""
+    entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    with patient("http://127.0.0.1:9/api/v1") as client:
+        result = client.store_logs([entry] * 1200)
+
+    assert (result.success, result.message.count("Connection refused")) == (False, 1)
+    assert result.message.startswith("0 log entries stored; POST ")
+
+
+def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
+    """One try a call is for as long as nobody is reached."""
+    script: list[tuple[int | None, dict[str, str]]] = [(None, {}), (None, {}), (200, {}), (None, {})]
+    with Scripted(*script) as scripted, patient(scripted.base_url, max_retries=1) as client:
+        results = [client.log_info("s", "hello") for _ in range(3)]
+
+    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True, True], 5)
+
+
+def test_server_that_answers_is_not_away() -> None:
+    """It may take the next event with its second try."""
+    with Scripted(*[(503, {})] * 3) as scripted, patient(scripted.base_url, max_retries=1) as client:
+        results = [client.log_info("s", "hello") for _ in range(2)]
+
+    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True], 4)
 
 
 def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
@@ -625,6 +703,7 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
         read(client)
 
     assert re.fullmatch(rf"GET {client.base_url}/\S+ gave no list; is it a CoAgent server\?", str(caught.value))
+    assert (caught.value.status, caught.value.answer) == (200, {"success": True, "message": "scripted"})
 
 
 def test_last_prompt_number_that_is_none_is_told() -> None:
@@ -783,6 +862,18 @@ def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
         text = client.get_logs_json("objects")
 
     assert (entry.event_id in text, "Rome" in text) == (True, False)
+
+
+def test_session_s_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what the session's blocks say."""
+    monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
+    with CoagentClient(server.base_url) as client:
+        session = client.start_session("the secret", session_id="quiet", meta={"secret": 1})
+        with session, session.prompt("the secret"):
+            pass
+        text = client.get_logs_json("quiet")
+
+    assert (text.count("event_id"), "secret" in text) == (3, False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
