@@ -10,7 +10,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
-from coagent_langchain.capture.inline import Inline
 from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.remarks import Remarks, event_type_of
@@ -28,8 +27,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` c
 class Asides(BaseCallbackHandler):
     """What is said beside the runs becomes an event of the run that it was said in; it opens and closes none."""
 
-    # Inline: an executor thread per event would cost far more than the hook.
-    run_inline = Inline()
+    # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
+    run_inline = True
     raise_error = False
 
     def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:

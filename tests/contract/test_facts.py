@@ -79,19 +79,18 @@ def test_async_text_call_has_its_start_beside_any_other_handler(
     assert of_type(log, "llm_call")[0]["prompt"] == "cook"
 
 
-@pytest.mark.parametrize("attached", [1, 2])
-def test_async_text_call_is_told_to_the_application_too(
-    attached: int, log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize(("inline", "heard"), [(True, []), (False, ["on_llm_start", "on_llm_end"])])
+def test_who_needs_the_start_of_async_text_calls_makes_ours_not_inline(
+    inline: bool, heard: list[str], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F1: beside our handlers, `astream_events` has the call as without them, and we have it as well."""
-    ours = [handler, CoagentCallbackHandler(delivery=MemoryDelivery())][:attached]
+    """F1: beside an inline handler LangChain tells that start to no other, nor to `astream_events`."""
+    handler.run_inline = inline
 
-    async def names(callbacks: list[Any]) -> list[str]:
+    async def names() -> list[str]:
         model = ScriptedText(script=["soup"])
-        return [each["event"] async for each in model.astream_events("cook", {"callbacks": callbacks}, version="v2")]
+        return [each["event"] async for each in model.astream_events("cook", {"callbacks": [handler]}, version="v2")]
 
-    assert asyncio.run(names([*ours])) == ["on_llm_start", "on_llm_end"] == asyncio.run(names([]))
-    assert types(log) == ONE_CALL
+    assert (asyncio.run(names()), types(log)) == (heard, ONE_CALL)
 
 
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
