@@ -9,7 +9,7 @@ from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
-from coagent_langchain.capture.inputs import answered_call, as_json, is_to_come, user_text
+from coagent_langchain.capture.inputs import as_json, is_to_come, last_call, user_text
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
@@ -114,11 +114,11 @@ class Binding:
         return self._join(root, session, around, number)
 
     def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
-        """The prompt whose model asked for the tool that the root is, or for what its inputs end with.
+        """The prompt whose model asked for the tool that the root is, or that its inputs end with, called or answered.
 
         An application that calls model and tools in a loop of its own makes each of these calls a root.
         """
-        call_id = root.tool_call_id if root.kind == "tool" else answered_call(inputs)
+        call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         calls = session.course.pending.tool_calls
         if call_id is None or calls.is_shared(call_id):
             return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import fields_of, joined, role_of, text_of
+from coagent_langchain.capture.content import fields_of, joined, role_of, text_of, tool_calls_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk
@@ -44,13 +44,15 @@ def user_text(inputs: Any) -> str | None:
     return text(own) if own else as_json(inputs) if fields else None
 
 
-def answered_call(inputs: Any) -> str | None:
-    """The id of the tool call that the last message of a run's inputs answers: nobody has said anything new."""
+def last_call(inputs: Any) -> str | None:
+    """The id of the tool call that the last message of a run's inputs asks for or answers: it is no person's."""
     messages = dict.get(inputs, "messages") if isinstance(inputs, dict) else fields_of(inputs).get("messages", inputs)
     if not isinstance(messages, (list, tuple)) or not messages:
         return None
     last = messages[-1]
-    call_id = dict.get(last, "tool_call_id") if isinstance(last, dict) else fields_of(last).get("tool_call_id")
+    fields = last if isinstance(last, dict) else fields_of(last)
+    asked = next(iter(tool_calls_of(last)), {})
+    call_id = dict.get(fields, "tool_call_id") or asked.get("id")
     return call_id if isinstance(call_id, str) else None
 
 

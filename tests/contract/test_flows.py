@@ -282,6 +282,22 @@ def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
     assert [e["prompt"] for e in of_type(log, "user_input")] == ["1 + 1?", "2 + 2?"]
 
 
+def test_graph_that_is_given_a_models_calls_stays_in_its_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Such as one of tools alone: the messages end with what the model asks for."""
+    config: Any = {"callbacks": [handler]}
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", lambda state: {"messages": [add.invoke(c) for c in state["messages"][-1].tool_calls]})
+    graph.add_edge(START, "tools")
+    asked = chat(calls(("add", {"a": 2, "b": 2}, "c1"))).invoke("2 + 2?", config)
+    graph.compile().invoke({"messages": [HumanMessage("2 + 2?"), asked]}, config)
+
+    told = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries[1:]]
+    assert told == [("user_input", 1, 0), *((kind, 1, 1) for kind in ("llm_call", "llm_response", "component_enter",
+                    "tool_call", "tool_response", "component_exit"))]  # fmt: skip
+
+
 def test_answer_of_a_tool_that_nobody_is_known_to_have_asked_for(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
