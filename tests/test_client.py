@@ -794,6 +794,19 @@ def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "")
 
 
+def test_debug_tells_of_each_try(caplog: pytest.LogCaptureFixture) -> None:
+    """With its answer, or why there was none; who does not ask for it is told nothing, whatever the level."""
+    caplog.set_level(logging.DEBUG, "coagent_langchain")
+    with Scripted((503, {}), (None, {})) as scripted:
+        for debug in (True, False):
+            with patient(scripted.base_url, debug=debug) as client:
+                client.log_info("s", "hello")
+
+    assert [re.sub(r"[A-Z]\w+: .* \(", "… (", said) for said in caplog.messages] == [
+        "POST /logs: 503 (try 1)", "POST /logs: … (try 2)", "POST /logs: 200 (try 3)",
+    ]  # fmt: skip
+
+
 def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     """A proxy in front of the server may want one; what the client says names the address without it."""
     with FaultyServer() as server:
@@ -815,6 +828,14 @@ def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
         refused = client.log_info("s", "hi").message
 
     assert re.sub(" in .* s:", ":", refused) == f"POST {server.base_url}/logs failed after 1 try: HTTP 403: who is ***?"
+
+
+def test_what_is_read_is_what_was_logged() -> None:
+    """Nothing is taken out of it, even if it is the token by chance."""
+    with Scripted() as scripted, CoagentClient(scripted.base_url, "hello") as client:
+        scripted.answer = [{"session_id": "s", "output_data": {"message": "hello"}}]
+
+        assert client.get_logs("s")[0].output_data == {"message": "hello"}
 
 
 def test_token_is_sent_and_not_shown() -> None:
