@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import fcntl
 import itertools
 import os
 import re
@@ -57,6 +59,21 @@ def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
         server.launch(address)
     first.close()
     server.launch(address).close()
+
+
+def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no other server that stands in the way, and no second one could be refused."""
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert str(refused.value) == (
+        f"{tmp_path}/coagent.db cannot be used as a store: it cannot be locked: No locks available"
+    )
 
 
 def test_taken_port_is_named() -> None:

@@ -56,7 +56,7 @@ class Lock:
     """Held as long as a server uses the file, and freed by the kernel when its process dies.
 
     Raises:
-        ConfigurationError: another server holds it; the message names its process.
+        ConfigurationError: another server holds it (the message names its process), or nobody can lock it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,12 +64,17 @@ class Lock:
         self._file = os.open(lock, os.O_RDWR)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(self._file, 20, 0).decode(errors="replace")
             os.close(self._file)
             raise ConfigurationError(
                 f"{path} is in use by another server (process {holder}), and a store has one server at a time"
             ) from None
+        except OSError as error:
+            os.close(self._file)
+            raise ConfigurationError(
+                f"{path} cannot be used as a store: it cannot be locked: {error.strerror}"
+            ) from error
         with contextlib.suppress(OSError):  # a full disk: it is for that message alone
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
