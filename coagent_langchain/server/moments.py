@@ -216,11 +216,12 @@ def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 
 def _other(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    target = mapping(entry.get("target_component"))
+    target = visible(text(mapping(entry.get("target_component")).get("name"))[:MAX_NAME])
     message = text(mapping(entry.get("output_data")).get("message"))
     made.who = made.who or text(meta.get("logger"))
     made.name = made.type.replace("_", " ").capitalize()
-    made.note = preview(message) or visible(text(target.get("name"))[:MAX_NAME]) or _rest(entry)
+    said = "" if target and made.type == "routing" else preview(message) or _rest(entry)
+    made.note = " · ".join(part for part in (target, said) if part)
 
 
 def _test_result(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -582,7 +582,8 @@ def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
 @pytest.mark.parametrize(("kind", "fields", "note", "status"), [
     ("consensus_success", {"consensus_info": {"votes": 3, "decision": "Rome"}}, "votes: 3, decision: Rome", "ok"),
     ("consensus_failure", {"consensus_info": {"votes": {"Rome": 1}}}, 'votes: {"Rome":1}', "warning"),
-    ("performance_degradation", {"performance_metrics": {"success_rate": 0.8}}, "success_rate: 0.8", "warning"),
+    ("performance_degradation", {"performance_metrics": {"cost": 2}, "target_component": {"name": "planner"}},
+     "planner · cost: 2", "warning"),
     ("test_result", {"test_result": {"status": "passed", "passed_tests": 2}}, "status: passed, passed_tests: 2", "ok"),
     ("test_result", {"test_result": {"status": "failed"}}, "status: failed", "warning"),
     ("recovery", {"error_info": {"recovery_strategy": "retry", "recovery_successful": False}}, "retry", "warning"),
