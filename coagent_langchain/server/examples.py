@@ -38,7 +38,9 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
                        "error_severity": "medium", "component_id": "trains"}}),
     EventType.RECOVERY: ("The run went on after a failure: by a retry, a fallback or a handled tool error.", {
         "error_info": {"error_id": "e-7", "recovery_strategy": "retry", "recovery_successful": True}}),
-    EventType.COMPONENT_ENTER: ("A LangGraph node begins; its `id` is that of its run (`meta.trace.run_id`).", {
+    EventType.COMPONENT_ENTER: ("A LangGraph node begins; its `id` is that of its run (`meta.trace.run_id`). Other "
+                                "runnables are of `component_type` `orchestrator`; CoAgent also knows `llm_agent` and "
+                                "`user_input`.", {
         "target_component": {"id": _RUN, "name": "planner", "component_type": "node"}}),
     EventType.COMPONENT_EXIT: ("A LangGraph node is done.", {
         "target_component": {"id": _RUN, "name": "planner", "component_type": "node"},
@@ -46,7 +48,8 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.HUMAN_OVERSIGHT: ("A graph waits for a person (`meta.status` is `interrupted`), a person has answered "
                                 "(`resumed`), or the graph has gone on without an answer (`unanswered`).", {
         "input_data": {"interrupt_id": "i-1", "value": {"question": "Book it?"}}, "meta": {"status": "interrupted"}}),
-    EventType.ROUTING: ("Control goes to another agent or node: an event for each, named by `target_component`.", {
+    EventType.ROUTING: ("Control goes to another agent or node: an event for each, named by `target_component`. "
+                        "CoAgent also knows `invoke` and `return`.", {
         "routing_type": "transfer", "target_component": {"id": "booker", "name": "booker"}}),
     EventType.INFO: ("A message: from `logging`, from a custom event, or your own.", {
         "output_data": {"message": "checking trains"}, "meta": {"logger": "planner"}}),
@@ -59,7 +62,8 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
         "consensus_info": {"votes": 3}}),
     EventType.PERFORMANCE_DEGRADATION: ("Something got slower or worse. Written by your own clients.", {
         "performance_metrics": {"success_rate": 0.82}}),
-    EventType.TEST_RESULT: ("The outcome of tests. Written by `client.log_test_result_new`.", {
+    EventType.TEST_RESULT: ("The outcome of tests: `passed`, `failed` or `skipped`. Written by "
+                            "`client.log_test_result_new`.", {
         "test_result": {"status": "passed", "total_tests": 12, "passed_tests": 12}}),
 }  # fmt: skip
 
