@@ -10,6 +10,14 @@ from tests.browser.test_session_page import visit
 from tests.server import sessions
 from tests.server.story import Story
 
+# The browser scrolls smoothly: where the pane stands in the end.
+WATCH = """pane => {
+  window.place = new Promise((stands, fails) => {
+    pane.addEventListener("scrollend", () => stands(pane.scrollTop), { once: true })
+    setTimeout(() => fails(new Error("it did not scroll")), 15000)
+  })
+}"""
+
 
 def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> None:
     """Arrows, Page Down, End and Home are the browser's there, and the focus is seen; j goes on to the next row."""
@@ -25,9 +33,9 @@ def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> 
     seen = pane.evaluate("pane => getComputedStyle(pane).outlineStyle")
     places = []
     for key in ("ArrowDown", "PageDown", "End", "Home"):
+        pane.evaluate(WATCH)
         page.keyboard.press(key)
-        page.wait_for_timeout(300)  # the browser scrolls smoothly
-        places.append(pane.evaluate("pane => pane.scrollTop"))
+        places.append(page.evaluate("place"))
     selected = page.locator("#tree .row.at b").inner_text()
     page.keyboard.press("j")
 
