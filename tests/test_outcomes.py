@@ -225,11 +225,11 @@ def test_cut_leaves_no_part_of_a_secret() -> None:
 @pytest.mark.parametrize("said", ["plain words, " * 500_000, "-eyJ" * 100_000])
 def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
     """What is cut off anyway is not searched for secrets."""
-    began = time.perf_counter()
+    began = time.thread_time()  # of this thread alone: what else the machine does is no matter
     error_message(ValueError(said))
     stack_trace(raised(ValueError(said)))
 
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -15,6 +17,7 @@ from coa_dev_coagent.logapi import create_error_log, create_tool_call_log
 
 from coagent_langchain.server import openapi
 from coagent_langchain.server.running import Running
+from coagent_langchain.server.validation import MAX_BODY
 from tests.server.samples import T0, entry
 
 
@@ -176,15 +179,17 @@ def test_wrong_encodings_are_refused(running: Running, encoding: str, body: byte
     assert requests.post(f"{running.base_url}/logs", data=body, headers=headers, timeout=10).status_code == status
 
 
-def test_gzip_bomb_is_refused_in_no_time(running: Running) -> None:
-    """300 MB in 300 KB: unpacking stops at the limit."""
+def test_gzip_bomb_is_refused_in_little_memory(running: Running) -> None:
+    """100 MB in 100 KB: unpacking stops at the limit."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join(packer.compress(b" " * 10_000_000) for _ in range(30)) + packer.flush()
+    bomb = b"".join(packer.compress(b" " * 10_000_000) for _ in range(10)) + packer.flush()
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = requests.post(f"{running.base_url}/logs", data=bomb, headers=headers, timeout=10)
+    tracemalloc.start()
+    answer = requests.post(f"{running.base_url}/logs", data=bomb, headers=headers, timeout=60)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
 
-    assert answer.status_code == 413
-    assert answer.elapsed.total_seconds() < 1
+    assert (answer.status_code, peak < 3 * MAX_BODY) == (413, True)
 
 
 def test_too_large_bodies_are_refused(running: Running) -> None:
@@ -262,10 +267,11 @@ def test_filter_may_multiply_three_times(running: Running, fans: int, told: str 
 def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
     """Wrong, too long, too deep, or multiplying: a 400 that says so, in no time."""
     post(running, [entry(at=n, prompt="x" * 100) for n in range(300)])
-    answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": pre}, timeout=10)
+    began = time.process_time()  # of the processor: a machine may be busy
+    answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": pre}, timeout=60)
+    took = time.process_time() - began
 
-    assert answer.status_code == 400
-    assert answer.elapsed.total_seconds() < 1
+    assert (answer.status_code, took < 1) == (400, True)
 
 
 def test_filter_whose_result_is_no_json_is_refused(running: Running) -> None:

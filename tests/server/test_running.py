@@ -27,6 +27,7 @@ import requests
 from coagent_langchain import cli, server
 from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.running import START
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.schema import MIGRATIONS
@@ -849,4 +850,4 @@ def test_start_answers_soon(store: Store) -> None:
         requests.get(f"{running.base_url}/runs", timeout=10)
         took = time.monotonic() - began
 
-    assert took < 2
+    assert took < START / 2  # on a busy machine, too
