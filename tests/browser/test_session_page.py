@@ -323,7 +323,7 @@ def test_details_go_on_telling_the_time_itself(page: Page, post: Post) -> None:
 
 
 @pytest.mark.parametrize(("width", "columns"), [
-    (1280, ["What", "Time"]), (1440, ["What", "Time", "Tokens in → out"]),
+    (1024, ["What", "Time"]), (1280, ["What", "Time"]), (1440, ["What", "Time", "Tokens in → out"]),
 ])  # fmt: skip
 def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, columns: list[str]) -> None:
     """The tokens give way in a narrow window, so that the axis has more than one tick."""
