@@ -104,3 +104,21 @@ def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> No
     expect(page.locator("#detail [data-earlier]")).to_have_count(0)
     expect(page.locator("#detail")).to_be_focused()
     assert 0 < counts[0] < counts[1] < counts[2]
+
+
+def test_tabs_and_names_of_attributes_fit_on_a_phone(page: Page, post: Post) -> None:
+    """The tabs of an error stand in one line; a name is parted at its dots and underscores, not within a word."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    story = Story("s").ask("Rome?")
+    node = story.enter("cite")
+    story.log("error", 0, node, story.root, "cite", error_info={"error_type": "ValueError", "stack_trace": "at cite"})
+    post(story.entries)
+    visit(page, "/sessions/s")
+    page.click("#first-error")
+    page.click("#detail [data-body=attributes]")
+    tabs = page.locator("#detail [data-body]").evaluate_all("all => new Set(all.map(tab => tab.offsetTop)).size")
+    parted = page.locator("#detail th").evaluate_all("""names => names.filter(name => {
+        name.style.overflowWrap = "normal";
+        return name.scrollWidth > name.clientWidth; }).map(name => name.textContent)""")
+
+    assert (tabs, parted) == (1, [])
