@@ -28,6 +28,9 @@ class ToolCalls:
         self._run: set[str] = set()
         self._shared: set[str] = set()
 
+    def __len__(self) -> int:
+        return len(self._asked)
+
     def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
         """Note which turn asked for a tool, and the call as it was logged, until it has run."""
         with _lock:

@@ -109,7 +109,7 @@ class Binding:
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, number, answer)
-        if around is None and number is None:
+        if around is None and number is None and session.course.pending.tool_calls:
             around = self._asked(root, session, inputs)
         return self._join(root, session, around, number)
 
