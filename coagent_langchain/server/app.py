@@ -49,7 +49,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     """The store is down or busy: try again later."""
     assert isinstance(error, Unavailable)
     if not request.app.state.closing.is_set():
-        request.app.state.notices.refused(str(error))
+        request.app.state.notices.wrong(f"requests are answered with 503: {error}")
     return _failed(request, str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
 
 

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from contextlib import ExitStack, closing, suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 
@@ -17,6 +17,7 @@ from coagent_langchain.config import check_token, is_loopback
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import open_store
 from coagent_langchain.server.app import build
+from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.security import LOOPBACK
 from coagent_langchain.server.store import Store
 
@@ -81,10 +82,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.ready = threading.Event()
         self._ending = asyncio.Event()
+        self._notices = Notices()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._contain)
+        await super().startup(sockets)
         self.ready.set()
 
     def end(self) -> None:
@@ -108,6 +111,14 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(0)  # connections without a request are closed then
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
+
+    def _contain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say once a minute that no more files may be open: asyncio has 2,000 tracebacks a second for it."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self._notices.wrong(f"connections have to wait: {error.strerror} (ulimit -n says how many there may be)")
+        else:
+            loop.default_exception_handler(context)
 
 
 def start(store: Store | str | None, *, port: int, host: str, token: str | None) -> Running:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -817,6 +818,32 @@ def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
         said = process.communicate(timeout=10)[1]
 
     assert re.fullmatch(r"\S+ \S+ requests are answered with 503: the database's file was removed .*\n", said)
+
+
+def test_more_connections_than_files_are_one_line_of_its_log(tmp_path: Path) -> None:
+    """They wait, and are answered when others have gone."""
+    code = """
+import resource, sys
+from coagent_langchain import cli
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    line = [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db"]
+    log = tmp_path / "log"
+    with log.open("w") as errors, subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        assert process.stdout is not None
+        _, api, _ = (process.stdout.readline().split()[-1] for _ in range(3))
+        with contextlib.ExitStack() as connections:
+            for _ in range(60):
+                connections.enter_context(socket.create_connection(("127.0.0.1", urlsplit(api).port)))
+            with pytest.raises(requests.Timeout):
+                requests.get(f"{api}/runs", timeout=2.5)
+        answer = requests.get(f"{api}/runs", timeout=10)
+        process.terminate()
+        process.communicate(timeout=10)
+
+    assert answer.status_code == 200
+    assert re.fullmatch(r"\S+ \S+ connections have to wait: Too many open files .*\n", log.read_text())
 
 
 def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:
