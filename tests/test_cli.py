@@ -430,7 +430,7 @@ def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
         client.log_session_start("followed", "Hello")
         client.log_error("followed", 1, 0, "boom", "ValueError")
         client.log_session_end("followed", "Bye", 1)
-    watcher.join(timeout=10)
+    watcher.join(timeout=60)
 
     assert [line.split()[1:3] for line in shown[0].splitlines()] == [
         ["1.0", "session_start"],

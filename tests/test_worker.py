@@ -498,7 +498,7 @@ def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_pat
             time.sleep(2 * SYNC_S)  # what came before is synced
             delivery.append(line("b"))
             segment = delivery._spool._segments[-1]
-            until(lambda: segment.synced == segment.size, seconds=2)
+            until(lambda: segment.synced == segment.size, seconds=10)  # a server that hangs is given 30 s
             server.close()
 
 

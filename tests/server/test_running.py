@@ -522,7 +522,7 @@ def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
     with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
-        until(lambda: store._index.blocks == 10, 4)  # type: ignore[attr-defined]
+        until(lambda: store._index.blocks == 10)  # type: ignore[attr-defined]
     store.close()
 
 
