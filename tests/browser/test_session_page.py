@@ -18,6 +18,7 @@ from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
 from tests.server.story import Story
+from tests.waiting import until
 
 TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
 PATH = f"/sessions/{quote(TRIP, safe='')}"
@@ -608,6 +609,7 @@ def test_page_that_found_no_room_becomes_live_when_there_is(
     story = Story("live").ask("Where is my parcel?")
     post(story.entries)
     page = context.new_page()
+    page.clock.install()
     with ExitStack() as others:
         for _ in range(MAX_CLIENTS):
             others.enter_context(requests.get(f"{server.url}/view/live", stream=True, timeout=10))
@@ -616,8 +618,10 @@ def test_page_that_found_no_room_becomes_live_when_there_is(
         known = len(story.entries)
         story.call("Where is my parcel?")
         post(story.entries[known:])
+    until(lambda: requests.head(f"{server.url}/view/live", timeout=10).status_code == 200)
+    page.clock.fast_forward(5_000)
 
-    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
+    expect(page.locator("#live")).to_have_text("Live")
     expect(page.locator("#tree .row.k-model")).to_have_count(1)
 
 
