@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.chaos import chaos
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_nothing_acknowledged_is_lost(seed: int) -> None:
+def test_nothing_acknowledged_is_lost() -> None:
     """Processes that log, fork and are killed lose nothing of which `append` had returned; on our server it is once."""
-    result = chaos(seconds=8, seed=seed)
-    print(result)  # noqa: T201 - pytest shows it when the test fails
+    with ThreadPoolExecutor() as pool:  # two runs, which pass most of their time waiting
+        results = [*pool.map(lambda seed: chaos(seconds=8, seed=seed), (1, 2))]
+    print(*results, sep="\n")  # noqa: T201 - pytest shows it when the test fails
 
-    assert (result.lost, result.twice, result.stuck, result.left) == (set(), set(), 0, 0)
-    assert (len(result.acknowledged) > 100, result.killed > 0, sum(result.sent.values()) > len(result.sent)) == (
-        True,
-    ) * 3
+    assert [(each.lost, each.twice, each.stuck, each.left) for each in results] == [(set(), set(), 0, 0)] * 2
+    assert [
+        (len(each.acknowledged) > 100, each.killed > 0, sum(each.sent.values()) > len(each.sent)) for each in results
+    ] == [(True, True, True)] * 2
