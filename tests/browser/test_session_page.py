@@ -51,6 +51,25 @@ def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
     assert sorted(told) == sorted(["1 1 3 true", "2 1 2 ", "2 2 2 ", "1 2 3 true", "2 1 1 ", "1 3 3 "])
 
 
+def test_other_tab_marks_what_the_details_show(page: Page, post: Post) -> None:
+    """A row of the timeline in Events, from where j goes on, and an event in the timeline; as the address says."""
+    post(sessions.trip(TRIP))
+    visit(page)
+    page.click("#first-error")
+    page.keyboard.press("3")
+    expect(page.locator("#events .row.at .type")).to_have_text("tool_call")
+    for _ in range(2):
+        page.keyboard.press("j")
+    expect(page.locator("#events .row.at .type")).to_have_text("error")
+    expect(page.locator("#detail h2")).to_have_text("ConnectTimeout")
+    for _ in range(4):
+        page.keyboard.press("j")
+    expect(page.locator("#detail h2")).to_have_text("gemma3:4b")
+    page.keyboard.press("1")
+
+    expect(page.locator("#tree .row.at b")).to_have_text("gemma3:4b")
+
+
 def test_events_are_red_where_something_failed(page: Page, post: Post) -> None:
     """Not where a call was interrupted or not run."""
     story = Story("s").ask("mail")

@@ -78,6 +78,7 @@ async function openTab(name, { focus = false } = {}) {
   if (focus) current().focus();
   find();
   if (first) await panels.get(name).news();
+  follow();
 }
 
 const marks = new Marks([byId("conversation"), byId("raw"), byId("detail")]);
@@ -183,9 +184,16 @@ async function news() {
 function reveal(seq) {
   const row = tree.rows[tree.rowOf(seq)];
   if (!row || tab !== "events") return tree.select(tree.rowOf(seq));
-  const ref = refs(row, t0).find((each) => each.endsWith(`-${seq}`));
-  detail.show([ref]);
-  if (!search.value && !type.value) panels.get("events").reveal(before(ref));
+  detail.show([refs(row, t0).find((each) => each.endsWith(`-${seq}`))]);
+  follow();
+}
+
+/** Mark in the tab what the details show, unless a search may leave it out. */
+function follow() {
+  const ref = detail.refs[0], index = ref && tree.rowOf(ref.split("-")[1]);
+  if (!ref || search.value || type.value) return;
+  if (tab === "events") panels.get("events").reveal(before(ref));
+  else if (tab === "timeline" && index !== tree.at) tree.select(index);
 }
 
 /** How many events of the session come before one. */

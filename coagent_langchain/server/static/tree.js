@@ -9,7 +9,6 @@ const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]])
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const LONG = 60_000; // milliseconds: a shorter wait is drawn as long as it was
 const works = new Set(["model", "tool", "retriever", "component"]);
-const known = new Set(["prompt", "turn", "model", "tool", "retriever", "component", "human", "error", "recovery", "note", "end"]);
 
 export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
@@ -151,7 +150,7 @@ export class Tree {
   make() { return this.template.content.firstElementChild.cloneNode(true); }
 
   fill(element, place) {
-    const index = this.shown[place], row = this.rows[index], kind = known.has(row[KIND]) ? row[KIND] : "note";
+    const index = this.shown[place], row = this.rows[index], kind = row[KIND];
     const [what, lane, time, tokens, price] = element.children, [, icon, label, state, lead, note] = what.children;
     element.id = `row-${index}`;
     element.dataset.index = index;
