@@ -39,7 +39,8 @@ class Course:
         pending: what later runs may end.
         status: how its last run ended; `cancelled` while that is open, `completed` before there is one.
         response: its last answer.
-        running: open root runs, without bare models: of one that is cut off no end is told.
+        running, bare: open root runs; apart from these, bare models: of one that is cut off no end is told.
+        outlived: whether anything in it has gone on after its root.
         touched: when something happened last, by the monotonic clock.
         began: when it started, by the same clock.
         first: the timestamp of its `session_start`.
@@ -61,7 +62,8 @@ class Course:
         self.pending = Pending()
         self.status = "completed"
         self.response: str | None = None
-        self.running = 0
+        self.running = self.bare = 0
+        self.outlived = False
         self.touched = self.began = time.monotonic()
         self.first = self.latest = 0
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
@@ -83,6 +85,11 @@ class Course:
     def busy(self) -> bool:
         """Whether a block or a run of it is open."""
         return bool(self.blocks) or self.running > 0
+
+    @property
+    def may_have_runs(self) -> bool:
+        """Whether any run of it may be open: to look for them, all that are open in the process are asked."""
+        return self.running != 0 or self.bare != 0 or self.outlived
 
     def belongs_to(self, outlet: Outlet) -> bool:
         """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
@@ -148,6 +155,7 @@ class Course:
             if self.ended:
                 return False
             self.running += not bare
+            self.bare += bare
             self.status, self.touched, self.used_through = "cancelled", time.monotonic(), outlet
             if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
                 self.discreet = True
@@ -157,6 +165,7 @@ class Course:
         """Note that a root run has ended, after all else that its end means: the session may end with it."""
         with _lock:
             self.running -= not bare
+            self.bare -= bare
             self.touched = time.monotonic()
 
     def begin(self) -> bool:

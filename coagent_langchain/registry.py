@@ -160,7 +160,7 @@ class Sessions:
 
     def close_runs(self, course: Course, outcome: str) -> None:
         """End what is still open in a session that ends."""
-        for sweeper in self._sweepers:
+        for sweeper in self._sweepers if course.may_have_runs else ():
             sweeper.close_session(course, outcome)
 
     def register(self, sweeper: Sweeper) -> None:

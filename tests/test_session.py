@@ -1260,6 +1260,26 @@ class Watched(Session):
             self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
 
 
+@pytest.mark.parametrize("handlers", [1, 1_000], ids=["one handler", "a handler a request"])
+def test_end_of_a_session_takes_no_longer_beside_many_open_runs(handlers: int, log: MemoryDelivery) -> None:
+    """A service with thousands of requests at once ends sessions all the time: it does not go through all open runs."""
+    others = [CoagentCallbackHandler(f"session-{number}", delivery=log) for number in range(handlers)]
+    for other in others:
+        root = uuid4()
+        other.on_chain_start({}, "q", run_id=root)
+        for _ in range(40_000 // handlers):
+            other.on_chain_start({}, "q", run_id=uuid4(), parent_run_id=root)
+    handler, best = CoagentCallbackHandler(delivery=log), 9.9
+    for _ in range(5):
+        before = time.thread_time()
+        for _ in range(10):
+            with handler.session():
+                RunnableLambda(str.upper).invoke("q", {"callbacks": [handler]})
+        best = min(best, time.thread_time() - before)
+
+    assert best < 0.02
+
+
 def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:
     """Another object has used up two numbers of its id meanwhile."""
     session = Watched(handler._sessions, handler._outlet, "s")

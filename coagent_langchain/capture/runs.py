@@ -107,6 +107,8 @@ class RunTree:
 
     def _linger(self, root: Root) -> None:
         root.ended = self.clock()
+        if root.prompt is not None:
+            root.prompt.course.outlived = True
         self.lingering.pop(root.key, None)
         self.lingering[root.key] = root
 
