@@ -49,6 +49,8 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
     session = client.session(trip)
 
     assert (session.status, session.prompt) == ("failed", "<b>Plan</b> a trip")
+    assert repr(session) == "<LoggedSession trip: failed, 6 events>"
+    assert session.facts == ["failed", "2.5 s", "1 prompt", "1 model call", "1 tool call", "10→2 tokens", "$0.0100"]
     assert session.totals == {
         "elapsed_time_ms": 2500, "prompts": 1, "llm_calls": 1, "tool_calls": 1, "errors": 0, "recoveries": 0,
         "input_tokens": 10, "output_tokens": 2, "total_tokens": 12, "unpriced_calls": 0, "cost": 0.01,
@@ -152,6 +154,11 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
     assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
 
 
+def test_table_of_nothing_has_all_columns(client: CoagentClient, trip: str) -> None:
+    """So that code which reads tables needs no case for it."""
+    assert list(LoggedSession("s", []).to_pandas().columns) == list(client.session(trip).to_pandas().columns)
+
+
 def test_table_says_which_answers_came_from_the_cache() -> None:
     """Their tokens were not used, so that a sum has to leave them out."""
     answers = [{"event_type": "llm_response", "meta": meta} for meta in ({}, {"cached": True})]
@@ -187,6 +194,59 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
     assert [tag for tag in ("<script>", "<b>Plan", "<i>") if tag in html] == []
     assert labels == ["1. <b>Plan</b> a trip", "Turn 1", "m-1", "<script>"]
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
+
+
+def drawn(session: LoggedSession) -> list[tuple[str, ...]]:
+    """Each row of a picture: its title, texts and colour, and where its label, bar and time stand."""
+    html = session._repr_html_()
+    rows = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6]).findall("{*}g")
+    parts = [(row.findtext("{*}title") or "", *row.findall("{*}text"), row.find("{*}rect")) for row in rows]
+    return [
+        (title, "".join(label.itertext()), took.text or "", bar.attrib["fill"],
+         *(f"{each.attrib['x']},{each.attrib['y']}" for each in (label, bar, took)), bar.attrib["width"])
+        for title, label, took, bar in parts if bar is not None
+    ]  # fmt: skip
+
+
+def test_picture_shows_when_each_bar_began_how_long_it_took_and_whether_it_failed() -> None:
+    """Each below the one before, indented by its depth; what has no end yet has no time."""
+    story = Story("talk").ask("Where?")
+    story.model("Where?", "Rome", 997, (7, 2))
+    run = story.tool_call("pay", {"amount": 5}, "c1", turn=1)
+    story.wait(1000).log("tool_response", 1, run, tool_response={"success": False, "error_message": "no"})
+    story.log("llm_call", 2, story.run(), prompt="And?", llm_call={}, meta={"model": "m" * 60})
+    story.wait(2000).log("info", 2, output_data={"message": "x"})
+    story.end("done")
+
+    assert drawn(LoggedSession("talk", [LoggedEvent.read(entry) for entry in story.entries])) == [
+        ("1. Where?", "1. Where?", "–", "#868e96", "4,16", "300.0,5", "846.0,16", "540.0"),
+        ("Turn 1", "Turn 1", "2.0 s", "#d62839", "16,40", "300.4,29", "576.0,40", "269.6"),
+        ("gemma3:4b Rome", "gemma3:4b", "997 ms · 7→2", "#4361ee", "28,64", "300.4,53", "441.0,64", "134.6"),
+        ("pay no", "pay", "1.0 s", "#d62839", "28,88", "435.0,77", "576.0,88", "135.0"),
+        ("Turn 2", "Turn 2", "–", "#ced4da", "16,112", "570.0,101", "846.0,112", "270.0"),
+        ("m" * 60 + " And?", "m" * 35 + "…", "–", "#4361ee", "28,136", "570.0,125", "578.0,136", "2.0"),
+        ("Info x", "Info", "0 ms", "#adb5bd", "28,160", "840.0,149", "848.0,160", "2.0"),
+    ]
+
+
+@pytest.mark.parametrize(("number", "rows", "rest"), [(198, 199, ""), (199, 200, ""), (200, 200, "… and 1 more row")])
+def test_picture_has_a_bound(number: int, rows: int, rest: str) -> None:
+    """And says what it leaves out."""
+    notes = [LoggedEvent.read({"event_type": "info", "timestamp": 5, "event_id": str(n)}) for n in range(number)]
+    session = LoggedSession("long", notes)
+
+    assert (len(drawn(session)), session._repr_html_().rpartition("</svg>")[2].removeprefix("<div>")[:16]) == (
+        rows,
+        rest,
+    )
+
+
+def test_session_of_which_only_the_end_is_left_is_told_without_a_picture() -> None:
+    """As where a program logs nothing else."""
+    end = {"event_type": "session_end", "timestamp": 5, "prompt_number": 1, "turn_number": 0}
+    session = LoggedSession("short", [LoggedEvent.read({**end, "meta": {"status": "failed"}})])
+
+    assert session._repr_html_().partition(">")[2] == "<b></b><br>short · failed · 0 ms</div>"
 
 
 def test_picture_leaves_out_the_time_between_two_prompts() -> None:
