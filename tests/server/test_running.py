@@ -358,6 +358,37 @@ def test_closing_waits_for_nothing_where_no_request_is_under_way() -> None:
     assert min(took) < 0.1  # the shortest: a machine may be busy
 
 
+def test_request_under_way_is_answered_before_the_server_has_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody new is let in meanwhile; what is answered is stored."""
+    monkeypatch.setattr("coagent_langchain.server.running.GRACE", 30)  # for a busy machine
+    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    answers: list[int] = []
+    ask = lambda: answers.append(requests.post(f"{running.base_url}/logs", json=entry(), timeout=60).status_code)  # noqa: E731
+    asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
+        asking.start()
+        until(running.store._writing.locked)  # type: ignore[attr-defined]
+        closing.start()
+        until(lambda: not listens(running.url))
+    closing.join()
+    asking.join()
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        kept = len(event_ids(store.entries("s")))
+
+    assert (answers, kept) == ([200], 1)
+
+
+def listens(url: str) -> bool:
+    """Whether somebody takes connections at an address."""
+    try:
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_request_that_waits_for_the_database_is_told_to_come_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
