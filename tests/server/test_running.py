@@ -345,17 +345,18 @@ def test_closing_ends_every_thread(tmp_path: Path) -> None:
     assert [thread.name for thread in set(threading.enumerate()) - before if "coagent" in thread.name] == []
 
 
-def test_closing_waits_for_nothing_where_no_request_is_under_way() -> None:
-    """Also beside a connection that a client keeps; uvicorn alone pauses for a tenth of a second or two."""
-    took = []
-    for _ in range(5):
-        with requests.Session() as client, server.launch() as running:
-            client.get(f"{running.base_url}/runs", timeout=10)
-            began = time.monotonic()
-            running.close()
-            took.append(time.monotonic() - began)
+def seconds_to_close() -> float:
+    """How long it takes to close a server beside a connection that a client keeps."""
+    with requests.Session() as client, server.launch() as running:
+        client.get(f"{running.base_url}/runs", timeout=10)
+        began = time.monotonic()
+        running.close()
+        return time.monotonic() - began
 
-    assert min(took) < 0.1  # the shortest: a machine may be busy
+
+def test_closing_waits_for_nothing_where_no_request_is_under_way() -> None:
+    """At least once, for a machine may be busy; uvicorn alone always pauses for a tenth of a second or two."""
+    assert any(seconds_to_close() < 0.1 for _ in range(20))
 
 
 def test_request_under_way_is_answered_before_the_server_has_closed(
