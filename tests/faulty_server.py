@@ -90,8 +90,8 @@ class FaultyServer:
         self.base_url = f"http://127.0.0.1:{self.port}/api/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def wait_for(self, condition: Callable[[], bool], timeout: float = 30.0) -> bool:
-        """Wait until `condition` holds; it is looked at after each request."""
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 20.0) -> bool:
+        """Wait until `condition` holds; it is looked at after each request. Shorter than what a client waits, 30 s."""
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
