@@ -291,6 +291,15 @@ def test_branching_values_are_bounded_in_total() -> None:
     assert len(orjson.dumps(snapshot(bomb))) < 20_000_000
 
 
+def test_keys_that_look_alike_are_told_apart_in_time() -> None:
+    """Texts with the same beginning, or objects, as keys: each has an entry, and takes no longer than the first."""
+    long = {"x" * 2000 + str(number): number for number in range(5_000)}
+    objects = {object(): number for number in range(5_000)}
+
+    assert [list(snapshot(each).values()) for each in (long, objects)] == [list(range(5_000))] * 2
+    assert max(len(key) for key in snapshot(long)) < 1_100
+
+
 def test_long_strings_are_cut_and_say_so() -> None:
     """A string over the limit keeps its beginning and tells how much was cut; at the limit it is whole."""
     assert text("x" * 10, 10) == "x" * 10

@@ -209,12 +209,14 @@ class Walk:
 
     def key(self, key: Any, taken: dict[str, Any]) -> str:
         """A key as a string that is not taken yet."""
-        plain = self.value(key, self.deepest) if not isinstance(key, (tuple, frozenset)) else str_key(key)
-        name = plain if type(plain) is str else str(plain)
-        if len(name) > MAX_KEY:
-            name = text(name, MAX_KEY)
+        value = self.value(key, self.deepest) if not isinstance(key, (tuple, frozenset)) else str_key(key)
+        name = plain = text(value if type(value) is str else str(value), MAX_KEY)
+        if name in taken:
+            name = plain = f"{plain} ({type(key).__name__})"
+        number = len(taken)  # so many have a name: the next number is free, unless somebody has made a key of it
         while name in taken:
-            name = f"{name} ({type(key).__name__})"
+            number += 1
+            name = f"{plain} {number}"
         return name
 
 
