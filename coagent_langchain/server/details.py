@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -83,8 +83,8 @@ def _say_once(made: list[Shown]) -> None:
     for one in made:
         if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
             one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
-        if one.moment.type == "session_start":
-            one.parts = [part for part in one.parts if _words(part, one) not in asked]
+        if one.moment.type == "session_start" and asked:  # what is left is no prompt: the session has a name of its own
+            one.parts = [replace(part, title="Session") for part in one.parts if _words(part, one) not in asked]
         if one.moment.type == "component_exit" and entered:  # which component it is, its beginning tells
             one.parts = [part for part in one.parts if part.path != '["target_component"]']
 

@@ -961,17 +961,14 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("started", "parts"), [("book " * 500, 1), ("Booking", 2)])
-def test_details_of_the_first_prompt_say_it_once(started: str, parts: int) -> None:
-    """They are the user's, also where the session begins with other words."""
+@pytest.mark.parametrize(("started", "parts"), [("book " * 500, ["Prompt"]), ("Booking", ["Session", "Prompt"])])
+def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str]) -> None:
+    """They are the user's, also where the session begins with other words: a name that its block was given."""
     story = Story("s").ask("book " * 500)
     story.entries[0]["prompt"] = started
     made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries, 1)])
 
-    assert (made.title, [part.title for one in made.entries for part in one.parts]) == (
-        "User input",
-        ["Prompt"] * parts,
-    )
+    assert (made.title, [part.title for one in made.entries for part in one.parts]) == ("User input", parts)
 
 
 @pytest.mark.parametrize(("places", "known", "titles"), [
