@@ -40,6 +40,21 @@ def peel(food: str) -> str:
 A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
 
 
+def test_blocks_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The meta of a session and of its prompts, of decorated functions as well."""
+    session = handler.session("Cook", meta={"a": 1})
+    with session, session.prompt("Soup?", meta={"b": 2}):
+        pass
+    with session:
+        session.prompt("Why?", meta={"c": 3})(lambda: None)()
+    handler.session("Eat", meta={"d": 4})(lambda: None)()
+
+    told = [(e["prompt"], e["meta"]) for e in log.entries if e["event_type"] in ("session_start", "user_input")]
+    assert told == [
+        ("Cook", {"a": 1}), ("Soup?", {"b": 2}), ("Cook", {"a": 1}), ("Why?", {"c": 3}), ("Eat", {"d": 4}),
+    ]  # fmt: skip
+
+
 def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
     """An explicit id is used whatever the run's metadata says."""
     handler = CoagentCallbackHandler("mine", delivery=log)

@@ -64,7 +64,7 @@ def everything(handler: CoagentCallbackHandler) -> None:
     )
     model = chat(calls(("bad", {"food": SECRET}, "c1")), calls(("ask", {"question": SECRET}, "c2")), answer)
     agent = create_agent(model, [lenient, ask], system_prompt=SECRET, checkpointer=InMemorySaver())
-    with handler.session(SECRET, session_id="s", meta={"note": SECRET}):
+    with handler.session(SECRET, session_id="s", meta={"note": SECRET}) as session:
         agent.invoke({"messages": [("user", SECRET)]}, config)
         agent.invoke(Command(resume=SECRET), config)
         chat(ValueError(SECRET)).with_fallbacks([chat(SECRET)]).invoke([SystemMessage(SECRET)], config)
@@ -87,6 +87,8 @@ def everything(handler: CoagentCallbackHandler) -> None:
         record = logging.LogRecord("kitchen", logging.ERROR, "", 0, SECRET, None, None)
         CoagentLogHandler(handler).emit(record)
         RunnableLambda(lambda x: {"answer": SECRET}).invoke({"question": SECRET, "more": SECRET}, config)
+        with session.prompt(SECRET, meta={"note": SECRET}):
+            pass
 
 
 def test_every_type_of_event_is_tried(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
