@@ -38,6 +38,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
 from tests.faulty_server import Answer, FaultyServer
 
 
@@ -674,6 +675,17 @@ def test_session_of_a_client_claims_no_totals(server: Running) -> None:
 
     end = next(e for e in read.events if e.event_type == "session_end")
     assert (sorted(end.meta or {}), read.totals["total_tokens"]) == (["elapsed_time_ms", "status"], 13)
+
+
+def test_session_of_a_client_counts_what_a_handler_logs_in_it(server: Running) -> None:
+    """Where LangChain is used inside, its calls are known."""
+    with CoagentClient(server.base_url) as client:
+        with client.start_session("Plan", session_id="both"):
+            handler = CoagentCallbackHandler(base_url=server.base_url)
+            chat("Rome").invoke("Where?", {"callbacks": [handler], "metadata": {"session_id": "both"}})
+        end = client.get_logs("both")[-1]
+
+    assert (end.event_type, end["meta"]["llm_calls"]) == ("session_end", 1)
 
 
 def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:

@@ -304,6 +304,25 @@ def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDel
     assert [e["event_type"] for e in log.entries].count("session_end") == 1
 
 
+def test_exception_that_leaves_an_inner_block_of_another_object_is_the_session_s_failure(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Both blocks are of one session, which ends with the outer one."""
+    outer, inner = (handler.session(text, session_id="s") for text in ("outer", "inner"))
+    with outer, contextlib.suppress(KeyError), inner:
+        raise KeyError("leek")
+
+    told = [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries]
+    assert told == [("session_start", None), ("error", None), ("session_end", "failed")]
+
+
+def test_session_that_was_never_begun_has_no_end(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """As where the application gives up before it enters the block."""
+    handler.session("Cook").end()
+
+    assert log.entries == []
+
+
 @pytest.mark.parametrize("kind", ["session", "prompt"])
 def test_exception_that_leaves_an_inner_block_of_the_same_object_is_logged(
     log: MemoryDelivery, handler: CoagentCallbackHandler, kind: str
@@ -471,6 +490,19 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
     handler.close()
 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
+
+
+def test_how_the_application_ends_a_session_that_waits_counts(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nobody will answer any more."""
+    graph = StateGraph(dict).add_node("ask", lambda _: {"answer": interrupt("Sure?")}).set_entry_point("ask")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    with handler.session("Buy") as session:
+        agent.invoke({"question": "Pay?"}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+        session.end("cancelled")
+
+    assert [e["meta"]["status"] for e in log.entries if e["event_type"] == "session_end"] == ["cancelled"]
 
 
 def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
