@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
@@ -21,6 +21,7 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwrigh
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
 BATCH = 500
+TIMEOUT = 12_000  # milliseconds: a busy machine is slow, not wrong; pages look for news after 15 s anyway
 Post = Callable[[Iterable[dict[str, Any]]], None]
 
 
@@ -36,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests; each test has its own context."""
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -71,7 +73,7 @@ def context(browser: Browser, server: Running) -> Iterator[BrowserContext]:
     window = {"width": 1400, "height": 900}
     context = browser.new_context(base_url=server.url, viewport=window, locale="en-US", timezone_id="UTC")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(TIMEOUT)
     yield context
     context.close()
 
