@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,11 @@ def test_end_of_the_block_does_not_wait_for_the_server(tmp_path: Path, monkeypat
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path))
     with tracing() as handler:
         RunnableLambda(str).invoke("q")
+        began = time.monotonic()
+    took = time.monotonic() - began
 
     assert (handler.stats().waiting, len(handler._sessions)) == (3, 0)
+    assert took < handler._settings.exit_timeout
 
 
 def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery) -> None:
