@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import importlib.resources
 import json
+import logging
 import re
 import socket
 import sys
@@ -309,7 +310,8 @@ def test_with_a_token_it_listens_anywhere(store: Store) -> None:
 def test_bodies_are_never_logged(
     running: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither a good body nor a bad one shows up in logs or output."""
+    """Neither a good body nor a bad one shows up in logs, of whatever level, or output."""
+    caplog.set_level(logging.DEBUG)
     for content in (entry(prompt="secret-word"), entry(prompt="secret-word") | {"timestamp": "secret-word"}):
         requests.post(f"{running.base_url}/logs", json=content, timeout=10)
 
