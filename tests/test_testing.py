@@ -7,7 +7,6 @@ import json
 import re
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from coagent_langchain.testing import (
     capture_events,
 )
 from coagent_langchain.wire import encode
+from tests.waiting import until
 
 
 class Recipe(BaseModel):
@@ -89,13 +89,12 @@ def test_async_chat_model() -> None:
 def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     """A client with a time-out, streaming or not, leaves nothing on the host's stderr."""
     with OllamaStandIn(["Rice with beans."] * 2, tokens_per_second=10) as stand_in:
-        for stream in (True, False):
+        for number, stream in enumerate((True, False), 1):
             body = json.dumps({"model": "llama3.2", "prompt": "Dinner?", "stream": stream})
             with socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
                 client.sendall(f"POST /api/generate HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-                while not stand_in.requests[int(not stream) :]:
-                    time.sleep(0.01)
+                until(lambda number=number: len(stand_in.requests) == number)
 
     assert capsys.readouterr().err == ""
 
