@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import datetime
 import enum
+import gc
 import hashlib
 import io
 import math
@@ -298,6 +299,24 @@ def test_keys_that_look_alike_are_told_apart_in_time() -> None:
 
     assert [list(snapshot(each).values()) for each in (long, objects)] == [list(range(5_000))] * 2
     assert max(len(key) for key in snapshot(long)) < 1_100
+
+
+def test_a_dict_that_changes_meanwhile_is_read() -> None:
+    """Another thread may change a dict while it is read; here the garbage collector does, in the midst of it."""
+    state = dict.fromkeys(map(str, range(8_000)))
+    before = gc.get_threshold()
+    gc.callbacks.append(change := lambda phase, info: state.update({f"new {len(state)}": None}))
+    gc.collect()
+    gc.set_threshold(7_000)
+    try:
+        others = [[] for _ in range(3_000)]  # the collector runs 4,000 objects later
+        found = snapshot(state)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(change)
+
+    assert 8_000 < len(found) <= len(state)
+    assert len(others) == 3_000
 
 
 def test_long_strings_are_cut_and_say_so() -> None:

@@ -104,7 +104,7 @@ def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any
     found: dict[Any, Any] = {}
     for key, descriptor in slots.items():
         if key == "__dict__":
-            found |= {k: v for k, v in list(descriptor.__get__(value).items()) if _public(k, hidden)}
+            found |= {k: v for k, v in descriptor.__get__(value).copy().items() if _public(k, hidden)}
         elif key == "__pydantic_extra__":
             extra = descriptor.__get__(value)
             found |= extra if isinstance(extra, dict) else {}

@@ -24,6 +24,7 @@ TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
 MAX_KEY = 1_000  # characters of a key
 SHORTEST_CUT = 40  # characters: a shorter string is not cut where the room is used up, for the note is as long
 MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, ours does from 8,000,000
+_TRIES = 10  # to read a dict that another thread is changing
 SHORT, MANY = 1_000, 64  # characters and entries: below both a dict needs no budget
 
 _LOW, _HIGH = -(2**63), 2**64 - 1  # what JSON's readers and orjson take as an integer
@@ -195,9 +196,14 @@ class Walk:
         """The container's entries at this moment, as many as may still be taken."""
         room = min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
         source = dict.items(value) if isinstance(value, dict) else value
-        found = list(source) if len(value) <= room else list(islice(source, room))
-        self.items -= len(found)
-        return found
+        for _ in range(_TRIES):
+            try:
+                found = list(source) if len(value) <= room else list(islice(source, room))
+            except RuntimeError:  # another thread has changed it meanwhile
+                continue
+            self.items -= len(found)
+            return found
+        return []
 
     def refused(self, value: Any, depth: int) -> str | None:
         """Why the container cannot be walked: it is inside itself, or too deep."""
