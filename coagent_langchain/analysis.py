@@ -16,8 +16,8 @@ from coagent_langchain.wire import JsonObject, now_ms
 if TYPE_CHECKING:
     import pandas
 
+    from coagent_langchain.server.presentation.timeline import Timeline
     from coagent_langchain.server.store.rollup import Rollup
-    from coagent_langchain.server.timeline import Timeline
 
 
 class LoggedSession:
@@ -44,8 +44,8 @@ class LoggedSession:
     @cached_property
     def timeline(self) -> Timeline:
         """The session as the viewer draws it: calls paired with responses, in a tree by prompt and turn."""
-        from coagent_langchain.server.moments import shorten  # pure functions: they need no extra
-        from coagent_langchain.server.timeline import build
+        from coagent_langchain.server.presentation.moments import shorten  # pure functions: they need no extra
+        from coagent_langchain.server.presentation.timeline import build
 
         return build(shorten(number, event.raw) for number, event in enumerate(self.events))
 
@@ -87,7 +87,7 @@ class LoggedSession:
     @property
     def facts(self) -> list[str]:
         """Status and totals as short texts, for people; the time until now while a call is open."""
-        from coagent_langchain.server.formats import cost, count, duration, tokens, unpriced
+        from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
 
         totals, status = self.totals, self.status
         works = goes_on(status, self._rollup.open_calls)

@@ -10,7 +10,7 @@ from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
-    from coagent_langchain.server.bars import Bar
+    from coagent_langchain.server.presentation.bars import Bar
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
@@ -21,7 +21,7 @@ COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "compo
 
 def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
-    from coagent_langchain.server.formats import preview
+    from coagent_langchain.server.presentation.formats import preview
 
     bars = [row for row in _flat(session.timeline.roots) if row[1].kind != "end"]
     left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
@@ -53,7 +53,7 @@ def _svg(bars: list[Row]) -> str:
 
 
 def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
-    from coagent_langchain.server.formats import duration, tokens
+    from coagent_langchain.server.presentation.formats import duration, tokens
 
     scale = (WIDTH - LABELS - 120) / span
     left = LABELS + (bar.start - start) * scale

@@ -56,13 +56,30 @@ def test_nobody_knows_the_server_but_the_command_line() -> None:
 
 def test_readers_know_of_the_server_only_what_is_pure() -> None:
     """A session that was read back is counted and drawn as the viewer does it, by modules that need no extra."""
-    modules = ("bars", "formats", "moments", "store.rollup", "timeline")
+    modules = (
+        "presentation.bars",
+        "presentation.formats",
+        "presentation.moments",
+        "presentation.timeline",
+        "store.rollup",
+    )
     pure = {f"coagent_langchain.server.{module}" for module in modules}
     known = {
         name for file in READERS for name in imports(PACKAGE / file) if name.startswith("coagent_langchain.server")
     }
 
     assert known == pure
+
+
+def test_presentation_knows_neither_http_nor_a_database() -> None:
+    """What a session looks like depends on its entries alone: of the store it knows the records."""
+    known = {name for path in (PACKAGE / "server" / "presentation").glob("*.py") for name in imports(path)}
+    own = {name for name in known if name.startswith("coagent_langchain.server")}
+
+    assert {name for name in own if not name.startswith("coagent_langchain.server.presentation")} == {
+        "coagent_langchain.server.store"
+    }
+    assert {name for name in known if name.split(".")[0] in ("starlette", "uvicorn", "sqlite3")} == set()
 
 
 def test_delivery_and_server_do_not_know_capture() -> None:

@@ -18,8 +18,8 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import cost as module
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.server.moments import shorten
-from coagent_langchain.server.timeline import build
+from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.timeline import build
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, ScriptedChat
 from tests.reading import of_type

@@ -22,9 +22,9 @@ from langgraph.types import Command, interrupt
 from coagent_langchain import CoagentCallbackHandler, Session, pending
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.server.moments import shorten
+from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.timeline import build
 from coagent_langchain.server.store.rollup import roll_up
-from coagent_langchain.server.timeline import build
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type

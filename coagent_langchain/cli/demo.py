@@ -17,7 +17,7 @@ from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.formats import session_path, tokens
+from coagent_langchain.server.presentation.formats import session_path, tokens
 from coagent_langchain.texts import install
 
 if TYPE_CHECKING:

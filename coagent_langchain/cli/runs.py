@@ -9,8 +9,8 @@ import sys
 from coagent_langchain.cli.session import connect, connection_options, newest_first
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
-from coagent_langchain.server.formats import count, duration, preview
-from coagent_langchain.server.inputs import in_words
+from coagent_langchain.server.presentation.formats import count, duration, preview
+from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import PAUSE_MS
 from coagent_langchain.wire import now_ms

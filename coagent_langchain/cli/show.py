@@ -14,11 +14,11 @@ from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, 
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.formats import duration, mapping, preview, tokens, visible
-from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.moments import BY_NODE, FROM_CACHE, shorten
-from coagent_langchain.server.rows import with_status, without_label
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.formats import duration, mapping, preview, tokens, visible
+from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.moments import BY_NODE, FROM_CACHE, shorten
+from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between two looks at a session that is followed

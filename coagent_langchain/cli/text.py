@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from coagent_langchain.delivery import verdict
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.formats import visible
+from coagent_langchain.server.presentation.formats import visible
 
 SILENCE = 3.0  # seconds
 CODES = {

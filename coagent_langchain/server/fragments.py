@@ -12,16 +12,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import charts, parts, transcript
-from coagent_langchain.server import conversation as talk
 from coagent_langchain.server.answers import answer
-from coagent_langchain.server.details import detail, ref_of
-from coagent_langchain.server.formats import count, mapping, natural, visible
-from coagent_langchain.server.jsonview import pretty, shown
 from coagent_langchain.server.lookups import session_of, store_of, view_of
-from coagent_langchain.server.moments import read
 from coagent_langchain.server.pages import render
-from coagent_langchain.server.rows import rows
+from coagent_langchain.server.presentation import charts, contents, transcript
+from coagent_langchain.server.presentation import conversation as talk
+from coagent_langchain.server.presentation.details import detail, ref_of
+from coagent_langchain.server.presentation.formats import count, mapping, natural, visible
+from coagent_langchain.server.presentation.jsonview import pretty, shown
+from coagent_langchain.server.presentation.moments import read
+from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.store import Cursor, Entry, entry_at
 from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import now_ms
@@ -83,7 +83,7 @@ def earlier(request: Request) -> HTMLResponse:
     """The messages of a model's call before the one at the place `to`."""
     entry = chosen(request)[0]
     ref, end = ref_of(entry), natural(request.query_params.get("to", ""))
-    return render("earlier.html", ref=ref, parts=parts.earlier(orjson.loads(entry.body), ref, end))
+    return render("earlier.html", ref=ref, parts=contents.earlier(orjson.loads(entry.body), ref, end))
 
 
 def text(request: Request) -> PlainTextResponse:

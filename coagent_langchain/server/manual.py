@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 from markupsafe import Markup, escape
 
-from coagent_langchain.server.jsonview import pretty
+from coagent_langchain.server.presentation.jsonview import pretty
 
 Schema = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 from starlette.responses import HTMLResponse
 
-from coagent_langchain.server import formats
-from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.moments import BY_NODE, FROM_CACHE
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.moments import BY_NODE, FROM_CACHE
 from coagent_langchain.unended import NO_END
 
 STATUS_ICONS = {

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coagent_langchain.server.moments import Moment, read
+from coagent_langchain.server.presentation.moments import Moment, read
+from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Session, Store, every_entry
-from coagent_langchain.server.timeline import Timeline, build
 
 KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
 KEPT_VIEWS = 500

@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import exports, formats, fragments, live, manual, openapi
-from coagent_langchain.server.compare import figures, left_out, pairs, sides
+from coagent_langchain.server import exports, fragments, live, manual, openapi
 from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.compare import figures, left_out, pairs, sides
 from coagent_langchain.server.security import COOKIE
 from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import SORTS, Query, Sort

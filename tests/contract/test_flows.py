@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
-from coagent_langchain.server import moments, timeline
+from coagent_langchain.server.presentation import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types

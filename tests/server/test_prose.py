@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coagent_langchain.server.prose import MAX_DEPTH, prose
+from coagent_langchain.server.presentation.prose import MAX_DEPTH, prose
 
 HUGE = 100_000
 SIGNS = ["\n", "\n\n", "    ", "  ", "\t", "# ", "- ", "* ", "1. ", "3) ", "> ", "- [ ] ", "```", "~~~", "`", "**", "*",

@@ -9,20 +9,22 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server import transcript
-from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.blocks import media
-from coagent_langchain.server.charts import overview, token_bars, used
-from coagent_langchain.server.compare import sides
-from coagent_langchain.server.conversation import items, outline, ran
-from coagent_langchain.server.details import Detail, detail
-from coagent_langchain.server.formats import brief
-from coagent_langchain.server.moments import asks_for, shorten
-from coagent_langchain.server.parts import Part, earlier, of_entry
-from coagent_langchain.server.rows import rows
+from coagent_langchain.server.presentation import transcript
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.blocks import media
+from coagent_langchain.server.presentation.charts import overview, token_bars, used
+from coagent_langchain.server.presentation.compare import sides
+from coagent_langchain.server.presentation.contents import earlier, of_entry
+from coagent_langchain.server.presentation.conversation import items, outline, ran
+from coagent_langchain.server.presentation.details import Detail, detail
+from coagent_langchain.server.presentation.entries import asks_for
+from coagent_langchain.server.presentation.formats import brief
+from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.parts import Part
+from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Entry
 from coagent_langchain.server.store.rollup import roll_up
-from coagent_langchain.server.timeline import Timeline, build
 from tests.server import sessions
 from tests.server.story import T0, Story
 

@@ -19,12 +19,12 @@ import requests
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.server import launch, live, open_store
-from coagent_langchain.server.compare import figures, marked
 from coagent_langchain.server.exports import table
-from coagent_langchain.server.formats import compact, cost, duration
-from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.jsonview import parsed, tree
-from coagent_langchain.server.prose import prose
+from coagent_langchain.server.presentation.compare import figures, marked
+from coagent_langchain.server.presentation.formats import compact, cost, duration
+from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.jsonview import parsed, tree
+from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session, Store, readers
 from coagent_langchain.wire import MAX_TIMESTAMP, now_ms

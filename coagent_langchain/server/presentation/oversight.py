@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text
+from coagent_langchain.server.presentation.formats import arguments, brief, listing, mapping, preview, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # of `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")

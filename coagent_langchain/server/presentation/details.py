@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from coagent_langchain.server import formats
-from coagent_langchain.server.bars import Bar, causes
-from coagent_langchain.server.formats import mapping, text
-from coagent_langchain.server.jsonview import pretty, shown, tree
-from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.parts import METADATA, Part, of_entry, of_text
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.bars import Bar, causes
+from coagent_langchain.server.presentation.contents import METADATA, of_entry
+from coagent_langchain.server.presentation.formats import mapping, text
+from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
+from coagent_langchain.server.presentation.moments import Moment, shorten
+from coagent_langchain.server.presentation.parts import Part, of_text
 from coagent_langchain.server.store import Entry
 from coagent_langchain.wire import JsonObject
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.blocks import joined
-from coagent_langchain.server.formats import arguments, brief, listing, mapping, preview, text, visible, whole
-from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.oversight import answer, question
+from coagent_langchain.server.presentation.blocks import joined
+from coagent_langchain.server.presentation.entries import asks_for, of_a_handler, own_words, prompt_of, withheld
+from coagent_langchain.server.presentation.formats import arguments, brief, mapping, preview, text, visible, whole
+from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.oversight import answer, question
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
@@ -135,11 +136,6 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.cost = _cost(entry)
 
 
-def of_a_handler(result: Any) -> bool:
-    """Whether a tool's result is what a handler writes: its output, and maybe an artifact or a graph's command."""
-    return isinstance(result, dict) and "output" in result and result.keys() <= {"output", "artifact", "command"}
-
-
 def _result(result: Any) -> str:
     """A tool's output in short: of content blocks the texts, and what they bring with them."""
     output = result["output"] if of_a_handler(result) else result
@@ -153,12 +149,6 @@ def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.ms = _known(meta.get("execution_time_ms"))
     made.failed = "error" if made.outcome == "error" else ""
     made.note = preview(" · ".join(filter(None, own_words(entry))))
-
-
-def own_words(entry: JsonObject) -> list[str]:
-    """The texts of the messages that a node says itself, without a model; "" for one without a text."""
-    messages = listing(mapping(entry.get("output_data")).get("messages"))
-    return [text(mapping(message).get("content")) for message in messages]
 
 
 def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
@@ -180,12 +170,6 @@ def _recovery(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.note = made.outcome
 
 
-def withheld(meta: JsonObject) -> str:
-    """What stands where a handler has left the content out."""
-    reason = text(meta.get("content"))
-    return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
-
-
 def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     given = mapping(entry.get("input_data"))
     made.key = text(given.get("interrupt_id"))
@@ -195,13 +179,6 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
         made.note = (answer if made.outcome == "resumed" else question)(given["value"])
     else:
         made.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
-
-
-def prompt_of(entry: JsonObject) -> tuple[str, list[str]]:
-    """What was asked, and where it stands: CoAgent's own client gives it twice, others in either place."""
-    if asked := text(entry.get("prompt")):
-        return asked, ["prompt"]
-    return text(mapping(entry.get("input_data")).get("prompt")), ["input_data", "prompt"]
 
 
 def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
@@ -260,10 +237,3 @@ def _known(value: Any) -> int | None:
 def _cost(entry: JsonObject) -> float | None:
     value = mapping(entry.get("performance_metrics")).get("cost")
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
-
-
-def asks_for(calls: Any) -> str:
-    """`→ flight_search, train_search`: what an answer asks for; before its text, whose end is cut."""
-    listed = listing(calls) or listing(mapping(calls).get("calls"))
-    names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]
-    return preview("→ " + ", ".join(names)) if names else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from coagent_langchain.server.formats import total
+from coagent_langchain.server.presentation.formats import total
 
 STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither success nor failure
 MAX_CAUSES = 5  # the latest: what a node failed of is the last that failed in it

@@ -8,15 +8,25 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.blocks import all_media
-from coagent_langchain.server.formats import listing, mapping, preview, text, visible
-from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import MAX_NAME, prompt_of, withheld
-from coagent_langchain.server.oversight import TITLES, answered, asked
-from coagent_langchain.server.parts import Part, chips, of_answer, of_partial, of_result, of_text, of_value, of_words
-from coagent_langchain.server.sent import sent
-from coagent_langchain.server.timeline import Timeline
+from coagent_langchain.server.presentation.bars import STOPPED, Bar
+from coagent_langchain.server.presentation.blocks import all_media
+from coagent_langchain.server.presentation.entries import prompt_of, withheld
+from coagent_langchain.server.presentation.formats import listing, mapping, preview, text, visible
+from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
+from coagent_langchain.server.presentation.moments import MAX_NAME
+from coagent_langchain.server.presentation.oversight import TITLES, answered, asked
+from coagent_langchain.server.presentation.parts import (
+    Part,
+    chips,
+    of_answer,
+    of_partial,
+    of_result,
+    of_text,
+    of_value,
+    of_words,
+)
+from coagent_langchain.server.presentation.sent import sent
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.wire import JsonObject, JsonPath
 
 PAGE = 40  # items of one fetch

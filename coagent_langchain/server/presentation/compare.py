@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from coagent_langchain.server import formats
-from coagent_langchain.server.bars import Bar, causes
-from coagent_langchain.server.conversation import Ran, Read, ran, unrun, user_words
-from coagent_langchain.server.formats import mapping, text, visible
-from coagent_langchain.server.jsonview import parsed, pretty
-from coagent_langchain.server.moments import own_words
-from coagent_langchain.server.prose import prose
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.bars import Bar, causes
+from coagent_langchain.server.presentation.conversation import Ran, Read, ran, unrun, user_words
+from coagent_langchain.server.presentation.entries import own_words
+from coagent_langchain.server.presentation.formats import mapping, text, visible
+from coagent_langchain.server.presentation.jsonview import parsed, pretty
+from coagent_langchain.server.presentation.prose import prose
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.store import Session
-from coagent_langchain.server.timeline import Timeline
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.moments import Moment
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.moments import Moment
 
 Place = tuple[int, int]  # (timestamp, seq): where an entry stands in its session
 

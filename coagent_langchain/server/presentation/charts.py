@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.formats import count, total
-from coagent_langchain.server.moments import IN_PLACE
-from coagent_langchain.server.timeline import Timeline
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.formats import count, total
+from coagent_langchain.server.presentation.moments import IN_PLACE
+from coagent_langchain.server.presentation.timeline import Timeline
 
 MAX_BARS = 120  # more calls than that share a bar
 HEIGHT = 60  # pixels of the highest bar

@@ -6,10 +6,10 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import islice
 
-from coagent_langchain.server.bars import Bar
-from coagent_langchain.server.formats import total
-from coagent_langchain.server.moments import NOT_RUN, Moment
-from coagent_langchain.server.oversight import exchange
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.formats import total
+from coagent_langchain.server.presentation.moments import NOT_RUN, Moment
+from coagent_langchain.server.presentation.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup, escape
 
-from coagent_langchain.server.formats import size, visible
+from coagent_langchain.server.presentation.formats import size, visible
 from coagent_langchain.wire import JsonPath
 
 INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coagent_langchain.server.blocks import all_media, media
-from coagent_langchain.server.formats import listing, mapping, text
+from coagent_langchain.server.presentation.blocks import all_media, media
+from coagent_langchain.server.presentation.formats import listing, mapping, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 

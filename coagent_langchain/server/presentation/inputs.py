@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.blocks import joined
+from coagent_langchain.server.presentation.blocks import joined
 
 READ = 2_000  # characters: what is shown is shorter
 MAX_DEPTH = 3

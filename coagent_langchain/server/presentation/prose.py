@@ -13,7 +13,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
-from coagent_langchain.server.formats import visible
+from coagent_langchain.server.presentation.formats import visible
 
 MAX_DEPTH = 20  # levels of quotes and lists; a list is two
 # What is allowed, so that no later version of the library makes links. Entities stay as they are written, too:

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server import formats
-from coagent_langchain.server.formats import mapping, text, visible
-from coagent_langchain.server.inputs import in_words
-from coagent_langchain.server.moments import Moment, shorten
-from coagent_langchain.server.parts import METADATA
-from coagent_langchain.server.sent import sent
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.contents import METADATA
+from coagent_langchain.server.presentation.formats import mapping, text, visible
+from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.moments import Moment, shorten
+from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.store import Session
 from coagent_langchain.wire import ENVELOPE, JsonObject
 

@@ -3,89 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import orjson
 from markupsafe import Markup
 
-from coagent_langchain.server import formats
-from coagent_langchain.server.blocks import media
-from coagent_langchain.server.formats import listing, mapping, text
-from coagent_langchain.server.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.moments import asks_for, of_a_handler, own_words, prompt_of
-from coagent_langchain.server.oversight import TITLES
-from coagent_langchain.server.prose import prose
-from coagent_langchain.server.sent import Sent, sent
+from coagent_langchain.server.presentation import formats
+from coagent_langchain.server.presentation.entries import asks_for, prompt_of
+from coagent_langchain.server.presentation.formats import listing, mapping, text
+from coagent_langchain.server.presentation.jsonview import tree
+from coagent_langchain.server.presentation.oversight import TITLES
+from coagent_langchain.server.presentation.parts import (
+    Part,
+    chips,
+    of_answer,
+    of_partial,
+    of_result,
+    of_text,
+    of_value,
+    of_words,
+)
+from coagent_langchain.server.presentation.sent import Sent, sent
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 
 LATEST = 10  # messages of a call that stand in the pane, and the prompt's: the answer below them is not far
 EARLIER = 200  # that come at a click
-MAX_WORDS = 40  # messages of a node's own
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
-
-
-@dataclass(slots=True)
-class Part:
-    """A titled piece of content.
-
-    Attributes:
-        kind: text, prose, json, code, bad or button.
-        path: finds the whole text for the copy button, None where there is none.
-        brief: what is shown of it while it is folded, on one line: its beginning, or the tools that it asks for.
-        alike: of an error, the words that find those like it, in all sessions.
-    """
-
-    title: str
-    content: Markup
-    kind: str = "text"
-    path: str | None = None
-    folded: bool = False
-    brief: str = ""
-    alike: str = ""
 
 
 def of_entry(fields: JsonObject, ref: str) -> list[Part]:
     """The parts of an entry of any type."""
     return _PARTS.get(text(fields.get("event_type")), _generic)(fields, ref)
-
-
-def of_text(title: str, value: str, ref: str, path: JsonPath, kind: str = "text", *, folded: bool = False) -> Part:
-    """The part of a text."""
-    return Part(title, shown(value, ref, path), kind, orjson.dumps(path).decode(), folded, formats.brief(value))
-
-
-def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
-    """The part of any JSON value, also of one that was logged as text."""
-    inner = parsed(value) if isinstance(value, str) else value
-    if isinstance(value, str) and inner is None:
-        return of_text(title, value, ref, path)
-    return Part(title, tree(inner, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
-
-
-def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
-    """The part of what a model or a session answers: as any value, but text as prose."""
-    part = of_value(title, value, ref, path)
-    if part.kind == "text":
-        more = part.content[part.content.index("<button") :] if len(value) > INLINE else ""
-        part.kind, part.content = "prose", prose(value[:INLINE]) + more
-    return part
-
-
-def of_words(fields: JsonObject, ref: str) -> list[Part]:
-    """The messages that a node says itself: they stand at its exit."""
-    return [
-        of_answer("Says", said, ref, ["output_data", "messages", place, "content"])
-        for place, said in enumerate(own_words(fields)[:MAX_WORDS])
-        if said
-    ]
-
-
-def chips(value: Any) -> Markup:
-    """The images and files in a value, as signs beside its text; nothing where there are none."""
-    found = Markup("").join(Markup('<span class="chip">{}</span>').format(name) for name in media(value))
-    return found and Markup('<div class="chips">{}</div>').format(found)
 
 
 def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
@@ -168,23 +115,6 @@ def _tool_response(fields: JsonObject, ref: str) -> list[Part]:
     if (result := answer.get("result")) is not None:
         parts += of_result(result, ref)
     return parts
-
-
-def of_result(result: Any, ref: str) -> list[Part]:
-    """The parts of a tool's result: its output with images and files, and what else it brings."""
-    path: JsonPath = ["tool_response", "result"]
-    if not of_a_handler(result):
-        return [of_value("Result", result, ref, path)]
-    titles = {"output": "Result", "artifact": "Artifact", "command": "Command"}
-    parts = [of_value(title, result[name], ref, [*path, name]) for name, title in titles.items() if name in result]
-    parts[0].content += chips(result["output"])
-    return parts
-
-
-def of_partial(fields: JsonObject, ref: str) -> list[Part]:
-    """What a model had answered when it failed: of a stream that broke off."""
-    arrived = text(mapping(fields.get("output_data")).get("partial_response"))
-    return [of_answer("Partial answer", arrived, ref, ["output_data", "partial_response"])] if arrived else []
 
 
 def _error(fields: JsonObject, ref: str) -> list[Part]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
 
-from coagent_langchain.server.bars import STOPPED, Bar, below
-from coagent_langchain.server.moments import Moment
-from coagent_langchain.server.pairing import Pairing
-from coagent_langchain.server.prompts import Place, Prompts
+from coagent_langchain.server.presentation.bars import STOPPED, Bar, below
+from coagent_langchain.server.presentation.moments import Moment
+from coagent_langchain.server.presentation.pairing import Pairing
+from coagent_langchain.server.presentation.prompts import Place, Prompts
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.bars import STOPPED, Bar
-from coagent_langchain.server.moments import IN_PLACE
-from coagent_langchain.server.timeline import Timeline
+from coagent_langchain.server.presentation.bars import STOPPED, Bar
+from coagent_langchain.server.presentation.moments import IN_PLACE
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
 Row = list[Any]
