@@ -43,20 +43,14 @@ class Asides(BaseCallbackHandler):
     @guard
     def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`debug`: an agent's decision. The tool that it chose has runs and events of its own."""
-        text = f"agent action: {getattr(action, 'tool', action)}"
-        self._say(
-            EventType.DEBUG, text, run_id, {"name": "agent_action", "log": snapshot(getattr(action, "log", None))}
-        )
+        meta = {"name": "agent_action", "log": snapshot(getattr(action, "log", None))}
+        self._say(EventType.DEBUG, f"agent action: {getattr(action, 'tool', action)}", run_id, meta)
 
     @guard
     def on_agent_finish(self, finish: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """`debug`: an agent's last word. The run goes on until its own end."""
-        self._say(
-            EventType.DEBUG,
-            "agent finish",
-            run_id,
-            {"name": "agent_finish", "log": snapshot(getattr(finish, "log", None))},
-        )
+        meta = {"name": "agent_finish", "log": snapshot(getattr(finish, "log", None))}
+        self._say(EventType.DEBUG, "agent finish", run_id, meta)
 
     @guard
     def on_text(self, text: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
