@@ -1417,6 +1417,20 @@ def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) 
     assert (end["event_type"], end["meta"]["outcome"], len(first._sessions)) == ("llm_response", "unknown", 1)
 
 
+def test_chain_that_outlives_its_root_ends_with_its_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain may end a root before a chain in it: once the session is over, that tells nothing any more."""
+    root, inner = uuid4(), uuid4()
+    with handler.session():
+        handler.on_chain_start({}, "q", run_id=root)
+        handler.on_chain_start({}, "q", run_id=inner, parent_run_id=root)
+        handler.on_chain_end("a", run_id=root)
+    handler.on_chain_error(ValueError("late"), run_id=inner)
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "user_input", "session_end"]
+
+
 def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A handler that is made and closed for each request leaves the block around it open."""
     other = CoagentCallbackHandler(delivery=log)

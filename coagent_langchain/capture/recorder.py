@@ -225,7 +225,6 @@ class Recorder:
     def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
         run.timestamp = now_ms()
-        run.root.open[run.key] = run
         run.turn = run.latest_turn()
         run.try_again()
         meta = {"attempt": run.attempt} if run.attempt else {}

@@ -16,7 +16,7 @@ class Root(Run):
     """A run without a parent.
 
     Attributes:
-        open: the calls and components below it that wait for their end.
+        open: the runs of its tree that wait for their end.
         ended: when it ended itself, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
         prompt_number: the number that its metadata names for its prompt.

@@ -73,14 +73,12 @@ class RunTree:
             root.open[key] = root
             return root
         root = parent.root
-        plumbing = kind == "chain"
-        timestamp = 0 if plumbing else now_ms()
+        timestamp = 0 if kind == "chain" else now_ms()
         self.open[key] = run = Run(run_id, kind, name, parent, root, self.clock(), timestamp)
         run.key = key
-        if not plumbing or root.ended:
-            root.open[key] = run
-            if root.ended:
-                self._linger(root)
+        root.open[key] = run
+        if root.ended:
+            self._linger(root)
         return run
 
     def end(self, run_id: UUID) -> Run | None:
