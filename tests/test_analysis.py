@@ -341,6 +341,7 @@ def test_decorated_function_passes_results_and_exceptions_through(client: Coagen
     failed = client.session("divide").status
 
     assert (divide(6, 3), failed, client.session("divide").status) == (2.0, "failed", "completed")
+    assert sorted(client.get_logs("divide")[-1]["meta"]) == ["elapsed_time_ms", "status"]
 
 
 def test_async_generator_is_a_session(client: CoagentClient) -> None:

@@ -420,6 +420,20 @@ def test_handler_resumes_a_session_where_it_ended(
     assert ({entry["prompt_number"] for entry in log.entries}, caplog.messages) == ({number}, [])
 
 
+def test_decorated_function_resumes_a_session_where_it_ended(client: CoagentClient) -> None:
+    """The first call goes on with it, the next ones begin anew with the next numbers."""
+    client.log_user_input("again", "before", 4)
+    log = MemoryDelivery()
+    handler = CoagentCallbackHandler("again", base_url=client.base_url, resume=True, delivery=log)
+    cook = handler.session("Cook")(lambda: RunnableLambda(str).invoke("q", {"callbacks": [handler]}))
+    cook()
+    cook()
+
+    assert [(e["event_type"], e["prompt_number"]) for e in log.entries] == [
+        ("user_input", 5), ("session_end", 5), ("session_start", 6), ("user_input", 6), ("session_end", 6),
+    ]  # fmt: skip
+
+
 def test_server_that_hangs_holds_up_one_resuming_handler_alone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
