@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -60,6 +61,21 @@ def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: py
 
     assert len([*tmp_path.iterdir()]) == 1
     assert capsys.readouterr().out == "no events wait\n"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(50, "50 s"), (300, "5 min"), (3 * 3600, "3 h"), (2 * 86_400, "2 d")])
+def test_status_tells_the_age_of_the_oldest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: int, told: str
+) -> None:
+    """In the largest unit that it fills; how old the others are does not matter."""
+    now = round(time.time() * 1000)
+    with delivery_to("http://127.0.0.1:1/api/v1", tmp_path) as delivery:
+        for event_id, age in (("a", seconds), ("b", 0)):
+            delivery.append(line(event_id, timestamp=now - age * 1000))
+    main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    said = re.sub(r"5\d s", "50 s", capsys.readouterr().out)
+    assert said == f"http://127.0.0.1:1/api/v1: 2 events wait (0.0 MB, the oldest for {told}), 0 rejected\n"
 
 
 def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

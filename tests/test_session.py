@@ -859,6 +859,17 @@ def test_session_that_was_idle_longest_makes_room(
     assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
 
 
+def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began first, but another one was idle longer."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    for name in ("a", "b", "c", "a", "d"):
+        chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
+
+    assert [e["session_id"] for e in log.entries if e["event_type"] == "session_end"] == ["b"]
+
+
 def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A block that goes on with an open session goes on with its prompts too."""
     config: Any = {"callbacks": [handler], "metadata": {"session_id": "s", "prompt_number": 1}}
