@@ -549,12 +549,12 @@ def test_tab_says_that_it_loads(page: Page, post: Post, tab: str) -> None:
     held: list[Route] = []
     page.route(f"**/view/{tab}/**", lambda route: held.append(route))
     page.goto(f"{PATH}?tab={tab}")
-    page.wait_for_function(f"({WAITS})() === '\"Loading…\"'")
+    until(lambda: page.evaluate(WAITS) == '"Loading…"' and bool(held))
     for route in held:
         route.continue_()
     page.wait_for_selector("#session[data-ready]")
 
-    page.wait_for_function(f"({WAITS})() === 'none'")
+    until(lambda: page.evaluate(WAITS) == "none")
 
 
 def test_details_of_another_row_say_that_they_are_stale(page: Page, post: Post) -> None:
