@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import queue
 import re
 import signal
 import socket
+from collections.abc import Iterator
 
 from coagent_langchain.cli.store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli.text import argument
@@ -58,25 +60,30 @@ def run(options: argparse.Namespace) -> int:
     stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.put(None))
-    _show_log()
     silence_clickhouse()
     try:
         make_own_folder(options.store)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error}. Name another place with --store") from error
-    with server.launch(options.store, host=options.host, port=options.port, token=options.token) as running:
-        print(f"Log viewer: {_named(running.login_url() if options.token else running.url)}")
+    host, port, token = options.host, options.port, options.token
+    with _log_shown(), server.launch(options.store, host=host, port=port, token=token) as running:
+        print(f"Log viewer: {_named(running.login_url() if token else running.url)}")
         print(f"API:        {_named(running.base_url)}")
         print(f"Store:      {server.public_address(options.store)}", flush=True)
         stop.get()
     return 0
 
 
-def _show_log() -> None:
+@contextlib.contextmanager
+def _log_shown() -> Iterator[None]:
     """Write what the server says of itself to standard error, and nothing of its libraries."""
     shown = logging.StreamHandler()
     shown.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(shown)
+    try:
+        yield
+    finally:
+        logger.removeHandler(shown)
 
 
 def _named(url: str) -> str:

@@ -24,7 +24,6 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, RetryPolicy, interrupt
-from openai.types.chat import ChatCompletionMessage
 from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
@@ -949,8 +948,9 @@ def test_tool_that_a_node_runs_without_its_call_is_told_once(
 
 def test_a_structured_answer_beside_messages_of_an_sdk(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A node that calls a provider's SDK by itself returns messages with calls of another form: its exit is logged."""
+    sdk = pytest.importorskip("openai.types.chat")  # is not among the oldest versions
     function = {"id": "c1", "type": "function", "function": {"name": "Recipe", "arguments": "{}"}}
-    message = ChatCompletionMessage.model_validate({"role": "assistant", "tool_calls": [function]})
+    message = sdk.ChatCompletionMessage.model_validate({"role": "assistant", "tool_calls": [function]})
     graph = StateGraph(dict).add_node("cook", lambda state: {"messages": [message], "structured_response": "soup"})
     graph.add_edge(START, "cook").compile().invoke({}, {"callbacks": [handler]})
 
