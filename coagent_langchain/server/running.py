@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             self._notices.wrong(f"connections have to wait: {error.strerror} (ulimit -n says how many there may be)")
-        else:
+        elif not (self.should_exit and isinstance(error, ValueError)):  # a closed socket would be asked again
             loop.default_exception_handler(context)
 
 
