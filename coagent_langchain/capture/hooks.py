@@ -172,7 +172,7 @@ class Hooks(Asides):
             arguments = tool_arguments(inputs, input_str)
             run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
             if run is not None:
-                self._recorder.tool_started(run, arguments, run.tool_call_id)
+                self._recorder.tool_started(run, arguments)
 
     def on_retriever_start(self, serialized: Any = None, query: Any = None, *, run_id: Any = None,
                            parent_run_id: UUID | None = None, tags: Any = None, metadata: Any = None,
@@ -182,7 +182,7 @@ class Hooks(Asides):
             arguments = {"query": query}
             run = self._placing.start("retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
             if run is not None:
-                self._recorder.tool_started(run, arguments, None)
+                self._recorder.tool_started(run, arguments)
 
     def on_tool_end(self, output: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                     **kwargs: Any) -> None:  # fmt: skip
@@ -238,7 +238,7 @@ class Hooks(Asides):
         elif run.component:
             self._recorder.component_started(run)
         elif kind != "chain":
-            self._recorder.tool_started(run, None, None)
+            self._recorder.tool_started(run, None)
         self._tree.end(run_id)
         return run
 

@@ -175,9 +175,9 @@ class Recorder:
 
     # -- tools and retrievers
 
-    def tool_started(self, run: Run, parameters: Any, tool_call_id: str | None) -> None:
+    def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that asked for it; None for parameters that are not known."""
-        course, asked = self.prompt_of(run).course, None
+        course, asked, tool_call_id = self.prompt_of(run).course, None, run.tool_call_id
         if tool_call_id is not None:
             own = run.root.tool_calls
             if own is None or not own.is_shared(tool_call_id):  # else the runs around it know the turn
@@ -191,7 +191,7 @@ class Recorder:
             run.prompt, run.own_turn = asked
         else:
             run.own_turn = run.latest_turn()
-        run.tool_call_id = run.call = tool_call_id
+        run.call = tool_call_id
         run.note_tried()
         course.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)

@@ -50,7 +50,8 @@ def _log(recorder: Recorder, node: Run, answer: Any, name: str, arguments: Any, 
         return
     run.framework, run.context, run.late = node.framework, node.context, True
     found = tool_result(answer)
-    recorder.tool_started(run, arguments, found.tool_call_id)
+    run.tool_call_id = found.tool_call_id
+    recorder.tool_started(run, arguments)
     error = failure_text(found.result["output"]) if failed else None
     outcome = "not run" if failed else "answered by node"
     recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})

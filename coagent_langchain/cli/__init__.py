@@ -1,4 +1,4 @@
-"""The command line: `coagent-langchain COMMAND`. Each command is a module; `session`, `store` and `text` are shared."""
+"""The command line: `coagent-langchain COMMAND`. A module for each command, and what they share."""
 
 from __future__ import annotations
 

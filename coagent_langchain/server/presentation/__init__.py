@@ -1,1 +1,1 @@
-"""What pages, files and terminals show of a session: pure, from entries to rows, parts and words. No HTTP, no store."""
+"""What pages, files and terminals show of a session, made of its entries alone: no HTTP, no database."""
