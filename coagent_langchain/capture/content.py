@@ -16,6 +16,13 @@ _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "re
 BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
                             "executed_tools"})  # fmt: skip
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
+_ROLES = {
+    "human": "user", "HumanMessageChunk": "user",
+    "ai": "assistant", "AIMessageChunk": "assistant",
+    "system": "system", "SystemMessageChunk": "system",
+    "tool": "tool", "ToolMessageChunk": "tool",
+    "function": "function", "FunctionMessageChunk": "function",
+}  # fmt: skip
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -85,17 +92,21 @@ def joined(blocks: Any, separator: str) -> str:
 
 
 def role_of(message: Any) -> str | None:
-    """The text that stands for a message's role in LangChain: of a dict, a pair or an object.
+    """Who says a message (`user`, `assistant`, `tool`, …), be it a dict, a pair or an object; None where it is unknown.
 
-    Only a text: to compare any other object would run code of its own.
+    Only a text names a role: to compare any other object would run code of its own.
     """
     if isinstance(message, dict):
         role = dict.get(message, "role")
     elif isinstance(message, (tuple, list)):
         role = message[0] if len(message) == 2 else None
     else:
-        role = fields_of(message).get("type")
-    return role if isinstance(role, str) else None
+        fields = fields_of(message)
+        role = fields.get("type")
+        if isinstance(role, str) and role in _ROLES:
+            return _ROLES[role]
+        role = fields.get("role", role)  # a `ChatMessage` has one
+    return _ROLES.get(role, role) if isinstance(role, str) else None
 
 
 def text_of(message: Any) -> str:

@@ -98,13 +98,10 @@ def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
     for message in reversed(messages):
         if isinstance(message, str):
             return text(message)
-        if role_of(message) in _HUMAN:
+        if role_of(message) == "user":
             content = message_dict(message)["content"]
             return text(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
     return None
-
-
-_HUMAN = ("human", "user", "HumanMessageChunk")
 
 
 def as_json(value: Any) -> str:
@@ -127,7 +124,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
         own = outputs if type(outputs) is dict else dict(dict.items(outputs))
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
-            return None if role_of(messages[-1]) in _HUMAN else answer_text(messages[-1], limit)
+            return None if role_of(messages[-1]) == "user" else answer_text(messages[-1], limit)
         for key in _ANSWER_KEYS:
             if isinstance(own.get(key), str):
                 return str(own[key])[:limit]

@@ -19,6 +19,7 @@ from coagent_langchain.capture.content import (
     other_blocks,
     plain_content,
     reasoning_of,
+    role_of,
     said_beside,
     text_of,
     tool_calls_of,
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from coagent_langchain.capture.tokens import Usage
-
-_ROLES = {
-    "human": "user", "HumanMessageChunk": "user",
-    "ai": "assistant", "AIMessageChunk": "assistant",
-    "system": "system", "SystemMessageChunk": "system",
-    "tool": "tool", "ToolMessageChunk": "tool",
-    "function": "function", "FunctionMessageChunk": "function",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -113,6 +106,9 @@ def _take_prompt(history: list[dict[str, Any]], place: int) -> str:
     return joined(content, "\n")
 
 
+_known_roles: dict[type, str] = {}  # of LangChain's own classes, apart from the one that is given its role
+
+
 def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
     """One message as `{role, content, tool_calls?, tool_call_id?, name?, status?}`."""
     role = _known_roles.get(type(message))
@@ -120,7 +116,9 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
     if "content" not in fields:
         return _foreign(message, limit)
     if role is None:
-        role = _role(type(message), fields)
+        role = role_of(message) or "unknown"
+        if "role" not in fields and type(message).__module__.startswith("langchain_core.messages."):
+            _known_roles[type(message)] = role
     content = fields["content"]
     calls = calls_in(fields, limit) if role == "assistant" else None
     if type(content) is str:
@@ -142,28 +140,13 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
 
 def _foreign(message: Any, limit: int) -> dict[str, Any]:
     """What stands in place of a message: a string, a pair, a dict with a role, anything."""
-    if isinstance(message, dict) and isinstance(dict.get(message, "role"), str):
+    role = role_of(message)
+    if isinstance(message, dict) and role is not None:
         plain = snapshot(message, limit)
-        return {**plain, "role": _ROLES.get(plain["role"], plain["role"]), "content": plain.get("content")}
-    if isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str):
-        return {"role": _ROLES.get(message[0], message[0]), "content": snapshot(message[1], limit)}
+        return {**plain, "role": role, "content": plain.get("content")}
+    if isinstance(message, (tuple, list)) and role is not None:
+        return {"role": role, "content": snapshot(message[1], limit)}
     return {"role": "user" if isinstance(message, str) else "unknown", "content": snapshot(message, limit)}
-
-
-def _role(kind: type, fields: dict[str, Any]) -> str:
-    """A message's role, by its `type` or `role`; remembered for LangChain's own classes, which have but one."""
-    named = fields.get("type")
-    if isinstance(named, str) and named in _ROLES:
-        if kind.__module__.startswith("langchain_core.messages."):
-            _known_roles[kind] = _ROLES[named]
-        return _ROLES[named]
-    own = fields.get("role")
-    if isinstance(own, str):
-        return _ROLES.get(own, own)
-    return named if isinstance(named, str) else "unknown"
-
-
-_known_roles: dict[type, str] = {}
 
 
 def answer(result: LLMResult) -> Answer:

@@ -14,7 +14,6 @@ from coagent_langchain.texts import fingerprint
 
 MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
 
-_ASSISTANT = ("ai", "assistant", "AIMessageChunk")
 _GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGraph gives to messages without an id
 
 
@@ -35,7 +34,7 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     found = []
     for update in updates:
         for message in messages_in(update):
-            if role_of(message) in _ASSISTANT and _may_be_new(root, fields_of(message).get("id")):
+            if role_of(message) == "assistant" and _may_be_new(root, fields_of(message).get("id")):
                 told = message_dict(message)
                 key = _key(told.get("content"), told.get("tool_calls"))
                 if key is not None and key not in root.said:

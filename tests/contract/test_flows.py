@@ -16,7 +16,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -717,6 +717,16 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     (left,) = of_type(log, "component_exit")
     assert left["meta"]["messages"] == 5
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A `ChatMessage` of the user's is the question, one of the assistant's that no model gave is the node's own."""
+    said = ChatMessage("soup", role="assistant")
+    graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [said]}).add_edge(START, "say").compile()
+    graph.invoke({"messages": [ChatMessage("Lunch?", role="user")]}, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["Lunch?"]
+    assert own_words(log) == [("say", ["soup"])]
 
 
 class Conversation(BaseModel):
