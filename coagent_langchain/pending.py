@@ -20,12 +20,11 @@ _lock = fork_safe_lock()
 
 
 class ToolCalls:
-    """Which turns asked for tools, and for which of these calls a tool has run; of very many calls, the latest."""
+    """Which turns asked for tools, and for which of these calls none has run so far; of very many calls, the latest."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
-        self._calls: dict[str, dict[str, Any]] = {}
-        self._run: set[str] = set()
+        self._waiting: dict[str, dict[str, Any] | None] = {}  # for their tools, each as it was logged
         self._shared: set[str] = set()
 
     def __len__(self) -> int:
@@ -37,14 +36,11 @@ class ToolCalls:
             if self.has_not_run(call_id) and self._asked[call_id] != (prompt, turn):
                 self._shared.add(call_id)
             self._asked[call_id] = (prompt, turn)
-            if call is not None:
-                self._calls[call_id] = call
-            self._run.discard(call_id)  # ids may repeat
+            self._waiting[call_id] = call  # though one has run: ids may repeat
             if len(self._asked) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._asked))
                 del self._asked[oldest]
-                self._calls.pop(oldest, None)
-                self._run.discard(oldest)
+                self._waiting.pop(oldest, None)
                 self._shared.discard(oldest)
 
     def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
@@ -57,30 +53,28 @@ class ToolCalls:
 
     def ran(self, call_id: str) -> None:
         """Note that a tool has run."""
-        if call_id in self._asked:
-            self._run.add(call_id)
-            self._calls.pop(call_id, None)
+        self._waiting.pop(call_id, None)
 
     def call(self, call_id: str) -> dict[str, Any] | None:
         """A call for which no tool has run so far, `{id, name, args}`; None where it is not known."""
-        return self._calls.get(call_id)
+        return self._waiting.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
         """Whether it was asked for, and nothing has run so far."""
-        return call_id in self._asked and call_id not in self._run
+        return call_id in self._waiting
 
     @property
     def all_ran(self) -> bool:
         """Whether every call has had its tool."""
-        return len(self._asked) == len(self._run)
+        return not self._waiting
 
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
         """Take over the calls of an ended session's prompts that are continued: `again` has the new prompt of each."""
         for call_id, (prompt, turn) in earlier._asked.items():
             if prompt in again:
                 self.ask(call_id, again[prompt], turn)
-                if call_id in earlier._run:
-                    self._run.add(call_id)
+                if call_id not in earlier._waiting:
+                    self.ran(call_id)
 
 
 class Stop(NamedTuple):
