@@ -16,7 +16,7 @@ from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up: they will hardly end any more
 MAX_ENDED = 512  # ended runs that are remembered: for a second end, and as parents of what starts late
-LINGER_S = 60.0  # how long what is still open when its root ends may go on to its own end
+LINGER_NS = 60_000_000_000  # how long what is still open when its root ends may go on to its own end
 
 
 @final  # so that its type can be asked for, which takes less than `isinstance`
@@ -32,27 +32,15 @@ class RunTree:
 
     Parameters:
         clock: monotonic nanoseconds.
-        max_open: open runs at most; beyond it the oldest are given up.
-        max_ended: ended runs that are remembered.
-        linger_s: seconds that a run may go on after its root.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], int] = time.monotonic_ns,
-        *,
-        max_open: int = MAX_OPEN,
-        max_ended: int = MAX_ENDED,
-        linger_s: float = LINGER_S,
-    ) -> None:
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.clock = clock
         self.open: dict[Key, Run | Muted] = {}
         self.streams: dict[Key, list[Any]] = {}  # of open model calls: what has arrived
         self.lingering: dict[Key, Root] = {}  # ended roots with open runs below them, the first to end first
         self._ended: dict[Key, Run | Muted] = {}
-        self._ended_order: deque[Key] = deque([-1] * max_ended)  # always as many; to begin with none is a run's
-        self._max_open = max_open
-        self._linger_ns = int(linger_s * 1e9)
+        self._ended_order: deque[Key] = deque([-1] * MAX_ENDED)  # always as many; to begin with none is a run's
         _trees.add(self)
 
     def find(self, run_id: UUID | None) -> Run | Muted | None:
@@ -117,20 +105,20 @@ class RunTree:
     @property
     def crowded(self) -> bool:
         """Whether there may be runs to give up."""
-        return bool(self.lingering) or len(self.open) > self._max_open
+        return bool(self.lingering) or len(self.open) > MAX_OPEN
 
     def given_up(self) -> list[Run]:
         """Runs that nobody waits for: their root ended a while ago (or, with too many open, the oldest)."""
         found: list[Run] = []
-        deadline = self.clock() - self._linger_ns
+        deadline = self.clock() - LINGER_NS
         for key, root in list(self.lingering.items()):
             if root.ended > deadline:
                 break
             self.lingering.pop(key, None)
             found += list(root.open.values())
-        excess = len(self.open) - self._max_open
+        excess = len(self.open) - MAX_OPEN
         if excess > 0:
-            for key, run in list(self.open.items())[: max(excess, self._max_open // 10)]:
+            for key, run in list(self.open.items())[: max(excess, MAX_OPEN // 10)]:
                 if isinstance(run, Run):
                     found.append(run)
                 else:

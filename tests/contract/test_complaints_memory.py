@@ -22,6 +22,7 @@ from langchain_core.tools import tool
 
 import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture import runs
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.placing import Placing
@@ -252,7 +253,7 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 
 
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
-    """Hooks on a tree with bounds of its own."""
+    """Hooks on a tree with a clock of its own."""
     outlet = Outlet(log)
     binding = Binding(Sessions(), outlet, session_id="s")
     return Hooks(tree, Placing(tree, binding), outlet)
@@ -294,15 +295,17 @@ def test_error_logged_after_its_run_is_not_kept(log: MemoryDelivery) -> None:
     assert kept[0]() is None
 
 
-def test_runs_that_never_end_are_bounded(log: MemoryDelivery) -> None:
+def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """28 maximhq/maxim-py#142: with too many open runs the oldest are given up, each call closed once."""
-    tree = RunTree(max_open=20, max_ended=10)
-    hooks = hooks_with(tree, log)
+    monkeypatch.setattr(runs, "MAX_OPEN", 20)
+    monkeypatch.setattr(runs, "MAX_ENDED", 10)
+    handler = CoagentCallbackHandler(delivery=log)
+    tree = handler._tree
     for number in range(100):
-        hooks.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=number))
+        handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=number))
         root = UUID(int=1_000 + number)
-        hooks.on_chain_start({}, "q", run_id=root)
-        hooks.on_chain_end("a", run_id=root)
+        handler.on_chain_start({}, "q", run_id=root)
+        handler.on_chain_end("a", run_id=root)
 
     assert 18 <= len(tree.open) <= 20
     assert len(of_type(log, "llm_response")) == 100 - len(tree.open)
@@ -313,7 +316,7 @@ def test_runs_that_never_end_are_bounded(log: MemoryDelivery) -> None:
 def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a call whose root has ended may go on for a time, and is then closed."""
     now = [0]
-    tree = RunTree(clock=lambda: now[0], linger_s=60)
+    tree = RunTree(clock=lambda: now[0])
     hooks = hooks_with(tree, log)
     root, early, late = UUID(int=1), UUID(int=2), UUID(int=3)
     hooks.on_chain_start({}, "q", run_id=root)
@@ -334,7 +337,7 @@ def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> 
 def test_what_starts_after_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a task that outlives its run may call a model whose end nobody tells."""
     now = [1]
-    tree = RunTree(clock=lambda: now[0], linger_s=60)
+    tree = RunTree(clock=lambda: now[0])
     hooks = hooks_with(tree, log)
     root = UUID(int=1)
     hooks.on_chain_start({}, "q", run_id=root)
