@@ -43,7 +43,7 @@ class Prompt(Scope):
         self.text = text
         self.logged = False
         self.failed: dict[tuple[str, str, int], tuple[str, ...]] = {}
-        self._meta = meta
+        self._meta = meta if session.outlet.capture_content else None
 
     @property
     def session_id(self) -> str:
@@ -70,7 +70,7 @@ class Prompt(Scope):
         entry["prompt"] = text
         repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
         entry["input_data"] = {"prompt": repeated}
-        meta = {**(meta or {}), **((self.session.outlet.capture_content and self._meta) or {})}
+        meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
         (outlet or self.session.outlet).emit(entry)

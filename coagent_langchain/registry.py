@@ -95,10 +95,11 @@ class Sessions:
 
     def _take_in(self, session: Session) -> None:
         """Give a new session what was pending when one with its id ended, and make room for it."""
-        waiting = self._waiting.pop(session.session_id, None)
-        if waiting is not None:
-            session.go_on_after(waiting)
+        earlier, course = self._waiting.pop(session.session_id, None), session.course
+        if earlier is not None:
+            course.pending.go_on(earlier.pending, lambda prompt: course.rejoin(session, prompt.number, prompt.turn))
         self._make_room()
+        _watch(self)
 
     def _make_room(self) -> None:
         if len(self._open) > max(MAX_SESSIONS, self._room):
@@ -108,7 +109,6 @@ class Sessions:
                 oldest.end_where(lambda course: not course.busy, "idle")
             # Where too many are busy, nobody looks again until a tenth more have come.
             self._room = len(self._open) * 11 // 10
-        _watch(self)
 
     def end(self, course: Course, holds: Callable[[Course], bool]) -> bool:
         """Let go of a session; only its last prompt number is kept, and its course if anything is pending.

@@ -55,7 +55,7 @@ class Session(Scope):
         self._explicit_id = session_id is not None
         self._sessions = sessions
         self._text = text
-        self._meta = meta
+        self._meta = meta if outlet.capture_content else None  # whatever its keys are named, it is the application's
         self._counts = counts  # False where users log calls by themselves, which the totals do not include
         self.course = Course(self, first_prompt - 1, started)
 
@@ -103,7 +103,7 @@ class Session(Scope):
             entry["prompt"] = text
         if agent_stack:
             entry["agent_stack"] = agent_stack
-        meta = {**(meta or {}), **((self.outlet.capture_content and self._meta) or {})}
+        meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
         (outlet or self.outlet).emit(entry)
@@ -147,11 +147,6 @@ class Session(Scope):
         if self._counts or course.totals.llm_calls:
             entry["meta"] |= course.totals.as_meta()
         self.outlet.emit(entry)
-
-    def go_on_after(self, earlier: Course) -> None:
-        """Take over what was pending when an earlier session with the same id ended."""
-        course = self.course
-        course.pending.go_on(earlier.pending, lambda prompt: course.rejoin(self, prompt.number, prompt.turn))
 
     def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
         """The prompt of a root run that joins: the next number, or the one that the run's metadata asks for."""
