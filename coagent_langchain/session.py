@@ -191,7 +191,7 @@ class Session(Scope):
 
     @guard
     def _end(self, error: BaseException | None) -> None:
-        status = None if error is None else self.left_by(error, max(self.course.last_prompt, 1))
+        status = None if error is None else self.left_by(error)
         course = self.course
         if not course.leave(self):  # another block of it goes on
             course.status = status or course.status
@@ -208,10 +208,13 @@ class Session(Scope):
 
     @guard
     def _left(self, error: BaseException) -> None:
-        self.course.status = self.left_by(error, max(self.course.last_prompt, 1)) or self.course.status
+        self.course.status = self.left_by(error) or self.course.status
 
-    def left_by(self, error: BaseException, prompt_number: int) -> str | None:
+    def left_by(self, error: BaseException, prompt_number: int | None = None) -> str | None:
         """Log an exception that leaves a block of the session, if it is a failure that nobody has logged.
+
+        Parameters:
+            prompt_number: of the prompt whose block it leaves; None where it leaves the session's own.
 
         Returns:
             the status that the session gets from it, see `session_status`.
@@ -228,12 +231,12 @@ class Session(Scope):
         if self.course.blocks:
             self.course.reported.append(error)
 
-    def _log_error(self, error: BaseException, prompt_number: int) -> None:
+    def _log_error(self, error: BaseException, prompt_number: int | None) -> None:
         if any(each is error for each in list(self.course.reported)):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside of the block
         self.start()
-        entry = self.entry(EventType.ERROR, prompt_number, 0)
+        entry = self.entry(EventType.ERROR, prompt_number or self.course.present_prompt, 0)
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
         if self.course.discreet:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}

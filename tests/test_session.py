@@ -1057,6 +1057,19 @@ def test_context_manager_reports_a_failure_and_lets_it_through(
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
 
 
+def test_failure_of_a_later_block_is_beside_its_own_start_and_end(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where nothing was asked in the block, the error is of no prompt of an earlier one."""
+    with handler.session("Cook", session_id="s") as session, session.prompt("soup"):
+        pass
+    log.entries.clear()
+    with pytest.raises(ValueError, match="burnt"), handler.session("Cook", session_id="s"):
+        raise ValueError("burnt")
+
+    assert log.sequence == [("session_start", 2, 0), ("error", 2, 0), ("session_end", 2, 0)]
+
+
 def test_a_runs_own_error_is_not_reported_again_by_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
