@@ -31,7 +31,7 @@ META = [
      "model calls, their answers and errors",
      "what was called, and how; an answer's `model` is the one that answered"),
     ("`tools_offered`, `structured_output`",
-     "the same",
+     "`llm_call`",
      "names of the tools that the model may call, and of the schema that its answer must have"),
     ("`finish_reason`, `reasoning`, `blocks`, `alternatives`",
      "`llm_response`",

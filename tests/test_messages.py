@@ -459,6 +459,13 @@ def test_structured_output_is_named() -> None:
     assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
 
 
+def test_json_of_any_form_is_a_parameter() -> None:
+    """Where no schema is given, there is no name that could stand for it."""
+    wanted = {"response_format": {"type": "json_object"}}
+
+    assert model_parameters(None, wanted, None, None) == {"parameters": wanted}
+
+
 def test_a_real_call_gives_what_the_hooks_get() -> None:
     """LangChain's own fake model, called, gives an answer that reads back."""
     model = GenericFakeChatModel(messages=iter([AIMessage("a", tool_calls=[CALL])]))

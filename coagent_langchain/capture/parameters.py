@@ -133,8 +133,7 @@ def _schema_name(schema: Any) -> str | None:
     for inner in (known.get("json_schema"), known.get("function"), known, known.get("schema")):
         if isinstance(inner, dict) and (name := _text(inner.get("name")) or _text(inner.get("title"))):
             return name
-    kind = known.get("type")
-    return str(kind) if kind in ("json_object", "json_schema") else None
+    return None
 
 
 def _model(params: Dict, serialized: Any) -> str | None:

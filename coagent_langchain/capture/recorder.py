@@ -77,7 +77,7 @@ class Recorder:
             self.binding.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.course.next_turn(prompt)
         run.take_turn(turn)
-        run.structured_output = parameters.pop("structured_output", None)
+        run.structured_output = parameters.get("structured_output")
         run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
         run.call = None if conversation.prompt is None else fingerprint(conversation.prompt)
         run.note_tried()

@@ -347,6 +347,13 @@ def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: Co
     assert (result, call["structured_output"]) == (Recipe(name="soup"), True)
 
 
+def test_call_names_the_schema_of_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """That of `with_structured_output`, whichever way the model is told of it."""
+    chat("soup").with_structured_output(Recipe).invoke("q", {"callbacks": [handler]})
+
+    assert [e["meta"]["structured_output"] for e in of_type(log, "llm_call")] == ["Recipe"]
+
+
 def test_structured_output_beside_real_tools(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """With `ToolStrategy` and tools, only the call that no tool answers is named by the node's exit."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), calls(("Recipe", {"name": "soup"}, "c2")))
