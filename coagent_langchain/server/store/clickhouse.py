@@ -30,7 +30,7 @@ from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.expressions import SUMMARY, sorted_by
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
-from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
+from coagent_langchain.server.store.text import Terms, newest_sessions
 
 COMMIT = 10_000  # entries of one insert: large inserts make few parts
 FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
@@ -175,18 +175,15 @@ class ClickHouseStore:
             found = [row[1] for row in candidates if self._table.has(terms, *row[1:])]
         return sorted(found, reverse=True)[:limit]
 
-    def _holding(self, terms: Terms) -> Iterator[str]:
-        """For each entry with the terms, newest first, its session's id."""
+    def _holding(self, terms: Terms) -> Iterator[str | None]:
+        """For each entry that may have the terms, newest first, its session's id if it has them."""
         sql, parameters = self._candidates(terms)
         sql += f" AND number < {{before:UInt64}} ORDER BY number DESC LIMIT {PAGE}"
         before = 2**62
-        deadline = Deadline()
         while terms:
             page = self._all(sql, before=before, **parameters)
             for session_id, before, *searched in page:
-                deadline()
-                if self._table.has(terms, before, *searched):
-                    yield session_id
+                yield session_id if self._table.has(terms, before, *searched) else None
             if len(page) < PAGE:
                 return
 

@@ -45,7 +45,7 @@ from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
-from coagent_langchain.server.store.text import Deadline, Terms, newest_sessions
+from coagent_langchain.server.store.text import Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
@@ -210,17 +210,14 @@ class SqliteStore:
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
 
-    def _holding(self, terms: Terms) -> Iterator[str]:
-        """For each entry with the terms, newest first, its session's id."""
+    def _holding(self, terms: Terms) -> Iterator[str | None]:
+        """For each entry that may have the terms, newest first, its session's id if it has them."""
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
-        deadline = Deadline()
         with available("read"), self._readers.one() as connection:
             for where in ranges(connection, terms) if terms else ():
                 for session_id, body in connection.execute(sql, where):
-                    deadline()
-                    if terms(body):
-                        yield session_id
+                    yield session_id if terms(body) else None
 
     def latest(self) -> int:
         """See `Store.latest`."""

@@ -64,36 +64,22 @@ def _may_hide_ascii(raw: bytes) -> bool:
     return escaped or any(letter in raw for letter in _CAPITALS)
 
 
-class TooLong(Exception):
-    """A search through all sessions has read for as long as one may."""
+def newest_sessions(read: Iterable[str | None]) -> tuple[list[str], Cut]:
+    """The first sessions that a search finds, and why there may be more: see `Page.cut`.
 
-
-class Deadline:
-    """Ends a search that takes too long: called for each entry that it reads."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + LONGEST
-
-    def __call__(self) -> None:
-        """Go on.
-
-        Raises:
-            TooLong: the time is over.
-        """
-        if time.monotonic() > self._end:
-            raise TooLong
-
-
-def newest_sessions(hits: Iterable[str]) -> tuple[list[str], Cut]:
-    """The sessions of the first hits, and why there may be more: see `Page.cut`."""
+    Parameters:
+        read: for each entry that is read, its session's id if it has the terms.
+    """
     found: dict[str, None] = {}
-    try:
-        for session_id in hits:
-            if len(found) == FOUND and session_id not in found:
-                return list(found), "found"
-            found[session_id] = None
-    except TooLong:
-        return list(found), "time"
+    end = time.monotonic() + LONGEST
+    for session_id in read:
+        if time.monotonic() > end:
+            return list(found), "time"
+        if session_id is None:
+            continue
+        if len(found) == FOUND and session_id not in found:
+            return list(found), "found"
+        found[session_id] = None
     return list(found), ""
 
 
