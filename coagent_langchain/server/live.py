@@ -11,7 +11,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.lookups import store_of
-from coagent_langchain.server.store import Store
 
 MAX_CLIENTS = 20  # streams at a time; a browser tab is one
 POLL_S = 0.25  # how often a stream looks for news: `latest()` is one indexed look-up
@@ -26,35 +25,30 @@ async def stream(request: Request) -> Response:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
-    session_id = request.query_params.get("session")
     clients.add(request)
-
-    async def events() -> AsyncIterator[str]:
-        try:
-            async for line in _news(request, store_of(request), session_id):
-                yield line
-        finally:
-            clients.discard(request)
-
-    return StreamingResponse(events(), headers=_UNBUFFERED, media_type="text/event-stream")
+    return StreamingResponse(_news(request, clients), headers=_UNBUFFERED, media_type="text/event-stream")
 
 
-async def _news(request: Request, store: Store, session_id: str | None) -> AsyncIterator[str]:
-    seen = await run_in_threadpool(store.latest)
-    yield f"retry: 2000\nid: {seen}\n\n"
-    quiet = 0.0
-    while not request.app.state.closing.is_set() and not await request.is_disconnected():
-        await asyncio.sleep(POLL_S)
-        latest = await run_in_threadpool(store.latest)
-        quiet += POLL_S
-        if latest != seen:
-            before, seen = seen, latest
-            if session_id is None or await run_in_threadpool(store.has_news, session_id, before, latest):
+async def _news(request: Request, clients: set[Request]) -> AsyncIterator[str]:
+    store, session_id = store_of(request), request.query_params.get("session")
+    try:
+        seen = await run_in_threadpool(store.latest)
+        yield f"retry: 2000\nid: {seen}\n\n"
+        quiet = 0.0
+        while not request.app.state.closing.is_set() and not await request.is_disconnected():
+            await asyncio.sleep(POLL_S)
+            latest = await run_in_threadpool(store.latest)
+            quiet += POLL_S
+            if latest != seen:
+                before, seen = seen, latest
+                if session_id is None or await run_in_threadpool(store.has_news, session_id, before, latest):
+                    quiet = 0.0
+                    yield f"event: news\nid: {latest}\ndata: {latest}\n\n"
+            if quiet >= BEAT_S:
                 quiet = 0.0
-                yield f"event: news\nid: {latest}\ndata: {latest}\n\n"
-        if quiet >= BEAT_S:
-            quiet = 0.0
-            yield ": still here\n\n"
+                yield ": still here\n\n"
+    finally:
+        clients.discard(request)
 
 
 routes: list[BaseRoute] = [Route("/view/live", stream)]
