@@ -86,11 +86,11 @@ def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
     return part
 
 
-async def get_runs(request: Request) -> Response:
+def get_runs(request: Request) -> Response:
     """All session ids, or with `?summarize=1` a summary of each."""
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
-        return answer(await run_in_threadpool(store_of(request).session_ids))
-    return answer([_summary(each) for each in await run_in_threadpool(store_of(request).summaries)])
+        return answer(store_of(request).session_ids())
+    return answer([_summary(each) for each in store_of(request).summaries()])
 
 
 def _summary(each: Summary) -> dict[str, Any]:
@@ -102,11 +102,11 @@ def _summary(each: Summary) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def get_logs(request: Request) -> Response:
+def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as it was posted."""
     entries = every_entry(store_of(request), request.path_params["session_id"])
     parts = blocks(_array(entry.body for entry in entries))
-    first = await run_in_threadpool(next, parts)  # before the answer begins: a store that is down is a 503
+    first = next(parts)  # before the answer begins: a store that is down is a 503
     return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
 
 
@@ -118,11 +118,11 @@ def _array(bodies: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]" if before == b"," else b"[]"
 
 
-async def filter_logs(request: Request) -> Response:
+def filter_logs(request: Request) -> Response:
     """A session's entries after a preset or a JMESPath expression."""
     expression = request.query_params.get("pre", "all")
     try:
-        found = await run_in_threadpool(_filtered, store_of(request), request.path_params["session_id"], expression)
+        found = _filtered(store_of(request), request.path_params["session_id"], expression)
         return Response(found, media_type="application/json")
     except filters.FilterError as error:
         return failure(str(error), 400)
