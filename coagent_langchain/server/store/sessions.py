@@ -50,14 +50,11 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
     """
     rollups = list(rollups)
     insert_rows(connection, _UPSERT, [_row(rollup) for rollup in rollups])
-    numbers: dict[str, int] = {}
-    for start in range(0, len(rollups), VARIABLES):
-        ids = [rollup.session_id for rollup in rollups[start : start + VARIABLES]]
-        marks = ",".join("?" * len(ids))
-        found = connection.execute(  # as hex: newer SQLite (3.53) cuts a key at a null character
-            f"SELECT json_group_object(hex(session_id), id) FROM sessions WHERE session_id IN ({marks})", ids
-        )
-        numbers |= {bytes.fromhex(key).decode(): number for key, number in json.loads(found.fetchone()[0]).items()}
+    ids = [rollup.session_id for rollup in rollups]
+    found = connection.execute(  # as hex: newer SQLite (3.53) cuts a key at a null character
+        f"SELECT json_group_object(hex(session_id), id) FROM sessions WHERE {named_in(ids)}", ids
+    ).fetchone()[0]
+    numbers = {bytes.fromhex(key).decode(): number for key, number in json.loads(found).items()}
     insert_rows(
         connection,
         _PROMPTS,
