@@ -250,6 +250,27 @@ def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
     assert result.stderr.startswith("coagent-langchain: the ClickHouse database cannot be used: ")
 
 
+@pytest.mark.parametrize("address", [
+    "clickhouse://me:hush@host:x/coagent", "clickhouse://me:hush@host/a-b", "clickhouse:///coagent",
+    "clickhouse://me:hush@host/coagent?secure=1", "chdb://x",
+])  # fmt: skip
+def test_wrong_address_of_clickhouse_is_refused(address: str) -> None:
+    """An option that it does not know would be passed over, and send the password without TLS."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(address)
+
+    assert str(raised.value) == (
+        "--store must be like clickhouse://user:password@host:8123/coagent, with ?secure=true for TLS, "
+        f"or chdb:///PATH, not {address.replace('me:hush@', '')}"
+    )
+
+
+def test_clickhouse_has_another_port_for_tls() -> None:
+    """It is taken where the address names none."""
+    with pytest.raises(ConfigurationError, match="8443"):
+        server.open_store("clickhouse://127.0.0.1/coagent?secure=true")
+
+
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """It is named and left as it was."""
     path = tmp_path / "notes.txt"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import clickhouse_connect
-from clickhouse_connect.driver.client import Client
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import public_address
@@ -34,16 +32,12 @@ def open_store(address: str, *, make: bool) -> ClickHouseStore:
         options, database = _parsed(urlsplit(address))
     except ValueError:
         raise ConfigurationError(
-            "--store must be like clickhouse://user:password@host:8123/coagent or chdb:///PATH, "
-            f"not {public_address(address)}"
+            "--store must be like clickhouse://user:password@host:8123/coagent, with ?secure=true for TLS, "
+            f"or chdb:///PATH, not {public_address(address)}"
         ) from None
     if not make and "path" in options and not Path(options["path"], "metadata").exists():  # the engine would make it
         raise ConfigurationError(f"there is no store at {options['path']}")
-    return ClickHouseStore(functools.partial(_client, options), database, make=make)
-
-
-def _client(options: dict[str, Any]) -> Client:
-    return clickhouse_connect.get_client(**options)
+    return ClickHouseStore(lambda: clickhouse_connect.get_client(**options), database, make=make)
 
 
 def _parsed(parts: SplitResult) -> tuple[dict[str, Any], str]:
@@ -57,15 +51,16 @@ def _parsed(parts: SplitResult) -> tuple[dict[str, Any], str]:
             raise ValueError("no path")
         return {"interface": "chdb", "path": parts.path}, DATABASE
     database = parts.path.strip("/") or DATABASE
-    if not parts.hostname or not re.fullmatch(r"\w+", database, re.ASCII):
-        raise ValueError("no host, or no name of a database")
+    secure = parts.query == "secure=true"
+    if not parts.hostname or not re.fullmatch(r"\w+", database, re.ASCII) or (parts.query and not secure):
+        raise ValueError("no host, no name of a database, or an option that would be passed over")
     options = {
         "host": parts.hostname,
-        "port": parts.port or 8123,
+        "port": parts.port or 0,  # 8123, or 8443 for TLS
         "username": unquote(parts.username or "default"),
         "password": unquote(parts.password or ""),
         "autogenerate_session_id": False,  # a client's reads may run side by side
-        "secure": parse_qs(parts.query).get("secure") == ["true"],
+        "secure": secure,
         "connect_timeout": CONNECT,
         "send_receive_timeout": ANSWER,
         # the database collects the inserts of all servers into few parts, and answers when they are stored
