@@ -283,6 +283,19 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     del refused  # until here it has kept whatever was left open
 
 
+def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> None:
+    """No file of it stays open while somebody looks at the error."""
+    path = tmp_path / "coagent.db"
+    server.open_store(f"sqlite://{path}").close()
+    damage(path, "entries")
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{path}")
+
+    assert str(refused.value) == f"{path} cannot be used as a store: database disk image is malformed"
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
+
+
 def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None:
     """What stands in its place is named, and when that is gone the store opens."""
     (tmp_path / "coagent.db.search").mkdir()

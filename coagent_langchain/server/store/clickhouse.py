@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
@@ -64,17 +65,14 @@ class ClickHouseStore:
         self._sessions = SESSIONS.format(db=database)
         self._readers = Readers(connect)
         self._highest, self._asked = 0, float("-inf")
-        self._closed = False
         self._commits = GroupCommit(self._commit, most=COMMIT)
+        self._opened = ExitStack()
+        for each in (self._writer, self._readers, self._commits):
+            self._opened.callback(each.close)
 
     def close(self) -> None:
         """Commit what waits and close all connections. Closing again does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._commits.close()
-        self._readers.close()
-        self._writer.close()
+        self._opened.close()
 
     # writing
 

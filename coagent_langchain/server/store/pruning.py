@@ -83,12 +83,10 @@ class StoreFile:
         try:
             with contextlib.closing(connect(self._path)) as connection:
                 if not version_of(connection):
-                    raise ValueError("it is no store")
+                    raise sqlite3.NotSupportedError("it is no store")
                 migrate(connection)
                 yield connection
-        except ConfigurationError:
-            raise
-        except (sqlite3.Error, ValueError) as error:
+        except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
 
 

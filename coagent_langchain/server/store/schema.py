@@ -72,11 +72,11 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database up to date.
 
     Raises:
-        ValueError: a newer version of the package made it.
+        sqlite3.NotSupportedError: a newer version of the package made it.
     """
     version = version_of(connection)
     if version > len(MIGRATIONS):
-        raise ValueError(
+        raise sqlite3.NotSupportedError(
             f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}: "
             "use the version that made it, or a newer one"
         )

@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from coagent_langchain.server.store import (
     Pruned,
     Session,
     Summary,
+    index,
     pruning,
     sessions,
 )
@@ -33,14 +35,12 @@ from coagent_langchain.server.store.database import (
     Lock,
     OpenFile,
     available,
-    closed_on_error,
     connect,
     make_private,
     reader,
     transaction,
 )
 from coagent_langchain.server.store.expressions import sorted_by
-from coagent_langchain.server.store.index import BLOCK, opened, ranges
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
@@ -67,44 +67,34 @@ class SqliteStore:
     event_types = frozenset(TYPE_NUMBERS)
 
     def __init__(self, path: Path) -> None:
-        self._closed = False
         make_private(path)
-        self._lock = Lock(path)
-        try:
-            self._open(path)
-        except ConfigurationError:
-            self._lock.release()
-            raise
-        except (sqlite3.Error, ValueError) as error:
-            self._lock.release()
-            raise ConfigurationError(f"{path} cannot be used as a store: {error}") from error
-        self._commits = GroupCommit(self._commit, most=COMMIT)
-        self._index.start()
+        with ExitStack() as opened:
+            opened.callback(Lock(path).release)
+            try:
+                self._open(path, opened)
+            except sqlite3.Error as error:
+                raise ConfigurationError(f"{path} cannot be used as a store: {error}") from error
+            self._opened = opened.pop_all()
 
-    def _open(self, path: Path) -> None:
-        self._writer = connect(path)
+    def _open(self, path: Path, opened: ExitStack) -> None:
+        self._writer = opened.enter_context(closing(connect(path)))
         self._file = OpenFile(path)
-        with closed_on_error(self._writer):
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-            migrate(self._writer)
-            self._index = opened(path, self.latest)
-        self._writing = threading.Lock()  # between the writer thread and `prune`
+        self._writer.execute("PRAGMA synchronous = FULL")
+        self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        migrate(self._writer)
+        self._index = opened.enter_context(closing(index.opened(path, self.latest)))
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
-        self._latest: int = max(highest, self._index.blocks * BLOCK)  # a number that was indexed is not used again
-        self._readers = Readers(functools.partial(reader, path, self._index.path))
+        indexed = self._index.blocks * index.BLOCK
+        self._latest: int = max(highest, indexed)  # a number that was indexed is not used again
+        self._readers = opened.enter_context(closing(Readers(functools.partial(reader, path, self._index.path))))
+        self._writing = threading.Lock()  # between the writer thread and `prune`
+        self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
+        self._index.start()
 
     def close(self) -> None:
         """Commit what waits, close all connections and free the file. Closing again does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._commits.close()
-        self._index.close()
-        self._readers.close()
-        self._writer.close()
-        self._lock.release()
+        self._opened.close()
 
     # writing
 
@@ -215,7 +205,7 @@ class SqliteStore:
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         with available("read"), self._readers.one() as connection:
-            for where in ranges(connection, terms) if terms else ():
+            for where in index.ranges(connection, terms) if terms else ():
                 for session_id, body in connection.execute(sql, where):
                     yield session_id if terms(body) else None
 
