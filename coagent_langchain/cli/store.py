@@ -16,7 +16,8 @@ from coagent_langchain.server import check_address, open_beside
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
-    from coagent_langchain.server.store import Pruned, Store
+    from coagent_langchain.server.store import Pruned
+    from coagent_langchain.server.store.clickhouse import ClickHouseStore
     from coagent_langchain.server.store.pruning import StoreFile
 
 
@@ -67,7 +68,7 @@ def silence_clickhouse() -> None:
 
 
 @contextlib.contextmanager
-def opened_beside(address: str) -> Iterator[Store | StoreFile]:
+def opened_beside(address: str) -> Iterator[ClickHouseStore | StoreFile]:
     """The store at an address, to delete from, whether a server is running or not."""
     silence_clickhouse()
     with contextlib.closing(open_beside(address)) as store:

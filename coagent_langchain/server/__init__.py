@@ -12,6 +12,7 @@ from coagent_langchain.texts import install
 if TYPE_CHECKING:
     from coagent_langchain.server.running import Running as Running
     from coagent_langchain.server.store import Store
+    from coagent_langchain.server.store.clickhouse import ClickHouseStore
     from coagent_langchain.server.store.pruning import StoreFile
 
 __all__ = ["launch", "open_beside", "open_store"]
@@ -60,7 +61,7 @@ def open_store(address: str) -> Store:
     return SqliteStore(_sqlite_path(address))
 
 
-def open_beside(address: str) -> Store | StoreFile:
+def open_beside(address: str) -> ClickHouseStore | StoreFile:
     """A store to delete from, beside a running server or without: it has `summaries`, `prune`, `delete` and `close`.
 
     Raises:
@@ -93,7 +94,7 @@ def _is_clickhouse(address: str) -> bool:
     return address.partition("://")[0] in ("clickhouse", "chdb")
 
 
-def _clickhouse_store(address: str, *, make: bool) -> Store:
+def _clickhouse_store(address: str, *, make: bool) -> ClickHouseStore:
     try:
         from coagent_langchain.server.store import clickhouse_client
     except ModuleNotFoundError as error:

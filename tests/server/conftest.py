@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coagent_langchain import server
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.pruning import StoreFile
+from coagent_langchain.server.store.sqlite import SqliteStore
 
 KINDS = [
     "sqlite",
@@ -41,6 +44,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = opener(request)(tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def beside(store: Store, tmp_path: Path) -> Any:
+    """What deletes from the store while it is open: for SQLite, another connection to its file."""
+    return StoreFile(tmp_path / "coagent.db") if isinstance(store, SqliteStore) else store
 
 
 def opener(request: pytest.FixtureRequest) -> Callable[[Path], Store]:

@@ -39,14 +39,16 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
     assert look("large") is large
 
 
-def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(running: Running) -> None:
+def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(tmp_path: Path) -> None:
     """Though it has as many entries."""
+    address = f"sqlite://{tmp_path}/coagent.db"
     shown = []
-    for at, words in enumerate(("deleted", "kept")):
-        put(running.store, entry(at=at, output_data={"message": words}))
-        shown.append(requests.get(f"{running.url}/view/timeline/=s", timeout=10).text)
-        if words == "deleted":
-            running.store.delete(["s"])
+    with server.launch(address) as running:
+        for at, words in enumerate(("deleted", "kept")):
+            put(running.store, entry(at=at, output_data={"message": words}))
+            shown.append(requests.get(f"{running.url}/view/timeline/=s", timeout=10).text)
+            if words == "deleted":
+                server.open_beside(address).delete(["s"])
 
     assert ["deleted" in page for page in shown] == [True, False]
 

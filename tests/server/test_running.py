@@ -404,7 +404,7 @@ def test_request_under_way_is_answered_before_the_server_has_closed(
     asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
     with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
         asking.start()
-        until(running.store._writing.locked)  # type: ignore[attr-defined]
+        until(lambda: bool(running._server.server_state.tasks))
         closing.start()
         until(lambda: not listens(running.url))
     closing.join()
@@ -435,7 +435,7 @@ def test_request_that_waits_for_the_database_is_told_to_come_again(
     asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
     with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
         asking.start()
-        until(running.store._writing.locked)  # type: ignore[attr-defined]
+        until(lambda: bool(running._server.server_state.tasks))
         closing.start()
         asking.join()
     closing.join()
@@ -657,7 +657,7 @@ def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(prompt="old") for n in range(64)))
     until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
-    store.prune(T0 + 1)
+    server.open_beside(f"sqlite://{tmp_path}/coagent.db").prune(T0 + 1)
     store.close()
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, entry(session_id="young", prompt="new"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import orjson
 import pytest
@@ -393,39 +394,39 @@ def test_large_entries_come_fewer_at_a_time(store: Store) -> None:
     assert event_ids(every_entry(store, "s")) == ["0", "1", "2"]
 
 
-def test_prune_deletes_old_sessions_whole(store: Store) -> None:
+def test_prune_deletes_old_sessions_whole(store: Store, beside: Any) -> None:
     """A session goes when its last entry is too old; one that went on stays whole."""
     put(store, entry(session_id="old", at=1, prompt="gone"), entry(session_id="old", at=50))
     put(store, entry(session_id="kept", at=2, prompt="here"), entry(session_id="kept", at=100))
-    pruned = store.prune(T0 + 100)
+    pruned = beside.prune(T0 + 100)
 
     assert (pruned.sessions, pruned.entries) == (1, 2)
     assert store.session_ids() == ["kept"]
     assert (holding(store, "gone"), holding(store, "here")) == ([], ["kept"])
 
 
-def test_prune_deletes_very_many_sessions(store: Store) -> None:
+def test_prune_deletes_very_many_sessions(store: Store, beside: Any) -> None:
     """More than one step of it takes."""
     put(store, *(entry(session_id=f"old {n}") for n in range(999)), entry(session_id="kept", at=100))
-    pruned = store.prune(T0 + 100)
+    pruned = beside.prune(T0 + 100)
 
     assert (pruned.sessions, pruned.entries, store.session_ids()) == (999, 999, ["kept"])
 
 
-def test_delete_takes_the_named_sessions_alone(store: Store) -> None:
+def test_delete_takes_the_named_sessions_alone(store: Store, beside: Any) -> None:
     """Whatever is in an id; one that is not there does not matter."""
     ids = ["a", "a'b", "a\x00b", "ü"]
     put(store, *(entry(session_id=name, at=at) for name in ids for at in (1, 2)))
-    deleted = store.delete([*ids[1:], "nobody"])
+    deleted = beside.delete([*ids[1:], "nobody"])
 
     assert (deleted.sessions, deleted.entries, store.session_ids()) == (3, 6, ["a"])
 
 
-def test_what_was_pruned_can_come_again(store: Store) -> None:
+def test_what_was_pruned_can_come_again(store: Store, beside: Any) -> None:
     """An entry that was deleted is new when it is sent again."""
     one = entry(prompt="phoenix")
     put(store, one)
-    store.prune(T0 + 1)
+    beside.prune(T0 + 1)
     put(store, one)
 
     assert bodies(store) == [one]

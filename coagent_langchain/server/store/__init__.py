@@ -156,7 +156,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `Store.prune` or `Store.delete` deleted."""
+    """How much was deleted."""
 
     sessions: int
     entries: int
@@ -215,12 +215,6 @@ class Store(Protocol):
 
     def has_news(self, session_id: str, after: int, until: int) -> bool:
         """Whether entries of the session have a `seq` above `after`, and `until` at most."""
-
-    def prune(self, before_ms: int) -> Pruned:
-        """Delete every session whose last entry is older than `before_ms`."""
-
-    def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """Delete these sessions; one that is not there is no error."""
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""

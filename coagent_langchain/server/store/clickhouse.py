@@ -85,11 +85,11 @@ class ClickHouseStore:
         self._asked = float("-inf")
 
     def prune(self, before_ms: int) -> Pruned:
-        """See `Store.prune`."""
+        """Delete every session whose last entry is older than `before_ms`."""
         return self._writer.delete("last_ms < {before:Int64}", before=before_ms)
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """See `Store.delete`."""
+        """Delete these sessions; one that is not there is no error."""
         return self._writer.delete("session_id IN {named:Array(String)}", named=list(session_ids))
 
     # reading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,7 @@ PRUNED_AT_ONCE = 500  # sessions
 
 
 class Writer:
-    """Writes to the tables of one database. Any thread may call it; one at a time is served.
+    """Writes to the tables of one database, and deletes from them; for one thread at a time.
 
     Parameters:
         client: the connection, which nobody else uses.
@@ -33,7 +32,6 @@ class Writer:
         self._db = database
         self._table = table
         self._numbers = rows.Numbers()
-        self._writing = threading.Lock()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -45,7 +43,7 @@ class Writer:
         Raises:
             Unavailable: the database cannot take it now.
         """
-        with self._writing, available():
+        with available():
             if new := self._without_copies(entries):
                 numbers = self._numbers.take(len(new))
                 lines = [rows.line(entry, number, self._table.own) for entry, number in zip(new, numbers, strict=True)]
@@ -99,7 +97,7 @@ class Writer:
         count = entries = 0
         sql = f"SELECT session_id, entries FROM {SESSIONS.format(db=self._db)} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
         while True:
-            with self._writing, available():
+            with available():
                 found = self._client.query(sql, parameters=parameters).result_rows
                 for table in ("log_entries", "coagent_sessions") if found else ():
                     self._client.command(

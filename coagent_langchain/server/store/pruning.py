@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,6 @@ from coagent_langchain.server.store.database import Lock, connect, transaction
 from coagent_langchain.server.store.schema import migrate, version_of
 
 AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
-Writing = AbstractContextManager[Any]  # held for each transaction
-
-
-def prune(connection: sqlite3.Connection, before_ms: int, writing: Writing) -> Pruned:
-    """See `Store.prune`."""
-    return _delete(connection, "last_ms < ?", [before_ms], writing)
-
-
-def delete(connection: sqlite3.Connection, session_ids: Sequence[str], writing: Writing) -> Pruned:
-    """See `Store.delete`."""
-    return _delete(connection, sessions.named_in(session_ids), session_ids, writing)
-
-
-def _delete(connection: sqlite3.Connection, condition: str, values: Sequence[Any], writing: Writing) -> Pruned:
-    count = entries = 0
-    while True:
-        with writing, transaction(connection):
-            sql = f"SELECT id FROM sessions WHERE {condition} LIMIT ?"
-            found = connection.execute(sql, (*values, AT_ONCE)).fetchall()
-            for number in found:
-                entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
-                connection.execute("DELETE FROM prompts WHERE session = ?", number)
-                connection.execute("DELETE FROM facets WHERE session = ?", number)
-                connection.execute("DELETE FROM sessions WHERE id = ?", number)
-        count += len(found)
-        if len(found) < AT_ONCE:
-            return Pruned(count, entries)
 
 
 class StoreFile:
@@ -62,18 +34,18 @@ class StoreFile:
             return sessions.summaries(connection)
 
     def prune(self, before_ms: int) -> Pruned:
-        """See `Store.prune`."""
-        with self._connected() as connection:
-            pruned = prune(connection, before_ms, contextlib.nullcontext())
-            _shrink(connection, self._path)
-        return pruned
+        """Delete every session whose last entry is older than `before_ms`."""
+        return self._delete("last_ms < ?", [before_ms])
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """See `Store.delete`."""
+        """Delete these sessions; one that is not there is no error."""
+        return self._delete(sessions.named_in(session_ids), session_ids)
+
+    def _delete(self, condition: str, values: Sequence[Any]) -> Pruned:
         with self._connected() as connection:
-            deleted = delete(connection, session_ids, contextlib.nullcontext())
+            pruned = _delete_from(connection, condition, values)
             _shrink(connection, self._path)
-        return deleted
+        return pruned
 
     def close(self) -> None:
         """Nothing is open."""
@@ -88,6 +60,22 @@ class StoreFile:
                 yield connection
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
+
+
+def _delete_from(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
+    count = entries = 0
+    while True:
+        with transaction(connection):
+            sql = f"SELECT id FROM sessions WHERE {condition} LIMIT ?"
+            found = connection.execute(sql, (*values, AT_ONCE)).fetchall()
+            for number in found:
+                entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
+                connection.execute("DELETE FROM prompts WHERE session = ?", number)
+                connection.execute("DELETE FROM facets WHERE session = ?", number)
+                connection.execute("DELETE FROM sessions WHERE id = ?", number)
+        count += len(found)
+        if len(found) < AT_ONCE:
+            return Pruned(count, entries)
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:

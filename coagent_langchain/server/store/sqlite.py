@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -22,11 +21,9 @@ from coagent_langchain.server.store import (
     Cursor,
     Entry,
     NewEntry,
-    Pruned,
     Session,
     Summary,
     index,
-    pruning,
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
@@ -88,7 +85,6 @@ class SqliteStore:
         indexed = self._index.blocks * index.BLOCK
         self._latest: int = max(highest, indexed)  # a number that was indexed is not used again
         self._readers = opened.enter_context(closing(Readers(functools.partial(reader, path, self._index.path))))
-        self._writing = threading.Lock()  # between the writer thread and `prune`
         self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
         self._index.start()
 
@@ -103,7 +99,7 @@ class SqliteStore:
         return self._commits.submit(entries)
 
     def _commit(self, entries: list[NewEntry]) -> None:
-        with available("written"), self._writing, transaction(self._writer):
+        with available("written"), transaction(self._writer):
             self._store(entries)
         self._latest += len(entries)
         self._file.check()  # after it, so that nothing is acknowledged that went with the file
@@ -128,14 +124,6 @@ class SqliteStore:
         self._writer.execute("ROLLBACK TO all_new")
         if new:
             self._store([entries[seq - self._latest - 1] for (seq,) in new])
-
-    def prune(self, before_ms: int) -> Pruned:
-        """See `Store.prune`."""
-        return pruning.prune(self._writer, before_ms, self._writing)
-
-    def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """See `Store.delete`."""
-        return pruning.delete(self._writer, session_ids, self._writing)
 
     # reading
 
