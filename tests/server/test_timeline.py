@@ -641,7 +641,7 @@ def test_call_that_was_not_run_is_no_error() -> None:
     story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "not run"})
     made = timeline(story.entries)
 
-    assert [[*row[1:5], row[12], row[15]] for row in rows(made, T0)] == [
+    assert [[*row[1:5], row[11], row[14]] for row in rows(made, T0)] == [
         ["prompt", "ok", "mail", "", 0, ""], ["tool", "not run", "send_mail", "no, thanks", 0, "not run"],
     ]  # fmt: skip
     assert [(row.name, row.calls, row.errors) for row in used(made.tools)] == [("send_mail", 1, 0)]
@@ -655,7 +655,7 @@ def test_call_that_a_node_answered_says_so() -> None:
     answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
     story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "answered by node"})
 
-    assert [[*row[1:5], row[15]] for row in rows(timeline(story.entries), T0)] == [
+    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
         ["prompt", "ok", "Rome?", "", ""], ["tool", "answered by node", "weather", "city: Rome", "answered by node"],
     ]  # fmt: skip
 
@@ -696,7 +696,7 @@ def test_answer_from_a_cache_says_so() -> None:
     story.model("hello", "hi", 1, (10, 2))
     story.entries[-1]["meta"]["cached"] = True
 
-    assert [[*row[1:5], row[15]] for row in rows(timeline(story.entries), T0)] == [
+    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
         ["prompt", "ok", "hello", "1 turn", ""],
         ["model", "from cache", "gemma3:4b", "hi", "from cache · Turn 1 · agent"],
     ]
@@ -720,7 +720,7 @@ def test_row_tells_turn_and_caller_before_its_note() -> None:
     story.model("hello", "مرحبا", 5, (1, 1), issuer="planner")
     _, row = rows(timeline(story.entries), T0)
 
-    assert (row[15], row[4]) == ("Turn 1 · planner", "مرحبا")
+    assert (row[14], row[4]) == ("Turn 1 · planner", "مرحبا")
 
 
 def test_call_tells_its_turn_where_no_row_above_does() -> None:
@@ -736,7 +736,7 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
     for words in ("Sunny", "Warm"):
         story.model("Say it", words, 5, (1, 1), parent=node, issuer="answer")
     story.leave(node, "answer", 10)
-    told = [(row[0], row[3], row[15]) for row in rows(timeline(story.entries), T0)]
+    told = [(row[0], row[3], row[14]) for row in rows(timeline(story.entries), T0)]
 
     assert told == [
         (1, "Rome?", ""), (2, "Turn 1", ""), (3, "gemma3:4b", "agent"),
@@ -754,7 +754,7 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     story.wait(90_000).end("bye", status)
     *_, row = rows(timeline(story.entries), T0)
 
-    assert [*row[1:7], row[15]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
+    assert [*row[1:7], row[14]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
     assert judged(story.entries, len(story.entries) - 1).status == status
 
 
@@ -1471,7 +1471,7 @@ def test_rows_name_their_size_and_their_entries() -> None:
     """What the browser folds by: level, label, rows below, and the entries as timestamp and seq."""
     made = rows(timeline(sessions.recipe()), T0)
 
-    assert [(row[0], row[1], row[13], row[14]) for row in made] == [
+    assert [(row[0], row[1], row[12], row[13]) for row in made] == [
         (1, "prompt", 2, [0, "1", 0, "2"]),
         (2, "model", 0, [3, "3", 4_123, "4"]),
         (2, "model", 0, [4_135, "5", 6_445, "6"]),
@@ -1485,7 +1485,7 @@ def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
     """What is folded with it: its children, and theirs."""
     made = rows(timeline(sessions.trip()), T0)
 
-    assert [(row[0], row[1], row[13]) for row in made if row[13]] == [
+    assert [(row[0], row[1], row[12]) for row in made if row[12]] == [
         (1, "prompt", 15),
         (2, "turn", 12),
         (3, "component", 1),

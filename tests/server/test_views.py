@@ -309,7 +309,7 @@ def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> N
     story = Story("long").ask("Write")
     story.model("Write", answer, 900, (1, 1))
     log(running, story.entries)
-    place = next(row[14] for row in get(running, "/view/timeline/=long").json()["rows"] if row[1] == "model")
+    place = next(row[13] for row in get(running, "/view/timeline/=long").json()["rows"] if row[1] == "model")
     url = f'/view/text/=long?e={place[2] + T0}-{place[3]}&path=["llm_response","response"]'
     pieces, start = [], "0"
     while start:
@@ -409,12 +409,12 @@ def test_details_of_every_row_are_found_on_every_store(store: Store) -> None:
         timeline = get(server, "/view/timeline/=trip").json()
         found = []
         for row in timeline["rows"]:
-            refs = [f"e={timeline['t0'] + at}-{seq}" for at, seq in zip(row[14][::2], row[14][1::2], strict=True)]
+            refs = [f"e={timeline['t0'] + at}-{seq}" for at, seq in zip(row[13][::2], row[13][1::2], strict=True)]
             found += [get(server, f"/view/detail/=trip?{'&'.join(refs)}").status_code] if refs else []
         words = get(server, "/view/find/=trip?q=courtyard").json()["seqs"]
 
     assert found == [200] * 24
-    assert [seq for seq in words if seq in {seq for row in timeline["rows"] for seq in row[14][1::2]}] == words != []
+    assert [seq for seq in words if seq in {seq for row in timeline["rows"] for seq in row[13][1::2]}] == words != []
 
 
 def test_export_gives_back_what_was_posted(running: Running) -> None:
@@ -486,7 +486,7 @@ def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
     """The highest timestamp that is taken finds its entry again."""
     log(running, [samples.entry(timestamp=MAX_TIMESTAMP)])
     timeline = get(running, "/view/timeline/=s").json()
-    at, seq = timeline["rows"][-1][14]
+    at, seq = timeline["rows"][-1][13]
 
     assert get(running, f"/view/detail/=s?e={timeline['t0'] + at}-{seq}").status_code == 200
 
@@ -591,7 +591,7 @@ def test_what_a_tool_gave_back_stands_apart_from_what_came_with_it(
     log(running, story.entries)
     timeline = get(running, "/view/timeline/=s").json()
     row = next(row for row in timeline["rows"] if row[1] == "tool")
-    at, seq = row[14][-2:]
+    at, seq = row[13][-2:]
     details = shown(running, f"/view/detail/=s?e={timeline['t0'] + at}-{seq}")
 
     assert row[4] == note

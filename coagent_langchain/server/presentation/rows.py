@@ -10,15 +10,15 @@ from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
 Row = list[Any]
-_BELOW = 13  # the place of how many rows stand below, which is known last
+_BELOW = 12  # the place of how many rows stand below, which is known last
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
     """Flatten the tree, parents before their children.
 
-    Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input, output and
-    cached tokens, cost, errors in it and below, rows below it, its entries as timestamp after `t0`, seq, …, and what
-    stands before the note, which may run in another direction. A seq is text: it may be beyond the whole numbers of
+    Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input and output
+    tokens, cost, errors in it and below, rows below it, its entries as timestamp after `t0`, seq, …, and what stands
+    before the note, which may run in another direction. A seq is text: it may be beyond the whole numbers of
     JavaScript.
     """
     made: list[Row] = []
@@ -45,8 +45,8 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
         lead, note = _lead(bar, above, turn), without_label(bar.label, bar.note)
     label = bar.label or f"Prompt {bar.prompt}"
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
-            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, bar.cached, round(bar.cost, 6), bar.errors,
-            0, events, "" if lead == note else lead]  # fmt: skip
+            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, round(bar.cost, 6), bar.errors, 0, events,
+            "" if lead == note else lead]  # fmt: skip
 
 
 def _lead(bar: Bar, above: str, turn: int) -> str:

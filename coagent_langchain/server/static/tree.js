@@ -4,7 +4,7 @@ import { cost, count, duration } from "./format.js";
 import { Rows } from "./rows.js";
 import { Waits } from "./waits.js";
 
-const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, CACHED, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(16).keys();
+const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(15).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const LONG = 60_000; // milliseconds: a shorter wait is drawn as long as it was
