@@ -36,7 +36,7 @@ _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("coagent_langchain.server"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )  # fmt: skip
-_FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "size", "iso", "when",
+_FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "iso", "when",
             "session_path")  # fmt: skip
 _environment.filters |= {name: getattr(formats, name) for name in _FORMATS}
 _environment.filters["in_words"] = in_words

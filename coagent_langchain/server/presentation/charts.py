@@ -28,7 +28,6 @@ class TokenBar:
     output: float
     title: str
     seq: int
-    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,7 @@ def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
     )
     title = f"{name}: {count(told[0])} in ({count(told[1])} cached), {count(told[2])} out"
     return TokenBar(round(x, 3), round(width, 3), round(cached * scale, 2), round((taken - cached) * scale, 2),
-                    round(given * scale, 2), title, first.events[-1][1] if first.events else 0,
-                    any(bar.failed for bar in group))  # fmt: skip
+                    round(given * scale, 2), title, first.events[-1][1])  # fmt: skip
 
 
 def used(bars: list[Bar]) -> list[Used]:
