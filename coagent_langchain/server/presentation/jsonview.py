@@ -8,6 +8,7 @@ import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.formats import size, visible
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonPath
 
 INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
@@ -20,13 +21,18 @@ MAX_PARSED = 100_000  # characters of a text that is read as JSON
 
 def shown(value: str, ref: str, path: JsonPath) -> Markup:
     """A text, its invisible characters shown; what is longer than `INLINE` gets a button that fetches the rest."""
+    return escape(visible(value[:INLINE])) + rest(value, ref, path)
+
+
+def rest(value: str, ref: str, path: JsonPath) -> Markup:
+    """The button that fetches what of a text is beyond `INLINE`; nothing where all of it stands there."""
     if len(value) <= INLINE:
-        return escape(visible(value))
-    octets = len(value.encode("utf-8", "replace"))
-    more = Markup(
+        return Markup()
+    button = Markup(
         '<button type="button" class="plain more" data-more="{}" data-path="{}" data-from="{}">Show more of {}</button>'
     )
-    return escape(visible(value[:INLINE])) + more.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
+    octets = len(value.encode("utf-8", "replace"))
+    return button.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
 
 
 def tree(value: Any, ref: str, path: JsonPath = ()) -> Markup:
@@ -77,9 +83,8 @@ class _Tree:
         name = Markup('<span class="k">{}:</span>').format(visible(str(key)[:200]))
         inner = self.value(child, path, depth + 1)
         if isinstance(child, dict | list) and child:
-            number = len(child)
-            kind = f"{number} item{'s' if number != 1 else ''}" if isinstance(child, list) else ""
-            state = Markup(" open") if depth < 3 and number <= 20 else ""
+            kind = counted(len(child), "item") if isinstance(child, list) else ""
+            state = Markup(" open") if depth < 3 and len(child) <= 20 else ""
             return Markup('<details{}><summary>{} <span class="k">{}</span></summary><div>{}</div></details>').format(
                 state, name, kind, inner
             )

@@ -12,7 +12,7 @@ from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.entries import of_a_handler, own_words
 from coagent_langchain.server.presentation.formats import mapping, text
-from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
+from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest, shown, tree
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.wire import JsonObject, JsonPath
 
@@ -56,8 +56,7 @@ def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
     """The part of what a model or a session answers: as any value, but text as prose."""
     part = of_value(title, value, ref, path)
     if part.kind == "text":
-        more = part.content[part.content.index("<button") :] if len(value) > INLINE else ""
-        part.kind, part.content = "prose", prose(value[:INLINE]) + more
+        part.kind, part.content = "prose", prose(value[:INLINE]) + rest(value, ref, path)
     return part
 
 
