@@ -69,11 +69,11 @@ def outline(timeline: Timeline) -> list[Bar]:
 
 def _speaking(bars: Iterable[Bar]) -> list[Bar]:
     """The bars that say something, through turns and components, but not into tools."""
-    found, stack, entered = [], list(reversed(list(bars))), set[int]()
+    found, stack, entered = [], list(reversed(list(bars))), set[Bar]()
     while stack:
         bar = stack.pop()
-        if bar.kind in ("turn", "component") and id(bar) not in entered:
-            entered.add(id(bar))
+        if bar.kind in ("turn", "component") and bar not in entered:
+            entered.add(bar)
             if _says_something(bar):
                 stack.append(bar)  # after all that is in it
             stack += reversed(bar.children)

@@ -26,6 +26,7 @@ class Pairing:
         answered: root run → the first question of a human step that it answered.
         sent: prompt number → what a model was sent first in it.
         ends: the ends of the session.
+        by_run: run id → the last bar of the run.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Pairing:
         self.answered: dict[str, Bar] = {}
         self.sent: dict[int, str] = {}
         self.ends: list[Bar] = []
-        self._by_run: dict[str, Bar] = {}
+        self.by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
         self._by_error: dict[str, Bar] = {}
         self._questions: dict[str, list[Bar]] = defaultdict(list)
@@ -52,10 +53,6 @@ class Pairing:
         else:
             self._special.get(moment.type, self._point)(moment)
 
-    def by_run(self, run: str) -> Bar | None:
-        """The bar of a run id."""
-        return self._by_run.get(run)
-
     def _new(self, moment: Moment, kind: str) -> Bar:
         bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
                   turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, place=moment.place,
@@ -68,17 +65,16 @@ class Pairing:
         for key in self._keys(moment, kind):
             self._waiting[key].append(bar)
         if moment.run:
-            self._by_run[moment.run] = bar
+            self.by_run[moment.run] = bar
         if kind == "model" and moment.note:
             self.sent.setdefault(moment.prompt, moment.note)
 
     def _close(self, moment: Moment, kind: str) -> None:
-        bar = next((bar for key in self._keys(moment, kind) if (bar := self._take(key, moment))), None)
+        taken = (self._take(key, moment) for key in self._keys(moment, kind))
+        bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
         if bar is None:
-            bar = self._by_run.get(moment.run) if moment.run else None
-            if bar is None:
-                bar = self._new(moment, kind)
-                bar.events.clear()
+            bar = self._new(moment, kind)
+            bar.events.clear()
         self._finish(bar, moment)
 
     def _finish(self, bar: Bar, moment: Moment) -> None:
@@ -137,11 +133,8 @@ class Pairing:
         self.ends.append(self.bars.pop())
 
     def _error(self, moment: Moment) -> None:
-        bar = (
-            self._by_run.get(moment.run)
-            if moment.run
-            else self._take(("model", moment.prompt, moment.turn, ""), moment)
-        )
+        unnamed = ("model", moment.prompt, moment.turn, "")
+        bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed, moment)
         if bar is None:
             bar = self._point(moment, "error")
         else:
@@ -173,7 +166,7 @@ class Pairing:
             bar.status, bar.note = "ok", exchange(asked, moment.note)
             if moment.outcome == "unanswered":
                 bar.status = moment.outcome
-            else:
+            elif moment.root:
                 self.answered.setdefault(moment.root, bar)
         if answered or moment.outcome == "unanswered":  # another process has answered it
             return

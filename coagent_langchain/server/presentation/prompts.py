@@ -48,9 +48,9 @@ class Prompts:
         Ask for every bar in their order: what has a root stays where the first of that root is.
         """
         root = (bar.prompt, bar.root)
-        found = self._of_root.get(root) if bar.root else None
+        found = self._of_root.get(root)
         if found is None:
-            question = self._answered.get(bar.root) if bar.root else None
+            question = self._answered.get(bar.root)
             if question is not None and question.events[0] < bar.events[0]:
                 found = self.of(question)
             else:
@@ -61,7 +61,7 @@ class Prompts:
 
     def _ask(self, moment: Moment) -> None:
         root = (moment.prompt, moment.root)
-        bar = self._of_root.get(root) if moment.root else None
+        bar = self._of_root.get(root)
         if bar is None:
             bar = self._open(moment.prompt, (moment.at, moment.seq))
             if moment.root:
@@ -71,7 +71,7 @@ class Prompts:
 
     def _start(self, moment: Moment) -> None:
         number, place = moment.prompt, (moment.at, moment.seq)
-        bar = self._of_root.get((number, moment.root)) if moment.root else None
+        bar = self._of_root.get((number, moment.root))
         if bar is None:
             later = bisect_left(self._places[number], place)
             bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)

@@ -70,17 +70,18 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
 
     A parent began before its child, so that whatever ids a log holds, the tree has no cycle.
     """
-    order = {id(bar): number for number, bar in enumerate(pairing.bars)}
+    by_run = pairing.by_run
+    order = {bar: number for number, bar in enumerate(pairing.bars)}
     places: dict[tuple[str, str], Bar] = {}
     parents: list[Bar] = []
     for number, bar in enumerate(pairing.bars):
         prompt = prompts.of(bar)
-        found = pairing.by_run(bar.parent) or places.get((bar.root, bar.place)) or pairing.by_run(bar.root)
-        if found is not None and bar.parent and found.parent == bar.parent and order[id(found)] < number:
-            found = parents[order[id(found)]]  # an attempt stands beside the one before it, which had the same place
-        if bar.kind in ("error", "note", "human", "recovery") and bar.run:
-            found = pairing.by_run(bar.run) or found
-        if found is None or found.prompt != bar.prompt or order.get(id(found), -1) >= number:
+        found = by_run.get(bar.parent) or places.get((bar.root, bar.place)) or by_run.get(bar.root)
+        if found is not None and bar.parent and found.parent == bar.parent and order[found] < number:
+            found = parents[order[found]]  # an attempt stands beside the one before it, which had the same place
+        if bar.kind in ("error", "note", "human", "recovery"):
+            found = by_run.get(bar.run) or found
+        if found is None or found.prompt != bar.prompt or order.get(found, -1) >= number:
             found = prompt
         found.children.append(bar)
         parents.append(found)
