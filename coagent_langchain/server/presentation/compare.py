@@ -106,12 +106,9 @@ def _given(bar: Bar, read: Read, tools: Ran) -> str:
 
 def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:
     """The prompts of both, by their order, with the words that differ marked."""
-    made = []
-    for place in range(max(len(left), len(right))):
-        a = left[place] if place < len(left) else Side()
-        b = right[place] if place < len(right) else Side()
+    made = [(a or Side(), b or Side()) for a, b in itertools.zip_longest(left, right)]
+    for a, b in made:
         a.marked, b.marked = marked(a.answer, b.answer)
-        made.append((a, b))
     return made
 
 

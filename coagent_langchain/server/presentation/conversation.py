@@ -167,29 +167,28 @@ class _Reader:
         return attached
 
     def _answer(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
-        made = []
+        made, who = [], bar.who or "Assistant"
         for ref, entry in entries:
-            answer = mapping(entry.get("llm_response"))
+            answer, meta = mapping(entry.get("llm_response")), mapping(entry.get("meta"))
             said = text(answer.get("response"))
-            meta = mapping(entry.get("meta"))
             reasoning, attached = text(meta.get("reasoning")), chips(meta.get("blocks"))
             calls = _calls(unrun(bar, entry, self._tools), ref)
             if said or reasoning or attached or calls:
                 parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
                 content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
-                made.append(Item("answer", bar, bar.who or "Assistant", content + attached + calls, parts))
+                made.append(Item("answer", bar, who, content + attached + calls, parts))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 other = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
-                made.append(Item("answer", bar, bar.who or "Assistant", parts=[other]))
+                made.append(Item("answer", bar, who, parts=[other]))
             elif answer and (left_out := withheld(meta)):
-                made.append(Item("answer", bar, bar.who or "Assistant", escape(left_out)))
-            made += [Item("answer", bar, bar.who or "Assistant", part.content) for part in of_partial(entry, ref)]
+                made.append(Item("answer", bar, who, escape(left_out)))
+            made += [Item("answer", bar, who, part.content) for part in of_partial(entry, ref)]
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
-            made.append(Item("open", bar, bar.who or "Assistant", escape("No answer yet")))
+            made.append(Item("open", bar, who, escape("No answer yet")))
         elif bar.status in STOPPED and not made:
-            made.append(Item("answer", bar, bar.who or "Assistant"))
+            made.append(Item("answer", bar, who))
         return made
 
     def _tool(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> Item:

@@ -137,7 +137,7 @@ def iso(ms: int) -> str:
 
 def when(ms: int) -> str:
     """2026-11-22 13:04:18, in UTC: what stands there until the browser writes it in the reader's time zone."""
-    return moment(ms).strftime("%Y-%m-%d %H:%M:%S") if ms < 253_402_300_800_000 else "9999-12-31"
+    return moment(ms).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def session_path(session_id: str, words: str = "") -> str:

@@ -12,6 +12,7 @@ from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.contents import METADATA
 from coagent_langchain.server.presentation.formats import mapping, text, visible
 from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.jsonview import pretty
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.store import Session
@@ -79,7 +80,7 @@ def _field(name: str, fields: JsonObject) -> list[str]:
 
 def _block(title: str, value: Any) -> str:
     """A fenced block; the fence is longer than any run of backticks inside."""
-    body = visible(value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    body = visible(value if isinstance(value, str) else pretty(value))
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"**{visible(title)}**\n\n{fence}{'' if isinstance(value, str) else 'json'}\n{body}\n{fence}\n"
