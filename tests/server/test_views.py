@@ -715,7 +715,8 @@ def test_conversation_has_question_and_answer_in_words(
         story.log("human_oversight", 1, story.root, meta={"status": status}, input_data=given)
     log(running, story.entries)
     page = get(running, "/view/conversation/=s").text.partition("A human was asked")[2]
-    found = re.findall(r'<div class="text">(.*?)</div>(?:</div></div>)?(?=<|\n)|<summary><b>(.*?)</b>', page, re.DOTALL)
+    read_first, folded = r'<div class="text">(.*?)</div>(?:</div></div>)?(?=<|\n)', "<summary><b>(.*?)</b>.*?</details>"
+    found = re.findall(f"{read_first}|{folded}", page, re.DOTALL)
 
     assert "<h3>Human</h3>" in page
     assert [re.sub(r"<[^>]+>", "", text or fold) for text, fold in found] == read
