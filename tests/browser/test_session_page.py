@@ -469,6 +469,24 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
     assert (heads[3], heads[-1]) == ("Prompt.turn", "Event id")
 
 
+@pytest.mark.parametrize(("tab", "word"), [("timeline", "#tree .row.k-model b"), ("events", "#events .row .type")])
+def test_word_of_a_row_can_be_selected(page: Page, post: Post, tab: str, word: str) -> None:
+    """To be copied: the click chooses the row and shows its details, and the word stays selected."""
+    post(sessions.recipe())
+    visit(page, f"/sessions/recipe-agent-6f2c1e08?tab={tab}")
+    page.locator(word).nth(0).click()
+    expect(page.locator("#detail")).not_to_have_attribute("aria-busy", "true")
+    page.locator("#detail .d-head").wait_for()
+    other = page.locator(word).nth(2)
+    text = other.inner_text()
+    other.dblclick(position={"x": 10, "y": 10})
+    expect(page.locator(".row.at", has_text=text)).to_be_visible()
+    selected = page.evaluate("String(getSelection())").strip()
+
+    assert selected != ""
+    assert text.startswith(selected)
+
+
 def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Post) -> None:
     """Where the columns have no room, as on a phone, each keeps its name above it; rows reach as far as the head."""
     post(sessions.trip(TRIP))

@@ -1,6 +1,6 @@
 // The Events tab: a table of which only the rows in sight exist; pages come from the server as they are scrolled to.
 import { cost, count, duration } from "./format.js";
-import { clock, get } from "./page.js";
+import { clock, get, write } from "./page.js";
 import { Rows } from "./rows.js";
 
 const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
@@ -108,7 +108,7 @@ class Events {
     element.className = `row${index === this.at ? " at" : ""}${failed ? " x-error" : ""}`;
     element.ariaRowIndex = index + 2;
     element.ariaSelected = index === this.at;
-    this.columns.forEach((column, place) => { element.children[place].textContent = row ? column[3](row, this.t0) : ""; });
+    this.columns.forEach((column, place) => write(element.children[place], row ? column[3](row, this.t0) : ""));
     element.title = row ? row[NOTE] : "";
   }
 

@@ -56,6 +56,11 @@ const paper = matchMedia("print");
 /** How long ago; on paper, when. */
 const past = (ms) => (paper.matches ? absolute.format(ms) : ago(ms));
 
+/** Write a text, unless it stands there: a selection in it would be lost. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Write all `<time>` below `root` for the reader: how long ago, or exactly; with date and zone on hover. */
 export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
@@ -68,13 +73,8 @@ export function localTimes(root = document) {
 
 /** How long ago everything was by now, and how long what still runs has run. */
 function tick() {
-  for (const element of document.querySelectorAll("time:not([data-exact])")) {
-    const text = past(Date.parse(element.dateTime));
-    if (text !== element.textContent) element.textContent = text; // else a selection in it would be lost each second
-  }
-  for (const element of document.querySelectorAll("[data-since]")) {
-    element.textContent = duration(Date.now() - element.dataset.since);
-  }
+  for (const element of document.querySelectorAll("time:not([data-exact])")) write(element, past(Date.parse(element.dateTime)));
+  for (const element of document.querySelectorAll("[data-since]")) write(element, duration(Date.now() - element.dataset.since));
 }
 setInterval(tick, 1000);
 paper.addEventListener("change", tick);

@@ -1,6 +1,7 @@
 // The timeline: tree and waterfall as one list. Rows as the server sends them (rows.py): arrays, never merged into objects.
 import { Axis } from "./axis.js";
 import { cost, count, duration } from "./format.js";
+import { write } from "./page.js";
 import { Rows } from "./rows.js";
 import { Waits } from "./waits.js";
 
@@ -164,16 +165,16 @@ export class Tree {
     element.ariaExpanded = row[SIZE] ? !this.folded.has(index) : null;
     what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
     icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
-    label.textContent = row[LABEL];
+    write(label, row[LABEL]);
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
-    state.textContent = row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "";
-    lead.textContent = row[LEAD] && row[NOTE] ? `${row[LEAD]} ·` : row[LEAD];
-    note.textContent = row[NOTE];
+    write(state, row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "");
+    write(lead, row[LEAD] && row[NOTE] ? `${row[LEAD]} ·` : row[LEAD]);
+    write(note, row[NOTE]);
     element.title = [row[LABEL], [lead.textContent, row[NOTE]].filter(Boolean).join(" ")].filter(Boolean).join(": ");
-    time.textContent = took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "";
+    write(time, took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "");
     const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
-    tokens.textContent = told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "";
-    price.textContent = cost(row[COST]);
+    write(tokens, told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "");
+    write(price, cost(row[COST]));
     this.axis.place(lane.firstElementChild, this.start[index], this.length(row, took));
   }
 
@@ -199,11 +200,7 @@ export class Tree {
   }
 
   mark() {
-    for (const element of this.list.used.values()) {
-      const chosen = Number(element.dataset.index) === this.at;
-      element.classList.toggle("at", chosen);
-      element.ariaSelected = chosen;
-    }
+    this.list.refill();
     const zoom = document.getElementById("zoom");
     zoom.disabled = this.at < 0 && this.zoomed < 0;
     zoom.title = zoom.disabled ? "Select a row to zoom to" : "Stretch the selected row over the whole width, or all again (z)";
