@@ -487,6 +487,21 @@ def test_word_of_a_row_can_be_selected(page: Page, post: Post, tab: str, word: s
     assert text.startswith(selected)
 
 
+def test_events_without_a_row_have_none_to_go_to(page: Page, post: Post) -> None:
+    """Where nothing is found, j asks the server for nothing and chooses nothing."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08?tab=events")
+    page.fill("#search", "nothing-like-that")
+    expect(page.locator("#found")).to_have_text("0 events")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.press("#search", "Escape")
+    page.keyboard.press("j")
+
+    assert page.locator("#events").get_attribute("aria-activedescendant") is None
+    assert asked == []
+
+
 def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Post) -> None:
     """Where the columns have no room, as on a phone, each keeps its name above it; rows reach as far as the head."""
     post(sessions.trip(TRIP))

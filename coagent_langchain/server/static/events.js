@@ -163,7 +163,7 @@ class Events {
     return this.fetch(Math.floor(this.list.range()[0] / PAGE));
   }
 
-  move(step) { this.select(Math.min(Math.max(this.at + step, 0), this.total - 1)); }
+  move(step) { if (this.total) this.select(Math.min(Math.max(this.at + step, 0), this.total - 1)); }
 
   select(index) {
     const row = this.row(index);
