@@ -39,9 +39,8 @@ class Events {
     this.head.className = "row columns";
     this.head.setAttribute("role", "row");
     this.head.ariaRowIndex = "1";
-    this.head.style.position = "sticky";
     this.box.append(this.head);
-    this.list = new Rows(this.box, { height: 28, top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
+    this.list = new Rows(this.box, { top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
     this.box.addEventListener("click", (event) => { const row = event.target.closest("[data-index]"); if (row) this.select(Number(row.dataset.index)); });
     this.type.addEventListener("change", () => this.reload());
     this.choices();
@@ -77,11 +76,10 @@ class Events {
     this.head.style.gridTemplateColumns = this.grid;
     const least = this.columns.reduce((sum, column) => sum + parseInt(column[2].match(/\d+/)[0], 10) + GAP, 2 * EDGE - GAP);
     this.head.style.minWidth = this.list.space.style.minWidth = `${least}px`; // what has no room is scrolled to, head and all
-    this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, `${cls} `.includes("num ") ? "num" : "", "columnheader")));
+    this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, cls === "num" ? cls : "", "columnheader")));
     this.box.ariaColCount = this.columns.length;
-    this.list.space.replaceChildren();
-    this.list.used.clear();
-    this.list.spare.length = 0;
+    this.list.drop(0, 0);
+    this.list.spare.length = 0; // they have other columns
     this.list.show(this.total);
   }
 

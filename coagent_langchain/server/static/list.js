@@ -1,5 +1,5 @@
 // The list of sessions: keyboard, filters that apply at once, choosing two to compare, new sessions as they come.
-import { get, live, localTimes, nodes, onKeys, regularly } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, regularly, sayLive } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
@@ -56,13 +56,6 @@ async function refresh() {
   focusable.find((element) => same(element) === focused)?.focus({ preventScroll: true });
 }
 
-function state(connected) {
-  const element = document.getElementById("live");
-  if (!element) return;
-  element.classList.toggle("on", connected);
-  element.textContent = connected ? "Live" : "Reconnecting";
-}
-
 /** Give the focus to the filter that was set on the page before: an arrow key sets it further. */
 function refocus() {
   try {
@@ -104,4 +97,4 @@ localTimes();
 chosen();
 refocus();
 if (!waits) regularly(refresh);
-live(list.dataset.live, refresh, { state });
+live(list.dataset.live, refresh, { state: (is) => sayLive(is, !is) });

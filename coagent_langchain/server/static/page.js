@@ -150,7 +150,7 @@ const RETRY = 5000;
  * that the server refuses is asked for again every `RETRY` milliseconds, each time with a look for news; so is there
  * one when a stream that was lost is back.
  */
-export function live(url, news, { pause = 1000, state = () => {} } = {}) {
+export function live(url, news, { pause = 1000, state }) {
   let source = null, retry = 0, waiting = 0, last = 0, lost = false;
   const soon = () => {
     if (waiting) return;
@@ -180,6 +180,13 @@ export function live(url, news, { pause = 1000, state = () => {} } = {}) {
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => { if (event.persisted) again(); });
   if (!document.hidden) open();
+}
+
+/** Say in the bar whether what comes is shown at once. */
+export function sayLive(on, lost) {
+  const element = document.getElementById("live");
+  element.classList.toggle("on", on);
+  element.textContent = on ? "Live" : lost ? "Reconnecting" : "";
 }
 
 /** Say that the server did not answer, until it does again. */

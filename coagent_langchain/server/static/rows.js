@@ -1,12 +1,14 @@
 // A long list of which only the rows in sight exist as elements, in the document in the order in which they are seen.
 
+const HEIGHT = 28; // pixels of a row (session.css)
+
 /**
  * @param box      scrolls; gets the rows
- * @param options  height: pixels of a row; make(): a new row element; fill(element, index); top: pixels above the rows
+ * @param options  make(): a new row element; fill(element, index); top: pixels above the rows
  */
 export class Rows {
-  constructor(box, { height, make, fill, top = 0 }) {
-    Object.assign(this, { box, height, make, fill, top, count: 0, used: new Map(), spare: [] });
+  constructor(box, { make, fill, top = 0 }) {
+    Object.assign(this, { box, make, fill, top, count: 0, used: new Map(), spare: [] });
     this.space = document.createElement("div");
     this.space.className = "space";
     this.space.setAttribute("role", "presentation");
@@ -18,7 +20,7 @@ export class Rows {
   /** Set how many rows there are and draw those in sight anew. */
   show(count) {
     this.count = count;
-    this.space.style.height = `${count * this.height}px`;
+    this.space.style.height = `${count * HEIGHT}px`;
     this.drop(...this.range());
     this.refill();
     this.draw();
@@ -31,8 +33,8 @@ export class Rows {
 
   /** First and last index in sight. */
   range() {
-    const first = Math.floor((this.box.scrollTop - this.top) / this.height);
-    const fit = Math.ceil(this.box.clientHeight / this.height);
+    const first = Math.floor((this.box.scrollTop - this.top) / HEIGHT);
+    const fit = Math.ceil(this.box.clientHeight / HEIGHT);
     return [Math.max(0, first - 4), Math.min(this.count, first + fit + 5)];
   }
 
@@ -43,7 +45,7 @@ export class Rows {
     for (let index = first; index < end; index++) {
       if (this.used.has(index)) { next = next.nextElementSibling; continue; }
       const element = this.spare.pop() ?? this.make();
-      element.style.transform = `translateY(${index * this.height}px)`;
+      element.style.transform = `translateY(${index * HEIGHT}px)`;
       this.space.insertBefore(element, next);
       this.used.set(index, element);
       this.fill(element, index);
@@ -67,10 +69,10 @@ export class Rows {
 
   /** Bring a row into sight. */
   reveal(index) {
-    const y = index * this.height + this.top;
+    const y = index * HEIGHT + this.top;
     const { scrollTop, clientHeight } = this.box;
     if (y - this.top < scrollTop) this.box.scrollTop = y - this.top;
-    else if (y + this.height > scrollTop + clientHeight) this.box.scrollTop = y + this.height - clientHeight;
+    else if (y + HEIGHT > scrollTop + clientHeight) this.box.scrollTop = y + HEIGHT - clientHeight;
     this.draw();
     this.used.get(index)?.scrollIntoView({ block: "nearest" }); // in a low window the page scrolls, too
   }

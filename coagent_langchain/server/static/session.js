@@ -4,7 +4,7 @@ import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
 import { kept } from "./merge.js";
-import { get, live, localTimes, onKeys, regularly } from "./page.js";
+import { get, live, localTimes, onKeys, regularly, sayLive } from "./page.js";
 import { open as raw } from "./raw.js";
 import { refs, Tree } from "./tree.js";
 
@@ -162,14 +162,12 @@ let connected = null; // not known yet
 async function head() {
   showHead(await (await get(`/view/head/${path}`)).text());
   localTimes(byId("head"));
-  sayLive();
+  sayState();
 }
 
 /** What comes is shown at once; of a session that has ended nothing is expected, though it may go on. */
-function sayLive() {
-  const on = connected && !byId("head").querySelector("[data-ended]");
-  byId("live").classList.toggle("on", on);
-  byId("live").textContent = on ? "Live" : connected === false ? "Reconnecting" : "";
+function sayState() {
+  sayLive(connected && !byId("head").querySelector("[data-ended]"), connected === false);
 }
 
 async function news() {
@@ -223,5 +221,5 @@ regularly(async () => {
 });
 live(`/view/live?session=${encodeURIComponent(id)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
-  state: (is) => { connected = is; sayLive(); },
+  state: (is) => { connected = is; sayState(); },
 });

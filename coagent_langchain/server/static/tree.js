@@ -15,7 +15,7 @@ export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
   constructor(box, axis, template, choose) {
     Object.assign(this, { box, axis: new Axis(axis), template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, now: null, zoomed: -1 });
-    this.list = new Rows(box, { height: 28, make: () => this.make(), fill: (element, place) => this.fill(element, place) });
+    this.list = new Rows(box, { make: () => this.make(), fill: (element, place) => this.fill(element, place) });
     box.addEventListener("click", (event) => this.click(event));
     setInterval(() => this.tick(), 1000);
   }
