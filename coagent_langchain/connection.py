@@ -7,7 +7,6 @@ import itertools
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ import orjson
 
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.transport import surroundings, without_token
-from coagent_langchain.delivery.verdict import PROXY, Outcome, hint, may_pass, redirect
+from coagent_langchain.delivery.transport import surroundings, what_failed, without_token
+from coagent_langchain.delivery.verdict import Outcome, hint, may_pass, redirect
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.texts import counted
 
@@ -114,16 +113,14 @@ class Connection:
             if status is not None and status < 300:
                 with contextlib.suppress(ValueError):
                     return orjson.loads(outcome.body), outcome.body
-            if not may_pass(status) or attempt >= retries or self._closed.wait(self._pause(attempt, outcome.wait)):
+            pause = max(backoff(attempt, self._backoff), min(outcome.wait, MAX_S))
+            if not may_pass(status) or attempt >= retries or self._closed.wait(pause):
                 break
         tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
         raise CoagentClientError(
             f"{method} {self.base_url}{path} failed after {tries}: {_reason(outcome)}",
             status=status, attempts=attempt + 1, answer=outcome.answer,
         )  # fmt: skip
-
-    def _pause(self, attempt: int, asked: float) -> float:
-        return max(backoff(attempt, self._backoff), min(asked, MAX_S))
 
     def _prepare(
         self, method: str, path: str, body: bytes | None, params: dict[str, str] | None
@@ -144,8 +141,7 @@ class Connection:
             try:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
             except (requests.RequestException, OSError) as error:
-                proxy = PROXY if isinstance(error, requests.exceptions.ProxyError) else ""
-                return Outcome(None, proxy + without_token(_cause(error), self._token))
+                return Outcome(None, without_token(what_failed(error), self._token))
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
             if method == "POST" or answer.status_code >= 300:  # what is read is what was logged
                 text = without_token(text, self._token)
@@ -169,16 +165,3 @@ def _reason(outcome: Outcome) -> str:
     if outcome.status is not None and outcome.status < 300:
         return f"HTTP {outcome.status}, but not JSON; is it a CoAgent server?"
     return outcome.reason + hint(outcome.status, outcome.reason)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: the layers around it repeat the address.
-
-    The frames of all layers are cleared: they refer to each other and to the pool of connections, which would stay open
-    after `close` until the garbage collector comes.
-    """
-    traceback.clear_frames(error.__traceback__)
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-        traceback.clear_frames(error.__traceback__)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -636,7 +636,7 @@ def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: p
 
     assert [r.success for r in results] == [False] * 3
     assert ["4 tries" in r.message for r in results] == [True, False, False]
-    assert "ConnectionRefusedError" in results[0].message
+    assert re.search(r": ConnectionError: (\[Errno \d+\] )?Connection refused$", results[0].message)
     assert caplog.messages == [f"not stored: 1 log entry: {r.message}" for r in results]
 
 
@@ -709,7 +709,7 @@ def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:
 
     assert re.fullmatch(
         r"GET http://127\.0\.0\.1:9/api/v1/runs failed after 4 tries in [\d.]+ s: "
-        r"ConnectionRefusedError: (\[Errno \d+\] )?Connection refused", str(caught.value),
+        r"ConnectionError: (\[Errno \d+\] )?Connection refused", str(caught.value),
     )  # fmt: skip
     assert (caught.value.status, caught.value.attempts) == (None, 4)
 
@@ -845,6 +845,22 @@ def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCapture
 
     assert (sent, shown) == ((True, "Basic bWU6aHVzaA=="), server.base_url)
     assert (f"POST {server.base_url}/logs failed" in message, "hush" in message + caplog.text) == (True, False)
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hush@127.0.0.1:99999", "gopher://me:hush@127.0.0.1:1"])
+def test_password_of_a_proxy_is_not_shown(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where its address is wrong, which the library below repeats, what is told is the variable to look at."""
+    monkeypatch.setenv("http_proxy", proxy)
+    with patient("http://coagent.example/api/v1", max_retries=0) as client:
+        message = client.log_info("s", "hello").message
+
+    assert re.sub(" in .* s:", ":", message) == (
+        "POST http://coagent.example/api/v1/logs failed after 1 try: InvalidURL "
+        "(HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"
+    )
+    assert "hush" not in caplog.text
 
 
 @pytest.mark.parametrize("body", [b"who is to/ken-4711?", rb'{"message": "who is to\/ken-4711?"}'])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import re
 import time
+import traceback
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -94,7 +96,7 @@ class Transport:
                 answer.close()
                 self._used = time.monotonic()
         except self._failures as error:
-            return Outcome(None, without_token(_describe(error), token))
+            return Outcome(None, without_token(what_failed(error), token))
         if answer.is_redirect:
             text = redirect(answer.headers["Location"])
         return Outcome(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
@@ -114,9 +116,16 @@ def without_token(text: str, token: str | None) -> str:
     return re.sub(written, "***", text) if written else text
 
 
-def _describe(error: BaseException) -> str:
-    """The kind of failure and its first cause; the layers between repeat addresses, maybe with a proxy's password."""
+def what_failed(error: BaseException) -> str:
+    """The kind of failure and its first cause: the layers between repeat addresses, maybe with a proxy's password.
+
+    The frames of all layers are cleared: they refer to each other and to the pool of connections, which would stay open
+    until the garbage collector comes.
+    """
     cause = error
+    traceback.clear_frames(cause.__traceback__)
     while inner := cause.__cause__ or cause.__context__:
         cause = inner
-    return f"{type(error).__name__}: {cause}" if isinstance(cause, OSError) else type(error).__name__
+        traceback.clear_frames(cause.__traceback__)
+    told = isinstance(cause, OSError | HTTPException)  # of all others nobody knows what they repeat
+    return f"{type(error).__name__}: {cause}" if told else type(error).__name__

@@ -23,7 +23,8 @@ import orjson
 
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
-PROXY = "ProxyError: "  # how the reason begins where not the server but the way to it is closed
+# Of failures on the way to the server: the proxy is away, or has an address to which nothing can be sent.
+_PROXY = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS")
 _NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -152,7 +153,7 @@ def hint(status: int | None, reason: str) -> str:
     """
     if status is None and any(words in reason for words in _NO_TLS):
         return " (the server speaks no TLS: its address begins with http://, not https://)"
-    if status is None and PROXY in reason:
+    if status is None and any(words in reason for words in _PROXY):
         return " (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"
     if status == 401:
         return " (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
