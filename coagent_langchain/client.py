@@ -15,6 +15,7 @@ from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
 from coagent_langchain.delivery.segment import BATCH_BYTES
+from coagent_langchain.delivery.verdict import errors_in
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
 from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
@@ -134,9 +135,9 @@ class CoagentClient(EventLog):
             answer = self._connection.post("/logs", body, max_retries)
         except CoagentClientError as error:
             logger.warning("not stored: %s: %s", counted(count, "log entry"), error)
-            return LogResult(False, str(error), _errors(error.answer))
+            return LogResult(False, str(error), errors_in(error.answer))
         content = answer if isinstance(answer, dict) else {}
-        return LogResult(content.get("success") is not False, str(content.get("message", "stored")), _errors(answer))
+        return LogResult(content.get("success") is not False, str(content.get("message", "stored")), errors_in(answer))
 
     def get_runs(self) -> list[str]:
         """The ids of all sessions.
@@ -265,10 +266,3 @@ def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         size += len(entry)
     if batch:
         yield first, batch
-
-
-def _errors(answer: Any) -> tuple[JsonObject, ...]:
-    """The entries that a server's answer names as bad."""
-    errors = answer.get("errors") if isinstance(answer, dict) else None
-    named = errors if isinstance(errors, list) else []
-    return tuple(e for e in named if isinstance(e, dict) and isinstance(e.get("index"), int))

@@ -21,6 +21,8 @@ from typing import Any
 
 import orjson
 
+from coagent_langchain.wire import JsonObject
+
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
 # Of failures on the way to the server: the proxy is away, or has an address to which nothing can be sent.
@@ -170,15 +172,20 @@ def _judge_success(outcome: Outcome, count: int) -> Verdict:
     return Verdict(Meaning.STORED)
 
 
+def errors_in(answer: Any) -> tuple[JsonObject, ...]:
+    """What an answer's `errors` say of single entries, each by its `index`."""
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    listed = errors if isinstance(errors, list) else []
+    return tuple(error for error in listed if isinstance(error, dict) and isinstance(error.get("index"), int))
+
+
 def _named(answer: Any, count: int) -> dict[int, str]:
     """The entries that the answer's `errors` name, each with what is wrong with it."""
-    errors = answer.get("errors") if isinstance(answer, dict) else None
-    named: dict[int, str] = {}
-    for error in errors if isinstance(errors, list) else []:
-        index = error.get("index") if isinstance(error, dict) else None
-        if isinstance(index, int) and 0 <= index < count:
-            named[index] = ": ".join(str(error[key]) for key in ("field", "message") if error.get(key)) or "refused"
-    return named
+    return {
+        error["index"]: ": ".join(str(error[key]) for key in ("field", "message") if error.get(key)) or "refused"
+        for error in errors_in(answer)
+        if 0 <= error["index"] < count
+    }
 
 
 def retry_after(value: str | None, now: datetime) -> float:
