@@ -14,7 +14,7 @@ import pytest
 
 from coagent_langchain.cli import main, text
 from coagent_langchain.delivery.destination import destination_folder
-from coagent_langchain.delivery.rejected import MAX_BYTES, Rejected, rejected_entries
+from coagent_langchain.delivery.rejected import MAX_BYTES, keep_rejected, rejected_entries
 from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
@@ -199,7 +199,7 @@ def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys
     with FaultyServer() as gone, FaultyServer() as other:
         leave(gone, tmp_path, ids(2))
         leave(other, tmp_path, ids(1))
-        Rejected(destination_folder(tmp_path, gone.base_url)).keep(b'{"event_id":"bad"}', "no session_id")
+        keep_rejected(destination_folder(tmp_path, gone.base_url), b'{"event_id":"bad"}', "no session_id")
         main(["spool", "discard", "--spool-dir", str(tmp_path), gone.base_url])
         main(["spool", "status", "--spool-dir", str(tmp_path)])
 
@@ -362,9 +362,8 @@ def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.Capture
 
 def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
     """The file starts anew when it is full, and the one before it is kept."""
-    kept = Rejected(tmp_path)
     for event_id in ids(8):
-        kept.keep(line(event_id, "x" * (MAX_BYTES // 3)), "no")  # two of them fill a file
+        keep_rejected(tmp_path, line(event_id, "x" * (MAX_BYTES // 3)), "no")  # two of them fill a file
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
 
     assert (len(sizes), max(sizes) < MAX_BYTES) == (2, True)
@@ -375,14 +374,14 @@ def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
     """However many a process keeps."""
     before = len(os.listdir("/proc/self/fd"))
     for event_id in ids(3):
-        Rejected(tmp_path).keep(line(event_id), "no")
+        keep_rejected(tmp_path, line(event_id), "no")
 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_rejected_entries_are_for_this_user_alone(tmp_path: Path) -> None:
     """Like the events that wait."""
-    Rejected(tmp_path).keep(line("a"), "no")
+    keep_rejected(tmp_path, line("a"), "no")
 
     assert stat.S_IMODE((tmp_path / "rejected.jsonl").stat().st_mode) == 0o600
 
@@ -391,7 +390,7 @@ def test_link_in_the_place_of_rejected_entries_is_not_followed(tmp_path: Path) -
     """Nothing is written to what somebody in a shared folder would have us write to."""
     (tmp_path / "private").write_text("mine")
     (tmp_path / "rejected.jsonl").symlink_to(tmp_path / "private")
-    Rejected(tmp_path).keep(line("a"), "no")
+    keep_rejected(tmp_path, line("a"), "no")
 
     assert (tmp_path / "private").read_text() == "mine"
 
@@ -400,12 +399,12 @@ def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: p
     """A crash in the middle of a write spoils that record, not the command."""
     folder = tmp_path / "server"
     folder.mkdir()
-    Rejected(folder).keep(line("whole"), "why")
+    keep_rejected(folder, line("whole"), "why")
     with (folder / "rejected.jsonl").open("ab") as file:
         file.write(b'{"time":1,"reason":"why","ent')
     before = main(["spool", "rejected", "--spool-dir", str(tmp_path)])
-    Rejected(folder).keep(line("swallowed"), "why")
-    Rejected(folder).keep(line("last"), "why")
+    keep_rejected(folder, line("swallowed"), "why")
+    keep_rejected(folder, line("last"), "why")
     status = main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     assert (before, status, capsys.readouterr().out.splitlines()[-1]) == (0, 0, "server: nothing waits, 2 rejected")
@@ -416,8 +415,7 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes second finds no file to move, and begins the next one."""
-    kept = Rejected(tmp_path)
-    kept.keep(line("first", "x" * MAX_BYTES), "why")
+    keep_rejected(tmp_path, line("first", "x" * MAX_BYTES), "why")
     replace = Path.replace
 
     def by_both(path: Path, target: Path) -> Path:
@@ -426,7 +424,7 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
 
     with monkeypatch.context() as another:
         another.setattr(Path, "replace", by_both)
-        kept.keep(line("second"), "why")
+        keep_rejected(tmp_path, line("second"), "why")
 
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["first", "second"]
 
@@ -438,7 +436,7 @@ def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(
     write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
-        Rejected(tmp_path).keep(line("torn"), "why")
-    Rejected(tmp_path).keep(line("next"), "why")
+        keep_rejected(tmp_path, line("torn"), "why")
+    keep_rejected(tmp_path, line("next"), "why")
 
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["next"]

@@ -11,7 +11,6 @@ from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.destination import destination_folder
-from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
@@ -47,10 +46,12 @@ def send_leftovers(settings: Settings, timeout: float, *, logged_for: str) -> Fl
     if settings.spool_dir is None:
         return flushed
     folder = destination_folder(settings.spool_dir, logged_for)
-    sender = Sender(Transport(settings.base_url, settings.auth_token), Rejected(folder).keep)
+    sender = Sender(Transport(settings.base_url, settings.auth_token), folder)
     until = time.monotonic() + timeout
     for adopted in _dead(folder):
-        _send_all(sender, adopted, flushed, until)
+        while not flushed.problem and (lines := adopted.read()):
+            sender.load(lines)
+            _send(sender, adopted, flushed, until)
         if flushed.problem:
             break
     return flushed
@@ -79,14 +80,6 @@ def _dead(folder: Path) -> Iterator[Adopted]:
             yield adopted
         finally:
             owners.release(adopted)
-
-
-def _send_all(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:
-    while lines := adopted.read():
-        sender.load(lines)
-        _send(sender, adopted, flushed, until)
-        if flushed.problem:
-            return
 
 
 def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:

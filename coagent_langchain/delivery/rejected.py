@@ -1,4 +1,4 @@
-"""Entries that the server will never take, kept with the reason beside the spool."""
+"""Entries that the server will never take, kept beside the spool: a line each, with `time`, `reason` and `entry`."""
 
 from __future__ import annotations
 
@@ -14,41 +14,32 @@ from coagent_langchain.wire import JsonObject, now_ms
 MAX_BYTES = 8 << 20  # of one file; then it becomes `rejected-old.jsonl`, in the place of the one before it
 
 
-class Rejected:
-    """The file `rejected.jsonl`: a line each, with `time`, `reason` and `entry`.
+def keep_rejected(folder: Path | None, line: bytes, reason: str) -> None:
+    """Write one rejected entry down, as far as the disk allows it; without a folder, nowhere."""
+    if folder is None:
+        return
+    record: JsonObject = {"time": now_ms(), "reason": reason}
+    try:
+        written = orjson.dumps({**record, "entry": orjson.loads(line)}, option=orjson.OPT_APPEND_NEWLINE)
+    except (ValueError, TypeError):  # no JSON, or so deep that it cannot be written inside of another object
+        text = line.decode("utf-8", "replace")
+        written = orjson.dumps({**record, "entry": text}, option=orjson.OPT_APPEND_NEWLINE)
+    with contextlib.suppress(OSError):  # the worker counts and logs it all the same
+        _append(written, *_files(folder))
 
-    Parameters:
-        folder: where it lies; None keeps nothing.
-    """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-
-    def keep(self, line: bytes, reason: str) -> None:
-        """Write one rejected entry down, as far as the disk allows it."""
-        if self._folder is None:
-            return
-        record: JsonObject = {"time": now_ms(), "reason": reason}
-        try:
-            written = orjson.dumps({**record, "entry": orjson.loads(line)}, option=orjson.OPT_APPEND_NEWLINE)
-        except (ValueError, TypeError):  # no JSON, or so deep that it cannot be written inside of another object
-            text = line.decode("utf-8", "replace")
-            written = orjson.dumps({**record, "entry": text}, option=orjson.OPT_APPEND_NEWLINE)
-        with contextlib.suppress(OSError):  # the worker counts and logs it all the same
-            self._append(written, _files(self._folder)[1])
-
-    def _append(self, record: bytes, path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # there is none yet, or another process has just moved it
-            if path.stat().st_size + len(record) > MAX_BYTES:
-                path.replace(_files(path.parent)[0])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if os.write(descriptor, record) < len(record):  # the disk is full: half a record would spoil the next one
-                os.ftruncate(descriptor, size)
-        finally:
-            os.close(descriptor)
+def _append(record: bytes, old: Path, path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # there is none yet, or another process has just moved it
+        if path.stat().st_size + len(record) > MAX_BYTES:
+            path.replace(old)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if os.write(descriptor, record) < len(record):  # the disk is full: half a record would spoil the next one
+            os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def rejected_entries(folder: Path) -> Iterator[JsonObject]:

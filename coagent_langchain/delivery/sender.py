@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
 
 import orjson
 
-from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
+from coagent_langchain.delivery.rejected import keep_rejected
+from coagent_langchain.delivery.transport import Transport
+from coagent_langchain.delivery.verdict import Meaning, Verdict, judge
 
 _COMMA, _NEWLINE = b",\n"
-
-
-class Posts(Protocol):
-    """What sends one request body."""
-
-    def post(self, *body: bytes | bytearray) -> Outcome:
-        """Send the parts of a body and wait for the answer; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +68,12 @@ class Sender:
 
     Parameters:
         transport: sends a body.
-        reject: keeps a line that is given up, with the reason.
+        folder: where a line that is given up is kept, with the reason; None keeps nothing.
     """
 
-    def __init__(self, transport: Posts, reject: Callable[[bytes, str], None]) -> None:
+    def __init__(self, transport: Transport, folder: Path | None) -> None:
         self._transport = transport
-        self._reject = reject
+        self._folder = folder
         self._parts: list[_Part] = []  # the leftmost is the last
         self._arrays = True
         self._pair = 0  # entries yet to be taken one by one after a pair of them was refused as an array
@@ -110,7 +104,7 @@ class Sender:
             return Step(verdict, 0, rejected=rejected)
         if count == 1:
             self._pair = 0
-            self._reject(part.each()[0], verdict.reason)
+            keep_rejected(self._folder, part.each()[0], verdict.reason)
             return Step(verdict, part.length, rejected=1)
         self._pair = 2 if count == 2 and verdict.meaning is Meaning.REFUSED else 0
         self._parts += _halves(part)
@@ -143,7 +137,7 @@ class Sender:
         if not refused:
             return None
         for index, reason in refused.items():
-            self._reject(lines[index], reason)
+            keep_rejected(self._folder, lines[index], reason)
         rest = bytearray().join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
         self._parts.append(_Part.of(rest, part.length))
         return len(refused)

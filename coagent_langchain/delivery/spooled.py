@@ -12,7 +12,6 @@ from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery import Stats
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.notices import Notices
-from coagent_langchain.delivery.rejected import Rejected
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.transport import Transport
@@ -41,7 +40,7 @@ class SpooledDelivery:
 
     def _begin(self) -> None:
         self._spool = Spool(self._folder, self._settings.spool_quota, self._url)
-        sender = Sender(self._transport, Rejected(self._folder).keep)
+        sender = Sender(self._transport, self._folder)
         self._notices = Notices(self._url)
         self._worker = Worker(self._spool, sender, self._folder, self._notices)
 
