@@ -78,7 +78,7 @@ class SpoolFolder:
     def _nameless_segment(self) -> Segment:
         with contextlib.suppress(OSError):
             return Segment.create(None, self._in_memory)
-        self._in_memory = True  # where the temporary folder has no space either
+        self._in_memory = True  # where there is no temporary folder, or no space in it either
         return Segment.create(None, self._in_memory)
 
     def fall_back(self, error: Exception) -> None:

@@ -29,21 +29,16 @@ def nameless(in_memory: bool) -> int:
     """Open a file without a name, which is gone when the process is.
 
     Parameters:
-        in_memory: True for memory, False for the temporary folder. Where one cannot be had, it is the other.
+        in_memory: True for memory, where the system has such files; False for the temporary folder.
 
     Raises:
-        OSError: neither can be had.
+        OSError: it cannot be had.
     """
     if in_memory and hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):
             return os.memfd_create("coagent-spool", os.MFD_CLOEXEC)
-    try:
-        with tempfile.TemporaryFile(buffering=0) as file:
-            return os.dup(file.fileno())
-    except OSError:
-        if in_memory:
-            raise
-        return nameless(in_memory=True)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())
 
 
 class Segment:
