@@ -123,11 +123,11 @@ def run_flush(options: argparse.Namespace) -> int:
     with notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
         flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
     left = {folder: count for folder in _destinations(settings) if (count := sum(1 for _ in _waiting(folder)))}
-    own = destination_folder(Path(), logged_for).name
-    still = "".join(f", {waiting_events(count)}" for folder, count in left.items() if folder.name == own)
+    own = left.pop(destination_folder(settings.spool_dir or Path(), logged_for), 0)
+    still = f", {waiting_events(own)}" if own else ""
     print(f"{counted(flushed.sent, 'event')} sent to {address}, {flushed.rejected} rejected{still}")
-    for folder, count in left.items():
-        if (options.base_url, options.logged_for) == (None, None) and folder.name != own:
+    if not options.base_url and not options.logged_for:
+        for folder, count in left.items():
             print(
                 f"{waiting_events(count)} for {address_of(folder)}: name it with --base-url to send them, "
                 f"or with --from to send them to {address}"
@@ -163,12 +163,11 @@ def run_discard(options: argparse.Namespace) -> int:
 
 def _folder_for(settings: Settings, base_url: str) -> Path:
     """The folder of a server for which something was logged."""
-    folders = {folder.name: folder for folder in _destinations(settings)}
-    found = folders.get(destination_folder(Path(), base_url).name)
-    if found is None:
-        known = ", ".join(sorted(address_of(each) for each in folders.values() if _status(each))) or "no server at all"
+    folders, folder = _destinations(settings), destination_folder(settings.spool_dir or Path(), base_url)
+    if folder not in folders:
+        known = ", ".join(sorted(address_of(each) for each in folders if _status(each))) or "no server at all"
         raise CoagentError(f"nothing is left for {public_url(base_url)}, but for {known}")
-    return found
+    return folder
 
 
 def _settings(options: argparse.Namespace) -> Settings:
