@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.handlers import HANDLERS, PEERS
 from benchmarks.sink import SinkProcess, clear
 from benchmarks.work import WORK
 
@@ -30,8 +31,6 @@ ENVIRONMENT = ROOT / ".venv" / "peers"
 REQUIREMENTS = ROOT / "benchmarks" / "peers.txt"
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 CELL_TIMEOUT_S = 240
-OURS = ("none", "nothing", "ours", "ours-0")
-PEERS = ("langsmith", "langfuse", "openinference", "openllmetry", "posthog", "mlflow")
 QUICK = 10  # one tenth of the runs
 
 SETTINGS = ("LANGSMITH_", "LANGCHAIN_", "LANGFUSE_", "OTEL_", "COAGENT_", "MLFLOW_")  # not the caller's, but defaults
@@ -194,18 +193,17 @@ def names(known: Any, text: str) -> list[str]:
     return chosen
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     """The command line; `none` is always measured."""
     parser = argparse.ArgumentParser("python -m benchmarks.peers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--only", type=lambda text: names((*OURS, *PEERS), text), default=[*OURS, *PEERS],
-                        help="handlers, with commas: " + ", ".join((*OURS, *PEERS)))  # fmt: skip
+    parser.add_argument("--only", type=lambda text: names(HANDLERS, text), default=list(HANDLERS),
+                        help="handlers, with commas: " + ", ".join(HANDLERS))  # fmt: skip
     parser.add_argument("--work", type=lambda text: names(WORK, text), default=list(WORK), help="e.g. a,b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
     parser.add_argument("--callgrind", action="store_true", help="instructions instead of time: no noise, but slow")
-    parser.add_argument("--json", type=Path, help="also keep all cells in this file")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_args()
     asked.only = ["none", *(handler for handler in asked.only if handler != "none")]
     return asked
 
@@ -219,8 +217,6 @@ def main() -> None:
         work: sum((run_cell(interpreter, "none", work, "--url", "-", "--events") or {}).values()) for work in asked.work
     }
     cells = measure(interpreter, asked, runs)
-    if asked.json:
-        asked.json.write_text(json.dumps({" ".join(key): value for key, value in cells.items()}))
     print_tables(cells, asked, runs, events)
 
 
