@@ -18,6 +18,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of, types
+from tests.tools import tool_node
 
 CONFIG: dict[str, Any] = {"configurable": {"thread_id": "t"}}
 
@@ -315,7 +316,6 @@ def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
     assert response["tool_response"]["result"] == {"output": "over to Bob", "command": command}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old versions: of the place of `ToolNode`
 @pytest.mark.parametrize("who", ["node", "tool"])
 def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """35 langfuse/langfuse#5035: a node's or a tool's own `Command(goto)` is one routing event."""
@@ -330,9 +330,7 @@ def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: 
 
     graph = StateGraph(MessagesState)
     if who == "tool":
-        from langgraph.prebuilt import ToolNode
-
-        graph.add_node("first", ToolNode([move]))
+        graph.add_node("first", tool_node(move))
     else:
         graph.add_node("first", first, destinations=("last",))
     graph.add_node("last", lambda state: {"messages": []})

@@ -32,7 +32,7 @@ from coagent_langchain.server.presentation import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
-from tests.tools import add
+from tests.tools import add, tool_node
 
 
 class Recipe(BaseModel):
@@ -865,12 +865,14 @@ def test_tool_that_failed_beside_a_made_up_one_is_no_call_of_its_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Both are answered with an error by one node: the one that has run was told by its hooks."""
-    from langgraph.prebuilt import ToolNode
-
     model = chat(calls(("magic", {}, "1"), ("add", {"a": "many"}, "2")))
     graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
-    tools = ToolNode([add], handle_tool_errors=True)
-    app = graph.add_node("tools", tools).add_edge(START, "model").add_edge("model", "tools").compile()
+    app = (
+        graph.add_node("tools", tool_node(add, handle_tool_errors=True))
+        .add_edge(START, "model")
+        .add_edge("model", "tools")
+        .compile()
+    )
     app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
 
     assert [each[1:3] for each in answers(log)] == [("2", "add"), ("1", "magic")]
