@@ -35,15 +35,25 @@ def ids(count: int, prefix: str = "e") -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
+def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", number: int = 0) -> Path:
+    """A segment whose owner is gone."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{owner}-{number:06d}.jsonl"
+    path.write_bytes(content)
+    return path
+
+
 @contextmanager
 def delivery_to(base_url: str, spool_dir: Path | None, **settings: Any) -> Iterator[SpooledDelivery]:
     """A delivery that is closed without waiting."""
     made = SpooledDelivery(Settings(base_url=base_url, spool_dir=spool_dir, **settings))
-    yield made
-    made._worker.stop(5)
-    made._spool.abandon()
-    if made._worker._adopted:
-        made._worker._adopted.release()
+    try:
+        yield made
+    finally:
+        made._worker.stop(5)
+        made._spool.abandon()
+        if made._worker._adopted:
+            made._worker._adopted.release()
 
 
 def append_each(delivery: SpooledDelivery, event_ids: list[str]) -> None:

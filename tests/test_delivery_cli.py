@@ -17,6 +17,7 @@ from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.rejected import MAX_BYTES, keep_rejected, rejected_entries
 from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
+from tests.disk import largest_file, open_files
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 
@@ -372,11 +373,11 @@ def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
 
 def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
     """However many a process keeps."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for event_id in ids(3):
         keep_rejected(tmp_path, line(event_id), "no")
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_rejected_entries_are_for_this_user_alone(tmp_path: Path) -> None:
@@ -429,13 +430,9 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
     assert [record["entry"]["event_id"] for record in rejected_entries(tmp_path)] == ["first", "second"]
 
 
-def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(tmp_path: Path) -> None:
     """Half of it would run into the next one."""
-    write = os.write
-    with monkeypatch.context() as full:
-        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    with largest_file(20):
         keep_rejected(tmp_path, line("torn"), "why")
     keep_rejected(tmp_path, line("next"), "why")
 

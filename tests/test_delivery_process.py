@@ -27,7 +27,7 @@ from coagent_langchain.delivery import shared
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.server import launch
-from tests.delivery_parts import append_each, delivery_to, ids, line
+from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 # Python 3.12 and later warn where a process forks that has threads, as any that logs.
@@ -58,25 +58,19 @@ def run(server: FaultyServer, folder: Path, code: str, exit_timeout: float = 2.0
     return ended.returncode, time.monotonic() - started, ended.stderr
 
 
-def in_child(act: Callable[[], None], timeout: float = 30.0) -> int | None:
-    """Fork, act in the child, and give its exit status; None when it hung and had to be killed."""
+def in_child(act: Callable[[], None]) -> int:
+    """Fork, act in the child, and give its exit status: below zero when it hung, so that its alarm killed it."""
     child = os.fork()
     if child == 0:
         status = 1
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(30)
         try:
             act()
             status = 0
         finally:
             os._exit(status)
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_script_delivers_at_its_end(tmp_path: Path) -> None:
@@ -221,8 +215,7 @@ def test_fork_child_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
     """It would keep from everybody what its parent leaves, and what that has adopted, when the parent dies."""
     with FaultyServer(lambda request: Answer(503 if request.entries[0]["event_id"] == "left" else 200)) as server:
         folder = destination_folder(tmp_path, server.base_url)
-        folder.mkdir()
-        (folder / "1-deadbeef-000000.jsonl").write_bytes(header(HEADER_BYTES) + line("left"))
+        left_by_the_dead(folder, header(HEADER_BYTES) + line("left"))
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("a"))
             assert server.wait_for(lambda: any(r.entries[0]["event_id"] == "left" for r in server.requests))
@@ -303,14 +296,10 @@ def test_child_ends_though_the_connection_was_locked_at_the_fork(tmp_path: Path)
         with hold():
             child = os.fork()
         if child == 0:
+            signal.alarm(8)  # kills a child that hangs
             delivery.append(line("child"))
             sys.exit(0)
-        until = time.monotonic() + 8
-        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
-            time.sleep(0.01)
-        if not ended[0]:
-            os.kill(child, signal.SIGKILL)
-        sys.exit(0 if ended[0] else "the child hung")
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     hold = """
         from contextlib import contextmanager
@@ -406,15 +395,15 @@ def test_worker_that_goes_on_with_its_parents_session_delivers(tmp_path: Path) -
     (tmp_path / "program.py").write_text(
         textwrap.dedent("""
         import multiprocessing
-        import time
         from langchain_core.runnables import RunnableLambda
         from coagent_langchain import CoagentCallbackHandler
+        from tests.waiting import until
         handler = CoagentCallbackHandler("s")
         def work(question):
             RunnableLambda(str).invoke(question, {"callbacks": [handler]})
         work("parent")
         handler.flush(10)
-        time.sleep(0.3)  # the parent has looked for what dead processes left, and will not look again for a minute
+        until(lambda: handler._delivery._worker.idle)  # it looks again for what dead processes left in a minute
         process = multiprocessing.get_context("fork").Process(target=work, args=("worker",))
         process.start()
         process.join()

@@ -8,13 +8,13 @@ import itertools
 import json
 import os
 import re
-import resource
 import shutil
 import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,8 @@ from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite, _holding
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, Segment, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES, Spool
+from tests.delivery_parts import left_by_the_dead
+from tests.disk import largest_file, open_files
 
 QUOTA = 1 << 30
 ADDRESS = "http://localhost:3000/api/v1"
@@ -39,14 +41,6 @@ def spool_in(folder: Path | None, quota: int = QUOTA) -> Spool:
 def segments(folder: Path) -> list[Path]:
     """The segment files of a folder."""
     return sorted(folder.glob("*.jsonl"))
-
-
-def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", number: int = 0) -> Path:
-    """A segment whose owner is gone."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{owner}-{number:06d}.jsonl"
-    path.write_bytes(content)
-    return path
 
 
 def read_all(source: Spool | Adopted) -> bytes:
@@ -164,12 +158,12 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
 
 def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
     """A process that lives for months opens many files, two descriptors each: the last one's and the lock's stay."""
-    spool, before = spool_in(tmp_path / "d"), len(os.listdir("/proc/self/fd"))
+    spool, before = spool_in(tmp_path / "d"), open_files()
     for _ in range(4):
         spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
         read_all(spool)
 
-    assert len(os.listdir("/proc/self/fd")) - before == 3
+    assert open_files() - before == 3
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:
@@ -227,13 +221,9 @@ def test_short_write_is_taken_back(tmp_path: Path) -> None:
     """Where the disk takes half a line the entry is refused, counted, and leaves nothing behind; later ones go on."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
-    try:
+    with largest_file(HEADER_BYTES + len(LINES[0]) + 5):
         spool.append(LINES[1], 1)
         spool.append(LINES[2], 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     contents = [segments(tmp_path / "d")[0].read_bytes()]
     spool.append(LINES[3], 1)
     contents.append(segments(tmp_path / "d")[0].read_bytes())
@@ -305,12 +295,8 @@ def test_memory_stands_in_where_there_is_no_temporary_folder(tmp_path: Path, mon
 def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
     """A file could be made, but nothing written: that error names no file."""
     spool = spool_in(tmp_path / "d")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    with largest_file(0):
         spool.append(LINES[0], 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
 
@@ -393,12 +379,8 @@ def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatc
 
 def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
     """An empty file in its place would hide which server the folder is for."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    with largest_file(0):
         make_private_folder(tmp_path / "d", ADDRESS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     make_private_folder(tmp_path / "d", ADDRESS)
 
     assert address_of(tmp_path / "d") == ADDRESS
@@ -514,13 +496,13 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
     """Each file is closed and gone when it is settled, the lock file with the last of them."""
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     adopted = DeadOwners(tmp_path / "d").next()
     assert adopted
     found = read_all(adopted)
-    opened = [len(os.listdir("/proc/self/fd")) - before]
+    opened = [open_files() - before]
     adopted.release()
-    opened.append(len(os.listdir("/proc/self/fd")) - before)
+    opened.append(open_files() - before)
 
     assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [1, 0], [])
 
@@ -555,11 +537,11 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
 
 def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
     """A lock file goes with its owner, nothing of it stays open, and the name can be claimed again."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     owner = Owner.create(tmp_path)
     refused = Owner.claim(tmp_path, owner.name)
     owner.release()
-    left = list(tmp_path.iterdir()), len(os.listdir("/proc/self/fd")) - before
+    left = list(tmp_path.iterdir()), open_files() - before
     again = Owner.claim(tmp_path, owner.name)
 
     assert (refused, left, again is not None) == (None, ([], 0), True)
@@ -720,15 +702,11 @@ def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None
 
 def test_disk_without_space_leaves_nothing_open(tmp_path: Path) -> None:
     """Where there is no space for a file, and none for one without a name, nothing is left of it; memory stands in."""
-    spool, before = spool_in(tmp_path / "d"), len(os.listdir("/proc/self/fd"))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    spool, before = spool_in(tmp_path / "d"), open_files()
+    with largest_file(0):
         for _ in range(10):
             spool.append(LINES[0], 1)
-        opened = len(os.listdir("/proc/self/fd")) - before
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        opened = open_files() - before
     spool.append(LINES[1], 1)
 
     assert (opened, spool.refused, spool.read()) == (1, 10, LINES[1])  # the lock of the folder's owner
@@ -738,7 +716,7 @@ def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatc
     """A broken disk is asked again and again; each time what was opened is closed."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
 
     def broken(*_: object) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -750,22 +728,22 @@ def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatc
                 spool.read()
         told = spool.first_line()
 
-    assert (told, len(os.listdir("/proc/self/fd")), spool.read()) == (b"", before, LINES[0])
+    assert (told, open_files(), spool.read()) == (b"", before, LINES[0])
 
 
 def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> None:
     """Where a signal handler finishes a line that the disk took half of, nothing of it or behind it is taken back."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def handler() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        full.close()
         spool.append(LINES[2], 1)
 
     spool._pwrite = Interrupted(handler, after_the_write=True)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + len(LINES[0]) + 5, limits[1]))
-    spool.append(LINES[1], 1)
+    with ExitStack() as full:
+        full.enter_context(largest_file(HEADER_BYTES + len(LINES[0]) + 5))
+        spool.append(LINES[1], 1)
 
     assert (spool.refused, spool.written) == (0, 3)
     assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + b"".join(LINES[:3])
@@ -781,10 +759,8 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    interval, pwrite = (
-        sys.getswitchinterval(),
-        Pwrite(clock=lambda: 0).write,
-    )  # no write counts as slow, on a busy machine either
+    interval = sys.getswitchinterval()
+    pwrite = Pwrite(clock=lambda: 0).write  # no write counts as slow, on a busy machine either
     with tempfile.TemporaryFile() as file:
         sys.setswitchinterval(1000.0)  # the other thread runs when this one gives up the lock, not before
         try:

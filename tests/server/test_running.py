@@ -9,7 +9,6 @@ import fcntl
 import itertools
 import os
 import re
-import resource
 import signal
 import socket
 import sqlite3
@@ -20,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -32,6 +32,7 @@ from coagent_langchain.server.running import START
 from coagent_langchain.server.store import Store, index
 from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.schema import MIGRATIONS
+from tests.disk import largest_file
 from tests.server.samples import T0, entry, event_ids, holding, put
 from tests.waiting import until
 
@@ -784,17 +785,6 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
     assert ("coagent.db.search" in files, kept) == (False, ["young"])
 
 
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def command(*arguments: str) -> int:
     """Run `serve` or `prune` as the command line does."""
     return cli.main(arguments)
@@ -839,6 +829,24 @@ def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert list(tmp_path.iterdir()) == []
 
 
+@contextlib.contextmanager
+def serving(folder: Path, *options: str, code: str = "", **pipes: Any) -> Iterator[subprocess.Popen[str]]:
+    """`serve` in a process of its own, by the command or by other code; it does not outlive a test that fails."""
+    program = ["-c", code] if code else ["-m", "coagent_langchain"]
+    line = [sys.executable, *program, "serve", "--port", "0", "--store", f"sqlite://{folder}/coagent.db", *options]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def printed(process: subprocess.Popen[str]) -> list[str]:
+    """What a server says when it has started: the addresses of its viewer, its API and its store."""
+    assert process.stdout is not None
+    return [process.stdout.readline().split()[-1] for _ in range(3)]
+
+
 @pytest.mark.parametrize(("number", "arguments", "name"), [
     (signal.SIGINT, [], "127.0.0.1"),
     (signal.SIGTERM, ["--token", "abc"], "127.0.0.1"),
@@ -846,38 +854,21 @@ def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
 ])  # fmt: skip
 def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str], name: str) -> None:
     """It prints where it is, by the machine's name if others reach it, answers, and a signal ends it well."""
-    code = "import sys; from tests.server.test_running import command; sys.exit(command(*sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db", *arguments],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "COVERAGE_CORE": "sysmon"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = [process.stdout.readline().split()[-1] for _ in range(2)]
-    viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in printed)
+    with serving(tmp_path, *arguments) as process:
+        told = printed(process)[:2]
+        viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in told)
+        statuses = [requests.get(address, timeout=10).status_code for address in (viewer, f"{api}/runs")]
+        process.send_signal(number)
+        ended = process.wait(timeout=10)
 
-    assert [address.rpartition(":")[0] for address in printed] == [f"http://{name}"] * 2
-    assert requests.get(viewer, timeout=10).status_code == 200
-    assert requests.get(f"{api}/runs", timeout=10).status_code == (401 if arguments else 200)
-    process.send_signal(number)
-    assert process.wait(timeout=10) == 0
-    process.stdout.close()
+    assert [address.rpartition(":")[0] for address in told] == [f"http://{name}"] * 2
+    assert (statuses, ended) == ([200, 401 if arguments else 200], 0)
 
 
 def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
     """A line with the time says why it refuses requests."""
-    line = [
-        sys.executable,
-        "-m",
-        "coagent_langchain",
-        "serve",
-        "--port",
-        "0",
-        "--store",
-        f"sqlite://{tmp_path}/coagent.db",
-    ]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        _, api, _ = (process.stdout.readline().split()[-1] for _ in range(3))
+    with serving(tmp_path, stderr=subprocess.PIPE) as process:
+        _, api, _ = printed(process)
         (tmp_path / "coagent.db").unlink()
         requests.post(f"{api}/logs", json=entry(), timeout=10)
         process.terminate()
@@ -894,11 +885,9 @@ from coagent_langchain import cli
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 sys.exit(cli.main(sys.argv[1:]))
 """
-    line = [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db"]
     log = tmp_path / "log"
-    with log.open("w") as errors, subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
-        assert process.stdout is not None
-        _, api, _ = (process.stdout.readline().split()[-1] for _ in range(3))
+    with log.open("w") as errors, serving(tmp_path, code=code, stderr=errors) as process:
+        _, api, _ = printed(process)
         with contextlib.ExitStack() as connections:
             for _ in range(60):
                 connections.enter_context(socket.create_connection(("127.0.0.1", urlsplit(api).port)))
@@ -922,17 +911,11 @@ code = cli.main(sys.argv[1:])
 sys.stdin.readline()  # the interpreter's exit gives signals their usual meaning back
 sys.exit(code)
 """
-    line = [sys.executable, "-c", code, "serve", "--port", "0", "--store", f"sqlite://{tmp_path}/coagent.db"]
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            while not process.stdout.readline().startswith("Store:"):
-                pass
-            for _ in range(5000):
-                process.send_signal(signal.SIGINT)
-            process.communicate("leave\n", timeout=10)
-        finally:
-            process.kill()
+    with serving(tmp_path, code=code, stdin=subprocess.PIPE) as process:
+        printed(process)
+        for _ in range(5000):
+            process.send_signal(signal.SIGINT)
+        process.communicate("leave\n", timeout=10)
 
     assert process.returncode == 0
 
