@@ -79,6 +79,14 @@ def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return run
 
 
+@pytest.fixture
+def own(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoagentClient]:
+    """A client of a server without sessions, which `run` asks from then on."""
+    with launch() as server, CoagentClient(server.base_url) as client:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        yield client
+
+
 def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the list on the page says, in columns."""
     monkeypatch.setenv("COLUMNS", "100")
@@ -89,15 +97,13 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_runs_tells_what_runs_from_what_is_idle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_tells_what_runs_from_what_is_idle(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the list on the page: the time goes on until now while a call is open, not in the pause before the next."""
     monkeypatch.setenv("COLUMNS", "100")
-    with launch() as server, CoagentClient(server.base_url) as client:
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        for name, ago, *kinds in (("runs", 120_000, "llm_call"), ("rests", 120_000, "llm_call", "llm_response"),
-                                  ("pauses", 9_000, "llm_call", "llm_response")):  # fmt: skip
-            client.store_logs([entry(name, 0, kind, 1, 1) | {"timestamp": now_ms() - ago} for kind in kinds])
-        lines = [re.split("  +", line) for line in run("runs").splitlines()[1:]]
+    for name, ago, *kinds in (("runs", 120_000, "llm_call"), ("rests", 120_000, "llm_call", "llm_response"),
+                              ("pauses", 9_000, "llm_call", "llm_response")):  # fmt: skip
+        own.store_logs([entry(name, 0, kind, 1, 1) | {"timestamp": now_ms() - ago} for kind in kinds])
+    lines = [re.split("  +", line) for line in run("runs").splitlines()[1:]]
 
     assert sorted((line[0], line[2][:5], line[4]) for line in lines) == [
         ("pauses", "0 ms", "running"),
@@ -135,15 +141,13 @@ def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_runs_keeps_rows_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_keeps_rows_short(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long ids and titles are cut for people, and whole for programs."""
     long = "x" * 512
-    with launch() as server, CoagentClient(server.base_url) as client:
-        client.log_session_start(long, "word " * 100)
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        monkeypatch.setenv("COLUMNS", "130")
-        lines, ids = run("runs").splitlines(), run("runs", "--ids")
-        (summary,) = json.loads(run("runs", "--json"))
+    own.log_session_start(long, "word " * 100)
+    monkeypatch.setenv("COLUMNS", "130")
+    lines, ids = run("runs").splitlines(), run("runs", "--ids")
+    (summary,) = json.loads(run("runs", "--json"))
 
     assert ([len(line) for line in lines[1:]], lines[1][:42]) == ([130], "x" * 39 + "…  ")
     assert (ids, summary["run_id"]) == (f"{long}\n", long)
@@ -157,13 +161,13 @@ def test_runs_keeps_rows_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     ("100", "SESSION STARTED LASTED STATUS TOKENS ERRORS TITLE"),
     ("120", "SESSION STARTED LASTED EVENTS STATUS TOKENS ERRORS TITLE"),
 ])  # fmt: skip
-def test_runs_leaves_out_what_does_not_fit(columns: str, head: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_leaves_out_what_does_not_fit(
+    columns: str, head: str, run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a narrow terminal a line stays a line: what matters least goes, and the title is cut."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        client.log_session_start("4f1c0a52-7a0e-4f4e-8d0e", "word " * 100)
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        monkeypatch.setenv("COLUMNS", columns)
-        lines = run("runs").splitlines()
+    own.log_session_start("4f1c0a52-7a0e-4f4e-8d0e", "word " * 100)
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = run("runs").splitlines()
 
     assert (lines[0].split(), max(map(len, lines)) <= int(columns)) == (head.split(), True)
 
@@ -184,13 +188,11 @@ def test_runs_for_other_programs(run: Run) -> None:
     assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older one: --limit 0 shows all"
 
 
-def test_line_breaks_in_names_are_signs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_breaks_in_names_are_signs(run: Run, own: CoagentClient) -> None:
     """What a log calls its session or tool stays on its line, and no part of an id is taken for another one."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        client.log_tool_call("other\n\ttrip\x1b", "look\nup", 1, 1)
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        rows, shown = run("runs").splitlines(), run("show").splitlines()
-        ids = run("runs", "--ids")
+    own.log_tool_call("other\n\ttrip\x1b", "look\nup", 1, 1)
+    rows, shown = run("runs").splitlines(), run("show").splitlines()
+    ids = run("runs", "--ids")
 
     assert (len(rows), rows[1].split()[0], shown[0].split()[0]) == (2, "other␊␉trip␛", "other␊␉trip␛")
     assert ["look␊up" in line for line in shown].count(True) == 1
@@ -263,56 +265,44 @@ def test_session_is_found_by_the_beginning_of_its_id(run: Run) -> None:
     assert run("export", "tr") == run("export", "trip")
 
 
-def test_newest_session_needs_no_id(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newest_session_needs_no_id(run: Run, own: CoagentClient) -> None:
     """The one that the list has first."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        client.store_logs([entry("first", 9, "session_end", 1, 0), entry("first", 1, "session_start", 1, 0),
-                           entry("last", 2, "session_start", 1, 0), entry("last", 3, "session_end", 1, 0)])  # fmt: skip
+    own.store_logs([entry("first", 9, "session_end", 1, 0), entry("first", 1, "session_start", 1, 0),
+                    entry("last", 2, "session_start", 1, 0), entry("last", 3, "session_end", 1, 0)])  # fmt: skip
 
-        assert run("show") == run("show", "last")
-        assert run("export") == run("export", "last")
-        assert len(run("show", "--follow").splitlines()) == 2
+    assert run("show") == run("show", "last")
+    assert run("export") == run("export", "last")
+    assert len(run("show", "--follow").splitlines()) == 2
 
 
-def test_beginning_of_several_ids_names_some(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_beginning_of_several_ids_names_some(run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
     """The newest of them; a whole id is meant even if others begin with it."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        client.store_logs([entry("trip" + "x" * n, n, "session_start", 1, 0) for n in range(8)])
-        code = main(["show", "tri"])
-        said = capsys.readouterr().err
-        whole = run("show", "trip")
+    own.store_logs([entry("trip" + "x" * n, n, "session_start", 1, 0) for n in range(8)])
+    code = main(["show", "tri"])
+    said = capsys.readouterr().err
+    whole = run("show", "trip")
 
     some = ", ".join("trip" + "x" * n for n in (7, 6, 5, 4, 3))
     assert (code, said) == (1, f"coagent-langchain: 'tri' is the beginning of 8 sessions: {some}, …\n")
     assert whole.startswith("trip ")
 
 
-def test_no_session_at_all_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_session_at_all_is_told(own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the newest one is asked for."""
-    with launch() as server:
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        codes = [main(["show"]), main(["export"])]
+    codes = [main(["show"]), main(["export"])]
 
     assert (codes, capsys.readouterr().err) == (
         [1, 1],
-        f"coagent-langchain: no sessions yet on {server.base_url}\n" * 2,
+        f"coagent-langchain: no sessions yet on {own.base_url}\n" * 2,
     )
 
 
-def test_list_without_sessions_names_the_server(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_without_sessions_names_the_server(own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
     """It may be another one than the application's."""
-    with launch() as server:
-        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
-        main(["runs"])
+    main(["runs"])
 
     assert capsys.readouterr().out == (
-        f"No sessions yet on {server.base_url}. "
+        f"No sessions yet on {own.base_url}. "
         "See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.\n"
     )
 
@@ -792,18 +782,18 @@ def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
 
 
-def complete(shell: str, base_url: str, folder: Path, words: str, begun: str = "") -> list[str]:
-    """What the completion of a shell offers after `words`, for a word that is `begun`, broken as bash breaks it."""
+def complete(base_url: str, folder: Path, words: str, begun: str = "") -> list[str]:
+    """What the completion of bash offers after `words`, for a word that is `begun`, broken as bash breaks it."""
     broken = re.split("([:@])", begun)
     script = f"""
-        eval "$(coagent-langchain completion {shell})"
+        eval "$(coagent-langchain completion bash)"
         COMP_LINE="{words} {begun}" COMP_POINT={len(words) + 1 + len(begun)}
         COMP_WORDS=({words} {" ".join(broken) or '""'}) COMP_CWORD={len(words.split()) + len(broken) - 1}
         _coagent_langchain
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     environment = on_the_path(folder, base_url)
-    result = subprocess.run([shell, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert result.stderr == ""
     return result.stdout.split()
 
@@ -813,34 +803,34 @@ def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
     """Commands, then the options of a command, or the ids of sessions."""
     commands = ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"]
 
-    assert complete("bash", base_url, tmp_path, "coagent-langchain") == commands
-    assert complete("bash", base_url, tmp_path, "coagent-langchain runs") == [
+    assert complete(base_url, tmp_path, "coagent-langchain") == commands
+    assert complete(base_url, tmp_path, "coagent-langchain runs") == [
         "--base-url", "--help", "--ids", "--json", "--limit",
     ]  # fmt: skip
-    assert {"trip", "other"} <= set(complete("bash", base_url, tmp_path, "coagent-langchain show"))
+    assert {"trip", "other"} <= set(complete(base_url, tmp_path, "coagent-langchain show"))
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(("begun", "offered"), [
     ("us", ["user:42", "user:43"]), ("user:4", ["42", "43"]), ("ada@ex", ["example.org"]), ("us:4", []),
 ])  # fmt: skip
-def test_completion_in_bash_goes_on_inside_an_id(begun: str, offered: list[str], tmp_path: Path) -> None:
+def test_completion_in_bash_goes_on_inside_an_id(
+    begun: str, offered: list[str], own: CoagentClient, tmp_path: Path
+) -> None:
     """Bash takes what is behind the last colon or at sign for the word, and puts what is offered in its place."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        for session_id in ("user:42", "user:43", "ada@example.org"):
-            client.log_session_start(session_id, "Hello")
-        words = complete("bash", server.base_url, tmp_path, "coagent-langchain show", begun)
+    for session_id in ("user:42", "user:43", "ada@example.org"):
+        own.log_session_start(session_id, "Hello")
+    words = complete(own.base_url, tmp_path, "coagent-langchain show", begun)
 
     assert sorted(words) == offered
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_completion_runs_nothing_that_a_log_says(tmp_path: Path) -> None:
+def test_completion_runs_nothing_that_a_log_says(own: CoagentClient, tmp_path: Path) -> None:
     """A session's id is somebody else's text: bash would expand what it completes."""
-    with launch() as server, CoagentClient(server.base_url) as client:
-        client.log_session_start(f"$(touch {tmp_path}/harm)", "Hello")
-        client.log_session_start("harmless", "Hello")
-        words = complete("bash", server.base_url, tmp_path, "coagent-langchain show")
+    own.log_session_start(f"$(touch {tmp_path}/harm)", "Hello")
+    own.log_session_start("harmless", "Hello")
+    words = complete(own.base_url, tmp_path, "coagent-langchain show")
 
     assert (words, (tmp_path / "harm").exists()) == (["harmless"], False)
 

@@ -36,10 +36,9 @@ MODELS = [
 ]
 
 
-def used(tokens: int | None, answered: int | None, output: dict[str, Any] | None = None, **details: int) -> Usage:
+def used(tokens: int | None, answered: int | None, **details: int) -> Usage:
     """Usage with the given input details."""
-    parts = {"input_token_details": details, "output_token_details": output or {}}
-    return Usage(tokens, answered, None, {key: value for key, value in parts.items() if value})
+    return Usage(tokens, answered, None, {"input_token_details": details} if details else {})
 
 
 @given(

@@ -247,11 +247,11 @@ def trip(
     return story.wait(2).end("Booked: AVE 03081, two seats, reference QX71BD, 118.20 € paid.")
 
 
-def restarted(session_id: str = "support-bot-restarted", at: int = T0) -> list[Entry]:
+def restarted(session_id: str = "support-bot-restarted") -> list[Entry]:
     """One conversation in two processes, the second a minute after the first: each counts its prompts from 1."""
     written = []
     for process, questions in enumerate((("Where is my parcel?", "And when?"), ("Still not here", "Refund it"))):
-        story = Story(session_id, at + process * 60_000, first=100 * process)
+        story = Story(session_id, T0 + process * 60_000, first=100 * process)
         for question in questions:
             story.ask(question).model(question, f"About: {question}", 400, (10, 5))
         written += story.wait(1000).end("bye")
@@ -334,9 +334,9 @@ def plain(session_id: str = "agent-run-plain", at: int = T0) -> list[Entry]:
     return story.end("Generated 2 insights")
 
 
-def big(events: int, session_id: str = "big", at: int = T0) -> Iterator[Entry]:
+def big(events: int) -> Iterator[Entry]:
     """About `events` entries of 1 KB: an agent that calls a model and three tools a turn, for ever."""
-    story = Story(f"{session_id}-{events}", at)
+    story = Story(f"big-{events}")
     words = "result of the search with prices, dates and a note on what to check before the next step runs again; "
     story.ask("Go through every page of the archive and list what changed")
     while story._written < events - 10:
