@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field
 
 USAGE = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
 
@@ -65,6 +67,17 @@ class ScriptedChat(BaseChatModel):
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+
+
+class Silent(ScriptedChat):
+    """A chat model that never answers, and says by `asked` that it was asked."""
+
+    script: list[Any] = Field(default_factory=list)
+    asked: Any = Field(default_factory=asyncio.Event)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
 
 
 class ScriptedText(BaseLLM):

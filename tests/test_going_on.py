@@ -26,15 +26,9 @@ from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.timeline import build
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, calls, chat
+from tests.fakes import ScriptedChat, Silent, calls, chat
 from tests.reading import of_type
-from tests.tools import add, ask
-
-
-def asking_agent() -> Any:
-    """An agent whose tool asks a person, then says that it is done."""
-    model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
-    return create_agent(model, [ask], checkpointer=InMemorySaver())
+from tests.tools import add, ask, asking_agent
 
 
 def in_thread(handler: CoagentCallbackHandler, thread: str, **further: Any) -> Any:
@@ -51,14 +45,12 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
     """`invoke(None)` after a failure says nothing new: it is the same prompt, and the turns go on."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), ValueError("down"), "3", "Welcome")
     agent = create_agent(model, [add], checkpointer=InMemorySaver())
-    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
     with pytest.raises(ValueError, match="down"):
-        agent.invoke({"messages": [("user", "1 + 2?")]}, config)
-    agent.invoke(None, config)
-    agent.invoke({"messages": [("user", "Thanks")]}, {**config, "configurable": {"thread_id": "t2"}})
+        agent.invoke({"messages": [("user", "1 + 2?")]}, in_thread(handler, "t1"))
+    agent.invoke(None, in_thread(handler, "t1"))
+    agent.invoke({"messages": [("user", "Thanks")]}, in_thread(handler, "t2"))
 
-    told = [at for at in log.sequence if not at[0].startswith("component_")]
-    assert told == [
+    assert told(log) == [
         ("session_start", 1, 0),
         ("user_input", 1, 0),
         ("llm_call", 1, 1),
@@ -535,13 +527,9 @@ def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
 
-    class Silent(ScriptedChat):
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.Event().wait()
-
     async def cut_off() -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(Silent(script=[]).ainvoke("q", {"callbacks": [handler]}), 0.01)
+            await asyncio.wait_for(Silent().ainvoke("q", {"callbacks": [handler]}), 0.01)
 
     session = handler.session("s", session_id="s")
     with session:

@@ -405,13 +405,6 @@ def test_error_is_one_event_where_it_arose(log: MemoryDelivery, handler: Coagent
     assert error["meta"]["path"] == ["cook", "ScriptedChat"]
 
 
-def test_state_is_empty_after_a_run(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Nothing of a run stays open in the handler."""
-    (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
-
-    assert (handler._tree.open, handler._tree.lingering, handler._tree.streams) == ({}, {}, {})
-
-
 def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """`prompt` has all of a long text, `input_data` repeats its beginning and says so."""
     question = "why? " * 10_000

@@ -27,8 +27,9 @@ from coagent_langchain import CoagentCallbackHandler, ConfigurationError, Sessio
 from coagent_langchain import session as session_module
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.wire import MAX_COUNTER
-from tests.fakes import ScriptedChat, chat
+from tests.fakes import Silent, chat
 from tests.reading import ONE_CALL, of_type, sessions
+from tests.tools import asking_agent
 
 
 @tool
@@ -64,11 +65,9 @@ def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
 
 
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
-@pytest.mark.parametrize("place", ["metadata", "configurable"])
-def test_session_id_of_the_run(place: str, key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Metadata names the session; so does `configurable`, though LangChain does not show it to handlers."""
-    chain = RunnableLambda(lambda x: x) | chat("a")
-    chain.invoke("q", {"callbacks": [handler], place: {key: "thread-7"}})
+def test_session_id_of_the_run(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Metadata names the session; `configurable` too, as `contract/test_facts.py` shows."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {key: "thread-7"}})
 
     assert sessions(log) == {"thread-7": ONE_CALL}
 
@@ -481,9 +480,9 @@ def test_session_lasts_from_its_first_event_to_its_last(
 def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
     """An interrupt that nobody has answered is no completed work."""
     handler = CoagentCallbackHandler("s", delivery=log)
-    graph = StateGraph(dict).add_node("ask", lambda _: {"answer": interrupt("Sure?")}).set_entry_point("ask")
-    agent = graph.compile(checkpointer=InMemorySaver())
-    agent.invoke({"question": "Pay?"}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+    asking_agent().invoke(
+        {"messages": [("user", "Pay?")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    )
     if how == "idle":
         handler._sessions._open["s"].course.touched -= 31 * 60
         handler._sessions.sweep()
@@ -496,10 +495,9 @@ def test_how_the_application_ends_a_session_that_waits_counts(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Nobody will answer any more."""
-    graph = StateGraph(dict).add_node("ask", lambda _: {"answer": interrupt("Sure?")}).set_entry_point("ask")
-    agent = graph.compile(checkpointer=InMemorySaver())
     with handler.session("Buy") as session:
-        agent.invoke({"question": "Pay?"}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+        config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+        asking_agent().invoke({"messages": [("user", "Pay?")]}, config)
         session.end("cancelled")
 
     assert [e["meta"]["status"] for e in log.entries if e["event_type"] == "session_end"] == ["cancelled"]
@@ -905,14 +903,9 @@ def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, han
 def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """LangChain does not tell of a bare model that a timeout cancels: its session is cancelled with it."""
 
-    class Silent(ScriptedChat):
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.Event().wait()
-
     async def ask() -> None:
         with handler.session("s", session_id="s"), contextlib.suppress(TimeoutError):
-            model = Silent(script=[])
-            await asyncio.wait_for(model.ainvoke("q", {"callbacks": [handler]}), 0.01)
+            await asyncio.wait_for(Silent().ainvoke("q", {"callbacks": [handler]}), 0.01)
 
     asyncio.run(ask())
 
@@ -1119,7 +1112,7 @@ def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler)
 
     async def main() -> None:
         async with handler.session("Cook"):
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     async def cancel() -> None:
         task = asyncio.create_task(main())

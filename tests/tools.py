@@ -1,12 +1,16 @@
-"""Tools that the agents of several tests have, and a node that runs tools."""
+"""Tools that the agents of several tests have, a node that runs tools, and an agent that asks a person."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
+from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
+
+from tests.fakes import calls, chat
 
 
 @tool
@@ -27,3 +31,9 @@ def tool_node(*tools: BaseTool, **options: Any) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         from langgraph.prebuilt import ToolNode
     return ToolNode(tools, **options)
+
+
+def asking_agent() -> Any:
+    """An agent whose tool asks a person, then says that it is done."""
+    model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
+    return create_agent(model, [ask], checkpointer=InMemorySaver())

@@ -222,13 +222,15 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
     chain = RunnableLambda(lambda x: x) | chat("one two three")
 
     async def cancel() -> None:
+        reads = asyncio.Event()
+
         async def consume() -> None:
             async for _ in chain.astream("q", config):
-                await asyncio.sleep(60)
+                reads.set()
+                await asyncio.Event().wait()
 
         task = asyncio.create_task(consume())
-        while not of_type(log, "llm_call"):
-            await asyncio.sleep(0.01)
+        await reads.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

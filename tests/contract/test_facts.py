@@ -28,9 +28,9 @@ from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, tracing
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, ScriptedText, calls, chat
+from tests.fakes import ScriptedChat, ScriptedText, Silent, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
-from tests.tools import ask
+from tests.tools import ask, asking_agent
 
 
 @tool
@@ -39,36 +39,26 @@ def fail(food: str) -> str:
     raise ToolException("no stock")
 
 
-class Silent(BaseCallbackHandler):
+class Other(BaseCallbackHandler):
     """Another handler of the application's."""
 
     run_inline = True
 
 
-class SilentAsync(AsyncCallbackHandler):
+class OtherAsync(AsyncCallbackHandler):
     """Another handler of the application's, asynchronous."""
 
 
-class Slow(ScriptedChat):
-    """A chat model that answers when it is cancelled, never before."""
-
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-        self.asked.set()
-        await asyncio.sleep(60)
-
-    asked: Any = None
-
-
-async def cancelled(run: Any, asked: asyncio.Event) -> None:
+async def cancelled(run: Any, model: Silent) -> None:
     """Start `run` and cancel it once the model was asked."""
     task = asyncio.create_task(run)
-    await asked.wait()
+    await model.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-@pytest.mark.parametrize("others", [[], [Silent()], [SilentAsync()], [Silent(), SilentAsync()]])
+@pytest.mark.parametrize("others", [[], [Other()], [OtherAsync()], [Other(), OtherAsync()]])
 def test_async_text_call_has_its_start_beside_any_other_handler(
     others: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -146,7 +136,7 @@ def test_interrupt_that_rises_through_levels_is_asked_once(
 @pytest.mark.parametrize("way", ["explicit", "hook"])
 def test_interrupt_is_logged_with_and_without_the_graphs_own_hooks(way: str, log: MemoryDelivery) -> None:
     """F5: `on_interrupt` reaches explicit handlers only; one that is attached to the process hears of it as well."""
-    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    agent = asking_agent()
     handler = CoagentCallbackHandler(delivery=log)
     config: Any = {"configurable": {"thread_id": "t"}}
     if way == "explicit":
@@ -160,19 +150,30 @@ def test_interrupt_is_logged_with_and_without_the_graphs_own_hooks(way: str, log
 
 def test_interrupted_tool_goes_on_in_its_turn(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """F6: a resumed tool starts again with its `tool_call_id`: same turn; the first start is closed as interrupted."""
-    agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask], checkpointer=InMemorySaver())
+    agent = asking_agent()
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
     agent.invoke({"messages": [("user", "go")]}, config)
     agent.invoke(Command(resume="yes"), config)
 
-    tools = [e for e in log.entries if e["event_type"] in ("tool_call", "tool_response")]
-    assert [
-        (e["event_type"], e["turn_number"], e["meta"]["tool_call_id"], e["meta"].get("outcome")) for e in tools
-    ] == [
-        ("tool_call", 1, "c1", None),
-        ("tool_response", 1, "c1", "interrupted"),
-        ("tool_call", 1, "c1", None),
-        ("tool_response", 1, "c1", None),
+    assert [at for at in log.sequence if not at[0].startswith("component_")] == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("tool_call", 1, 1),
+        ("human_oversight", 1, 1),
+        ("tool_response", 1, 1),
+        ("human_oversight", 1, 1),
+        ("tool_call", 1, 1),
+        ("tool_response", 1, 1),
+        ("llm_call", 1, 2),
+        ("llm_response", 1, 2),
+    ]
+    assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == ["interrupted", None]
+    assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call")] == ["c1", "c1"]
+    assert [(e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")] == [
+        ("interrupted", {"question": "ok?"}),
+        ("resumed", "yes"),
     ]
 
 
@@ -213,13 +214,12 @@ def test_call_without_an_end_is_closed_with_its_root(log: MemoryDelivery, handle
     """F8: a cancelled model call has no end event: its root's end closes it."""
 
     async def main() -> None:
-        asked = asyncio.Event()
-        chain = RunnableLambda(lambda x: x) | Slow(script=["x"], asked=asked)
-        await cancelled(chain.ainvoke("q", {"callbacks": [handler]}), asked)
+        model = Silent()
+        await cancelled((RunnableLambda(lambda x: x) | model).ainvoke("q", {"callbacks": [handler]}), model)
 
     asyncio.run(main())
 
-    assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["cancelled"]
+    assert (types(log), log.entries[-1]["meta"]["outcome"]) == (ONE_CALL, "cancelled")
     assert state_of(handler) == EMPTY
 
 
@@ -227,9 +227,9 @@ def test_cancelled_root_call_is_closed_with_its_session(log: MemoryDelivery, han
     """F8: a model call that is itself the root has no event at all: the end of the session closes it."""
 
     async def main() -> None:
-        asked = asyncio.Event()
+        model = Silent()
         async with handler.session("cook"):
-            await cancelled(Slow(script=["x"], asked=asked).ainvoke("q", {"callbacks": [handler]}), asked)
+            await cancelled(model.ainvoke("q", {"callbacks": [handler]}), model)
 
     asyncio.run(main())
 
@@ -269,8 +269,10 @@ def test_fallback_is_one_prompt(place: str, way: str, log: MemoryDelivery, handl
         ("llm_response", 2),
         ("recovery", 2),
     ]
-    assert of_type(log, "recovery")[0]["error_info"]["recovery_strategy"] == "fallback"
-    assert {e["meta"]["trace"]["name"] for e in of_type(log, "recovery")} == {"RunnableWithFallbacks"}
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    info = recovery["error_info"]
+    assert (info["error_id"], info["recovery_strategy"]) == (error["event_id"], "fallback")
+    assert recovery["meta"]["trace"]["name"] == "RunnableWithFallbacks"
 
 
 def test_handler_passed_again_opens_no_second_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -433,9 +435,9 @@ def test_structured_output_call_is_marked(log: MemoryDelivery, handler: CoagentC
     assert of_type(log, "tool_call") == []
 
 
-@pytest.mark.parametrize("way", ["middleware", "handle_tool_error"])
+@pytest.mark.parametrize(("way", "severity"), [("middleware", "medium"), ("handle_tool_error", "low")])
 def test_rescued_tool_error_is_an_error_and_a_recovery(
-    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+    way: str, severity: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """F19: a rescued failure comes as `on_tool_error`, or as an end with status error: both are told and recovered."""
     from langchain.agents.middleware import wrap_tool_call
@@ -457,6 +459,7 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
 
     (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
     (response,) = of_type(log, "tool_response")
+    assert error["error_info"]["error_severity"] == severity
     assert (response["tool_response"]["success"], response["meta"]["error_id"]) == (False, error["event_id"])
     assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_strategy"]) == (
         error["event_id"],
@@ -479,6 +482,8 @@ def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: Coage
         ("recovery", 3),
         ("recovery", 3),
     ]
+    recovered = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in of_type(log, "recovery")]
+    assert recovered == [(error["event_id"], "retry") for error in of_type(log, "error")]
 
 
 def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -30,7 +30,7 @@ from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.server.presentation import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, calls, chat
+from tests.fakes import Silent, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.tools import add, tool_node
 
@@ -153,18 +153,11 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
 
 
-class Silent(ScriptedChat):
-    """A model that never answers."""
-
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-        await asyncio.Event().wait()
-
-
 def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """What a cancelled run was waiting for ends with it, and before it, though the run around them goes on."""
-    inner = create_agent(Silent(script=[]), [], name="inner")
+    inner = create_agent(Silent(), [], name="inner")
 
     @tool
     async def ask_inner(question: str) -> str:
@@ -655,7 +648,7 @@ def test_status_of_a_session_is_its_last_runs(how: str, log: MemoryDelivery, han
             if how == "failed":
                 raise ValueError("no")
             if how == "cancelled":
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             return value
 
         task = asyncio.create_task(RunnableLambda(step).ainvoke("q", {"callbacks": [handler]}))
