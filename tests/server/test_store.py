@@ -154,6 +154,15 @@ def test_title_is_the_first_prompt_with_words(store: Store, blank: str) -> None:
     assert store.session("s").title == "Plan it"
 
 
+@pytest.mark.parametrize("kind", ["session_start", "user_input"])
+def test_title_is_a_prompt_that_stands_among_the_inputs(store: Store, kind: str) -> None:
+    """As a client of one's own may log it; an input of another type is none."""
+    put(store, entry("session_start", input_data={"prompt": ["no text"]}), entry("user_input", 1, input_data=None))
+    put(store, entry(kind, 2, prompt="", input_data={"prompt": "Plan \nit"}))
+
+    assert store.session("s").title == "Plan it"
+
+
 def test_title_of_one_moment_is_the_prompt_of_the_session(store: Store) -> None:
     """A run that begins in the millisecond of its session does not change it, whatever it says."""
     put(store, entry("session_start", prompt="Weekly report"), entry("user_input", prompt="How many?"),

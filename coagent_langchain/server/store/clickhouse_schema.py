@@ -65,7 +65,8 @@ _BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
 _ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
 _STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
 _STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
-_BEGINNING = f"substringUTF8(ifNull(prompt, ''), 1, {2 * TITLE})"
+_INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
+_BEGINNING = f"substringUTF8(if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT}), 1, {2 * TITLE})"
 _SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` parts words by
 _PROMPT = f"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '{_SPACE}', ' ')), 1, {TITLE})"
 # of prompts in the same millisecond the one whose type comes first, as the handler logs them: the session's own

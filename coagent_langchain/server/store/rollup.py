@@ -82,8 +82,7 @@ class Rollup:
     def _add_activity(self, entry: dict[str, Any], timestamp: int) -> None:
         if timestamp > self.active_ms:
             self.active_ms = timestamp
-        prompt = entry.get("prompt")
-        if prompt and timestamp < self.title_ms and (title := " ".join(prompt[: 2 * TITLE].split())[:TITLE]):
+        if timestamp < self.title_ms and (title := _on_one_line(_prompt(entry))):
             self.title_ms, self.title = timestamp, title
 
     def _add_meta(self, meta: dict[str, Any]) -> None:
@@ -157,6 +156,21 @@ _ADD = {
     "session_end": Rollup._add_end,
     "human_oversight": Rollup._add_oversight,
 }
+
+
+def _prompt(entry: dict[str, Any]) -> str:
+    """What an entry says that was asked, in either place."""
+    return _text(entry, "prompt") or _text(entry.get("input_data"), "prompt")
+
+
+def _text(fields: Any, name: str) -> str:
+    found = fields.get(name) if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _on_one_line(text: str) -> str:
+    """Its beginning."""
+    return " ".join(text[: 2 * TITLE].split())[:TITLE]
 
 
 def _is_count(value: Any) -> bool:
