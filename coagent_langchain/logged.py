@@ -56,7 +56,8 @@ class RunSummary(BaseModel):
     """One session in a list of sessions. Timestamps in Unix milliseconds.
 
     Attributes:
-        status, title, total_tokens, errors: None where the server does not tell them.
+        status, title, failure, total_tokens, errors: None where the server does not tell them. `failure` is the
+            beginning of the last error of a session that has failed, else "".
     """
 
     model_config = ConfigDict(extra="allow")
@@ -67,5 +68,6 @@ class RunSummary(BaseModel):
     end_timestamp: int
     status: str | None = None
     title: str | None = None
+    failure: str | None = None
     total_tokens: int | None = None
     errors: int | None = None

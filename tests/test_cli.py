@@ -94,7 +94,20 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
         ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "–", "0", "Hello"],
         ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
+        ["", "TrainError: strike"],
     ]
+
+
+def test_runs_says_on_one_line_why_a_session_failed(
+    run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As wide as the terminal at most, however long the error is."""
+    monkeypatch.setenv("COLUMNS", "40")
+    own.log_error("trip", 1, 1, "no such\n\x1bcity " * 20, "ValueError")
+    own.log_session_end("trip", "Error", 1, meta={"status": "failed"})
+    lines = run("runs").splitlines()
+
+    assert lines[1:] == ["trip     failed  trip", "  ValueError: no such ␛city no such ␛ci…"]
 
 
 def test_runs_tells_what_runs_from_what_is_idle(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:

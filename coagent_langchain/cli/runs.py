@@ -66,7 +66,13 @@ def _lines(runs: list[RunSummary]) -> list[str]:
     _narrow(widths)
     for row in rows:
         row["TITLE"] = fit(row["TITLE"], widths.get("TITLE", 0))
-    return table([*widths], [[row[name] for name in widths] for row in rows], right=RIGHT).splitlines()
+    head, *lines = table([*widths], [[row[name] for name in widths] for row in rows], right=RIGHT).splitlines()
+    return [head, *(line for each, line in zip(runs, lines, strict=True) for line in (line, *_why(each)))]
+
+
+def _why(each: RunSummary) -> list[str]:
+    """A line below that of a session which has failed: a column would have no room beside the title."""
+    return [paint(fit(f"  {preview(each.failure, width())}", width()).rstrip(), "red")] if each.failure else []
 
 
 def _narrow(widths: dict[str, int]) -> None:

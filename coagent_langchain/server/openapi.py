@@ -79,6 +79,7 @@ _SUMMARY = {
         "run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER,
         "status": {"enum": list(STATUSES)},
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
+        "failure": _STRING | {"description": "beginning of the last error of a session that has failed, else empty"},
         "total_tokens": {"type": ["integer", "null"], "description": "null where no answer reports tokens"},
         "errors": _INTEGER,
     },

@@ -352,7 +352,8 @@ def make_first_version(path: Path) -> None:
     """Turn a store's file back to what the first version of the package made."""
     with contextlib.closing(connect(path)) as first:
         first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
-        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls"):
+        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "failure_ms",
+                     "failure"):  # fmt: skip
             first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
         first.execute("PRAGMA user_version = 1")
 

@@ -39,8 +39,9 @@ def rich_session() -> list[dict]:
 
 
 ROLLED_UP = Session(
-    "s", T0, T0 + 20, "failed", "Find me a recipe", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1, errors=1,
-    recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75, unpriced_calls=1,
+    "s", T0, T0 + 20, "failed", "Find me a recipe", "no", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1,
+    errors=1, recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75,
+    unpriced_calls=1,
     types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 1, "error": 1,
            "recovery": 1, "session_end": 1},
     models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
@@ -196,6 +197,26 @@ def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None
     assert store.session("s").status == status
 
 
+@pytest.mark.parametrize(("info", "failure"), [
+    ({"error_type": "ValueError", "error_message": "no such\n  city"}, "ValueError: no such city"),
+    ({"error_type": "TimeoutError", "error_message": ""}, "TimeoutError"), ({"error_message": "no"}, "no"),
+    ({"error_type": "E", "error_message": "x" * 500}, "E: " + "x" * 197), ({}, ""), (None, ""),
+])  # fmt: skip
+def test_failed_session_tells_its_last_error(store: Store, info: dict | None, failure: str) -> None:
+    """On one line, and 200 characters of it, wherever in the session it stands and in whatever order it comes."""
+    put(store, entry("session_end", 9, meta={"status": "failed"}), entry("error", 5, error_info=info))
+    put(store, entry("error", 3, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
+
+    assert [store.session("s").failure, store.summaries()[0].failure] == [failure, failure]
+
+
+def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
+    """Its errors were recovered, or it goes on."""
+    put(store, entry("error", error_info={"error_message": "no"}), entry("session_end", 1))
+
+    assert store.session("s").failure == ""
+
+
 def test_activity_after_the_end_means_running(store: Store) -> None:
     """A session that goes on is running again until its next end."""
     now = now_ms()
@@ -346,13 +367,14 @@ def test_long_models_and_tags_are_cut(store: Store) -> None:
 def test_runs_come_earliest_first(store: Store) -> None:
     """All ids, and each session in short."""
     put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="early", at=5),
-        entry("llm_response", 20, "late", llm_response={"total_tokens": 7}), entry("error", 25, "late"),
+        entry("llm_response", 20, "late", llm_response={"total_tokens": 7}),
+        entry("error", 25, "late", error_info={"error_message": "no"}),
         entry("session_end", 30, "late", meta={"status": "failed"}))  # fmt: skip
 
     assert store.session_ids() == ["early", "late"]
     assert store.summaries() == [
-        Summary("early", 1, T0 + 5, T0 + 5, "running", "", None, 0, 0),
-        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", 7, 1, -1),
+        Summary("early", 1, T0 + 5, T0 + 5, "running", "", "", None, 0, 0),
+        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 1, -1),
     ]
 
 

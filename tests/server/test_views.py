@@ -145,12 +145,14 @@ def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
 
 
 def test_list_shows_figures_of_a_session(three: Running) -> None:
-    """Status as a word, title, duration, counts, tokens, errors, model."""
+    """Status as a word, title, why it failed, duration, counts, tokens, errors, model."""
     row = get(three, "/?status=failed").text.split("<tr data-href")[1].split(">", 1)[1].split("</tr>")[0]
     words = re.sub(r"\s+", " ", re.sub(r"<time.*?</time>|<[^>]+>", " ", row)).strip()
 
     assert words == (
-        "failed Read invoice 4711.pdf and file it broken 10.7 s 1 2 2 1 212 22 $0.0003 1 claude-haiku-4-5 staging"
+        "failed Read invoice 4711.pdf and file it broken "
+        "RateLimitError: 429: number of request tokens has exceeded your per-minute rate limit "
+        "10.7 s 1 2 2 1 212 22 $0.0003 1 claude-haiku-4-5 staging"
     )
 
 

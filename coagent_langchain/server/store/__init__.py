@@ -75,6 +75,7 @@ class Session:
         status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none; before it, or when
             activity follows it, "running", then "idle" or "no end" as `unended.standing` says.
         title: beginning of its first prompt, or "".
+        failure: where it is failed, the beginning of its last error; else "".
         entries: how many are stored.
         prompts: how many, see `rollup.prompt_count`.
         turns: how many, see `rollup.turn_count`.
@@ -93,6 +94,7 @@ class Session:
     last_ms: int
     status: str = "running"
     title: str = ""
+    failure: str = ""
     entries: int = 0
     prompts: int = 0
     turns: int = 0
@@ -113,13 +115,18 @@ class Session:
 
     @classmethod
     def of(cls, row: Sequence[Any], *, types: Mapping[str, int], models: Iterable[str], tags: Iterable[str]) -> Session:
-        """The session of a row of the roll-up: its id, times, status, title and cost, then the numbers of `COUNTS`."""
-        session_id, first_ms, last_ms, status, title, cost, *counts = row
+        """The session of a row of the roll-up.
+
+        Parameters:
+            row: its id, times, status, title, failure and cost, then the numbers of `COUNTS`.
+        """
+        session_id, first_ms, last_ms, status, title, failure, cost, *counts = row
         counted = dict(zip(COUNTS, counts, strict=True))
         counted["turns"] = turn_count(counted["turns"], counted["llm_calls"], counted["prompts"], types)
         counted["prompts"] = prompt_count(counted["prompts"], types)
         return cls(
-            session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title, cost=cost,
+            session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title,
+            failure if status == "failed" else "", cost=cost,
             types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted, cost),
         )  # fmt: skip
 
@@ -149,6 +156,7 @@ class Summary:
     last_ms: int
     status: str
     title: str
+    failure: str
     total_tokens: int | None
     errors: int
     open_calls: int

@@ -22,7 +22,8 @@ _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_inf
 _JSON = ("conversation_context", "meta", "custom_metadata")
 # what the roll-up of `clickhouse_schema` reads of the JSON columns
 _COUNTED = ("llm_response.input_tokens", "llm_response.output_tokens", "llm_response.total_tokens",
-            "performance_metrics.cost", "input_data.prompt")  # fmt: skip
+            "performance_metrics.cost", "error_info.error_type", "error_info.error_message",
+            "input_data.prompt")  # fmt: skip
 _COUNTED_META = ("model", "status", "cached", "execution_time_ms", "tags", "context.tags",
                  "usage.input_token_details.cache_read")  # fmt: skip
 

@@ -65,10 +65,17 @@ _BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
 _ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
 _STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
 _STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
-_INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
-_BEGINNING = f"substringUTF8(if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT}), 1, {2 * TITLE})"
 _SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` parts words by
-_PROMPT = f"substringUTF8(trim(replaceRegexpAll({_BEGINNING}, '{_SPACE}', ' ')), 1, {TITLE})"
+
+
+def _on_one_line(text: str) -> str:
+    return f"substringUTF8(trim(replaceRegexpAll(substringUTF8({text}, 1, {2 * TITLE}), '{_SPACE}', ' ')), 1, {TITLE})"
+
+
+_INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
+_PROMPT = _on_one_line(f"if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT})")
+_ERROR = ", ".join(f"ifNull(event_data.error_info.{name}.:String, '')" for name in ("error_type", "error_message"))
+_FAILURE = _on_one_line(f"arrayStringConcat(arrayFilter(text -> text != '', [{_ERROR}]), ': ')")
 # of prompts in the same millisecond the one whose type comes first, as the handler logs them: the session's own
 _WHEN = f"{_MS} * 32 + toInt8(event_type)"
 _META = "ifNull(toJSONString(meta), '')"
@@ -115,6 +122,11 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
         " (toInt64(-1), '')))",
         "max",
     ),
+    "last_error": (
+        "SimpleAggregateFunction(max, Tuple(Int64, String))",
+        f"max(if(event_type = 'error', ({_MS}, {_FAILURE}), (toInt64(-1), '')))",
+        "max",
+    ),
     "active_ms": ("SimpleAggregateFunction(max, Int64)", f"max(if({_ACTIVE}, {_MS}, -1))", "max"),
     "types": (
         "SimpleAggregateFunction(sumMap, Map(String, UInt64))",
@@ -148,8 +160,8 @@ VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sess
     source="{db}.log_entries"
 )
 # What earlier versions made lacks these. Open calls stay uncounted: after half an hour of silence nobody asks. Nor are
-# reports counted (see `rollup.session_counts`) and calls without a price.
-_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls")
+# reports counted (see `rollup.session_counts`) and calls without a price, nor is it told what a session failed with.
+_LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "last_error")
 UPGRADE = (
     *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
@@ -166,6 +178,7 @@ UNCOUNTED = f"""SELECT session_id FROM (
 SESSIONS = (
     "(SELECT session_id, "
     + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())
-    + ", headline.2 AS title, if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
+    + ", headline.2 AS title, last_error.2 AS failure,"
+    " if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
     " arraySum(mapValues(turn_map)) AS turns FROM {db}.coagent_sessions AS s GROUP BY session_id)"
 )

@@ -12,8 +12,8 @@ from coagent_langchain.server.store.rollup import COUNTS
 from coagent_langchain.server.store.text import words_and_phrases
 
 INPUTS = "toInt64(types['user_input'])"
-SELECT = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first_ms, last_ms, status, title, cost,
-    {", ".join(COUNTS)}"""
+SELECT = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first_ms, last_ms, status, title, failure,
+    cost, {", ".join(COUNTS)}"""
 
 
 def session_of(row: Sequence[Any]) -> Session:

@@ -8,7 +8,8 @@ from coagent_langchain.wire import now_ms
 
 # Of a session: None where no answer reports tokens, as `rollup.session_counts` has it.
 TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
-SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, {TOTAL_TOKENS}, errors, open_calls"  # of `Summary`
+# of `Summary`
+SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, failure, {TOTAL_TOKENS}, errors, open_calls"
 
 
 def status_now() -> str:

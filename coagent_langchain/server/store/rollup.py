@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TITLE = 200  # characters
+TITLE = 200  # characters; as many of a failure
 NEVER = 2**62  # later than every timestamp: the time of a title that is not there
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
             "total_tokens", "cached_tokens", "open_calls", "input_reports", "output_reports",
@@ -47,6 +47,8 @@ class Rollup:
     ended_ms: int = -1
     ended: str = ""
     active_ms: int = -1
+    failure_ms: int = -1
+    failure: str = ""
     turns: dict[int, int] = field(default_factory=dict)
     types: dict[str, int] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
@@ -124,6 +126,8 @@ class Rollup:
 
     def _add_error(self, entry: dict[str, Any]) -> None:
         self.errors += 1
+        # the greater text wins a tie, so that the order of arrival does not decide
+        self.failure_ms, self.failure = max((self.failure_ms, self.failure), (entry["timestamp"], _told(entry)))
         self._add_tokens(entry)  # of a stream that broke off
         if (entry.get("meta") or {}).get("execution_time_ms") is not None:
             self.open_calls -= 1  # of a model: that alone ends its call, and says how long it took
@@ -161,6 +165,12 @@ _ADD = {
 def _prompt(entry: dict[str, Any]) -> str:
     """What an entry says that was asked, in either place."""
     return _text(entry, "prompt") or _text(entry.get("input_data"), "prompt")
+
+
+def _told(entry: dict[str, Any]) -> str:
+    """An error as `Type: message`, or what there is of both."""
+    info = entry.get("error_info")
+    return _on_one_line(": ".join(filter(None, (_text(info, "error_type"), _text(info, "error_message")))))
 
 
 def _text(fields: Any, name: str) -> str:

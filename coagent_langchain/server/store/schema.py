@@ -59,7 +59,13 @@ def _fifth(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE sessions ADD COLUMN unpriced_calls INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(connection: sqlite3.Connection) -> None:
+    """What made a session fail was not kept before: where one failed then, the list does not say why."""
+    connection.execute("ALTER TABLE sessions ADD COLUMN failure_ms INTEGER NOT NULL DEFAULT -1")
+    connection.execute("ALTER TABLE sessions ADD COLUMN failure TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -16,7 +16,7 @@ from coagent_langchain.server.store.text import words_and_phrases
 
 VARIABLES = 30_000  # of one statement: SQLite takes 32,766
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
-            "active_ms")  # fmt: skip
+            "active_ms", "failure_ms", "failure")  # fmt: skip
 _UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT (session_id) DO UPDATE SET
     first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),
     {", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTERS)},
@@ -25,7 +25,10 @@ _UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT
     title = CASE WHEN excluded.title_ms < title_ms THEN excluded.title ELSE title END,
     title_ms = min(title_ms, excluded.title_ms),
     ended = CASE WHEN (excluded.ended_ms, excluded.ended) > (ended_ms, ended) THEN excluded.ended ELSE ended END,
-    ended_ms = max(ended_ms, excluded.ended_ms)"""
+    ended_ms = max(ended_ms, excluded.ended_ms),
+    failure = CASE WHEN (excluded.failure_ms, excluded.failure) > (failure_ms, failure) THEN excluded.failure
+        ELSE failure END,
+    failure_ms = max(failure_ms, excluded.failure_ms)"""
 _PROMPTS = "INSERT INTO prompts VALUES %s ON CONFLICT DO UPDATE SET turns = max(turns, excluded.turns)"
 _FACETS = "INSERT INTO facets VALUES %s ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
@@ -69,7 +72,7 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
 
 def _row(r: Rollup) -> tuple[Any, ...]:
     return (r.session_id, r.first_ms, r.last_ms, *(getattr(r, name) for name in COUNTERS), max(r.turns), r.cost,
-            r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms)  # fmt: skip
+            r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms, r.failure_ms, r.failure)  # fmt: skip
 
 
 def summaries(connection: sqlite3.Connection) -> list[Summary]:
@@ -79,7 +82,7 @@ def summaries(connection: sqlite3.Connection) -> list[Summary]:
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
 _TURNS = "(SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id)"
-SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, cost,
+SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, failure, cost,
     {", ".join(_TURNS if name == "turns" else name for name in COUNTS)} FROM sessions"""
 
 
