@@ -23,7 +23,7 @@ def failing() -> Story:
     return story
 
 
-@pytest.mark.parametrize("place", ["#first-error", "#overview [data-all]"])
+@pytest.mark.parametrize("place", ["#first-error", "#overview [data-show=all]"])
 def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str) -> None:
     """The link to the first error and the button of a table are the same ones after new events as before."""
     story = failing()
@@ -34,7 +34,7 @@ def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str)
     known = len(story.entries)
     story.tool("tool_6", {}, "ok", 5, "c6")
     post(story.entries[known:])
-    expect(page.locator("#overview [data-all] span").first).to_have_text("4 more")
+    expect(page.locator("#overview [data-show=all] span").first).to_have_text("4 more")
 
     expect(page.locator(place)).to_be_focused()
 

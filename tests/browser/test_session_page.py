@@ -742,7 +742,7 @@ def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) 
         story.tool(f"tool {number}", {}, "done", 5, str(number))
     post(story.entries)
     visit(page, "/sessions/s")
-    button, names = page.locator("#overview button"), page.locator("#overview tbody td:first-child:visible")
+    button, names = page.locator("#overview .by button"), page.locator("#overview tbody td:first-child:visible")
     seen = [names.all_inner_texts()]
     expect(button).to_have_text("3 more", use_inner_text=True)
     button.click()
@@ -757,6 +757,22 @@ def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) 
     tools = [f"tool {number}" for number in range(6)]
     assert seen == [["gemma3:4b", *tools[:3]], ["gemma3:4b", *tools], ["gemma3:4b", *tools[:3]]]
     expect(button).to_have_text("4 more", use_inner_text=True)
+
+
+def test_tables_of_models_and_tools_open_in_a_narrow_window(page: Page, post: Post) -> None:
+    """There the rows need the room: the tables come at a press, whole, and go at the next."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    post(sessions.trip("trip"))
+    visit(page, "/sessions/trip")
+    tables, button = page.locator("#overview table"), page.locator("#overview .figures")
+    expect(tables.first).to_be_hidden()
+    button.click()
+    wide = [table.bounding_box()["width"] for table in tables.all()]
+    expect(button).to_have_text("Hide the figures", use_inner_text=True)
+    button.click()
+
+    assert (len(wide), max(wide) <= 390 - 24) == (2, True)
+    expect(tables.first).to_be_hidden()
 
 
 def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> None:

@@ -136,7 +136,7 @@ page.addEventListener("click", (event) => {
   else if (bar) { event.preventDefault(); jump(tree.rowOf(bar.dataset.seq)); }
   else if (name) openTab(name);
   else if (target.closest("#first-error")) { event.preventDefault(); tree.at = -1; error(); }
-  else if (target.closest("[data-all]")) byId("overview").classList.toggle("all");
+  else if (target.closest("[data-show]")) byId("overview").classList.toggle(target.closest("[data-show]").dataset.show);
   else if (target.closest("#fold")) tree.foldAll();
   else if (target.closest("#zoom")) tree.zoomIn();
 });
