@@ -98,7 +98,7 @@ def main() -> None:
     """Print a row for each shape and size; `growth` is the time over that of half the size: 2 where it is linear."""
     from coagent_langchain import CoagentCallbackHandler
 
-    print("| shape | size | | added ms | µs per one | growth |\n|---|---|---|---|---|---|")
+    print("| shape | size | | added ms | µs each | growth |\n|---|---|---|---|---|---|")
     with SinkProcess() as sink, tempfile.TemporaryDirectory() as folder:
         handler = CoagentCallbackHandler(session_id="growth", base_url=f"{sink.url}/api/v1", spool_dir=folder)
         for name, (work, what, sizes) in SHAPES.items():

@@ -22,7 +22,7 @@ class _Model(BaseModel):
 
 
 class LlmCall(_Model):
-    """Who asked a model, with which system prompt and history; the prompt itself is the entry's `prompt`."""
+    """Who called a model, with which system prompt and history; the prompt itself is the entry's `prompt`."""
 
     issuer: str | None = None
     history: JsonObject | list[Any] | None = None
@@ -30,7 +30,7 @@ class LlmCall(_Model):
 
 
 class LlmResponse(_Model):
-    """What a model answered, its tool calls and tokens."""
+    """A model's response, its tool calls and tokens."""
 
     response: str | None = None
     tool_calls: JsonObject | list[Any] | None = None
@@ -48,7 +48,7 @@ class ToolCall(_Model):
 
 
 class ToolResponse(_Model):
-    """What a tool gave back, or why it failed."""
+    """What a tool returned, or why it failed."""
 
     tool_name: str | None = None
     parameters: JsonObject | None = None
@@ -59,7 +59,7 @@ class ToolResponse(_Model):
 
 
 class ErrorInfo(_Model):
-    """An error, or how one was recovered from."""
+    """An error, or the recovery from one."""
 
     error_id: str | None = None
     error_type: str | None = None
@@ -110,12 +110,12 @@ Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 
 
 class LogEntry(_Model):
-    """One event on the wire. Unknown fields are kept and given back."""
+    """One event on the wire. Unknown fields are kept and returned."""
 
-    version: Annotated[str, Field(description="version of the format")] = VERSION
-    session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID, description="which session")]
-    prompt_number: Annotated[Counter, Field(description="which question of the user in the session, from 1")]
-    turn_number: Annotated[Counter, Field(description="which model call in the prompt, from 1; 0 outside of the turns")]
+    version: Annotated[str, Field(description="version of the event format")] = VERSION
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID, description="id of the session")]
+    prompt_number: Annotated[Counter, Field(description="number of the user's prompt in the session, from 1")]
+    turn_number: Annotated[Counter, Field(description="number of the model call in the prompt, from 1; else 0")]
     event_id: Annotated[str, Field(min_length=1, description="unique in the session")]
     event_type: EventType
     timestamp: Annotated[int, Field(ge=0, le=MAX_TIMESTAMP, description="Unix time in milliseconds")]

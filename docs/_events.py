@@ -26,44 +26,48 @@ listed here are kept and returned unchanged.
 """
 
 META = [
-    ("`trace`, `framework`, `context`", "runs", "[which run, where in the graph, your tags and metadata](hooks.md)"),
+    ("`trace`, `framework`, `context`", "runs", "[the run, its place in the graph, your tags and metadata](hooks.md)"),
     ("`model`, `provider`, `temperature`, `max_tokens`, `parameters`",
-     "model calls, their answers and errors",
-     "what was called, and how; an answer's `model` is the one that answered"),
+     "model calls, their responses and errors",
+     "the model and its parameters; in a response, `model` is the one that responded"),
     ("`tools_offered`, `structured_output`",
      "`llm_call`",
-     "names of the tools that the model may call, and of the schema that its answer must have"),
+     "names of the tools that the model may call, and of the schema that its response must have"),
     ("`finish_reason`, `reasoning`, `blocks`, `alternatives`",
      "`llm_response`",
-     "the provider's word; what the model thought aloud; content other than text; further answers"),
+     "as the provider reports it; the model's reasoning; content other than text; further candidates"),
     ("`usage`, `cached`",
      "`llm_response`",
-     "[the provider's numbers; from LangChain's cache](content.md#tokens-and-cost)"),
-    ("`time_to_first_token_ms`", "`llm_response`", "of a stream"),
-    ("`tool_call_id`, `kind`", "`tool_call`, `tool_response`", "which call of the model's answer this is; `retriever`"),
+     "[the provider's numbers; whether it came from LangChain's cache](content.md#tokens-and-cost)"),
+    ("`time_to_first_token_ms`", "`llm_response`", "for a stream"),
+    ("`tool_call_id`, `kind`",
+     "`tool_call`, `tool_response`",
+     "the id of the model's tool call; `retriever` for a retriever"),
     ("`outcome`",
-     "what did not end as usual",
+     "calls and nodes that did not end normally",
      "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
-     "`unknown`; of a node, and of a model that failed with what is inside of it, also `error`"),
-    ("`attempt`", "what is tried again", "which try this is, from 2 on"),
-    ("`late`", "`llm_call`", "true: LangChain told of the call only when it ended"),
-    ("`error_id`", "a failed `tool_response`", "of the `error`"),
-    ("`path`", "`error`, `human_oversight`", "names from the root run down to this one"),
+     "`unknown`; for a node, and for a model that failed because of a run inside it, also `error`"),
+    ("`attempt`", "repeated attempts", "the number of the attempt, from 2 on"),
+    ("`late`", "`llm_call`", "true: LangChain reported the call only when it ended"),
+    ("`error_id`", "a failed `tool_response`", "the id of its `error`"),
+    ("`path`", "`error`, `human_oversight`", "run names from the root run down to this one"),
     ("`caused_by`", "`error`", "the id of the error that was being handled"),
     ("`execution_time_ms`", "`error` of a model, `component_exit`", "how long it took"),
     ("`messages`, `structured_output_calls`",
      "`component_exit`",
      "how many messages the node returned; ids of the tool calls that were its structured answer"),
-    ("`source_component`, `goto`, `graph`", "`routing`", "who hands over, to whom, and in which graph"),
+    ("`source_component`, `goto`, `graph`", "`routing`", "where control came from, where it goes, and in which graph"),
     ("`status`, `interrupt_id`", "`human_oversight`", "`interrupted`, `resumed` or `unanswered`; which question"),
-    ("`status`, `elapsed_time_ms`", "`session_end`", "how it ended, and after how long"),
+    ("`status`, `elapsed_time_ms`", "`session_end`", "how it ended, and how long it took"),
     ("`prompts`, `turns`, `llm_calls`, `tool_calls`, `errors`, `recoveries`, `input_tokens`, `output_tokens`, "
      "`total_tokens`, `cost`, `unpriced_calls`",
      "`session_end`",
      "totals"),
     ("`logger`, `level`", "`logging` records", "name and level"),
-    ("`name`, `value`", "custom events, `on_text`, `on_retry`", "what it is called (`text`, `retry`), and its data"),
-    ("`content`", "any", "[`not captured` or `redact failed`](privacy.md#what-is-not)"),
+    ("`name`, `value`",
+     "custom events, `on_text`, `on_retry`",
+     "the event's name (`text` and `retry` for the hooks), and its data"),
+    ("`content`", "any", "[`not captured` or `redact failed`](privacy.md#redaction)"),
 ]  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def render() -> str:
 
 
 def _meta() -> str:
-    head = "\n## `meta`\n\nFree JSON. In the events of the handler it has, where known:\n\n"
+    head = "\n## `meta`\n\nFree-form JSON. In events of the handler, it has these fields, where known:\n\n"
     return head + _table(("field", "of", "meaning"), *META)
 
 

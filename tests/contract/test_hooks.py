@@ -145,7 +145,7 @@ TRIED: list[tuple[str, Callable[[Any], Any], set[str]]] = [
     ("`on_retriever_start`", lambda h: both(Library(), h), {*AROUND, "tool_call", "tool_response", "error"}),
     ("`on_chain_start`", lambda h: graph(lambda s: {"messages": []}).invoke({"messages": []}, config(h)), AROUND),
     ("`on_chain_error`", lambda h: failing(lambda: RunnableLambda(fail).invoke("q", config(h))), AROUND),
-    ("a run that ends well", recover, {*AROUND, "error"}),
+    ("a run that succeeds", recover, {*AROUND, "error"}),
     ("LangGraph's interrupt", ask, {*AROUND, "component_enter", "component_exit"}),
     ("LangGraph's `Command(goto", lambda h: graph(lambda s: Command(goto="last")).invoke({"messages": []}, config(h)),
      {*AROUND, "component_enter", "component_exit"}),
