@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
-from tests.browser.test_session_page import PATH, TRIP, visit
+from tests.browser.pages import PATH, TRIP, visit
 from tests.server import sessions
 from tests.server.story import Story
 

@@ -6,19 +6,8 @@ from playwright.sync_api import Page, expect
 
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
-from tests.browser.test_session_page import visit
+from tests.browser.pages import CUT, follow, talk, visit
 from tests.server.story import Story
-
-CUT = "All work and no play. " * 200
-
-
-def talk(prompts: int) -> Story:
-    """A session of so many short prompts, each a rule, the user's words and an answer, that goes on."""
-    story = Story("live", now_ms() - 60_000)
-    for number in range(prompts):
-        story.ask(f"Question {number}")
-        story.model(f"Question {number}", f"Answer {number}", 5, (1, 1))
-    return story
 
 
 def answers(page: Page) -> list[str]:
@@ -32,16 +21,14 @@ def test_news_leave_alone_what_is_read(page: Page, post: Post) -> None:
     story.model("Write", CUT, 5, (1, 1))
     story.tool("track", {"id": "9Z-118"}, "here", 5, "c1")
     run = story.call("Write")
-    post(story.entries)
-    visit(page, "/sessions/live?tab=conversation")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=conversation")
     page.click("#conversation [data-more]")
     expect(page.locator("#conversation [data-more]")).to_have_count(0)
     page.locator("#conversation summary").click()
     page.locator("#conversation .user .text").select_text()
-    known = len(story.entries)
     story.wait(100).answer(run, "Done.", 100, (1, 1))
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#conversation .answer .text").last).to_have_text("Done.")
 
     assert [len(text) for text in answers(page)] == [len(CUT), 5]
@@ -55,15 +42,13 @@ def test_sub_agent_grows_inside_its_unfolded_tool(page: Page, post: Post) -> Non
     story = Story("live", now_ms() - 60_000).ask("Plan")
     tool = story.tool_call("research", {"topic": "hotels"}, "c1")
     story.model("hotels", CUT, 5, (1, 1), parent=tool)
-    post(story.entries)
-    visit(page, "/sessions/live?tab=conversation")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=conversation")
     page.locator("#conversation > details > summary").click()
     page.click("#conversation .inner [data-more]")
     expect(page.locator("#conversation [data-more]")).to_have_count(0)
-    known = len(story.entries)
     story.model("hotels", "Two.", 5, (1, 1), parent=tool)
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#conversation .inner .answer")).to_have_count(2)
 
     assert [len(text) for text in answers(page)] == [len(CUT), 4]
@@ -73,16 +58,14 @@ def test_sub_agent_grows_inside_its_unfolded_tool(page: Page, post: Post) -> Non
 def test_conversation_goes_on_at_its_end_when_further_pages_were_loaded(page: Page, post: Post) -> None:
     """Who has read to the end gets what comes there, also where it begins another page."""
     story = talk(25)  # two items each, of which a page has 40
-    post(story.entries)
-    visit(page, "/sessions/live?tab=conversation")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=conversation")
     page.click("#conversation [data-next]")
     expect(page.locator("#conversation .answer")).to_have_count(25)
-    known = len(story.entries)
     for number in range(25, 45):
         story.ask(f"Question {number}")
         story.model(f"Question {number}", f"Answer {number}", 5, (1, 1))
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#conversation .answer")).to_have_count(45)
 
     assert answers(page) == [f"Answer {number}" for number in range(45)]
@@ -92,13 +75,11 @@ def test_conversation_goes_on_at_its_end_when_further_pages_were_loaded(page: Pa
 def test_news_do_not_load_what_was_not_asked_for(page: Page, post: Post) -> None:
     """Whoever reads the first page keeps it, and the button says how many more there are now."""
     story = talk(25)
-    post(story.entries)
-    visit(page, "/sessions/live?tab=conversation")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=conversation")
     expect(page.locator("#conversation [data-next]")).to_have_text("Show more (10 left)")
-    known = len(story.entries)
     story.ask("Question 25")
-    post(story.entries[known:])
+    post(story.news())
 
     expect(page.locator("#conversation [data-next]")).to_have_text("Show more (11 left)")
     expect(page.locator("#conversation .answer")).to_have_count(20)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Post
-from tests.browser.test_session_page import visit
+from tests.browser.pages import visit
 from tests.server import sessions
 from tests.server.story import Story
 

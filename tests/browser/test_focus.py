@@ -7,8 +7,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
-from tests.browser.test_conversation_tab import CUT, talk
-from tests.browser.test_session_page import visit
+from tests.browser.pages import CUT, follow, talk, visit
 from tests.server.story import Story
 
 MORE = "#detail [data-of=content] [data-more]"
@@ -27,13 +26,11 @@ def failing() -> Story:
 def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str) -> None:
     """The link to the first error and the button of a table are the same ones after new events as before."""
     story = failing()
-    post(story.entries)
-    visit(page, "/sessions/live")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page)
     page.locator(place).focus()
-    known = len(story.entries)
     story.tool("tool_6", {}, "ok", 5, "c6")
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#overview [data-show=all] span").first).to_have_text("4 more")
 
     expect(page.locator(place)).to_be_focused()
@@ -42,13 +39,11 @@ def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str)
 def test_head_keeps_what_is_selected_in_it_when_news_come(page: Page, post: Post) -> None:
     """A title that is about to be copied."""
     story = failing()
-    post(story.entries)
-    visit(page, "/sessions/live")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page)
     page.locator("#head h1").select_text()
-    known = len(story.entries)
     story.tool("tool_6", {}, "ok", 5, "c6")
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#head .stats")).to_contain_text("Tool calls7")
 
     assert page.evaluate("String(getSelection())") == "Go through the archive"

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from coagent_langchain import unended
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
-from tests.browser.test_session_page import visit
+from tests.browser.pages import follow, visit
 from tests.server.story import Story
 
 
@@ -61,14 +61,12 @@ def test_call_without_end_in_a_session_that_ended_is_unfinished(page: Page, post
 def test_details_of_a_running_call_get_its_answer(page: Page, post: Post) -> None:
     """The pane is fetched again when its row has more entries, and stays on the tab that was chosen."""
     story, run = running()
-    post(story.entries)
-    visit(page, "/sessions/live")
+    post(story.news())
+    follow(page)
     page.locator("#tree .row.k-model").click()
     page.click("#detail [data-body=attributes]")
-    expect(page.locator("#live")).to_have_text("Live")
-    known = len(story.entries)
     story.wait(900).answer(run, "It arrives tomorrow.", 900, (20, 8))
-    post(story.entries[known:])
+    post(story.news())
 
     expect(page.locator("#detail .status")).to_have_text("ok")
     expect(page.locator("#detail [aria-selected=true]")).to_have_text("Attributes")
@@ -79,14 +77,12 @@ def test_zoom_stays_when_something_comes(page: Page, post: Post) -> None:
     """The axis still spans the row that was zoomed to, and the button still says so."""
     story, run = running()
     story.wait(400).answer(run, "It arrives tomorrow.", 400, (20, 8))
-    post(story.entries)
-    visit(page, "/sessions/live")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page)
     page.locator("#tree .row.k-model").click()
     page.click("#zoom")
-    known = len(story.entries)
     story.wait(4_000).model("Where is my parcel?", "Tomorrow.", 100, (20, 8))
-    post(story.entries[known:])
+    post(story.news())
     expect(page.locator("#tree .row.k-model:not([hidden])")).to_have_count(2)
 
     assert bar(page) == (0, 100)
@@ -111,19 +107,18 @@ def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> No
 def test_raw_gets_what_comes_below_what_is_read(page: Page, post: Post) -> None:
     """What is folded stays folded, and what a search leaves out stays out."""
     story, run = running()
-    post(story.entries)
-    visit(page, "/sessions/live?tab=raw")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=raw")
     page.locator("#raw summary").first.click()
-    known = len(story.entries)
     story.wait(400).answer(run, "It arrives tomorrow.", 400, (20, 8))
-    post(story.entries[known:])
+    post(story.news())
 
-    expect(page.locator("#raw summary")).to_have_count(known + 1)
+    expect(page.locator("#raw summary")).to_have_count(len(story.entries))
     expect(page.locator("#raw details:not([open])")).to_have_count(1)
     page.fill("#search", "arrives")
     expect(page.locator("#raw summary")).to_have_count(1)
-    post(story.wait(100).end("bye")[known + 1 :])
+    story.wait(100).end("bye")
+    post(story.news())
     expect(page.locator("#head .status")).to_have_text("completed")
     expect(page.locator("#raw summary")).to_have_count(1)
 

@@ -16,28 +16,10 @@ from coagent_langchain.server.live import MAX_CLIENTS
 from coagent_langchain.server.running import Running
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
+from tests.browser.pages import PATH, TRIP, follow, labels, visit
 from tests.server import sessions
 from tests.server.story import Story
 from tests.waiting import until
-
-TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
-PATH = f"/sessions/{quote(TRIP, safe='')}"
-
-
-def visit(page: Page, path: str = PATH) -> None:
-    """Open a session's page and wait until it is there."""
-    page.goto(path)
-    page.wait_for_selector("#session[data-ready]")
-
-
-def labels(page: Page) -> list[str]:
-    """The labels of the rows in sight, from top to bottom."""
-    found: list[str] = page.locator("#tree .row").evaluate_all(
-        """rows => rows.filter(row => row.checkVisibility())
-        .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
-        .map(row => row.querySelector('b').textContent)"""
-    )
-    return found
 
 
 def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
@@ -522,14 +504,12 @@ def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Pos
 def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None:
     """Each type has its number as of now, and the one that is chosen stays so."""
     story = Story("live", now_ms() - 60_000).ask("mail")
-    post(story.entries)
-    visit(page, "/sessions/live?tab=events")
-    expect(page.locator("#live")).to_have_text("Live")
+    post(story.news())
+    follow(page, "/sessions/live?tab=events")
     page.select_option("#type", "user_input")
-    known = len(story.entries)
     run = story.tool_call("send_mail", {}, "c1")
     story.log("error", 1, run, error_info={"error_id": "e-1"})
-    post(story.ask("again").entries[known:])
+    post(story.ask("again").news())
     expect(page.locator("#events .row[data-index='1']")).to_contain_text("again")
 
     assert page.locator("#type option").all_inner_texts() == [
@@ -560,8 +540,7 @@ def test_late_entries_come_into_their_place_in_raw(page: Page, post: Post) -> No
     story = Story("live", now_ms() - 60_000).ask("mail")
     story.tool("send_mail", {}, "sent", 5, "c1")
     post([entry for entry in story.entries if entry["event_type"] != "tool_call"])
-    visit(page, "/sessions/live?tab=raw")
-    expect(page.locator("#live")).to_have_text("Live")
+    follow(page, "/sessions/live?tab=raw")
     expect(page.locator("#raw summary")).to_have_count(3)
     post([entry for entry in story.entries if entry["event_type"] == "tool_call"])
 
@@ -612,8 +591,7 @@ def test_search_without_a_hit_says_so(page: Page, post: Post, tab: str, said: st
     """Once, also when more events come that have not the words."""
     story = Story("live").ask("Rome?")
     post(story.entries)
-    visit(page, f"/sessions/live?tab={tab}")
-    expect(page.locator("#live")).to_have_text("Live")
+    follow(page, f"/sessions/live?tab={tab}")
     page.fill("#search", "Pisa")
     expect(page.locator(said)).to_have_text("No event matches.")
     story.model("Rome?", "Sunny.", 5, (1, 1))
@@ -640,13 +618,12 @@ def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
     """A running session's page follows the log, and keeps what is selected; one that has ended is not called live."""
     story = Story("live").ask("Where is my parcel?")
     run = story.call("Where is my parcel?")
-    post(story.entries)
-    visit(page, "/sessions/live")
+    post(story.news())
+    follow(page)
     page.locator("#tree .row.k-model").click()
-    expect(page.locator("#live")).to_have_text("Live")
-    known = len(story.entries)
     story.wait(900).answer(run, "It arrives tomorrow.", 900, (20, 8))
-    post(story.end("done")[known:])
+    story.end("done")
+    post(story.news())
 
     expect(page.locator("#tree .row.k-model i")).to_contain_text("It arrives tomorrow.")
     expect(page.locator("#head .status")).to_have_text("completed")
@@ -659,7 +636,7 @@ def test_page_that_found_no_room_becomes_live_when_there_is(
 ) -> None:
     """A stream that the server refused is asked for again, and what came meanwhile is shown."""
     story = Story("live").ask("Where is my parcel?")
-    post(story.entries)
+    post(story.news())
     page = context.new_page()
     page.clock.install()
     with ExitStack() as others:
@@ -667,9 +644,8 @@ def test_page_that_found_no_room_becomes_live_when_there_is(
             others.enter_context(requests.get(f"{server.url}/view/live", stream=True, timeout=10))
         visit(page, "/sessions/live")
         expect(page.locator("#live")).to_have_text("Reconnecting")
-        known = len(story.entries)
         story.call("Where is my parcel?")
-        post(story.entries[known:])
+        post(story.news())
     until(lambda: requests.head(f"{server.url}/view/live", timeout=10).status_code == 200)
     page.clock.fast_forward(5_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Post
-from tests.browser.test_session_page import labels, visit
+from tests.browser.pages import labels, visit
 from tests.server import sessions
 from tests.server.story import Story
 

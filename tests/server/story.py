@@ -20,7 +20,12 @@ class Story:
     def __init__(self, session_id: str, at: int = T0, first: int = 0) -> None:
         self.session_id, self.now, self.entries = session_id, at, list[Entry]()
         self.prompt, self.turn, self._runs, self._written = 1, 0, first, first
-        self.root, self.began = "", at
+        self.root, self.began, self._given = "", at, 0
+
+    def news(self) -> list[Entry]:
+        """The entries since it was asked for them last."""
+        given, self._given = self._given, len(self.entries)
+        return self.entries[given:]
 
     def run(self) -> str:
         """Make the next run id."""

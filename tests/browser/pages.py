@@ -1,0 +1,45 @@
+"""What the tests of a session's page share: sessions to look at, and how the page is opened and read."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from playwright.sync_api import Page, expect
+
+from coagent_langchain.wire import now_ms
+from tests.server.story import Story
+
+TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
+PATH = f"/sessions/{quote(TRIP, safe='')}"
+CUT = "All work and no play. " * 200
+
+
+def talk(prompts: int) -> Story:
+    """A session of so many short prompts, each a rule, the user's words and an answer, that goes on."""
+    story = Story("live", now_ms() - 60_000)
+    for number in range(prompts):
+        story.ask(f"Question {number}")
+        story.model(f"Question {number}", f"Answer {number}", 5, (1, 1))
+    return story
+
+
+def visit(page: Page, path: str = PATH) -> None:
+    """Open a session's page and wait until it is there."""
+    page.goto(path)
+    page.wait_for_selector("#session[data-ready]")
+
+
+def follow(page: Page, path: str = "/sessions/live") -> None:
+    """Open a session's page and wait until it shows what comes."""
+    visit(page, path)
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def labels(page: Page) -> list[str]:
+    """The labels of the rows in sight, from top to bottom."""
+    found: list[str] = page.locator("#tree .row").evaluate_all(
+        """rows => rows.filter(row => row.checkVisibility())
+        .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
+        .map(row => row.querySelector('b').textContent)"""
+    )
+    return found
