@@ -42,6 +42,19 @@ def test_running_rows_reach_to_now_and_tell_the_time_that_passed(page: Page, pos
     expect(page.locator("#detail .status")).to_have_text("running")
 
 
+def test_running_row_that_is_unfolded_ends_where_the_axis_does(page: Page, post: Post) -> None:
+    """Also between two looks at the clock: the axis is as long as at the last one."""
+    page.clock.install()
+    post(running()[0].entries)
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    page.clock.run_for(900)
+    for _ in range(2):
+        page.click("#fold")
+
+    assert bar(page) == (0, 100)
+
+
 def test_call_without_end_in_a_session_that_ended_is_unfinished(page: Page, post: Post) -> None:
     """It does not run: no time passes, and no page says that it is running."""
     story = Story("dead").ask("hello")

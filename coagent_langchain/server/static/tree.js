@@ -26,7 +26,7 @@ export class Tree {
    */
   load(rows, now) {
     const selected = this.rows[this.at], zoomed = this.rows[this.zoomed], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
-    Object.assign(this, { rows, now, loaded: performance.now() });
+    Object.assign(this, { rows, now, loaded: performance.now(), passed: 0 });
     this.box.classList.toggle("running", now !== null);
     this.at = this.find(selected);
     this.zoomed = this.find(zoomed);
@@ -90,12 +90,13 @@ export class Tree {
 
   /** How long a row runs until now, or null where it does not. */
   elapsed(row) {
-    return this.now === null || row[STATUS] !== "open" ? null : Math.max(this.now + performance.now() - this.loaded - row[START], 0);
+    return this.now === null || row[STATUS] !== "open" ? null : Math.max(this.now + this.passed - row[START], 0);
   }
 
   /** Draw how time passes, while something runs and somebody looks. */
   tick() {
     if (this.running < 0 || document.hidden) return;
+    this.passed = performance.now() - this.loaded; // one moment for the axis and all bars: none ends behind it
     this.stretch();
     this.list.refill();
   }
