@@ -1,0 +1,73 @@
+"""The figures beside the timeline: token bars, the tables of models and tools, the sums."""
+
+from __future__ import annotations
+
+from coagent_langchain.server.presentation.charts import overview, token_bars, used
+from coagent_langchain.server.store.rollup import roll_up
+from tests.server import sessions
+from tests.server.drawing import timeline
+from tests.server.story import Story
+
+
+def test_median_and_longest_leave_out_what_was_answered_in_place_of_the_call() -> None:
+    """How long the tool or the model takes tells only what it answered itself."""
+    story = Story("s").ask("mail")
+    for took, outcome in ((900, ""), (0, "not run"), (1000, "answered by node")):
+        run = story.tool_call("send_mail", {}, f"c{took}")
+        answer = {"tool_name": "send_mail", "success": True, "execution_time_ms": took}
+        story.wait(took).log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
+    for took, reused in ((500, False), (1, True)):
+        story.model("a", "1", took, (10, 2), cached=reused)
+        story.entries[-1]["meta"]["cached"] = reused
+    made = timeline(story.entries)
+
+    assert [(row.name, row.calls, row.median_ms, row.longest) for row in used(made.tools)] == [
+        ("send_mail", 3, 900, made.tools[0]),
+    ]  # fmt: skip
+    assert [(row.name, row.calls, row.median_ms, row.longest) for row in used(made.models)] == [
+        ("gemma3:4b", 2, 500, made.models[0]),
+    ]  # fmt: skip
+
+
+def test_token_bars_stack_to_the_highest_call() -> None:
+    """Heights are in proportion; cached input is part of the input."""
+    bars = token_bars(timeline(sessions.recipe()).models)
+
+    assert [(bar.cached, bar.fresh, bar.output) for bar in bars] == [
+        (0.0, 6.17, 20.87),
+        (5.69, 21.05, 12.04),
+        (26.74, 14.88, 18.38),
+    ]
+
+
+def test_answers_from_a_cache_use_nothing() -> None:
+    """What the second call names was used by the first: prompt and overview have the sums of the session."""
+    story = Story("s").ask("hello")
+    for reused in (False, True):
+        story.model("a", "1", 5, (10, 2), cached=4)
+        story.entries[-1]["meta"]["cached"] = reused
+    made = timeline(story.entries)
+    (summed,) = roll_up(story.entries)
+    figures = [(bar.input, bar.output, bar.cached) for bar in (made.roots[0], *made.models)]
+
+    assert figures == [(10, 2, 4), (10, 2, 4), (0, 0, 0)]
+    assert (summed.input_tokens, summed.output_tokens, summed.cached_tokens) == (10, 2, 4)
+    assert (overview(made)["tokens"], [row.tokens for row in overview(made)["models"]]) == (12, [12])
+
+
+def test_many_calls_share_bars() -> None:
+    """A thousand calls make at most 120 bars, and none is left out."""
+    calls = timeline(sessions.big(10_000)).models
+    bars = token_bars(calls)
+
+    assert (len(calls), len(bars) <= 120, bars[-1].x + bars[-1].width <= 100) == (999, True, True)
+
+
+def test_used_counts_calls_errors_and_median() -> None:
+    """The table of tools: most calls first, then by name."""
+    made = used(timeline(sessions.trip()).tools)
+
+    assert [(row.name, row.calls, row.errors, row.median_ms) for row in made] == [
+        ("train_search", 2, 1, 915.5), ("book_train", 1, 0, 860), ("flight_search", 1, 0, 1040),
+        ("research_agent", 1, 0, 2790), ("search_index", 1, 0, 88),
+    ]  # fmt: skip

@@ -1,0 +1,220 @@
+"""The conversation of a session: who said what, what failed, and what is said once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from coagent_langchain.server.presentation.compare import sides
+from coagent_langchain.server.presentation.contents import of_entry
+from coagent_langchain.server.presentation.conversation import items, outline, ran
+from coagent_langchain.server.presentation.moments import shorten
+from tests.server.drawing import ASKED, FILE, IMAGE, judged, timeline
+from tests.server.story import T0, Story
+
+
+def test_what_a_node_says_itself_is_an_answer() -> None:
+    """In its row, in Conversation after what was in it, in the details and as the prompt's answer in a comparison."""
+    story = Story("s").ask("Rome?")
+    node = story.enter("guard")
+    story.model("Is it allowed?", "No.", 5, (1, 1), parent=node)
+    said = [{"role": "assistant", "content": words} for words in ("Sorry.", "", "I may **not**.")]
+    story.leave(node, "guard", 9, output_data={"messages": said})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = timeline(story.entries)
+    shown = [
+        (item.title, item.content.striptags())
+        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
+    ]
+    details = judged(story.entries, len(story.entries) - 1)
+
+    assert [bar.note for bar in made.roots[0].children] == ["Sorry. · I may **not**."]
+    assert shown[-3:] == [("agent", "No."), ("guard", "Sorry."), ("guard", "I may not.")]
+    assert [part.title for part in details.entries[-1].parts] == ["Says", "Says", "State update"]
+    assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
+
+
+def test_call_that_no_tool_ran_for_is_an_answer() -> None:
+    """Structured output, in Conversation and as the prompt's answer in a comparison; what a tool ran is shown once."""
+    story = Story("s").ask("Soup?")
+    asked = [{"name": "search", "args": {"query": "soup"}, "id": "1"}]
+    story.model("Soup?", "", 5, (1, 1), calls=asked)
+    story.tool("search", {"query": "soup"}, "hot", 5, "1")
+    story.model("Soup?", "", 5, (1, 1), calls=[{"name": "Recipe", "args": {"minutes": 20}, "id": "2"}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    told = [(item.kind, item.title, item.content.striptags()) for item in made[2:]]
+
+    assert told == [("tool", "search", ""), ("answer", "agent", "→ Recipeminutes: 20")]
+    assert [side.answer for side in sides(built, lambda at, seq: read[at, seq])] == ['{\n  "minutes": 20\n}']
+
+
+def test_conversation_tells_what_failed_and_why() -> None:
+    """A model's error under the name of who called it or its own, a tool's below its arguments, each with its stack.
+
+    Each item leads to the row of its first entry.
+    """
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("weather", {"city": "Rome"}, "c1")
+    info = {"error_type": "ValueError", "error_message": "no Rome", "stack_trace": "line 1"}
+    story.log("error", 1, run, error_info=info)
+    for issuer in ("agent", ""):
+        run = story.call("Rome?", issuer=issuer)
+        story.log("error", 1, run, error_info=info | {"error_type": "TimeoutError", "error_message": "slow"})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    told = [(item.kind, item.title, item.content.striptags(), [(part.title, part.content.striptags()) for part in
+             item.parts]) for item in made[2:]]  # fmt: skip
+
+    assert told == [
+        ("tool", "weather", "", [("Arguments", "city: Rome"), ("Error", "ValueError: no Rome"),
+                                 ("Stack trace", "line 1")]),
+        ("error", "agent", "TimeoutError: slow", [("Stack trace", "line 1")]),
+        ("error", "gemma3:4b", "TimeoutError: slow", [("Stack trace", "line 1")]),
+    ]  # fmt: skip
+    assert [item.seq for item in made] == [1, 1, 3, 5, 7]
+
+
+def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
+    """A stream that broke off: in the conversation and the details before the error."""
+    story = Story("s").ask("Rome?")
+    run = story.call("Rome?", issuer="agent")
+    info = {"error_type": "ConnectionError", "error_message": "cut off"}
+    story.log("error", 1, run, error_info=info, output_data={"partial_response": "Rome is **the"})
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+    parts = of_entry(story.entries[-1], "1-1")
+
+    assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
+        ("answer", "agent", "Rome is **the"), ("error", "agent", "ConnectionError: cut off"),
+    ]  # fmt: skip
+    assert [(part.title, part.content.striptags()) for part in parts] == [
+        ("Partial answer", "Rome is **the"), ("ConnectionError", "cut off"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "fields", "note", "parts"), [
+    ("user_input", {"input_data": {"prompt": "Rome?"}}, "Rome?", [("Prompt", "Rome?")]),
+    ("info", {"message": "on its way"}, "on its way", [("Message", "on its way")]),
+    ("warning", {"prompt": "late"}, "late", [("Prompt", "late")]),
+    ("debug", {"output_data": {"message": "off", "step": 3}}, "off", [("Message", "off"), ("Output data", "step: 3")]),
+    ("human_oversight", {"input_data": {"asked": "Book it?"}}, "asked: Book it?", [("Input data", "asked: Book it?")]),
+])  # fmt: skip
+def test_what_other_clients_say_elsewhere_is_read(
+    kind: str, fields: dict[str, Any], note: str, parts: list[tuple[str, str]]
+) -> None:
+    """The reference names no field for a message; a prompt may stand in one of its two places alone."""
+    entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
+    made = items(outline(timeline([entry])), lambda at, seq: entry, frozenset())
+
+    assert shorten(1, entry).note == note
+    assert [(part.title, part.content.striptags()) for part in of_entry(entry, "1-1")] == parts
+    assert [item.content.striptags() for item in made if item.content] == (
+        [note] if kind in ("user_input", "warning", "human_oversight") else []
+    )
+
+
+def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
+    """What a person is asked is not to be unfolded first."""
+    story = Story("s").ask("Book it")
+    run = story.tool_call("book", {"train": "AVE"}, "c1")
+    given = {"interrupt_id": "i", "value": "Really?"}
+    story.log("human_oversight", 0, run, story.root, "book", meta={"status": "interrupted"}, input_data=given)
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+
+    assert [(item.kind, item.title, item.inner) for item in made[2:]] == [
+        ("tool", "book", []), ("human", "Waits for a human", []),
+    ]  # fmt: skip
+
+
+def test_conversation_names_images_and_files() -> None:
+    """Of the prompt once, though each turn sends them again, and of an answer; also where there are no words."""
+    story = Story("s").ask("What is it?")
+    asked = [ASKED | {"content": [{"type": "text", "text": "What is it?"}, IMAGE, FILE]}]
+    for answer in ("A cat.", ""):
+        story.model("What is it?", answer, 5, (1, 1), history=asked)
+    story.entries[-1]["meta"]["blocks"] = [IMAGE]
+    earlier_one = {"role": "user", "content": asked[0]["content"]}
+    story.ask("And now?").model("And now?", "Two.", 5, (1, 1), history=[earlier_one, ASKED | {"content": "And now?"}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    chips = [(item.title, re.findall(r'<span class="chip">(.*?)</span>', item.content)) for item in made]
+
+    assert chips == [
+        ("Prompt 1", []), ("User", []), ("Attached", ["image/png · 175.3 kB", "application/pdf · 812 B"]),
+        ("agent", []), ("agent", ["image/png · 175.3 kB"]), ("Prompt 2", []), ("User", []), ("agent", []),
+    ]  # fmt: skip
+
+
+def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
+    """Once, as what the user said: not the JSON that the handler logs in place of words."""
+    prompt = orjson.dumps([IMAGE]).decode()
+    story = Story("s").ask(prompt)
+    story.model(prompt, "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+
+    assert [(item.title, re.sub(r"<[^>]+>", "", item.content).strip()) for item in made] == [
+        ("Prompt 1", ""), ("User", "image/png · 175.3 kB"), ("agent", "A cat."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "told"), [
+    ("not captured", "content not captured"), ("redact failed", "content left out: redact failed"),
+])  # fmt: skip
+def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -> None:
+    """Else a session logged without contents would have none, and no calls of models with their figures."""
+    story = Story("s").ask("")
+    story.model("", "", 5, (1, 1))
+    story.entries[-1]["meta"]["content"] = reason
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+
+    assert [(item.kind, item.title, item.content) for item in made] == [
+        ("rule", "Prompt 1", ""),
+        ("answer", "agent", told),
+    ]
+
+
+def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
+    """The same words in another prompt are not left out."""
+    story = Story("s")
+    for _ in range(2):
+        story.ask("Go on").model("Go on", "Done.", 5, (1, 1))
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    built = timeline(story.entries)
+    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+
+    assert [item.title for item in made] == ["Prompt 1", "User", "agent", "Prompt 2", "User", "agent"]
+
+
+@pytest.mark.parametrize(("logged", "user", "compared"), [
+    ([{"prompt": "Book Rome"}], [("User", "Book Rome")], "Book Rome"),
+    ([{"meta": {"content": "not captured"}}], [], "content not captured"), ([], [("User", "TITLE")], "TITLE"),
+])  # fmt: skip
+def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
+    logged: list[dict[str, Any]], user: list[tuple[str, str]], compared: str
+) -> None:
+    """In Conversation and in a comparison, however many blocks with the title the prompt has."""
+    story = Story("s")
+    for event_type, fields in (("session_start", {"prompt": "TITLE"}), *(("user_input", each) for each in logged),
+                               ("session_start", {"prompt": "TITLE"})):  # fmt: skip
+        story.log(event_type, **fields)
+    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
+    made = timeline(story.entries)
+    said = [
+        (item.title, item.content.striptags())
+        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
+    ]
+
+    assert said == [("Prompt 1", ""), *user]
+    assert [side.prompt for side in sides(made, lambda at, seq: read[at, seq])] == [compared]

@@ -1,0 +1,263 @@
+"""The details of a bar or an entry: its parts, messages, facts, images."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from coagent_langchain.server.presentation.blocks import media
+from coagent_langchain.server.presentation.contents import earlier, of_entry
+from coagent_langchain.server.presentation.details import detail
+from coagent_langchain.server.presentation.entries import asks_for
+from coagent_langchain.server.presentation.formats import brief
+from coagent_langchain.server.presentation.parts import Part
+from coagent_langchain.server.store import Entry
+from tests.server import sessions
+from tests.server.drawing import ASKED, FILE, IMAGE, TOOL, judged, oversight
+from tests.server.story import T0, Story
+
+
+def test_details_of_one_entry_tell_how_its_bar_went() -> None:
+    """The Events tab shows entries one by one: a call has ended though its own entry does not say so."""
+    story = Story("s").ask("hello")
+    failing = story.call("hello")
+    story.log("error", 1, failing, error_info={"error_id": "e-1", "error_type": "Timeout"})
+    story.tool("track", {}, "here", 5, "c1")
+    story.leave(story.enter("plan"), "plan", 5)
+    oversight(story, "interrupted", "int-1", "Book it?")
+    oversight(story, "resumed", "int-1", "yes")
+    story.log("warning", output_data={"message": "slow"})
+    story.tool_call("track", {}, "c2")
+    told = [judged(story.entries, place).status for place in range(len(story.entries))]
+
+    assert told == ["open"] * 2 + ["error"] * 2 + ["ok"] * 6 + ["", "open"]
+
+
+def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
+    """Where no entry of it names a time, from its first to its last; where one does, that one is told."""
+    story = Story("s").ask("hello")
+    run = story.tool_call("track", {}, "c1")
+    story.wait(640).tool_done(run, "track", "here", 500, "c1")
+    timed = judged(story.entries, 2, 3).took
+    del story.entries[-1]["tool_response"]["execution_time_ms"]
+
+    assert (timed, judged(story.entries, 2, 3).took) == (None, 640)
+
+
+def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
+    """The message stands with the error, not again with the response; so does the error's id."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    story.log("tool_response", 1, run, tool_response={"tool_name": "pay", "success": False,
+                                                      "error_message": "no money left"})  # fmt: skip
+    story.log("recovery", 1, run, error_info={"error_id": "e-1", "recovery_strategy": "handled"})
+    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
+    parts = [(part.title, part.content.striptags()) for one in made.entries for part in one.parts]
+
+    assert parts == [
+        ("Arguments", "amount: 5"), ("ValueError", "no money left"), ("Details", "error_id: e-1"),
+        ("Recovery", "recovery_strategy: handled"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("started", "parts"), [("book " * 500, ["Prompt"]), ("Booking", ["Session", "Prompt"])])
+def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str]) -> None:
+    """They are the user's, also where the session begins with other words: a name that its block was given."""
+    story = Story("s").ask("book " * 500)
+    story.entries[0]["prompt"] = started
+    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries, 1)])
+
+    assert (made.title, [part.title for one in made.entries for part in one.parts]) == ("User input", parts)
+
+
+@pytest.mark.parametrize(("places", "known", "titles"), [
+    ((0, 1), {}, ["State update"]),
+    ((0, 2, 1), {}, ["ValueError", "State update"]),
+    ((0, 1), {"tools": ["search"]}, ["Target component", "State update"]),
+    ((1,), {"description": "long " * 50}, ["Target component", "State update"]),
+])  # fmt: skip
+def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
+    places: tuple[int, ...], known: dict[str, Any], titles: list[str]
+) -> None:
+    """Those are in the title and the attributes. Then its error and what it changed, also a `message`."""
+    story = Story("s")
+    story.leave(story.enter("plan"), "plan", 5)
+    for entry in story.entries:
+        entry["target_component"] |= known
+    story.entries[1]["output_data"] = {"message": "planned", "steps": 2}
+    story.log("error", error_info={"error_type": "ValueError", "error_message": "no"})
+    made = detail([Entry(n, T0, orjson.dumps(story.entries[n])) for n in places])
+
+    assert [part.title for one in made.entries for part in one.parts] == titles
+
+
+@pytest.mark.parametrize(("history", "parts"), [
+    ([TOOL], [("Tool weather", "24 degrees", False), ("To the model", "Rome?", False)]),
+    ([ASKED, TOOL], [("User", "Rome?", False), ("Tool weather", "24 degrees", False)]),
+    ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
+    ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
+                            *[("Tool weather", "24 degrees", False)] * 3]),
+    ([ASKED, *[TOOL] * 11], [("2 earlier messages", "Show them", False), ("User", "Rome?", False),
+                             *[("Tool weather", "24 degrees", True)] * 7,
+                             *[("Tool weather", "24 degrees", False)] * 3]),
+])  # fmt: skip
+def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts: list[tuple[str, str, bool]]) -> None:
+    """As the user's, unfolded, however long the history is; where no message is marked as its own, it comes last."""
+    story = Story("s")
+    story.call("Rome?", history=history)
+    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+
+    assert [(part.title, part.content.striptags(), part.folded) for part in made.entries[0].parts] == parts
+
+
+def test_folded_message_that_asks_for_tools_names_them() -> None:
+    """Its calls begin with their ids, as providers write them; a call without a name stands as it was logged."""
+    calls = [[{"id": "call_1", "name": "search"}, {"id": "call_2", "name": "book"}], [{"id": 3}]]
+    story = Story("s")
+    asking = [{"role": "assistant", "content": "", "tool_calls": each} for each in calls]
+    story.call("Rome?", history=[*asking, *[TOOL] * 3, ASKED])
+    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+
+    assert [(part.title, part.brief) for part in made.entries[0].parts[:2]] == [
+        ("Assistant: tool calls", "→ search, book"), ("Assistant: tool calls", '[{"id":3}]'),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("messages", "end", "parts"), [
+    (42, 2, ["Tool weather"]), (42, 1, []), (300, 260, ["60 earlier messages", *["Tool weather"] * 200]),
+    (300, 60, ["Tool weather"] * 59),
+])  # fmt: skip
+def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: list[str]) -> None:
+    """All before the one that is named but the prompt's, which is shown from the start."""
+    story = Story("s")
+    story.call("Rome?", history=[ASKED, *[TOOL] * (messages - 1)])
+
+    assert [part.title for part in earlier(story.entries[0], "1-1", end)] == parts
+
+
+def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
+    """As the button that copies it follows the path, through texts that are JSON, too."""
+    story = Story("said").ask('{"question": "Why?"}')
+    story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"name": "x"}]}]}})
+    story.log("info", output_data={"message": "hello"})
+    story.log("component_exit", output_data={"messages": [{"content": "I"}, {"content": "say"}], "more": 1})
+    story.log("routing", routing_type="invoke", input_data={"to": "b"})
+    oversight(story, "interrupted", "i", {"question": "May I?"})
+    entries = [*sessions.trip(), *sessions.recipe(), *sessions.failed(), *story.end("Because")]
+    found = [(entry, part) for entry in entries for part in of_entry(entry, "1-1") if part.path]
+
+    def led_to(value: Any, path: str) -> Any:
+        for key in orjson.loads(path):
+            value = (orjson.loads(value) if isinstance(value, str) else value)[key]
+        return value
+
+    def told(entry: Any, part: Part) -> str:
+        value = led_to(entry, part.path or "")
+        return asks_for(value) if part.title.endswith(": tool calls") else brief(value)
+
+    assert [told(entry, part) for entry, part in found] == [part.brief for _, part in found]
+    assert {part.title for _, part in found} >= {
+        "System", "User", "Assistant: tool calls", "Reasoning", "Answer", "Arguments", "Result", "Prompt", "Message",
+        "Says", "State update", "Routing type", "Input data", "Asked", "Response", "RateLimitError",
+    }  # fmt: skip
+
+
+def test_details_have_the_facts_of_an_entry() -> None:
+    """Its place and time, then every number and short text, each under the name of its group; no structure."""
+    story = Story("s")
+    long = {"error_message": "x" * 201, "error_type": "ValueError", "tags": ["a"], "error_severity": None}
+    story.log("error", 2, "r", name="cook", error_info=long, meta={"retry": True, "model": "m", "parameters": {"n": 1}})
+    (shown,) = judged(story.entries, 0).entries
+
+    assert shown.attributes == [
+        ("event_id", "s-000001"), ("event_type", "error"), ("prompt_number", "1"), ("turn_number", "2"),
+        ("timestamp", f"2026-09-21T14:13:20.000Z ({T0})"), ("error_info.error_type", "ValueError"),
+        ("retry", "true"), ("model", "m"), ("parameters.n", "1"), ("trace.run_id", "r"), ("trace.root_run_id", "r"),
+        ("trace.name", "cook"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("calls", "parts"), [
+    ({"calls": [{"name": "weather", "args": {"city": "Rome"}}, {"args": "?"}]},
+     [("Asks for weather", "city: Rome"), ("Asks for tool", "?")]),
+    ([{"name": "weather"}], [("Tool calls", "0: name: weather")]), ({"calls": []}, [("Tool calls", "calls: []")]),
+])  # fmt: skip
+def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts: list[tuple[str, str]]) -> None:
+    """In whichever form a client has logged them."""
+    story = Story("s")
+    story.log("llm_response", 1, llm_response={"response": "", "tool_calls": calls})
+    (shown,) = judged(story.entries, 0).entries
+
+    assert [(part.title, " ".join(part.content.striptags().split())) for part in shown.parts] == parts
+
+
+@pytest.mark.parametrize(
+    ("history", "path"),
+    [([TOOL], ["llm_call", "history", 0]), ({"messages": [TOOL]}, ["llm_call", "history", "messages", 0])],
+)
+def test_message_is_found_where_it_was_logged(history: Any, path: list[str | int]) -> None:
+    """In a list or in an object of messages; the button that copies it asks for it there."""
+    (shown,) = judged([Story("s").log("llm_call", 1, llm_call={"history": history})], 0).entries
+
+    assert [part.path for part in shown.parts] == [orjson.dumps([*path, "content"]).decode()]
+
+
+@pytest.mark.parametrize("block", [
+    {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
+    {"type": "input_image", "image_url": "https://example.org/cat.png"},
+    {"type": "image", "url": "https://example.org/cat.png"},
+    {"type": "image", "source": {"type": "url", "url": "https://example.org/cat.png"}},
+], ids=["openai", "responses", "langchain", "anthropic"])  # fmt: skip
+def test_images_elsewhere_are_named_by_their_address(block: dict[str, Any]) -> None:
+    """The question beside one is shown as a text, as beside an image that was logged."""
+    story = Story("s")
+    story.call("What is it?", history=[ASKED | {"content": [{"type": "text", "text": "What is it?"}, block]}])
+    (asked,) = judged(story.entries, 0).entries[0].parts
+
+    assert (asked.kind, asked.content) == (
+        "text", 'What is it?<div class="chips"><span class="chip">image · https://example.org/cat.png</span></div>',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [
+    {"type": "file", "url": "https://example.org/cat.png"}, {"type": {}, "url": "https://example.org"},
+    {"url": "https://example.org/cat.png"}, {"type": "image", "url": None},
+])  # fmt: skip
+def test_other_addresses_are_no_images(value: dict[str, Any]) -> None:
+    """A tool's results have addresses of many things."""
+    assert media([value]) == []
+
+
+def test_details_name_images_and_files() -> None:
+    """Of what a model was sent, in place of its message's blocks, and of what it answered."""
+    story = Story("s")
+    story.model("What is it?", "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
+    story.entries[-1]["meta"]["blocks"] = [FILE, FILE]
+    made = judged(story.entries, 0, 1)
+    chips = [(part.title, re.findall(r'<span class="chip">(.*?)</span>', part.content))
+             for one in made.entries for part in one.parts]  # fmt: skip
+
+    assert chips == [("User", ["image/png · 175.3 kB"]), ("Answer", []), ("Attached", ["application/pdf · 812 B"])]
+    assert re.sub(r"<[^>]+>", "", made.entries[0].parts[0].content) == "image/png · 175.3 kB"
+
+
+@pytest.mark.parametrize("more", [[], [{"type": "text", "text": "Quickly!"}]], ids=["one text", "two"])
+def test_details_show_the_one_text_beside_images_as_text(more: list[dict[str, Any]]) -> None:
+    """And not as a tree, as several texts are; what is copied is what is shown."""
+    content = [IMAGE, {"type": "text", "text": "What is it?"}, FILE, *more]
+    story = Story("s")
+    story.call("What is it?", history=[ASKED | {"content": content}])
+    (asked,) = judged(story.entries, 0).entries[0].parts
+    path: list[Any] = ["llm_call", "history", "messages", 0, "content"]
+
+    assert (asked.kind, asked.path) == (
+        ("json", orjson.dumps(path).decode()) if more else ("text", orjson.dumps([*path, 1, "text"]).decode())
+    )
+    assert re.findall(r'<span class="chip">(.*?)</span>', asked.content) == [
+        "image/png · 175.3 kB", "application/pdf · 812 B",
+    ]  # fmt: skip

@@ -1,0 +1,164 @@
+"""Which response or error closes which call, and which bar a recovery belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.rows import rows
+from tests.server import sessions
+from tests.server.drawing import drawn, timeline
+from tests.server.story import T0, Story
+
+
+def failures(entries: Iterable[dict[str, Any]]) -> list[Bar]:
+    """The calls among these entries that failed, in order of start."""
+    found = timeline(entries)
+    failed = [bar for bar in (*found.models, *found.tools) if bar.failed]
+    return sorted(failed, key=lambda bar: bar.start)
+
+
+def test_calls_pair_with_responses_by_prompt_and_turn() -> None:
+    """The reference's own example: two prompts, three model calls, one bar each."""
+    assert drawn(timeline(sessions.recipe())) == [
+        "prompt Generate three recipes using chicken and vegetables ok",
+        "  model gemma3:4b ok",
+        "  model gemma3:4b ok",
+        "prompt Please make them vegetarian ok",
+        "  model gemma3:4b ok",
+        "end Session end completed",
+    ]
+
+
+def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
+    """Two calls of one tool in one turn: the first response closes the first call."""
+    tools = timeline(sessions.plain()).tools
+
+    assert [(bar.turn, bar.label, bar.duration) for bar in tools] == [
+        (1, "search", 20), (1, "search", 40), (2, "search", 20), (2, "search", 40),
+    ]  # fmt: skip
+
+
+def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
+    """Which response comes first does not matter where each names its call."""
+    story = Story("plain").ask("Find both")
+    for call_id in ("a", "b"):
+        story.log("tool_call", 1, tool_call={"tool_name": "search"}, meta={"tool_call_id": call_id})
+    for call_id in ("b", "a"):
+        story.wait(20)
+        story.log("tool_response", 1, tool_response={"tool_name": "search", "result": {"output": call_id}},
+                  meta={"tool_call_id": call_id})  # fmt: skip
+
+    assert [(bar.label, bar.duration, bar.note) for bar in timeline(story.entries).tools] == [
+        ("search", 40, "a"), ("search", 20, "b"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("times", "paired"), [
+    ([(30, 20), (50, 50)], [("a", 50, "1"), ("b", 20, "0")]),  # the second call, which began at 10, ended first
+    ([(30, 27), (50, 45)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 3 and the second at 5: no call fits
+    ([(30, 0), (50, 0)], [("a", 30, "0"), ("b", 40, "1")]),  # a client that measures nothing
+])  # fmt: skip
+def test_without_ids_tools_side_by_side_pair_by_their_times(
+    times: list[tuple[int, int]], paired: list[tuple[str, int, str]]
+) -> None:
+    """The response that came first closes the call that began when it must have; the first call, if none fits."""
+    story = Story("plain").ask("Find both")
+    began = story.now
+    for place, name in enumerate("ab"):
+        story.now = began + 10 * place
+        story.log("tool_call", 1, tool_call={"tool_name": "search", "parameters": {"topic": name}})
+    for place, (at, took) in enumerate(times):
+        story.now = began + at
+        answer = {"tool_name": "search", "result": {"output": str(place)}, "execution_time_ms": took}
+        story.log("tool_response", 1, tool_response=answer)
+    answers = {seq: entry["tool_response"]["result"]["output"] for seq, entry in enumerate(story.entries, 1)
+               if entry["event_type"] == "tool_response"}  # fmt: skip
+
+    assert [(bar.note[-1], bar.events[1][0] - bar.events[0][0], answers[bar.events[1][1]])
+            for bar in timeline(story.entries).tools] == paired  # fmt: skip
+
+
+def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
+    """Which is then no call that nobody has answered."""
+    story = Story("plain").ask("Why?")
+    story.log("llm_call", 1, prompt="Why?", meta={"model": "m"})
+    story.wait(20)
+    story.log("error", 1, error_info={"error_type": "TimeoutError", "error_message": "slow"})
+
+    (model,) = timeline(story.entries).models
+    assert (model.status, model.end, model.note) == ("error", T0 + 23, "TimeoutError: slow")
+
+
+def test_call_keeps_the_model_that_it_names() -> None:
+    """Where its response names a version of it; else it has the response's."""
+    story = Story("s").ask("Why?")
+    for asked in ("gpt-5", ""):
+        story.answer(story.call("Why?", model=asked), "So", 10, (1, 1), model="gpt-5-2026")
+
+    assert [bar.label for bar in timeline(story.entries).models] == ["gpt-5", "gpt-5-2026"]
+
+
+def test_error_closes_the_call_that_it_names() -> None:
+    """A failed model call is one bar from call to error, and says why."""
+    failed = failures(sessions.failed())
+
+    assert [(bar.kind, bar.status, bar.duration, bar.note.split(":")[0], len(bar.events)) for bar in failed] == [
+        ("tool", "error", 48, "PdfReadError", 2),
+        ("model", "error", 10_020, "RateLimitError", 2),
+    ]
+
+
+def test_failed_tool_names_the_type_of_its_error() -> None:
+    """The response, which comes after the error, has the message alone."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    answer = {"tool_name": "pay", "success": False, "error_message": "no money left"}
+    story.log("tool_response", 1, run, tool_response=answer)
+    (bar,) = timeline(story.entries).tools
+
+    assert bar.note == "ValueError: no money left"
+
+
+@pytest.mark.parametrize(("strategy", "words"), [
+    ("retry", "recovered by retry"), ("fallback", "recovered by fallback"), ("handled", "recovered: handled"),
+    (None, "recovered"),
+])  # fmt: skip
+def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: str) -> None:
+    """The bar has call, error and recovery, and its note says how it was recovered."""
+    entries = sessions.trip()
+    recovery = next(entry for entry in entries if entry["event_type"] == "recovery")
+    recovery["error_info"]["recovery_strategy"] = strategy
+    (bar,) = failures(entries)
+
+    assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
+
+
+def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
+    """Whatever its run is called."""
+    story = Story("s").ask("Why?")
+    story.log("recovery", 1, story.run(), story.root, "agent", error_info={"error_id": "gone"})
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? ok", "  recovery Recovery ok"]
+
+
+@pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])
+def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: tuple[str, str]) -> None:
+    """A tool that answers with an error has its recovery before its response, one that raises after it."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    info = {"error_id": "e-1", "error_type": "ToolError", "error_message": "no money left"}
+    story.log("error", 1, run, error_info=info)
+    for event_type in order:
+        story.log(event_type, 1, run, tool_response={"tool_name": "pay", "success": False},
+                  error_info={"error_id": "e-1", "recovery_strategy": "handled"})  # fmt: skip
+
+    assert [row[1:5] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "pay", "1 error"],
+        ["tool", "recovered", "pay", "ToolError: no money left · recovered: handled"],
+    ]

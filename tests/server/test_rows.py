@@ -1,0 +1,224 @@
+"""What a row of the timeline says: label, note, status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coagent_langchain.server.presentation.charts import used
+from coagent_langchain.server.presentation.formats import brief
+from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.store.rollup import roll_up
+from tests.server import sessions
+from tests.server.drawing import judged, timeline
+from tests.server.story import T0, Story
+
+
+@pytest.mark.parametrize(("said", "calls", "note"), [
+    ("I will look.", ["weather", "trains"], "→ weather, trains · I will look."), ("", ["weather"], "→ weather"),
+    ("Sunny.", [], "Sunny."),
+])  # fmt: skip
+def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list[str], note: str) -> None:
+    """The tools first: a long text is cut at its end."""
+    story = Story("s").ask("hello")
+    story.model("hello", said, 5, (1, 1), calls=[{"name": name, "args": {}} for name in calls])
+    (bar,) = timeline(story.entries).models
+
+    assert bar.note == note
+
+
+@pytest.mark.parametrize(("kind", "fields", "note", "status"), [
+    ("consensus_success", {"consensus_info": {"votes": 3, "decision": "Rome"}}, "votes: 3, decision: Rome", "ok"),
+    ("consensus_failure", {"consensus_info": {"votes": {"Rome": 1}}}, 'votes: {"Rome":1}', "warning"),
+    ("performance_degradation", {"performance_metrics": {"cost": 2}, "target_component": {"name": "planner"}},
+     "planner · cost: 2", "warning"),
+    ("test_result", {"test_result": {"status": "passed", "passed_tests": 2}}, "status: passed, passed_tests: 2", "ok"),
+    ("test_result", {"test_result": {"status": "failed"}}, "status: failed", "warning"),
+    ("recovery", {"error_info": {"recovery_strategy": "retry", "recovery_successful": False}}, "retry", "warning"),
+])  # fmt: skip
+def test_rare_events_say_what_they_hold_and_warn_of_what_went_wrong(
+    kind: str, fields: dict[str, Any], note: str, status: str
+) -> None:
+    """No error was logged, so their prompt has not failed. The details have no status for what cannot have one."""
+    story = Story("s").ask("Where to?")
+    story.log(kind, **fields)
+    prompt = timeline(story.entries).roots[0]
+    bar, details = prompt.children[0], judged(story.entries, len(story.entries) - 1)
+
+    assert (bar.note, bar.status, prompt.status, prompt.errors) == (note, status, "ok", 0)
+    assert (details.icon == "warning", details.status) == (status == "warning", "")
+
+
+@pytest.mark.parametrize(("result", "note"), [
+    ([{"type": "text", "text": "sunny"}, {"type": "text", "text": "warm"}], "sunny · warm"),
+    ([{"text": "sunny"}], '[{"text":"sunny"}]'), ([{"type": "text", "text": "sunny"}, 1], None), ([], "[]"),
+])  # fmt: skip
+def test_row_of_a_tool_has_the_texts_of_content_blocks_alone(result: Any, note: str | None) -> None:
+    """A list of anything else stands there as it is."""
+    story = Story("s").ask("Rome?")
+    story.tool("weather", {}, result, 5, "c1")
+    (tool,) = timeline(story.entries).tools
+
+    assert tool.note == (note or brief(result))
+
+
+def test_call_that_was_not_run_is_no_error() -> None:
+    """Neither in its row, which says why, nor in its prompt's, nor in the table of tools, nor in the session's sum."""
+    story = Story("s").ask("mail")
+    run = story.tool_call("send_mail", {"to": "ada"}, "c1")
+    answer = {"tool_name": "send_mail", "result": {"output": "no"}, "success": False, "error_message": "no, thanks"}
+    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "not run"})
+    made = timeline(story.entries)
+
+    assert [[*row[1:5], row[11], row[14]] for row in rows(made, T0)] == [
+        ["prompt", "ok", "mail", "", 0, ""], ["tool", "not run", "send_mail", "no, thanks", 0, "not run"],
+    ]  # fmt: skip
+    assert [(row.name, row.calls, row.errors) for row in used(made.tools)] == [("send_mail", 1, 0)]
+    assert [rolled.errors for rolled in roll_up(story.entries)] == [0]
+
+
+def test_call_that_a_node_answered_says_so() -> None:
+    """It went well, though no tool has run."""
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("weather", {"city": "Rome"}, "c1")
+    answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
+    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "answered by node"})
+
+    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "Rome?", "", ""], ["tool", "answered by node", "weather", "city: Rome", "answered by node"],
+    ]  # fmt: skip
+
+
+def test_empty_prompt_has_no_answer_for_a_title() -> None:
+    """What the model said to it would read as if the user had said it."""
+    story = Story("s").ask("")
+    story.model("", "How can I help?", 5, (1, 1))
+
+    assert [row[1:5] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "Prompt 1", "1 turn"], ["model", "ok", "gemma3:4b", "How can I help?"],
+    ]  # fmt: skip
+
+
+def test_answer_from_a_cache_says_so() -> None:
+    """Its row would be a call of a millisecond that took no tokens. The prompt went well."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 1, (10, 2))
+    story.entries[-1]["meta"]["cached"] = True
+
+    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "hello", "1 turn", ""],
+        ["model", "from cache", "gemma3:4b", "hi", "from cache · Turn 1 · agent"],
+    ]
+
+
+def test_row_of_an_error_names_its_type_once() -> None:
+    """The label is the type; a call that failed has its own label, and the type in the note."""
+    story = Story("s").ask("hello")
+    info = {"error_id": "e-1", "error_type": "ConnectionError", "error_message": "attempt 1 refused"}
+    story.log("error", error_info=info)
+    story.log("error", 1, story.call("hello"), error_info=info)
+    told = [(row[3], row[4]) for row in rows(timeline(story.entries), T0)[1:]]
+
+    assert told == [("ConnectionError", "attempt 1 refused"),
+                    ("gemma3:4b", "ConnectionError: attempt 1 refused")]  # fmt: skip
+
+
+def test_row_tells_turn_and_caller_before_its_note() -> None:
+    """Apart from it: the note is what was logged, and runs in its own direction."""
+    story = Story("s").ask("hello")
+    story.model("hello", "مرحبا", 5, (1, 1), issuer="planner")
+    _, row = rows(timeline(story.entries), T0)
+
+    assert (row[14], row[4]) == ("Turn 1 · planner", "مرحبا")
+
+
+def test_call_tells_its_turn_where_no_row_above_does() -> None:
+    """In parallel branches, which began in the turn before, and after the first call of a node or a sub-agent."""
+    story = Story("s").ask("Rome?")
+    story.model("Rewrite", "Rome", 5, (1, 1))
+    for name in ("wiki", "tickets"):
+        node = story.enter(name)
+        story.tool(f"search_{name}", {}, "found", 5, f"c-{name}", parent=node, turn=1)
+        story.model("Relevant?", "yes", 5, (1, 1), parent=node, issuer=name)
+        story.leave(node, name, 10)
+    node = story.enter("answer")
+    for words in ("Sunny", "Warm"):
+        story.model("Say it", words, 5, (1, 1), parent=node, issuer="answer")
+    story.leave(node, "answer", 10)
+    told = [(row[0], row[3], row[14]) for row in rows(timeline(story.entries), T0)]
+
+    assert told == [
+        (1, "Rome?", ""), (2, "Turn 1", ""), (3, "gemma3:4b", "agent"),
+        (3, "wiki", ""), (4, "search_wiki", ""), (4, "gemma3:4b", "Turn 2"),
+        (3, "tickets", ""), (4, "search_tickets", ""), (4, "gemma3:4b", "Turn 3"),
+        (2, "answer", "Turn 4"), (3, "gemma3:4b", ""), (3, "gemma3:4b", "Turn 5"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
+    """Status and time as `session_end` names them, in the row and in the details."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 400, (1, 1))
+    story.wait(90_000).end("bye", status)
+    *_, row = rows(timeline(story.entries), T0)
+
+    assert [*row[1:7], row[14]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
+    assert judged(story.entries, len(story.entries) - 1).status == status
+
+
+def test_end_whose_answer_is_its_status_says_it_once() -> None:
+    """The handler's response of a session without an answer is the status itself."""
+    *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
+
+    assert row[4] == "failed"
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])
+def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
+    """Whatever stands in the optional fields, the page can be drawn."""
+    story = Story("s").ask("hello")
+    for event_type in ("llm_call", "llm_response", "tool_call", "tool_response", "error", "recovery", "component_enter",
+                       "human_oversight", "routing", "info", "session_end"):  # fmt: skip
+        entry = story.log(event_type, 1)
+        for name in ("meta", "llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data",
+                     "output_data", "target_component", "prompt", "performance_metrics"):  # fmt: skip
+            entry[name] = wrong
+    made = timeline(story.entries)
+
+    assert len(rows(made, T0)) >= 5
+
+
+def test_rows_name_their_size_and_their_entries() -> None:
+    """What the browser folds by: level, label, rows below, and the entries as timestamp and seq."""
+    made = rows(timeline(sessions.recipe()), T0)
+
+    assert [(row[0], row[1], row[12], row[13]) for row in made] == [
+        (1, "prompt", 2, [0, "1", 0, "2"]),
+        (2, "model", 0, [3, "3", 4_123, "4"]),
+        (2, "model", 0, [4_135, "5", 6_445, "6"]),
+        (1, "prompt", 1, [48_445, "7"]),
+        (2, "model", 0, [48_448, "8", 51_468, "9"]),
+        (1, "end", 0, [51_476, "10"]),
+    ]
+
+
+def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
+    """What is folded with it: its children, and theirs."""
+    made = rows(timeline(sessions.trip()), T0)
+
+    assert [(row[0], row[1], row[12]) for row in made if row[12]] == [
+        (1, "prompt", 15),
+        (2, "turn", 12),
+        (3, "component", 1),
+        (3, "component", 8),
+        (4, "tool", 4),
+        (5, "component", 3),
+        (2, "component", 1),
+        (1, "prompt", 8),
+        (2, "turn", 5),
+        (3, "component", 1),
+        (3, "component", 2),
+        (2, "component", 1),
+    ]
