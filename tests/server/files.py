@@ -1,0 +1,33 @@
+"""Files of stores: their modes, old ones, damaged ones."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from pathlib import Path
+
+from coagent_langchain.server.store.database import PAGE_SIZE, connect
+
+
+def mode(path: Path) -> int:
+    """A file's permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def make_first_version(path: Path) -> None:
+    """Turn a store's file back to what the first version of the package made."""
+    with contextlib.closing(connect(path)) as first:
+        first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
+        for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "failure_ms",
+                     "failure"):  # fmt: skip
+            first.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
+        first.execute("PRAGMA user_version = 1")
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrite the page of a database that leads to a table's rows."""
+    with contextlib.closing(connect(path)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0] - 1
+    with path.open("r+b") as file:
+        file.seek(page * PAGE_SIZE)
+        file.write(b"\xff" * PAGE_SIZE)

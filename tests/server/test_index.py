@@ -1,0 +1,146 @@
+"""The search index beside a store's file: made late, made again, and never in the way."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import index
+from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
+from tests.disk import largest_file
+from tests.server.files import damage
+from tests.server.samples import T0, entry, holding, put
+from tests.waiting import until
+
+
+def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None:
+    """What stands in its place is named, and when that is gone the store opens."""
+    (tmp_path / "coagent.db.search").mkdir()
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    (tmp_path / "coagent.db.search").rmdir()
+    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+
+    assert str(refused.value) == f"{tmp_path}/coagent.db.search cannot be used as a store: Is a directory"
+
+
+def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the server starts, which says so."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
+    (tmp_path / "coagent.db.search").write_bytes(b"\xff" * 9 * PAGE_SIZE)
+    with contextlib.closing(server.open_store(address)) as store:
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        found = holding(store, "zebrafinch")
+
+    assert (found, [record.getMessage() for record in caplog.records]) == (
+        ["s"],
+        [f"the search index is made again: {tmp_path}/coagent.db.search: file is not a database"],
+    )
+
+
+def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
+    """Nobody shall take the store for lost; all else goes on."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+    damage(tmp_path / "coagent.db.search", "words_data")
+    with server.launch(address) as running:
+        found = requests.get(f"{running.url}/?q=zebrafinch", timeout=10)
+        runs = requests.get(f"{running.base_url}/runs", timeout=10)
+
+    assert (found.status_code, runs.json()) == (503, ["s"])
+    assert "the search index is damaged: " in found.json()["message"]
+
+
+def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """The index is written while another connection holds the entries' file for writing."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
+        until(lambda: store._index.blocks == 10)  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
+    """Before it is indexed, after, and after the index was deleted, search finds the same."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o ☃") for n in range(100)))
+    texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line", "☃", "g"]
+    fresh = [holding(store, text) for text in texts]
+    until(lambda: store._index.blocks == 101 // index.BLOCK)  # type: ignore[attr-defined]
+    indexed = [holding(store, text) for text in texts]
+    store.close()
+    (tmp_path / "coagent.db.search").unlink()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    again = [holding(store, text) for text in texts]
+    store.close()
+
+    assert [len(found) for found in fresh] == [11, 100, 100, 100, 100, 100, 100]
+    assert fresh == indexed == again
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("re\u0301sume\u0301", "re\u0301sume\u0301"),  # accents as signs of their own, as macOS writes file names
+    ("🤖agent", "agent"),  # newer than SQLite's table of Unicode
+    ("\u0130stanbul", "\u0130stanbul"),
+    ("aa\u19b0bb", "aa\u19b0bb"),  # one word to us, two to SQLite
+])  # fmt: skip
+def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str) -> None:
+    """Where SQLite takes signs and letters otherwise than the search, what is indexed is found all the same."""
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry(session_id="found", prompt="first"), entry(session_id="found", output_data={"said": text}))
+        put(store, *(entry(session_id="other", prompt="something else") for _ in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+
+        assert holding(store, word) == ["found"]
+
+
+def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again and again until then."""
+    monkeypatch.setattr(index, "RETRY", 0.01)
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(at=n) for n in range(3 * index.BLOCK)))
+    (tmp_path / "coagent.db.search").unlink()
+    asked = itertools.count()
+    tried = threading.Event()
+
+    def latest() -> int:
+        if next(asked) > 12:  # a try asks four times
+            tried.set()
+        return 3 * index.BLOCK
+
+    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as opened:
+        with largest_file(1):
+            opened.start()
+            assert tried.wait(10)
+            indexed = opened.blocks
+        until(lambda: opened.blocks == 3)
+
+    assert indexed == 0
+
+
+def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
+    """What comes after pruning everything is found, though its blocks were indexed before."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, *(entry(prompt="old") for n in range(64)))
+    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
+    server.open_beside(f"sqlite://{tmp_path}/coagent.db").prune(T0 + 1)
+    store.close()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, entry(session_id="young", prompt="new"))
+    found = holding(store, "new")
+    store.close()
+
+    assert found == ["young"]

@@ -1,0 +1,179 @@
+"""`coagent-langchain prune` and `delete`: what goes, what stays, and what is told."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain import server
+from coagent_langchain.cli import main, prune
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import index
+from coagent_langchain.server.store.database import connect
+from coagent_langchain.server.store.schema import MIGRATIONS
+from tests.disk import largest_file
+from tests.server.files import make_first_version
+from tests.server.samples import T0, entry, holding, put
+from tests.waiting import until
+
+
+def test_prune_beside_a_running_server(tmp_path: Path) -> None:
+    """The command deletes old sessions of a store in use, and the server goes on."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        code = main(["prune", "--older-than", "30d", "--store", f"sqlite://{tmp_path}/coagent.db"])
+        put(running.store, entry(session_id="young", at=1))
+
+        assert code == 0
+        assert running.store.session_ids() == ["young"]
+
+
+def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
+    """Neither the file nor the index has what was deleted; the next server finds what was kept."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    store = server.open_store(address)
+    put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
+    put(store, *(entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow") for n in range(4)))
+    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
+    store.close()
+    before = sorted(file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes())
+    main(["prune", "--older-than", "30d", "--store", address])
+    after = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
+    store = server.open_store(address)
+    found = {word: holding(store, word) for word in ("zebrafinch", "sparrow")}
+    store.close()
+
+    assert (before, after) == (["coagent.db", "coagent.db.search"], [])
+    assert found == {"zebrafinch": [], "sparrow": ["young"]}
+
+
+def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run lists what would go, beside a running server too, and deletes nothing."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        code = main(["prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db"])
+        lines = capsys.readouterr().out.splitlines()
+
+        assert (code, running.store.session_ids()) == (0, ["old", "young"])
+        assert [line.split()[0] for line in lines if line] == ["SESSION", "old", "would"]
+        assert lines[-1] == "would delete 1 session with 1 event"
+
+
+def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It needs no server that has started first."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry())
+    make_first_version(tmp_path / "coagent.db")
+    code = main(["prune", "--older-than", "1d", "--dry-run", "--store", address])
+
+    assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "would delete 1 session with 1 event")
+
+
+def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An older package would not delete what it does not know."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry())
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        code = main(["prune", "--older-than", "1d", "--store", address])
+        left = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+
+    assert (code, left) == (1, 1)
+    assert capsys.readouterr().err.partition("cannot be used: ")[2] == (
+        f"its schema is version 99, this coagent-langchain knows up to {len(MIGRATIONS)}: "
+        "use the version that made it, or a newer one\n"
+    )
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool) -> None:
+    """Those that are named go, with a server and without one, and no others; without one no word of them is left."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with server.launch(address) as used:
+        put(used.store, *(entry(session_id=name, prompt=f"{name}finch") for name in ("zebra", "gold", "kept")))
+        if running:
+            code = main(["delete", "zebra", "gold", "--store", address])
+    if not running:
+        code = main(["delete", "zebra", "gold", "--store", address])
+    left = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
+    with contextlib.closing(server.open_store(address)) as store:
+        assert (code, store.session_ids()) == (0, ["kept"])
+
+    assert capsys.readouterr().out == "deleted 2 sessions with 2 events\n"
+    assert running or left == []
+
+
+def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped id is told before anything is gone."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry(session_id="kept"))
+    code = main(["delete", "kept", "nobody", "--store", address])
+    said = capsys.readouterr().err
+    with contextlib.closing(server.open_store(address)) as store:
+        assert (code, store.session_ids()) == (1, ["kept"])
+
+    assert said == f"coagent-langchain: no session 'nobody' in {address}\n"
+
+
+def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:
+    """A full disk is told, the sessions and the index are gone all the same, and the file is free for a server."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow " * 500_000))
+        put(store, entry(session_id="old", prompt="zebrafinch"))
+    with largest_file(2_000_000), pytest.raises(ConfigurationError) as caught:
+        server.open_beside(address).prune(T0 + 1)
+    files = sorted(file.name for file in tmp_path.iterdir())
+    with contextlib.closing(server.open_store(address)) as store:
+        kept = store.session_ids()
+
+    assert re.fullmatch(rf"the sessions are deleted, but {tmp_path}/coagent\.db cannot shrink: .+", str(caught.value))
+    assert ("coagent.db.search" in files, kept) == (False, ["young"])
+
+
+@pytest.mark.parametrize("text", ["30", "d", "-1d", "1.5h", "30x", ""])
+def test_wrong_ages_are_refused(text: str) -> None:
+    """An age is a number and a unit."""
+    with pytest.raises(argparse.ArgumentTypeError, match="not an age such as 30d"):
+        prune.age(text)
+
+
+@pytest.mark.parametrize("words", [("prune", "--older-than", "1d"), ("delete", "one")])
+def test_another_file_is_told_and_left(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no database is told in a line, and left as it is."""
+    (tmp_path / "notes.txt").write_text("not a database\n" * 100)
+    code = main([*words, "--store", f"sqlite://{tmp_path}/notes.txt"])
+    said = capsys.readouterr().err
+
+    assert (code, said) == (1, f"coagent-langchain: {tmp_path}/notes.txt cannot be used: file is not a database\n")
+    assert (tmp_path / "notes.txt").read_text() == "not a database\n" * 100
+
+
+def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No table of ours gets into it."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE sessions (id)")
+        code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/other.db"])
+        tables = other.execute("SELECT name FROM sqlite_master").fetchall()
+
+    said = f"coagent-langchain: {tmp_path}/other.db cannot be used: it is no store\n"
+    assert (code, capsys.readouterr().err, tables) == (1, said, [("sessions",)])
+
+
+def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is not there is no store, and none is made."""
+    code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db"])
+
+    assert (code, capsys.readouterr().err) == (1, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")
+    assert list(tmp_path.iterdir()) == []

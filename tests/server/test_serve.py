@@ -1,0 +1,145 @@
+"""`coagent-langchain serve`: a process that runs until it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.cli import main
+from coagent_langchain.errors import ConfigurationError
+from tests.server.samples import entry
+
+
+@pytest.mark.parametrize("token", ["a b", "é", "a\nb"])
+def test_token_that_clients_refuse_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody could send it: by `launch`, and on the command line as wrong usage."""
+    with pytest.raises(ConfigurationError, match="token must be a string of printable ASCII characters"):
+        server.launch(token=token)
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--token", token])
+
+    assert left.value.code == 2
+    assert "argument --token: it must be a string of printable ASCII characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_wrong_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said before anything starts."""
+    with pytest.raises(SystemExit) as raised:
+        main(["serve", "--port", port])
+
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.endswith(f"argument --port: port must be from 0 to 65535, not {port}\n")
+
+
+def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
+    """What its library logs does not stand beside the message."""
+    line = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store",
+            "clickhouse://127.0.0.1:9/coagent"]  # fmt: skip
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith("coagent-langchain: the ClickHouse database cannot be used: ")
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *options: str, code: str = "", **pipes: Any) -> Iterator[subprocess.Popen[str]]:
+    """`serve` in a process of its own, by the command or by other code; it does not outlive a test that fails."""
+    program = ["-c", code] if code else ["-m", "coagent_langchain"]
+    line = [sys.executable, *program, "serve", "--port", "0", "--store", f"sqlite://{folder}/coagent.db", *options]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def printed(process: subprocess.Popen[str]) -> list[str]:
+    """What a server says when it has started: the addresses of its viewer, its API and its store."""
+    assert process.stdout is not None
+    return [process.stdout.readline().split()[-1] for _ in range(3)]
+
+
+@pytest.mark.parametrize(("number", "arguments", "name"), [
+    (signal.SIGINT, [], "127.0.0.1"),
+    (signal.SIGTERM, ["--token", "abc"], "127.0.0.1"),
+    (signal.SIGTERM, ["--token", "abc", "--host", "0.0.0.0"], socket.gethostname()),
+])  # fmt: skip
+def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str], name: str) -> None:
+    """It prints where it is, by the machine's name if others reach it, answers, and a signal ends it well."""
+    with serving(tmp_path, *arguments) as process:
+        told = printed(process)[:2]
+        viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in told)
+        statuses = [requests.get(address, timeout=10).status_code for address in (viewer, f"{api}/runs")]
+        process.send_signal(number)
+        ended = process.wait(timeout=10)
+
+    assert [address.rpartition(":")[0] for address in told] == [f"http://{name}"] * 2
+    assert (statuses, ended) == ([200, 401 if arguments else 200], 0)
+
+
+def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
+    """A line with the time says why it refuses requests."""
+    with serving(tmp_path, stderr=subprocess.PIPE) as process:
+        _, api, _ = printed(process)
+        (tmp_path / "coagent.db").unlink()
+        requests.post(f"{api}/logs", json=entry(), timeout=10)
+        process.terminate()
+        said = process.communicate(timeout=10)[1]
+
+    assert re.fullmatch(r"\S+ \S+ requests are answered with 503: the database's file was removed .*\n", said)
+
+
+def test_more_connections_than_files_are_one_line_of_its_log(tmp_path: Path) -> None:
+    """They wait, and are answered when others have gone."""
+    code = """
+import resource, sys
+from coagent_langchain import cli
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    log = tmp_path / "log"
+    with log.open("w") as errors, serving(tmp_path, code=code, stderr=errors) as process:
+        _, api, _ = printed(process)
+        with contextlib.ExitStack() as connections:
+            for _ in range(60):
+                connections.enter_context(socket.create_connection(("127.0.0.1", urlsplit(api).port)))
+            with pytest.raises(requests.Timeout):
+                requests.get(f"{api}/runs", timeout=2.5)
+        answer = requests.get(f"{api}/runs", timeout=10)
+        process.terminate()
+        process.communicate(timeout=10)
+
+    assert answer.status_code == 200
+    said = log.read_text()
+    assert (said.count("connections have to wait: Too many open files"), said.count("Traceback")) == (1, 0), said
+
+
+def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:
+    """Whoever is impatient interrupts the handler of the first by the second."""
+    code = """
+import sys
+from coagent_langchain import cli
+code = cli.main(sys.argv[1:])
+sys.stdin.readline()  # the interpreter's exit gives signals their usual meaning back
+sys.exit(code)
+"""
+    with serving(tmp_path, code=code, stdin=subprocess.PIPE) as process:
+        printed(process)
+        for _ in range(5000):
+            process.send_signal(signal.SIGINT)
+        process.communicate("leave\n", timeout=10)
+
+    assert process.returncode == 0

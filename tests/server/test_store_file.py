@@ -1,0 +1,333 @@
+"""The file of a store: who may open it, where it is made, and what is said when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from coagent_langchain import server
+from coagent_langchain.cli import main
+from coagent_langchain.cli.store import default_store, make_own_folder
+from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store.database import connect
+from tests.disk import largest_file
+from tests.server.files import damage, make_first_version, mode
+from tests.server.samples import entry, event_ids, put
+
+
+def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
+    """0600 in a folder of 0700, WAL and index included."""
+    store = server.open_store(f"sqlite://{tmp_path}/folder/coagent.db")
+    put(store, entry())
+    modes = {path.name: mode(path) for path in (tmp_path / "folder").iterdir()}
+    store.close()
+
+    assert mode(tmp_path / "folder") == 0o700
+    assert set(modes) >= {"coagent.db", "coagent.db-wal", "coagent.db.search", "coagent.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
+    """The second is told which process has it; after the first has closed it may."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    first = server.open_store(address)
+    with pytest.raises(ConfigurationError, match=rf"in use by another server \(process {os.getpid()}\)"):
+        server.launch(address)
+    first.close()
+    server.launch(address).close()
+
+
+def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no other server that stands in the way, and no second one could be refused."""
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert str(refused.value) == (
+        f"{tmp_path}/coagent.db cannot be used as a store: it cannot be locked: No locks available"
+    )
+
+
+def test_folder_is_no_store(tmp_path: Path) -> None:
+    """It is said once, and no lock file is left beside it."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/folder")
+
+    assert str(raised.value) == f"{tmp_path}/folder cannot be used as a store: Is a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_missing_folders_are_named_and_not_made(tmp_path: Path) -> None:
+    """Only the last folder is made: more of them are likely a mistake in the path."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/a/b/coagent.db")
+
+    assert str(raised.value) == f"{tmp_path}/a/b/coagent.db cannot be used as a store: there is no folder {tmp_path}/a"
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default address is nobody's mistake: in a container nothing of it may be there yet."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share" / "data"))
+    make_own_folder(default_store())
+    server.open_store(default_store()).close()
+
+    assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
+
+
+def test_mistyped_store_is_told_without_its_password() -> None:
+    """A terminal's output may be kept."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store("clickhose://me:hush@host/coagent")
+
+    assert str(raised.value).partition(";")[0] == (
+        "a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not 'clickhose://host/coagent'"
+    )
+
+
+def test_home_that_takes_no_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container whose home is read-only; what can be done is said."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}/file/data")
+
+    assert main(["serve", "--store", default_store()]) == 1
+    assert capsys.readouterr().err == (
+        f"coagent-langchain: {tmp_path}/file/data cannot hold a store: Not a directory. "
+        "Name another place with --store\n"
+    )
+
+
+def test_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    """The lock file has no space for the number of the process; nothing but the database says so."""
+    with largest_file(0), pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert str(raised.value).startswith(f"{tmp_path}/coagent.db cannot be used as a store: ")
+
+
+@pytest.mark.parametrize("address", ["", "sqlite://", "sqlite:///", "sqlite://relative.db", "mysql://x", "/tmp/x"])
+def test_wrong_addresses_are_refused(address: str) -> None:
+    """The message says what an address looks like."""
+    with pytest.raises(ConfigurationError, match="sqlite:///PATH"):
+        server.open_store(address)
+
+
+def test_store_in_nobodys_home_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The user behind the tilde is mistyped."""
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--store", "sqlite://~nobody-here/x.db"])
+
+    assert left.value.code == 2
+    assert "there is no home folder ~nobody-here: sqlite://~nobody-here/x.db" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [("sqlite://x.db", "sqlite:///here/x.db"), ("x.db", "sqlite:///here/x.db"), ("sqlite:/x.db", "sqlite:///x.db"),
+     ("mysql://x", "sqlite:///var/lib/coagent.db")],
+)  # fmt: skip
+def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives a file in another way is told how to write it."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(given)
+
+    assert str(raised.value).endswith(f"as an absolute path: {right.replace('/here', str(tmp_path))}")
+
+
+def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path with two slashes at its beginning is named with one."""
+    main(["prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db"])
+
+    assert capsys.readouterr().err == f"coagent-langchain: there is no store at {tmp_path}/none.db\n"
+
+
+@pytest.mark.parametrize("address", [
+    "clickhouse://me:hush@host:x/coagent", "clickhouse://me:hush@host/a-b", "clickhouse:///coagent",
+    "clickhouse://me:hush@host/coagent?secure=1", "chdb://x",
+])  # fmt: skip
+def test_wrong_address_of_clickhouse_is_refused(address: str) -> None:
+    """An option that it does not know would be passed over, and send the password without TLS."""
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(address)
+
+    assert str(raised.value) == (
+        "--store must be like clickhouse://user:password@host:8123/coagent, with ?secure=true for TLS, "
+        f"or chdb:///PATH, not {address.replace('me:hush@', '')}"
+    )
+
+
+def test_clickhouse_has_another_port_for_tls() -> None:
+    """It is taken where the address names none."""
+    with pytest.raises(ConfigurationError, match="8443"):
+        server.open_store("clickhouse://127.0.0.1/coagent?secure=true")
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """It is named and left as it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 1000)
+    with pytest.raises(ConfigurationError, match=r"notes.txt cannot be used as a store") as refused:
+        server.open_store(f"sqlite://{path}")
+
+    assert path.read_text() == "not a database " * 1000
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
+
+
+def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """An older package does not write into what it does not know."""
+    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+    connection = sqlite3.connect(tmp_path / "coagent.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="schema is version 99") as refused:
+        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
+
+
+def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> None:
+    """No file of it stays open while somebody looks at the error."""
+    path = tmp_path / "coagent.db"
+    server.open_store(f"sqlite://{path}").close()
+    damage(path, "entries")
+    with pytest.raises(ConfigurationError) as refused:
+        server.open_store(f"sqlite://{path}")
+
+    assert str(refused.value) == f"{path} cannot be used as a store: database disk image is malformed"
+    assert _open_in(tmp_path) == []
+    del refused  # until here it has kept whatever was left open
+
+
+def _open_in(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    return [name for link in links if (name := os.readlink(link)).startswith(str(folder))]
+
+
+def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
+    """It is brought up to date with what it holds."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    store = server.open_store(address)
+    put(
+        store, entry("error", event_id="kept"), entry("llm_response", event_id="told", llm_response={"input_tokens": 7})
+    )
+    store.close()
+    make_first_version(tmp_path / "coagent.db")
+    store = server.open_store(address)
+    put(store, entry("error", 1, event_id="new"))
+    found, session = event_ids(store.entries("s")), store.session("s")
+    store.close()
+    with contextlib.closing(connect(tmp_path / "coagent.db")) as last:
+        indexes = [row[1] for row in last.execute("PRAGMA index_list(entries)")]
+
+    assert (sorted(found), indexes) == (["kept", "new", "told"], ["entries_once"])
+    assert session
+    assert (session.input_tokens, session.output_tokens) == (7, None)
+
+
+def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: Path) -> None:
+    """Who sends them is told to come again; the store goes on as if they had not come."""
+    big = entry(prompt="x" * 2_000_000)
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        with largest_file(1_000_000):
+            refused = requests.post(f"{running.base_url}/logs", json=big, timeout=10)
+        after = requests.get(f"{running.base_url}/runs", timeout=10).json()
+        accepted = requests.post(f"{running.base_url}/logs", json=big, timeout=10)
+        found = requests.get(f"{running.base_url}/logs/s", timeout=10).json()
+
+    assert (refused.status_code, refused.headers["Retry-After"], after) == (503, "1", [])
+    assert (accepted.status_code, found) == (200, [big])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, replaced: bool) -> None:
+    """Nobody would find again what it stored; the next server stores it where it belongs."""
+    path = tmp_path / "coagent.db"
+    with server.launch(f"sqlite://{path}") as running:
+        put(running.store, entry())
+        if replaced:
+            (tmp_path / "copy.db").write_bytes(path.read_bytes())
+            (tmp_path / "copy.db").rename(path)
+        else:
+            path.unlink()
+        refused = [requests.post(f"{running.base_url}/logs", json=entry(), timeout=10) for _ in range(2)]
+        requests.get(f"{running.base_url}/runs", timeout=10)
+        made = path.exists()
+    for left in ("", "-wal", "-shm"):
+        Path(f"{path}{left}").unlink(missing_ok=True)
+    with server.launch(f"sqlite://{path}") as running:
+        put(running.store, entry())
+
+    said = {"success": False, "message": "the database's file was removed or replaced: restart the server"}
+    assert [(answer.status_code, answer.json()) for answer in refused] == [(503, said)] * 2
+    assert made is replaced
+
+
+def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
+    """To who logs, who then keeps the events, and to who reads."""
+    path = tmp_path / "coagent.db"
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        put(store, entry())
+    damage(path, "sessions")
+    with server.launch(f"sqlite://{path}") as running:
+        answers = [
+            requests.post(f"{running.base_url}/logs", json=entry(), timeout=10),
+            requests.get(f"{running.base_url}/runs", timeout=10),
+        ]
+
+    assert [(answer.status_code, answer.json()["message"]) for answer in answers] == [
+        (503, "the database cannot be written: database disk image is malformed"),
+        (503, "the database cannot be read: database disk image is malformed"),
+    ]
+
+
+def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute, however often they come again."""
+    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+        (tmp_path / "coagent.db").unlink()
+        for _ in range(3):
+            requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "requests are answered with 503: the database's file was removed or replaced: restart the server"
+    ]
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """SIGKILL in the middle of posts: everything that was answered is there afterwards."""
+    code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
+           "print(r.base_url, flush=True); import time; time.sleep(60)"  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    base_url = process.stdout.readline().strip()
+    acknowledged = [
+        requests.post(f"{base_url}/logs", json=[entry(at=n, event_id=f"{n}")], timeout=10) for n in range(30)
+    ]
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    found = event_ids(store.entries("s"))
+    store.close()
+
+    assert all(answer.ok for answer in acknowledged)
+    assert found == [str(n) for n in range(30)]
