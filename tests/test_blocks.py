@@ -1,0 +1,356 @@
+"""Blocks of sessions and prompts: entered again, inside and beside each other, and outlived by what began in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+from tests.reading import ONE_CALL, of_type, sessions
+
+
+def test_blocks_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The meta of a session and of its prompts, of decorated functions as well."""
+    session = handler.session("Cook", meta={"a": 1})
+    with session, session.prompt("Soup?", meta={"b": 2}):
+        pass
+    with session:
+        session.prompt("Why?", meta={"c": 3})(lambda: None)()
+    handler.session("Eat", meta={"d": 4})(lambda: None)()
+
+    told = [(e["prompt"], e["meta"]) for e in log.entries if e["event_type"] in ("session_start", "user_input")]
+    assert told == [
+        ("Cook", {"a": 1}), ("Soup?", {"b": 2}), ("Cook", {"a": 1}), ("Why?", {"c": 3}), ("Eat", {"d": 4}),
+    ]  # fmt: skip
+
+
+def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) -> None:
+    """A block ends with its own handler alone, also in a session that the other one has begun."""
+    first, second = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [first]})
+    with second.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [first]})
+        first.close()
+        chat("a").invoke("q", {"callbacks": [second]})
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], *ONE_CALL[1:], "session_end"]
+
+
+def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDelivery) -> None:
+    """Two requests of one conversation overlap: no number is given twice, and the session ends once."""
+    handler = CoagentCallbackHandler(delivery=log)
+    first, second = handler.session("a", session_id="conv"), handler.session("b", session_id="conv")
+    with first:
+        with first.prompt("A1"):
+            pass
+        with second:
+            for session, text in ((second, "B1"), (first, "A2"), (second, "B2")):
+                with session.prompt(text):
+                    pass
+
+    asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
+    assert asked == [(1, "A1"), (2, "B1"), (3, "A2"), (4, "B2")]
+    assert [e["event_type"] for e in log.entries].count("session_end") == 1
+
+
+def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
+    """A block around a conversation that runs have begun starts no second session, and ends it with all totals."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    with handler.session("Cook", session_id="s"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
+    assert (log.entries[-1]["meta"]["prompts"], log.entries[-1]["meta"]["total_tokens"]) == (2, 28)
+
+
+def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each block is whole, with the next numbers and totals of its own."""
+    session = handler.session("Cook", session_id="s")
+    for _ in range(2):
+        with session:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert log.sequence == [
+        *[(event, 1, turn) for event, turn in zip([*ONE_CALL, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+        *[(event, 2, turn) for event, turn in zip([*ONE_CALL, "session_end"], [0, 0, 1, 1, 0], strict=True)],
+    ]
+    assert (log.entries[-1]["meta"]["prompts"], len(handler._sessions)) == (1, 0)
+
+
+@pytest.mark.parametrize("way", ["nested", "around another", "at once"])
+def test_session_object_that_is_open_already_is_the_same_session(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It ends when the last of its blocks is left."""
+    session = handler.session("Cook", session_id="s")
+
+    def ask() -> None:
+        with session:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    async def ask_later() -> None:
+        async with session:
+            await asyncio.sleep(0)
+            await chat("a").ainvoke("q", {"callbacks": [handler]})
+
+    async def at_once() -> None:
+        async with session:
+            await asyncio.gather(ask_later(), ask_later())
+
+    if way == "at once":
+        asyncio.run(at_once())
+    elif way == "nested":
+        with session:
+            ask()
+            ask()
+    else:
+        with session, handler.session("Other", session_id="other"):
+            ask()
+            ask()
+
+    found = [e["event_type"] for e in log.entries if e["session_id"] == "s"]
+    assert (found[0], found.count("llm_response"), found[-1]) == ("session_start", 2, "session_end")
+    assert (found.count("session_end"), len(handler._sessions)) == (1, 0)
+
+
+async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, asyncio.Task[str]]:
+    """A run that has begun, and goes on to call a model once the event is set."""
+    left, begun = asyncio.Event(), asyncio.Event()
+
+    async def late(question: str) -> str:
+        begun.set()
+        await left.wait()
+        return str((await chat("late").ainvoke(question)).content)
+
+    task = asyncio.create_task(RunnableLambda(late).ainvoke("late", {"callbacks": [handler]}))
+    await begun.wait()
+    return left, task
+
+
+def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The session goes on with it, and ends with the last block."""
+
+    async def main() -> None:
+        session = handler.session("Cook", session_id="s")
+        async with session:
+            left, task = await begun_here(handler)
+        async with session:
+            left.set()
+            await task
+
+    asyncio.run(main())
+
+    assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
+
+
+def test_prompt_object_that_is_entered_again_is_the_next_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With its `user_input`, and turns from 1."""
+    with handler.session("Cook") as session:
+        prompt = session.prompt("Soup?")
+        for _ in range(2):
+            with prompt:
+                chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert log.sequence[1:-1] == [
+        ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+    ]  # fmt: skip
+
+
+def test_blocks_may_be_left_in_any_order(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A run belongs to the innermost block that is open; a block that was left never comes back."""
+    first, second = handler.session("A", session_id="A"), handler.session("B", session_id="B")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    second.__exit__(None, None, None)
+    chat("a").invoke("q", {"callbacks": [handler]})
+
+    found = sessions(log)
+    assert (found.pop("A"), found.pop("B")) == (["session_start", "session_end"], [*ONE_CALL, "session_end"])
+    assert list(found.values()) == [ONE_CALL]
+
+
+def test_generator_that_is_closed_in_another_block_leaves_that_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its own session ends; the block around the close keeps its runs."""
+
+    def consume() -> Iterator[int]:
+        with handler.session("generator", session_id="generator"):
+            yield 1
+
+    numbers = consume()
+    next(numbers)
+    with handler.session("block", session_id="block"):
+        numbers.close()  # type: ignore[attr-defined]
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert sessions(log) == {"generator": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
+
+
+def test_block_that_is_left_in_another_context_than_entered_ends(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As a fixture may be set up in one task and torn down in another; the block around the end stays open."""
+    session = handler.session("Cook", session_id="s")
+    contextvars.Context().run(session.__enter__)
+    with handler.session("block", session_id="block"):
+        session.__exit__(None, None, None)
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
+
+
+def test_session_ends_with_the_task_that_outlives_its_block(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What the task does after the block has been left is logged whole."""
+
+    async def main() -> None:
+        async with handler.session("Cook", session_id="s"):
+            left, task = await begun_here(handler)
+        left.set()
+        await task
+
+    asyncio.run(main())
+
+    assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "late"})
+
+
+@pytest.mark.parametrize(("read", "answer"), [(True, "one two three"), (False, "one ")])
+def test_session_ends_with_the_stream_that_outlives_its_block(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, read: bool, answer: str
+) -> None:
+    """As where a web framework sends an answer after the function that made it has returned; or its reader leaves."""
+    chain = RunnableLambda(str) | chat("one two three")
+    with handler.session("Cook", session_id="s"):
+        stream = chain.stream("q", {"callbacks": [handler]})
+        next(stream)
+    before = len(log.entries)
+    if read:
+        list(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
+    assert (before, log.entries[3]["llm_response"]["response"]) == (3, answer)
+
+
+def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:
+    """Both servers get the whole session under one id, each with its own numbers: turn 1 is turn 1 in both."""
+    elsewhere = MemoryDelivery()
+    here, there = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=elsewhere)
+    with here.session("Cook", session_id="s") as session:
+        for question in ("Soup?", "Salad?"):
+            with session.prompt(question):
+                chat("a").invoke("q", {"callbacks": [here, there]})
+                chat("a").invoke("q", {"callbacks": [here, there]})
+    there.close()
+
+    for each in (log, elsewhere):
+        calls = [(e["session_id"], e["prompt_number"], e["turn_number"]) for e in each.entries
+                 if e["event_type"] == "llm_call"]  # fmt: skip
+        kinds = [e["event_type"] for e in each.entries]
+        assert calls == [("s", 1, 1), ("s", 1, 2), ("s", 2, 1), ("s", 2, 2)]
+        assert (kinds[0], kinds.count("user_input"), kinds[-1]) == ("session_start", 2, "session_end")
+        assert each.entries[-1]["meta"]["llm_calls"] == 4
+
+
+def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A block that goes on with an open session goes on with its prompts too."""
+    config: Any = {"callbacks": [handler], "metadata": {"session_id": "s", "prompt_number": 1}}
+    chat("a").invoke("q", config)
+    with handler.session("x", session_id="s"):
+        chat("b").invoke("q", config)
+
+    numbers = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries]
+    assert numbers == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("llm_call", 1, 2), ("llm_response", 1, 2), ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
+def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With its own start, its own numbers and its runs in it."""
+    with handler.session("Cook") as session:
+        pass
+    with session.prompt("Soup?"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+    assert not session.course.busy
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("session_end", 1, 0),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
+def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Requests of one conversation overlap, each with a block of its own: whichever is left first ends nothing."""
+    first, second = handler.session("a", session_id="s"), handler.session("b", session_id="s")
+    with contextlib.ExitStack() as blocks:
+        for each in (first, second):
+            blocks.enter_context(each)
+        blocks.pop_all()
+        second.__exit__(None, None, None)
+        chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
+        first.__exit__(None, None, None)
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
+
+
+def test_prompt_that_is_entered_before_its_block_begins_the_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Or goes on with the one that is open under its id."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
+    session = handler.session("Cook", session_id="s")
+    with session.prompt("Soup?"), session:
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    assert [(e["event_type"], e["prompt_number"]) for e in log.entries if not e["event_type"].startswith("llm")] == [
+        ("session_start", 1), ("user_input", 1), ("user_input", 2), ("user_input", 3), ("session_end", 3),
+    ]  # fmt: skip
+
+
+def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nothing stands behind `session_end`; the new one ends with the block."""
+    with handler.session("Cook", session_id="s"):
+        handler.close()
+        handler.log("info", "later")
+
+    assert [e["event_type"] for e in log.entries] == [
+        "session_start", "session_end", "session_start", "info", "session_end",
+    ]  # fmt: skip
+
+
+def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A handler that is made and closed for each request leaves the block around it open."""
+    other = CoagentCallbackHandler(delivery=log)
+    with handler.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [other]})
+        other.close()
+        assert of_type(log, "session_end") == []
+
+    assert len(of_type(log, "session_end")) == 1

@@ -1,0 +1,193 @@
+"""Functions, coroutines and generators that `handler.session(...)` decorates: each call is a session."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+from tests.reading import ONE_CALL, sessions
+
+
+def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each call has a session of its own; name, docstring and result stay the function's."""
+
+    @handler.session("Cook")
+    def cook(food: str) -> Any:
+        """Cook."""
+        return chat(f"{food} soup").invoke(food, {"callbacks": [handler]}).content
+
+    assert [cook("leek"), cook("pea"), cook.__name__, cook.__doc__] == ["leek soup", "pea soup", "cook", "Cook."]
+    assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]] * 2
+
+
+def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of_its_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Without an id of the user's it has a new one, with a start and with numbers from 1."""
+    session = handler.session("Cook")
+
+    @session
+    def cook() -> None:
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    with session, session.prompt("Soup?"):
+        cook()
+
+    inner = [(e["event_type"], e["prompt_number"]) for e in log.entries if e["session_id"] != session.session_id]
+    assert inner == [*[(event, 1) for event in ONE_CALL], ("session_end", 1)]
+
+
+def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A `partial` has none of its own: its session is called by its type."""
+    assert handler.session()(functools.partial(max, 3))(2) == 3
+    assert [entry.get("prompt") for entry in log.entries] == ["Running partial", None]
+
+
+def test_decorated_object_with_a_coroutine_as_its_call_ends_after_that(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It is no coroutine function itself, but what it gives is awaited all the same."""
+
+    class Cook:
+        async def __call__(self, food: str) -> Any:
+            return await chat(f"{food} soup").ainvoke(food, {"callbacks": [handler]})
+
+    answer = asyncio.run(handler.session("Cook")(Cook())("leek"))
+
+    assert (answer.content, list(sessions(log).values())) == ("leek soup", [[*ONE_CALL, "session_end"]])
+
+
+def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A coroutine's session holds what happens after its first await."""
+
+    @handler.session("Cook")
+    async def cook() -> Any:
+        await asyncio.sleep(0)
+        return (await chat("soup").ainvoke("q", {"callbacks": [handler]})).content
+
+    assert asyncio.run(cook()) == "soup"
+    assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]]
+
+
+def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What the consumer runs between two items is not in the generator's session; what the generator runs is."""
+
+    @handler.session("Cook", session_id="generator")
+    def cook() -> Iterator[int]:
+        chat("a").invoke("q", {"callbacks": [handler]})
+        sent = yield 1
+        yield sent
+
+    items = cook()
+    first = next(items)
+    chat("b").invoke("q", {"callbacks": [CoagentCallbackHandler("consumer", delivery=log)]})
+    second = items.send(2)  # type: ignore[attr-defined]
+    items.close()  # type: ignore[attr-defined]
+
+    assert (first, second) == (1, 2)
+    assert sessions(log) == {"generator": [*ONE_CALL, "session_end"], "consumer": ONE_CALL}
+
+
+def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An async generator's session lasts until it is exhausted."""
+
+    @handler.session("Cook")
+    async def cook() -> AsyncIterator[Any]:
+        for _ in range(2):
+            yield (await chat("a").ainvoke("q", {"callbacks": [handler]})).content
+
+    async def consume() -> list[Any]:
+        return [item async for item in cook()]
+
+    assert asyncio.run(consume()) == ["a", "a"]
+    assert list(sessions(log).values()) == [[*ONE_CALL, *ONE_CALL[1:], "session_end"]]
+
+
+@pytest.mark.parametrize("way", ["generator", "async generator"])
+def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What its body does at the close is done at once and in its session, which was cancelled."""
+    session = handler.session("Cook", session_id="s")
+
+    @session
+    def cook() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            chat("a").invoke("q", {"callbacks": [handler]})
+
+    @session
+    async def cook_later() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await chat("a").ainvoke("q", {"callbacks": [handler]})
+
+    async def taste() -> None:
+        items = cook_later()
+        await anext(items)
+        await items.aclose()  # type: ignore[attr-defined]
+
+    if way == "generator":
+        items = cook()
+        next(items)
+        items.close()  # type: ignore[attr-defined]
+    else:
+        asyncio.run(taste())
+
+    assert sessions(log) == {"s": [*ONE_CALL, "session_end"]}
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("way", ["generator", "async generator"])
+def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: CoagentCallbackHandler) -> None:
+    """As `contextlib` does it with what is raised in a block: the generator may handle it, and go on."""
+    session = handler.session("Cook")
+
+    @session
+    def cook() -> Iterator[str]:
+        try:
+            yield "soup"
+        except ValueError as error:
+            yield f"{error} soup"
+
+    @session
+    async def cook_later() -> AsyncIterator[str]:
+        try:
+            yield "soup"
+        except ValueError as error:
+            yield f"{error} soup"
+
+    async def taste() -> list[str]:
+        items: Any = cook_later()
+        return [await anext(items), await items.athrow(ValueError("burnt"))]
+
+    items: Any = cook()
+    tasted = [next(items), items.throw(ValueError("burnt"))] if way == "generator" else asyncio.run(taste())
+
+    assert tasted == ["soup", "burnt soup"]
+
+
+@pytest.mark.internal_errors
+def test_logging_failure_never_stops_the_wrapped_function() -> None:
+    """With a delivery that raises, the function runs all the same."""
+
+    class Broken(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            raise OSError("broken")
+
+    handler = CoagentCallbackHandler(delivery=Broken())
+
+    @handler.session("Cook")
+    def cook() -> str:
+        return str(chat("soup").invoke("q", {"callbacks": [handler]}).content)
+
+    assert cook() == "soup"

@@ -1,0 +1,467 @@
+"""When a session ends, as what, how long it was, and what its last event tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+from coagent_langchain import CoagentCallbackHandler, course, registry
+from coagent_langchain import session as session_module
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import Silent, chat
+from tests.reading import ONE_CALL, of_type
+from tests.tools import asking_agent
+
+A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
+
+
+@pytest.mark.parametrize("rule", [{}, {"redact": dict}], ids=["none", "the same"])
+def test_session_of_handlers_made_per_request_ends_with_its_last_answer(
+    rule: dict[str, Any], log: MemoryDelivery
+) -> None:
+    """Handlers that all keep the same to themselves repeat the answer, whichever of them has begun the session."""
+    for answer in ("first", "last"):
+        handler = CoagentCallbackHandler("s", delivery=log, **rule)
+        chat(answer).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": "last"}
+
+
+def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session whose end is noticed by another clock than its events has lasted no time, not less."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    now_ms = session_module.now_ms
+    monkeypatch.setattr(session_module, "now_ms", lambda: now_ms() + 60_000)
+    handler.close()
+
+    assert log.entries[-1]["meta"]["elapsed_time_ms"] == 0
+
+
+def test_session_that_was_never_begun_has_no_end(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """As where the application gives up before it enters the block."""
+    handler.session("Cook").end()
+
+    assert log.entries == []
+
+
+def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
+    """A session without an event for half an hour is ended by the sweep."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler._sessions._open["s"].course.touched -= 31 * 60
+    handler._sessions.sweep()
+
+    assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
+
+
+def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the clocks of sessions forward."""
+    now_ms, monotonic = session_module.now_ms, session_module.time.monotonic
+    for module in (session_module, course):
+        monkeypatch.setattr(module, "now_ms", lambda: now_ms() + 60_000)
+    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: monotonic() + 60))
+
+
+def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the program did afterwards, or how long nobody noticed that it was over, is no part of the session."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    pass_a_minute(monkeypatch)
+    handler.close()
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"], end["meta"]["elapsed_time_ms"] < 60_000) == (last["timestamp"], True)
+
+
+def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What a chain does after its last model call takes time of the session, though it is no event."""
+    (chat("a") | (lambda answer: time.sleep(0.03))).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"] - last["timestamp"] >= 25, end["meta"]["elapsed_time_ms"] >= 25) == (True, True)
+
+
+def test_session_with_a_block_ends_with_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block says how long the session is."""
+    with handler.session("Cook"):
+        chat("a").invoke("q", {"callbacks": [handler]})
+        pass_a_minute(monkeypatch)
+
+    last, end = log.entries[-2:]
+    assert (end["timestamp"] - last["timestamp"] >= 60_000, end["meta"]["elapsed_time_ms"] >= A_MINUTE) == (True, True)
+
+
+def test_session_lasts_from_its_first_event_to_its_last(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is that between their timestamps, also where the block is entered later than made."""
+    session = handler.session("Cook")
+    pass_a_minute(monkeypatch)
+    with session:
+        chat("a").invoke("q", {"callbacks": [handler]})
+        pass_a_minute(monkeypatch)
+
+    assert A_MINUTE <= log.entries[-1]["meta"]["elapsed_time_ms"] < 2 * A_MINUTE
+
+
+@pytest.mark.parametrize("how", ["closed", "idle"])
+def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
+    """An interrupt that nobody has answered is no completed work."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    asking_agent().invoke(
+        {"messages": [("user", "Pay?")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    )
+    if how == "idle":
+        handler._sessions._open["s"].course.touched -= 31 * 60
+        handler._sessions.sweep()
+    handler.close()
+
+    assert log.entries[-1]["meta"]["status"] == "interrupted"
+
+
+def test_how_the_application_ends_a_session_that_waits_counts(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nobody will answer any more."""
+    with handler.session("Buy") as session:
+        config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+        asking_agent().invoke({"messages": [("user", "Pay?")]}, config)
+        session.end("cancelled")
+
+    assert [e["meta"]["status"] for e in log.entries if e["event_type"] == "session_end"] == ["cancelled"]
+
+
+def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A graph that waits may have no message but theirs: then `session_end` says that it was interrupted."""
+    graph = StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    with handler.session("s"):
+        agent.invoke({"messages": [("user", "Pay")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert log.entries[-1]["output_data"] == {"response": "interrupted"}
+
+
+def test_call_that_is_open_when_its_session_ends_ends_with_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its node too: what they came to is unknown, and their own ends, which come later, are not told."""
+
+    @tool
+    def stop(food: str) -> str:
+        """Stop."""
+        handler.close()
+        return food
+
+    graph = StateGraph(dict).add_node("cook", lambda _: {"food": stop.invoke({"food": "leek"})})
+    graph.set_entry_point("cook").compile().invoke({"food": ""}, {"callbacks": [handler]})
+
+    assert [(e["event_type"], e.get("meta", {}).get("outcome")) for e in log.entries[3:]] == [
+        ("tool_call", None), ("tool_response", "unknown"), ("component_exit", "unknown"), ("session_end", None),
+    ]  # fmt: skip
+
+
+def test_run_that_is_open_when_all_sessions_end_is_cancelled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Also a chain that has called nothing until then, so that its session was not to be told: the process ends."""
+    RunnableLambda(lambda _: handler._sessions.end_all()).invoke("q", {"callbacks": [handler]})
+
+    assert [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries] == [
+        ("session_start", None), ("user_input", None), ("session_end", "cancelled"),
+    ]  # fmt: skip
+
+
+def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What is open then is closed with it."""
+    chain = RunnableLambda(str) | chat("one two three")
+    with contextlib.suppress(ValueError), handler.session("Cook", session_id="s"):
+        stream = chain.stream("q", {"callbacks": [handler]})
+        next(stream)
+        raise ValueError("burnt")
+    list(stream)
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL[:3], "error", "llm_response", "session_end"]
+    assert [e["meta"].get("outcome") or e["meta"].get("status") for e in log.entries[-2:]] == ["unknown", "failed"]
+
+
+def test_session_that_was_idle_longest_makes_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service with ever new ids keeps so many sessions open at most, and remembers as many numbers of ended ones."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(registry, "MAX_ENDED", 2)
+    for number in range(8):
+        chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
+
+    ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
+    assert ended == [(f"s{number}", "idle") for number in range(5)]
+    assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
+
+
+def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began first, but another one was idle longer."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    for name in ("a", "b", "c", "a", "d"):
+        chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
+
+    assert [e["session_id"] for e in log.entries if e["event_type"] == "session_end"] == ["b"]
+
+
+def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain does not tell of a bare model that a timeout cancels: its session is cancelled with it."""
+
+    async def ask() -> None:
+        with handler.session("s", session_id="s"), contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(Silent().ainvoke("q", {"callbacks": [handler]}), 0.01)
+
+    asyncio.run(ask())
+
+    assert [e["event_type"] for e in log.entries][-2:] == ["llm_response", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == ("cancelled", "cancelled")
+
+
+def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer of a session whose last run failed is not the answer of the run before."""
+    model = chat("first answer", TimeoutError("no"))
+    with handler.session("s", session_id="s"):
+        model.invoke("one", {"callbacks": [handler]})
+        with contextlib.suppress(TimeoutError):
+            model.invoke("two", {"callbacks": [handler]})
+
+    assert (log.entries[-1]["output_data"], log.entries[-1]["meta"]["status"]) == ({"response": "failed"}, "failed")
+
+
+def test_session_with_something_open_makes_no_room(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions there are, none ends in the middle of its block or of a run."""
+    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+
+    def elsewhere(work: Callable[[], object]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    def others() -> None:
+        for number in range(8):
+            chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
+
+    def run() -> None:
+        step = RunnableLambda(lambda _: elsewhere(others))
+        step.invoke("x", {"callbacks": [CoagentCallbackHandler("run", delivery=log)]})
+
+    with handler.session("work", session_id="block"):
+        elsewhere(run)
+        chat("a").invoke("q", {"callbacks": [handler]})
+
+    told = {name: [e["event_type"] for e in log.entries if e["session_id"] == name] for name in ("block", "run")}
+    assert told["block"] == ["session_start", "user_input", "llm_call", "llm_response", "session_end"]
+    assert "session_end" not in told["run"]
+
+
+@pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])
+def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, log: MemoryDelivery) -> None:
+    """A call may take long; only what nobody has heard of for a day is given up."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def sweep(_: str) -> str:
+        chat("a").invoke("q")
+        handler._sessions._open["s"].course.touched -= hours * 3600
+        handler._sessions.sweep()
+        return "ok"
+
+    RunnableLambda(sweep).invoke("q", {"callbacks": [handler]})
+
+    assert (log.entries[-1]["event_type"] == "session_end") is ended
+
+
+def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
+    """The half hour of an idle session begins when its last run has ended."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+
+    def work(_: str) -> str:
+        chat("a").invoke("q")
+        handler._sessions._open["s"].course.touched -= 3600
+        return "ok"
+
+    RunnableLambda(work).invoke("q", {"callbacks": [handler]})
+    handler._sessions.sweep()
+
+    assert len(handler._sessions) == 1
+
+
+def test_start_of_a_call_counts_as_activity(log: MemoryDelivery) -> None:
+    """A session that was idle for long is not ended under a model's call."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler._sessions._open["s"].course.touched -= 3600
+    words = chat("a b").stream("q", {"callbacks": [handler]})
+    next(words)
+    handler._sessions.sweep()
+
+    assert len(handler._sessions) == 1
+
+
+def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
+    log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The elapsed time is that of the whole session."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    pass_a_minute(monkeypatch)
+    with handler.session("Cook", session_id="s"):
+        pass
+
+    assert log.entries[-1]["meta"]["elapsed_time_ms"] >= A_MINUTE
+
+
+def test_session_end_repeats_the_beginning_of_a_long_answer(log: MemoryDelivery) -> None:
+    """All of it is in the response."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("x" * 20_000).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": "x" * 10_000}
+
+
+def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A cancelled task ends its session as cancelled, without an error."""
+
+    async def main() -> None:
+        async with handler.session("Cook"):
+            await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(main())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("code", "status", "response"), [
+    (None, "completed", "soup"), (0, "completed", "soup"), (3, "failed", "Error: exit status 3"),
+])  # fmt: skip
+def test_program_that_exits_in_a_block(
+    code: int | None, status: str, response: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Its exit status says whether that was a failure."""
+
+    def program() -> None:
+        with handler.session("Cook"):
+            chat("soup").invoke("q", {"callbacks": [handler]})
+            sys.exit(code)
+
+    with pytest.raises(SystemExit):
+        program()
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == (status, response)
+
+
+@pytest.mark.parametrize(("closed", "ends"), [("first", 0), ("second", 1)])
+def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int, log: MemoryDelivery) -> None:
+    """A notebook's cell that makes its handler anew leaves the old one behind, which nobody closes."""
+    handlers = {name: CoagentCallbackHandler("s", delivery=log) for name in ("first", "second")}
+    for handler in handlers.values():
+        chat("a").invoke("q", {"callbacks": [handler]})
+    handlers[closed].close()
+
+    assert len(of_type(log, "session_end")) == ends
+
+
+def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) -> None:
+    """Though the session goes on: another handler has used it last."""
+    first, last = (CoagentCallbackHandler("s", delivery=log) for _ in range(2))
+    root, call = UUID(int=1), UUID(int=2)
+    first.on_chain_start({}, "q", run_id=root)
+    first.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
+    first.on_chain_error(ValueError("no"), run_id=root)
+    RunnableLambda(str).invoke("q", {"callbacks": [last]})
+    first.close()
+
+    end = log.entries[-1]
+    assert (end["event_type"], end["meta"]["outcome"], len(first._sessions)) == ("llm_response", "unknown", 1)
+
+
+def test_chain_that_outlives_its_root_ends_with_its_session(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain may end a root before a chain in it: once the session is over, that tells nothing any more."""
+    root, inner = uuid4(), uuid4()
+    with handler.session():
+        handler.on_chain_start({}, "q", run_id=root)
+        handler.on_chain_start({}, "q", run_id=inner, parent_run_id=root)
+        handler.on_chain_end("a", run_id=root)
+    handler.on_chain_error(ValueError("late"), run_id=inner)
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "user_input", "session_end"]
+
+
+@pytest.mark.internal_errors
+def test_what_cannot_be_logged_keeps_no_session_open() -> None:
+    """A delivery that raises for a run, a call or a session costs that alone: all other sessions end with the handler,
+    and `end()` raises nothing either."""
+
+    class Picky(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            if b"burnt" in lines:
+                raise OSError("cannot take that")
+            super().append(lines, count)
+
+    log = Picky()
+    handler = CoagentCallbackHandler(delivery=log)
+    block, run_id, call_id = handler.session(session_id="block"), uuid4(), uuid4()
+    handler.on_chain_start({}, "burnt", run_id=uuid4())
+    handler.on_chain_start({}, "q", run_id=run_id, metadata={"session_id": "call"})
+    handler.on_chat_model_start({}, [[]], run_id=call_id, parent_run_id=run_id)
+    handler.on_llm_new_token("burnt", run_id=call_id)
+    for session_id, answer in (("end", "burnt"), ("whole", "soup")):
+        config: Any = {"callbacks": [handler], "metadata": {"session_id": session_id}}
+        RunnableLambda(lambda _, answer=answer: answer).invoke("q", config)
+    with block:
+        block.end(response="burnt")
+    handler.close()
+    own = log.entries[-1]["session_id"]
+
+    assert [e["session_id"] for e in of_type(log, "session_end")] == ["call", "whole", own]
+
+
+def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer is the last chain's, as text or as JSON; a tool that the application runs itself gives none."""
+
+    @tool
+    def weigh(food: str) -> str:
+        """Weigh."""
+        return f"{food}: 1 kg"
+
+    with handler.session("Cook"):
+        RunnableLambda(lambda _: {"dish": "soup", "minutes": 20}).invoke("q", {"callbacks": [handler]})
+        weigh.invoke({"food": "leek"}, {"callbacks": [handler]})
+
+    assert log.entries[-1]["output_data"] == {"response": '{"dish":"soup","minutes":20}'}

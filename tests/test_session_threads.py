@@ -1,0 +1,284 @@
+"""Sessions and threads: what begins, ends or is interrupted at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+
+from coagent_langchain import CoagentCallbackHandler, Session, course, registry
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+from tests.reading import ONE_CALL, of_type, sessions
+
+
+def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Runs of many conversations at once keep to their sessions."""
+    chain = RunnableLambda(lambda x: x) | chat("a")
+
+    def talk(number: int) -> None:
+        for _ in range(5):
+            chain.invoke("q", {"callbacks": [handler], "metadata": {"thread_id": f"t{number}"}})
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sessions(log) == {f"t{n}": [ONE_CALL[0], *(ONE_CALL[1:] * 5)] for n in range(8)}
+    numbers = {e["prompt_number"] for e in log.entries if e["session_id"] == "t3"}
+    assert numbers == {1, 2, 3, 4, 5}
+
+
+def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, log: MemoryDelivery) -> None:
+    """A signal handler may log at any moment, also while its own thread changes a session."""
+
+    def interrupted() -> None:
+        with course._lock, registry._lock:
+            handler.log("info", "from a signal handler")
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+
+    assert (thread.is_alive(), log.entries[-1]["output_data"]) == (False, {"message": "from a signal handler"})
+
+
+def enter_while_it_begins(log: MemoryDelivery, block: Callable[[CoagentCallbackHandler], Any], first: str) -> None:
+    """Enter a block in a thread at the moment when another thread begins it by logging `first`, and leave it there."""
+    entered, go = threading.Event(), threading.Event()
+
+    def enter() -> None:
+        with opened:
+            entered.set()
+            go.wait(10)
+
+    other = threading.Thread(target=enter)
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["event_type"] == first and other.ident is None:
+            other.start()
+            assert entered.wait(10)
+        return entry
+
+    opened = block(CoagentCallbackHandler(delivery=log, redact=redact))
+    with opened:
+        go.set()
+        other.join(10)
+
+
+def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> None:
+    """It begins once, so it ends when both have left it."""
+    enter_while_it_begins(log, lambda handler: handler.session("Cook"), "session_start")
+
+    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+
+
+def test_prompt_that_two_threads_enter_at_once_is_one(log: MemoryDelivery) -> None:
+    """It has one number, and the user has asked once."""
+    enter_while_it_begins(log, lambda handler: handler.session("Cook").prompt("Soup?"), "user_input")
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0)]
+
+
+class Interrupted(MemoryDelivery):
+    """Ctrl-C comes as soon as something is logged, once."""
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep the entries."""
+        super().append(lines, count)
+        if len(self.entries) == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("way", ["block", "generator"])
+def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
+    """Nobody leaves a block that was not entered: without its end, it would count as open for a day."""
+    log = Interrupted()
+    handler = CoagentCallbackHandler(delivery=log)
+    session = handler.session("Cook")
+
+    def work() -> Iterator[None]:
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        session.__enter__() if way == "block" else next(session(work)())
+
+    ended = [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries]
+    assert (ended, len(handler._sessions)) == ([("session_start", None), ("session_end", "cancelled")], 0)
+
+
+def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread looks for all of them after what is idle, however long it takes to start it."""
+    running, start = set(threading.enumerate()), threading.Thread.start
+
+    def slow_start(thread: threading.Thread) -> None:
+        if thread.name == "coagent-sessions":
+            time.sleep(0.05)
+        start(thread)
+
+    monkeypatch.setattr(registry, "_thread", None)
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
+    threads = [threading.Thread(target=handler.log, args=("info", "hello")) for handler in handlers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    begun = [thread.name for thread in threading.enumerate() if thread not in running]
+    assert begun.count("coagent-sessions") == 1
+
+
+@pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])
+def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
+    """Each start has its end, no number is given twice, and the id can be used again."""
+    log = MemoryDelivery()
+    handler = CoagentCallbackHandler(delivery=log)
+    left = handler.session("Cook", session_id="s")
+    with left:
+        pass
+
+    def work() -> None:
+        for _ in range(20):
+            if way == "blocks":
+                with handler.session("Cook", session_id="s") as session, session.prompt("q"):
+                    pass
+            elif way == "handlers that are closed":
+                with contextlib.closing(CoagentCallbackHandler("s", delivery=log)) as own:
+                    RunnableLambda(str).invoke("q", {"callbacks": [own]})
+            else:
+                with left.prompt("q"):
+                    pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    handler.close()
+
+    starts, ends = len(of_type(log, "session_start")), len(of_type(log, "session_end"))
+    numbers = [e["prompt_number"] for e in of_type(log, "user_input")]
+    assert (starts == ends, sorted(numbers), len(handler._sessions)) == (True, list(range(1, 161)), 0)
+
+
+class Watched(Session):
+    """Notes the last prompt number of each course that it gets: from then on a run may take the next one."""
+
+    last_prompts: list[int]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "course":
+            self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
+
+
+@pytest.mark.parametrize("handlers", [1, 100], ids=["one handler", "a handler a request"])
+def test_end_of_a_session_takes_no_longer_beside_many_open_runs(handlers: int, log: MemoryDelivery) -> None:
+    """A service with thousands of requests at once ends sessions all the time: it does not go through all open runs."""
+    handler = CoagentCallbackHandler(delivery=log)
+
+    def end_one() -> None:
+        with handler.session():
+            RunnableLambda(str.upper).invoke("q", {"callbacks": [handler]})
+
+    end_one()
+    alone = lines_run(end_one)
+    others = [CoagentCallbackHandler(f"session-{number}", delivery=log) for number in range(handlers)]
+    for other in others:
+        root = uuid4()
+        other.on_chain_start({}, "q", run_id=root)
+        for _ in range(1_000 // handlers):
+            other.on_chain_start({}, "q", run_id=uuid4(), parent_run_id=root)
+
+    assert lines_run(end_one) < alone + 100  # a clock that has moved on takes a line more
+
+
+def lines_run(work: Callable[[], None]) -> int:
+    """How many lines of the package `work` takes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace if "coagent_langchain" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:
+    """Another object has used up two numbers of its id meanwhile."""
+    session = Watched(handler._sessions, handler._outlet, "s")
+    for each in (session, handler.session("b", session_id="s"), handler.session("c", session_id="s")):
+        with each, each.prompt("q"):
+            pass
+    session.last_prompts.clear()
+    session.open()
+
+    assert session.last_prompts == [3]
+
+
+def test_run_that_begins_while_its_session_ends_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread ends the session after the run has found it, and before that takes part in it."""
+    known = handler._sessions.get
+
+    def found(*args: Any, **kwargs: Any) -> Session:
+        session = known(*args, **kwargs)
+        session.end()
+        return session
+
+    for _ in range(2):
+        RunnableLambda(str).invoke("q", {"callbacks": [handler]})
+        monkeypatch.setattr(handler._sessions, "get", found)
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("session_end", 1, 0),
+        ("session_start", 2, 0), ("user_input", 2, 0), ("session_end", 2, 0),
+    ]  # fmt: skip
+
+
+def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's run takes part after the block was left, and before the session ends with it."""
+    end, root, call = handler._sessions.end, UUID(int=1), UUID(int=2)
+
+    def late(*args: Any) -> bool:
+        monkeypatch.setattr(handler._sessions, "end", end)
+        handler.on_chain_start({}, "q", run_id=root, metadata={"session_id": "s"})
+        return end(*args)
+
+    with handler.session("Cook", session_id="s"):
+        monkeypatch.setattr(handler._sessions, "end", late)
+    handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
+    handler.on_llm_end(None, run_id=call)
+    handler.on_chain_end("a", run_id=root)
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0),
+        ("llm_call", 1, 1), ("llm_response", 1, 1), ("session_end", 1, 0),
+    ]  # fmt: skip
