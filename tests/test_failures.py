@@ -1,12 +1,10 @@
-"""Errors once, recoveries, interrupts, hand-overs and cancellations."""
+"""Errors once, and what an application recovers from: retries, fallbacks, errors that it handles."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -14,10 +12,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import ParentCommand
@@ -28,8 +24,8 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
-from tests.reading import EMPTY, of_type, state_of
-from tests.tools import add, asking_agent
+from tests.reading import of_type
+from tests.tools import add
 from tests.waiting import until
 
 
@@ -338,34 +334,6 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     assert strategies(log) == [("handled", ["both went on"])]
 
 
-@pytest.mark.parametrize("components", ["nodes", "all"])
-def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -> None:
-    """The steps after a model's raise its exception on, each beside the other: it arose in the model alone."""
-
-    class Broken(ScriptedChat):
-        def _stream(self, *args: Any, **kwargs: Any) -> Any:
-            yield next(super()._stream(*args, **kwargs))
-            raise ConnectionError("broken off")
-
-    handler = CoagentCallbackHandler(delivery=log, components=components)
-
-    def upper(words: Iterator[str]) -> Iterator[str]:
-        for word in words:
-            yield word.upper()
-
-    chain = Broken(script=["one two"]) | StrOutputParser() | RunnableGenerator(upper)
-
-    def read(question: str) -> None:
-        with contextlib.suppress(ConnectionError):
-            list(chain.stream(question))
-
-    RunnableLambda(read).invoke("q", {"callbacks": [handler]})
-
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert (error["error_info"]["component_id"], error["output_data"]) == ("Broken", {"partial_response": "one "})
-    assert recovery["error_info"]["error_id"] == error["event_id"]
-
-
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """What goes on from an error in an answer stands in that answer's turn, though the model ran beside it."""
     parse = RunnableLambda(lambda answer: int(answer.content)).with_fallbacks([RunnableLambda(lambda _: 0)])
@@ -468,112 +436,3 @@ def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
 
     told = [e["event_type"] for e in log.entries if e["event_type"] in ("llm_response", "error", "recovery")]
     assert told == ["llm_response", "error"]
-
-
-@pytest.mark.parametrize("with_prompts", [True, False])
-def test_answer_in_a_later_block_of_the_session(
-    with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A service that has a block for each request: the answer names its question, the tool has the turn that asked."""
-    agent = asking_agent()
-    for request in ({"messages": [("user", "go")]}, Command(resume="yes")):
-        with handler.session("chat", session_id="s") as session:
-            config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
-            with session.prompt("text") if with_prompts else nullcontext():
-                agent.invoke(request, config)
-
-    asked, answered = of_type(log, "human_oversight")
-    number = 2 if with_prompts else 1
-    assert [e["meta"]["status"] for e in (asked, answered)] == ["interrupted", "resumed"]
-    assert answered["meta"]["interrupt_id"] == asked["meta"]["interrupt_id"]
-    assert answered["prompt_number"] == number
-    tool = [(e["prompt_number"], e["turn_number"]) for e in log.entries if e["event_type"].startswith("tool_")]
-    assert set(tool) == {(1, 1)}
-    assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "llm_call")] == [
-        (1, 1), (number, 1 if with_prompts else 2)
-    ]  # fmt: skip
-
-
-def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer is logged there too, and the prompt goes on."""
-    agent = asking_agent()
-    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
-    with handler.session("Ask") as session, session.prompt("do it"):
-        agent.invoke({"messages": [("user", "do it")]}, config)
-        agent.invoke(Command(resume="yes"), config)
-
-    oversight = [(e["meta"]["status"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "human_oversight")]
-    assert oversight == [("interrupted", 1, 1), ("resumed", 1, 1)]
-
-
-def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:
-    """A function that is cancelled goes on in its thread, which may be in the middle of a hook."""
-    begins, cancelled = threading.Event(), threading.Event()
-
-    def redact(entry: dict[str, Any]) -> dict[str, Any]:
-        if entry["event_type"] == "user_input":  # of empty inputs, the model's hook tells it
-            begins.set()
-            cancelled.wait(10)
-        return entry
-
-    handler = CoagentCallbackHandler(delivery=log, redact=redact)
-
-    async def main() -> None:
-        model = chat("late")
-        task = asyncio.create_task(RunnableLambda(lambda _: model.invoke("q")).ainvoke({}, {"callbacks": [handler]}))
-        await asyncio.to_thread(begins.wait, 10)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        cancelled.set()
-
-    asyncio.run(main())
-
-    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
-    assert (log.entries[-1]["llm_response"]["response"], state_of(handler)) == ("late", EMPTY)
-
-
-class CountsAtOnce(ScriptedChat):
-    """Tells its input tokens before it says a word, as Anthropic's models do."""
-
-    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        yield ChatGenerationChunk(
-            message=AIMessageChunk("", usage_metadata={"input_tokens": 10, "output_tokens": 0, "total_tokens": 10})
-        )
-        async for chunk in super()._astream(*args, **kwargs):
-            yield chunk
-
-
-def test_model_in_a_chain_whose_stream_is_left_keeps_its_tokens(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """LangChain tells of the model after the chain around it has ended: with the tokens until then."""
-
-    async def leave() -> None:
-        chain = RunnableLambda(lambda food: food) | CountsAtOnce(script=["one two three"])
-        async for chunk in chain.astream("q", {"callbacks": [handler]}):
-            if chunk.content:
-                break
-
-    asyncio.run(leave())
-
-    (response,) = of_type(log, "llm_response")
-    assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
-    assert (response["llm_response"]["input_tokens"], handler._tree.lingering) == (10, {})
-
-
-def test_tools_take_the_turn_that_asked_for_them(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two tools of turn 1 and one of turn 2 carry these turns."""
-    agent = create_agent(
-        chat(
-            calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")),
-            calls(("add", {"a": 3, "b": 7}, "c3")),
-            "10",
-        ),
-        [add],
-    )
-    agent.invoke({"messages": [("user", "sum")]}, {"callbacks": [handler]})
-
-    turns = {e["meta"]["tool_call_id"]: e["turn_number"] for e in of_type(log, "tool_response")}
-    assert turns == {"c1": 1, "c2": 1, "c3": 2}
-    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["model"] * 3

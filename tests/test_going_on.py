@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentState, HumanInTheLoopMiddleware, before_model
-from langchain_core.messages import AIMessageChunk, RemoveMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain.agents.middleware import (
+    AgentState,
+    HumanInTheLoopMiddleware,
+    before_model,
+)
+from langchain_core.messages import RemoveMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -20,13 +23,8 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler, Session, pending
-from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.server.presentation.moments import shorten
-from coagent_langchain.server.presentation.timeline import build
-from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import ScriptedChat, Silent, calls, chat
+from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type
 from tests.tools import add, ask, asking_agent
 
@@ -492,77 +490,37 @@ def test_what_runs_beside_a_failure_goes_on_to_its_own_end(
     assert (response["llm_response"]["response"], response["meta"].get("outcome")) == ("late", None)
 
 
-@pytest.mark.parametrize("ways", ["close", "drop"])
-def test_graph_stream_that_is_left_is_not_completed(
-    ways: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("with_prompts", [True, False])
+def test_answer_in_a_later_block_of_the_session(
+    with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Nor does its session end with the answer of an earlier prompt."""
-    agent = create_agent(chat("first", calls(("add", {"a": 1, "b": 2}, "c1")), "3"), [add])
-    with handler.session("s", session_id="s"):
-        agent.invoke({"messages": [("user", "one")]}, {"callbacks": [handler]})
-        stream = agent.stream({"messages": [("user", "two")]}, {"callbacks": [handler]})
-        next(stream)
-        stream.close() if ways == "close" else None
-        del stream
+    """A service that has a block for each request: the answer names its question, the tool has the turn that asked."""
+    agent = asking_agent()
+    for request in ({"messages": [("user", "go")]}, Command(resume="yes")):
+        with handler.session("chat", session_id="s") as session:
+            config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+            with session.prompt("text") if with_prompts else nullcontext():
+                agent.invoke(request, config)
 
-    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
-        "cancelled",
-        {"response": "cancelled"},
-    )
-
-
-def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain ends the chain as if nothing were wrong, and tells of its model after that."""
-    chain = RunnableLambda(lambda food: food) | chat("first", "one two")
-    with handler.session("s", session_id="s"):
-        chain.invoke("q", {"callbacks": [handler]})
-        next(iter(chain.stream("q", {"callbacks": [handler]})))
-
-    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
-        "cancelled",
-        {"response": "cancelled"},
-    )
+    asked, answered = of_type(log, "human_oversight")
+    number = 2 if with_prompts else 1
+    assert [e["meta"]["status"] for e in (asked, answered)] == ["interrupted", "resumed"]
+    assert answered["meta"]["interrupt_id"] == asked["meta"]["interrupt_id"]
+    assert answered["prompt_number"] == number
+    tool = [(e["prompt_number"], e["turn_number"]) for e in log.entries if e["event_type"].startswith("tool_")]
+    assert set(tool) == {(1, 1)}
+    assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "llm_call")] == [
+        (1, 1), (number, 1 if with_prompts else 2)
+    ]  # fmt: skip
 
 
-def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
+def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The answer is logged there too, and the prompt goes on."""
+    agent = asking_agent()
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
+    with handler.session("Ask") as session, session.prompt("do it"):
+        agent.invoke({"messages": [("user", "do it")]}, config)
+        agent.invoke(Command(resume="yes"), config)
 
-    async def cut_off() -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(Silent().ainvoke("q", {"callbacks": [handler]}), 0.01)
-
-    session = handler.session("s", session_id="s")
-    with session:
-        asyncio.run(cut_off())
-        chat("fine").invoke("later", {"callbacks": [handler]})
-        assert session.course.running == 0
-
-    cut, _ = sorted(of_type(log, "llm_response"), key=lambda e: e["prompt_number"])
-    assert (cut["meta"]["outcome"], cut["llm_response"]) == ("unknown", {})
-    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "fine"})
-
-
-def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What the provider has reported until then: on the error, in the session's totals, the list and the timeline."""
-
-    class Breaking(ScriptedChat):
-        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-            used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
-            told = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
-            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used, response_metadata=told))
-            yield ChatGenerationChunk(message=AIMessageChunk("Once"))
-            raise ConnectionError("overloaded")
-
-    with handler.session("s", session_id="s"), contextlib.suppress(ConnectionError):
-        list(Breaking(script=[]).stream("q", {"callbacks": [handler]}))
-
-    (error,) = of_type(log, "error")
-    used = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
-    priced = cost("openai", "gpt-4o-mini", Usage(1_000, 0))
-    assert priced
-    assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000, "cost": priced})
-    totals = log.entries[-1]["meta"]
-    assert {name: totals[name] for name in used} == used
-    (listed,) = roll_up(log.entries)
-    drawn = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1))
-    assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])
+    oversight = [(e["meta"]["status"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "human_oversight")]
+    assert oversight == [("interrupted", 1, 1), ("resumed", 1, 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from operator import itemgetter
@@ -21,7 +21,7 @@ from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import (
@@ -42,8 +42,9 @@ from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import USAGE, ScriptedChat, ScriptedText, chat
+from tests.fakes import USAGE, ScriptedChat, ScriptedText, calls, chat
 from tests.reading import EMPTY, of_type, state_of
+from tests.tools import add
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
@@ -476,40 +477,6 @@ def test_logged_error_without_an_exception_hides_none(log: MemoryDelivery, handl
     assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["down", "gave up"]
 
 
-class Hanging(ScriptedChat):
-    """A model that streams one token, and then nothing for ever."""
-
-    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        yield next(self._stream(*args, **kwargs))
-        await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize("left", ["chain", "agent"])
-def test_stream_that_is_left_keeps_what_had_arrived(
-    left: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A reader who goes away in the middle: LangChain tells only bare models' answers, the tokens tell the rest."""
-    config: Any = {"callbacks": [handler]}
-
-    async def read() -> None:
-        model = Hanging(script=["one two three four"])
-        if left == "chain":
-            stream = (RunnableLambda(lambda x: x) | model).astream("q", config)
-        else:
-            agent = create_agent(model, [])
-            stream = agent.astream({"messages": [("user", "q")]}, config, stream_mode="messages")
-        async for _ in stream:
-            break
-        await stream.aclose()
-
-    asyncio.run(read())
-    handler.close()
-
-    response = of_type(log, "llm_response")[0]
-    assert response["llm_response"]["response"] == "one "
-    assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
-
-
 @dataclass
 class Request:
     """What a service is asked, as an object of its own."""
@@ -630,3 +597,20 @@ def test_flush_refuses_a_timeout_that_is_no_number_of_seconds_at_once(timeout: A
     """Also where nothing waits: else it would be found out when the server is away."""
     with pytest.raises(ConfigurationError, match=f"timeout must be a number of seconds, 0 or more, not {timeout!r}"):
         CoagentCallbackHandler(delivery=log).flush(timeout)
+
+
+def test_tools_take_the_turn_that_asked_for_them(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two tools of turn 1 and one of turn 2 carry these turns."""
+    agent = create_agent(
+        chat(
+            calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")),
+            calls(("add", {"a": 3, "b": 7}, "c3")),
+            "10",
+        ),
+        [add],
+    )
+    agent.invoke({"messages": [("user", "sum")]}, {"callbacks": [handler]})
+
+    turns = {e["meta"]["tool_call_id"]: e["turn_number"] for e in of_type(log, "tool_response")}
+    assert turns == {"c1": 1, "c2": 1, "c3": 2}
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["model"] * 3

@@ -1,0 +1,224 @@
+"""Streams that are left or break, and calls that are cancelled: what had arrived is kept, and no run stays open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessageChunk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import (
+    RunnableGenerator,
+    RunnableLambda,
+)
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture.cost import cost
+from coagent_langchain.capture.tokens import Usage
+from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.timeline import build
+from coagent_langchain.server.store.rollup import roll_up
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import ScriptedChat, Silent, calls, chat
+from tests.reading import EMPTY, of_type, state_of
+from tests.tools import add
+
+
+@pytest.mark.parametrize("components", ["nodes", "all"])
+def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -> None:
+    """The steps after a model's raise its exception on, each beside the other: it arose in the model alone."""
+
+    class Broken(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield next(super()._stream(*args, **kwargs))
+            raise ConnectionError("broken off")
+
+    handler = CoagentCallbackHandler(delivery=log, components=components)
+
+    def upper(words: Iterator[str]) -> Iterator[str]:
+        for word in words:
+            yield word.upper()
+
+    chain = Broken(script=["one two"]) | StrOutputParser() | RunnableGenerator(upper)
+
+    def read(question: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            list(chain.stream(question))
+
+    RunnableLambda(read).invoke("q", {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert (error["error_info"]["component_id"], error["output_data"]) == ("Broken", {"partial_response": "one "})
+    assert recovery["error_info"]["error_id"] == error["event_id"]
+
+
+def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:
+    """A function that is cancelled goes on in its thread, which may be in the middle of a hook."""
+    begins, cancelled = threading.Event(), threading.Event()
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["event_type"] == "user_input":  # of empty inputs, the model's hook tells it
+            begins.set()
+            cancelled.wait(10)
+        return entry
+
+    handler = CoagentCallbackHandler(delivery=log, redact=redact)
+
+    async def main() -> None:
+        model = chat("late")
+        task = asyncio.create_task(RunnableLambda(lambda _: model.invoke("q")).ainvoke({}, {"callbacks": [handler]}))
+        await asyncio.to_thread(begins.wait, 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        cancelled.set()
+
+    asyncio.run(main())
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
+    assert (log.entries[-1]["llm_response"]["response"], state_of(handler)) == ("late", EMPTY)
+
+
+class CountsAtOnce(ScriptedChat):
+    """Tells its input tokens before it says a word, as Anthropic's models do."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(
+            message=AIMessageChunk("", usage_metadata={"input_tokens": 10, "output_tokens": 0, "total_tokens": 10})
+        )
+        async for chunk in super()._astream(*args, **kwargs):
+            yield chunk
+
+
+def test_model_in_a_chain_whose_stream_is_left_keeps_its_tokens(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain tells of the model after the chain around it has ended: with the tokens until then."""
+
+    async def leave() -> None:
+        chain = RunnableLambda(lambda food: food) | CountsAtOnce(script=["one two three"])
+        async for chunk in chain.astream("q", {"callbacks": [handler]}):
+            if chunk.content:
+                break
+
+    asyncio.run(leave())
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["llm_response"]["response"], response["meta"]["outcome"]) == ("one ", "abandoned")
+    assert (response["llm_response"]["input_tokens"], handler._tree.lingering) == (10, {})
+
+
+class Hanging(ScriptedChat):
+    """A model that streams one token, and then nothing for ever."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield next(self._stream(*args, **kwargs))
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("left", ["chain", "agent"])
+def test_stream_that_is_left_keeps_what_had_arrived(
+    left: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A reader who goes away in the middle: LangChain tells only bare models' answers, the tokens tell the rest."""
+    config: Any = {"callbacks": [handler]}
+
+    async def read() -> None:
+        model = Hanging(script=["one two three four"])
+        if left == "chain":
+            stream = (RunnableLambda(lambda x: x) | model).astream("q", config)
+        else:
+            agent = create_agent(model, [])
+            stream = agent.astream({"messages": [("user", "q")]}, config, stream_mode="messages")
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    asyncio.run(read())
+    handler.close()
+
+    response = of_type(log, "llm_response")[0]
+    assert response["llm_response"]["response"] == "one "
+    assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
+
+
+@pytest.mark.parametrize("ways", ["close", "drop"])
+def test_graph_stream_that_is_left_is_not_completed(
+    ways: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nor does its session end with the answer of an earlier prompt."""
+    agent = create_agent(chat("first", calls(("add", {"a": 1, "b": 2}, "c1")), "3"), [add])
+    with handler.session("s", session_id="s"):
+        agent.invoke({"messages": [("user", "one")]}, {"callbacks": [handler]})
+        stream = agent.stream({"messages": [("user", "two")]}, {"callbacks": [handler]})
+        next(stream)
+        stream.close() if ways == "close" else None
+        del stream
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
+        "cancelled",
+        {"response": "cancelled"},
+    )
+
+
+def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain ends the chain as if nothing were wrong, and tells of its model after that."""
+    chain = RunnableLambda(lambda food: food) | chat("first", "one two")
+    with handler.session("s", session_id="s"):
+        chain.invoke("q", {"callbacks": [handler]})
+        next(iter(chain.stream("q", {"callbacks": [handler]})))
+
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == (
+        "cancelled",
+        {"response": "cancelled"},
+    )
+
+
+def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
+
+    async def cut_off() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(Silent().ainvoke("q", {"callbacks": [handler]}), 0.01)
+
+    session = handler.session("s", session_id="s")
+    with session:
+        asyncio.run(cut_off())
+        chat("fine").invoke("later", {"callbacks": [handler]})
+        assert session.course.running == 0
+
+    cut, _ = sorted(of_type(log, "llm_response"), key=lambda e: e["prompt_number"])
+    assert (cut["meta"]["outcome"], cut["llm_response"]) == ("unknown", {})
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "fine"})
+
+
+def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What the provider has reported until then: on the error, in the session's totals, the list and the timeline."""
+
+    class Breaking(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
+            told = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
+            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used, response_metadata=told))
+            yield ChatGenerationChunk(message=AIMessageChunk("Once"))
+            raise ConnectionError("overloaded")
+
+    with handler.session("s", session_id="s"), contextlib.suppress(ConnectionError):
+        list(Breaking(script=[]).stream("q", {"callbacks": [handler]}))
+
+    (error,) = of_type(log, "error")
+    used = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
+    priced = cost("openai", "gpt-4o-mini", Usage(1_000, 0))
+    assert priced
+    assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000, "cost": priced})
+    totals = log.entries[-1]["meta"]
+    assert {name: totals[name] for name in used} == used
+    (listed,) = roll_up(log.entries)
+    drawn = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1))
+    assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])
