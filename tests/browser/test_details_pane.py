@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Post
-from tests.browser.pages import visit
+from tests.browser.pages import TRIP, visit
 from tests.server import sessions
 from tests.server.story import Story
 
@@ -122,3 +124,135 @@ def test_tabs_and_names_of_attributes_fit_on_a_phone(page: Page, post: Post) -> 
         return name.scrollWidth > name.clientWidth; }).map(name => name.textContent)""")
 
     assert (tabs, parted) == (1, [])
+
+
+def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> None:
+    """In the reader's zone; the date is shown on hover."""
+    story = Story("s", 1_790_000_000_123).ask("hello")
+    story.model("hello", "hi", 400, (1, 1))
+    post(story.entries)
+    visit(page, "/sessions/s")
+    page.locator("#tree .row.k-model").click()
+    times = page.locator("#detail .d-sub time")
+    expect(times).to_have_count(2)
+
+    assert times.all_inner_texts() == ["14:13:20.126", "14:13:20.526"]
+    assert [" ".join((time.get_attribute("title") or "").split()) for time in times.all()] == [
+        "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.126Z)",
+        "Sep 21, 2026, 2:13:20 PM (2026-09-21T14:13:20.526Z)",
+    ]  # fmt: skip
+
+
+def test_details_go_on_telling_the_time_itself(page: Page, post: Post) -> None:
+    """What is told to the millisecond does not become `2 min. ago`."""
+    post(sessions.running("live"))
+    page.clock.install()
+    visit(page, "/sessions/live")
+    page.locator("#tree .row.k-model").click()
+    times = page.locator("#detail time")
+    expect(times).to_have_text([re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$")])
+    before = times.inner_text()
+    page.clock.fast_forward(60_000)
+
+    expect(times).to_have_text(before)
+
+
+def test_details_of_another_row_say_that_they_are_stale(page: Page, post: Post) -> None:
+    """While those of the selected one are on the way."""
+    post(sessions.trip(TRIP))
+    visit(page)
+    page.locator("#tree .row.k-model").first.click()
+    expect(page.locator("#detail h2")).to_have_text("gpt-5-mini")
+    held: list[Route] = []
+    page.route("**/view/detail/**", lambda route: held.append(route))
+    page.locator("#tree .row.k-tool").first.click()
+    expect(page.locator("#detail")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#detail .d-body").first).to_have_css("opacity", "0.5")
+    held[0].continue_()
+    expect(page.locator("#detail h2")).to_have_text("flight_search")
+
+    expect(page.locator("#detail .d-body").first).to_have_css("opacity", "1")
+
+
+def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
+    """What lands in the clipboard can be given to an assistant as it is."""
+    post(sessions.failed())
+    visit(page, "/sessions/invoice-reader-71")
+    page.click("#first-error")
+    page.click("[data-act=markdown]")
+    page.wait_for_selector("[data-act=markdown].done")
+    lines = page.evaluate("navigator.clipboard.readText()").splitlines()
+
+    assert [line for line in lines if line.startswith("## ")] == ["## tool_call read_pdf", "## tool_response read_pdf"]
+
+
+def test_long_answer_is_shown_piece_by_piece(page: Page, post: Post) -> None:
+    """5 MB: the page shows 2,000 characters, fetches the rest in pieces, and copies all of it."""
+    answer = "All work and no play. " * 230_000
+    story = Story("long").ask("Write")
+    story.model("Write", answer, 900, (1, 1))
+    for entry in story.entries:
+        post([entry])
+    visit(page, "/sessions/long")
+    page.locator("#tree .row.k-model").click()
+    part = page.locator("#detail .part", has_text="Answer")
+    first = len(part.locator(".text").inner_text())
+    part.locator("[data-more]").click()
+    expect(part.locator("[data-more]")).to_contain_text("% shown")
+    part.locator("[data-act=copy]").click()
+    part.locator("[data-act=copy].done").wait_for()
+
+    assert first < 2_100
+    assert 130_000 < len(part.locator(".text").text_content() or "") < 140_000
+    assert page.evaluate("navigator.clipboard.readText().then(text => text.length)") == len(answer)
+
+
+@pytest.mark.parametrize("width", [360, 390, 600, 780, 1280])
+@pytest.mark.parametrize("row", [".k-component", ".k-prompt"])
+def test_cross_ends_the_first_row_of_the_details(page: Page, post: Post, width: int, row: str) -> None:
+    """Nothing stands at its right, beside a short title and a long one."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page)
+    page.locator(f"#tree .row{row} b").first.click()
+    page.locator("#detail h2").wait_for()
+    right = page.locator(".d-title > *").evaluate_all("all => all.map((each) => each.getBoundingClientRect().right)")
+    title, cross = (page.locator(f".d-title {name}").bounding_box() or {} for name in ("h2", "[data-act=close]"))
+
+    assert max(right) == right[-1] == width - 16
+    assert cross["y"] < title["y"] < cross["y"] + cross["height"]
+
+
+def test_back_closes_the_details_on_a_phone(page: Page, post: Post) -> None:
+    """They cover the page there; Forward opens them again, and closing them leaves nothing in the history."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    visit(page)
+    address, length = page.url, page.evaluate("history.length")
+    page.locator("#tree .row b", has_text="tools").first.click()
+    page.locator("#detail h2").wait_for()
+    page.go_back()
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page).to_have_url(address)
+    page.go_forward()
+    expect(page.locator("#detail h2")).to_have_text("tools")
+    page.click("[data-act=close]")
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(page).to_have_url(address)
+    page.go_back()
+
+    expect(page).to_have_title("Sessions · CoAgent")
+    assert page.evaluate("history.length") == length + 1
+
+
+def test_back_leaves_the_page_where_the_details_stand_beside_it(page: Page, post: Post) -> None:
+    """On a wide window rows are selected one after the other: none of them is an entry of the history."""
+    post(sessions.trip())
+    page.goto("/")
+    visit(page)
+    page.locator("#tree .row b", has_text="tools").first.click()
+    page.locator("#detail h2").wait_for()
+    page.go_back()
+
+    expect(page).to_have_title("Sessions · CoAgent")
