@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.compare import Side, sides
+from coagent_langchain.server.presentation.conversation import Item, Read, items, outline, ran
 from coagent_langchain.server.presentation.details import Detail, detail
 from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.timeline import Timeline, build
@@ -18,6 +20,23 @@ from tests.server.story import Story
 def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
     """The timeline of these entries."""
     return build(shorten(seq, entry) for seq, entry in enumerate(entries, 1))
+
+
+def reader(entries: Iterable[dict[str, Any]]) -> Read:
+    """Finds these entries by time and arrival, as the pages ask the store for them."""
+    kept = {(entry["timestamp"], seq): entry for seq, entry in enumerate(entries, 1)}
+    return lambda at, seq: kept[at, seq]
+
+
+def conversation(entries: list[dict[str, Any]]) -> list[Item]:
+    """The conversation of these entries."""
+    made = timeline(entries)
+    return items(outline(made), reader(entries), ran(made.tools))
+
+
+def comparison(entries: list[dict[str, Any]]) -> list[Side]:
+    """The prompts of these entries as a comparison shows them."""
+    return sides(timeline(entries), reader(entries))
 
 
 def judged(entries: list[dict[str, Any]], *places: int) -> Detail:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from coagent_langchain.server.presentation.compare import sides
 from tests.server import sessions
-from tests.server.drawing import timeline
+from tests.server.drawing import comparison
 from tests.server.story import Story
 
 
 def test_comparison_names_the_tools_in_their_order() -> None:
     """Of each prompt, but not those that a tool has called."""
-    entries = sessions.trip()
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(entries, 1)}
-
-    assert [side.tools for side in sides(timeline(entries), lambda at, seq: read[at, seq])] == [
+    assert [side.tools for side in comparison(sessions.trip())] == [
         ["flight_search", "train_search", "research_agent", "train_search"],
         ["book_train"],
     ]
@@ -28,8 +24,7 @@ def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
     story.tool("wiki", {}, "sunny", 5, "c2")
     story.model("Rome?", "Sunny.", 5, (1, 1))
     story.wait(5).log("error", 0, slow, error_info={"error_type": "TimeoutError", "error_message": "no tickets"})
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    (side,) = sides(timeline(story.entries), lambda at, seq: read[at, seq])
+    (side,) = comparison(story.entries)
 
     assert (side.answer, side.error, side.tools) == ("Sunny.", "TimeoutError: no tickets", ["tickets", "wiki"])
 
@@ -45,8 +40,7 @@ def test_comparison_tells_what_failed_before_another_branch_answered(recovered: 
         story.log("recovery", 0, node, story.root, "cite", error_info={"error_id": "e-1"})
     story.leave(node, "cite", 5)
     story.model("Rome?", "Sunny.", 5, (1, 1))
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    (side,) = sides(timeline(story.entries), lambda at, seq: read[at, seq])
+    (side,) = comparison(story.entries)
 
     assert (side.answer, side.error) == ("Sunny.", error)
 
@@ -56,7 +50,5 @@ def test_comparison_has_the_first_prompts_alone() -> None:
     story = Story("s")
     for number in range(51):
         story.ask(str(number))
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = sides(timeline(story.entries), lambda at, seq: read[at, seq])
 
-    assert [side.prompt for side in made] == [str(number) for number in range(50)]
+    assert [side.prompt for side in comparison(story.entries)] == [str(number) for number in range(50)]

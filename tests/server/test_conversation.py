@@ -8,11 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.presentation.compare import sides
 from coagent_langchain.server.presentation.contents import of_entry
-from coagent_langchain.server.presentation.conversation import items, outline, ran
 from coagent_langchain.server.presentation.moments import shorten
-from tests.server.drawing import ASKED, FILE, IMAGE, judged, timeline
+from tests.server.drawing import ASKED, FILE, IMAGE, comparison, conversation, judged, timeline
 from tests.server.story import T0, Story
 
 
@@ -23,18 +21,13 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
     story.model("Is it allowed?", "No.", 5, (1, 1), parent=node)
     said = [{"role": "assistant", "content": words} for words in ("Sorry.", "", "I may **not**.")]
     story.leave(node, "guard", 9, output_data={"messages": said})
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = timeline(story.entries)
-    shown = [
-        (item.title, item.content.striptags())
-        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
-    ]
+    shown = [(item.title, item.content.striptags()) for item in conversation(story.entries)]
     details = judged(story.entries, len(story.entries) - 1)
 
-    assert [bar.note for bar in made.roots[0].children] == ["Sorry. · I may **not**."]
+    assert [bar.note for bar in timeline(story.entries).roots[0].children] == ["Sorry. · I may **not**."]
     assert shown[-3:] == [("agent", "No."), ("guard", "Sorry."), ("guard", "I may not.")]
     assert [part.title for part in details.entries[-1].parts] == ["Says", "Says", "State update"]
-    assert [side.answer for side in sides(made, lambda at, seq: read[at, seq])] == ["I may **not**."]
+    assert [side.answer for side in comparison(story.entries)] == ["I may **not**."]
 
 
 def test_call_that_no_tool_ran_for_is_an_answer() -> None:
@@ -44,13 +37,11 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
     story.model("Soup?", "", 5, (1, 1), calls=asked)
     story.tool("search", {"query": "soup"}, "hot", 5, "1")
     story.model("Soup?", "", 5, (1, 1), calls=[{"name": "Recipe", "args": {"minutes": 20}, "id": "2"}])
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
     told = [(item.kind, item.title, item.content.striptags()) for item in made[2:]]
 
     assert told == [("tool", "search", ""), ("answer", "agent", "→ Recipeminutes: 20")]
-    assert [side.answer for side in sides(built, lambda at, seq: read[at, seq])] == ['{\n  "minutes": 20\n}']
+    assert [side.answer for side in comparison(story.entries)] == ['{\n  "minutes": 20\n}']
 
 
 def test_conversation_tells_what_failed_and_why() -> None:
@@ -65,9 +56,7 @@ def test_conversation_tells_what_failed_and_why() -> None:
     for issuer in ("agent", ""):
         run = story.call("Rome?", issuer=issuer)
         story.log("error", 1, run, error_info=info | {"error_type": "TimeoutError", "error_message": "slow"})
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
     told = [(item.kind, item.title, item.content.striptags(), [(part.title, part.content.striptags()) for part in
              item.parts]) for item in made[2:]]  # fmt: skip
 
@@ -86,8 +75,7 @@ def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
     run = story.call("Rome?", issuer="agent")
     info = {"error_type": "ConnectionError", "error_message": "cut off"}
     story.log("error", 1, run, error_info=info, output_data={"partial_response": "Rome is **the"})
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+    made = conversation(story.entries)
     parts = of_entry(story.entries[-1], "1-1")
 
     assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
@@ -110,7 +98,7 @@ def test_what_other_clients_say_elsewhere_is_read(
 ) -> None:
     """The reference names no field for a message; a prompt may stand in one of its two places alone."""
     entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
-    made = items(outline(timeline([entry])), lambda at, seq: entry, frozenset())
+    made = conversation([entry])
 
     assert shorten(1, entry).note == note
     assert [(part.title, part.content.striptags()) for part in of_entry(entry, "1-1")] == parts
@@ -125,8 +113,7 @@ def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
     run = story.tool_call("book", {"train": "AVE"}, "c1")
     given = {"interrupt_id": "i", "value": "Really?"}
     story.log("human_oversight", 0, run, story.root, "book", meta={"status": "interrupted"}, input_data=given)
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = items(outline(timeline(story.entries)), lambda at, seq: read[at, seq], frozenset())
+    made = conversation(story.entries)
 
     assert [(item.kind, item.title, item.inner) for item in made[2:]] == [
         ("tool", "book", []), ("human", "Waits for a human", []),
@@ -142,9 +129,7 @@ def test_conversation_names_images_and_files() -> None:
     story.entries[-1]["meta"]["blocks"] = [IMAGE]
     earlier_one = {"role": "user", "content": asked[0]["content"]}
     story.ask("And now?").model("And now?", "Two.", 5, (1, 1), history=[earlier_one, ASKED | {"content": "And now?"}])
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
     chips = [(item.title, re.findall(r'<span class="chip">(.*?)</span>', item.content)) for item in made]
 
     assert chips == [
@@ -158,9 +143,7 @@ def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
     prompt = orjson.dumps([IMAGE]).decode()
     story = Story("s").ask(prompt)
     story.model(prompt, "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
 
     assert [(item.title, re.sub(r"<[^>]+>", "", item.content).strip()) for item in made] == [
         ("Prompt 1", ""), ("User", "image/png · 175.3 kB"), ("agent", "A cat."),
@@ -175,9 +158,7 @@ def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -
     story = Story("s").ask("")
     story.model("", "", 5, (1, 1))
     story.entries[-1]["meta"]["content"] = reason
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
 
     assert [(item.kind, item.title, item.content) for item in made] == [
         ("rule", "Prompt 1", ""),
@@ -190,9 +171,7 @@ def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
     story = Story("s")
     for _ in range(2):
         story.ask("Go on").model("Go on", "Done.", 5, (1, 1))
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    built = timeline(story.entries)
-    made = items(outline(built), lambda at, seq: read[at, seq], ran(built.tools))
+    made = conversation(story.entries)
 
     assert [item.title for item in made] == ["Prompt 1", "User", "agent", "Prompt 2", "User", "agent"]
 
@@ -209,12 +188,7 @@ def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
     for event_type, fields in (("session_start", {"prompt": "TITLE"}), *(("user_input", each) for each in logged),
                                ("session_start", {"prompt": "TITLE"})):  # fmt: skip
         story.log(event_type, **fields)
-    read = {(entry["timestamp"], seq): entry for seq, entry in enumerate(story.entries, 1)}
-    made = timeline(story.entries)
-    said = [
-        (item.title, item.content.striptags())
-        for item in items(outline(made), lambda at, seq: read[at, seq], ran(made.tools))
-    ]
+    said = [(item.title, item.content.striptags()) for item in conversation(story.entries)]
 
     assert said == [("Prompt 1", ""), *user]
-    assert [side.prompt for side in sides(made, lambda at, seq: read[at, seq])] == [compared]
+    assert [side.prompt for side in comparison(story.entries)] == [compared]
