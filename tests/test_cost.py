@@ -18,11 +18,10 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import cost as module
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.server.presentation.moments import shorten
-from coagent_langchain.server.presentation.timeline import build
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, ScriptedChat
 from tests.reading import of_type
+from tests.server.drawing import timeline
 
 MODELS = [
     ("openai", "openai", "gpt-4o"),
@@ -176,7 +175,7 @@ def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
     priced = cost("openai", "gpt-4o-mini", Usage(USAGE["input_tokens"], USAGE["output_tokens"]))
     assert priced is not None
     assert response["performance_metrics"]["cost"] == priced
-    (bar,) = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1)).models
+    (bar,) = timeline(log.entries).models
     assert (bar.label, bar.cost) == ("gpt-4o-mini", priced)
 
 

@@ -21,12 +21,11 @@ from langchain_core.runnables import (
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.tokens import Usage
-from coagent_langchain.server.presentation.moments import shorten
-from coagent_langchain.server.presentation.timeline import build
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, Silent, calls, chat
 from tests.reading import EMPTY, of_type, state_of
+from tests.server.drawing import timeline
 from tests.tools import add
 
 
@@ -220,5 +219,5 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
     totals = log.entries[-1]["meta"]
     assert {name: totals[name] for name in used} == used
     (listed,) = roll_up(log.entries)
-    drawn = build(shorten(seq, entry) for seq, entry in enumerate(log.entries, 1))
+    drawn = timeline(log.entries)
     assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])

@@ -28,10 +28,10 @@ from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
-from coagent_langchain.server.presentation import moments, timeline
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.server.drawing import timeline
 from tests.tools import add, tool_node
 
 
@@ -89,7 +89,7 @@ def test_an_agent_as_a_tool_is_drawn_inside_its_tool(log: MemoryDelivery, handle
     traces = [e["meta"]["trace"] for e in of_type(log, "component_enter")]
     over = [trace["within_run_id"] for trace in traces if "within_run_id" in trace]
     assert over == [call["meta"]["trace"]["run_id"]]
-    prompt = timeline.build(moments.shorten(seq, entry) for seq, entry in enumerate(log.entries)).roots[0]
+    prompt = timeline(log.entries).roots[0]
     assert outline(prompt) == [
         ("Turn 1", [MODEL_NODE, ("tools", [("ask_inner", [MODEL_NODE])])]),
         MODEL_NODE,
