@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +93,27 @@ def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, ha
 
     assert (first, second) == (1, 2)
     assert sessions(log) == {"generator": [*ONE_CALL, "session_end"], "consumer": ONE_CALL}
+
+
+def test_decorated_generator_that_is_read_to_its_end_returns_what_it_would(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`yield from` gives the same, and the session is completed."""
+
+    @handler.session("Cook")
+    def cook() -> Generator[int, None, str]:
+        yield from (1, 2)
+        return "soup"
+
+    def serve() -> Generator[int, None, list[str]]:
+        return [(yield from cook())]
+
+    served = serve()
+    items = [next(served), next(served)]
+    with pytest.raises(StopIteration) as end:
+        next(served)
+
+    assert (items, end.value.value, log.entries[-1]["meta"]["status"]) == ([1, 2], ["soup"], "completed")
 
 
 def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

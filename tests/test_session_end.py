@@ -60,6 +60,15 @@ def test_session_that_was_never_begun_has_no_end(log: MemoryDelivery, handler: C
     assert log.entries == []
 
 
+def test_totals_of_a_session_can_be_read_while_it_is_open(handler: CoagentCallbackHandler) -> None:
+    """What it has used so far, for a budget of the application's."""
+    with handler.session("Cook") as session:
+        chat("a").invoke("q", {"callbacks": [handler]})
+        totals = session.totals
+
+    assert (totals.llm_calls, totals.total_tokens) == (1, 14)
+
+
 def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
     """A session without an event for half an hour is ended by the sweep."""
     handler = CoagentCallbackHandler("s", delivery=log)

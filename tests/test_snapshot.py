@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy
 import orjson
 import pandas
 import pytest
@@ -111,6 +112,28 @@ class Line:
     pin: str = dataclasses.field(default="x", repr=False)
 
 
+class Pair(tuple[int, int]):
+    """A tuple without names."""
+
+
+class Slots:
+    """An object with a slot that is never filled."""
+
+    __slots__ = ("empty", "filled")
+
+    def __init__(self, value: str) -> None:
+        self.filled = value
+
+
+class Nothing(BaseModel):
+    """A pydantic model without fields."""
+
+
+@dataclasses.dataclass
+class Empty:
+    """A dataclass without fields."""
+
+
 Point = namedtuple("Point", "x y")
 
 
@@ -161,6 +184,14 @@ def test_snapshot_does_not_change_with_its_source() -> None:
         (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), "2026-01-02T03:04:00+00:00"),
         (datetime.timedelta(seconds=1), "0:00:01"),
         (pandas.NaT, "NaT"),
+        (numpy.float64(1.5), 1.5),
+        (numpy.int8(3), 3),
+        (numpy.zeros((2, 2)), "<numpy.ndarray float64 2x2>"),
+        (pandas.DataFrame({"a": [1]}), "<pandas.DataFrame>"),
+        (Pair((1, 2)), [1, 2]),
+        (Slots("a"), {"__type__": f"{__name__}.Slots", "filled": "a"}),
+        (Nothing(), {}),
+        (Empty(), {}),
         ({1: "a", "1": "b", None: "c", (1, 2): "d"}, {"1": "a", "1 (str)": "b", "None": "c", "(1, 2)": "d"}),
         (ValueError("no", 1), {"error_type": "ValueError", "args": ["no", 1]}),
         (Order(number=1), {"number": 1}),
@@ -256,7 +287,10 @@ def test_cycles_end() -> None:
     cycle: dict[str, Any] = {"list": []}
     cycle["list"].append(cycle)
     leaf = [1]
+    me = types.SimpleNamespace()
+    me.friends = [me]
 
+    assert snapshot(me) == {"__type__": "types.SimpleNamespace", "friends": ["<cycle: types.SimpleNamespace>"]}
     assert snapshot(cycle) == {"list": ["<cycle: dict>"]}
     assert snapshot([leaf, leaf]) == [[1], [1]]
 
@@ -388,6 +422,14 @@ def test_secrets_are_not_read() -> None:
             {"image": {"source": {"bytes": described("application/octet-stream")}}},
         ),
         ([f"data:image/png;base64,{BASE64}"], [described("image/png")]),
+        (
+            {"data": base64.urlsafe_b64encode(PIXEL).decode(), "mime_type": "image/png"},
+            {"data": described("image/png"), "mime_type": "image/png"},
+        ),
+        (
+            {"data": base64.encodebytes(PIXEL).decode(), "mime_type": "image/png"},
+            {"data": described("image/png"), "mime_type": "image/png"},
+        ),
     ],
 )  # fmt: skip
 def test_media_are_described(block: Any, expected: Any) -> None:
@@ -406,6 +448,7 @@ def test_media_are_described(block: Any, expected: Any) -> None:
         {"url": "data:text/plain,hello"},
         {"mime_type": "text/plain", "data": "plain words, not base64"},
         {"type": ["string", "null"], "data": "a schema's words"},
+        {"mime_type": "text/plain", "data": "Crème brûlée"},
     ],
 )
 def test_plain_text_is_not_taken_for_media(block: dict[str, Any]) -> None:

@@ -94,6 +94,16 @@ def test_error_without_a_start_is_logged(kind: str, log: MemoryDelivery, handler
     assert state_of(handler) == EMPTY
 
 
+def test_component_without_a_start_is_logged(log: MemoryDelivery) -> None:
+    """38 langchain-ai/langchain#39633: so is that of a chain which has events, with its beginning and its end."""
+    handler = CoagentCallbackHandler(delivery=log, components="all")
+    root = uuid4()
+    handler.on_chain_start({}, "q", run_id=root)
+    handler.on_chain_error(ValueError("no"), run_id=uuid4(), parent_run_id=root)
+
+    assert types(log) == ["session_start", "user_input", "component_enter", "error", "component_exit"]
+
+
 def test_text_call_beside_handlers_that_are_not_inline(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """38 langchain-ai/langchain#39633: the async text model's start reaches us whoever else listens."""
 
@@ -175,7 +185,7 @@ def test_tool_call_id_of_the_message_where_the_start_had_none(
     assert of_type(log, "tool_response")[0]["meta"]["tool_call_id"] == "c1"
 
 
-@pytest.mark.parametrize("given", [r"{'pattern': '\d+'}", "{width: 5in}"])
+@pytest.mark.parametrize("given", [r"{'pattern': '\d+'}", "{width: 5in}", r"{'code': '\xZZ'}", "{'a', 'b'}"])
 def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """41 langchain-ai/langchain#34168: Python's parser would warn of an odd escape or number, on the application's
     standard error."""

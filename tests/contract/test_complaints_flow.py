@@ -316,6 +316,18 @@ def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
     assert response["tool_response"]["result"] == {"output": "over to Bob", "command": command}
 
 
+def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: what goes up to the graph above, which goes on by its own edges, is no error."""
+    inner = StateGraph(State).add_node("leave", lambda state: Command(graph=Command.PARENT)).add_edge(START, "leave")
+    graph = StateGraph(State).add_node("in", inner.compile()).add_edge(START, "in").compile()
+    graph.invoke({}, {"callbacks": [handler]})
+
+    (routing,) = of_type(log, "routing")
+    way = {key: routing["meta"].get(key) for key in ("source_component", "graph", "goto")}
+    assert way == {"source_component": "leave", "graph": "__parent__", "goto": []}
+    assert ("target_component" in routing, of_type(log, "error")) == (False, [])
+
+
 @pytest.mark.parametrize("who", ["node", "tool"])
 def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """35 langfuse/langfuse#5035: a node's or a tool's own `Command(goto)` is one routing event."""

@@ -803,6 +803,37 @@ def test_components_can_be_chosen(log: MemoryDelivery) -> None:
         assert (names == ["mine"], [t for t in types(own) if t in ONE_CALL]) == (expected, ONE_CALL)
 
 
+def test_runnable_that_is_hidden_is_no_component(log: MemoryDelivery) -> None:
+    """LangChain's tag for plumbing holds for everything that has it."""
+    handler = CoagentCallbackHandler(delivery=log, components="all")
+    hidden = RunnableLambda(str.upper, name="hidden").with_config(tags=["langsmith:hidden"])
+    (hidden | RunnableLambda(str.lower, name="shown")).invoke("q", {"callbacks": [handler]})
+
+    assert [e["target_component"]["name"] for e in of_type(log, "component_enter")] == ["shown"]
+
+
+def test_turn_and_place_are_known_at_any_depth(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A model and tools below very many chains, of one branch or of two."""
+
+    def begin_chains(branch: int) -> list[UUID]:
+        ids = [UUID(int=1_000 * branch + depth) for depth in range(100)]
+        for parent, run_id in zip([root, *ids], ids, strict=False):
+            handler.on_chain_start({}, {}, run_id=run_id, parent_run_id=parent)
+        return ids
+
+    root = UUID(int=1)
+    handler.on_chain_start({"name": "root"}, "q", run_id=root)
+    first, second = begin_chains(1), begin_chains(2)
+    handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=2), parent_run_id=first[-1])
+    for number, parent in enumerate((first[0], first[-1], second[-1]), 3):
+        handler.on_tool_start({}, "", run_id=UUID(int=number), parent_run_id=parent)
+
+    assert [entry for entry in log.sequence if entry[0] != "session_start"] == [
+        ("user_input", 1, 0), ("llm_call", 1, 1), *[("tool_call", 1, 1)] * 3,
+    ]  # fmt: skip
+    assert {e["meta"]["trace"]["within_run_id"] for e in of_type(log, "tool_call")} == {str(root)}
+
+
 def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> None:
     """Where control goes is no component's beginning or end."""
     handler = CoagentCallbackHandler(delivery=log, components="none")
