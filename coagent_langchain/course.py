@@ -119,8 +119,7 @@ class Course:
         """Note that a block of it is entered."""
         with _lock:
             self.left = False
-            if block not in self.blocks:
-                self.blocks.append(block)
+            self.blocks.append(block)
             self._hand_to(block)
 
     def leave(self, block: Session) -> bool:

@@ -72,17 +72,16 @@ class Binding:
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
-        if root.prompt is None:
-            with root.binding:
-                if root.becoming is not None:
-                    return root.becoming
-                if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
-                    # Set at last: nobody logs anything of this root before its `session_start`.
-                    try:
-                        root.prompt = self._bind(root, session_id)
-                    finally:
-                        root.becoming = None
-        return root.prompt
+        with root.binding:
+            if root.becoming is not None:
+                return root.becoming
+            if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
+                # Set at last: nobody logs anything of this root before its `session_start`.
+                try:
+                    root.prompt = self._bind(root, session_id)
+                finally:
+                    root.becoming = None
+            return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input

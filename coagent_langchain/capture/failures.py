@@ -99,10 +99,8 @@ class Failures:
 
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that had failed, and was called again by a middleware, say."""
-        parent = run.parent
-        if parent is None:
-            return
-        parent.forget_failures(run.tried)
+        if run.parent is not None:
+            run.parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
             if failed.is_like(run):
                 strategy, action = "retry", f"attempt {run.attempt} ended well"
