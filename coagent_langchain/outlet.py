@@ -25,8 +25,8 @@ _KEPT_INSIDE = {
                        "finish_reason", "usage", "time_to_first_token_ms", "cached", "outcome", "tool_call_id", "kind",
                        "status", "elapsed_time_ms", "execution_time_ms", "prompts", "turns", "llm_calls", "tool_calls",
                        "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens", "cost",
-                       "unpriced_calls", "level", "logger", "attempt", "path", "interrupt_id", "error_id",
-                       "source_component"}),
+                       "unpriced_calls", "level", "logger", "attempt", "path", "interrupt_id", "error_id", "caused_by",
+                       "source_component", "structured_output"}),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
+from pydantic import BaseModel
 from tenacity import Future
 
 from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler
@@ -38,6 +39,12 @@ class Library(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         return [Document(SECRET, metadata={"source": SECRET})]
+
+
+class Recipe(BaseModel):
+    """What a model is to give."""
+
+    name: str
 
 
 @tool
@@ -136,6 +143,24 @@ def test_without_content_everything_else_is_written(log: MemoryDelivery, handler
         "tool_call.parameters", "tool_response.error_message", "tool_response.result",
     ]  # fmt: skip
     assert fields(bare) - fields(log) == {"meta.content"}
+
+
+def test_without_content_errors_name_their_cause_and_calls_their_schema(log: MemoryDelivery) -> None:
+    """The one is an id, the other a name like those of the tools that are offered."""
+    handler = CoagentCallbackHandler(delivery=log, capture_content=False)
+
+    def fail(_: str) -> None:
+        try:
+            chat(ValueError(SECRET)).with_structured_output(Recipe).invoke(SECRET)
+        except ValueError as error:
+            raise KeyError(SECRET) from error
+
+    with pytest.raises(KeyError):
+        RunnableLambda(fail).invoke(SECRET, {"callbacks": [handler]})
+
+    first, second = of_type(log, "error")
+    assert second["meta"]["caused_by"] == first["error_info"]["error_id"]
+    assert [e["meta"]["structured_output"] for e in of_type(log, "llm_call")] == ["Recipe"]
 
 
 def redact(entry: dict[str, Any]) -> dict[str, Any]:
