@@ -39,7 +39,7 @@ class Hooks(Asides):
                 self._streams[run.key] = []
                 self._recorder.call_started(
                     run,
-                    split(only if isinstance(only, list) else _flat(messages)),
+                    split(only if isinstance(only, list) else [only]),
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
                 )
 
@@ -247,9 +247,3 @@ def _answered(run: Run, result: Any) -> Answer:
     found = answer(result)
     found.usage = usage(result, run.batch_size)
     return found
-
-
-def _flat(messages: Any) -> list[Any]:
-    """The messages of a call that gives something else than a list of one list, as LangChain does."""
-    batch = messages if isinstance(messages, (list, tuple)) else [messages]
-    return [message for each in batch for message in (each if isinstance(each, (list, tuple)) else [each])]
