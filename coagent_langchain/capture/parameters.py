@@ -63,8 +63,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         found["temperature"] = temperature
     if (most := _number(facts.get("ls_max_tokens"), given, _MAX_TOKENS_KEYS)) is not None:
         found["max_tokens"] = most
-    formatted = _FORMAT_KEY in settings or _FORMAT_KEY in facts or not params.keys().isdisjoint(_SCHEMA_KEYS)
-    if formatted and (schema := structured_output(params, facts, settings)):
+    formatted = _FORMAT_KEY in settings or not params.keys().isdisjoint(_SCHEMA_KEYS)
+    if formatted and (schema := structured_output(params, settings)):
         found["structured_output"] = schema
         given.pop("response_format", None)  # its name is told; the schema itself may be large
     if given:
@@ -113,10 +113,9 @@ def _names_of_object(tool: Any) -> list[str]:
     return [name] if name else []
 
 
-def structured_output(params: Dict, facts: Dict, options: Dict) -> str | None:
+def structured_output(params: Dict, options: Dict) -> str | None:
     """Name of the schema that the answer must follow, or None."""
-    own = as_dict(options.get(_FORMAT_KEY)) or as_dict(facts.get(_FORMAT_KEY))
-    if own:
+    if own := as_dict(options.get(_FORMAT_KEY)):
         return _schema_name(own.get("schema")) or "schema"
     for key in _SCHEMA_KEYS:
         if (schema := params.get(key)) is not None:
