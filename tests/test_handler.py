@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, ScriptedChat, ScriptedText, calls, chat
-from tests.reading import EMPTY, of_type, state_of
+from tests.reading import EMPTY, of_type, state_of, types
 from tests.tools import add
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
@@ -475,6 +476,25 @@ def test_logged_error_without_an_exception_hides_none(log: MemoryDelivery, handl
         cook()
 
     assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["down", "gave up"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_exception_that_a_run_logs_itself_is_told_once(
+    goes_on: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where it is raised on, it is no other error; where the run goes on, nothing has recovered: nothing had failed."""
+
+    def cook(food: str) -> str:
+        error = ValueError("burnt")
+        handler.log_error("no soup", error)
+        if goes_on:
+            return food
+        raise error
+
+    with contextlib.suppress(ValueError), handler.session():
+        RunnableLambda(cook).invoke("leek", {"callbacks": [handler]})
+
+    assert types(log) == ["session_start", "user_input", "error", "session_end"]
 
 
 @dataclass
