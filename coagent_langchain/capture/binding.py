@@ -160,16 +160,14 @@ class Binding:
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
         """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
         around, number = scope.current(), root.prompt_number
-        if around is not None and (around.ended or not around.shares(self.sessions)):
+        if around is None:
+            return self._open_session(session_id or self._session_id or self._own_session_id), None, number
+        if around.ended or not around.shares(self.sessions):
             # A task that outlives the block that it began in, or a handler whose server is not the block's.
             if isinstance(around, Prompt) and not around.ended:
                 number = around.number
-            session_id, around = around.session_id, None
-        if isinstance(around, Prompt) and around.number:
-            return around.session, around, number
-        if isinstance(around, Session):
-            return around, None, number
-        return self._open_session(session_id or self._session_id or self._own_session_id), None, number
+            return self._open_session(around.session_id), None, number
+        return (around.session, around, number) if isinstance(around, Prompt) else (around, None, number)
 
     def own_session(self) -> Session:
         """The session of whatever names none."""
