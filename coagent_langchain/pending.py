@@ -70,7 +70,7 @@ class ToolCalls:
 
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
         """Take over the calls of an ended session's prompts that are continued: `again` has the new prompt of each."""
-        for call_id, (prompt, turn) in earlier._asked.items():
+        for call_id, (prompt, turn) in earlier._asked.copy().items():
             if prompt in again:
                 self.ask(call_id, again[prompt], turn)
                 if call_id not in earlier._waiting:
@@ -170,11 +170,11 @@ class Pending:
         Parameters:
             continued: makes a prompt of this session that goes on with one of the earlier session's.
         """
-        prompts = {question.prompt for question in earlier.questions.values()}
-        prompts |= {stop.prompt for stop in earlier.stopped.values()}
+        questions, stopped = earlier.questions.copy(), earlier.stopped.copy()  # its runs may be ending in other threads
+        prompts = {question.prompt for question in questions.values()} | {stop.prompt for stop in stopped.values()}
         again = {prompt: continued(prompt) for prompt in prompts}
-        for key, question in earlier.questions.items():
+        for key, question in questions.items():
             self.questions[key] = question._replace(prompt=again[question.prompt])
         self.tool_calls.go_on(earlier.tool_calls, again)
-        for thread, stop in earlier.stopped.items():
+        for thread, stop in stopped.items():
             self.stopped.setdefault(thread, stop._replace(prompt=again[stop.prompt]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -367,6 +370,38 @@ def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandl
     known.ran("a")
 
     assert [known.call(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
+
+
+def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(handler: CoagentCallbackHandler) -> None:
+    """The session that has ended may have runs in other threads, which are about to end."""
+    earlier, prompt = pending.Pending(), handler.session("q").prompt("q")
+    over = threading.Event()
+
+    def ask(number: int) -> None:
+        earlier.tool_calls.ask(str(number), prompt, 1)
+        earlier.ask(str(number), pending.Question(prompt, "t"))
+        earlier.stop(number, pending.Stop(prompt, asking=False))
+
+    def go_on_asking() -> None:
+        for number in itertools.count(pending.MAX_TOOL_CALLS):
+            if over.is_set():
+                return
+            ask(number)
+
+    for number in range(pending.MAX_TOOL_CALLS):
+        ask(number)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(go_on_asking)
+        try:
+            for _ in range(30):
+                pending.Pending().go_on(earlier, lambda _: prompt)
+        finally:
+            over.set()
+            sys.setswitchinterval(interval)
+
+    assert asking.result() is None
 
 
 def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHandler) -> None:
