@@ -541,6 +541,22 @@ def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
     ]
 
 
+def test_resume_goes_on_in_the_prompt_that_the_application_names() -> None:
+    """It knows which of its prompts has asked; the server knows the last one alone."""
+    run_id, metadata = UUID(int=1), {"thread_id": "t", "prompt_number": 2}
+    with server.launch() as running:
+        client = CoagentClient(running.base_url)
+        for number in (1, 2, 3):
+            client.log_user_input("s", "q", number)
+        handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=True)
+        handler.on_chain_start({}, Command(resume="yes"), run_id=run_id, metadata=metadata)
+        handler.on_chain_end({}, run_id=run_id)
+        assert handler.flush(10)
+        logged = client.get_logs("s")
+
+    assert [e.prompt_number for e in logged if e.event_type == "human_oversight"] == [2]
+
+
 def forget_sessions(handler: CoagentCallbackHandler) -> None:
     """Have the process know as little of its sessions as another one would."""
     handler._sessions._open.clear()
