@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -169,6 +171,33 @@ def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
     store.close()
 
     assert synchronous == (2,)
+
+
+def test_batches_of_many_sizes_leave_little_in_memory(tmp_path: Path) -> None:
+    """Each size has statements of its own, which keep what they stored last: of these 99 MB, less than half."""
+    code = """
+import sys
+from pathlib import Path
+from coagent_langchain import server
+from tests.server.samples import entry, put
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def batch(size):
+    return [entry(prompt="x" * 20_000) for _ in range(size)]
+
+store = server.open_store(f"sqlite://{sys.argv[1]}/coagent.db")
+put(store, *batch(100))
+before = resident()
+for size in range(1, 100):
+    put(store, *batch(size))
+print((resident() - before) // 1_000_000)
+store.close()
+"""
+    grown = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+
+    assert int(grown.stdout) < 50
 
 
 def test_connections_that_read_are_used_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
 
-VARIABLES = 30_000  # of one statement: SQLite takes 32,766
+ROWS = 512  # of one statement; with 24 columns, SQLite takes 1,365
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
             "active_ms", "failure_ms", "failure")  # fmt: skip
 _UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT (session_id) DO UPDATE SET
@@ -36,13 +36,17 @@ _FACETS = "INSERT INTO facets VALUES %s ON CONFLICT DO UPDATE SET count = count 
 def insert_rows(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run `sql` with its `%s` as the VALUES of many rows: few statements, during which other threads run.
 
-    A statement a row would let go of the interpreter's lock and wait for it again, row by row.
+    A statement a row would let go of the interpreter's lock and wait for it again, row by row. One for all of them
+    would be another statement for each number of rows, and Python keeps 256 statements with the values they had last.
     """
-    row = "(" + ",".join("?" * len(rows[0])) + ")" if rows else ""
-    most = VARIABLES // max(len(row) // 2, 1)
-    for start in range(0, len(rows), most):
-        some = rows[start : start + most]
-        connection.execute(sql % ",".join([row] * len(some)), list(itertools.chain.from_iterable(some)))
+    start, size = 0, ROWS
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        some = rows[start : start + size]
+        row = "(" + ",".join("?" * len(some[0])) + ")"
+        connection.execute(sql % ",".join([row] * size), list(itertools.chain.from_iterable(some)))
+        start += size
 
 
 def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str, int]:

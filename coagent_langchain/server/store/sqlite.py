@@ -46,7 +46,6 @@ from coagent_langchain.server.store.text import Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
-ROWS = 500  # of one statement
 COMMIT = 5_000  # entries of one commit
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
@@ -109,12 +108,10 @@ class SqliteStore:
         self._writer.execute("SAVEPOINT all_new")
         numbers = sessions.merge(self._writer, roll_up(entry.fields for entry in entries))
         before = self._writer.total_changes
-        for start in range(0, len(entries), ROWS):
-            first = self._latest + 1 + start
-            rows = [(seq, numbers[fields["session_id"]], fields["timestamp"], TYPE_NUMBERS[fields["event_type"]],
-                     digest_of(fields["event_id"], body), body)
-                    for seq, (fields, body) in enumerate(entries[start : start + ROWS], first)]  # fmt: skip
-            sessions.insert_rows(self._writer, "INSERT INTO entries VALUES %s ON CONFLICT DO NOTHING", rows)
+        rows = [(seq, numbers[fields["session_id"]], fields["timestamp"], TYPE_NUMBERS[fields["event_type"]],
+                 digest_of(fields["event_id"], body), body)
+                for seq, (fields, body) in enumerate(entries, self._latest + 1)]  # fmt: skip
+        sessions.insert_rows(self._writer, "INSERT INTO entries VALUES %s ON CONFLICT DO NOTHING", rows)
         if self._writer.total_changes - before < len(entries):
             self._store_new(entries)
 
