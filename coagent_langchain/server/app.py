@@ -57,9 +57,7 @@ def _failed(request: Request, message: str, status: int, headers: dict[str, str]
     """What did not work and why: as a page where a person asked for one."""
     if request.url.path.startswith("/api/") or not for_a_person(request.method, request.headers):
         return failure(message, status, headers)
-    page = render("failed.html", status, problem=HTTPStatus(status).phrase.capitalize(), message=message)
-    page.headers.update(headers)
-    return page
+    return render("failed.html", status, headers, problem=HTTPStatus(status).phrase.capitalize(), message=message)
 
 
 async def _left(request: Request, error: Exception) -> Response:

@@ -49,6 +49,8 @@ def for_a_person(method: str, headers: Mapping[str, str]) -> bool:
     return method == "GET" and "text/html" in headers.get("accept", "")
 
 
-def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
+def render(
+    template: str, status: int = 200, headers: Mapping[str, str] | None = None, /, **context: Any
+) -> HTMLResponse:
     """A page or a fragment."""
-    return HTMLResponse(_environment.get_template(template).render(context), status)
+    return HTMLResponse(_environment.get_template(template).render(context), status, headers)

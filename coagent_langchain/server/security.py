@@ -110,9 +110,7 @@ class Security:
         problem = "the token is wrong" if wrong else "a token is needed"
         challenge = {"WWW-Authenticate": "Bearer"}
         if for_a_person(scope["method"], headers):
-            page = render("locked.html", 401, problem=problem.capitalize(), asked=asked)
-            page.headers.update(challenge)
-            return page
+            return render("locked.html", 401, challenge, problem=problem.capitalize(), asked=asked)
         message = f"{problem}: Authorization: Bearer <token>; in a browser open /?token=<token>"
         return failure(message, 401, challenge)
 
