@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from typing import Any
 
+import jmespath
 import pytest
 import requests
 from coa_dev_coagent import CoagentClient as PublishedClient
@@ -217,6 +218,13 @@ def test_entry_limits(running: Running) -> None:
     assert post(running, entry(meta={"deep": deep})).json()["message"] == "an entry is nested at most 100 deep"
 
 
+def test_many_objects_side_by_side_are_not_deep(running: Running) -> None:
+    """However many there are, and whatever brackets its texts hold."""
+    one = entry(input_data={"rows": [{"n": [n]} for n in range(200)], "text": "[{" * 200})
+
+    assert post(running, one).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH"])
 def test_what_cannot_be_done_is_405(running: Running, method: str) -> None:
     """Also without the content type that a body would need; the answer names what can be done."""
@@ -249,6 +257,18 @@ def test_filters_project(running: Running) -> None:
         {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
     ]
     assert get(running, "filter_logs/s", pre="sum([].llm_response.total_tokens)") == 5
+
+
+@pytest.mark.parametrize("pre", [
+    "to_string(@)", "[].to_string(input_data.n)", "[].to_string(prompt)", "join(', ', [].prompt)", "reverse([].prompt)",
+    "[].reverse(prompt)",
+])  # fmt: skip
+def test_functions_write_what_jmespath_says(running: Running, pre: str) -> None:
+    """Those that count what they write give what the library's own do."""
+    entries = [entry(at=n, prompt=f"Zürich {n}", input_data={"n": n}) for n in range(2)]
+    post(running, entries)
+
+    assert get(running, "filter_logs/s", pre=pre) == jmespath.search(pre, entries)
 
 
 @pytest.mark.parametrize(("fans", "told"), [
