@@ -69,6 +69,26 @@ def test_conversation_tells_what_failed_and_why() -> None:
     assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
+def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
+    """As other clients log it: the response alone tells it."""
+    story = Story("s").ask("mail")
+    answer = {"tool_name": "send_mail", "success": False, "error_message": "no such address"}
+    story.log("tool_response", 1, tool_response=answer)
+    (*_, tool) = conversation(story.entries)
+
+    assert [(part.title, part.content) for part in tool.parts] == [("Error", "no such address")]
+
+
+def test_answer_without_words_has_the_tools_that_it_asks_for_in_any_form() -> None:
+    """As in CoAgent's reference: nobody knows which of them ran, so they stand in the answer."""
+    story = Story("s").ask("Rain?")
+    story.log("llm_response", 1, llm_response={"response": "", "tool_calls": {"tools_used": ["radar"]}})
+    (*_, answer) = conversation(story.entries)
+
+    assert (answer.kind, answer.content) == ("answer", "")
+    assert [(part.title, part.brief) for part in answer.parts] == [("Tool calls", '{"tools_used":["radar"]}')]
+
+
 def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
     """A stream that broke off: in the conversation and the details before the error."""
     story = Story("s").ask("Rome?")
@@ -84,6 +104,16 @@ def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
     assert [(part.title, part.content.striptags()) for part in parts] == [
         ("Partial answer", "Rome is **the"), ("ConnectionError", "cut off"),
     ]  # fmt: skip
+
+
+def test_answer_of_a_client_without_run_ids_moves_no_prompt() -> None:
+    """What follows it in the next prompt belongs there: that both name no run joins them to nothing."""
+    story = Story("s").ask("Book it")
+    for status, value in (("interrupted", "Really?"), ("resumed", "yes")):
+        story.log("human_oversight", 1, meta={"status": status}, input_data={"value": value})
+    story.ask("And back?").log("llm_response", 1, llm_response={"response": "Booked."})
+
+    assert [[bar.kind for bar in prompt.children] for prompt in timeline(story.entries).roots] == [["human"], ["model"]]
 
 
 @pytest.mark.parametrize(("kind", "fields", "note", "parts"), [

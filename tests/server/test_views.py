@@ -345,12 +345,22 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
 
 def test_large_field_leaves_room_for_those_after_it() -> None:
     """A tool's long table is cut, and not the figures that stand behind it; a list is cut at its end."""
-    read = [re.sub("<[^>]+>", " ", tree(value, "1-1")).split() for value in (
+    read = [re.sub("<[^>]+>", " ", tree(value, "1-1", ())).split() for value in (
         {"rows": [*range(1000)], "total": 7, "more": {"page": 2}}, [*range(1000)],
     )]  # fmt: skip
 
     assert " ".join(read[0][-10:]) == "… 618 more, see Raw total: 7 more: page: 2"
     assert " ".join(read[1][-5:]) == "… 601 more, see Raw"
+
+
+def test_value_that_is_nested_too_deep_is_cut_and_says_so() -> None:
+    """However deep it is: all of it is a click away."""
+    value: Any = {"last": 1, "of": 2}
+    for _ in range(2_000):
+        value = {"in": value}
+
+    assert tree(value, "1-1", ()).count("<details") == 12
+    assert tree(value, "1-1", ()).striptags().endswith("in: … 1 more, see Raw")
 
 
 def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:

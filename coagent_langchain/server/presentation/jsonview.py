@@ -35,7 +35,7 @@ def rest(value: str, ref: str, path: JsonPath) -> Markup:
     return button.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
 
 
-def tree(value: Any, ref: str, path: JsonPath = ()) -> Markup:
+def tree(value: Any, ref: str, path: JsonPath) -> Markup:
     """A JSON value as nested, foldable lists."""
     return Markup('<div class="json">{}</div>').format(_Tree(ref).value(value, list(path), 0))
 
