@@ -249,6 +249,18 @@ def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: C
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
+def test_question_stays_open_while_a_model_is_called_beside_its_graph(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A model that finds a title for the conversation, say, has its thread, and is not its graph."""
+    graph, config = asking_graph("hotel"), in_thread(handler, "t")
+    graph.invoke({"messages": [("user", "go")]}, config)
+    chat("Travel").invoke("A title?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+    graph.invoke(Command(resume="yes"), config)
+
+    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "yes")]
+
+
 def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """There is nothing to say to a breakpoint: who has the graph go on has looked at it."""
     graph, config = asking_graph("hotel", interrupt_before=["hotel"]), in_thread(handler, "t")
