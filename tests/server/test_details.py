@@ -102,7 +102,9 @@ def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
     ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
     ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
                             *[("Tool weather", "24 degrees", False)] * 3]),
-    ([ASKED, *[TOOL] * 11], [("2 earlier messages", "Show them", False), ("User", "Rome?", False),
+    ([ASKED, *[TOOL] * 10], [("User", "Rome?", False), *[("Tool weather", "24 degrees", True)] * 7,
+                             *[("Tool weather", "24 degrees", False)] * 3]),
+    ([ASKED, *[TOOL] * 11], [("1 earlier message", "Show them", False), ("User", "Rome?", False),
                              *[("Tool weather", "24 degrees", True)] * 7,
                              *[("Tool weather", "24 degrees", False)] * 3]),
 ])  # fmt: skip
@@ -129,7 +131,7 @@ def test_folded_message_that_asks_for_tools_names_them() -> None:
 
 
 @pytest.mark.parametrize(("messages", "end", "parts"), [
-    (42, 2, ["Tool weather"]), (42, 1, []), (300, 260, ["60 earlier messages", *["Tool weather"] * 200]),
+    (42, 2, ["Tool weather"]), (42, 1, []), (300, 260, ["59 earlier messages", *["Tool weather"] * 200]),
     (300, 60, ["Tool weather"] * 59),
 ])  # fmt: skip
 def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: list[str]) -> None:

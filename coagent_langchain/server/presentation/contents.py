@@ -42,7 +42,7 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_text("System", system, ref, ["llm_call", "system_prompt"], folded=len(system) > 300))
     messages = sent(fields)
     start = max(0, len(messages) - LATEST)
-    parts += _before(start, ref)
+    parts += _before(messages[:start], ref)
     for place, one in enumerate(messages):
         if place >= start or one.asks:
             parts += _message(one, ref, folded=not one.asks and place < len(messages) - 3)
@@ -51,16 +51,18 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
 
 def earlier(fields: JsonObject, ref: str, end: int) -> list[Part]:
     """The messages before the one at `end`, but not the prompt's, which stands below them."""
-    start = max(0, end - EARLIER)
-    messages = [one for one in sent(fields)[start:end] if not one.asks]
-    return [*_before(start, ref), *(part for one in messages for part in _message(one, ref, folded=True))]
+    start, messages = max(0, end - EARLIER), sent(fields)
+    others = [one for one in messages[start:end] if not one.asks]
+    return [*_before(messages[:start], ref), *(part for one in others for part in _message(one, ref, folded=True))]
 
 
-def _before(place: int, ref: str) -> list[Part]:
-    """What stands in place of the messages before one, and fetches them."""
+def _before(messages: list[Sent], ref: str) -> list[Part]:
+    """What stands in place of these messages but the prompt's, and fetches them."""
+    number = sum(not one.asks for one in messages)
     button = Markup('<button type="button" class="plain more" data-earlier="{}" data-to="{}">Show {}</button>')
-    some = f"the last {EARLIER} of them" if place > EARLIER else "them"
-    return [Part(counted(place, "earlier message"), button.format(ref, place, some), "button")] if place else []
+    some = f"the last {EARLIER} of them" if number > EARLIER else "them"
+    more = button.format(ref, len(messages), some)
+    return [Part(counted(number, "earlier message"), more, "button")] if number else []
 
 
 def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
