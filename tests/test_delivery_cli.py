@@ -41,6 +41,15 @@ def test_status_of_an_empty_spool(
     assert (status, without, capsys.readouterr().out) == (0, 0, "no events wait\n" * 2)
 
 
+def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where events wait in memory only, no other process can have left any."""
+    monkeypatch.setenv("COAGENT_SPOOL_DIR", "off")
+    codes = [main(["spool", command]) for command in ("status", "flush", "rejected")]
+
+    told = "no events wait\n0 events sent to http://localhost:3000/api/v1, 0 rejected\n"
+    assert (codes, capsys.readouterr().out) == ([0, 0, 0], told)
+
+
 @pytest.mark.parametrize("command", ["status", "flush", "rejected"])
 def test_spool_that_is_not_where_it_is_said_to_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

@@ -116,20 +116,18 @@ def _status(folder: Path) -> str:
 def run_flush(options: argparse.Namespace) -> int:
     """Send what dead processes left for the server; 0 when nothing of it is left."""
     settings = _settings(options)
-    logged_for = options.logged_for or settings.base_url
-    if options.logged_for:
-        _folder_for(settings, logged_for)
+    folder = _known(settings, options.logged_for) if options.logged_for else _folder(settings, settings.base_url)
     address = public_url(settings.base_url)
     with notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
-        flushed = send_leftovers(settings, options.timeout, logged_for=logged_for)
-    left = {folder: count for folder in _destinations(settings) if (count := sum(1 for _ in _waiting(folder)))}
-    own = left.pop(destination_folder(settings.spool_dir or Path(), logged_for), 0)
+        flushed = send_leftovers(settings, folder, options.timeout)
+    left = {each: count for each in _destinations(settings) if (count := sum(1 for _ in _waiting(each)))}
+    own = left.pop(folder, 0)
     still = f", {waiting_events(own)}" if own else ""
     print(f"{counted(flushed.sent, 'event')} sent to {address}, {flushed.rejected} rejected{still}")
     if not options.base_url and not options.logged_for:
-        for folder, count in left.items():
+        for other, count in left.items():
             print(
-                f"{waiting_events(count)} for {address_of(folder)}: name it with --base-url to send them, "
+                f"{waiting_events(count)} for {address_of(other)}: name it with --base-url to send them, "
                 f"or with --from to send them to {address}"
             )
     _tell_of_others(_destinations(settings))
@@ -152,7 +150,7 @@ def run_rejected(options: argparse.Namespace) -> int:
 def run_discard(options: argparse.Namespace) -> int:
     """Delete what dead processes left for a server, and what it has rejected."""
     settings = _settings(options)
-    folder = _folder_for(settings, options.address)
+    folder = _known(settings, options.address)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
     still = sum(1 for _ in _waiting(folder))
     of_programs = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""
@@ -161,9 +159,14 @@ def run_discard(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder_for(settings: Settings, base_url: str) -> Path:
+def _folder(settings: Settings, base_url: str) -> Path:
+    """The folder of a server; one that is nowhere where events wait in memory only."""
+    return destination_folder(settings.spool_dir or Path(os.devnull), base_url)
+
+
+def _known(settings: Settings, base_url: str) -> Path:
     """The folder of a server for which something was logged."""
-    folders, folder = _destinations(settings), destination_folder(settings.spool_dir or Path(), base_url)
+    folders, folder = _destinations(settings), _folder(settings, base_url)
     if folder not in folders:
         known = ", ".join(sorted(address_of(each) for each in folders if _status(each))) or "no server at all"
         raise CoagentError(f"nothing is left for {public_url(base_url)}, but for {known}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners
 from coagent_langchain.delivery.backoff import backoff
-from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
@@ -33,19 +32,16 @@ class Flushed:
     status: int | None = None
 
 
-def send_leftovers(settings: Settings, timeout: float, *, logged_for: str) -> Flushed:
+def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
     """Send every segment of dead processes to the settings' server.
 
     Parameters:
-        settings: server, token and spool folder.
+        settings: server and token.
+        folder: where the segments lie, maybe those for another address.
         timeout: seconds for which a server that fails is tried again. A wrong token or address is given up at once,
             and so is a server that asks to wait for longer than that.
-        logged_for: the address that the events were logged for.
     """
     flushed = Flushed()
-    if settings.spool_dir is None:
-        return flushed
-    folder = destination_folder(settings.spool_dir, logged_for)
     sender = Sender(Transport(settings.base_url, settings.auth_token), folder)
     until = time.monotonic() + timeout
     for adopted in _dead(folder):
