@@ -203,7 +203,7 @@ class Spool:
             try:
                 if self._reader and len(self._segments) == 1 and not self.waiting:
                     segment = self._segments[0]
-                    if segment.size > _RECYCLE_BYTES and segment.descriptor >= 0 and self._open is None:
+                    if segment.size > _RECYCLE_BYTES:
                         self._freed += segment.size - HEADER_BYTES
                         segment.empty(self._reader)
             finally:
@@ -227,7 +227,7 @@ class Spool:
                 self._move(segment)
             if self._lock.acquire(blocking=False):
                 try:
-                    if self._open is None and last is self._segments[-1]:
+                    if last is self._segments[-1]:
                         self._move(last)
                         self._folder.fallback, self._quota = None, self._whole_quota
                 finally:
