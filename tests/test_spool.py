@@ -377,6 +377,22 @@ def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatc
     assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
 
 
+def test_move_that_the_disk_cuts_short_is_taken_back(tmp_path: Path) -> None:
+    """A quota of the user's shows in no count of free blocks: what waits stays where it is."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + 1, limits[1]))
+    try:
+        spool.return_to_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
+
+
 def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
     """An empty file in its place would hide which server the folder is for."""
     with largest_file(0):
