@@ -13,9 +13,11 @@ import stat
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import SupportsIndex
 
 import pytest
 
@@ -655,6 +657,25 @@ def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_
 
     contents = [path.read_bytes()[HEADER_BYTES:] for path in segments(tmp_path / "d")]
     assert (contents, spool.written) == ([LINES[0] + large, LINES[1]], 3)
+
+
+def test_signal_handler_just_before_a_write_leaves_nothing_to_write(tmp_path: Path) -> None:
+    """What logs there has written the line of its thread, too: a second one would be found after a crash."""
+
+    spool = spool_in(tmp_path / "d")
+    handlers = [lambda: spool.append(LINES[1], 1)]
+
+    class Interrupting(deque[Segment]):
+        def __getitem__(self, index: SupportsIndex) -> Segment:
+            if spool._open and handlers:
+                handlers.pop()()
+            return super().__getitem__(index)
+
+    spool._segments = Interrupting()
+    spool.append(LINES[0], 1)
+
+    contents = [path.read_bytes()[HEADER_BYTES:] for path in segments(tmp_path / "d")]
+    assert (contents, spool.written) == ([LINES[0] + LINES[1]], 2)
 
 
 def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
