@@ -82,7 +82,7 @@ class Spool:
 
     def _has_place(self, length: int) -> bool:
         """Whether `length` bytes may be written; where the last segment is full, behind a new one's header."""
-        if (not self._segments or self._segments[-1].size >= SEGMENT_BYTES) and self._new_segment() is None:
+        if (not self._segments or self._segments[-1].size >= SEGMENT_BYTES) and not self._new_segment():
             return False
         return self._taken - self._freed + self.others + length <= self._quota
 
@@ -113,24 +113,23 @@ class Spool:
         else:
             self.refused += count
 
-    def _new_segment(self) -> Segment | None:
+    def _new_segment(self) -> bool:
+        """Begin the next segment, without the folder where that cannot be used; False where there is no space."""
         try:
-            return self._begin(self._folder.new_segment())
+            segment = self._folder.new_segment()
         except Exception as error:  # noqa: BLE001 - not the disk alone refuses: blockbuster does, or an audit hook
             if self._folder.path is None or (getattr(error, "errno", None) in _NO_SPACE and self._segments):
-                return None  # space may come back: the next append tries again
+                return False  # space may come back: the next append tries again
             self._folder.fall_back(error)
             self.others = 0
             self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
             return self._new_segment()
-
-    def _begin(self, segment: Segment) -> Segment:
         before = self._segments[-1] if self._segments else None
         self._taken += HEADER_BYTES
         self._segments.append(segment)
         if before is not None:  # last: a signal handler in between would append to a closed file
             before.finish()
-        return segment
+        return True
 
     @property
     def fallback(self) -> str | None:
