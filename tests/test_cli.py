@@ -98,6 +98,13 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_time_that_no_calendar_has_is_shown_in_milliseconds(run: Run, own: CoagentClient) -> None:
+    """The format has room for years of six digits."""
+    assert own.store_log(ENTRIES[0] | {"timestamp": 2**53}).success
+
+    assert run("runs").split()[9] == str(2**53)
+
+
 def test_runs_says_on_one_line_why_a_session_failed(
     run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -385,12 +385,8 @@ def test_move_that_the_disk_cuts_short_is_taken_back(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     (tmp_path / "d").unlink()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + 1, limits[1]))
-    try:
+    with largest_file(HEADER_BYTES + 1):
         spool.return_to_folder()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
 
