@@ -103,6 +103,7 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Outcome(502, f"<title>Bad Gateway</title><style>{'a {}' * 500}</style>"), "HTTP 502: Bad Gateway"),
     (Outcome(500, '{"message": "a\\nb"}'), "HTTP 500: a b"),
     (Outcome(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
+    (Outcome(500, "\x1b[31mred\u202e"), "HTTP 500: [31mred"),
     (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
     (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
     (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
@@ -169,19 +170,21 @@ def test_silence_is_an_outcome() -> None:
 
 
 def test_something_that_is_no_http_is_an_outcome() -> None:
-    """Garbage instead of HTTP is an outcome to retry."""
+    """Garbage instead of HTTP is an outcome to retry, told by its beginning, on one line."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
             connection, _ = listening.accept()
             connection.recv(1000)
-            connection.sendall(b"220 mail.example.org ESMTP\r\n")
+            connection.sendall(b"220 mail.example.org ESMTP " + b"x" * 10_000 + b"\r\n")
             connection.close()
 
         threading.Thread(target=answer, daemon=True).start()
         outcome = Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1").post(b"{}")
 
-    assert outcome.status is None
+    verdict = judge(outcome, 1)
+    assert (verdict.meaning, verdict.reason[:45]) == (Meaning.RETRY, "ConnectionError: 220 mail.example.org ESMTP x")
+    assert (len(verdict.reason), verdict.reason.isprintable()) == (300, True)
 
 
 def test_token_is_sent_as_bearer() -> None:

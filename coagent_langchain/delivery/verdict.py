@@ -58,7 +58,8 @@ class Outcome:
     @property
     def reason(self) -> str:
         """What the answer says, or what kept it from coming."""
-        return f"HTTP {self.status}: {_said(self.body, self.answer)}" if self.status else self.body
+        said = _said(self.body, self.answer)
+        return f"HTTP {self.status}: {said}" if self.status else said
 
     @property
     def wait(self) -> float:
@@ -138,7 +139,8 @@ def _said(body: str, answer: Any) -> str:
         body = str(answer["message"])
     elif body.lstrip().startswith("<"):
         body = _MARKUP.sub(" ", body[:_PAGE])
-    return " ".join(body.split())[:300] or "no reason given"
+    said = "".join(filter(str.isprintable, " ".join(body.split())))  # it goes into logs and to terminals
+    return said[:300] or "no reason given"
 
 
 def redirect(location: str) -> str:
