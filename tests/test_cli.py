@@ -237,14 +237,15 @@ def test_show_draws_the_tree(run: Run) -> None:
     ]
 
 
-def test_show_wraps_its_head_and_tells_tokens_alike(base_url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_wraps_its_head_and_tells_tokens_alike(
+    run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A session without a title has its id; what is unknown is a dash, in rows only where a terminal has 60 columns."""
-    with CoagentClient(base_url) as client:
-        client.store_logs([
-            entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
-            entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
-            entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
-        ])  # fmt: skip
+    own.store_logs([
+        entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+        entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
+        entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
+    ])  # fmt: skip
     monkeypatch.setenv("COLUMNS", "40")
     narrow = run("show", "no-title").splitlines()
     monkeypatch.setenv("COLUMNS", "60")
@@ -263,14 +264,13 @@ def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
     assert [fit("abc", columns) for columns in (0, 1, 2)] == ["", "…", "a…"]
 
 
-def test_show_tells_none_from_unknown(base_url: str, run: Run) -> None:
+def test_show_tells_none_from_unknown(run: Run, own: CoagentClient) -> None:
     """A reported 0 is a 0, as a tree and as JSON; what no answer reports is a dash, and null among the totals."""
-    with CoagentClient(base_url) as client:
-        for name, told in (("zero", {"input_tokens": 7, "output_tokens": 0}), ("half", {"input_tokens": 7})):
-            client.store_logs([
-                entry(name, 1, "llm_call", 1, 1, meta={"model": "m-1"}),
-                entry(name, 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response=told),
-            ])  # fmt: skip
+    for name, told in (("zero", {"input_tokens": 7, "output_tokens": 0}), ("half", {"input_tokens": 7})):
+        own.store_logs([
+            entry(name, 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+            entry(name, 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response=told),
+        ])  # fmt: skip
     trees = [re.findall(r"7→\S", run("show", name)) for name in ("zero", "half")]
     shown = [json.loads(run("show", name, "--json")) for name in ("zero", "half")]
 
@@ -327,16 +327,15 @@ def test_list_without_sessions_names_the_server(own: CoagentClient, capsys: pyte
     )
 
 
-def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
+def test_show_numbers_every_turn(run: Run, own: CoagentClient) -> None:
     """Also a turn of one call, which has no line of its own; remarks have the sign of the legend, and their data."""
-    with CoagentClient(base_url) as client:
-        client.store_logs([
-            entry("remarks", 1, "user_input", 1, 0, prompt="Count"),
-            entry("remarks", 2, "info", 1, 0, output_data={"message": "progress"}, meta={"value": {"done": 3}}),
-            entry("remarks", 3, "warning", 1, 0, output_data={"message": "slow"}),
-            entry("remarks", 4, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
-            entry("remarks", 5, "llm_response", 1, 1, llm_response={"response": "3"}, meta={"model": "m-1"}),
-        ])  # fmt: skip
+    own.store_logs([
+        entry("remarks", 1, "user_input", 1, 0, prompt="Count"),
+        entry("remarks", 2, "info", 1, 0, output_data={"message": "progress"}, meta={"value": {"done": 3}}),
+        entry("remarks", 3, "warning", 1, 0, output_data={"message": "slow"}),
+        entry("remarks", 4, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+        entry("remarks", 5, "llm_response", 1, 1, llm_response={"response": "3"}, meta={"model": "m-1"}),
+    ])  # fmt: skip
     lines = [re.sub("  +", "  ", line) for line in run("show", "remarks").splitlines()]
 
     assert lines[3:] == [
@@ -347,15 +346,14 @@ def test_show_numbers_every_turn(base_url: str, run: Run) -> None:
     ]
 
 
-def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
+def test_show_says_what_was_stopped(run: Run, own: CoagentClient) -> None:
     """In words: the sign alone is that of a remark too."""
-    with CoagentClient(base_url) as client:
-        client.store_logs([
-            entry("stopped", 1, "user_input", 1, 0, prompt="Count"),
-            entry("stopped", 2, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
-            entry("stopped", 3, "llm_response", 1, 1, meta={"model": "m-1", "outcome": "cancelled"}),
-            entry("stopped", 4, "session_end", 1, 0, meta={"status": "idle", "elapsed_time_ms": 3000}),
-        ])  # fmt: skip
+    own.store_logs([
+        entry("stopped", 1, "user_input", 1, 0, prompt="Count"),
+        entry("stopped", 2, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+        entry("stopped", 3, "llm_response", 1, 1, meta={"model": "m-1", "outcome": "cancelled"}),
+        entry("stopped", 4, "session_end", 1, 0, meta={"status": "idle", "elapsed_time_ms": 3000}),
+    ])  # fmt: skip
     lines = [re.sub("  +", "  ", line) for line in run("show", "stopped").splitlines()]
 
     assert lines[3:] == [
@@ -365,18 +363,17 @@ def test_show_says_what_was_stopped(base_url: str, run: Run) -> None:
     ]
 
 
-def test_show_says_which_call_no_tool_has_answered(base_url: str, run: Run) -> None:
+def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient) -> None:
     """Without the sign of a failure; one that was not run says why. The prompt went well."""
     refused = {"tool_name": "mail", "success": False, "error_message": "no, thanks"}
-    with CoagentClient(base_url) as client:
-        client.store_logs([
-            entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
-            entry("refused", 2, "tool_call", 1, 1, tool_call={"tool_name": "mail", "parameters": {"to": "ada"}}),
-            entry("refused", 3, "tool_response", 1, 1, tool_response=refused, meta={"outcome": "not run"}),
-            entry("refused", 4, "tool_call", 1, 2, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
-            entry("refused", 5, "tool_response", 1, 2, tool_response={"tool_name": "trains", "success": True},
-                  meta={"outcome": "answered by node"}),
-        ])  # fmt: skip
+    own.store_logs([
+        entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
+        entry("refused", 2, "tool_call", 1, 1, tool_call={"tool_name": "mail", "parameters": {"to": "ada"}}),
+        entry("refused", 3, "tool_response", 1, 1, tool_response=refused, meta={"outcome": "not run"}),
+        entry("refused", 4, "tool_call", 1, 2, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
+        entry("refused", 5, "tool_response", 1, 2, tool_response={"tool_name": "trains", "success": True},
+              meta={"outcome": "answered by node"}),
+    ])  # fmt: skip
     lines = [re.sub("  +", "  ", line) for line in run("show", "refused").splitlines()]
 
     assert lines[3:] == [
@@ -387,15 +384,14 @@ def test_show_says_which_call_no_tool_has_answered(base_url: str, run: Run) -> N
 
 
 @pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
-def test_show_says_what_has_no_end(base_url: str, run: Run, status: str | None, word: str, time: str) -> None:
+def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | None, word: str, time: str) -> None:
     """A call runs while its session does, and has its time until now; else it is unfinished, as the viewer says."""
     name = f"no-end-{word}"
-    with CoagentClient(base_url) as client:
-        begun = {"timestamp": now_ms() - 600_000}
-        client.store_logs([entry(name, 1, "user_input", 1, 0, prompt="Count") | begun,
-                           entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | begun])  # fmt: skip
-        if status:
-            client.log_session_end(name, "Bye", 1, meta={"status": status})
+    begun = {"timestamp": now_ms() - 600_000}
+    own.store_logs([entry(name, 1, "user_input", 1, 0, prompt="Count") | begun,
+                    entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | begun])  # fmt: skip
+    if status:
+        own.log_session_end(name, "Bye", 1, meta={"status": status})
     lines = [re.sub(" +(10 min) \\d\\d s|  +", r"  \1", line) for line in run("show", name).splitlines()]
 
     assert lines[0].split(" · ")[1].strip() == "10 min"
@@ -416,14 +412,13 @@ def test_show_as_json(run: Run) -> None:
 
 
 def test_show_of_a_session_that_is_nested_very_deep(
-    base_url: str, run: Run, capsys: pytest.CaptureFixture[str]
+    run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It has its tree and its waterfall all the same; JSON, which nests too, is refused in a line."""
     traces = [{"run_id": f"r{n}", "parent_run_id": f"r{n - 1}", "root_run_id": "r0"} for n in range(1500)]
-    with CoagentClient(base_url) as client:
-        client.store_logs([entry("deep", n, "component_enter", 1, 0, target_component={"name": f"node-{n}"},
-                                 meta={"trace": trace}) for n, trace in enumerate(traces)])  # fmt: skip
-        picture = client.session("deep")._repr_html_()
+    own.store_logs([entry("deep", n, "component_enter", 1, 0, target_component={"name": f"node-{n}"},
+                          meta={"trace": trace}) for n, trace in enumerate(traces)])  # fmt: skip
+    picture = own.session("deep")._repr_html_()
     last = run("show", "deep").splitlines()[-1]
 
     assert ("└─ … node-1499" in last, "… and 1,301 more rows" in picture) == (True, True)
@@ -431,15 +426,14 @@ def test_show_of_a_session_that_is_nested_very_deep(
     assert "the session is nested too deep for one JSON document" in capsys.readouterr().err
 
 
-def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
+def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None:
     """Events are printed as they come, also when the session begins later."""
     shown: list[str] = []
     watcher = threading.Thread(target=lambda: shown.append(run("show", "followed", "--follow")))
     watcher.start()
-    with CoagentClient(base_url) as client:
-        client.log_session_start("followed", "Hello")
-        client.log_error("followed", 1, 0, "boom", "ValueError")
-        client.log_session_end("followed", "Bye", 1)
+    own.log_session_start("followed", "Hello")
+    own.log_error("followed", 1, 0, "boom", "ValueError")
+    own.log_session_end("followed", "Bye", 1)
     watcher.join(timeout=60)
 
     assert [line.split()[1:3] for line in shown[0].splitlines()] == [
@@ -449,23 +443,24 @@ def test_show_follows_a_session_to_its_end(base_url: str, run: Run) -> None:
     ]
 
 
-def test_show_follows_a_session_that_goes_on_after_its_end(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_follows_a_session_that_goes_on_after_its_end(
+    own: CoagentClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each event is printed once, and an end that something came after is not the last."""
-    with CoagentClient(base_url) as client:
 
-        def story() -> Iterator[object]:
-            yield client.log_session_start("twice", "Hello")
-            client.log_session_end("twice", "Bye", 1)
-            yield client.log_user_input("twice", "One more", 2)
-            yield client.log_info("twice", "later", 2)
-            yield client.log_session_end("twice", "Bye", 2)
+    def story() -> Iterator[object]:
+        yield own.log_session_start("twice", "Hello")
+        own.log_session_end("twice", "Bye", 1)
+        yield own.log_user_input("twice", "One more", 2)
+        yield own.log_info("twice", "later", 2)
+        yield own.log_session_end("twice", "Bye", 2)
 
-        coming = story()
+    coming = story()
 
-        def go_on(seconds: float) -> None:
-            next(coming)
+    def go_on(seconds: float) -> None:
+        next(coming)
 
-        follow(client, "twice", go_on)
+    follow(own, "twice", go_on)
 
     assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()] == [
         ["1.0", "session_start"],
@@ -507,7 +502,7 @@ def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[s
     ]  # fmt: skip
 
 
-def test_export_gives_the_entries_byte_for_byte(run: Run) -> None:
+def test_export_gives_the_entries_byte_for_byte(run: Run, own: CoagentClient) -> None:
     """One line each: numbers keep their form and their digits, an entry that came on several lines is put on one."""
     one = (
         b'{"version":"2.0.0","session_id":"exact","prompt_number":1,"turn_number":0,"event_id":"e","event_type":"info",'
@@ -515,7 +510,7 @@ def test_export_gives_the_entries_byte_for_byte(run: Run) -> None:
     one += b'"timestamp":1763800000000,"x":1.10,"y":1E2,"big":123456789012345678901234567890,"u":"\\u00e9, [\xc3\xa9]"}'
     two = one.replace(b'"e"', b'"f"').replace(b",", b",\n ", 1)
     for body in (one, two):
-        answer = requests.post(f"{os.environ['COAGENT_BASE_URL']}/logs", data=body, headers=JSON, timeout=10)
+        answer = requests.post(f"{own.base_url}/logs", data=body, headers=JSON, timeout=10)
         assert answer.status_code == 200
 
     assert run("export", "exact").encode() == one + b"\n" + two.replace(b"\n", b" ") + b"\n"
