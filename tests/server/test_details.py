@@ -65,6 +65,29 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("kind", "fields", "parts"), [
+    ("user_input", {"prompt": "Hi", "input_data": {"prompt": "Hi", "files": ["a.pdf"]}},
+     [("Prompt", "Hi"), ("Input data", "files: 1 item0: a.pdf")]),
+    ("llm_call", {"prompt": "Hi", "llm_call": {"issuer": "me"}}, [("To the model", "Hi")]),
+    ("llm_response", {"llm_response": {"response": "Ho"}, "performance_metrics": {"cost": 1}}, [("Answer", "Ho")]),
+    ("tool_call", {"tool_call": {"tool_name": "t", "parameters": {"a": 1}}}, [("Arguments", "a: 1")]),
+    ("tool_response", {"tool_response": {"result": {"output": "x"}}}, [("Result", "x")]),
+    ("error", {"error_info": {"error_message": "no"}, "output_data": {"partial_response": "H", "step": 2}},
+     [("Partial answer", "H"), ("Error", "no"), ("Output data", "step: 2")]),
+    ("recovery", {"error_info": {"recovery_strategy": "retry"}}, [("Recovery", "recovery_strategy: retry")]),
+])  # fmt: skip
+def test_details_end_with_what_a_client_has_written_of_its_own(
+    kind: str, fields: dict[str, Any], parts: list[tuple[str, str]]
+) -> None:
+    """Each field once; what stands elsewhere in the details is not among them, nor is what has no value."""
+    entry = Story("s").log(kind, **fields, span_attributes={"team": "eu"}, nothing=None)
+    (one,) = detail([Entry(1, T0, orjson.dumps(entry))]).entries
+
+    assert [(part.title, " ".join(part.content.striptags().split())) for part in one.parts] == [
+        *parts, ("Span attributes", "team: eu"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("started", "parts"), [("book " * 500, ["Prompt"]), ("Booking", ["Session", "Prompt"])])
 def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str]) -> None:
     """They are the user's, also where the session begins with other words: a name that its block was given."""

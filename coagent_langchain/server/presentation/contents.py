@@ -46,7 +46,7 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
     for place, one in enumerate(messages):
         if place >= start or one.asks:
             parts += _message(one, ref, folded=not one.asks and place < len(messages) - 3)
-    return parts
+    return parts + _more(fields, ref, "llm_call", "prompt")
 
 
 def earlier(fields: JsonObject, ref: str, end: int) -> list[Part]:
@@ -102,11 +102,12 @@ def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_value(f"Asks for {name}", mapping(call).get("args"), ref, path))
     if calls and not mapping(calls).get("calls"):
         parts.append(of_value("Tool calls", calls, ref, ["llm_response", "tool_calls"]))
-    return parts
+    return parts + _more(fields, ref, "llm_response")
 
 
 def _tool_call(fields: JsonObject, ref: str) -> list[Part]:
-    return [of_value("Arguments", mapping(fields.get("tool_call")).get("parameters"), ref, ["tool_call", "parameters"])]
+    given = mapping(fields.get("tool_call")).get("parameters")
+    return [of_value("Arguments", given, ref, ["tool_call", "parameters"]), *_more(fields, ref, "tool_call")]
 
 
 def _tool_response(fields: JsonObject, ref: str) -> list[Part]:
@@ -116,7 +117,7 @@ def _tool_response(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_text("Error", message, ref, ["tool_response", "error_message"], "bad"))
     if (result := answer.get("result")) is not None:
         parts += of_result(result, ref)
-    return parts
+    return parts + _more(fields, ref, "tool_response")
 
 
 def _error(fields: JsonObject, ref: str) -> list[Part]:
@@ -128,7 +129,7 @@ def _error(fields: JsonObject, ref: str) -> list[Part]:
     rest = {key: value for key, value in info.items() if key not in ("error_type", "error_message", "stack_trace")}
     if rest:
         parts.append(Part("Details", tree(rest, ref, ["error_info"]), "json"))
-    return parts
+    return parts + _more(_but(fields, "output_data", "partial_response"), ref, "error_info", "llm_response")
 
 
 def _alike(info: JsonObject) -> str:
@@ -141,12 +142,13 @@ def _alike(info: JsonObject) -> str:
 def _recovery(fields: JsonObject, ref: str) -> list[Part]:
     """All but the id of the error, which stands beside it and in the attributes."""
     info = {key: value for key, value in mapping(fields.get("error_info")).items() if key != "error_id"}
-    return [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
+    parts = [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
+    return parts + _more(fields, ref, "error_info")
 
 
 def _asked(fields: JsonObject, ref: str) -> list[Part]:
     asked, path = prompt_of(fields)
-    return [of_value("Prompt", asked, ref, path)]
+    return [of_value("Prompt", asked, ref, path), *_more(_but(fields, "input_data", "prompt"), ref, "prompt")]
 
 
 def _human(fields: JsonObject, ref: str) -> list[Part]:
@@ -180,19 +182,28 @@ def _session_end(fields: JsonObject, ref: str) -> list[Part]:
             of_answer("Response", output["response"], ref, ["output_data", "response"])]  # fmt: skip
 
 
-def _without(fields: JsonObject, left_out: str) -> JsonObject:
-    return {name: value for name, value in fields.items() if name != left_out}
+def _without(fields: JsonObject, *left_out: str) -> JsonObject:
+    return {name: value for name, value in fields.items() if name not in left_out}
+
+
+def _but(fields: JsonObject, name: str, told: str) -> JsonObject:
+    """The fields, without what is told of the one with that name, and without that if it has nothing else."""
+    more = _without(mapping(fields.get(name)), told)
+    return {key: more if key == name else value for key, value in fields.items() if more or key != name}
+
+
+def _more(fields: JsonObject, ref: str, *told: str) -> list[Part]:
+    """What an entry has beside what is told of it, such as a client's own fields; figures are among the attributes."""
+    return _generic(_without(fields, *told, "performance_metrics"), ref)
 
 
 def _generic(fields: JsonObject, ref: str) -> list[Part]:
     """Whatever the entry has beside its envelope and metadata; a message first."""
     parts = []
-    output = mapping(fields.get("output_data"))
-    if isinstance(message := output.get("message"), str):
+    if isinstance(message := mapping(fields.get("output_data")).get("message"), str):
         parts.append(of_text("Message", message, ref, ["output_data", "message"]))
-        more = {name: value for name, value in output.items() if name != "message"}
-        fields = _without(fields, "output_data") | ({"output_data": more} if more else {})
-    rest = [name for name in fields if name not in ENVELOPE and name not in METADATA]
+        fields = _but(fields, "output_data", "message")
+    rest = [name for name in fields if name not in (*ENVELOPE, *METADATA) and fields[name] is not None]
     return parts + [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), fields[name], ref, [name])
         for name in rest[:40]

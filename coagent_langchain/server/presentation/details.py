@@ -85,7 +85,8 @@ def _say_once(made: list[Shown]) -> None:
         if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
             one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
         if one.moment.type == "session_start" and asked:  # what is left is no prompt: the session has a name of its own
-            one.parts = [replace(part, title="Session") for part in one.parts if _words(part, one) not in asked]
+            one.parts = [replace(part, title="Session") if part.title == "Prompt" else part
+                         for part in one.parts if _words(part, one) not in asked]  # fmt: skip
         if one.moment.type == "component_exit" and entered:  # which component it is, its beginning tells
             one.parts = [part for part in one.parts if part.path != '["target_component"]']
 
