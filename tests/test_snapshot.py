@@ -353,6 +353,21 @@ def test_a_dict_that_changes_meanwhile_is_read() -> None:
     assert len(others) == 3_000
 
 
+def test_a_dict_that_never_stands_still_says_so() -> None:
+    """It is not shown as an empty one; here the garbage collector changes it at each try."""
+    state = dict.fromkeys(map(str, range(8_000)))
+    before = gc.get_threshold()
+    gc.callbacks.append(change := lambda phase, info: state.update({f"new {len(state)}": None}))
+    gc.set_threshold(1_000)
+    try:
+        found = snapshot({"state": state, "rest": 1})
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(change)
+
+    assert found == {"state": "<unreadable dict>", "rest": 1}
+
+
 def test_long_strings_are_cut_and_say_so() -> None:
     """A string over the limit keeps its beginning and tells how much was cut; at the limit it is whole."""
     assert text("x" * 10, 10) == "x" * 10

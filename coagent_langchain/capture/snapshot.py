@@ -148,10 +148,14 @@ class Walk:
         """A dict with string keys; base64 media in it are described."""
         if (refused := self.refused(value, depth)) is not None:
             return refused
+        try:
+            entries = self.entries(value)
+        except RuntimeError:
+            return f"<unreadable {kinds.name(type(value))}>"
         me = id(value)
         self.path.add(me)
         found: dict[str, Any] = {}
-        for key, item in self.entries(value):
+        for key, item in entries:
             if type(key) is not str or key in found or len(key) > MAX_KEY or self.encodable:
                 key = self.key(key, found)
             kind = type(item)
@@ -193,17 +197,22 @@ class Walk:
         return found
 
     def entries(self, value: Any) -> list[Any]:
-        """The container's entries at this moment, as many as may still be taken."""
+        """The container's entries at this moment, as many as may still be taken.
+
+        Raises:
+            RuntimeError: it is a dict that another thread has changed at each try.
+        """
         room = min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
         source = dict.items(value) if isinstance(value, dict) else value
-        for _ in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             try:
                 found = list(source) if len(value) <= room else list(islice(source, room))
-            except RuntimeError:  # another thread has changed it meanwhile
-                continue
-            self.items -= len(found)
-            return found
-        return []
+                break
+            except RuntimeError:
+                if not left:
+                    raise
+        self.items -= len(found)
+        return found
 
     def refused(self, value: Any, depth: int) -> str | None:
         """Why the container cannot be walked: it is inside itself, or too deep."""
