@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import orjson
 
@@ -70,19 +70,24 @@ class Outlet:
         """Whether `other` logs unchanged whatever this outlet logs: it has no rules, or the same ones."""
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
-    def emit(self, entry: JsonObject) -> None:
-        """Hand an entry to delivery."""
-        self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry), 1)
+    def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
+        """Hand an entry to delivery.
+
+        Parameters:
+            given: the keys of its meta that the application has chosen: what they hold is content, however they are
+                named.
+        """
+        self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry, given), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
         """Hand entries to delivery, in this order, in one write."""
         line = self._encode if self._plain else self._clean_line
         self.delivery.append(b"".join(map(line, entries)), len(entries))
 
-    def _clean_line(self, entry: JsonObject) -> bytes:
-        return self._encode(self._cleaned(entry))
+    def _clean_line(self, entry: JsonObject, given: Collection[str] = ()) -> bytes:
+        return self._encode(self._cleaned(entry, given))
 
-    def _cleaned(self, entry: JsonObject) -> JsonObject:
+    def _cleaned(self, entry: JsonObject, given: Collection[str]) -> JsonObject:
         if not self.capture_content:
             entry = without_content(entry)
         if not self._redact:
@@ -93,16 +98,18 @@ class Outlet:
             try:
                 entry = redact(entry)
             except Exception as error:  # noqa: BLE001 - a user's callable: fail closed, keep the event's numbers
-                return _unredacted(plain, "raised", error)
+                return _unredacted(plain, given, "raised", error)
             if not isinstance(entry, dict):
                 returned = "None" if entry is None else f"a value of type {type(entry).__name__}"
-                return _unredacted(plain, f"returned {returned} instead of the entry as a dict", TypeError(returned))
+                fault = f"returned {returned} instead of the entry as a dict"
+                return _unredacted(plain, given, fault, TypeError(returned))
         return entry
 
 
-def _unredacted(entry: JsonObject, fault: str, error: Exception) -> JsonObject:
+def _unredacted(entry: JsonObject, given: Collection[str], fault: str, error: Exception) -> JsonObject:
     """What is left of an entry that `redact` did not do its work on."""
     guard.contain("redact", error, f"the redact function {fault}; such events are logged without their content")
     left = without_content(entry)
+    left["meta"] = {key: value for key, value in left["meta"].items() if key not in given}
     left["meta"]["content"] = "redact failed"
     return left

@@ -73,7 +73,7 @@ class Prompt(Scope):
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
-        (outlet or self.session.outlet).emit(entry)
+        (outlet or self.session.outlet).emit(entry, self._meta or ())
 
     def run_failed(self, request: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
         """Note that a run of the block has failed; of very many, the latest are kept."""

@@ -106,7 +106,7 @@ class Session(Scope):
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
-        (outlet or self.outlet).emit(entry)
+        (outlet or self.outlet).emit(entry, self._meta or ())
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from coagent_langchain import scope
@@ -32,7 +32,8 @@ class Remarks:
 
     def here(self, event_type: EventType, message: Any, meta: object = None) -> None:
         """A remark made in application code: it belongs to what is running around it."""
-        self._emit(self._entry_here(event_type, _as_mapping(meta))[1], message)
+        meta = _as_mapping(meta)
+        self._emit(self._entry_here(event_type, meta)[1], message, _given(meta))
 
     def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None) -> None:
         """An error that application code reports itself."""
@@ -52,7 +53,7 @@ class Remarks:
         if error is not None:
             info["stack_trace"] = stack_trace(error)
         entry["error_info"] = info
-        self._recorder.outlet.emit(entry)
+        self._recorder.outlet.emit(entry, _given(meta))
         if error is not None:  # where it is raised on, it has been reported
             session.reported(error)
             run = self._run_around()
@@ -90,9 +91,9 @@ class Remarks:
         session.open()  # of a block, it may have ended before
         return session, session.course.present_prompt, 0
 
-    def _emit(self, entry: JsonObject, message: Any) -> None:
+    def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}
-        self._recorder.outlet.emit(entry)
+        self._recorder.outlet.emit(entry, given)
 
 
 def event_type_of(level: object) -> EventType:
@@ -105,6 +106,11 @@ def _as_mapping(meta: object) -> Mapping[str, Any]:
     if isinstance(meta, Mapping):
         return meta
     return {} if meta is None else {"value": meta}
+
+
+def _given(meta: Mapping[str, Any]) -> Collection[str]:
+    """The names in a remark's meta that the application has chosen."""
+    return meta.keys() - _NAMES
 
 
 def _known(meta: Mapping[str, Any]) -> JsonObject:

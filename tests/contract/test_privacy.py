@@ -284,6 +284,28 @@ def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) 
     assert ("secret" in str(log.entries), len(log.entries)) == (False, 5)
 
 
+@pytest.mark.internal_errors
+def test_redactor_that_fails_costs_the_users_own_meta(log: MemoryDelivery) -> None:
+    """As without content: whatever its keys are named, also in a run. What the handler says itself stays."""
+
+    def broken(entry: dict[str, Any]) -> Any:
+        raise RuntimeError("broken")
+
+    def step(text: str) -> str:
+        handler.log("warning", "cooking", meta={"status": "secret"})
+        handler.log_error("burning", meta={"kind": "secret"})
+        return text
+
+    handler = CoagentCallbackHandler(delivery=log, redact=broken)
+    with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
+        handler.log("info", "cooked", meta={"status": "secret"})
+        handler.log_error("burnt", meta={"path": "secret"})
+        RunnableLambda(step).invoke("x", {"callbacks": [handler]})
+
+    assert ("secret" in str(log.entries), len(log.entries)) == (False, 7)
+    assert ["trace" in e["meta"] for e in log.entries] == [False] * 4 + [True, True, False]
+
+
 def _masked(entry: dict[str, Any]) -> dict[str, Any]:
     masked: dict[str, Any] = json.loads(json.dumps(entry).replace(SECRET, "***"))
     return masked
