@@ -533,6 +533,15 @@ def test_handler_can_be_copied_and_pickled() -> None:
     assert (settings(again), again is handler) == (settings(handler), False)
 
 
+def test_pickled_handler_keeps_its_delivery(log: MemoryDelivery) -> None:
+    """F22: what it logs, in a worker say, goes to a copy of that, never to a server that nobody has named."""
+    again = pickle.loads(pickle.dumps(CoagentCallbackHandler(delivery=log)))
+    again.log("info", "from the worker")
+
+    assert (type(again._delivery), log.entries) == (MemoryDelivery, [])
+    assert again._delivery.sequence == [("session_start", 1, 0), ("info", 1, 0)]
+
+
 def test_invoke_stays_invoke(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """F23: some handlers turn the application's `invoke` into streaming; ours has nothing of theirs."""
     streamed: list[int] = []
