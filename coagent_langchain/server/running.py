@@ -7,7 +7,8 @@ import errno
 import socket
 import tempfile
 import threading
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,7 +41,6 @@ class Running:
         self.url = f"http://{name}:{port}"
         self.base_url = f"{self.url}/api/v1"
         self.store = store
-        self._resources = resources
         self._app = build(store, token=token, hosts=() if token else (*LOOPBACK, name))
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
                                 timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
@@ -49,6 +49,7 @@ class Running:
             target=self._server.run, kwargs={"sockets": [sock]}, name="coagent-server", daemon=True
         )
         self._thread.start()
+        self._resources = resources.pop_all()  # now they are closed here
         self._server.ready.wait(START)
 
     def login_url(self) -> str:
@@ -130,7 +131,7 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
             f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
             "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
         )
-    with ExitStack() as resources:
+    with ExitStack() as resources, _threads_there():
         if store is None:
             folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
             store = f"sqlite://{folder}/coagent.db"
@@ -138,7 +139,19 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
             store = resources.enter_context(closing(open_store(store)))
         sock = resources.enter_context(listen(host, port))
         resources.callback(store.close)  # from here on also one that was given
-        return Running(store, sock, token, resources.pop_all())
+        return Running(store, sock, token, resources)
+
+
+@contextmanager
+def _threads_there() -> Iterator[None]:
+    """Say it as a mistake of the set-up if the system starts no thread."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        advice = "`ulimit -u`, or the container's limit of processes, says how many this user may have"
+        raise ConfigurationError(f"cannot start a server: {error}; {advice}") from error
 
 
 def listen(host: str, port: int) -> socket.socket:
