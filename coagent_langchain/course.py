@@ -34,6 +34,7 @@ class Course:
         used_through: the outlet of the handler that used it last.
         last_prompt: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
+        written: whether `session_start` has been handed to delivery, a moment later.
         left: whether its last block is left, and it ends as soon as no run is open.
         totals: what it has used so far.
         pending: what later runs may end.
@@ -43,7 +44,7 @@ class Course:
         outlived: whether anything in it has gone on after its root.
         touched: when something happened last, by the monotonic clock.
         began: when it started, by the same clock.
-        first: the timestamp of its `session_start`.
+        first: the earliest timestamp that an entry after its `session_start` may have.
         latest: the latest timestamp of its entries and of the ends of its runs.
         reported: the exceptions that were logged last: of several runs, any one's error may leave the block.
         process: the id of the process that logs its end.
@@ -56,7 +57,7 @@ class Course:
         self.blocks: list[Session] = []
         self.used_through: Outlet = owner.outlet
         self.last_prompt = last_prompt
-        self.started = started
+        self.started = self.written = started
         self.ended = self.left = False
         self.totals = Totals()
         self.pending = Pending()
@@ -65,7 +66,7 @@ class Course:
         self.running = self.bare = 0
         self.outlived = False
         self.touched = self.began = time.monotonic()
-        self.first = self.latest = 0
+        self.first = self.latest = self._start = 0
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self.discreet = False
         self.process = os.getpid()
@@ -167,15 +168,22 @@ class Course:
             self.bare -= bare
             self.touched = time.monotonic()
 
-    def begin(self) -> bool:
+    def begin(self, timestamp: int) -> bool:
         """Note that it starts.
 
+        Parameters:
+            timestamp: of its `session_start`, if that is to be logged now.
+
         Returns:
-            whether `session_start` is to be logged: True for the first call alone.
+            whether it is: True for the first call alone.
         """
         with _lock:
-            asked, self.started = self.started, True
-            return not asked
+            if not self.started:
+                self.started, self.first, self._start = True, timestamp, timestamp
+                return True
+            if not self.written:  # another thread, whose entries may arrive before: servers sort by time
+                self.first = self._start + 1
+        return False
 
     def prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
         """The prompt of a root run that joins: that with the number if it is one of the latest, else a new one.

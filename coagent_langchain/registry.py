@@ -89,7 +89,7 @@ class Sessions:
     def _begin(self, session: Session, course: Course) -> None:
         course.process = os.getpid()
         if session.session_id in self._last_prompts:
-            course.started = False  # what has ended here begins again
+            course.started = course.written = False  # what has ended here begins again
             course.skip_to(self._last_prompts[session.session_id])
         session.course = course  # last: another thread's run may be waiting for it to take the next number
 

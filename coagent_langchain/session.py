@@ -93,11 +93,13 @@ class Session(Scope):
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
               agent_stack: list[str] | None = None, outlet: Outlet | None = None) -> None:  # fmt: skip
         """Log `session_start`, once; to `outlet` where a run of another handler begins the session."""
-        if not self.course.begin():
+        course = self.course
+        if course.written:
             return
-        entry = self.entry(EventType.SESSION_START, self.course.present_prompt, 0, timestamp)
-        self.course.first = entry["timestamp"]
-        self.course.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
+        entry = self.entry(EventType.SESSION_START, course.present_prompt, 0, timestamp)
+        if not course.begin(entry["timestamp"]):
+            return
+        course.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
             entry["prompt"] = text
@@ -106,7 +108,10 @@ class Session(Scope):
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
-        (outlet or self.outlet).emit(entry, self._meta or ())
+        try:
+            (outlet or self.outlet).emit(entry, self._meta or ())
+        finally:
+            course.written = True
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
@@ -159,7 +164,7 @@ class Session(Scope):
         course = self.course
         if timestamp is None:
             timestamp = now_ms()
-        elif timestamp < course.first <= now_ms():  # of a run that began before the one that began the session
+        if timestamp < course.first <= now_ms() + 1:  # of a run that began before the one that began the session
             timestamp = course.first  # but not where the clock was put back: a call's answer has no later time then
         if timestamp > course.latest:
             course.latest = timestamp

@@ -83,6 +83,31 @@ def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> Non
     assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
 
 
+@pytest.mark.parametrize("way", [
+    lambda handler: handler.log("info", "x"),
+    lambda handler: RunnableLambda(str).invoke("q", {"callbacks": [handler]}),
+])  # fmt: skip
+def test_session_start_comes_first_by_time_whoever_logs_meanwhile(way: Callable[[Any], object]) -> None:
+    """Servers sort by time, then by arrival: what arrives before it, in the same millisecond, is told as later."""
+
+    class Meanwhile(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            if b"session_start" in lines:
+                other = threading.Thread(target=way, args=(handler,))
+                other.start()
+                other.join()
+            super().append(lines, count)
+
+    found = []
+    for _ in range(20):
+        handler = CoagentCallbackHandler(delivery=(log := Meanwhile()))
+        handler.log("info", "x")
+        by_time = sorted(log.entries, key=lambda entry: entry["timestamp"])
+        found.append((log.entries[0] is by_time[0], by_time[0]["event_type"]))
+
+    assert found == [(False, "session_start")] * 20
+
+
 def test_prompt_that_two_threads_enter_at_once_is_one(log: MemoryDelivery) -> None:
     """It has one number, and the user has asked once."""
     enter_while_it_begins(log, lambda handler: handler.session("Cook").prompt("Soup?"), "user_input")

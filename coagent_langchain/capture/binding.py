@@ -98,7 +98,7 @@ class Binding:
 
     def _start_session(self, root: Root, session: Session, text: str | None = None) -> None:
         """Log `session_start` of a session that begins with this root."""
-        if not session.course.started:
+        if not session.course.written:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
