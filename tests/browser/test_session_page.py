@@ -300,7 +300,7 @@ def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) 
 
 
 def test_tables_of_models_and_tools_open_in_a_narrow_window(page: Page, post: Post) -> None:
-    """There the rows need the room: the tables come at a press, whole, and go at the next."""
+    """There the rows need the room: the tables come at a press, whole, and go at the next. Paper has no button."""
     page.set_viewport_size({"width": 390, "height": 844})
     post(sessions.trip("trip"))
     visit(page, "/sessions/trip")
@@ -313,6 +313,8 @@ def test_tables_of_models_and_tools_open_in_a_narrow_window(page: Page, post: Po
 
     assert (len(wide), max(wide) <= 390 - 24) == (2, True)
     expect(tables.first).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(button).to_be_hidden()
 
 
 def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> None:
