@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from coagent_langchain.server.presentation.bars import below
 from coagent_langchain.server.presentation.charts import used
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.rows import rows
@@ -222,3 +223,21 @@ def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
         (3, "component", 2),
         (2, "component", 1),
     ]
+
+
+def test_row_leaves_out_no_argument_or_call_without_a_sign() -> None:
+    """As many as there is room for, and `…` in the place of the others; also of what a person has to approve."""
+    story = Story("s").ask("Go")
+    many = [f"n{number}" for number in range(200)]
+    for some in (many[:20], many):
+        story.model("Go", "", 5, (1, 1), calls=[{"name": name, "args": {}} for name in some])
+        story.tool_call("look", dict.fromkeys(some, 1), "c1")
+        asked = {"action_requests": [{"name": name, "args": {}} for name in some]}
+        story.log("human_oversight", 1, meta={"status": "interrupted"}, input_data={"value": asked})
+    notes = [bar.note for bar in below(timeline(story.entries).roots) if bar.kind in ("model", "tool", "human")]
+
+    assert sorted(note for note in notes if "…" not in note) == sorted(
+        ["→ " + ", ".join(many[:20]), ", ".join(f"{name}: 1" for name in many[:20]),
+         ", ".join(f"{name}()" for name in many[:20])]
+    )  # fmt: skip
+    assert [len(note) for note in notes if note.endswith("…")] == [161] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import listing, mapping, preview, text
+from coagent_langchain.server.presentation.formats import MOST, listing, mapping, preview, text
 from coagent_langchain.wire import JsonObject
 
 
@@ -24,7 +24,7 @@ def own_words(entry: JsonObject) -> list[str]:
 def asks_for(calls: Any) -> str:
     """`→ flight_search, train_search`: what an answer asks for; before its text, whose end is cut."""
     listed = listing(calls) or listing(mapping(calls).get("calls"))
-    names = [name for call in listed[:8] if (name := text(mapping(call).get("name")))]
+    names = [name for call in listed[:MOST] if (name := text(mapping(call).get("name")))]
     return preview("→ " + ", ".join(names)) if names else ""
 
 

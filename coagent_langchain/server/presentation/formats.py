@@ -21,6 +21,7 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+MOST = 80  # values that one line is made of: more than have room, so that `…` tells of those left out
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
 
 
@@ -51,7 +52,7 @@ def brief(value: Any) -> str:
 
 def arguments(parameters: Any) -> str:
     """`from: MAD, to: BCN`."""
-    pairs = list(mapping(parameters).items())[:6]
+    pairs = list(mapping(parameters).items())[:MOST]
     return preview(", ".join(f"{key[:40]}: {brief(value)}" for key, value in pairs))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import arguments, brief, listing, mapping, preview, text
+from coagent_langchain.server.presentation.formats import MOST, arguments, brief, listing, mapping, preview, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # of `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")
@@ -23,14 +23,15 @@ def answer(value: Any) -> str:
 def asked(value: Any) -> str:
     """What an interrupt asks; of LangChain's `HumanInTheLoopMiddleware`, the calls that wait for approval."""
     given = mapping(value)
-    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:8]]
+    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:MOST]]
     words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
     return ", ".join(calls) or words or text(value)
 
 
 def answered(value: Any) -> str:
     """What was answered; of LangChain's `HumanInTheLoopMiddleware`, what was decided."""
-    return ", ".join(_decision(mapping(each)) for each in listing(mapping(value).get("decisions"))[:8]) or text(value)
+    decisions = listing(mapping(value).get("decisions"))[:MOST]
+    return ", ".join(_decision(mapping(each)) for each in decisions) or text(value)
 
 
 def exchange(asked: str, answered: str) -> str:
