@@ -13,10 +13,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.runnables import (
-    RunnableGenerator,
-    RunnableLambda,
-)
+from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.cost import cost
@@ -145,6 +142,24 @@ def test_stream_that_is_left_keeps_what_had_arrived(
     response = of_type(log, "llm_response")[0]
     assert response["llm_response"]["response"] == "one "
     assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
+
+
+def test_failed_stream_is_not_cancelled_by_what_is_left_beside_the_failure(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain leaves the other branches of an `astream` after the chain itself has failed."""
+
+    async def run() -> None:
+        async for _ in both.astream("q", {"callbacks": [handler]}):
+            pass
+
+    both: Any = RunnableParallel(failing=chat(ValueError("down")), beside=chat("one two"))
+    with pytest.raises(ValueError, match="down"):
+        asyncio.run(run())
+    handler.close()
+
+    assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["abandoned"]
+    assert log.entries[-1]["meta"]["status"] == "failed"
 
 
 @pytest.mark.parametrize("ways", ["close", "drop"])

@@ -64,8 +64,9 @@ class Endings(Sweeper):
         if isinstance(run, Root):
             stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
-        elif outcome is Outcome.ABANDONED and run.root.ended:
+        elif outcome is Outcome.ABANDONED and run.root.ended and not run.root.unresolved:
             # LangChain has told of the chain first, and where it is not asynchronous, as if that had come to its end.
+            # Where the chain failed, so did the session: the branches beside the failure are left, too.
             course = self._recorder.prompt_of(run).course
             course.status, course.response = "cancelled", None
 
