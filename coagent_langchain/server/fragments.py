@@ -98,9 +98,9 @@ def text(request: Request) -> PlainTextResponse:
         for key in orjson.loads(request.query_params.get("path", "[]")):
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
         start = max(int(request.query_params.get("from", "0")), 0)
+        whole = value if isinstance(value, str) else pretty(value)  # what is logged as text may nest too deep for that
     except (ValueError, TypeError, LookupError):
         raise HTTPException(404, "There is no such text.") from None
-    whole = value if isinstance(value, str) else pretty(value)
     if request.query_params.get("whole"):
         return PlainTextResponse(whole)
     end = start + CHUNK

@@ -272,6 +272,14 @@ def test_unknown_text_is_404(three: Running, path: str) -> None:
     assert get(three, f"/view/text/=recipe?e={T0}-1&path={quote(path)}").status_code == 404
 
 
+def test_text_that_is_json_nested_too_deep_is_given_as_it_is_alone(running: Running) -> None:
+    """An entry has bounds, a text in it has none: what lies in such JSON cannot be written as JSON again."""
+    log(running, [samples.entry(prompt="[" * 300 + "]" * 300)])
+    url = f"/view/text/=s?e={samples.T0}-1&path="
+
+    assert [get(running, url + path).status_code for path in ('["prompt"]', '["prompt",0]')] == [200, 404]
+
+
 @pytest.mark.parametrize("query", ["offset=x", "limit=-5", "offset=-1&limit=99999", "from=-1", "from=" + "9" * 30,
                                    "from=" + "9" * 5000, "offset=" + "9" * 5000])  # fmt: skip
 @pytest.mark.parametrize("name", ["events", "raw", "conversation"])
