@@ -178,5 +178,5 @@ def tool_meta(run: Run) -> JsonObject:
 
 def component(run: Run) -> JsonObject:
     """A run as `target_component`."""
-    kind = "node" if run.framework else "orchestrator"
+    kind = "node" if run.is_node else "orchestrator"
     return {"id": run.run_id, "name": run.name, "component_type": kind}

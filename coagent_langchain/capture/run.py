@@ -100,6 +100,14 @@ class Run:
             return self.timestamp > 0 or not self.component
         return self.own_turn is not None
 
+    @property
+    def is_node(self) -> bool:
+        """Whether it is a graph's node or task: a part of one has the same namespace as that."""
+        if self.is_step:
+            return True
+        namespace = (self.framework or NOTHING).get("checkpoint_ns")
+        return namespace is not None and namespace != (self.logged_above().framework or NOTHING).get("checkpoint_ns")
+
     def trace(self) -> JsonObject:
         """What the entries of this run say of its place in the tree."""
         found = self._trace
@@ -210,7 +218,7 @@ class Run:
     def try_again(self) -> None:
         """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
         parent = self.parent
-        if parent is not None and parent.failed_nodes and self.framework:
+        if parent is not None and parent.failed_nodes and self.framework and self.is_node:
             namespace = self.framework.get("checkpoint_ns", "")
             before = parent.failed_nodes.get(namespace)
             if before:
@@ -220,7 +228,7 @@ class Run:
     def failed_as_node(self) -> None:
         """Note at the run above that this node has not come to its end: it may be run again."""
         parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
-        if parent is not None and namespace:
+        if parent is not None and namespace and self.is_node:
             self.call = namespace
             if parent.failed_nodes is None:
                 parent.failed_nodes = {}

@@ -850,6 +850,36 @@ def test_turn_and_place_are_known_at_any_depth(log: MemoryDelivery, handler: Coa
     assert {e["meta"]["trace"]["within_run_id"] for e in of_type(log, "tool_call")} == {str(root)}
 
 
+def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
+    """What runs after a failure in the same node makes up for nothing, and only the node is one."""
+
+    def fail(_: object) -> None:
+        raise ValueError("down")
+
+    def work(state: object) -> None:
+        try:
+            RunnableLambda(fail).invoke(state)
+        finally:
+            RunnableLambda(str).with_config(run_name="tidy up").invoke(state)
+
+    handler = CoagentCallbackHandler(delivery=log, components="all")
+    app = StateGraph(MessagesState).add_node("work", work).add_edge(START, "work").compile()
+    with pytest.raises(ValueError, match="down"):
+        app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    named = [(e["event_type"], e["target_component"]["name"], e["target_component"]["component_type"],
+              e["meta"].get("attempt")) for e in log.entries if "target_component" in e]  # fmt: skip
+    assert named == [
+        ("component_enter", "work", "node", None),
+        ("component_enter", "fail", "orchestrator", None),
+        ("component_exit", "fail", "orchestrator", None),
+        ("component_enter", "tidy up", "orchestrator", None),
+        ("component_exit", "tidy up", "orchestrator", None),
+        ("component_exit", "work", "node", None),
+    ]
+    assert [kind for kind in types(log) if kind in ("error", "recovery")] == ["error"]
+
+
 def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> None:
     """Where control goes is no component's beginning or end."""
     handler = CoagentCallbackHandler(delivery=log, components="none")
