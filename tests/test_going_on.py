@@ -13,13 +13,9 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import (
-    AgentState,
-    HumanInTheLoopMiddleware,
-    before_model,
-)
+from langchain.agents.middleware import AgentState, HumanInTheLoopMiddleware, before_model
 from langchain_core.messages import RemoveMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
@@ -249,16 +245,37 @@ def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: C
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
-def test_question_stays_open_while_a_model_is_called_beside_its_graph(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("titles", [chat("Travel"), RunnableLambda(str) | chat("Travel")], ids=["model", "chain"])
+def test_question_stays_open_while_something_else_runs_in_its_thread(
+    titles: Runnable[Any, Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A model that finds a title for the conversation, say, has its thread, and is not its graph."""
+    """What finds a title for the conversation, say, is in its session, and is not its graph."""
     graph, config = asking_graph("hotel"), in_thread(handler, "t")
     graph.invoke({"messages": [("user", "go")]}, config)
-    chat("Travel").invoke("A title?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+    titles.invoke("A title?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
     graph.invoke(Command(resume="yes"), config)
 
     assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "yes")]
+    assert told(log)[-1][:2] == ("human_oversight", 1)
+
+
+def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed_too(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The other error is none of the graph's, and nothing has recovered from it."""
+    model = chat(ValueError("down"), "Welcome")
+    agent = create_agent(model, [add], checkpointer=InMemorySaver())
+    with contextlib.suppress(ValueError):
+        agent.invoke({"messages": [("user", "Hello")]}, in_thread(handler, "t"))
+    with contextlib.suppress(KeyError):
+        chat(KeyError("no title")).invoke("A title?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+    agent.invoke(None, in_thread(handler, "t"))
+
+    assert [(kind, prompt) for kind, prompt, _ in told(log) if kind in ("error", "llm_response", "recovery")] == [
+        ("error", 1), ("error", 2), ("llm_response", 1), ("recovery", 1),
+    ]  # fmt: skip
+    failed = [e["error_info"]["error_id"] for e in of_type(log, "error")]
+    assert [e["error_info"]["error_id"] for e in of_type(log, "recovery")] == failed[:1]
 
 
 def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -64,7 +64,7 @@ class Binding:
             root.framework = {"name": "langgraph"}
         if metadata:
             thread, number = metadata.get("thread_id"), metadata.get("prompt_number")
-            root.thread = thread if isinstance(thread, _THREAD_IDS) else None
+            root.thread = thread if root.kind == "chain" and isinstance(thread, _THREAD_IDS) else None
             root.prompt_number = number if type(number) is int else None
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current() is not None:
