@@ -66,6 +66,23 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
     ]
 
 
+def test_graph_that_goes_on_in_a_prompt_of_its_own_begins_its_turns_there(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The user has said something after all: nothing there is of a turn of the earlier prompt."""
+    agent = create_agent(chat(ValueError("down"), "Welcome"), [add], checkpointer=InMemorySaver())
+    with handler.session("s") as session:
+        with contextlib.suppress(ValueError), session.prompt("Hello"):
+            agent.invoke({"messages": [("user", "Hello")]}, in_thread(handler, "t"))
+        with session.prompt("Once more"):
+            agent.invoke(None, in_thread(handler, "t"))
+
+    assert [at for at in log.sequence if at[1] == 2] == [
+        ("user_input", 2, 0), ("component_enter", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+        ("component_exit", 2, 1), ("recovery", 2, 1), ("session_end", 2, 0),
+    ]  # fmt: skip
+
+
 def test_each_thread_goes_on_in_its_own_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Where two threads of one session failed, each continues its prompt; what has ended well is not continued."""
     model = chat(ValueError("a"), ValueError("b"), "ok a", "ok b", "again")
