@@ -1,4 +1,4 @@
-"""A LangGraph agent with a tool that a human must allow: interrupt, answer, resume, all in one session.
+"""A LangGraph agent with a tool that needs human approval: interrupt, answer, resume, all in one session.
 
 python examples/langgraph_agent.py
 """
@@ -24,7 +24,7 @@ def balance(account: str) -> float:
 
 @tool
 def transfer(amount: float, to: str) -> str:
-    """Send money, if a human allows it."""
+    """Send money, if a human approves it."""
     decision = interrupt({"question": f"Send {amount} to {to}?"})
     return f"sent {amount} to {to}" if decision == "yes" else "refused"
 
@@ -41,7 +41,7 @@ with handler.session("Pay Ada", meta={"example": "langgraph_agent"}) as session:
     config: RunnableConfig = {"callbacks": [handler], "configurable": {"thread_id": session.session_id}}
     state = agent.invoke({"messages": [HumanMessage("Send Ada 100 if I have it")]}, config)
     print("Asked:", state["__interrupt__"][0].value["question"])
-    state = agent.invoke(Command(resume="yes"), config)  # goes on with the same prompt
+    state = agent.invoke(Command(resume="yes"), config)  # continues the same prompt
     print("Agent:", state["messages"][-1].content)
 
-print("Look:  coagent-langchain show", session.session_id)
+print("See it: coagent-langchain show", session.session_id)

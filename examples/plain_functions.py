@@ -1,4 +1,4 @@
-"""Without LangChain: sessions and prompts around plain functions, by context manager and decorator.
+"""Without LangChain: sessions and prompts around plain functions, as context manager and decorator.
 
 python examples/plain_functions.py
 """
@@ -28,7 +28,7 @@ with client.start_session("Ask plainly", meta={"example": "plain_functions"}) as
 
 @client.start_session("Run a function", session_id=failing, meta={"example": "plain_functions"})
 def fails() -> None:
-    """What it raises is logged, and raised; without `session_id` each call is a session of its own."""
+    """Its exception is logged and re-raised; without `session_id`, each call would be a separate session."""
     raise ValueError("no such number")
 
 
@@ -37,5 +37,5 @@ try:
 except ValueError as error:
     print("Raised:", error)
 
-print("Look:   coagent-langchain show", session.session_id)
-print("Look:   coagent-langchain show", failing)
+print("See it: coagent-langchain show", session.session_id)
+print("See it: coagent-langchain show", failing)

@@ -1,4 +1,4 @@
-"""What your code says through `logging` stands between the events of the run that said it.
+"""Records of `logging` become events of the run that emitted them.
 
 python examples/python_logging.py
 """
@@ -19,7 +19,7 @@ logger.setLevel(logging.INFO)
 
 
 def check(question: str) -> str:
-    """Say something about the question."""
+    """Log something about the question."""
     logger.info("checking %d characters", len(question))
     if "raw" in question:
         logger.warning("raw chicken was mentioned")
@@ -31,4 +31,4 @@ chain = RunnableLambda(check) | ScriptedModel(answers=["Never."])
 with handler.session("Ask the kitchen", meta={"example": "python_logging"}) as session:
     print("Answer:", chain.invoke("May I eat raw chicken?", {"callbacks": [handler]}).content)
 
-print("Look:   coagent-langchain show", session.session_id)
+print("See it: coagent-langchain show", session.session_id)

@@ -1,6 +1,6 @@
-"""Answers from documents: the retriever's query and what it found stand beside the model's call.
+"""Answers from documents: the retriever's query and the documents it found are logged next to the model call.
 
-python examples/rag.py          # LangChain's vector store in memory needs numpy: pip install numpy
+python examples/rag.py          # LangChain's in-memory vector store needs numpy: pip install numpy
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from coagent_langchain import CoagentCallbackHandler
 
 documents = [
     Document("Carrots keep for four weeks in a cool cellar.", metadata={"source": "cellar.md"}),
-    Document("Onions want it dry and dark.", metadata={"source": "cellar.md"}),
+    Document("Onions need a dry, dark place.", metadata={"source": "cellar.md"}),
     Document("Bread freezes well.", metadata={"source": "freezer.md"}),
 ]
 store = InMemoryVectorStore.from_documents(documents, DeterministicFakeEmbedding(size=32))
@@ -31,4 +31,4 @@ with handler.session("Ask the notes", meta={"example": "rag"}) as session:
     answer = chain.invoke("How long do carrots keep?", {"callbacks": [handler]})
     print("Answer:", answer.content)
 
-print("Look:   coagent-langchain show", session.session_id)
+print("See it: coagent-langchain show", session.session_id)

@@ -1,13 +1,13 @@
-"""A recipe agent whose run you can look at: the example of CoAgent's event logging reference, with LangChain callbacks.
+"""A recipe agent: the example of CoAgent's event logging reference, with LangChain callbacks.
 
 One session. Prompt 1 asks for three recipes (turn 1) and adds their nutrition with a tool (turn 2); prompt 2 turns the
-recipes vegetarian. Nothing in here logs anything by hand: `handler` does.
+recipes vegetarian. Nothing here logs by hand: `handler` does it all.
 
     ollama pull llama3.2                 # the model
     coagent-langchain serve              # in another terminal: the log viewer, http://localhost:3000
     python examples/recipe_agent.py
 
-`coagent-langchain demo` runs this file with everything around it.
+`coagent-langchain demo` runs this file, with a server and, if there is no Ollama, a stand-in for it.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class Recipe(BaseModel):
 
 
 class Recipes(BaseModel):
-    """What the model fills in."""
+    """The structured output of the model."""
 
     recipes: list[Recipe]
 
 
 @tool
 def calories(ingredients: list[str]) -> dict[str, int | None]:
-    """Look up the calories of ingredients, in kcal per 100 g; null where they are not known."""
+    """Look up the calories of ingredients, in kcal per 100 g; null if unknown."""
     return {name: CALORIES.get(name.lower()) for name in ingredients}
 
 
 def look_up(answer: AIMessage) -> ToolMessage:
-    """Run the tool that the model asks for; where a small model forgot to ask, for all ingredients that are known."""
+    """Run the tool that the model calls; if a small model forgot to call it, for all known ingredients."""
     forgotten = {"name": "calories", "args": {"ingredients": list(CALORIES)}, "id": "forgotten"}
     call = answer.tool_calls[0] if answer.tool_calls else forgotten
     found: ToolMessage = calories.invoke({**call, "type": "tool_call"})
@@ -60,8 +60,8 @@ def look_up(answer: AIMessage) -> ToolMessage:
 
 
 def run(model: ChatOllama, handler: CoagentCallbackHandler, meta: dict[str, Any] | None = None) -> str:
-    """Make recipes, add nutrition, make them vegetarian; the id of the session that shows it."""
-    config: RunnableConfig = {"callbacks": [handler]}  # the one thing that LangChain must be told
+    """Create recipes, add nutrition, make them vegetarian; return the session's id."""
+    config: RunnableConfig = {"callbacks": [handler]}  # all that LangChain needs
     instructions = ChatPromptTemplate([("system", CHEF), ("user", "{task}")])
     chef: Runnable[dict[str, str], Any] = instructions | model.with_structured_output(Recipes)
     chef = chef.with_config(run_name="recipe_agent")
@@ -98,4 +98,4 @@ if __name__ == "__main__":
     try:
         print(f"\nLogged as session {run(ChatOllama(model=MODEL), CoagentCallbackHandler())}")
     except (ConnectError, ResponseError) as error:  # no Ollama; no such model
-        sys.exit(f"Needs an Ollama with {MODEL}: {error}. 'coagent-langchain demo' brings a stand-in.")
+        sys.exit(f"Needs an Ollama with {MODEL}: {error}. 'coagent-langchain demo' has a stand-in for it.")

@@ -1,4 +1,4 @@
-"""What must not be logged: `redact` sees each event before it is written anywhere, the disk included.
+"""Redaction: `redact` sees each event before it is written anywhere, including to disk.
 
 python examples/redaction.py
 """
@@ -17,7 +17,7 @@ MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
 
 
 def without_mail_addresses(entry: dict[str, Any]) -> dict[str, Any]:
-    """Replace every mail address in an event. Should it raise, the event goes without its content."""
+    """Replace every mail address in an event. If this raises, the event is logged without its content."""
     cleaned: dict[str, Any] = json.loads(MAIL.sub("<mail>", json.dumps(entry)))
     return cleaned
 
@@ -30,4 +30,4 @@ with handler.session("Write a letter", meta={"example": "redaction"}) as session
     print("The application sees:", answer.content)
     print("The log has:          <mail> in its place")
 
-print("Look: coagent-langchain show", session.session_id)
+print("See it: coagent-langchain show", session.session_id)

@@ -1,4 +1,4 @@
-"""A chat model that gives the answers that it is told to give: the examples need no model and no network."""
+"""A chat model with scripted answers: the examples need no model and no network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ScriptedModel(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """Offer tools: the answers say which of them are asked for."""
+        """Offer tools: the scripted answers say which of them are called."""
         return self.bind(tools=[tool.name for tool in tools], **kwargs)
 
     def _generate(self, messages: list[BaseMessage], stop: list[str] | None = None,
@@ -47,5 +47,5 @@ class ScriptedModel(BaseChatModel):
 
 
 def tool_call(name: str, **arguments: Any) -> AIMessage:
-    """The answer of a model that asks for a tool."""
+    """A model's answer that calls a tool."""
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{name}"}])

@@ -1,10 +1,10 @@
-"""A web service: one handler for all of it, a session for each conversation, by the id that the client sends.
+"""A web service: one handler for everything, a session for each conversation, with the id that the client sends.
 
-    python examples/service.py            # asks itself three questions in two conversations, at once
+    python examples/service.py            # sends itself three questions in two concurrent conversations
     uvicorn --app-dir examples service:app --port 8000
     curl localhost:8000/chat -d '{"conversation": "ada-1", "question": "How are you?"}'
 
-FastAPI is used in the same way: what counts is `session_id` in the run's metadata.
+FastAPI works the same way: what matters is `session_id` in the run's metadata.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def chat(request: Request) -> JSONResponse:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """End the conversations with the service: uvicorn's workers are ended by a signal, and run no exit handlers."""
+    """End the sessions with the service: uvicorn terminates its workers with a signal, and exit handlers do not run."""
     yield
     await asyncio.to_thread(handler.close)
 
@@ -46,7 +46,7 @@ app = Starlette(routes=[Route("/chat", chat, methods=["POST"])], lifespan=lifesp
 
 
 async def main() -> None:
-    """Ask questions in two conversations, at once."""
+    """Ask questions in two concurrent conversations."""
     import httpx
 
     name = uuid.uuid4().hex[:8]
@@ -56,8 +56,8 @@ async def main() -> None:
             client.post("/chat", json={"conversation": f"{who}-{name}", "question": question})
             for who, question in questions
         ])  # fmt: skip
-    handler.close()  # as the service's end does; until then a conversation ends when it has been idle for 30 minutes
-    print(f"Look: coagent-langchain show ada-{name}\nLook: coagent-langchain show bob-{name}")
+    handler.close()  # as at the service's end; until then, a session ends after 30 minutes without activity
+    print(f"See it: coagent-langchain show ada-{name}\nSee it: coagent-langchain show bob-{name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A streamed answer, once to its end and once left early; time to the first token is in the event's meta.
+"""A streamed answer, once read to its end and once abandoned; the time to the first token is in the event's meta.
 
 python examples/streaming.py
 """
@@ -22,6 +22,6 @@ with handler.session("Tell stories", meta={"example": "streaming"}) as session:
         for number, piece in enumerate(model.stream("Tell me another one", {"callbacks": [handler]})):
             print(piece.content, end="", flush=True)
             if number == 3:
-                break  # logged as abandoned, with what had arrived
+                break  # logged as abandoned, with the partial answer
 
-print("\nLook: coagent-langchain show", session.session_id)
+print("\nSee it: coagent-langchain show", session.session_id)

@@ -74,7 +74,7 @@ def test_recipe_agent_without_ollama_says_how_to_go_on(client: CoagentClient) ->
 
     assert (result.returncode, re.sub(r"\[Errno \d+\] ", "", result.stderr)) == (
         1,
-        "Needs an Ollama with llama3.2: Connection refused. 'coagent-langchain demo' brings a stand-in.\n",
+        "Needs an Ollama with llama3.2: Connection refused. 'coagent-langchain demo' has a stand-in for it.\n",
     )
 
 
