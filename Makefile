@@ -1,4 +1,4 @@
-# The commands of this project. `make demo` and `make test` make their own environment in .venv; both work offline once it is there.
+# The commands of this project. `make demo` and `make test` create their own environment in .venv; both then work offline.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
@@ -29,7 +29,7 @@ bench-peers: .venv/.dev
 	$(BIN)/python -m benchmarks.peers
 
 .venv/.base:
-	@echo 'making .venv: about half a minute the first time'
+	@echo 'creating .venv: about half a minute the first time'
 	$(PYTHON) -m venv .venv
 	$(PIP) 'pip>=25.1'
 	@touch $@

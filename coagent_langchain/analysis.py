@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LoggedSession:
-    """One session as the server has it; made by `CoagentClient.session`. Shows itself as a waterfall in a notebook.
+    """One session as the server has it; returned by `CoagentClient.session`. A notebook displays it as a waterfall.
 
     Attributes:
         session_id: the id.
@@ -51,28 +51,28 @@ class LoggedSession:
 
     @property
     def prompt(self) -> str:
-        """What was asked first."""
+        """The first prompt."""
         return next((e["prompt"] for e in self.events if isinstance(e.get("prompt"), str)), "")
 
     @property
     def status(self) -> str:
         """`completed`, `failed`, `cancelled`, `interrupted` or `idle` as its last `session_end` says.
 
-        Without one, or if the session went on after it: `running`; `idle` if no call is open and nothing came for half
-        a minute; `no end` if the last event is more than 30 minutes old.
+        Without one, or if the session continued after it: `running`; `idle` if no call is open and there has been no
+        event for half a minute; `no end` if the last event is more than 30 minutes old.
         """
         return standing(self._rollup.status, self._rollup.last_ms, self._rollup.open_calls)
 
     @property
     def ended(self) -> bool:
-        """Whether its last `session_end` is the last that was done in it, or a person was asked last."""
+        """Whether nothing happened after its last `session_end`, or a human was asked last."""
         return self._rollup.status != "running"
 
     @property
     def totals(self) -> JsonObject:
-        """What it used, counted from its events; tokens and cost (US dollars) are None if no response reports them.
+        """Totals of its events; tokens and cost (US dollars) are None if no response reports them.
 
-        Answers from a cache used none.
+        Responses from LangChain's cache are not counted in tokens and cost.
         """
         from coagent_langchain.server.store.rollup import COUNTERS, session_counts
 
@@ -102,12 +102,12 @@ class LoggedSession:
         return [fact for fact in facts if fact]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row per event, in order, with what most analyses need; requires pandas.
+        """One row per event, in order, with the fields that most analyses need; requires pandas.
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
         `model`, `input_tokens`, `output_tokens`, `total_tokens`, `cached`, `execution_time_ms`, `cost`, `success`,
         `event_id`. Tokens, times and cost are floats, NaN where an event has none, so that tables of several sessions
-        can be put together. `time` is `NaT` if a timestamp is not a number. `cached` is True where the answer came from
+        can be concatenated. `time` is `NaT` if a timestamp is not a number. `cached` is True if the response came from
         LangChain's own cache, so that its tokens were not used and are in no total.
 
         Raises:

@@ -128,7 +128,7 @@ def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
         if not callable(each):
             raise ConfigurationError(f"redact must be one or more callables, not {each!r}")
         if inspect.iscoroutinefunction(each):
-            raise ConfigurationError(f"redact must not be a coroutine function, for no hook waits: {each!r}")
+            raise ConfigurationError(f"redact must not be a coroutine function, because hooks do not wait: {each!r}")
         if not _takes_an_entry(each):
             raise ConfigurationError(f"redact must take one argument, the entry, and return it: {each!r}")
     return found

@@ -1,4 +1,4 @@
-"""`CoagentClient`: CoAgent's documented synchronous methods, to write and to read."""
+"""`CoagentClient`: CoAgent's documented synchronous methods, for writing and reading."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ SETTLE_TIMEOUT = 2.0  # seconds
 class CoagentClient(EventLog):
     """Writes events to a CoAgent server and reads them back; each call makes its requests in the calling thread.
 
-    Writing never raises because of the server: when it is away or refuses, the result has `success=False` and says
-    what was tried. Failed reads raise `CoagentClientError`. Works in many threads, and as a context manager.
+    Writing never raises because of the server: if it is unavailable or refuses, the result has `success=False` and says
+    what was tried. Failed reads raise `CoagentClientError`. Thread-safe, and a context manager.
 
     Parameters:
         base_url: the API's address; from `COAGENT_BASE_URL`, else http://localhost:3000/api/v1.
         auth_token: bearer token; from `COAGENT_AUTH_TOKEN`, else none.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for a response.
         max_retries: how often a request is retried on connection errors, 408, 425, 429 and 5xx.
-        retry_backoff_factor: the first pause is random, from 0 to this many seconds; the bound doubles with each retry.
+        retry_backoff_factor: the first delay is random, from 0 to this many seconds; the bound doubles with each retry.
         debug: log each request at level DEBUG to the logger `coagent_langchain`.
 
     Raises:
-        ConfigurationError: an argument is wrong; the message names it.
+        ConfigurationError: an argument is invalid; the message names it.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class CoagentClient(EventLog):
         return self._connection.base_url
 
     def close(self) -> None:
-        """Close the connections. A closed client neither writes nor reads."""
+        """Close the connections. A closed client can neither write nor read."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -96,8 +96,8 @@ class CoagentClient(EventLog):
     def store_logs(self, entries: Iterable[Entry], max_retries: int | None = None) -> LogResult:
         """Store many entries, in as few requests as possible.
 
-        If some entries are bad, the good ones are stored, and the result's `errors` names the bad ones by their index
-        in `entries`.
+        If some entries are invalid, the others are stored, and the result's `errors` names the invalid ones by their
+        index in `entries`.
 
         Parameters:
             entries: each as for `store_log`.
@@ -143,7 +143,7 @@ class CoagentClient(EventLog):
         """The ids of all sessions.
 
         Raises:
-            CoagentClientError: the server is away or refuses; the message says what was tried.
+            CoagentClientError: the server is unavailable or refuses; the message says what was tried.
         """
         return [str(run) for run in self._list("/runs")[0]]
 
@@ -153,7 +153,7 @@ class CoagentClient(EventLog):
         try:
             return [RunSummary.model_validate(run) for run in runs]
         except ValidationError as error:
-            what = f"GET {self.base_url}/runs gave no list of sessions; is it a CoAgent server?"
+            what = f"GET {self.base_url}/runs did not return a list of sessions; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=runs) from error
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
@@ -161,7 +161,7 @@ class CoagentClient(EventLog):
 
         Raises:
             CoagentClientError: as for `get_runs`.
-            ConfigurationError: the id is no string of 1 to 512 characters; so in all methods that read a session.
+            ConfigurationError: the id is not a string of 1 to 512 characters, as in all methods that read a session.
         """
         return [LoggedEvent.read(entry) for entry in self._list(_path("logs", session_id))[0]]
 
@@ -177,7 +177,7 @@ class CoagentClient(EventLog):
             jmespath_query: for example "[?event_type=='error'].error_info.error_message".
 
         Raises:
-            ConfigurationError: the expression is no text.
+            ConfigurationError: the expression is not a string.
             CoagentClientError: as for `get_runs`, or if the server cannot parse the expression.
         """
         if not isinstance(jmespath_query, str):
@@ -185,7 +185,7 @@ class CoagentClient(EventLog):
         return self._get(_path("filter_logs", session_id), {"pre": clean(jmespath_query)})[0]
 
     def session(self, session_id: str) -> LoggedSession:
-        """A session to analyse: events, totals, `to_pandas()`, and a picture in a notebook.
+        """A session to analyse: events, totals, `to_pandas()`, and a waterfall in a notebook.
 
         Raises:
             CoagentClientError: there is no session with that id, or as for `get_runs`.
@@ -199,7 +199,7 @@ class CoagentClient(EventLog):
         """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_logs`."""
         last = self.filter_logs(session_id, "max([].prompt_number)") or 0
         if not isinstance(last, int):
-            what = f"the filter of {self.base_url} gave no number; is it a CoAgent server?"
+            what = f"the filter of {self.base_url} did not return a number; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=last)
         return last
 
@@ -208,13 +208,13 @@ class CoagentClient(EventLog):
     ) -> Session:
         """A session around a block of code or each call of a decorated function, without LangChain.
 
-        Its own events are numbered, and delivered in the background through the spool. Log what happens
-        inside yourself, with `session_id`.
+        Its own events are numbered, and delivered in the background through the spool. Log the events inside
+        yourself, with `session_id`.
 
         Parameters:
             prompt: the task, for `session_start`.
             session_id: its id; a new one when None.
-            meta: free JSON for `session_start`.
+            meta: free-form JSON for `session_start`.
 
         Returns:
             a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
@@ -238,7 +238,7 @@ class CoagentClient(EventLog):
     def _list(self, path: str, params: dict[str, str] | None = None) -> tuple[list[Any], str]:
         answer, text = self._get(path, params)
         if not isinstance(answer, list):
-            what = f"GET {self.base_url}{path} gave no list; is it a CoAgent server?"
+            what = f"GET {self.base_url}{path} did not return a list; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=answer)
         return answer, text
 

@@ -70,7 +70,7 @@ class Settings:
             ConfigurationError: an argument is unknown, or what counts of both is wrong; the message names it.
         """
         if unknown := sorted(set(arguments) - set(_PARSERS)):
-            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(_PARSERS))}")
+            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(_PARSERS))}")
         environ = os.environ if environ is None else environ
         values = {name: _PARSERS[name](environ[variable], variable) for name, variable in VARIABLES.items()
                   if environ.get(variable) and arguments.get(name) is None}  # fmt: skip
@@ -116,7 +116,7 @@ def check_url(value: Any, source: str) -> str:
     try:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ConfigurationError(f"{source} has a wrong port, it must be from 0 to 65535: {shown}") from None
+        raise ConfigurationError(f"{source} has an invalid port, it must be from 0 to 65535: {shown}") from None
     return str(value).rstrip("/")
 
 

@@ -102,7 +102,7 @@ class Connection:
         self, method: str, path: str, body: bytes | None, params: dict[str, str] | None, retries: int
     ) -> tuple[Any, str]:
         if self._closed.is_set():
-            raise CoagentClientError("the client is closed; make a new one", attempts=0)
+            raise CoagentClientError("the client is closed; create a new one", attempts=0)
         started = time.monotonic()
         send = self._prepare(method, path, body, params)
         for attempt in itertools.count():

@@ -29,16 +29,16 @@ class CoagentError(Exception):
 
 
 class ConfigurationError(CoagentError, ValueError):
-    """A setting is missing or wrong; the message names it and says what to do."""
+    """A setting is missing or invalid; the message names it and says what to do."""
 
 
 class CoagentClientError(CoagentError):
-    """A call of `CoagentClient` failed after all its tries.
+    """A call of `CoagentClient` failed after all its attempts.
 
     Attributes:
-        status: HTTP status of the last answer, or None when there was none.
+        status: HTTP status of the last response, or None if there was none.
         attempts: how many requests were made.
-        answer: the JSON of the last answer, or None.
+        answer: the JSON of the last response, or None.
     """
 
     def __init__(self, message: str, *, status: int | None = None, attempts: int = 1, answer: object = None) -> None:

@@ -40,7 +40,7 @@ Entry = LogEntry | ForeignEntry | JsonObject
 
 
 class EventLog(ABC):
-    """CoAgent's methods for logging, by name and position as documented."""
+    """CoAgent's logging methods, with names and positional arguments as documented."""
 
     @abstractmethod
     def store_log(self, entry: Entry, max_retries: int | None = None) -> LogResult:
@@ -66,7 +66,7 @@ class EventLog(ABC):
             prompt: the task or first question.
             prompt_number: number of the user's interaction, from 1.
             turn_number: 0 for the events that frame a session.
-            meta: free JSON.
+            meta: free-form JSON.
             max_retries: retries for this call, instead of the client's.
         """
         return self._log(EventType.SESSION_START, session_id, prompt_number, turn_number, max_retries,
@@ -74,7 +74,7 @@ class EventLog(ABC):
 
     def log_user_input(self, session_id: str, prompt: str, prompt_number: int, turn_number: int = 0,
                        meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
-        """Log what the user asked: the beginning of prompt `prompt_number`."""
+        """Log the user's request: the beginning of prompt `prompt_number`."""
         return self._log(EventType.USER_INPUT, session_id, prompt_number, turn_number, max_retries,
                          prompt=prompt, input_data={"prompt": prompt}, meta=meta)  # fmt: skip
 
@@ -89,7 +89,7 @@ class EventLog(ABC):
             prompt_number: the last one of the session.
             turn_number: 0 for the events that frame a session.
             elapsed_time_ms: how long the session took; goes into `meta`.
-            meta: free JSON; its `status`, such as `failed`, is that of the session, `completed` when it has none.
+            meta: free-form JSON; its `status`, such as `failed`, is the session's, by default `completed`.
             max_retries: retries for this call, instead of the client's.
         """
         if elapsed_time_ms is not None and isinstance(meta, dict | None):  # another meta is refused by the server
@@ -105,14 +105,14 @@ class EventLog(ABC):
 
         Parameters:
             session_id: the session's id.
-            prompt: what is sent to the model.
+            prompt: the prompt that is sent to the model.
             prompt_number: number of the user's interaction.
             turn_number: number of the model call inside the prompt, from 1.
             issuer: who makes the call: an agent's, node's or tool's name.
             history: the conversation so far, e.g. `{"messages": [...]}`.
             system_prompt: the instructions.
             max_retries: retries for this call, instead of the client's.
-            meta: free JSON, e.g. `model`, `provider`, `temperature`.
+            meta: free-form JSON, e.g. `model`, `provider`, `temperature`.
         """
         llm_call = _present(issuer=issuer, history=history, system_prompt=system_prompt)
         return self._log(EventType.LLM_CALL, session_id, prompt_number, turn_number, max_retries,
@@ -125,20 +125,20 @@ class EventLog(ABC):
                          output_tokens: int | None = None, total_tokens: int | None = None,
                          max_retries: int | None = None, *, execution_time_ms: int | None = None,
                          meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log a model's answer.
+        """Log a model's response.
 
         Parameters:
             session_id: the session's id.
             response: the model's text.
             prompt_number: that of its call.
             turn_number: that of its call.
-            tool_calls: what the model asks for, e.g. `{"calls": [{"id": …, "name": …, "args": …}]}`.
-            input_tokens: all that were sent, those read from a cache included; None where unknown, like the others.
-            output_tokens: all that were made, reasoning included.
-            total_tokens: both together.
+            tool_calls: the model's tool calls, e.g. `{"calls": [{"id": …, "name": …, "args": …}]}`.
+            input_tokens: all that were sent, including those read from a cache; None if unknown, like the others.
+            output_tokens: all that were generated, including reasoning.
+            total_tokens: the sum of both.
             max_retries: retries for this call, instead of the client's.
             execution_time_ms: how long the call took.
-            meta: free JSON, e.g. `model`, `finish_reason`.
+            meta: free-form JSON, e.g. `model`, `finish_reason`.
         """
         llm_response = _present(
             response=response, tool_calls=tool_calls, input_tokens=input_tokens, output_tokens=output_tokens,
@@ -150,7 +150,7 @@ class EventLog(ABC):
     def log_tool_call(self, session_id: str, tool_name: str, prompt_number: int, turn_number: int,
                       parameters: JsonObject | None = None, max_retries: int | None = None, *,
                       meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log a tool's call, with the turn of the model's answer that asked for it."""
+        """Log a tool call, with the turn of the model response that requested it."""
         tool_call = _present(tool_name=tool_name, parameters=parameters)
         return self._log(EventType.TOOL_CALL, session_id, prompt_number, turn_number, max_retries,
                          tool_call=tool_call, meta=meta)  # fmt: skip
@@ -160,7 +160,7 @@ class EventLog(ABC):
                           execution_time_ms: int | None = None, max_retries: int | None = None, *,
                           parameters: JsonObject | None = None,
                           meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log what a tool gave back.
+        """Log a tool's result.
 
         Parameters:
             session_id: the session's id.
@@ -172,8 +172,8 @@ class EventLog(ABC):
             error_message: why it failed.
             execution_time_ms: how long it took.
             max_retries: retries for this call, instead of the client's.
-            parameters: what it was called with.
-            meta: free JSON.
+            parameters: the arguments of the call.
+            meta: free-form JSON.
         """
         if result is not None and not isinstance(result, dict):
             result = {"output": result}
@@ -193,11 +193,11 @@ class EventLog(ABC):
             session_id: the session's id.
             prompt_number: where it happened.
             turn_number: where it happened.
-            error_message: what it says.
+            error_message: its message.
             error_type: the exception's class.
-            stack_trace: the traceback as a text.
+            stack_trace: the traceback as a string.
             max_retries: retries for this call, instead of the client's.
-            meta: free JSON; with `execution_time_ms`, the error ends the model call that has these numbers.
+            meta: free-form JSON; with `execution_time_ms`, the error ends the model call with these numbers.
         """
         error_info = _present(error_message=error_message, error_type=error_type, stack_trace=stack_trace)
         return self._log(EventType.ERROR, session_id, prompt_number, turn_number, max_retries,
@@ -224,7 +224,7 @@ class EventLog(ABC):
     def log_test_result_new(self, session_id: str, prompt_number: int, turn_number: int, status: str | Enum,
                             total_tests: int, passed_tests: int, max_retries: int | None = None, *,
                             meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log the outcome of tests: `status` is "passed", "failed" or "skipped"."""
+        """Log the outcome of a test run: `status` is "passed", "failed" or "skipped"."""
         test_result = _present(status=status, total_tests=total_tests, passed_tests=passed_tests)
         return self._log(EventType.TEST_RESULT, session_id, prompt_number, turn_number, max_retries,
                          test_result=test_result, meta=meta)  # fmt: skip

@@ -15,8 +15,8 @@ class LoggedEvent(LogEntry):
 
     `"field" in event` tells whether the JSON has it.
 
-    An event of a type that this version does not know has its name as a string. Where a field does not have the form
-    of the wire format, it is left as it came.
+    If this version does not know an event's type, `event_type` is its name as a string. A field that does not conform
+    to the wire format is left as received.
     """
 
     event_type: Annotated[EventType | str, Field(union_mode="left_to_right")]  # type: ignore[assignment]
@@ -56,7 +56,7 @@ class RunSummary(BaseModel):
     """One session in a list of sessions. Timestamps in Unix milliseconds.
 
     Attributes:
-        status, title, failure, total_tokens, errors: None where the server does not tell them. `failure` is the
+        status, title, failure, total_tokens, errors: None if the server does not report them. `failure` is the
             beginning of the last error of a session that has failed, else "".
     """
 

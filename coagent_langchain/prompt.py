@@ -29,9 +29,9 @@ class Prompt(Scope):
     Attributes:
         session: the session that it belongs to.
         number: `prompt_number`, from 1; 0 until the prompt is entered.
-        turn: the latest turn so far, 0 before the first model call.
+        turn: the number of the latest turn, 0 before the first model call.
         course: the part of its session that it belongs to.
-        failed: the ids of the errors that runs of its block have ended with, by what was run and asked.
+        failed: the ids of the errors with which runs of its block have ended, by run and input.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:

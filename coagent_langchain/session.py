@@ -27,11 +27,11 @@ class Session(Scope):
 
     Made by `CoagentCallbackHandler.session` and `CoagentClient.start_session`. As a context manager it logs
     `session_start` when entered and `session_end`, with status, elapsed time and totals, when left. As a decorator,
-    it makes every call of the function a session of its own.
+    it makes every call of the function a separate session.
 
     Attributes:
         session_id: the id, as it is on the server.
-        totals: what the session has used so far.
+        totals: the session's totals so far.
         course: its state from start to end; entering a session that has ended gives it a new one.
     """
 
@@ -61,7 +61,7 @@ class Session(Scope):
 
     @property
     def totals(self) -> Totals:
-        """What the session has used so far."""
+        """The session's totals so far."""
         return self.course.totals
 
     @property
@@ -78,13 +78,13 @@ class Session(Scope):
 
         Parameters:
             text: what the user asked.
-            meta: free JSON for the `user_input` event.
+            meta: free-form JSON for the `user_input` event.
 
         Returns:
             a context manager (sync and async) and decorator.
 
         Raises:
-            ConfigurationError: the text is no string, or the meta no dict.
+            ConfigurationError: the text is not a string, or the meta not a dict.
         """
         check_prompt(text)
         check_meta(meta)
@@ -114,12 +114,12 @@ class Session(Scope):
             course.written = True
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
-        """Log `session_end` with totals, once. A session that goes on later is a new one with the next numbers.
+        """Log `session_end` with totals, once. A session that continues later is a new one with the next numbers.
 
-        Where no block is open, the end gets the time of the last run or event, however late it is noticed.
+        If no block is open, the end gets the time of the last run or event, however late it is detected.
 
         Parameters:
-            status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a person) or `idle`; when None, that
+            status: `completed`, `failed`, `cancelled`, `interrupted` (it waits for a human) or `idle`; when None, that
                 of the last run.
             response: the final output; when None, the last run's answer.
         """

@@ -303,7 +303,7 @@ def test_beginning_of_several_ids_names_some(run: Run, own: CoagentClient, capsy
     whole = run("show", "trip")
 
     some = ", ".join("trip" + "x" * n for n in (7, 6, 5, 4, 3))
-    assert (code, said) == (1, f"coagent-langchain: 'tri' is the beginning of 8 sessions: {some}, …\n")
+    assert (code, said) == (1, f"coagent-langchain: 'tri' matches 8 sessions: {some}, …\n")
     assert whole.startswith("trip ")
 
 
@@ -480,7 +480,7 @@ def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: py
     with CoagentClient(base_url) as client, pytest.raises(KeyboardInterrupt):
         follow(client, "tri", seen_enough)
 
-    assert capsys.readouterr().err == "waiting for session tri to begin; --follow takes a whole id\n"
+    assert capsys.readouterr().err == "waiting for session tri to begin; --follow needs a complete id\n"
 
 
 class OddServer(BasicServer):
@@ -562,7 +562,7 @@ def test_refused_requests_say_what_to_set(
     assert path.endswith("(does base_url end with /api/v1?)")
     advice = "(set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
     assert missing.endswith(
-        f"a token is needed: Authorization: Bearer <token>; in a browser open /?token=<token> {advice}"
+        f"a token is required: Authorization: Bearer <token>; in a browser open /?token=<token> {advice}"
     )
     assert wrong.endswith(
         f"the token is wrong: Authorization: Bearer <token>; in a browser open /?token=<token> {advice}"
@@ -577,7 +577,7 @@ def test_https_where_the_server_speaks_http_is_told(
     main(["runs"])
 
     assert capsys.readouterr().err.endswith(
-        ") (the server speaks no TLS: its address begins with http://, not https://)\n"
+        ") (the server does not use TLS: its address begins with http://, not https://)\n"
     )
 
 
@@ -588,7 +588,7 @@ def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     main(["runs"])
 
     assert capsys.readouterr().err.endswith(
-        "Connection refused (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)\n"
+        "Connection refused (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)\n"
     )
 
 

@@ -195,8 +195,8 @@ def test_program_whose_events_wait_says_so_at_its_end(script: Path) -> None:
 
     assert (code, re.sub(r"\[Errno \d+\] ", "", said)) == (
         3,
-        "coagent-langchain: 6 events wait for http://127.0.0.1:9/api/v1 (ConnectionError: Connection refused); "
-        "later: coagent-langchain spool flush\n",
+        "coagent-langchain: 6 events waiting for http://127.0.0.1:9/api/v1 (ConnectionError: Connection refused); "
+        "to send them later: coagent-langchain spool flush\n",
     )
 
 
@@ -217,7 +217,8 @@ def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) ->
     _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
 
     assert [re.sub(r" \(.*?\)", "", left) for left in said.splitlines()] == [
-        "coagent-langchain: 4 events wait for http://127.0.0.1:9/api/v1; later: coagent-langchain spool flush",
+        "coagent-langchain: 4 events waiting for http://127.0.0.1:9/api/v1; "
+        "to send them later: coagent-langchain spool flush",
         "coagent-langchain: 4 events for http://127.0.0.1:9/api/v1 refused: the spool or the disk is full",
     ]
 
@@ -244,7 +245,7 @@ def test_server_that_takes_nothing_is_told_with_its_answer(script: Path, path: s
     with launch(token="secret") as server:
         _, said = run_in_vain(script, COAGENT_BASE_URL=server.url + path, COAGENT_AUTH_TOKEN=token)
 
-    assert said.startswith(f"coagent-langchain: 5 events wait for {server.url}{path} {why}")
+    assert said.startswith(f"coagent-langchain: 5 events waiting for {server.url}{path} {why}")
 
 
 def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,5 +260,5 @@ def test_run_of_a_command_says_that_it_takes_a_program(capsys: pytest.CaptureFix
     """As `python app.py` or `uvicorn app:app` may be typed behind it."""
     assert main(["run", "uvicorn", "app:app"]) == 2
     assert capsys.readouterr().err == (
-        "coagent-langchain run: no such file: uvicorn. It takes a Python program, or -m and a module\n"
+        "coagent-langchain run: no such file: uvicorn. Pass a Python program, or -m and a module\n"
     )

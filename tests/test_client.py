@@ -451,7 +451,7 @@ def test_server_that_hangs_holds_up_one_resuming_handler_alone(
                 asked += 1
 
     assert (asked, [message.partition(":")[0] for message in caplog.messages]) == (
-        1, ["cannot resume session first, its numbers start at 1"],
+        1, ["cannot resume session first, its numbering starts at 1"],
     )  # fmt: skip
 
 
@@ -579,7 +579,8 @@ def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
     with Scripted((308, headers)) as scripted, patient(scripted.base_url) as client:
         message = client.log_info("s", "hello").message
 
-    assert message.endswith("HTTP 308: it leads to https://logs.example.org/api/v1/logs, and no redirect is followed")
+    told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
+    assert message.endswith(f"HTTP 308: {told}")
 
 
 def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -731,7 +732,8 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
     with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
         read(client)
 
-    assert re.fullmatch(rf"GET {client.base_url}/\S+ gave no list; is it a CoAgent server\?", str(caught.value))
+    said = str(caught.value)
+    assert re.fullmatch(rf"GET {client.base_url}/\S+ did not return a list; is it a CoAgent server\?", said)
     assert (caught.value.status, caught.value.answer) == (200, {"success": True, "message": "scripted"})
 
 
@@ -740,7 +742,7 @@ def test_last_prompt_number_that_is_none_is_told() -> None:
     with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
         client.last_prompt_number("x")
 
-    assert str(caught.value) == f"the filter of {client.base_url} gave no number; is it a CoAgent server?"
+    assert str(caught.value) == f"the filter of {client.base_url} did not return a number; is it a CoAgent server?"
 
 
 @pytest.mark.parametrize("odd", [[None, None], ["a", "b"], [1], "abc", 7])
@@ -753,7 +755,7 @@ def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.Lo
     RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
 
     assert {entry["prompt_number"] for entry in log.entries} == {1}
-    assert ["cannot resume session s, its numbers start at 1" in said for said in caplog.messages] == [True]
+    assert ["cannot resume session s, its numbering starts at 1" in said for said in caplog.messages] == [True]
 
 
 @pytest.mark.parametrize("read", [CoagentClient.get_logs, CoagentClient.get_logs_json, CoagentClient.session,
@@ -794,7 +796,7 @@ def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
             client.summarize()
 
     assert (str(caught.value), caught.value.status, caught.value.answer) == (
-        f"GET {client.base_url}/runs gave no list of sessions; is it a CoAgent server?", 200, [odd],
+        f"GET {client.base_url}/runs did not return a list of sessions; is it a CoAgent server?", 200, [odd],
     )  # fmt: skip
 
 
@@ -810,7 +812,7 @@ def test_closing_ends_a_pause() -> None:
             result = future.result(timeout=5)
         late = client.log_info("s", "late")
 
-    assert (result.success, late.success, late.message) == (False, False, "the client is closed; make a new one")
+    assert (result.success, late.success, late.message) == (False, False, "the client is closed; create a new one")
 
 
 def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"base_url": "http://localhost\n/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost/api/v1 "}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost/api/v1?x=1"}, "base_url must be an http or https address"),
-        ({"base_url": "http://localhost:99999/api/v1"}, "base_url has a wrong port, it must be from 0 to 65535"),
+        ({"base_url": "http://localhost:99999/api/v1"}, "base_url has an invalid port, it must be from 0 to 65535"),
         ({"base_url": "http://localhost/api/v1/logs/"}, "base_url must end with /api/v1, without /logs"),
         ({"colour": "blue"}, "unknown setting 'colour'"),
         ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),

@@ -38,7 +38,7 @@ def test_status_of_an_empty_spool(
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path / "none"))
     without = main(["spool", "status"])
 
-    assert (status, without, capsys.readouterr().out) == (0, 0, "no events wait\n" * 2)
+    assert (status, without, capsys.readouterr().out) == (0, 0, "no events waiting\n" * 2)
 
 
 def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: py
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     assert len([*tmp_path.iterdir()]) == 1
-    assert capsys.readouterr().out == "no events wait\n"
+    assert capsys.readouterr().out == "no events waiting\n"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(50, "50 s"), (300, "5 min"), (3 * 3600, "3 h"), (2 * 86_400, "2 d")])
@@ -85,7 +85,7 @@ def test_status_tells_the_age_of_the_oldest(
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     said = re.sub(r"5\d s", "50 s", capsys.readouterr().out)
-    assert said == f"http://127.0.0.1:1/api/v1: 2 events wait (0.0 MB, the oldest for {told}), 0 rejected\n"
+    assert said == f"http://127.0.0.1:1/api/v1: 2 events waiting (0.0 MB, the oldest for {told}), 0 rejected\n"
 
 
 def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,7 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
         main(["spool", "status", "--spool-dir", str(tmp_path)])
     out = capsys.readouterr().out
 
-    assert out.startswith(f"{server.base_url}: 3 events wait (0.0 MB, the oldest for ")
+    assert out.startswith(f"{server.base_url}: 3 events waiting (0.0 MB, the oldest for ")
     assert out.endswith(" d), 0 rejected\n")
 
 
@@ -105,7 +105,7 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         ("status", []),
         ("flush", ["0 events sent to {url}, 0 rejected"]),
-        ("discard", ["0 events discarded, 0 rejected ones"]),
+        ("discard", ["discarded 0 events and 0 rejected events"]),
     ],
 )
 def test_what_another_user_left_is_told_of(
@@ -119,7 +119,7 @@ def test_what_another_user_left_is_told_of(
         address = {"status": [], "flush": ["--base-url", server.base_url], "discard": [server.base_url]}[command]
         status = main(["spool", command, "--spool-dir", str(tmp_path), *address])
 
-    of_others = f"{server.base_url}: 3 events wait in another user's files, run this as that user"
+    of_others = f"{server.base_url}: 3 events waiting in another user's files, run this as that user"
     assert status == 0
     assert capsys.readouterr().out.splitlines() == [*(line.format(url=server.base_url) for line in said), of_others]
 
@@ -145,7 +145,7 @@ def test_folder_of_another_user_is_told_of(
         finally:
             os.seteuid(0)
 
-    of_another = f"{folder} cannot be read: run this as the user whose folder it is"
+    of_another = f"{folder} is not readable: run this as its owner"
     assert (status, capsys.readouterr()) == (0, ("\n".join([*said, of_another, ""]), ""))
 
 
@@ -170,7 +170,7 @@ def test_folder_without_an_address_is_named(
     note.unlink() if noted is None else note.write_text(noted)
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
-    assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 event waits")
+    assert capsys.readouterr().out.startswith(f"{note.parent.name}: 1 event waiting")
 
 
 def test_flush_tells_of_other_servers(
@@ -184,7 +184,7 @@ def test_flush_tells_of_other_servers(
 
     assert capsys.readouterr().out.splitlines() == [
         f"0 events sent to {server.base_url}, 0 rejected",
-        f"2 events wait for {other.base_url}: name it with --base-url to send them, or with --from to send them to "
+        f"2 events waiting for {other.base_url}: to send them, name it with --base-url, or with --from to send them to "
         f"{server.base_url}",
     ]
 
@@ -200,8 +200,8 @@ def test_flush_from_an_address_that_nothing_is_left_for_is_a_mistake(
         capsys.readouterr()
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--from", "http://localhost:9/api/v1"])
 
-    problem = f"coagent-langchain: nothing is left for http://localhost:9/api/v1, but for {server.base_url}\n"
-    assert (status, capsys.readouterr()) == (1, ("", problem))
+    problem = f"no events are left for http://localhost:9/api/v1; there are some for {server.base_url}"
+    assert (status, capsys.readouterr()) == (1, ("", f"coagent-langchain: {problem}\n"))
 
 
 def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,8 +214,8 @@ def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys
         main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     first, *left = capsys.readouterr().out.splitlines()
-    assert first == "2 events discarded, 1 rejected ones"
-    assert [line.partition(" (")[0] for line in left] == [f"{other.base_url}: 1 event waits"]
+    assert first == "discarded 2 events and 1 rejected event"
+    assert [line.partition(" (")[0] for line in left] == [f"{other.base_url}: 1 event waiting"]
 
 
 def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +228,7 @@ def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytes
         spool.abandon()
 
     assert capsys.readouterr().out == (
-        "1 event discarded, 0 rejected ones; 1 event waits, of programs that run or files that cannot be read\n"
+        "discarded 1 event and 0 rejected events; 1 event waiting, from running programs or in unreadable files\n"
     )
 
 
@@ -243,10 +243,10 @@ def test_flush_without_a_server_says_what_waits(
     captured = capsys.readouterr()
     notice, problem = captured.err.splitlines()
 
-    assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 events wait\n")
-    assert notice == f"waiting for {server.base_url} to take events; a server that fails is given up after 1 s"
+    assert (status, captured.out) == (1, f"0 events sent to {server.base_url}, 0 rejected, 3 events waiting\n")
+    assert notice == f"waiting for {server.base_url} to accept events; gives up after 1 s if it fails"
     assert problem.startswith("coagent-langchain: not finished: ConnectionError: ")
-    assert problem.endswith("(start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)")
+    assert problem.endswith("(start a server with 'coagent-langchain serve', or set COAGENT_BASE_URL to yours)")
 
 
 @pytest.mark.parametrize(("retry_after", "tried"), [({}, True), ({"Retry-After": "1"}, False)])
@@ -310,7 +310,7 @@ def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.Cap
 
     sent, left = capsys.readouterr().out.splitlines()
     assert (status, server.stored, sent) == (0, ["e0", "e2"], f"2 events sent to {server.base_url}, 1 rejected")
-    assert left.endswith(": nothing waits, 1 rejected")
+    assert left.endswith(": nothing waiting, 1 rejected")
 
 
 @pytest.mark.parametrize("path", ["", "/api/v1/logs"])
@@ -326,7 +326,7 @@ def test_flush_sends_what_was_logged_for_a_wrong_address(
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     assert (status, server.stored) == (0, ids(2))
-    assert capsys.readouterr().out == f"2 events sent to {server.base_url}, 0 rejected\nno events wait\n"
+    assert capsys.readouterr().out == f"2 events sent to {server.base_url}, 0 rejected\nno events waiting\n"
 
 
 def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +336,8 @@ def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.Capt
         delivery.flush(0.05)
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
 
-    assert (status, capsys.readouterr().out) == (0, f"0 events sent to {server.base_url}, 0 rejected, 1 event waits\n")
+    told = f"0 events sent to {server.base_url}, 0 rejected, 1 event waiting\n"
+    assert (status, capsys.readouterr().out) == (0, told)
 
 
 @pytest.mark.parametrize(("answer", "why"), [(Answer(401), "HTTP 401"), (Answer(503), "HTTP 503")])
@@ -367,7 +368,7 @@ def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.Capture
         main(["spool", "status", "--spool-dir", str(tmp_path)])
 
     assert (record["reason"], record["entry"]["event_id"]) == ("HTTP 422: no such type", "e0")
-    assert capsys.readouterr().out.endswith(": nothing waits, 1 rejected\n")
+    assert capsys.readouterr().out.endswith(": nothing waiting, 1 rejected\n")
 
 
 def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
@@ -417,7 +418,7 @@ def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: p
     keep_rejected(folder, line("last"), "why")
     status = main(["spool", "status", "--spool-dir", str(tmp_path)])
 
-    assert (before, status, capsys.readouterr().out.splitlines()[-1]) == (0, 0, "server: nothing waits, 2 rejected")
+    assert (before, status, capsys.readouterr().out.splitlines()[-1]) == (0, 0, "server: nothing waiting, 2 rejected")
     assert [record["entry"]["event_id"] for record in rejected_entries(folder)] == ["whole", "last"]
 
 

@@ -111,7 +111,7 @@ def test_demo_without_ollama_names_its_stand_in() -> None:
 
     assert (result.status, result.stderr) == (0, "")
     assert rows(result.stdout) == EVENTS
-    assert f"stand-in for Ollama, no model behind it (no Ollama answers at {NOBODY})" in result.stdout
+    assert f"stand-in for Ollama, no model behind it (no Ollama found at {NOBODY})" in result.stdout
 
 
 def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> None:

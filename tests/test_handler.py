@@ -598,7 +598,7 @@ def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
         ({"resume": True}, "resume=True needs the session_id to continue"),
         ({"redact": 3}, "redact must be one or more callables, not 3"),
         ({"redact": [str, 3]}, "redact must be one or more callables, not 3"),
-        ({"redact": asyncio.sleep}, "redact must not be a coroutine function, for no hook waits"),
+        ({"redact": asyncio.sleep}, "redact must not be a coroutine function, because hooks do not wait"),
         ({"redact": lambda: None}, "redact must take one argument, the entry, and return it"),
         ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
         ({"delivery": MemoryDelivery}, r"delivery must be a Delivery such as MemoryDelivery\(\), not its class"),

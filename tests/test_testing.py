@@ -173,21 +173,21 @@ def test_failure_in_the_middle_of_a_stream() -> None:
 
 def test_reply_that_is_none_is_refused_at_once() -> None:
     """In a list a function is no reply: it stands for the whole list."""
-    with pytest.raises(TypeError, match=r"a reply is a str, mapping, .* or Failure, not <function "):
+    with pytest.raises(TypeError, match=r"a reply must be a str, mapping, .* or Failure: <function "):
         OllamaStandIn(["Soup.", lambda request: "Stew."])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("reply", ["Soup.", {"dish": "soup"}, ToolUse("cook")])
 def test_one_reply_instead_of_a_list_is_refused_at_once(reply: Any) -> None:
     """A text would be a list of characters, and a mapping one of its keys."""
-    message = f"the script is a list of replies, or a function: [{reply!r}]"
+    message = f"the script must be a list of replies, or a function: [{reply!r}]"
     with pytest.raises(TypeError, match=re.escape(message)):
         OllamaStandIn(reply)
 
 
 def test_one_model_instead_of_a_list_is_refused_at_once() -> None:
     """A name would be a list of models with one letter each."""
-    with pytest.raises(TypeError, match=r"^models is a list of names: \['qwen3'\]$"):
+    with pytest.raises(TypeError, match=r"^models must be a list of names: \['qwen3'\]$"):
         OllamaStandIn(["Soup."], models="qwen3")
 
 
@@ -199,7 +199,7 @@ def test_what_the_stand_in_does_not_speak_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("script", "message"),
-    [(lambda request: 3, "TypeError: a reply is a str"), (lambda request: {}["x"], "KeyError: 'x'")],
+    [(lambda request: 3, "TypeError: a reply must be a str"), (lambda request: {}["x"], "KeyError: 'x'")],
 )
 def test_function_that_fails_is_told_to_the_client(script: Any, message: str) -> None:
     """What is wrong with it stands in the client's exception."""

@@ -108,9 +108,9 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
     (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
     (Outcome(None, "ProxyError: refused"), "ProxyError: refused "
-     "(HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"),
+     "(HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"),
     (Outcome(None, "SSLError: [SSL: WRONG_VERSION_NUMBER]"), "SSLError: [SSL: WRONG_VERSION_NUMBER] "
-     "(the server speaks no TLS: its address begins with http://, not https://)"),
+     "(the server does not use TLS: its address begins with http://, not https://)"),
 ])  # fmt: skip
 def test_reason_is_one_line_that_says_what_to_do(outcome: Outcome, reason: str) -> None:
     """A page counts as its text, and where the mistake is plain, its remedy follows."""
@@ -220,7 +220,7 @@ def test_redirect_is_told_without_its_query() -> None:
     with FaultyServer(lambda request: Answer(308, headers=location)) as server:
         outcome = Transport(server.base_url).post(b"{}")
 
-    told = "it leads to https://logs.example.org/api/v1/logs, and no redirect is followed"
+    told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
     assert outcome == Outcome(308, told)
 
 

@@ -345,7 +345,7 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
     said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
 
     assert said == [
-        f"delivery to {server.base_url}: HTTP 503: later; 3 events wait",
+        f"delivery to {server.base_url}: HTTP 503: later; 3 events waiting",
         f"delivery to {server.base_url} works again: 3 events delivered",
     ]
 
@@ -362,7 +362,7 @@ def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pyt
     said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
 
     assert said == [
-        f"delivery to {server.base_url}: HTTP 429: {{}}; 1 event waits",
+        f"delivery to {server.base_url}: HTTP 429: {{}}; 1 event waiting",
         f"delivery to {server.base_url} works again: 1 event delivered",
     ]
 
@@ -391,7 +391,7 @@ def test_log_says_later_what_it_had_no_line_for(
     told.wrong("no answer", 4)
 
     assert [message.removeprefix("delivery to here: no answer; ") for message in caplog.messages] == [
-        "3 events wait", "4 events wait; 6 events rejected: 2; 2 events lost: a file", "4 events wait",
+        "3 events waiting", "4 events waiting; 6 events rejected: 2; 2 events lost: a file", "4 events waiting",
     ]  # fmt: skip
 
 
@@ -595,7 +595,7 @@ def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.
             delivery.append(line("a"))
             until(lambda: bool(caplog.messages))
 
-    assert caplog.messages == [f"delivery to {server.base_url}: HTTP 503: {{}}; events of ended programs wait"]
+    assert caplog.messages == [f"delivery to {server.base_url}: HTTP 503: {{}}; events of ended programs are waiting"]
 
 
 def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,7 +727,7 @@ def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
     said = [message for record in caplog.records if server.base_url in (message := record.getMessage())]
 
     assert said == [
-        f"delivery to {server.base_url}: HTTP 503: later; 1 event waits",
+        f"delivery to {server.base_url}: HTTP 503: later; 1 event waiting",
         f"delivery to {server.base_url} works again: 1 event delivered; "
         "9 events refused: the spool or the disk is full",
     ]
@@ -743,7 +743,7 @@ def test_events_refused_while_the_server_is_away_are_told_at_the_end(
             delivery.tell_losses()
 
     assert [message.removeprefix(f"delivery to {server.base_url}: ") for message in caplog.messages] == [
-        "HTTP 503: later; 1 event waits", "9 events refused: the spool or the disk is full",
+        "HTTP 503: later; 1 event waiting", "9 events refused: the spool or the disk is full",
     ]  # fmt: skip
 
 
@@ -816,7 +816,7 @@ def test_spool_that_cannot_be_read_is_told(
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         broken.set()
         delivery.append(line("a"))
-        until(lambda: "cannot read the spool: Input/output error; 1 event waits" in caplog.text)
+        until(lambda: "cannot read the spool: Input/output error; 1 event waiting" in caplog.text)
         until(lambda: len(tries) > 1)
         broken.clear()
         flushed = delivery.flush(10)
@@ -843,9 +843,9 @@ def test_folder_that_can_be_used_again_is_used(
     address = "http://127.0.0.1:1/api/v1"
     with delivery_to(address, tmp_path / "spool") as delivery:
         append_each(delivery, ids(2))
-        until(lambda: "do not outlive this process until it can be written" in caplog.text)
+        until(lambda: "do not outlive this process until it is writable" in caplog.text)
         (tmp_path / "spool").unlink()
-        until(lambda: "the spool folder can be used again; what waits is in it" in caplog.text)
+        until(lambda: "the spool folder can be used again, and has what is waiting" in caplog.text)
         folder = destination_folder(tmp_path / "spool", address)
         left = [entry for path in folder.glob("*.jsonl") for entry in waiting_lines(path)]
 

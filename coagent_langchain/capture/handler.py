@@ -35,11 +35,11 @@ from coagent_langchain.wire import JsonObject, Severity
 
 
 class CoagentCallbackHandler(Hooks):
-    """Logs what LangChain and LangGraph runs do as CoAgent events; pass it as `callbacks=[handler]`.
+    """Logs LangChain and LangGraph runs as CoAgent events; pass it as `callbacks=[handler]`.
 
-    One handler serves any number of runs at once: threads, asyncio, batches, many conversations. It is cheap to make;
-    all handlers of a process with the same destination share one spool and one sending thread. Its hooks never raise
-    into the application, never wait for the network and never change what they are given.
+    One handler serves any number of concurrent runs: threads, asyncio, batches, many conversations. It is cheap to
+    create; all handlers of a process with the same destination share one spool and one sending thread. Its hooks never
+    raise into the application, never wait for the network and never modify their arguments.
 
     Parameters:
         session_id: the session of every run. When None, it comes from the run's metadata or `configurable`
@@ -54,11 +54,11 @@ class CoagentCallbackHandler(Hooks):
         components: which chain runs become `component_enter` and `component_exit`: `"nodes"` (LangGraph's), `"all"`
             or `"none"`.
         sample_rate: share of root runs that are logged, from 0 to 1; the run's id decides.
-        resume: continue the numbers that the server has for `session_id` (asks the server once, here).
+        resume: continue the numbering that the server has for `session_id` (asks the server once, here).
         delivery: where entries go instead of the server, e.g. `coagent_langchain.testing.MemoryDelivery()`.
 
     Raises:
-        ConfigurationError: a setting is wrong; the message says which and what to do.
+        ConfigurationError: a setting is invalid; the message says which and what to do.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class CoagentCallbackHandler(Hooks):
         Parameters:
             prompt: the task, for `session_start`.
             session_id: its id. When None, the handler's `session_id` if it has one, else a new id.
-            meta: free JSON for `session_start`.
+            meta: free-form JSON for `session_start`.
 
         Returns:
             a context manager (sync and async) and decorator; `.prompt(text)` opens a prompt inside.
@@ -127,7 +127,7 @@ class CoagentCallbackHandler(Hooks):
         Parameters:
             level: `debug`, `info` or `warning`; anything else is `info`.
             message: the text.
-            meta: free JSON.
+            meta: free-form JSON.
         """
         self._remarks.here(event_type_of(level), message, meta)
 
@@ -138,31 +138,31 @@ class CoagentCallbackHandler(Hooks):
 
         Parameters:
             message: what happened, or the exception if it says enough.
-            error: the exception, for its type and stack.
+            error: the exception, for its type and stack trace.
             critical: severity `critical` instead of `high`.
-            meta: free JSON.
+            meta: free-form JSON.
         """
         self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta)
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until the server has answered for everything logged so far, and send what waits at once.
+        """Send waiting events at once, and wait until the server has responded to everything logged so far.
 
         Parameters:
-            timeout: seconds to wait at most.
+            timeout: maximum number of seconds to wait.
 
         Returns:
-            True when nothing waits any more. Then the server has all of it, except what `stats()` counts as
-            `rejected` (the server would not take it) or `refused` (the spool or the disk was full).
+            True when nothing is waiting any more. The server then has everything, except what `stats()` counts as
+            `rejected` (by the server) or `refused` (because the spool or the disk was full).
 
         Raises:
-            ConfigurationError: the timeout is no number of seconds, also where nothing waits.
+            ConfigurationError: the timeout is not a number of seconds, even if nothing is waiting.
         """
         return self._delivery.flush(check_seconds("timeout", timeout))
 
     def close(self) -> None:
         """End the sessions that this handler was the last to use, and deliver what is waiting, within the exit timeout.
 
-        A block ends with its own handler alone, whoever has runs in it. The handler may be used again afterwards.
+        The session of a block is ended only by the block's own handler. The handler may be used again afterwards.
         """
         self._end_sessions()
         self._delivery.flush(self._settings.exit_timeout)

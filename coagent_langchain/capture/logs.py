@@ -21,7 +21,7 @@ class CoagentLogHandler(logging.Handler):
         level: the lowest level that is forwarded.
 
     Raises:
-        ConfigurationError: the handler is none.
+        ConfigurationError: `handler` is not a `CoagentCallbackHandler`.
     """
 
     def __init__(self, handler: CoagentCallbackHandler, level: int | str = logging.INFO) -> None:

@@ -31,5 +31,5 @@ def last_turn(settings: Settings, session_id: str) -> tuple[int, int]:
     except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may give anything
         if time.monotonic() - asked >= ASK_S:
             _hung_until[settings.base_url] = time.monotonic() + HUNG_S
-        logger.warning("cannot resume session %s, its numbers start at 1: %s", session_id, error)
+        logger.warning("cannot resume session %s, its numbering starts at 1: %s", session_id, error)
         return 0, 0

@@ -47,7 +47,7 @@ def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCa
         a context manager that gives the handler.
 
     Raises:
-        ConfigurationError: it is no handler, or a variable of the new one is wrong.
+        ConfigurationError: `handler` is not a handler, or an environment variable of the new one is invalid.
     """
     attached = CoagentCallbackHandler() if handler is None else handler
     check_handler(attached)

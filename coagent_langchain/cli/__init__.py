@@ -16,7 +16,7 @@ from coagent_langchain.errors import CoagentClientError, CoagentError
 COMMANDS = (demo, serve, prune, delete, run, runs, show, export, spool, completion)
 EPILOG = """\
 first steps:
-  coagent-langchain demo        run an agent and see its run on a page
+  coagent-langchain demo        run an agent and see its session in the viewer
   coagent-langchain serve       a server and log viewer on http://localhost:3000
   coagent-langchain run app.py  your program, with every chain logged
   coagent-langchain runs        what was logged

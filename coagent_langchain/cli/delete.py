@@ -18,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "have all of them, none is deleted.",
         epilog="example: coagent-langchain delete recipe-agent-4f1c0a52",
     )
-    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="a whole id; see 'coagent-langchain runs'")
+    parser.add_argument("sessions", nargs="+", metavar="SESSION", help="a complete id; see 'coagent-langchain runs'")
     store_option(parser)
     parser.set_defaults(run=run)
 

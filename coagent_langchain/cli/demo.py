@@ -42,11 +42,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run a recipe agent and look at what it did",
         description="Start a server, run a recipe agent through LangChain's Ollama client, print the events that the "
         "server has received, and in a terminal serve the session's page until Ctrl-C.",
-        epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it answers and has llama3.2, else a "
+        epilog="Uses the Ollama at OLLAMA_HOST (default http://localhost:11434) if it runs and has llama3.2, else a "
         f"stand-in with fixed answers. Needs extras: {install('server,ollama')}",
     )
     parser.add_argument(
-        "--port", type=port_number, help=f"port of the server (default: {PORT}, or a free one where it is taken)"
+        "--port", type=port_number, help=f"port of the server (default: {PORT}, or a free one if it is taken)"
     )
     parser.add_argument("--no-serve", action="store_true", help="exit after printing the table")
     parser.set_defaults(run=run)
@@ -139,7 +139,7 @@ def _cook(server: Running, model: ModelServer, session_id: str) -> str:
     finally:
         delivered = handler.flush(FLUSH_TIMEOUT)
     if not delivered:
-        raise CoagentError(f"the server at {server.url} did not take all events within {FLUSH_TIMEOUT:.0f} s")
+        raise CoagentError(f"the server at {server.url} did not accept all events within {FLUSH_TIMEOUT:.0f} s")
     return failure
 
 

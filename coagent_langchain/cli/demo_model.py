@@ -56,7 +56,7 @@ def _why_not(url: str, model: str) -> str:
         answer = requests.get(f"{url}/api/tags", timeout=2)
         names = [each["name"] for each in answer.json()["models"]]
     except (requests.RequestException, ValueError, KeyError, TypeError):
-        return f"no Ollama answers at {url}"
+        return f"no Ollama found at {url}"
     if any(name.partition(":")[0] == model or name == model for name in names):
         return ""
     return f"the Ollama at {url} has no {model}; get it with: ollama pull {model}"

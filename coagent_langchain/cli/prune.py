@@ -21,11 +21,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "prune",
         help="delete old sessions",
-        description="Delete every session whose last event is older, whether a server is running or not.",
+        description="Delete every session whose last event is older than AGE, whether a server is running or not.",
         epilog="example: coagent-langchain prune --older-than 30d --dry-run",
     )
     parser.add_argument("--older-than", type=age, required=True, metavar="AGE", help="e.g. 30d, 12h, 2w; m is minutes")
-    parser.add_argument("--dry-run", action="store_true", help="list the sessions that would go, and delete nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only list the sessions that would be deleted")
     store_option(parser)
     parser.set_defaults(run=run)
 

@@ -27,10 +27,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run a Python program as `python` would, with the handler attached to every run\n"
         "of LangChain and LangGraph, in all threads. Nothing in the program has to\n"
         "change. New processes that it starts, such as the workers of\n"
-        "`uvicorn --workers`, are not reached: there, set COAGENT_TRACING=true, and\n"
+        "`uvicorn --workers`, are not reached: for them, set COAGENT_TRACING=true, and\n"
         "import coagent_langchain. If the program ends with an exception or an exit\n"
         "status other than 0, its latest session ends as failed, with the exception in\n"
-        "it. If the server has not taken all events by then, stderr says so.",
+        "it. If the server has not accepted all events by then, stderr says so.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
     parse_bool(os.environ.get(VARIABLE, ""), VARIABLE)  # what the program starts would fail at it, one by one
     if not options.module and not os.path.isfile(options.program):
-        advice = "It takes a Python program, or -m and a module"
+        advice = "Pass a Python program, or -m and a module"
         print(f"coagent-langchain run: no such file: {options.program}. {advice}", file=sys.stderr)
         return 2
     sys.argv = [options.program, *options.arguments]

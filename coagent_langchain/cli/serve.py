@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--token",
         type=argument(lambda given: check_token(given, "it")),
         default=os.environ.get("COAGENT_AUTH_TOKEN"),
-        help="bearer token that clients send (default: COAGENT_AUTH_TOKEN)",
+        help="bearer token that clients must send (default: COAGENT_AUTH_TOKEN)",
     )
     store_option(parser)
     parser.set_defaults(run=run)
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         make_own_folder(options.store)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}. Name another place with --store") from error
+        raise ConfigurationError(f"{error}. Choose another place with --store") from error
     host, port, token = options.host, options.port, options.token
     with _log_shown(), server.launch(options.store, host=host, port=port, token=token) as running:
         print(f"Log viewer: {_named(running.login_url() if token else running.url)}")

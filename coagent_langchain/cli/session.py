@@ -57,8 +57,7 @@ def session_argument(parser: argparse.ArgumentParser) -> None:
         "session",
         nargs="?",
         metavar="SESSION",
-        help="the session's id, or a beginning of it that no other has; see 'coagent-langchain runs' (default: the "
-        "newest session)",
+        help="the session's id, or a unique prefix of it; see 'coagent-langchain runs' (default: the newest session)",
     )
 
 
@@ -74,7 +73,7 @@ def chosen(client: CoagentClient, given: str | None) -> str:
     found = [given] if given in ids else [each for each in ids if each.startswith(given)]
     if len(found) > 1:
         some = ", ".join(map(one_line, found[: -CANDIDATES - 1 : -1])) + (", …" if len(found) > CANDIDATES else "")
-        raise CoagentError(f"{given!r} is the beginning of {counted(len(found), 'session')}: {some}")
+        raise CoagentError(f"{given!r} matches {counted(len(found), 'session')}: {some}")
     return found[0] if found else given
 
 

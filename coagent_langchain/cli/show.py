@@ -35,9 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "show",
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
-        epilog="signs: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished\n"
-        "       ? waits for a human  · a message, stopped, or not run\n"
-        "tokens: input→output, – where unknown\n"
+        epilog="symbols: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished\n"
+        "         ? waiting for a human  · a message, stopped, or not run\n"
+        "tokens: input→output, – if unknown\n"
         "examples:\n  coagent-langchain show\n  coagent-langchain show recipe-agent-4f",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the tree as JSON")
     form.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends; "
-                        "waits for SESSION, a whole id, to begin")  # fmt: skip
+                        "waits for SESSION (a complete id) to begin")  # fmt: skip
     connection_options(parser)
     parser.set_defaults(run=run)
 
@@ -77,7 +77,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
         events = client.get_logs(session_id)
         if not events and not seen:
             seen.add("")
-            print(f"waiting for session {one_line(session_id)} to begin; --follow takes a whole id", file=sys.stderr)
+            print(f"waiting for session {one_line(session_id)} to begin; --follow needs a complete id", file=sys.stderr)
         for event in events:
             name = str(event.get("event_id", event.raw))  # of a server that takes what ours refuses
             if name in seen:

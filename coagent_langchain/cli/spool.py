@@ -29,11 +29,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command `spool` with its four."""
     spool = commands.add_parser(
         "spool",
-        help="look at events that wait for a server, send them or discard them",
-        description="Look at events that wait on disk for a server, send them or discard them.",
+        help="show, send or discard events that are waiting for a server",
+        description="Show, send or discard events that are waiting on disk for a server.",
     )
     inner = spool.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    status = _command(inner, "status", "tell how many events wait for which server, and since when")
+    status = _command(inner, "status", "show how many events are waiting for each server, and for how long")
     status.set_defaults(run=run_status)
     flush = _command(inner, "flush", "send what ended programs left behind for a server")
     connection_options(flush)
@@ -42,16 +42,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="logged_for",
         type=argument(logged_address),
         metavar="URL",
-        help="send what was logged for this address instead, e.g. a mistyped one, or the server's former one",
+        help="send events that were logged for this address instead, e.g. a mistyped or a former one",
     )
     flush.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to try (default: 60)"
     )
     flush.set_defaults(run=run_flush)
-    rejected = _command(inner, "rejected", "print events that a server rejected as JSON lines, each with the reason")
+    rejected = _command(inner, "rejected", "print the events that a server rejected, with the reasons, as JSON lines")
     rejected.set_defaults(run=run_rejected)
     discard = _command(inner, "discard", "delete what ended programs left behind for a server that is gone")
-    discard.add_argument("address", type=argument(logged_address), metavar="URL", help="as `spool status` names it")
+    discard.add_argument("address", type=argument(logged_address), metavar="URL", help="as `spool status` shows it")
     discard.set_defaults(run=run_discard)
     own = str(default_spool_dir()).replace("%", "%%")
     for command in (status, flush, rejected, discard):
@@ -77,14 +77,14 @@ def run_status(options: argparse.Namespace) -> int:
     """Print a line for each server, and one more where something is another user's."""
     folders = _destinations(_settings(options))
     lines = [line for folder in folders for line in (_status(folder), _of_others(folder)) if line]
-    print("\n".join(lines or ["no events wait"]))
+    print("\n".join(lines or ["no events waiting"]))
     return 0
 
 
 def _of_others(folder: Path) -> str:
     """What another user's programs left in one folder, who alone can send it; nothing where they left nothing."""
     if not _readable(folder):
-        return f"{folder} cannot be read: run this as the user whose folder it is"
+        return f"{folder} is not readable: run this as its owner"
     count = sum(1 for _ in _waiting(folder, of_others=True))
     if not count:
         return ""
@@ -108,7 +108,7 @@ def _status(folder: Path) -> str:
     if not count and not rejected:
         return ""
     waiting = (
-        f"{waiting_events(count)} ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waits"
+        f"{waiting_events(count)} ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waiting"
     )
     return f"{address_of(folder)}: {waiting}, {rejected} rejected"
 
@@ -118,7 +118,7 @@ def run_flush(options: argparse.Namespace) -> int:
     settings = _settings(options)
     folder = _known(settings, options.logged_for) if options.logged_for else _folder(settings, settings.base_url)
     address = public_url(settings.base_url)
-    with notice(f"waiting for {address} to take events; a server that fails is given up after {options.timeout:g} s"):
+    with notice(f"waiting for {address} to accept events; gives up after {options.timeout:g} s if it fails"):
         flushed = send_leftovers(settings, folder, options.timeout)
     left = {each: count for each in _destinations(settings) if (count := sum(1 for _ in _waiting(each)))}
     own = left.pop(folder, 0)
@@ -127,7 +127,7 @@ def run_flush(options: argparse.Namespace) -> int:
     if not options.base_url and not options.logged_for:
         for other, count in left.items():
             print(
-                f"{waiting_events(count)} for {address_of(other)}: name it with --base-url to send them, "
+                f"{waiting_events(count)} for {address_of(other)}: to send them, name it with --base-url, "
                 f"or with --from to send them to {address}"
             )
     _tell_of_others(_destinations(settings))
@@ -153,8 +153,8 @@ def run_discard(options: argparse.Namespace) -> int:
     folder = _known(settings, options.address)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
     still = sum(1 for _ in _waiting(folder))
-    of_programs = f"; {waiting_events(still)}, of programs that run or files that cannot be read" if still else ""
-    print(f"{counted(waited, 'event')} discarded, {rejected} rejected ones{of_programs}")
+    others = f"; {waiting_events(still)}, from running programs or in unreadable files" if still else ""
+    print(f"discarded {counted(waited, 'event')} and {counted(rejected, 'rejected event')}{others}")
     _tell_of_others([folder])
     return 0
 
@@ -168,8 +168,9 @@ def _known(settings: Settings, base_url: str) -> Path:
     """The folder of a server for which something was logged."""
     folders, folder = _destinations(settings), _folder(settings, base_url)
     if folder not in folders:
-        known = ", ".join(sorted(address_of(each) for each in folders if _status(each))) or "no server at all"
-        raise CoagentError(f"nothing is left for {public_url(base_url)}, but for {known}")
+        known = ", ".join(sorted(address_of(each) for each in folders if _status(each)))
+        others = f"; there are some for {known}" if known else ""
+        raise CoagentError(f"no events are left for {public_url(base_url)}{others}")
     return folder
 
 

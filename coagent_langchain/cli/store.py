@@ -28,7 +28,7 @@ def store_option(parser: argparse.ArgumentParser) -> None:
         type=argument(store_address),
         default=default_store(),
         metavar="URL",
-        help="where sessions are kept: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
+        help="where sessions are stored: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
         "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH (default: %(default)s)",
     )
 

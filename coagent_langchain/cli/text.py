@@ -39,7 +39,7 @@ def hint(status: int | None, reason: str) -> str:
     """
     if status is not None or verdict.hint(status, reason):
         return ""
-    return " (start a server with 'coagent-langchain serve', or name yours in COAGENT_BASE_URL)"
+    return " (start a server with 'coagent-langchain serve', or set COAGENT_BASE_URL to yours)"
 
 
 @contextlib.contextmanager

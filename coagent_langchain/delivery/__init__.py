@@ -14,12 +14,12 @@ class Stats:
 
     Attributes:
         written: entries that were kept.
-        acknowledged: of these, how many the server has taken.
-        waiting, waiting_bytes: what lies in the spool now.
-        oldest_age_s: seconds since the oldest event that waits was made; None when none waits.
-        retried: requests that have to be made again.
-        rejected: entries that the server will never take.
-        refused: entries that were not kept for want of space, or were lost with a file that somebody removed.
+        acknowledged: of these, how many the server has accepted.
+        waiting, waiting_bytes: what is in the spool now.
+        oldest_age_s: age of the oldest waiting event in seconds; None if none is waiting.
+        retried: requests that had to be repeated.
+        rejected: entries that the server will never accept.
+        refused: entries that were not kept for lack of space, or were lost because a file was removed.
     """
 
     written: int = 0

@@ -37,7 +37,7 @@ class Notices:
             waiting: events in the spool; 0 where others wait than those of this process.
         """
         self._problem = problem
-        what = waiting_events(waiting) if waiting else "events of ended programs wait"
+        what = waiting_events(waiting) if waiting else "events of ended programs are waiting"
         self._problem_told |= self._say(f"{problem}; {what}")
 
     def gone(self, count: int, how: str, why: str) -> None:
@@ -55,10 +55,11 @@ class Notices:
         """What has become of the spool, as far as it is news. That it goes without its folder is said once."""
         if spool.fallback and not self._without_folder:
             logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
-                           "until it can be written, or COAGENT_SPOOL_DIR names a folder that can",
+                           "until it is writable, or COAGENT_SPOOL_DIR names a folder that is",
                            self._destination, spool.fallback)  # fmt: skip
         elif self._without_folder and not spool.fallback:
-            logger.warning("delivery to %s: the spool folder can be used again; what waits is in it", self._destination)
+            logger.warning("delivery to %s: the spool folder can be used again, and has what is waiting",
+                           self._destination)  # fmt: skip
         self._without_folder = bool(spool.fallback)
         for total, how, why in (
             (spool.refused, "refused", "the spool or the disk is full"),
@@ -114,7 +115,7 @@ class Notices:
         """
         what = waiting_events(waiting) if kept else f"lost {counted(waiting, 'event')}"
         why = f" ({self._problem})" if self._problem else ""
-        later = "; later: coagent-langchain spool flush" if kept else ""
+        later = "; to send them later: coagent-langchain spool flush" if kept else ""
         left = [f"{what} for {self._destination}{why}{later}"] if waiting else []
         for how, (count, reason) in self._gone.items():
             look = "; see coagent-langchain spool rejected" if kept and how == "rejected" else ""
@@ -123,5 +124,5 @@ class Notices:
 
 
 def waiting_events(count: int) -> str:
-    """That so many events wait, in words."""
-    return f"{counted(count, 'event')} {'waits' if count == 1 else 'wait'}"
+    """That so many events are waiting, in words."""
+    return f"{counted(count, 'event')} waiting"

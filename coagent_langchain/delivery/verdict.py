@@ -145,7 +145,7 @@ def _said(body: str, answer: Any) -> str:
 
 def redirect(location: str) -> str:
     """What an answer says that leads elsewhere: where, without the query, which may hold a secret."""
-    return f"it leads to {re.split('[?#]', location)[0]}, and no redirect is followed"
+    return f"it redirects to {re.split('[?#]', location)[0]}, and redirects are not followed"
 
 
 def hint(status: int | None, reason: str) -> str:
@@ -156,9 +156,9 @@ def hint(status: int | None, reason: str) -> str:
         reason: what it says, or why there was none.
     """
     if status is None and any(words in reason for words in _NO_TLS):
-        return " (the server speaks no TLS: its address begins with http://, not https://)"
+        return " (the server does not use TLS: its address begins with http://, not https://)"
     if status is None and any(words in reason for words in _PROXY):
-        return " (HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"
+        return " (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"
     if status == 401:
         return " (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
     return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
@@ -167,7 +167,7 @@ def hint(status: int | None, reason: str) -> str:
 def _judge_success(outcome: Outcome, count: int) -> Verdict:
     answer, reason = outcome.answer, outcome.reason
     if outcome.body.strip() and answer is None:
-        return Verdict(Meaning.PAUSE, f"not an answer of a CoAgent server: {reason}", status=outcome.status)
+        return Verdict(Meaning.PAUSE, f"not a response of a CoAgent server: {reason}", status=outcome.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):
         return Verdict(Meaning.REFUSED, reason, refused)

@@ -26,9 +26,9 @@ def launch(
     Parameters:
         store: a store (the server closes it), its address (see `open_store`), or None for a temporary one that ends
             with the server.
-        port: 0 takes a free one.
-        host: an address of this machine; another than the loopback one needs a token.
-        token: bearer token that every request needs, or None.
+        port: 0 chooses a free one.
+        host: an address of this machine; any but loopback requires a token.
+        token: bearer token that every request must have, or None.
 
     Returns:
         A context manager with `url`, `base_url` and `close()`.
@@ -108,7 +108,7 @@ def _sqlite_path(address: str) -> Path:
     if scheme != "sqlite" or not separator or not path or not rest.startswith(("/", "~")):
         raise ConfigurationError(
             f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {public_address(address)!r}; "
-            f"as an absolute path: sqlite://{_meant(address)}"
+            f"for a file, give its absolute path: sqlite://{_meant(address)}"
         )
     try:
         return Path(path if path.startswith("~") else f"/{path}").expanduser()

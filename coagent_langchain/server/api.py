@@ -68,10 +68,10 @@ async def _body(request: Request) -> bytes:
         part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
         room -= len(part)
         if room < 0:
-            raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also when unpacked", 413)
+            raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also after decompression", 413)
         parts.append(part)
     if unpacker and not unpacker.eof:
-        raise validation.BodyError("the gzip body ends too early")
+        raise validation.BodyError("the gzip body is truncated")
     return b"".join(parts)
 
 
@@ -82,7 +82,7 @@ def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
     except zlib.error as error:
         raise validation.BodyError(f"the body is not gzip: {error}") from None
     if unpacker.unused_data:
-        raise validation.BodyError("something follows the gzip body")
+        raise validation.BodyError("there is data after the end of the gzip body")
     return part
 
 

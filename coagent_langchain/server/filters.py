@@ -47,7 +47,7 @@ def apply(expression: str, entries: list[Any]) -> bytes:
     """
     expression = PRESETS.get(expression, expression)
     if len(expression) > MAX_LENGTH:
-        raise FilterError(f"a filter has at most {MAX_LENGTH} characters, this one {len(expression)}")
+        raise FilterError(f"a filter has at most {MAX_LENGTH} characters, this one has {len(expression)}")
     try:
         compiled = jmespath.compile(expression)
         _check(compiled.parsed)
@@ -56,7 +56,7 @@ def apply(expression: str, entries: list[Any]) -> bytes:
         if isinstance(error, FilterError):
             raise
         reason = str(error)[:MAX_REASON]
-        raise FilterError(f"pre is not a JMESPath expression that fits these entries: {reason}") from error
+        raise FilterError(f"pre is not a valid JMESPath expression for these entries: {reason}") from error
     values, characters = _size(result)
     if values > MAX_VALUES:
         raise FilterError(f"the filter's result has more than {MAX_VALUES} values")
@@ -95,7 +95,7 @@ class _Functions(Functions):
     def _count(self, characters: int) -> None:
         self._left -= characters
         if self._left < 0:
-            raise FilterError(f"the functions of a filter write at most {MAX_WRITTEN} characters")
+            raise FilterError(f"the functions of a filter produce at most {MAX_WRITTEN} characters")
 
 
 def _check(tree: Any) -> None:

@@ -44,8 +44,8 @@ def _response(description: str, schema: dict[str, Any] | None = None) -> dict[st
 
 
 def _read(summary: str, schema: dict[str, Any], *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
-    responses = {"200": _response("what was asked for", schema), "401": _response("a token is needed"),
-                 "503": _response("the database cannot answer now; see Retry-After"), **more}  # fmt: skip
+    responses = {"200": _response("the requested data", schema), "401": _response("a token is required"),
+                 "503": _response("the database is unavailable; see Retry-After"), **more}  # fmt: skip
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
 
 
@@ -54,7 +54,7 @@ _ENTRIES = {"type": "array", "items": _ENTRY}
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer"}
 _SESSION = {"name": "session_id", "in": "path", "required": True, "schema": _STRING,
-            "description": "any characters, quoted as a URL wants it: a slash is %2F", "example": "trip-1"}  # fmt: skip
+            "description": "any characters, URL-encoded: a slash is %2F", "example": "trip-1"}  # fmt: skip
 _FAULT = {
     "type": "object",
     "description": "Why an entry of a batch was not stored.",
@@ -63,7 +63,7 @@ _FAULT = {
 }
 _RESULT = {
     "type": "object",
-    "description": "What became of a request.",
+    "description": "The result of a request.",
     "properties": {
         "success": {"type": "boolean"},
         "message": _STRING,
@@ -74,13 +74,13 @@ _RESULT = {
 }  # fmt: skip
 _SUMMARY = {
     "type": "object",
-    "description": "A session in short; timestamps in Unix milliseconds.",
+    "description": "A summary of a session; timestamps in Unix milliseconds.",
     "properties": {
         "run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER,
         "status": {"enum": list(STATUSES)},
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
         "failure": _STRING | {"description": "beginning of the last error of a session that has failed, else empty"},
-        "total_tokens": {"type": ["integer", "null"], "description": "null where no answer reports tokens"},
+        "total_tokens": {"type": ["integer", "null"], "description": "null if no response reports tokens"},
         "errors": _INTEGER,
     },
 }  # fmt: skip
@@ -89,14 +89,14 @@ _PATHS: dict[str, Any] = {
     "/logs": {
         "post": {
             "summary": "Store one entry, or an array of entries",
-            "description": f"At most {MAX_BODY:,} bytes (also when unpacked, if sent with Content-Encoding: gzip), "
-            f"{MAX_ENTRIES:,} entries, {MAX_ENTRY:,} bytes an entry. What is already there is not stored again.",
+            "description": f"At most {MAX_BODY:,} bytes (also after decompression, with Content-Encoding: gzip), "
+            f"{MAX_ENTRIES:,} entries, {MAX_ENTRY:,} bytes per entry. Entries already there are not stored again.",
             "requestBody": {"required": True, "content": {
                 _JSON: {"schema": {"oneOf": [_ENTRY, _ENTRIES]}, "examples": _EXAMPLES}}},
             "responses": {
                 "200": _response("all stored: durable, readable and found by search"),
-                "400": _response("some or all entries are wrong: errors names them, the others are stored"),
-                "401": _response("a token is needed"),
+                "400": _response("some or all entries are invalid: errors lists them, the others are stored"),
+                "401": _response("a token is required"),
                 "403": _response("sent by a page of another origin"),
                 "413": _response("too large: send less at a time"),
                 "415": _response("not application/json, or an unknown encoding"),

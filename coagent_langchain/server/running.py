@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
         """Say once a minute that no more files may be open: asyncio has 2,000 tracebacks a second for it."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._notices.wrong(f"connections have to wait: {error.strerror} (ulimit -n says how many there may be)")
+            self._notices.wrong(f"connections are kept waiting: {error.strerror} (`ulimit -n` limits their number)")
         elif not (self.should_exit and isinstance(error, ValueError)):  # a closed socket would be asked again
             loop.default_exception_handler(context)
 
@@ -182,5 +182,5 @@ def _advice(error: Exception, port: int) -> str:
     if number == errno.EACCES:
         return ". Low ports need root; choose another with --port"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        return ". --host takes a name or an address of this machine"
+        return ". --host must be a name or an address of this machine"
     return ""

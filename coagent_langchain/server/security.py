@@ -21,7 +21,7 @@ COOKIE = "coagent_session"
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # what the page that asks for the token looks like: nothing secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server: a browser takes `//x` and `/\x` for another one
 _MISDIRECTED = (
-    "without a token this server answers to the names of its own machine alone (Host header): start it with --token, "
+    "without a token, this server accepts only host names of its own machine (Host header): start it with --token, "
     "or have the proxy send 'Host: localhost'"
 )
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -107,7 +107,7 @@ class Security:
         if scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
             return None
         wrong = given or (tokens and scope["path"] == "/")
-        problem = "the token is wrong" if wrong else "a token is needed"
+        problem = "the token is wrong" if wrong else "a token is required"
         challenge = {"WWW-Authenticate": "Bearer"}
         if for_a_person(scope["method"], headers):
             return render("locked.html", 401, challenge, problem=problem.capitalize(), asked=asked)

@@ -64,7 +64,7 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
     if not isinstance(document, list):
         raise BodyError("the body must be one log entry (a JSON object) or an array of log entries")
     if len(document) > MAX_ENTRIES:
-        raise BodyError(f"a batch holds at most {MAX_ENTRIES} entries, this one {len(document)}", 413)
+        raise BodyError(f"a batch has at most {MAX_ENTRIES} entries, this one has {len(document)}", 413)
     return _check(document, split(body) if document else [], event_types, single=False)
 
 
@@ -111,12 +111,12 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
     if not isinstance(entry, dict):
         return [("", "an entry must be a JSON object")]
     if "event_type" not in entry and "log_type" in entry:
-        return [("log_type", "is of the deprecated shape; send event_type and the other fields of "
+        return [("log_type", "belongs to the deprecated format; send event_type and the other fields of "
                              'version "2.0.0" instead')]  # fmt: skip
     if len(body) > MAX_ENTRY:
-        return [("", f"an entry has at most {MAX_ENTRY} bytes, this one {len(body)}")]
+        return [("", f"an entry has at most {MAX_ENTRY} bytes, this one has {len(body)}")]
     if depth_exceeds(body, MAX_DEPTH):
-        return [("", f"an entry is nested at most {MAX_DEPTH} deep")]
+        return [("", f"an entry has at most {MAX_DEPTH} levels of nesting")]
     found: list[tuple[str, str]] = []
     try:
         _required(entry)
@@ -124,5 +124,5 @@ def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[s
         found = [(name, "is required") for name in ENVELOPE if name not in entry]
     found += [(path.removeprefix("."), message) for path, message in entry_problems(entry)]
     if not found and entry["event_type"] not in event_types:
-        found.append(("event_type", f"{entry['event_type']} is not in the event types of this server's database"))
+        found.append(("event_type", f"{entry['event_type']} is not an event type of this server's database"))
     return found

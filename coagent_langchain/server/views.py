@@ -28,7 +28,7 @@ from coagent_langchain.wire import EventType, now_ms
 PAGE = 50
 PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000), "7d": ("Last 7 days", 604_800_000),
            "30d": ("Last 30 days", 2_592_000_000)}  # fmt: skip
-NOTES = {"found": f"The search ended with the {FOUND} newest sessions whose events have the words",
+NOTES = {"found": f"The search ended with the {FOUND} newest sessions whose events contain the words",
          "time": "The search took too long and ended with the newest events"}  # fmt: skip
 COLUMNS = [
     # what the column sorts by, label, hint, class; a narrow window leaves out first what none can sort by
@@ -103,9 +103,9 @@ def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> H
     if missing:
         message = f"There is no session {formats.preview(missing[0])}."
     elif found:
-        message = "Choose the second, or give its id."
+        message = "Choose the second, or enter its id."
     else:
-        message = "Two sessions are needed: choose one after the other, or give their ids."
+        message = "Choose two sessions, or enter their ids."
     recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
     return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
                   recent=[session for session in recent if session not in found])  # fmt: skip

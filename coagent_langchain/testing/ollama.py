@@ -39,19 +39,19 @@ class OllamaStandIn:
         tokens_per_second: how fast it streams; None for as fast as possible.
 
     Raises:
-        TypeError: one of the replies is none, or one reply or model is given instead of a list. Where a function gives
-            what is no reply, or raises, the client is told instead.
+        TypeError: one of the replies is invalid, or a single reply or model is given instead of a list. If a function
+            returns an invalid reply, or raises, the client gets the error instead.
 
     Attributes:
         url: the address, for `base_url=` or `OLLAMA_HOST`.
-        requests: what it was asked, in order.
+        requests: the requests it received, in order.
     """
 
     def __init__(
         self, script: Script, *, models: Iterable[str] = ("llama3.2",), tokens_per_second: float | None = None
     ) -> None:
         if isinstance(models, str):
-            raise TypeError(f"models is a list of names: [{models!r}]")
+            raise TypeError(f"models must be a list of names: [{models!r}]")
         self.models = tuple(models)
         self.requests: list[OllamaRequest] = []
         self.pause = 1 / tokens_per_second if tokens_per_second else 0.0

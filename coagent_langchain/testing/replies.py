@@ -14,7 +14,7 @@ from coagent_langchain.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool that the stand-in's answer asks for.
+    """A tool call in the stand-in's answer.
 
     Attributes:
         name: the tool's name.
@@ -27,11 +27,11 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the stand-in answers; a plain string is an `Answer` with that text.
+    """An answer of the stand-in; a plain string is an `Answer` with that text.
 
     Attributes:
         text: the content.
-        tools: the tools that it asks for.
+        tools: the tool calls.
         thinking: reasoning, sent before the content.
         reason: `done_reason`, e.g. "stop" or "length".
     """
@@ -49,7 +49,7 @@ class Failure:
     Attributes:
         message: what the error says.
         status: the HTTP status.
-        after: when None, answer with the status; else stream this many pieces of `text`, then cut the connection.
+        after: when None, respond with the status; else stream this many pieces of `text`, then cut the connection.
         text: what is streamed before the cut.
     """
 
@@ -61,11 +61,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class OllamaRequest:
-    """What a client asked: one call of `/api/chat` or `/api/generate`.
+    """A client's request: one call of `/api/chat` or `/api/generate`.
 
     Attributes:
         path: "/api/chat" or "/api/generate".
-        body: the JSON as it came.
+        body: the JSON as received.
         messages: the messages; for `/api/generate` the system and the prompt as messages.
     """
 
@@ -106,7 +106,7 @@ def as_answer(reply: Reply) -> Answer | Failure:
         case Mapping():
             return Answer(json.dumps(dict(reply), ensure_ascii=False))
         case _:
-            raise TypeError(f"a reply is a str, mapping, pydantic model, ToolUse, Answer or Failure, not {reply!r}")
+            raise TypeError(f"a reply must be a str, mapping, pydantic model, ToolUse, Answer or Failure: {reply!r}")
 
 
 def as_answers(replies: Iterable[Reply]) -> list[Answer | Failure]:
@@ -116,7 +116,7 @@ def as_answers(replies: Iterable[Reply]) -> list[Answer | Failure]:
         TypeError: one is none, or it is one reply and not a list: a text is a list of characters, too.
     """
     if isinstance(replies, str | Mapping | BaseModel | ToolUse | Answer | Failure):
-        raise TypeError(f"the script is a list of replies, or a function: [{replies!r:.80}]")
+        raise TypeError(f"the script must be a list of replies, or a function: [{replies!r:.80}]")
     return [as_answer(reply) for reply in replies]
 
 

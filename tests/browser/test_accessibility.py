@@ -185,7 +185,7 @@ def test_keys_of_one_character_can_be_switched_off(page: Page, post: Post) -> No
     post(sessions.recipe("recipe"))
     page.goto("/")
     page.keyboard.press("?")
-    page.get_by_label("Use the keys of a single letter, digit or sign").uncheck()
+    page.get_by_label("Use single-character keys").uncheck()
     page.keyboard.press("Escape")
     visit(page, "/sessions/recipe")
     for key in ("j", "2", "?", "/"):
@@ -194,7 +194,7 @@ def test_keys_of_one_character_can_be_switched_off(page: Page, post: Post) -> No
     page.keyboard.press("ArrowDown")
     expect(page.locator("#tree .row.at")).to_have_count(1)
     page.click("#help-button")
-    page.get_by_label("Use the keys of a single letter, digit or sign").check()
+    page.get_by_label("Use single-character keys").check()
     page.keyboard.press("Escape")
     page.keyboard.press("2")
     expect(page.locator("#panel-conversation")).to_be_visible()

@@ -85,7 +85,7 @@ def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: Brows
     page.locator("#tree .row.k-model").click()
     page.route("**/view/text/**", lambda route: route.fulfill(status=503, body=b""), times=1)
     page.locator(MORE).click()
-    expect(page.locator("#trouble")).to_have_text("The server answers 503.")
+    expect(page.locator("#trouble")).to_have_text("The server responded with 503.")
     page.locator(MORE).click()
 
     expect(page.locator(MORE)).to_have_count(0)

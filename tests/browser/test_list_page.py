@@ -173,7 +173,7 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
     boxes.nth(1).check()
     boxes.nth(2).check()
     expect(boxes.nth(0)).to_be_disabled()
-    expect(boxes.nth(0)).to_have_attribute("title", "Two are chosen: take one back to choose another")
+    expect(boxes.nth(0)).to_have_attribute("title", "Two are chosen: deselect one to choose another")
     page.click("#compare")
     page.wait_for_selector(".versus")
 

@@ -147,7 +147,7 @@ def test_deprecated_shape_gets_a_clear_answer(running: Running) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["message"] == (
-        'log_type is of the deprecated shape; send event_type and the other fields of version "2.0.0" instead'
+        'log_type belongs to the deprecated format; send event_type and the other fields of version "2.0.0" instead'
     )
 
 
@@ -215,7 +215,7 @@ def test_entry_limits(running: Running) -> None:
 
     assert [error["index"] for error in answer.json()["errors"]] == [0, 1]
     assert get(running, "logs/s") == [good]
-    assert post(running, entry(meta={"deep": deep})).json()["message"] == "an entry is nested at most 100 deep"
+    assert post(running, entry(meta={"deep": deep})).json()["message"] == "an entry has at most 100 levels of nesting"
 
 
 def test_many_objects_side_by_side_are_not_deep(running: Running) -> None:

@@ -196,7 +196,7 @@ def test_types_that_a_published_table_lacks_are_refused_per_event(door: Door, op
 
         assert answer.status_code == 400
         assert answer.json()["errors"] == [{
-            "index": 0, "field": "event_type", "message": "info is not in the event types of this server's database",
+            "index": 0, "field": "event_type", "message": "info is not an event type of this server's database",
         }]  # fmt: skip
         assert requests.get(f"{running.base_url}/logs/new", timeout=10).json() == [good]
 

@@ -146,7 +146,7 @@ def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
     made = conversation(story.entries)
 
     assert [(item.kind, item.title, item.inner) for item in made[2:]] == [
-        ("tool", "book", []), ("human", "Waits for a human", []),
+        ("tool", "book", []), ("human", "Waiting for a human", []),
     ]  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def test_details_have_the_facts_of_an_entry() -> None:
 
 @pytest.mark.parametrize(("calls", "parts"), [
     ({"calls": [{"name": "weather", "args": {"city": "Rome"}}, {"args": "?"}]},
-     [("Asks for weather", "city: Rome"), ("Asks for tool", "?")]),
+     [("Tool call: weather", "city: Rome"), ("Tool call: tool", "?")]),
     ([{"name": "weather"}], [("Tool calls", "0: name: weather")]), ({"calls": []}, [("Tool calls", "calls: []")]),
 ])  # fmt: skip
 def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts: list[tuple[str, str]]) -> None:

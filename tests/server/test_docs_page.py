@@ -60,7 +60,7 @@ def test_what_a_filter_gives_may_be_any_json(running: Running) -> None:
     """It depends on the expression; only what is refused is a result."""
     seen = section(page(running), "request-4")
 
-    assert "200 any JSON what was asked for" in seen
+    assert "200 any JSON the requested data" in seen
     assert "400 Result not JMESPath" in seen
 
 
@@ -142,9 +142,9 @@ def test_the_page_needs_the_token(running: Running) -> None:
         opened = page(closed, Authorization=f"Bearer {TOKEN}")
 
     assert refused == 401
-    assert "This server asks for a token" in opened
+    assert "This server requires a token" in opened
     assert TOKEN not in opened
-    assert "This server asks for no token" in page(running)
+    assert "This server requires no token" in page(running)
 
 
 def test_the_pages_link_to_it(running: Running) -> None:

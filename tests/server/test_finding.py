@@ -205,10 +205,10 @@ def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.Mo
     monkeypatch.setattr(text, "LONGEST", 0)
     too_long = noted()
 
-    ending = ": older ones may be missing. Ask for longer or rarer words."
+    ending = ": older ones may be missing. Search for longer or rarer words."
     assert (all_of_them, too_many, too_long) == (
         [],
-        [f"The search ended with the 100 newest sessions whose events have the words{ending}"],
+        [f"The search ended with the 100 newest sessions whose events contain the words{ending}"],
         [f"The search took too long and ended with the newest events{ending}"],
     )
 

@@ -43,7 +43,7 @@ def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogC
 
     assert (found, [record.getMessage() for record in caplog.records]) == (
         ["s"],
-        [f"the search index is made again: {tmp_path}/coagent.db.search: file is not a database"],
+        [f"the search index is rebuilt: {tmp_path}/coagent.db.search: file is not a database"],
     )
 
 

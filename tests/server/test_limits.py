@@ -122,13 +122,13 @@ def test_filter_may_have_many_columns_side_by_side() -> None:
 def test_filter_whose_functions_write_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, growing: str) -> None:
     """Before the text is made: an expression of a few hundred characters could fill the memory."""
     monkeypatch.setattr(filters, "MAX_WRITTEN", 10_000)
-    with pytest.raises(filters.FilterError, match="write at most 10000 characters"):
+    with pytest.raises(filters.FilterError, match="produce at most 10000 characters"):
         filters.apply(growing, ["x" * 1000] * 20)
 
 
 def test_filter_that_writes_too_many_values_is_refused() -> None:
     """However short each of them is."""
-    with pytest.raises(filters.FilterError, match="functions of a filter write at most"):
+    with pytest.raises(filters.FilterError, match="functions of a filter produce at most"):
         filters.apply(f"to_string([{','.join('@' * 100)}])", list(range(20_000)))
 
 

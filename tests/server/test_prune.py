@@ -88,8 +88,8 @@ def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys
 
     assert (code, left) == (1, 1)
     assert capsys.readouterr().err.partition("cannot be used: ")[2] == (
-        f"its schema is version 99, this coagent-langchain knows up to {len(MIGRATIONS)}: "
-        "use the version that made it, or a newer one\n"
+        f"its schema has version 99, this coagent-langchain supports up to {len(MIGRATIONS)}: "
+        "use the version that created it, or a newer one\n"
     )
 
 
@@ -136,7 +136,8 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
     with contextlib.closing(server.open_store(address)) as store:
         kept = store.session_ids()
 
-    assert re.fullmatch(rf"the sessions are deleted, but {tmp_path}/coagent\.db cannot shrink: .+", str(caught.value))
+    said = str(caught.value)
+    assert re.fullmatch(rf"the sessions are deleted, but {tmp_path}/coagent\.db cannot be shrunk: .+", said)
     assert ("coagent.db.search" in files, kept) == (False, ["young"])
 
 
@@ -167,7 +168,7 @@ def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.Captur
         code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/other.db"])
         tables = other.execute("SELECT name FROM sqlite_master").fetchall()
 
-    said = f"coagent-langchain: {tmp_path}/other.db cannot be used: it is no store\n"
+    said = f"coagent-langchain: {tmp_path}/other.db cannot be used: it is not a store\n"
     assert (code, capsys.readouterr().err, tables) == (1, said, [("sessions",)])
 
 

@@ -40,7 +40,7 @@ def test_host_that_is_none_of_ours_is_named(host: str) -> None:
     fault, _, advice = str(raised.value).partition(". --")
 
     assert fault.startswith(f"cannot listen on {host}:3006: ")
-    assert advice == "host takes a name or an address of this machine"
+    assert advice == "host must be a name or an address of this machine"
 
 
 def test_wrong_store_is_told_before_a_taken_port() -> None:

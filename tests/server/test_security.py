@@ -156,7 +156,7 @@ def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
     how = "Authorization: Bearer <token>; in a browser open /?token=<token>"
 
     assert [answer.json()["message"] for answer in answers] == [
-        f"a token is needed: {how}", f"the token is wrong: {how}", f"the token is wrong: {how}",
+        f"a token is required: {how}", f"the token is wrong: {how}", f"the token is wrong: {how}",
     ]  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_a_browser_without_a_token_gets_a_page(closed: Running) -> None:
 
     assert (page.status_code, page.headers["Content-Type"]) == (401, "text/html; charset=utf-8")
     assert page.headers["WWW-Authenticate"] == "Bearer"
-    assert ["<h1>A token is needed</h1>" in page.text, "<h1>The token is wrong</h1>" in wrong.text] == [True, True]
+    assert ["<h1>A token is required</h1>" in page.text, "<h1>The token is wrong</h1>" in wrong.text] == [True, True]
     assert "/?token=…" in page.text
     assert TOKEN not in page.text
     assert ask(closed, Accept="application/json").headers["Content-Type"] == "application/json"

@@ -124,7 +124,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
     assert answer.status_code == 200
     said = log.read_text()
-    assert (said.count("connections have to wait: Too many open files"), said.count("Traceback")) == (1, 0), said
+    assert (said.count("connections are kept waiting: Too many open files"), said.count("Traceback")) == (1, 0), said
 
 
 def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:

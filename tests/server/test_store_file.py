@@ -109,7 +109,7 @@ def test_home_that_takes_no_store_is_named(
     assert main(["serve", "--store", default_store()]) == 1
     assert capsys.readouterr().err == (
         f"coagent-langchain: {tmp_path}/file/data cannot hold a store: Not a directory. "
-        "Name another place with --store\n"
+        "Choose another place with --store\n"
     )
 
 
@@ -148,7 +148,7 @@ def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypat
     with pytest.raises(ConfigurationError) as raised:
         server.open_store(given)
 
-    assert str(raised.value).endswith(f"as an absolute path: {right.replace('/here', str(tmp_path))}")
+    assert str(raised.value).endswith(f"for a file, give its absolute path: {right.replace('/here', str(tmp_path))}")
 
 
 def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +197,7 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "coagent.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ConfigurationError, match="schema is version 99") as refused:
+    with pytest.raises(ConfigurationError, match="schema has version 99") as refused:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
 
     assert _open_in(tmp_path) == []

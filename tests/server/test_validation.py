@@ -154,5 +154,5 @@ def test_types_that_the_database_lacks_are_refused_by_name() -> None:
     batch = read(orjson.dumps([entry("info"), entry("llm_call")]), published)
 
     assert (len(batch.entries), batch.faults) == (1, [{
-        "index": 0, "field": "event_type", "message": "info is not in the event types of this server's database",
+        "index": 0, "field": "event_type", "message": "info is not an event type of this server's database",
     }])  # fmt: skip

@@ -127,7 +127,7 @@ def test_list_says_what_it_did_not_understand(three: Running) -> None:
     odd = get(three, "/?status=bogus&sort=-first&period=2h&type=&tag=nightly").text
     notes = [re.findall(r'role="note">(.*?)<', page) for page in (odd, get(three, "/?status=failed&sort=cost").text)]
 
-    assert notes == [["Not understood, so left out: status=bogus, period=2h"], []]
+    assert notes == [["Ignored as unknown: status=bogus, period=2h"], []]
     assert re.findall(r'class="choice by-(\w+) on"', odd) == ["tag"]
 
 
@@ -163,7 +163,7 @@ def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None
 
     assert titles(three, "?status=no+end") == ["live"]
     assert [re.findall(pattern, page) for page in pages] == [
-        ["No session_end, and nothing has come for 30 minutes or longer"]
+        ["No session_end, and there has been no event for 30 minutes or longer"]
     ] * 2
 
 
@@ -875,11 +875,11 @@ def test_compare_says_that_later_prompts_are_left_out(running: Running, prompts:
 
 def test_compare_asks_for_what_is_missing(three: Running) -> None:
     """With one session, or an unknown one, the page asks for the other; with none, for two."""
-    needed = "Two sessions are needed: choose one after the other, or give their ids."
+    needed = "Choose two sessions, or enter their ids."
     assert [needed in get(three, path).text for path in ("/compare", "/compare?s=&s=", "/compare?s=recipe")] == [
         True, True, False,
     ]  # fmt: skip
-    assert "Choose the second, or give its id." in get(three, "/compare?s=recipe").text
+    assert "Choose the second, or enter its id." in get(three, "/compare?s=recipe").text
     assert "There is no session nope." in get(three, "/compare?s=recipe&s=nope").text
 
 
@@ -902,7 +902,7 @@ def test_details_without_content_say_so(running: Running) -> None:
     log(running, story.entries)
     told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4)]
 
-    assert ["Nothing is logged of it but names, numbers and times." in each for each in told] == [True, True, False]
+    assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, False]
 
 
 @pytest.mark.parametrize(("number", "session", "found"), [

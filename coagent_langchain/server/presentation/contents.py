@@ -99,7 +99,7 @@ def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
     for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
         path: JsonPath = ["llm_response", "tool_calls", "calls", place, "args"]
-        parts.append(of_value(f"Asks for {name}", mapping(call).get("args"), ref, path))
+        parts.append(of_value(f"Tool call: {name}", mapping(call).get("args"), ref, path))
     if calls and not mapping(calls).get("calls"):
         parts.append(of_value("Tool calls", calls, ref, ["llm_response", "tool_calls"]))
     return parts + _more(fields, ref, "llm_response")

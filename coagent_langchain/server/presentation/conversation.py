@@ -243,7 +243,7 @@ def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
     given = of_value(TITLES.get(status, "Value"), value, ref, ["input_data", "value"])
     kind, title = _HUMAN.get(status, ("human", preview(status or "Human", 40).capitalize()))
     if bar.status == "waiting":
-        title = "Waits for a human"
+        title = "Waiting for a human"
     if value is None:
         return Item(kind, bar, title, Markup() if status in _HUMAN else escape(bar.note))
     if not words or words == value:
@@ -253,7 +253,7 @@ def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
 
 
 _HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Human"),
-          "unanswered": ("human", "Nobody has answered")}  # fmt: skip
+          "unanswered": ("human", "No answer from a human")}  # fmt: skip
 
 
 def _filled(inputs: JsonObject) -> JsonObject:

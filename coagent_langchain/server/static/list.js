@@ -31,7 +31,7 @@ function chosen() {
   const full = boxes.length >= 2;
   for (const box of list.querySelectorAll("[name=s]")) {
     box.disabled = full && !box.checked;
-    box.title = box.disabled ? "Two are chosen: take one back to choose another" : "";
+    box.title = box.disabled ? "Two are chosen: deselect one to choose another" : "";
   }
 }
 

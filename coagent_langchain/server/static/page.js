@@ -139,7 +139,7 @@ export async function get(url) {
     return answer;
   }
   const said = await answer.json().catch(() => null);
-  throw new Failed(said?.message ?? `The server answers ${answer.status}.`);
+  throw new Failed(said?.message ?? `The server responded with ${answer.status}.`);
 }
 
 const RETRY = 5000;

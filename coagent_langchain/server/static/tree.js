@@ -204,7 +204,7 @@ export class Tree {
     this.list.refill();
     const zoom = document.getElementById("zoom");
     zoom.disabled = this.at < 0 && this.zoomed < 0;
-    zoom.title = zoom.disabled ? "Select a row to zoom to" : "Stretch the selected row over the whole width, or all again (z)";
+    zoom.title = zoom.disabled ? "Select a row to zoom to" : "Stretch the selected row to the full width, or back (z)";
     if (this.place.has(this.at)) this.box.setAttribute("aria-activedescendant", `row-${this.at}`);
     else this.box.removeAttribute("aria-activedescendant");
   }

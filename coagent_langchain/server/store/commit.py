@@ -43,7 +43,7 @@ class GroupCommit:
             if self._closed:
                 raise Unavailable("the server is shutting down")
             if self._bytes and self._bytes + size > WAITING:
-                raise Unavailable(f"{sum(len(each) for each, _ in self._waiting)} entries wait to be stored")
+                raise Unavailable(f"{sum(len(each) for each, _ in self._waiting)} entries are waiting to be stored")
             self._waiting.append((entries, future))
             self._bytes += size
             self._wake.notify()

@@ -123,7 +123,7 @@ def opened(path: Path, latest: Callable[[], int]) -> Index:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        logger.warning("the search index is made again: %s.search: %s", path, error)
+        logger.warning("the search index is rebuilt: %s.search: %s", path, error)
         remove(path)
         return Index(path, latest)
 

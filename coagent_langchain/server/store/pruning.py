@@ -55,7 +55,7 @@ class StoreFile:
         try:
             with contextlib.closing(connect(self._path)) as connection:
                 if not version_of(connection):
-                    raise sqlite3.NotSupportedError("it is no store")
+                    raise sqlite3.NotSupportedError("it is not a store")
                 migrate(connection)
                 yield connection
         except sqlite3.Error as error:
@@ -88,6 +88,6 @@ def _shrink(connection: sqlite3.Connection, path: Path) -> None:
         index.remove(path)
         connection.execute("VACUUM")
     except sqlite3.Error as error:
-        raise ConfigurationError(f"the sessions are deleted, but {path} cannot shrink: {error}") from error
+        raise ConfigurationError(f"the sessions are deleted, but {path} cannot be shrunk: {error}") from error
     finally:
         lock.release()

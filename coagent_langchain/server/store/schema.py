@@ -83,8 +83,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     version = version_of(connection)
     if version > len(MIGRATIONS):
         raise sqlite3.NotSupportedError(
-            f"its schema is version {version}, this coagent-langchain knows up to {len(MIGRATIONS)}: "
-            "use the version that made it, or a newer one"
+            f"its schema has version {version}, this coagent-langchain supports up to {len(MIGRATIONS)}: "
+            "use the version that created it, or a newer one"
         )
     if version < len(MIGRATIONS):
         with transaction(connection):
