@@ -27,7 +27,7 @@ class Session(Scope):
 
     Made by `CoagentCallbackHandler.session` and `CoagentClient.start_session`. As a context manager it logs
     `session_start` when entered and `session_end`, with status, elapsed time and totals, when left. As a decorator,
-    it makes every call of the function a separate session.
+    it does so around every call of the function: with an id, in that session, without one, each in a new session.
 
     Attributes:
         session_id: the id, as it is on the server.
