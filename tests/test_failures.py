@@ -68,7 +68,7 @@ def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: Coa
     errors = [e["event_id"] for e in of_type(log, "error")]
     recoveries = [e["error_info"] for e in of_type(log, "recovery")]
     assert (len(errors), [e["error_id"] for e in recoveries]) == (2, errors)
-    assert {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries} == {("retry", "attempt 3 ended well")}
+    assert {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries} == {("retry", "attempt 3 succeeded")}
 
 
 def test_branches_that_fail_beside_each_other_have_an_error_each(
@@ -246,7 +246,7 @@ def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coage
     create_agent(model, [add], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, 3]
-    assert strategies(log) == [("retry", ["attempt 3 ended well"])] * 2
+    assert strategies(log) == [("retry", ["attempt 3 succeeded"])] * 2
 
 
 def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -256,7 +256,7 @@ def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentC
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
-    assert strategies(log) == [("fallback", ["scripted-2 ended well"])]
+    assert strategies(log) == [("fallback", ["scripted-2 succeeded"])]
 
 
 def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -265,7 +265,7 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
     agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [bad], middleware=[retry])
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert strategies(log) == [("handled", ["tools went on"])]
+    assert strategies(log) == [("handled", ["tools continued"])]
     assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
 
 
@@ -283,7 +283,7 @@ def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: Coa
     RunnableLambda(app).invoke("q", {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, None, 2]
-    assert strategies(log) == [("retry", ["attempt 2 ended well"])] * 2
+    assert strategies(log) == [("retry", ["attempt 2 succeeded"])] * 2
 
 
 def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -297,7 +297,7 @@ def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler
     RunnableLambda(app).invoke("q", {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
-    assert strategies(log) == [("handled", ["app went on"])]
+    assert strategies(log) == [("handled", ["app continued"])]
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -331,7 +331,7 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
 
     asyncio.run(RunnableLambda(both).ainvoke("q", {"callbacks": [handler]}))
 
-    assert strategies(log) == [("handled", ["both went on"])]
+    assert strategies(log) == [("handled", ["both continued"])]
 
 
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -845,7 +845,7 @@ def test_folder_that_can_be_used_again_is_used(
         append_each(delivery, ids(2))
         until(lambda: "do not outlive this process until it is writable" in caplog.text)
         (tmp_path / "spool").unlink()
-        until(lambda: "the spool folder can be used again, and has what is waiting" in caplog.text)
+        until(lambda: "the spool folder can be used again; waiting events have moved to it" in caplog.text)
         folder = destination_folder(tmp_path / "spool", address)
         left = [entry for path in folder.glob("*.jsonl") for entry in waiting_lines(path)]
 

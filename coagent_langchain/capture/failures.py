@@ -93,7 +93,7 @@ class Failures:
     def resumed(self, root: Root) -> None:
         """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
         errors, root.unresolved = root.unresolved, ()
-        action = f"{root.name} was called again" if root.request else "the graph went on from its last checkpoint"
+        action = f"{root.name} was called again" if root.request else "the graph continued from its last checkpoint"
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, "retry", action))
 
@@ -103,9 +103,9 @@ class Failures:
             run.parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
             if failed.is_like(run):
-                strategy, action = "retry", f"attempt {run.attempt} ended well"
+                strategy, action = "retry", f"attempt {run.attempt} succeeded"
             else:
-                strategy, action = "fallback", f"{(run.parameters or {}).get('model') or run.name} ended well"
+                strategy, action = "fallback", f"{(run.parameters or {}).get('model') or run.name} succeeded"
             self._recover_once(failed, run, error_id, strategy, action)
 
     def _recover_once(self, failed: Run, run: Run, error_id: str, strategy: str, action: str) -> None:
@@ -134,10 +134,10 @@ class Failures:
     def _strategy(self, run: Run) -> tuple[str, str]:
         """How a run has recovered from what failed below it, in a word and in a sentence."""
         if run.attempt > 1:
-            return "retry", f"attempt {run.attempt} ended well"
+            return "retry", f"attempt {run.attempt} succeeded"
         if run.name == FALLBACKS:
-            return "fallback", "a fallback ended well"
-        return "handled", f"{run.name} went on"
+            return "fallback", "a fallback succeeded"
+        return "handled", f"{run.name} continued"
 
     def _recovery(self, run: Run, error_id: str, strategy: str, action: str) -> JsonObject:
         meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}

@@ -58,7 +58,7 @@ class Notices:
                            "until it is writable, or COAGENT_SPOOL_DIR names a folder that is",
                            self._destination, spool.fallback)  # fmt: skip
         elif self._without_folder and not spool.fallback:
-            logger.warning("delivery to %s: the spool folder can be used again, and has what is waiting",
+            logger.warning("delivery to %s: the spool folder can be used again; waiting events have moved to it",
                            self._destination)  # fmt: skip
         self._without_folder = bool(spool.fallback)
         for total, how, why in (

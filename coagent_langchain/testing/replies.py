@@ -53,7 +53,7 @@ class Failure:
         text: what is streamed before the cut.
     """
 
-    message: str = "the stand-in was told to fail"
+    message: str = "a scripted failure"
     status: int = 500
     after: int | None = None
     text: str = "An answer that breaks off in the middle of its sentence"

@@ -127,7 +127,7 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
         "error_id": error["event_id"],
         "component_id": "flaky",
         "recovery_strategy": "retry",
-        "recovery_actions": ["attempt 2 ended well"],
+        "recovery_actions": ["attempt 2 succeeded"],
         "recovery_successful": True,
     }
 
@@ -431,7 +431,7 @@ def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_
         "error_id": error["event_id"],
         "component_id": "step",
         "recovery_strategy": "retry",
-        "recovery_actions": ["attempt 2 ended well"],
+        "recovery_actions": ["attempt 2 succeeded"],
         "recovery_successful": True,
     }
 

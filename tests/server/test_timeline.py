@@ -280,7 +280,7 @@ def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> Non
 
 @pytest.mark.parametrize(("first", "second", "status", "words"), [
     ("ok", "cancelled", "cancelled", "cancelled · 2 turns"), ("ok", "abandoned", "abandoned", "abandoned · 2 turns"),
-    ("interrupted", "waiting", "waiting", "waits for an answer · 2 turns"), ("cancelled", "ok", "ok", "2 turns"),
+    ("interrupted", "waiting", "waiting", "waiting for an answer · 2 turns"), ("cancelled", "ok", "ok", "2 turns"),
 ])  # fmt: skip
 def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, status: str, words: str) -> None:
     """As what ended last in it; what was stopped before that did not stop the prompt."""

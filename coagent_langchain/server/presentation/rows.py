@@ -65,7 +65,7 @@ def _word(bar: Bar) -> str:
     """The status where no colour tells it: stopped, no tool's or model's own, waiting, how a session ended."""
     if bar.kind != "end" and bar.status not in (*STOPPED, *IN_PLACE, "waiting"):
         return ""
-    return "waits for an answer" if bar.status == "waiting" else bar.status
+    return "waiting for an answer" if bar.status == "waiting" else bar.status
 
 
 def without_label(label: str, note: str) -> str:

@@ -157,4 +157,4 @@ def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, 
                 yield block * BLOCK, (block + 1) * BLOCK
     except sqlite3.DatabaseError as error:
         why = f"the search index is damaged: {error}"
-        raise Unavailable(f"{why}; while no server runs, delete the store's file that ends in .search") from error
+        raise Unavailable(f"{why}; while no server is running, delete the store's file that ends in .search") from error
