@@ -67,6 +67,23 @@ def test_keys_move_fold_and_open(page: Page, post: Post) -> None:
     assert len(labels(page)) == 6
 
 
+@pytest.mark.parametrize(("tabs", "names"), [(".tabbar", ["Raw", "Timeline", "Conversation"]),
+                                            ("#detail", ["Raw", "Content", "Attributes"])])  # fmt: skip
+def test_arrow_keys_go_from_tab_to_tab(page: Page, post: Post, tabs: str, names: list[str]) -> None:
+    """Round and round, with the focus, in the page and in the details."""
+    post(sessions.recipe())
+    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    page.locator("#tree .row.k-model").first.click()
+    page.locator("#detail .d-head").wait_for()
+    page.locator(f"{tabs} [role=tab][aria-selected=true]").focus()
+    reached = []
+    for key in ("ArrowLeft", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+        reached.append(page.locator(f"{tabs} [role=tab][aria-selected=true]:focus").inner_text())
+
+    assert reached == names
+
+
 def test_end_stands_where_the_last_prompt_ends(page: Page, post: Post) -> None:
     """An hour without a question after it takes no room on the time axis."""
     story = Story("s").ask("hello")

@@ -1,5 +1,5 @@
 // The pane with one event: its tabs, copying, the rest of long texts.
-import { busy, copy, get, localTimes, nodes } from "./page.js";
+import { busy, copy, get, localTimes, nodes, turnTabs } from "./page.js";
 
 const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
 
@@ -7,7 +7,7 @@ export class Detail {
   constructor(pane, path, { opened, closed }) {
     Object.assign(this, { pane, path, opened, closed, refs: [], tab: "content", turn: 0 });
     pane.addEventListener("click", (event) => this.click(event));
-    pane.addEventListener("keydown", (event) => this.keys(event));
+    pane.addEventListener("keydown", turnTabs);
   }
 
   url(name, refs) { return `/view/${name}/${this.path}?${new URLSearchParams(refs.map((ref) => ["e", ref]))}`; }
@@ -54,16 +54,6 @@ export class Detail {
       tab.tabIndex = chosen ? 0 : -1;
     }
     for (const body of this.pane.querySelectorAll(".d-body")) body.hidden = body.dataset.of !== name;
-  }
-
-  keys(event) {
-    if (!event.target.matches("[data-body]") || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-    event.stopPropagation();
-    event.preventDefault();
-    const tabs = [...this.pane.querySelectorAll("[data-body]")];
-    const next = tabs.at((tabs.indexOf(event.target) + (event.key === "ArrowRight" ? 1 : -1)) % tabs.length);
-    next.focus();
-    next.click();
   }
 
   async click(event) {

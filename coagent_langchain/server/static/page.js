@@ -36,6 +36,17 @@ export function onKeys(keys) {
   });
 }
 
+/** Let the left and the right arrow key go from tab to tab, round and round. */
+export function turnTabs(event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], tabs = [...event.currentTarget.querySelectorAll("[role=tab]")];
+  if (!step || !tabs.includes(event.target)) return;
+  event.stopPropagation();
+  event.preventDefault();
+  const next = tabs.at((tabs.indexOf(event.target) + step) % tabs.length);
+  next.focus();
+  next.click();
+}
+
 // unit, milliseconds, and how many of it are told in the next one
 const units = [["second", 1e3, 60], ["minute", 6e4, 60], ["hour", 36e5, 24], ["day", 864e5, 30], ["month", 2592e6, 12], ["year", 31536e6, Infinity]];
 const relative = new Intl.RelativeTimeFormat("en", { style: "short" });

@@ -4,7 +4,7 @@ import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
 import { kept } from "./merge.js";
-import { get, live, localTimes, onKeys, regularly, sayLive } from "./page.js";
+import { get, live, localTimes, onKeys, regularly, sayLive, turnTabs } from "./page.js";
 import { open as raw } from "./raw.js";
 import { refs, Tree } from "./tree.js";
 
@@ -140,14 +140,7 @@ page.addEventListener("click", (event) => {
   else if (target.closest("#fold")) tree.foldAll();
   else if (target.closest("#zoom")) tree.zoomIn();
 });
-page.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
-  const turn = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!turn || !event.target.matches("[role=tab]")) return;
-  event.stopPropagation();
-  const name = tabs.at((tabs.indexOf(tab) + turn) % tabs.length);
-  openTab(name);
-  byId(`tab-${name}`).focus();
-});
+page.querySelector("[role=tablist]").addEventListener("keydown", turnTabs);
 type.addEventListener("change", () => address((query) => (type.value ? query.set("type", type.value) : query.delete("type"))));
 search.addEventListener("input", find);
 search.addEventListener("keydown", async (event) => {
