@@ -43,7 +43,7 @@ export function open({ path }) {
 
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
-    if (!button || button.disabled) return;
+    if (!button) return;
     return busy(button, () => inTurn(async () => show([...pages, await page(button.dataset.next)])));
   });
   return { news: () => inTurn(renew), move: (step) => panel.scrollBy({ top: step * 120 }) };

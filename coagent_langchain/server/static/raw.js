@@ -27,7 +27,7 @@ export function open({ path, search }) {
 
   box.addEventListener("click", (event) => {
     const button = event.target.closest("[data-next]");
-    if (!button || button.disabled) return;
+    if (!button) return;
     return busy(button, async () => {
       await follow(button.dataset.next, (...more) => button.replaceWith(...more));
       return box.querySelector(":scope > [data-next]");
