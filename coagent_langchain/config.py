@@ -111,13 +111,25 @@ def check_url(value: Any, source: str) -> str:
     except (ValueError, AttributeError, TypeError):
         valid = False
     shown = re.sub("//[^/]*@", "//", repr(value))  # without a password
-    if not valid:
+    if not valid or not _takes_requests(value, parts.hostname or ""):
         raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {shown}")
     try:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
         raise ConfigurationError(f"{source} has an invalid port, it must be from 0 to 65535: {shown}") from None
     return str(value).rstrip("/")
+
+
+def _takes_requests(url: str, host: str) -> bool:
+    if host.isascii() and "%" not in host:
+        return True
+    import requests  # late: it is slow to import, and only rare names need its rules
+
+    try:
+        requests.Request("GET", url).prepare()
+    except ValueError:
+        return False
+    return True
 
 
 def _base_url(value: Any, source: str) -> str:

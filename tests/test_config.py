@@ -32,7 +32,14 @@ def test_wrong_variable_does_not_matter_where_an_argument_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "base_url", ["http://[::1]:3000/api/v1", "http://coagent_1:3000", "https://bücher.example.", "HTTP://u:p@127.0.0.1"]
+    "base_url",
+    [
+        "http://[::1]:3000/api/v1",
+        "http://[fe80::1%25eth0]:3000",
+        "http://coagent_1:3000",
+        "https://bücher.example.",
+        "HTTP://u:p@127.0.0.1",
+    ],
 )
 def test_any_host_is_an_address(base_url: str) -> None:
     """By name, in any script, or by number."""
@@ -91,6 +98,8 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"base_url": "http://*.example/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://two words/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://a..b/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://a%zz/api/v1"}, "base_url must be an http or https address"),
+        ({"base_url": "http://ä_b.example/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": f"http://{'a' * 64}/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost\n/api/v1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost/api/v1 "}, "base_url must be an http or https address"),
