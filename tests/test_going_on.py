@@ -276,6 +276,23 @@ def test_question_stays_open_while_something_else_runs_in_its_thread(
     assert told(log)[-1][:2] == ("human_oversight", 1)
 
 
+def test_question_that_a_graph_in_a_chain_asks_replaces_the_one_before(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A service may call its graph in a function of its own, which has the thread in its metadata."""
+    graph, config = asking_graph("hotel"), {"configurable": {"thread_id": "t"}}
+    serve = RunnableLambda(lambda given: graph.invoke(given, config))
+    for given in ({"messages": [("user", "go")]}, {"messages": [("user", "or not")]}, Command(resume="yes")):
+        serve.invoke(given, {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+
+    assert questions(log) == [
+        (0, "interrupted", "hotel?"),
+        (1, "interrupted", "hotel?"),
+        (0, "unanswered", None),
+        (1, "resumed", "yes"),
+    ]
+
+
 def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed_too(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

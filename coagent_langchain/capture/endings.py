@@ -105,7 +105,7 @@ class Endings(Sweeper):
         """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
         stop = course.pending.stopped.get(root.thread)
         waits = stop is not None and stop.asking and stop.prompt is root.prompt
-        if root.framework is None:  # no graph itself: what is pending in its thread is for another to go on with
+        if root.framework is None and not root.asked:  # no graph, and none has asked in it: the thread is another's
             return waits
         if not waits:
             course.pending.stopped.pop(root.thread, None)
