@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -124,14 +125,15 @@ def test_a_block_resumes_too() -> None:
     assert found == [("session_start", 1), *[(kind, 1) for kind in begun], *[(kind, 2) for kind in begun]]
 
 
-def test_a_block_that_resumes_starts_again_what_has_ended_here() -> None:
-    """The second block of one process is a session of its own, whatever went before in another process."""
+@pytest.mark.parametrize("way", ["block", "run"])
+def test_what_resumes_starts_again_what_has_ended_here(way: str) -> None:
+    """What a process logs after an end is a session of its own, whatever went before in another process."""
     with launch() as server:
         with CoagentClient(server.base_url) as client:
             client.log_user_input("talk", "Breakfast?", prompt_number=1, turn_number=0)
         handler = CoagentCallbackHandler("talk", base_url=server.base_url, spool_dir="off", resume=True)
         for _ in range(2):
-            with handler.session("Cook") as session, session.prompt("Dinner?"):
+            with handler.session("Cook") if way == "block" else contextlib.closing(handler):
                 chat("soup").invoke("q", {"callbacks": [handler]})
         handler.flush(10)
         with CoagentClient(server.base_url) as client:
