@@ -190,7 +190,7 @@ class Binding:
 
     def take_inputs(self, root: Root, inputs: Any) -> None:
         """Take a step's inputs for those of its root: a stream's own ones are told only when it is over."""
-        if inputs is None or inputs is UNKNOWN or is_to_come(inputs) or not is_to_come(root.pending_input):
+        if inputs is None or inputs is UNKNOWN or not is_to_come(root.pending_input):
             return
         root.pending_input = inputs
         text = user_text(inputs)
