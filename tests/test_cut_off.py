@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
@@ -192,6 +193,19 @@ def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler
         "cancelled",
         {"response": "cancelled"},
     )
+
+
+def test_call_that_never_ends_in_a_stream_that_was_left_is_abandoned(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nobody knows how it went on, but why nobody told of it."""
+    root, call = UUID(int=1), UUID(int=2)
+    handler.on_chain_start({}, "q", run_id=root)
+    handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
+    handler.on_chain_error(GeneratorExit(), run_id=root)
+    handler.close()
+
+    assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["abandoned"]
 
 
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
