@@ -83,11 +83,11 @@ def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
 
 
 def test_named_entries_are_taken_from_the_answer() -> None:
-    """`errors` name entries by index, with field and message; what is no index of the batch is ignored."""
-    named = '{"index": 0}, {"index": 2, "field": "event_id", "message": "missing"}'
+    """`errors` name entries by index, with field and message on one line; what is no index of the batch is ignored."""
+    named = r'{"index": 0}, {"index": 2, "field": "event_id", "message": "is\n\u001b[1mmissing"}'
     body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, 7]}}'
 
-    assert judge(Outcome(400, body), 3).refused == {0: "refused", 2: "event_id: missing"}
+    assert judge(Outcome(400, body), 3).refused == {0: "refused", 2: "event_id: is [1mmissing"}
 
 
 def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:

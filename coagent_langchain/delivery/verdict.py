@@ -30,7 +30,7 @@ _PROXY = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "
 _NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
-_PAGE = 2000  # characters of a page that are looked at: what it is comes first; a tag may be cut off there
+_PAGE = 2000  # characters of an answer that are looked at: what it is comes first; a tag may be cut off there
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,12 @@ def _said(body: str, answer: Any) -> str:
         body = str(answer["message"])
     elif body.lstrip().startswith("<"):
         body = _MARKUP.sub(" ", body[:_PAGE])
-    said = "".join(filter(str.isprintable, " ".join(body.split())))  # it goes into logs and to terminals
-    return said[:300] or "no reason given"
+    return _on_one_line(body[:_PAGE])[:300] or "no reason given"
+
+
+def _on_one_line(said: str) -> str:
+    """The text without what would spoil a log or a terminal."""
+    return "".join(filter(str.isprintable, " ".join(said.split())))
 
 
 def redirect(location: str) -> str:
@@ -183,11 +187,12 @@ def errors_in(answer: Any) -> tuple[JsonObject, ...]:
 
 def _named(answer: Any, count: int) -> dict[int, str]:
     """The entries that the answer's `errors` name, each with what is wrong with it."""
-    return {
-        error["index"]: ": ".join(str(error[key]) for key in ("field", "message") if error.get(key)) or "refused"
-        for error in errors_in(answer)
-        if 0 <= error["index"] < count
-    }
+    named = {}
+    for error in errors_in(answer):
+        if 0 <= error["index"] < count:
+            said = ": ".join(str(error[key]) for key in ("field", "message") if error.get(key))
+            named[error["index"]] = _on_one_line(said) or "refused"
+    return named
 
 
 def retry_after(value: str | None, now: datetime) -> float:
