@@ -863,7 +863,7 @@ def test_password_of_a_proxy_is_not_shown(
 
     assert re.sub(" in .* s:", ":", message) == (
         "POST http://coagent.example/api/v1/logs failed after 1 try: InvalidURL "
-        "(HTTP_PROXY or HTTPS_PROXY names the proxy, NO_PROXY the servers that need none)"
+        "(HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"
     )
     assert "hush" not in caplog.text
 

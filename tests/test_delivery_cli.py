@@ -46,7 +46,7 @@ def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("COAGENT_SPOOL_DIR", "off")
     codes = [main(["spool", command]) for command in ("status", "flush", "rejected")]
 
-    told = "no events wait\n0 events sent to http://localhost:3000/api/v1, 0 rejected\n"
+    told = "no events waiting\n0 events sent to http://localhost:3000/api/v1, 0 rejected\n"
     assert (codes, capsys.readouterr().out) == ([0, 0, 0], told)
 
 

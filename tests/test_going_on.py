@@ -622,3 +622,28 @@ def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentC
 
     oversight = [(e["meta"]["status"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "human_oversight")]
     assert oversight == [("interrupted", 1, 1), ("resumed", 1, 1)]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream", "in a chain"])
+def test_stream_that_is_left_at_a_question_waits_for_the_answer(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Whoever has read what is asked reads no further: that is no cancellation."""
+    graph = StateGraph(MessagesState).add_node("book", lambda state: {"messages": [("ai", interrupt("Book it?"))]})
+    app = graph.add_edge(START, "book").compile(checkpointer=InMemorySaver())
+    chain: Any = RunnableLambda(lambda text: {"messages": [("user", text)]}) | app if way == "in a chain" else app
+    asked = "go" if way == "in a chain" else {"messages": [("user", "go")]}
+
+    async def read() -> None:
+        async for chunk in chain.astream(asked, in_thread(handler, "t")):
+            if "__interrupt__" in chunk:
+                break
+
+    if way == "astream":
+        asyncio.run(read())
+    else:
+        next(chunk for chunk in chain.stream(asked, in_thread(handler, "t")) if "__interrupt__" in chunk)
+    handler.close()
+
+    statuses = [e["meta"]["status"] for e in log.entries if e["event_type"] in ("human_oversight", "session_end")]
+    assert statuses == ["interrupted", "interrupted"]

@@ -64,11 +64,12 @@ class Endings(Sweeper):
         if isinstance(run, Root):
             stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
-        elif outcome is Outcome.ABANDONED and run.root.ended and not run.root.unresolved:
+        elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain has told of the chain first, and where it is not asynchronous, as if that had come to its end.
-            # Where the chain failed, so did the session: the branches beside the failure are left, too.
+            # Not where the chain failed, which leaves the branches beside the failure, or where it has asked a person.
             course = self._recorder.prompt_of(run).course
-            course.status, course.response = "cancelled", None
+            if course.status == "completed":
+                course.status, course.response = "cancelled", None
 
     def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
         """Close a root: late user input, last answer, and with a cancellation what is still open.
@@ -80,8 +81,14 @@ class Endings(Sweeper):
             run.pending_input = inputs
         prompt = self._let_go(run)
         course = prompt.course
-        if failed or outcome is not None:
-            course.status, course.response = "failed" if failed else "cancelled", None
+        stop = course.pending.stopped.get(run.thread)
+        waits = stop is not None and stop.asking and stop.prompt is prompt
+        broke_off = failed or outcome is not None
+        if broke_off:
+            course.response = None
+        # Who has read a question reads no further: there, a graph has come as far as it can.
+        if broke_off and not (outcome == Outcome.ABANDONED and waits and run.asked):
+            course.status = "failed" if failed else "cancelled"
             for key, question in run.answered.items():
                 course.pending.ask(key, question._replace(is_answered=True))
             if run.request is not None and run.unresolved:
@@ -89,7 +96,9 @@ class Endings(Sweeper):
             if run.thread is not None:
                 course.pending.stop(run.thread, Stop(prompt, asking=False, errors=run.unresolved))
         else:
-            course.status = "interrupted" if self._waits(run, course) else "completed"
+            course.status = "interrupted" if waits else "completed"
+            if run.framework is not None or run.asked:  # else it is no graph: what waits in its thread is another's
+                self._withdraw(run, course, waits=waits)
         if run.kind == "chain":  # its end is no event: the session lasts until then
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
@@ -101,17 +110,12 @@ class Endings(Sweeper):
         if self._tree.crowded:
             self.sweep()
 
-    def _waits(self, root: Root, course: Course) -> bool:
-        """Whether a root that returned has stopped to ask a person; else its graph has come to its end."""
-        stop = course.pending.stopped.get(root.thread)
-        waits = stop is not None and stop.asking and stop.prompt is root.prompt
-        if root.framework is None and not root.asked:  # no graph, and none has asked in it: the thread is another's
-            return waits
+    def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
+        """Let go of where the graph of a root had stopped before, and of what it does not ask any more."""
         if not waits:
             course.pending.stopped.pop(root.thread, None)
         for interrupt_id in course.pending.withdraw(root.thread, root.asked if waits else ()):
             self._recorder.outlet.emit(self._unanswered(root, interrupt_id))
-        return waits
 
     def _unanswered(self, root: Root, interrupt_id: str) -> JsonObject:
         """The entry of a question that nobody has answered before the graph went on."""
