@@ -561,6 +561,23 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
     ]
 
 
+def test_level_that_is_an_array_is_no_level(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A custom event may tell of loudness or water; such a value compares to texts one by one."""
+
+    class Array:
+        def __eq__(self, other: object) -> Any:
+            return self
+
+        def __bool__(self) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    RunnableLambda(lambda _: dispatch_custom_event("heard", {"level": Array()})).invoke("q", {"callbacks": [handler]})
+
+    assert [e["output_data"]["message"] for e in of_type(log, "info")] == ["heard"]
+
+
 @dataclass
 class Lines:
     """A delivery of the user's own, which is equal to another one with the same lines, and so has no hash."""

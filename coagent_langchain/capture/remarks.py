@@ -98,7 +98,8 @@ class Remarks:
 
 def event_type_of(level: object) -> EventType:
     """The event type of a remark's level: `debug`, `warning`, and `info` for anything else."""
-    return EventType(level) if level in ("debug", "warning") else EventType.INFO
+    # Asked for its type first: an array compares to each text with an array.
+    return EventType(level) if isinstance(level, str) and level in ("debug", "warning") else EventType.INFO
 
 
 def _as_mapping(meta: object) -> Mapping[str, Any]:
