@@ -1,7 +1,7 @@
-"""What LangChain's own context tells about the run around the current call.
+"""What LangChain's own context says about the run around the current call.
 
-Children of `with_fallbacks`, and handlers passed again in a nested call, arrive without their parent's id; session ids
-in `configurable` do not reach handlers at all. Both are in the config that LangChain keeps for child runs.
+Children of `with_fallbacks`, and nested calls that pass the handler again, arrive without the id of their true parent;
+session ids in `configurable` do not reach handlers at all. Both are in the config that LangChain keeps for child runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def around() -> tuple[Mapping[str, Any] | None, UUID | None]:
     """The config of the run around this call, and the run that its children belong to; None for both at a root."""
     global _variable
     if _variable is None:
-        # Not imported: whatever runs a runnable has loaded it, and it is heavy.
+        # Not imported, because it is heavy: whatever runs a runnable has loaded it.
         module = sys.modules.get("langchain_core.runnables.config")
         _variable = getattr(module, "var_child_runnable_config", None)
         if _variable is None:
@@ -34,7 +34,7 @@ def around() -> tuple[Mapping[str, Any] | None, UUID | None]:
 
 
 def session_id(values: Mapping[str, Any] | None) -> str | None:
-    """The session that metadata or `configurable` values name."""
+    """The session id in metadata or `configurable` values, if any."""
     if not values:
         return None
     for key in SESSION_KEYS:
@@ -47,6 +47,6 @@ def session_id(values: Mapping[str, Any] | None) -> str | None:
 
 
 def configured_session_id(config: Mapping[str, Any] | None) -> str | None:
-    """The session that the `configurable` of a surrounding config names."""
+    """The session id in the `configurable` of a surrounding config, if any."""
     configurable = config.get("configurable") if config is not None else None
     return session_id(configurable) if isinstance(configurable, Mapping) else None

@@ -1,4 +1,4 @@
-"""LangChain's hooks beside the runs: decisions, remarks, retries, custom events, a graph's interrupts."""
+"""LangChain's hooks that neither start nor end a run: agent decisions, text, retries, custom events, interrupts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` c
 
 
 class Asides(BaseCallbackHandler):
-    """What is said beside the runs becomes an event of the run that it was said in; it opens and closes none."""
+    """The hooks that neither start nor end a run; what they report becomes an event of the run they were called in."""
 
     # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
     run_inline = True
@@ -42,19 +42,19 @@ class Asides(BaseCallbackHandler):
 
     @guard
     def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`: an agent's decision. The tool that it chose has runs and events of its own."""
+        """`debug`: an agent's decision. The tool that it chose has its own run and events."""
         meta = {"name": "agent_action", "log": snapshot(getattr(action, "log", None))}
         self._say(EventType.DEBUG, f"agent action: {getattr(action, 'tool', action)}", run_id, meta)
 
     @guard
     def on_agent_finish(self, finish: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`: an agent's last word. The run goes on until its own end."""
+        """`debug`: an agent has finished. The run continues until its own end."""
         meta = {"name": "agent_finish", "log": snapshot(getattr(finish, "log", None))}
         self._say(EventType.DEBUG, "agent finish", run_id, meta)
 
     @guard
     def on_text(self, text: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """`debug`: what a chain tells of its work, without the colours of a terminal."""
+        """`debug`: text that a chain reports about its work, without terminal colours."""
         said = _COLOURS.sub("", text) if isinstance(text, str) else text
         self._say(EventType.DEBUG, said, run_id, {"name": "text"})
 
@@ -77,7 +77,7 @@ class Asides(BaseCallbackHandler):
 
     @guard
     def on_interrupt(self, event: Any) -> None:
-        """`human_oversight`, unless the exception has told of the same question already."""
+        """`human_oversight`, unless the exception has already reported the same question."""
         run = self._tree.find(getattr(event, "run_id", None))
         if not isinstance(run, Run):
             return
@@ -90,7 +90,7 @@ class Asides(BaseCallbackHandler):
 
     @guard
     def on_resume(self, event: Any) -> None:
-        """Nothing of its own: the person's answer is in the resumed run's input, which has its event."""
+        """No event: the human's answer is in the resumed run's input, which has its own."""
 
     def _say(self, event_type: EventType, message: Any, run_id: UUID, meta: JsonObject) -> None:
         run = self._tree.find(run_id)

@@ -1,4 +1,4 @@
-"""Which session and prompt a root belongs to, and what is logged as soon as that is known."""
+"""Assigns root runs to sessions and prompts, and logs `session_start` and `user_input`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coagent_langchain.session import Session
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import JsonObject
 
-UNKNOWN = object()  # inputs that no hook has told
+UNKNOWN = object()  # inputs that no hook has reported
 _THREAD_IDS = (str, int, UUID)
 
 
@@ -32,11 +32,11 @@ class Binding:
         sessions: the open sessions of the destination.
         outlet: where a new session's events go.
         session_id: the handler's explicit session.
-        after: the last prompt number that the server has of the explicit session, and the last turn in it.
+        after: the last prompt number of the explicit session on the server, and the last turn in it.
 
     Attributes:
         sessions: as given.
-        human_answers: logs what people answer to the questions of graphs.
+        human_answers: logs human answers to the questions of graphs.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Binding:
         _bindings.add(self)
 
     def _renew(self) -> None:
-        """Take a new id for the handler's own session: a forked process has another one."""
+        """Replace the id of the handler's own session; a forked process needs another one."""
         self._own_session_id = new_session_id()
 
     def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
-        """Note what a root says of itself, and give it its session if that is known already."""
+        """Note what a root's metadata says, and bind it if its session is known already."""
         root.pending_input = inputs
         describe(root, metadata)
         if root.framework is None and (
@@ -71,12 +71,12 @@ class Binding:
             self.bind(root, known)
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
-        """Give a root its session and prompt, and log `session_start` and `user_input` as far as they are known."""
+        """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
         with root.binding:
             if root.becoming is not None:
                 return root.becoming
-            if root.prompt is None:  # branches that start at the same time in two threads ask at the same time
-                # Set at last: nobody logs anything of this root before its `session_start`.
+            if root.prompt is None:  # branches that start in two threads may get here at the same time
+                # Set last, so that nothing of this root is logged before its `session_start`.
                 try:
                     root.prompt = self._bind(root, session_id)
                 finally:
@@ -93,17 +93,17 @@ class Binding:
                 _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
-            root.pending_input = None  # an open run keeps nothing of the application's
+            root.pending_input = None  # an open run keeps no reference to the application's data
         return prompt
 
     def _start_session(self, root: Root, session: Session, text: str | None = None) -> None:
-        """Log `session_start` of a session that begins with this root."""
+        """Log `session_start` if the session begins with this root."""
         if not session.course.written:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
     def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
-        """A new prompt; or the one around the run, or that in which its graph has stopped and now goes on."""
+        """A new prompt, or the one around the run, or the one in which its graph stopped and now continues."""
         session, around, number = self._session_for(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
@@ -113,9 +113,9 @@ class Binding:
         return self._join(root, session, around, number)
 
     def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
-        """The prompt whose model asked for the tool that the root is, or that its inputs end with, called or answered.
+        """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
 
-        An application that calls model and tools in a loop of its own makes each of these calls a root.
+        In an application that calls the model and tools in its own loop, each of these calls is a root.
         """
         call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         calls = session.course.pending.tool_calls
@@ -125,7 +125,7 @@ class Binding:
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, number: int | None, answer: Any) -> Prompt:
-        """The prompt of a graph that goes on where it has stopped, with a person's answer or without any."""
+        """The prompt of a graph that continues where it stopped, with or without a human's answer."""
         pending = session.course.pending
         stop = pending.stopped.pop(root.thread, None)
         before = stop.prompt if stop is not None else None
@@ -140,41 +140,41 @@ class Binding:
         if stop is not None:
             root.unresolved = stop.errors
         if around is None and before is not None:
-            root.turn = before.turn  # it goes on from its last checkpoint: nobody has said anything new
+            root.turn = before.turn  # it continues from its last checkpoint: the user has said nothing new
         return self._join(root, session, around or before, number)
 
     def _join(self, root: Root, session: Session, known: Prompt | None, number: int | None) -> Prompt:
-        """The known prompt with the root in it, unless its session has ended in this moment; else one of its own."""
+        """Join the root to the known prompt, or to a new one if there is none or its session has just ended."""
         bare = root.kind == "llm"
         if known is not None and known.course.join(self._outlet, bare=bare):
             return known
         return session.open_prompt(number, self._outlet, bare=bare)
 
     def _prompt_elsewhere(self, session: Session) -> Prompt | None:
-        """The prompt that another process has begun last, as long as no other one has begun here since."""
+        """The last prompt begun by another process, unless one has begun here since."""
         number = self._after_prompt
         if not number or session.session_id != self._session_id or session.course.last_prompt != number:
             return None
         return session.course.rejoin(session, number, self._after_turn)
 
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
-        """The session that a root belongs to, the prompt block around it, and the number that it names for a prompt."""
+        """The session that a root belongs to, the prompt block around it, and the prompt number that it names."""
         around, number = scope.current(), root.prompt_number
         if around is None:
             return self._open_session(session_id or self._session_id or self._own_session_id), None, number
         if around.ended or not around.shares(self.sessions):
-            # A task that outlives the block that it began in, or a handler whose server is not the block's.
+            # A task that outlives the block it began in, or a handler with a different destination than the block's.
             if isinstance(around, Prompt) and not around.ended:
                 number = around.number
             return self._open_session(around.session_id), None, number
         return (around.session, around, number) if isinstance(around, Prompt) else (around, None, number)
 
     def own_session(self) -> Session:
-        """The session of whatever names none."""
+        """The session for everything that names none."""
         return self._open_session(self._session_id or self._own_session_id)
 
     def block(self, session_id: str | None, text: str | None, meta: JsonObject | None) -> Session:
-        """A session around a block of code; without an id, with the handler's, if that has one."""
+        """A session around a block of code; without an id, it gets the handler's, if there is one."""
         if session_id is None:
             session_id = self._session_id
         after = self._last_known(session_id)
@@ -185,11 +185,11 @@ class Binding:
         return self.sessions.get(session_id, self._outlet, after_prompt=self._last_known(session_id))
 
     def _last_known(self, session_id: str | None) -> int:
-        """The last prompt number that the server is known to have of a session."""
+        """The last prompt number of a session that is known to be on the server."""
         return self._after_prompt if session_id == self._session_id else 0
 
     def take_inputs(self, root: Root, inputs: Any) -> None:
-        """Take a step's inputs for those of its root: a stream's own ones are told only when it is over."""
+        """Use a step's inputs as those of its root: LangChain reports a stream's own inputs only at its end."""
         if inputs is None or inputs is UNKNOWN or not is_to_come(root.pending_input):
             return
         root.pending_input = inputs
@@ -198,7 +198,7 @@ class Binding:
             self.log_input(root, text)
 
     def take_late_inputs(self, root: Root, inputs: Any) -> None:
-        """Take a stream's own inputs, at its end: they tell which run of a prompt's block it repeats."""
+        """Use a stream's own inputs, at its end, to find out which run of a prompt's block it repeats."""
         prompt = root.prompt
         if prompt is None or root.request is not None or scope.current() is not prompt:
             return
@@ -207,7 +207,7 @@ class Binding:
             _repeat(root, prompt, text)
 
     def log_input(self, root: Root, text: str | None) -> None:
-        """Log `user_input` of a bound root, once; without a text, the inputs' JSON stands for it."""
+        """Log `user_input` of a bound root, once; without a text, with the inputs as JSON."""
         prompt = root.prompt
         if prompt is None or prompt.logged:
             return
@@ -225,7 +225,7 @@ class Binding:
 
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
-    """Have a root answer for the errors of the run that it repeats: an application's own retries share a block."""
+    """Give a root the unresolved errors of the run that it repeats: an application's own retries share a block."""
     root.request = root.kind, root.name, fingerprint(text)
     root.unresolved += prompt.failed.pop(root.request, ())
 

@@ -1,4 +1,4 @@
-"""What a message holds: its text, reasoning, tool calls and other blocks, in every provider's shape."""
+"""The contents of a message: text, reasoning, tool calls and other blocks, in every provider's format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coagent_langchain.texts import MAX_FIELD, text
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
                           "input_json_delta", "custom_tool_call"})  # fmt: skip
 _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
-# Sound of OpenAI; what an answer rests on, of Perplexity, xAI, Cohere, LiteLLM and Gemini; Groq's server tools.
+# OpenAI's audio; sources from Perplexity, xAI, Cohere, LiteLLM and Gemini; Groq's server tools.
 BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
                             "executed_tools"})  # fmt: skip
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
@@ -26,14 +26,14 @@ _ROLES = {
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """An object's own attributes, read without running its code; empty where it has none."""
+    """An object's own attributes, read without running its code; empty if it has none."""
     kind = type(value)
     known = _readers.get(id(kind)) or _new_reader(kind)
     found = known[1](value)
     return found if type(found) is dict else {}
 
 
-_readers: dict[int, tuple[type, Callable[[Any], Any]]] = {}  # by id, with the type kept, as the plans in `kinds`
+_readers: dict[int, tuple[type, Callable[[Any], Any]]] = {}  # by id; the type is kept alive, as in `kinds`
 
 
 def _new_reader(kind: type) -> tuple[type, Callable[[Any], Any]]:
@@ -44,12 +44,12 @@ def _new_reader(kind: type) -> tuple[type, Callable[[Any], Any]]:
 
 
 def as_dict(value: Any) -> dict[Any, Any]:
-    """The value itself where it is a dict, else an empty one."""
+    """The value if it is a dict, else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int = MAX_FIELD) -> Any:
-    """A block list as one text when it holds text alone, else as plain blocks; not those that repeat `calls`."""
+    """A block list as one text if it contains only text, else as plain blocks; without those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):
         return snapshot(content, limit)
     ids = [call["id"] for call in calls or ()]
@@ -60,7 +60,7 @@ def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int =
 
 
 def _kind(block: Any) -> str:
-    """What a block says that it is; `text` where it does not say, "" for what is no block, or says it by no text."""
+    """A block's `type`: `text` if it has none, "" if it is not a dict or its type is not a string."""
     kind = block.get("type", "text") if isinstance(block, dict) else ""
     return kind if isinstance(kind, str) else ""
 
@@ -78,12 +78,12 @@ def _is_plain_text(block: Any) -> bool:
 
 
 def _words(block: dict[Any, Any]) -> Any:
-    """What a text block says; OpenAI's Responses API has a refusal under its own name."""
+    """The text of a text block; OpenAI's Responses API puts a refusal under `refusal`."""
     return block.get("text", block.get("refusal"))
 
 
 def joined(blocks: Any, separator: str) -> str:
-    """The text of a message's content: itself, or its text blocks."""
+    """The text of a message's content: the content itself, or its text blocks joined."""
     if type(blocks) is str:
         return blocks
     if not isinstance(blocks, (list, tuple)):
@@ -92,9 +92,9 @@ def joined(blocks: Any, separator: str) -> str:
 
 
 def role_of(message: Any) -> str | None:
-    """Who says a message (`user`, `assistant`, `tool`, …), be it a dict, a pair or an object; None where it is unknown.
+    """The role of a message (`user`, `assistant`, `tool`, …), given as a dict, pair or object; None if unknown.
 
-    Only a text names a role: to compare any other object would run code of its own.
+    Only a string can be a role: comparing any other object would run its own code.
     """
     if isinstance(message, dict):
         role = dict.get(message, "role")
@@ -110,9 +110,9 @@ def role_of(message: Any) -> str | None:
 
 
 def text_of(message: Any) -> str:
-    """A message's text: its content, or its text blocks joined (a model's without gaps, others' line by line).
+    """A message's text: its content, or its text blocks joined (a model's without separators, others' by newlines).
 
-    Where there is none, it is what stands beside the content.
+    If there is none, a refusal or transcript beside the content.
     """
     fields = fields_of(message)
     content = fields.get("content")
@@ -123,13 +123,13 @@ def text_of(message: Any) -> str:
 
 
 def said_beside(extra: dict[Any, Any]) -> str:
-    """What a model of OpenAI says where it has no content: a refusal, or the transcript of its voice."""
+    """The text of an OpenAI response without content: a refusal, or the transcript of its audio."""
     said = extra.get("refusal") or as_dict(extra.get("audio")).get("transcript")
     return said if isinstance(said, str) else ""
 
 
 def reasoning_of(message: Any) -> str | None:
-    """What the model thought aloud: reasoning and thinking blocks, or the provider's `reasoning_content`."""
+    """A message's reasoning: its reasoning and thinking blocks, or else the provider's `reasoning_content`."""
     found: list[str] = []
     fields = fields_of(message)
     content = fields.get("content")
@@ -156,12 +156,12 @@ def _reasoning(block: dict[Any, Any]) -> list[str]:
 
 
 def tool_calls_of(message: Any) -> list[dict[str, Any]]:
-    """The tools that a message asks for: `{id, name, args}`; what could not be parsed is marked `invalid`."""
+    """The tool calls of a message: `{id, name, args}`; those that could not be parsed are marked `invalid`."""
     return calls_in(fields_of(message))
 
 
 def calls_in(fields: dict[str, Any], limit: int = MAX_FIELD) -> list[dict[str, Any]]:
-    """As `tool_calls_of`, from the message's own fields."""
+    """The same as `tool_calls_of`, from the message's own fields."""
     found: list[dict[str, Any]] = []
     if known := fields.get("tool_calls"):
         for call in known if isinstance(known, (list, tuple)) else ():
@@ -190,10 +190,10 @@ def _plain_id(value: Any) -> str | None:
 
 
 def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]]) -> list[Any]:
-    """What is neither text nor reasoning nor a tool call: images, sound, text with its sources, server tools.
+    """Everything that is not text, reasoning or a tool call: images, audio, text with sources, server tools.
 
     Parameters:
-        fields: the message's own; some providers leave such things beside the content.
+        fields: the message's own; some providers put such things beside the content.
         calls: the tool calls of the message.
     """
     content = fields.get("content")

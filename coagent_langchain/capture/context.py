@@ -1,4 +1,4 @@
-"""Where a run stands in its framework, and what its user attached to it."""
+"""A run's place in its framework, and the user's tags and metadata."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _SEQUENCE_TAG = "seq:step:"
 _STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
 _PACKAGES = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
-# Metadata that LangChain and LangGraph put there themselves, or that the entry says elsewhere.
+# Metadata that LangChain and LangGraph add themselves, or that is elsewhere in the entry.
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
 _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id",
                        "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
-_HISTORY_RUN = "check_sync_or_async"  # inside of a `RunnableWithMessageHistory`
+_HISTORY_RUN = "check_sync_or_async"  # inside a `RunnableWithMessageHistory`
 _COLLECTIONS = (list, tuple, set, frozenset)
-_BRANCH_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # a `RunnableBranch` numbers its parts so
+_BRANCH_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # how a `RunnableBranch` numbers its parts
 
 
 def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
-    """What a run is called: by its caller, else by its class, else by its model, else by its kind."""
+    """A run's name: the one given by its caller, or else that of its class, its model or its kind."""
     name = kwargs.get("name")
     if name and type(name) is str:
         return name
@@ -50,7 +50,7 @@ def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Map
 
 
 def read_tags(run: Run, tags: Any) -> None:
-    """Note what a run's tags say: whether LangChain hides it, which attempt it is, and the user's own ones."""
+    """Note what a run's tags say: whether it is a graph's step or hidden, its attempt, and the user's own tags."""
     for tag in tags if isinstance(tags, _COLLECTIONS) else ():
         if not isinstance(tag, str) or tag.startswith(_SEQUENCE_TAG):
             continue
@@ -68,12 +68,12 @@ def read_tags(run: Run, tags: Any) -> None:
 
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a chain run with the name of its node is the node or task itself, not something inside or plumbing."""
+    """Whether a chain run with the name of its node is the node or task itself, not something inside it or plumbing."""
     return (run.is_step or _is_task(run, metadata)) and run.name != "__start__" and not run.is_hidden
 
 
 def _is_task(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a run is a `@task` of LangGraph's functional API: its path begins with that of who called it."""
+    """Whether a run is a `@task` of LangGraph's functional API: its path contains that of its caller."""
     path = metadata.get("langgraph_path")
     if type(path) is not tuple or len(path) < 2 or type(path[1]) is not tuple:
         return False
@@ -82,11 +82,11 @@ def _is_task(run: Run, metadata: Mapping[str, Any]) -> bool:
 
 
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
-    """Note where a run stands in its framework, and what its user attached to it."""
+    """Note a run's place in its framework, and the user's tags and metadata."""
     own = None
     if metadata:
         run.framework = _framework(metadata, run.parent)
-        if run.kind == "retriever" and run.tags:  # LangChain names its parts there where the user gives none
+        if run.kind == "retriever" and run.tags:  # if the user gives none, LangChain puts the names of its parts there
             parts = metadata.get("ls_vector_store_provider"), metadata.get("ls_embedding_provider")
             run.tags = [tag for tag in run.tags if tag not in parts]
         if not _known_as_ours.issuperset(metadata):
@@ -107,7 +107,7 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
     namespace = metadata.get("langgraph_checkpoint_ns")
     above = parent.framework if parent is not None else None
     if above is not None and above.get("checkpoint_ns") == namespace and above.get("agent") == agent:
-        return above  # in the same node, it stands at the same place
+        return above  # it is in the same node
     found: JsonObject = {"name": "langgraph"}
     if node is not None:
         found["node"] = node
@@ -115,7 +115,7 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
         if isinstance(namespace, str):
             found["checkpoint_ns"] = namespace
             if "|" in namespace:
-                # A part is name:id, or a name alone above a graph that keeps its state (`checkpointer=True`); a number
+                # A part is name:id, or only a name above a graph that keeps its state (`checkpointer=True`); a number
                 # counts the graphs that one node has called.
                 found["path"] = [part.partition(":")[0] for part in namespace.split("|") if not part.isdigit()]
     if agent is not None:
@@ -124,7 +124,7 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
 
 
 def _is_ours(key: Any) -> bool:
-    """Whether LangChain or LangGraph put a key there; remembered, so that the next look costs nothing."""
+    """Whether LangChain or LangGraph added a key; cached, so that the next look-up costs nothing."""
     ours = isinstance(key, str) and key.startswith(_OWN_PREFIXES)
     if ours and len(_known_as_ours) < _MAX_KNOWN:
         _known_as_ours.add(key)
@@ -132,13 +132,13 @@ def _is_ours(key: Any) -> bool:
 
 
 def agent_stack() -> list[str]:
-    """The packages that the process runs on, as `name::version`."""
+    """The loaded packages of LangChain, LangGraph and ours, as `name::version`."""
     return _versions(tuple(name for name in _PACKAGES if name.replace("-", "_") in sys.modules))
 
 
 @functools.cache
 def _versions(names: tuple[str, ...]) -> list[str]:
-    from importlib import metadata  # late: a quarter of what importing all of ours takes
+    from importlib import metadata  # imported late: a quarter of the import time of this whole package
 
     stack = []
     for name in names:
@@ -150,7 +150,7 @@ def _versions(names: tuple[str, ...]) -> list[str]:
 def issuer(run: Run) -> str:
     """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own.
 
-    A model's own `with_retry` is a chain with the model's name, and a history's inner chain has one of LangChain's.
+    A model's own `with_retry` is a chain with the model's name, and a history's inner chain has one given by LangChain.
     """
     facts = run.framework or {}
     if facts.get("node") or facts.get("agent"):
@@ -165,7 +165,7 @@ def issuer(run: Run) -> str:
 
 
 def tool_meta(run: Run) -> JsonObject:
-    """What both events of a tool or retriever say of the call."""
+    """The `meta` that both events of a tool or retriever have."""
     meta: JsonObject = {}
     if run.tool_call_id is not None:
         meta["tool_call_id"] = run.tool_call_id

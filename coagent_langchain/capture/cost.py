@@ -1,7 +1,7 @@
 """What a model call cost, in US dollars, by the prices of `genai-prices` (the extra `cost`).
 
-A price is linear in the tokens of each kind, within a band of input sizes. So the rates of a model's band are asked
-from `genai-prices` once, by pricing single tokens, and the calls after that are a few multiplications.
+A price is linear in the tokens of each kind, within a band of input sizes. So the rates of a model's band are taken
+from `genai-prices` once, by pricing the smallest input of the band, and later calls are a few multiplications.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIERS = ("flex", "priority")
 
 
 class Rates(NamedTuple):
-    """US dollars of one token of each kind, and of the request itself."""
+    """US dollars per token of each kind, and per request."""
 
     request: float
     plain: float
@@ -38,7 +38,7 @@ class Rates(NamedTuple):
 
 
 class _PriceCache:
-    """What has been asked so far, of one set of prices."""
+    """What has been looked up so far in one set of prices."""
 
     def __init__(self, prices: DataSnapshot | None = None) -> None:
         self.prices = prices
@@ -47,12 +47,12 @@ class _PriceCache:
         self.rates: dict[tuple[int, int], Rates] = {}
 
 
-_cache = _PriceCache()  # another one when prices change, or it is full
+_cache = _PriceCache()  # replaced when the prices change or it is full
 
 
 @functools.cache  # a failed import takes as long as a whole hook
 def _prices() -> Callable[[], DataSnapshot] | None:
-    """What gives the prices of the day; None where `genai-prices` is not installed."""
+    """The function that returns the current prices; None if `genai-prices` is not installed."""
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
@@ -61,7 +61,7 @@ def _prices() -> Callable[[], DataSnapshot] | None:
 
 
 def prepare() -> None:
-    """Load the prices, about 0.2 s: call it while setting up, so that no hook has to."""
+    """Load the prices, which takes about 0.2 s: call it during set-up, so that no hook has to."""
     if (prices := _prices()) is not None:
         prices()
 
@@ -70,12 +70,12 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
     """Price one call.
 
     Parameters:
-        provider: LangChain's `ls_provider`; None finds it by the model's name.
+        provider: LangChain's `ls_provider`; if None, the model's name decides.
         model: the provider's name of the model.
-        usage: the tokens; what LangChain answered from its own cache costs nothing.
+        usage: the tokens; a response from LangChain's own cache costs nothing.
 
     Returns:
-        US dollars; None when the price, the model or the tokens are unknown.
+        US dollars; None if the price, the model or the tokens are unknown.
     """
     if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None
@@ -89,12 +89,12 @@ def cost(provider: str | None, model: str | None, usage: Usage | None) -> float 
         return 0.0
     try:
         return _priced(match, usage)
-    except (ValueError, ArithmeticError):  # counts that contradict each other, or a price without one of them
+    except (ValueError, ArithmeticError):  # contradictory counts, or a price that lacks one of them
         return None
 
 
 def _model(prices: DataSnapshot, provider: str | None, model: str) -> tuple[Provider, ModelInfo] | None:
-    """The provider and model of the price list, or None."""
+    """The provider and model in the price list, or None."""
     global _cache
     if prices is not _cache.prices or len(_cache.models) >= MAX_MODELS:
         _cache = _PriceCache(prices)
@@ -108,7 +108,7 @@ def _model(prices: DataSnapshot, provider: str | None, model: str) -> tuple[Prov
 
 
 def _priced(match: tuple[Provider, ModelInfo], usage: Usage) -> float:
-    """By the rates of the model's band; sound and service tiers, which are rare, by `genai-prices` itself."""
+    """Price by the rates of the model's band; audio and service tiers, which are rare, by `genai-prices` itself."""
     provider, model = match
     details = as_dict(usage.details.get("input_token_details"))
     now = datetime.now(UTC)
@@ -132,7 +132,7 @@ def _priced(match: tuple[Provider, ModelInfo], usage: Usage) -> float:
 
 
 def _counts(usage: Usage, details: dict[str, Any], prefix: str) -> dict[str, int]:
-    """The tokens as `genai-prices` names them: all input, and which part of it was read from and written to a cache."""
+    """The tokens as `genai-prices` names them: all input, and the parts of it read from and written to a cache."""
     hour = count(details.get("ephemeral_1h_input_tokens")) or 0
     timed = hour + (count(details.get("ephemeral_5m_input_tokens")) or 0)
     return {
@@ -165,7 +165,7 @@ def _rates(model: ModelInfo, provider: Provider, now: datetime, size: int) -> Ra
 
 
 def _starts(cache: _PriceCache, price: ModelPrice) -> list[int]:
-    """Where the bands of input sizes begin, of a price that is kept alive as long as its id is a key."""
+    """Where a price's bands of input sizes begin; the price is kept alive as long as its id is a key."""
     bands = cache.bands.get(id(price))
     if bands is None:
         tiers = [tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())]

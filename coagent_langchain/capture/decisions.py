@@ -1,4 +1,4 @@
-"""Decision models, which answer typed questions: model calls that LangChain tells of by the hooks of chains."""
+"""Decision models, which answer typed questions: model calls that LangChain reports through the hooks of chains."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from coagent_langchain.texts import text
 
 
 def conversation_of(request: Any) -> Conversation:
-    """What a decision model is given: what it is to judge as the prompt, the questions as the system prompt.
+    """The input of a decision model: what it is to judge as the prompt, the questions as the system prompt.
 
-    LangChain calls what it is to judge `state`, OpenAI's model calls it `input`.
+    LangChain calls the former `state`, OpenAI's model calls it `input`.
     """
     given = as_dict(request)
     state = given.get("state", given.get("input", request))
@@ -25,7 +25,7 @@ def conversation_of(request: Any) -> Conversation:
 
 
 def answer_of(response: Any) -> Answer:
-    """Its answers as JSON, and its tokens."""
+    """A decision model's answers as JSON, and its tokens."""
     fields = fields_of(response)
     model, own = fields.get("model"), fields.get("usage")
     tokens = own if isinstance(own, dict) else fields_of(own)

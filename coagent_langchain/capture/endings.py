@@ -1,4 +1,4 @@
-"""What the end of a run means beside its own event, and the ends of runs that LangChain never tells of."""
+"""What the end of a run entails besides its own event, and the ends of runs that LangChain never reports."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
-MAX_SEARCHED = 1_000  # open calls of a root; where there are more, they end with the root
+MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with the root
 
 
 class Endings(Sweeper):
-    """Follows up the ends of runs, and ends those whose end LangChain never tells of.
+    """Follows up on the ends of runs, and ends those whose end LangChain never reports.
 
     Parameters:
         recorder: writes the entries.
-        failures: tells what the runs raised, and what they recovered from.
+        failures: logs what the runs raised, and what they recovered from.
     """
 
     def __init__(self, recorder: Recorder, failures: Failures) -> None:
@@ -36,7 +36,7 @@ class Endings(Sweeper):
         self._tree = recorder.tree
 
     def returned(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
-        """Log what a run that returned has recovered from, and end its root."""
+        """Log what a run that returned has recovered from, and close it if it is a root."""
         if run.failures:
             self._failures.recovered(run)
         if type(run) is Root:
@@ -47,7 +47,7 @@ class Endings(Sweeper):
             self._root_ended(run, outputs, inputs, failed=False)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
-        """End a run that raised, what it was waiting for where it was cancelled, and its root."""
+        """Log the end of a run that raised and, if cancelled, of what it was waiting for; close it if it is a root."""
         error = as_exception(given)
         if is_cancellation(error):
             self._cancelled_with(run)
@@ -65,17 +65,17 @@ class Endings(Sweeper):
             stopped = outcome if outcome.stopped else None
             self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
         elif outcome is Outcome.ABANDONED and run.root.ended:
-            # LangChain has told of the chain first, and where it is not asynchronous, as if that had come to its end.
-            # Not where the chain failed, which leaves the branches beside the failure, or where it has asked a person.
+            # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
+            # that failed (which abandons parallel branches) or waits for a human keeps its status.
             course = self._recorder.prompt_of(run).course
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
 
     def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
-        """Close a root: late user input, last answer, and with a cancellation what is still open.
+        """Close a root: log late user input, note status and answer, and if it was cancelled, end what is still open.
 
-        Where it failed, what ran beside the failure may go on to its own end. Where its stream was left, LangChain
-        tells the models in it next, with the tokens until then.
+        If it failed, what ran beside the failure may continue to its own end. If its stream was abandoned, LangChain
+        reports the end of the models in it next, with the tokens so far.
         """
         if inputs is not None:
             run.pending_input = inputs
@@ -86,7 +86,7 @@ class Endings(Sweeper):
         broke_off = failed or outcome is not None
         if broke_off:
             course.response = None
-        # Who has read a question reads no further: there, a graph has come as far as it can.
+        # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
         if broke_off and not (outcome == Outcome.ABANDONED and waits and run.asked):
             course.status = "failed" if failed else "cancelled"
             for key, question in run.answered.items():
@@ -97,9 +97,9 @@ class Endings(Sweeper):
                 course.pending.stop(run.thread, Stop(prompt, asking=False, errors=run.unresolved))
         else:
             course.status = "interrupted" if waits else "completed"
-            if run.framework is not None or run.asked:  # else it is no graph: what waits in its thread is another's
+            if run.framework is not None or run.asked:  # else it is not a graph: what waits in its thread is another's
                 self._withdraw(run, course, waits=waits)
-        if run.kind == "chain":  # its end is no event: the session lasts until then
+        if run.kind == "chain":  # its end has no event, but the session lasts until then
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
@@ -111,21 +111,21 @@ class Endings(Sweeper):
             self.sweep()
 
     def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
-        """Let go of where the graph of a root had stopped before, and of what it does not ask any more."""
+        """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
         if not waits:
             course.pending.stopped.pop(root.thread, None)
         for interrupt_id in course.pending.withdraw(root.thread, root.asked if waits else ()):
             self._recorder.outlet.emit(self._unanswered(root, interrupt_id))
 
     def _unanswered(self, root: Root, interrupt_id: str) -> JsonObject:
-        """The entry of a question that nobody has answered before the graph went on."""
+        """The entry of a question that was not answered before the graph continued."""
         meta = {"status": "unanswered", "interrupt_id": interrupt_id}
         entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id}
         return entry
 
     def _let_go(self, root: Root) -> Prompt:
-        """Keep nothing of a root that has ended; its user input is logged now at the latest."""
+        """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
@@ -134,21 +134,21 @@ class Endings(Sweeper):
         return prompt
 
     def _leave(self, root: Root, course: Course) -> None:
-        """Let the session of a root end, where it has waited for that."""
+        """Note that a root has ended, and end its session if that was waiting for it."""
         course.run_ended(bare=root.kind == "llm")
         if course.left:
             course.owner.end_if_left()
 
-    # -- runs whose end is never told
+    # -- runs whose end is never reported
 
     def _cancelled_with(self, run: Run) -> None:
-        """End what a cancelled run was waiting for: models and tools are not told to have been cancelled."""
+        """End what a cancelled run was waiting for: LangChain does not report the cancellation of models and tools."""
         opened = list(run.root.open.values())
         if len(opened) <= MAX_SEARCHED:
             self.close([each for each in opened if each.is_below(run)], "cancelled")
 
     def sweep(self) -> None:
-        """End what nobody waits for any more."""
+        """End the open runs that the tree gives up."""
         for run in reversed(self._tree.given_up()):
             self._close(run, "unknown")
 
@@ -160,17 +160,17 @@ class Endings(Sweeper):
                     self._recorder.prompt_of(run)
 
     def close_lingering(self) -> None:
-        """End what is still open below roots that have ended."""
+        """End the runs that are still open below ended roots."""
         self.close([run for root in list(self._tree.lingering.values()) for run in list(root.open.values())], "unknown")
 
     def close_session(self, course: Course, outcome: str) -> None:
-        """End what is still open in a session that ends."""
+        """End the runs that are still open in a session that ends."""
         if self._tree.open:
             self.close(self._tree.open_in(course), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:
-        """End runs whose end was not told; what is about to begin in another thread goes on to its own end."""
-        for run in reversed(runs):  # what began last is inside of what began before
+        """End runs whose end was not reported; one that is about to begin in another thread goes on to its own end."""
+        for run in reversed(runs):  # inner runs began later
             if run.has_begun:
                 self._close(run, outcome)
 
@@ -180,7 +180,7 @@ class Endings(Sweeper):
             return
         run.failures = None
         if outcome == "unknown":
-            run.late = True  # nor is it known how long it took
+            run.late = True  # its duration is unknown, too
             outcome = run.root.stopped or outcome
         if run.kind == "llm":
             self._recorder.call_ended(run, self._recorder.arrived(run), outcome)

@@ -1,4 +1,4 @@
-"""One failure of a run, and how to know it again in what the runs above raise."""
+"""One failure of a run, and how to recognize it in what the runs above raise."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from coagent_langchain.capture.run import Run
 
-MAX_FAILURES = 64  # exceptions that one run remembers of its children
+MAX_FAILURES = 64  # child exceptions that one run remembers
 
 
 class Failure(NamedTuple):
-    """An exception that a run has ended with.
+    """An exception that ended a run.
 
     Attributes:
-        error: the exception itself, for its `id()` may be another's once it is gone.
-        error_id: the id of its error event; "" where it is no error, but an interrupt or a hand-over.
-        run: which raised it.
+        error: the exception itself, not its `id()`, which another one may get once it is freed.
+        error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
+        run: the run that raised it.
     """
 
     error: BaseException
@@ -26,7 +26,7 @@ class Failure(NamedTuple):
 
 
 def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
-    """The id under which `error` was reported; a group is reported with all that is in it."""
+    """The id under which `error` was reported, if it was; a group is reported if all its exceptions are."""
     for failure in failures:
         if failure.error is error:
             return failure.error_id
@@ -37,7 +37,7 @@ def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
 
 
 def cause(error: BaseException, failures: Sequence[Failure]) -> Failure | None:
-    """The failure that `error` was raised from, or while it was handled."""
+    """The failure that `error` was raised from, or during whose handling it was raised."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error.__cause__, None if error.__suppress_context__ else error.__context__]
     while todo:

@@ -1,4 +1,4 @@
-"""What went wrong, once, where it arose; and what came right again after all."""
+"""Logs errors, each once and where it arose, and recoveries from them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
-_NOT_AN_ERROR = ""  # stands for an event id where an exception is no failure: an interrupt, a hand-over
+_NOT_AN_ERROR = ""  # the event id of an exception that is not a failure: an interrupt, a hand-over
 
 
 class Failures:
-    """Reports what a run raised: errors, interrupts, hand-overs and cancellations; and recoveries from errors."""
+    """Logs what runs raise: errors, interrupts, hand-overs and cancellations; and recoveries from errors."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -37,7 +37,7 @@ class Failures:
         """Log the end of a run that raised.
 
         Parameters:
-            answer: what a model had said until then.
+            answer: what a model had answered so far.
         """
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
@@ -55,10 +55,10 @@ class Failures:
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
             self._recorder.outlet.emit_together(entries)
-        if not outcome.stopped and beside is None:  # after its event, which a recovery beside it names
+        if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
             failure = Failure(error, error_id, run)
             self._tell_parent(run, [failure] if origin is None else [origin, failure])
-        if run.kind == "llm" and not (outcome.failed and entries):  # else its error is the end of the call
+        if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
             self._recorder.component_ended(run, (), outcome)
@@ -67,16 +67,16 @@ class Failures:
         return outcome
 
     def _tell_parent(self, run: Run, failures: Sequence[Failure]) -> None:
-        """Have the run above know what it may yet recover from; one that has ended keeps nothing alive."""
+        """Pass failures to the run above, which may yet recover from them; an ended one would only keep them alive."""
         parent = run.parent
         if parent is not None and parent.key in self._recorder.tree.open:
             for failure in failures:
                 parent.remember_failure(failure)
 
     def recovered(self, run: Run) -> None:
-        """Log that `run` ended well though something below it had failed.
+        """Log that `run` succeeded although something below it had failed.
 
-        Where a call was made again and failed again, only its last error is what the application went on from.
+        If a call was repeated and failed again, only its last error counts as handled.
         """
         failures, run.failures = run.failures or [], None
         for number, failure in enumerate(failures, 1):
@@ -84,21 +84,21 @@ class Failures:
 
     def _recover(self, run: Run, failure: Failure, later: Sequence[Failure]) -> None:
         _, error_id, failed = failure
-        if error_id == _NOT_AN_ERROR or failed is run:  # the application has logged it itself, and knows best
+        if error_id == _NOT_AN_ERROR or failed is run:  # the latter: logged by the application, which knows best
             return
         strategy, action = self._strategy(run)
         if strategy != "handled" or not any(each.run.repeats(failed) for each in later):
             self._recover_once(failed, run, error_id, strategy, action)
 
     def resumed(self, root: Root) -> None:
-        """Log the recovery of a graph that failed and went on, or of a run that was made again, and has ended well."""
+        """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
         errors, root.unresolved = root.unresolved, ()
         action = f"{root.name} was called again" if root.request else "the graph continued from its last checkpoint"
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, "retry", action))
 
     def called_again(self, run: Run) -> None:
-        """Log the recovery of a tool, model or node that had failed, and was called again by a middleware, say."""
+        """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
         if run.parent is not None:
             run.parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
@@ -109,7 +109,7 @@ class Failures:
             self._recover_once(failed, run, error_id, strategy, action)
 
     def _recover_once(self, failed: Run, run: Run, error_id: str, strategy: str, action: str) -> None:
-        """Log how `run` made up for a failed one, unless another has: a call may outlast the run around it."""
+        """Log how `run` made up for a failed one, unless another already has: a call may outlast the run around it."""
         if not failed.recovered:
             failed.recovered = True
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
@@ -132,7 +132,7 @@ class Failures:
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=meta)
 
     def _strategy(self, run: Run) -> tuple[str, str]:
-        """How a run has recovered from what failed below it, in a word and in a sentence."""
+        """How a run recovered from what failed below it: the strategy and the action."""
         if run.attempt > 1:
             return "retry", f"attempt {run.attempt} succeeded"
         if run.name == FALLBACKS:
@@ -195,7 +195,7 @@ class Failures:
         )
 
     def asked(self, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False) -> list[JsonObject]:
-        """Note that the graph of `run` waits for a person.
+        """Note that the graph of `run` waits for a human.
 
         Parameters:
             questions: the id and the plain value of each interrupt.
@@ -218,18 +218,18 @@ class Failures:
         return entries
 
     def _handed_over(self, run: Run, target: JsonObject) -> list[JsonObject]:
-        """One `routing` for each target; a command without any goes where the graph's edges lead."""
+        """One `routing` for each target, or one without a target: such a command follows the graph's edges."""
         entries = []
         for name in target["goto"] or [None]:
             entry = self._recorder.entry(run, EventType.ROUTING, {"source_component": run.name, **target})
             entry["routing_type"] = "transfer"
-            if name is not None:  # it has no run yet that could be named
+            if name is not None:  # it has no run yet, so its name is the id
                 entry["target_component"] = {"id": name, "name": name, "component_type": "node"}
             entries.append(entry)
         return entries
 
     def routed(self, run: Run, outputs: Any) -> None:
-        """Log where a node or tool sends its graph next, when its output says so."""
+        """Log where a node or tool sends its graph next, if its output says so."""
         for part in outputs if isinstance(outputs, list) else [outputs]:
             if is_command(part) and part.goto and part.graph is None:
                 self._recorder.outlet.emit_together(self._handed_over(run, target_of(part)))

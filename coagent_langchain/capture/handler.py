@@ -1,4 +1,4 @@
-"""`CoagentCallbackHandler`: its settings, and what users call. The hooks are in `hooks` and `asides`."""
+"""`CoagentCallbackHandler`: its settings and public methods. The hooks are in `hooks` and `asides`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class CoagentCallbackHandler(Hooks):
         resume: bool = False,
         delivery: Delivery | None = None,
     ) -> None:
-        # Only a `GraphCallbackHandler` is told of interrupts and resumes. `__new__` would hide the arguments.
+        # LangGraph reports interrupts and resumes only to a `GraphCallbackHandler`. `__new__` would hide the arguments.
         self.__class__ = _with_graph_hooks(type(self))
         check_components(components)
         check_sample_rate(sample_rate)
@@ -100,7 +100,7 @@ class CoagentCallbackHandler(Hooks):
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
         agent_stack()
 
-    # -- what users call
+    # -- public methods
 
     def session(
         self, prompt: str | None = None, session_id: str | None = None, meta: JsonObject | None = None
@@ -191,10 +191,10 @@ class CoagentCallbackHandler(Hooks):
 
 
 def check_handler(value: object) -> None:
-    """Refuse what is no handler: LangChain would fail on it in each run of the application.
+    """Refuse a value that is not a handler: LangChain would fail on it in each run of the application.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not one.
     """
     if not isinstance(value, CoagentCallbackHandler):
         raise ConfigurationError(f"handler must be a CoagentCallbackHandler(), not {value!r:.80}")

@@ -1,4 +1,4 @@
-"""LangChain's hooks for runs, one short method each: what a hook is told goes to the recorder as plain values."""
+"""LangChain's hooks for runs, one short method each; their arguments reach the recorder as plain values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from coagent_langchain.errors import guard
 
 
 class Hooks(Asides):
-    """Every hook of LangChain and LangGraph, with core's own parameter names.
+    """Every hook of LangChain and LangGraph, with the parameter names of `langchain_core`.
 
-    Every argument may be missing or odd; no hook raises, waits or changes what it is given.
+    Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.
     """
 
     # -- model calls
@@ -64,8 +64,8 @@ class Hooks(Asides):
 
     def on_llm_new_token(self, token: Any = None, *, chunk: Any = None, run_id: Any = None,
                          parent_run_id: UUID | None = None, tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        """Time to the first token with content; what has arrived, for a stream that is left."""
-        # A hook per token: no guard, for nothing can raise.
+        """No event: note the time to the first token with content, and the text in case the stream is abandoned."""
+        # Called for each token: no guard, because nothing here can raise.
         stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
         if stream:
             stream.append(token)
@@ -74,7 +74,7 @@ class Hooks(Asides):
 
     def on_stream_event(self, event: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        """The same in `stream_events(version="v3")`."""
+        """The same for `stream_events(version="v3")`."""
         stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
         if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
             token = as_dict(event.get("delta")).get("text")
@@ -105,13 +105,13 @@ class Hooks(Asides):
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        """`error`; or `llm_response` with what arrived, when the call was cancelled or its stream abandoned."""
+        """`error`; or `llm_response` with what has arrived, if the call was cancelled or its stream abandoned."""
         with guard:
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 arrived, partial = self._recorder.arrived(run), kwargs.get("response")
                 told = arrived if partial is None else _answered(run, partial)
-                if arrived.text and not told.text:  # a v3 stream's `response` has only what the error says
+                if arrived.text and not told.text:  # the `response` of a v3 stream has no text
                     told.text = arrived.text
                 self._endings.raised(run, error, told)
 
@@ -122,7 +122,7 @@ class Hooks(Asides):
                        **kwargs: Any) -> None:  # fmt: skip
         """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
-            decides = kwargs.get("run_type") == "llm"  # a decision model is told as a chain
+            decides = kwargs.get("run_type") == "llm"  # LangChain reports a decision model as a chain
             kind = "llm" if decides else "chain"
             run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is None:
@@ -135,7 +135,7 @@ class Hooks(Asides):
 
     def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                      **kwargs: Any) -> None:  # fmt: skip
-        """`component_exit`, `recovery` where a child had failed; the end of a root; a decision's `llm_response`."""
+        """`component_exit`; `recovery` if a child had failed; `llm_response` of a decision model; the end of a root."""
         with guard:
             run = self._tree.end(run_id)
             if run is None:
@@ -144,7 +144,7 @@ class Hooks(Asides):
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
                 self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
-            if run.component or (run.is_step and not run.is_hidden):  # a node, also where `components` leaves it out
+            if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)
                 log_unrun_tools(self._recorder, run, updates)
@@ -157,7 +157,7 @@ class Hooks(Asides):
 
     def on_chain_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
-        """`error`, where the exception arose here; `human_oversight` or `routing` where it is no failure."""
+        """`error` if the exception arose here; `human_oversight` or `routing` if it is not a failure."""
         with guard:
             if run := self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error, inputs=kwargs.get("inputs"))
@@ -203,14 +203,14 @@ class Hooks(Asides):
 
     def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
-        """`tool_response` without success, and `error` where the exception arose here."""
+        """`tool_response` without success, and `error` if the exception arose here."""
         with guard:
             if run := self._tree.end(run_id) or self._late("tool", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error)
 
     def on_retriever_end(self, documents: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                          **kwargs: Any) -> None:  # fmt: skip
-        """`tool_response` of a retriever, its documents summarised."""
+        """`tool_response` of a retriever, with a summary of its documents."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._recorder.tool_ended(run, documents_summary(documents), success=True)
@@ -218,7 +218,7 @@ class Hooks(Asides):
 
     def on_retriever_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                            **kwargs: Any) -> None:  # fmt: skip
-        """The same as of a tool."""
+        """The same as for a tool."""
         with guard:
             if run := self._tree.end(run_id) or self._late("retriever", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error)
@@ -226,7 +226,7 @@ class Hooks(Asides):
     # -- ends without a start
 
     def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, kwargs: dict[str, Any]) -> Run | None:
-        """An end whose start was never told (another handler may silence it): both are logged now."""
+        """Log the start of a run that LangChain reports only at its end (another handler may suppress the start)."""
         if self._tree.was_ended(run_id):
             return None
         run = self._placing.start(kind, run_id, parent_run_id, None, kwargs)

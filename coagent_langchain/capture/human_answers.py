@@ -1,4 +1,4 @@
-"""A person's answers to the questions of a graph: `Command(resume=…)`."""
+"""A human's answers to the questions of a graph: `Command(resume=…)`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import EventType
 
-_INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's, of its checkpoint's namespace (xxh3, 128 bit)
+_INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's hash of the checkpoint namespace (xxh3, 128 bits)
 
 
 class HumanAnswers:
-    """Logs answers where they come: as the input of a run, or of one inside of the run that was asked.
+    """Logs answers where they arrive: as the input of a root, or of a run inside the one that asked.
 
     Parameters:
         outlet: takes the entries.
@@ -27,27 +27,28 @@ class HumanAnswers:
         self._outlet = outlet
 
     def resume(self, root: Root, prompt: Prompt, answer: Any) -> None:
-        """Have a root go on in the prompt that was interrupted, with a person's answer.
+        """Continue the interrupted prompt in a new root, with a human's answer.
 
         Parameters:
-            answer: None where the graph is only told to go on, which answers breakpoints, but no questions.
+            answer: None if the graph is only to continue, which answers breakpoints but no questions.
         """
         prompt.logged = True
         root.turn = prompt.turn
         known = self.log(root, prompt, answer)
         others = answer if _names_questions(answer) else {} if known else {None: answer}
         for interrupt_id, value in others.items():
-            if interrupt_id not in known:  # another process has asked
+            if interrupt_id not in known:  # asked by another process
                 self._emit(root, prompt, interrupt_id, value)
 
     def log(self, run: Run, prompt: Prompt, answer: Any) -> set[str]:
-        """Log the answers to open questions: those that it names, else those of the run's thread.
+        """Log the answers to open questions: those that the answer names, or else those of the run's thread.
 
         Parameters:
-            answer: the value, for each of them; or a mapping of their ids to values, then others stay open.
+            answer: one value for all of them, or a mapping of their ids to values, which leaves the others open; None
+                answers only breakpoints.
 
         Returns:
-            the ids of what was open in the thread, and of what is answered.
+            the ids of the questions that were open in the thread, and of those answered now.
         """
         root, pending = run.root, prompt.course.pending
         asked = pending.asked_in(root.thread)
@@ -74,7 +75,7 @@ class HumanAnswers:
 
 
 def _names_questions(answer: Any) -> bool:
-    """Whether an answer has a value for each question that it names; LangGraph tells them by the form of their ids."""
+    """Whether an answer maps question ids to values; LangGraph recognizes the ids by their form."""
     return isinstance(answer, Mapping) and bool(answer) and all(map(_is_interrupt_id, answer))
 
 
