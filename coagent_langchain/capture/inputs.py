@@ -1,4 +1,4 @@
-"""What a person asked and was answered, read from a chain's inputs and outputs of any shape."""
+"""The user's request and the answer, read from a chain's inputs and outputs of any shape."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ANSWER_KEYS = ("output", "answer", "result", "text", "response", "output_text")
 
 
 def user_text(inputs: Any) -> str | None:
-    """The last thing a person said in a chain's inputs; None when it cannot be told (yet).
+    """The last user text in a chain's inputs; None if it is not known (yet).
 
-    A text is taken as it is, messages give the last human one, a mapping its one text or the usual key. Other inputs
-    become their JSON. No code of the inputs' own runs.
+    A string is used as is, of messages the last human one, of a mapping its messages, a usual key or its only value.
+    Other inputs become JSON. None of the inputs' own code runs.
     """
     if isinstance(inputs, str):
         return text(inputs) or None
@@ -45,7 +45,7 @@ def user_text(inputs: Any) -> str | None:
 
 
 def last_call(inputs: Any) -> str | None:
-    """The id of the tool call that the last message of a run's inputs asks for or answers: it is no person's."""
+    """The id of the tool call that the last input message requests or answers: such a message is not user input."""
     messages = dict.get(inputs, "messages") if isinstance(inputs, dict) else fields_of(inputs).get("messages", inputs)
     if not isinstance(messages, (list, tuple)) or not messages:
         return None
@@ -57,7 +57,7 @@ def last_call(inputs: Any) -> str | None:
 
 
 def is_to_come(inputs: Any) -> bool:
-    """Whether these are no inputs yet: `stream` starts with `{"input": ""}`, the real ones come at the end."""
+    """Whether the inputs are still to come: a `stream` starts with `{"input": ""}`; the real ones come at its end."""
     return type(inputs) is dict and len(inputs) == 1 and isinstance(own := inputs.get("input"), str) and not own
 
 
@@ -68,7 +68,7 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     messages = own.get("messages")
     if isinstance(messages, (list, tuple)) and messages:
         return _last_human(messages)
-    if messages is not None and (said := _last_human([messages])):  # LangGraph takes a single one as well
+    if messages is not None and (said := _last_human([messages])):  # LangGraph accepts a single one, too
         return said
     for key in _TEXT_KEYS:
         value = own.get(key)
@@ -82,7 +82,7 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
 
 
 def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
-    """The JSON of a list without any message, also of several texts; None for a conversation and for a single text."""
+    """The JSON of a list without messages, such as several strings; None for a conversation or a single string."""
     if len(inputs) == 1 and isinstance(inputs[0], str):
         return None
     return as_json(inputs) if inputs and not any(map(_is_message, inputs[:_MAX_SHOWN])) else None
@@ -107,16 +107,16 @@ def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
 def as_json(value: Any) -> str:
     """Any object as JSON text; only the beginning of a large one, because the application waits.
 
-    What is written as a string (a date, a path, the name of a table) is that text, without quotes.
+    A value that JSON has as a string (a date, a path, the type name of a table) is that text, without quotes.
     """
     plain = Walk(_MAX_STRING, items=_MAX_SHOWN, encodable=True).value(value, 0)
     return (plain if type(plain) is str else orjson.dumps(plain).decode())[:MAX_FIELD]
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
-    """The answer in a chain's outputs, cut at `limit` characters; what is no text or message becomes its JSON.
+    """The answer in a chain's outputs, cut at `limit` characters; anything but text and messages becomes JSON.
 
-    None where there is none yet: a graph that waits for a person may have nothing but the person's own words.
+    None if there is none yet: a graph that waits for a human may hold only the user's own message.
     """
     if outputs is None or isinstance(outputs, str):
         return outputs and outputs[:limit]

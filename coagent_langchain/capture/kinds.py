@@ -22,16 +22,16 @@ from coagent_langchain.texts import is_secret
 if TYPE_CHECKING:
     from coagent_langchain.capture.snapshot import Walk
 
-MAX_KINDS = 1_000  # types whose plan is remembered; a program that keeps making types must not make this grow
+MAX_KINDS = 1_000  # types whose plan is cached: a program that keeps creating types must not let the cache grow
 MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]
 
-_plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept: a metaclass may make a type unhashable
+_plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept alive: a metaclass may make a type unhashable
 
 
 def plan(kind: type) -> Plan:
-    """How objects of exactly this type are read."""
+    """The plan for objects of exactly this type."""
     known = _plans.get(id(kind))
     if known is None:
         if len(_plans) >= MAX_KINDS:
@@ -76,7 +76,7 @@ def _made(kind: type) -> Plan:
 
 
 def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
-    """What holds an instance's values: its `__dict__` and slots, as the interpreter's own descriptors."""
+    """The interpreter's own descriptors of what holds an instance's values: its `__dict__` and slots."""
     found: dict[str, Any] = {}
     for base in reversed(mro[:-1]):
         for key, descriptor in type.__getattribute__(base, "__dict__").items():
@@ -87,13 +87,13 @@ def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
 
 
 def reader_of_dict(kind: type) -> Callable[[Any], Any]:
-    """What gives the `__dict__` of this type's objects; None where they have none, or only a property of that name."""
+    """A function that reads the `__dict__` of this type's objects; it returns None if that is missing or a property."""
     descriptor = _slots(type.__dict__["__mro__"].__get__(kind)).get("__dict__")
     return (lambda value: None) if descriptor is None else descriptor.__get__
 
 
 def fields(value: Any) -> dict[Any, Any]:
-    """An object's public fields, as they lie in it; empty where a snapshot names it only."""
+    """An object's public fields, with their raw values; empty if a snapshot does not read its fields."""
     made = plan(type(value))
     if not isinstance(made, functools.partial):
         return {}
@@ -111,7 +111,7 @@ def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any
         elif _public(key, hidden):
             try:
                 found[key] = descriptor.__get__(value)
-            except AttributeError:  # a slot that was never filled
+            except AttributeError:  # an unset slot
                 continue
     return found
 
@@ -119,7 +119,7 @@ def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any
 def _fields(
     walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
 ) -> Any:
-    """An object's public fields, as JSON."""
+    """An object's public fields as a JSON object."""
     found = _read(value, hidden, slots)
     if label is not None:
         if not found:
@@ -161,11 +161,11 @@ def _named(walk: Walk, value: Any, depth: int) -> str:
 
 
 def _message(walk: Walk, value: Any, depth: int) -> Any:
-    from coagent_langchain.capture import messages  # late: it builds on snapshot
+    from coagent_langchain.capture import messages  # late: it imports snapshot, which imports this module
 
     if walk.items <= 0:
         return _named(walk, value, depth)
-    # Walked like any other part: what it holds counts, is cut here alone, and may have to be made fit for JSON.
+    # Walked like any other value: its contents count against the budget, are cut only here, and are made encodable.
     return walk.mapping(messages.message_dict(value, sys.maxsize), depth)
 
 
@@ -187,7 +187,7 @@ def _numpy_array(walk: Walk, value: Any, depth: int) -> Any:
 
 
 def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
-    """A named tuple as its fields, another tuple as a list."""
+    """A named tuple as a dict of its fields, any other tuple as a list."""
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(type(value))
     fields = next((own for base in mro if (own := base.__dict__.get("_fields")) is not None), None)
     items = list(tuple.__iter__(value))
@@ -196,8 +196,8 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
     return walk.sequence(items, depth)
 
 
-# What cannot be told by a field: services and programs, named only. A tool's runtime holds the whole conversation;
-# langchain-core 1.1 shows it among the tool's arguments.
+# Services and code, which no field describes: only their type is named. A tool's runtime holds the whole conversation;
+# langchain-core 1.1 passes it among the tool's arguments.
 _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
                      "langchain_core.callbacks.base.BaseCallbackManager", "langgraph.store.base.BaseStore",
                      "langgraph.prebuilt.tool_node.ToolRuntime", "logging.Logger", "threading.Thread"})  # fmt: skip
@@ -205,7 +205,7 @@ _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.c
 # pandas' missing date: a `datetime` whose own fields say year 1.
 _NAT_TYPES = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
 
-# The first base that fits decides; methods are called on the base, so that a subclass's own code never runs.
+# The first matching base decides; methods are called on the base, so that a subclass's own code never runs.
 _PLANS_BY_BASE: list[tuple[type, Plan]] = [
     (type, _type),
     (str, lambda w, v, d: w.string(str.__str__(v))),

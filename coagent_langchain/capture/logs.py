@@ -9,7 +9,7 @@ from typing import Any
 from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
 from coagent_langchain.errors import guard
 
-_OWN_THREADS = "coagent-"  # what they log while they send must not become an event, which would be sent as well
+_OWN_THREADS = "coagent-"  # what they log while sending must not become events, which would be sent in turn
 _thread = threading.local()
 
 
@@ -34,7 +34,7 @@ class CoagentLogHandler(logging.Handler):
         """Log one record as an event; never raises and never prints."""
         if record.name.startswith("coagent_langchain") or (record.threadName or "").startswith(_OWN_THREADS):
             return
-        if getattr(_thread, "forwards", False):  # a `redact` that logs would be asked about its own records for ever
+        if getattr(_thread, "forwards", False):  # else a `redact` that logs would get its own records, endlessly
             return
         _thread.forwards = True
         try:

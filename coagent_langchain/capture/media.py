@@ -1,4 +1,4 @@
-"""Base64 media in a message: what it is, how large, and its digest, in place of its bytes."""
+"""Base64 media in messages, replaced by its MIME type, size and digest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import binascii
 import hashlib
 from typing import Any
 
-MAX_HASHED = 1 << 26  # 64 MiB: above it a digest would hold the event loop for too long
-MAX_KNOWN = 256  # media of one conversation come again with every turn: their digests are kept, not their bytes
-MIN_UNNAMED = 256  # characters: a shorter text that happens to be base64 is taken for text where nothing says media
+MAX_HASHED = 1 << 26  # 64 MiB: hashing more would block the event loop for too long
+MAX_KNOWN = 256  # cached sizes and digests: the media of a conversation come again with every turn
+MIN_UNNAMED = 256  # characters: a shorter string that happens to be base64 is text, unless the block says otherwise
 
 KEYS = frozenset({"base64", "data", "bytes", "b64_json", "file_data", "image_data", "result", "url", "image_url"})
 _MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
@@ -31,7 +31,7 @@ def of_bytes(content: bytes | bytearray | memoryview) -> dict[str, Any]:
 
 
 def of_data_uri(uri: str) -> dict[str, Any] | None:
-    """Describe a `data:<mime>;base64,…` address; None when it is none."""
+    """Describe a `data:<mime>;base64,…` URI; None for any other string."""
     comma = uri.find(",", 5, 300)
     if comma < 0 or not uri.endswith(";base64", 5, comma):
         return None
@@ -41,7 +41,7 @@ def of_data_uri(uri: str) -> dict[str, Any] | None:
 def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | None:
     """Describe `block[key]` if it is base64 media in any provider's shape; None when it is plain text.
 
-    Known: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
+    Known shapes: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
     (`input_audio.data`, `audio.data`, `b64_json`, `file_data`, image generation's `result`), Gemini (`data` with
     `mime_type`), Bedrock (`source.bytes`).
     """
@@ -50,7 +50,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     if key == "url" or key == "image_url" or not value:
         return None
     kind, form = block.get("type"), block.get("format") or block.get("output_format")
-    kind = kind if isinstance(kind, str) else ""  # a schema may have several
+    kind = kind if isinstance(kind, str) else ""  # a JSON schema's may be a list
     mime = next((m for k in _MIME_KEYS if isinstance(m := block.get(k), str)), None)
     named = mime or (form if isinstance(form, str) and form in _FORMATS else None)
     if key == "result":
@@ -64,7 +64,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
 
 
 def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
-    """Decode once per content: later turns of the same conversation find the digest by the string's own hash."""
+    """Describe the base64 from `start`, decoded only once: later turns find the digest by the hash of the string."""
     known = (hash(value), len(value))
     measured = _known.get(known, _UNKNOWN)
     if measured is _UNKNOWN:
@@ -77,7 +77,7 @@ def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
 
 
 def _measured(encoded: str) -> tuple[int, str] | None:
-    """Size and digest of what the base64 text stands for; None when it is not base64."""
+    """Size and digest of the decoded content; None if the text is not base64."""
     if not encoded.isascii():
         return None
     if len(encoded) > 2 * MAX_HASHED:

@@ -1,8 +1,8 @@
 """LangChain messages and model results as plain values: roles, texts, tool calls, reasoning.
 
-A model call is written as prompt, system prompt and history. To put it together again: the system prompt, then the
-history in order, where the item with `content_is_prompt` is the prompt's own message (without a `content` of its own
-unless it holds more than text); when no item has it, the prompt comes last.
+A model call is logged as prompt, system prompt and history. To reconstruct it: the system prompt, then the history in
+order, where the item with `content_is_prompt` is the prompt's own message (without a `content` of its own unless that
+is more than text); if no item has it, the prompt comes last.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class Conversation:
 
 @dataclass(slots=True)
 class Answer:
-    """What a model gave back.
+    """A model's response.
 
     Attributes:
         text: the first candidate's text; "" when it only called tools, None when there is no candidate.
         tool_calls: `{id, name, args}` each; one that could not be parsed has `invalid` and keeps its arguments as text.
-        reasoning: what the model thought aloud, if it says.
+        reasoning: the model's reasoning, if the provider returns it.
         finish_reason: in the provider's words.
         model: the model that answered, in the provider's words.
         provider: of that model, as its integration names it.
         blocks: other content of the first candidate (images, audio, citations, server tools), media described.
         alternatives: the other candidates, as `{text, tool_calls?}`.
-        usage: the tokens, if they are known.
+        usage: the tokens, if known.
     """
 
     text: str | None = None
@@ -71,7 +71,7 @@ class Answer:
 
 
 def split(messages: list[BaseMessage]) -> Conversation:
-    """Split one prompt's messages; what is no message is kept as well as it can be."""
+    """Split one prompt's messages; anything that is not a message is kept as well as possible."""
     history: list[dict[str, Any]] = []
     systems: list[str] = []
     last_user = -1
@@ -92,7 +92,7 @@ def split(messages: list[BaseMessage]) -> Conversation:
 
 
 def _take_prompt(history: list[dict[str, Any]], place: int) -> str:
-    """Take the last user text out of the history, and mark its place where the text alone does not tell all."""
+    """Take the last user text out of the history; its item stays, marked, if it holds more or is not the last."""
     item = history[place]
     content = item["content"]
     if type(content) is str:
@@ -106,7 +106,7 @@ def _take_prompt(history: list[dict[str, Any]], place: int) -> str:
     return joined(content, "\n")
 
 
-_known_roles: dict[type, str] = {}  # of LangChain's own classes, apart from the one that is given its role
+_known_roles: dict[type, str] = {}  # of LangChain's own classes, except `ChatMessage`, which has a `role`
 
 
 def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
 
 
 def _foreign(message: Any, limit: int) -> dict[str, Any]:
-    """What stands in place of a message: a string, a pair, a dict with a role, anything."""
+    """`message_dict` of anything but a message object: a string, a pair, a dict with a role, any other value."""
     role = role_of(message)
     if isinstance(message, dict) and role is not None:
         plain = snapshot(message, limit)
@@ -150,7 +150,7 @@ def _foreign(message: Any, limit: int) -> dict[str, Any]:
 
 
 def answer(result: LLMResult) -> Answer:
-    """What a chat or text model gave back, streamed or not; of an empty or odd result, what can be read."""
+    """A chat or text model's response, streamed or not; of an empty or malformed result, what can be read."""
     found = generations_of(result)
     if not found:
         return Answer(model=_first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None))))
@@ -183,12 +183,12 @@ def answer(result: LLMResult) -> Answer:
 
 
 def generations_of(result: Any) -> list[Any]:
-    """All candidates of a result, in order; an empty list for whatever is no result."""
+    """All candidates of a result, in order; an empty list for anything that is not a result."""
     outer = getattr(result, "generations", None)
     if type(outer) is list and len(outer) == 1:
         inner = outer[0]
         if type(inner) is list and len(inner) == 1 and inner[0] is not None:
-            return inner  # as nearly all are
+            return inner  # nearly always
     if not isinstance(outer, (list, tuple)):
         return []
     return [g for inner in outer for g in (inner if isinstance(inner, (list, tuple)) else [inner]) if g is not None]
@@ -212,13 +212,13 @@ _MODEL_KEYS = ("model_name", "model", "model_id", "modelId", "ls_model_name")
 
 
 def _why_not(metadata: dict[Any, Any]) -> str | None:
-    """Why there is no whole answer: of OpenAI's Responses API, and of Gemini when it blocks a prompt."""
+    """Why the response is incomplete: from OpenAI's Responses API, or from Gemini when it blocks a prompt."""
     incomplete, blocked = as_dict(metadata.get("incomplete_details")), as_dict(metadata.get("prompt_feedback"))
     return _first_text(("reason", "block_reason"), incomplete, blocked)
 
 
 def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
-    """The first text under one of the keys; where merged chunks repeated it (`stopstop`), once."""
+    """The first text under one of the keys; only once if merged chunks repeated it (`stopstop`)."""
     for place in places:
         for key in keys if place else ():
             value = place.get(key)

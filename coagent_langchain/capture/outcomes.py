@@ -1,4 +1,4 @@
-"""What an exception means: a failure, or LangGraph's and Python's way to interrupt, hand over, drain or stop."""
+"""What an exception means: a failure, or how LangGraph or Python interrupts, hands over, drains or stops a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LEAVES = 100  # of an exception group
 
 
 class Outcome(StrEnum):
-    """How a run ended that did not return, as `meta.outcome` says it."""
+    """How a run that did not return ended, as in `meta.outcome`."""
 
     ERROR = "error"
     INTERRUPTED = "interrupted"
@@ -29,34 +29,34 @@ class Outcome(StrEnum):
 
     @property
     def failed(self) -> bool:
-        """True for an error: all else is no failure."""
+        """True for an error; no other outcome is a failure."""
         return self is Outcome.ERROR
 
     @property
     def stopped(self) -> bool:
-        """True for what somebody stopped: a cancellation, a stream that nobody read on."""
+        """True for a run that was stopped from outside: cancelled, or its stream left before the end."""
         return self in (Outcome.CANCELLED, Outcome.ABANDONED)
 
     @property
     def goes_on(self) -> bool:
-        """True where the application has done what it wanted: it asks a person, or hands over."""
+        """True for a run that did what the application intended: it asks a human, or hands over."""
         return self in (Outcome.INTERRUPTED, Outcome.HANDED_OVER)
 
 
-# First that fits; a name that this version of langgraph does not have is skipped.
+# The first match counts; a name that the installed langgraph does not have is skipped.
 _GRAPH_OUTCOMES = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
                    ("GraphDrained", Outcome.DRAINED), ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
 
 
 def as_exception(given: Any) -> BaseException:
-    """What an error hook was given; where that is no exception, one that says it: the run has ended all the same."""
+    """The argument of an error hook; wrapped if it is not an exception, because the run has ended all the same."""
     if isinstance(given, BaseException):
         return given
     return Exception() if given is None else Exception(snapshot(given))
 
 
 def classify(error: BaseException) -> Outcome:
-    """What `error` means. LangGraph's own classes are asked, never names or texts, and only if langgraph is loaded."""
+    """What `error` means, by its class, never by a name or text; LangGraph's classes count only if it is loaded."""
     if isinstance(error, GeneratorExit):
         return Outcome.ABANDONED
     if is_cancellation(error):
@@ -71,7 +71,7 @@ def classify(error: BaseException) -> Outcome:
 
 
 def interrupts(error: BaseException) -> list[tuple[str, Any]]:
-    """The questions that a `GraphInterrupt` carries, as (id, plain value) each."""
+    """The questions that a `GraphInterrupt` carries, as pairs of id and plain value."""
     found: list[tuple[str, Any]] = []
     for argument in getattr(error, "args", ()):
         for item in argument if isinstance(argument, (list, tuple)) else [argument]:
@@ -87,7 +87,7 @@ def route(error: BaseException) -> dict[str, Any]:
 
 
 def target_of(command: Any) -> dict[str, Any]:
-    """Where a `Command` goes: `{graph?, goto: [names]}`, each once; a `Send` counts by the node that it names."""
+    """Where a `Command` goes: `{graph?, goto: [names]}`, each name once; a `Send` counts as its node."""
     goto = getattr(command, "goto", ())
     targets = [str(getattr(target, "node", target)) for target in (goto if isinstance(goto, (list, tuple)) else [goto])]
     graph = getattr(command, "graph", None)
@@ -95,7 +95,7 @@ def target_of(command: Any) -> dict[str, Any]:
 
 
 def is_command(value: Any) -> bool:
-    """Whether `value` is a `Command` of LangGraph, asked of its type alone."""
+    """Whether `value` is a LangGraph `Command`, judged by its type alone."""
     known = getattr(sys.modules.get("langgraph.types"), "Command", None)
     return isinstance(known, type) and issubclass(type(value), known)
 
@@ -104,8 +104,8 @@ def severity(error: BaseException) -> Severity:
     """How bad an error is.
 
     Returns:
-        low: control flow; medium: tools, validation, timeouts, rate limits, servers in trouble; high: authentication,
-        missing things, faults of the program; critical: the process itself is in danger.
+        low: control flow; medium: tools, validation, timeouts, rate limits, server errors; high: authentication,
+        missing resources, programming errors; critical: the process itself is in danger.
     """
     if not classify(error).failed:
         return Severity.LOW
@@ -120,7 +120,7 @@ def severity(error: BaseException) -> Severity:
     return Severity.HIGH if isinstance(error, _HIGH_SEVERITY) else Severity.MEDIUM
 
 
-_SEVERITIES = list(Severity)  # from the least to the worst
+_SEVERITIES = list(Severity)  # from the least to the most severe
 _EXHAUSTED = (errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC)
 _HIGH_SEVERITY = (PermissionError, ImportError, RecursionError, NameError, AttributeError, SyntaxError, AssertionError,
                   NotImplementedError, FileNotFoundError,

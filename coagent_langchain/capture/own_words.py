@@ -1,4 +1,4 @@
-"""What graph nodes say themselves: an answer that no model gave has no event but the node's."""
+"""Messages that graph nodes produce themselves, without a model: no event other than the node's can carry them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from coagent_langchain.texts import fingerprint
 
 MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
 
-_GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGraph gives to messages without an id
+_GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGraph assigns to messages without an id
 
 
 def note_answer(root: Root, answer: Answer) -> None:
-    """Note what a model has said: the node around it will return it."""
+    """Note a model's message, because the node around the model will return it."""
     _note(root, _key(answer.text, answer.tool_calls))
 
 
 def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
-    """The messages that a node has not got from a model.
+    """The messages of a node that do not come from a model.
 
-    A model's have an id of its provider's or LangChain's. One without an id, or with an id that LangGraph has given to
-    it, is the node's own, unless it repeats what was said before.
+    A model's message has an id from its provider or LangChain. One without an id, or with one that LangGraph assigned,
+    is the node's own, unless it repeats an earlier message.
 
     Parameters:
-        updates: as of `updates_of`.
+        updates: from `updates_of`.
     """
     found = []
     for update in updates:
@@ -52,7 +52,7 @@ def _may_be_new(root: Root, message_id: Any) -> bool:
 
 
 def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:
-    """What recognizes a message: its text, else its content or the tools that it calls; None where it says nothing."""
+    """A key to recognize a message by, from its content or else its tool calls; None if it has neither."""
     if content:
         return fingerprint(content if isinstance(content, str) else repr(content))
     return hash(tuple(str(call.get("id")) for call in calls)) if calls else None
