@@ -1,4 +1,4 @@
-"""What a model was called with: model, provider and parameters, by an allow-list. Never a header, never a key."""
+"""The model, provider and parameters of a model call, from an allow-list: never headers or API keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_PARAMETER = 10_000  # characters
 MAX_TOOLS = 1_000
 MAX_NAME = 1_000  # characters
 
-# Not `stream`: it is the model's default, and stays False where the call is a stream.
+# Not `stream`: it is the model's default, and stays False for a call that streams.
 _ALLOWED = frozenset({
     "temperature", "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample",
     "max_new_tokens", "num_predict", "top_p", "top_k", "min_p", "typical_p", "n", "best_of", "candidate_count",
@@ -36,12 +36,12 @@ Dict = dict[Any, Any]
 
 
 def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, options: Any) -> dict[str, Any]:
-    """Name the model and what it is called with.
+    """Read the model of a call and its parameters.
 
     Parameters:
         serialized: as given to the start hooks; may be None.
         invocation_params: the model's parameters, with tools; may be None.
-        metadata: the run's metadata; `ls_*` keys are believed first.
+        metadata: the run's metadata; its `ls_*` keys take precedence.
         options: the call's options (`stop`, `ls_structured_output_format`); may be None.
 
     Returns:
@@ -66,7 +66,7 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     formatted = _FORMAT_KEY in settings or not params.keys().isdisjoint(_SCHEMA_KEYS)
     if formatted and (schema := structured_output(params, settings)):
         found["structured_output"] = schema
-        given.pop("response_format", None)  # its name is told; the schema itself may be large
+        given.pop("response_format", None)  # its name is enough: the schema itself may be large
     if given:
         found["parameters"] = plain = {}
         for key in sorted(given):
@@ -103,7 +103,7 @@ def _tool_names(tool: Any) -> list[str]:
 
 
 def _names_of_object(tool: Any) -> list[str]:
-    """The name of a tool that is given as an object or a function."""
+    """The names of a tool that is an object or a function."""
     known = fields_of(tool)
     declared = known.get("function_declarations")
     if isinstance(declared, (list, tuple)):

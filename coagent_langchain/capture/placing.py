@@ -1,4 +1,4 @@
-"""Where in the tree a run that starts belongs."""
+"""The place of a starting run in the tree."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Placing:
         Parameters:
             kind: `chain`, `llm`, `tool` or `retriever`.
             serialized: as given to the hook; may have the run's name.
-            kwargs: the hook's other arguments; `name` is the run's, if it is a text.
+            kwargs: the hook's other arguments; `name` is the run's, if it is a string.
             metadata, tags: as given to the hook, of any type.
-            inputs: what a root was called with.
+            inputs: what the run was called with.
 
         Returns:
-            the run; None for one that is open already or that sampling left out.
+            the run; None if it was started before, has no id or is left out by sampling.
         """
         tree = self._tree
         parent = None
         if parent_run_id is not None:
             parent = tree.open.get(getattr(parent_run_id, "int", None)) or tree.find(parent_run_id)
-        if parent is MUTED:  # first: what is not logged must cost next to nothing
+        if parent is MUTED:  # first: a run that is not logged must cost next to nothing
             tree.open[key_of(run_id)] = MUTED
             return None
         config, nearest = ambient.around()
@@ -89,7 +89,7 @@ class Placing:
 
     def _settle(self, run: Run, metadata: dict[str, Any] | None, inputs: Any,
                 config: Mapping[str, Any] | None) -> None:  # fmt: skip
-        """Find out what a run below another one is, and bind its root where it is the first to know the session."""
+        """Describe a child run, and bind its root if this is the first run to know the session."""
         if run.kind != "chain":
             describe(run, metadata)
         elif self._is_component(run, metadata):
@@ -103,7 +103,7 @@ class Placing:
             session_id = ambient.session_id(metadata) or ambient.configured_session_id(config)
             run.prompt = prompt = self.binding.bind(root, session_id)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
-            # The application answers by itself, inside of the run that was asked.
+            # The application answers by itself, inside the run whose graph asked.
             self.binding.human_answers.log(run, prompt, inputs.resume)
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
@@ -112,8 +112,8 @@ class Placing:
         return metadata is not None and metadata.get("langgraph_node") == run.name and is_node(run, metadata)
 
     def _nearer(self, parent: Run | Muted | None, nearest: UUID) -> Run | Muted | None:
-        """The ambient run, where it is the true parent: `with_fallbacks` hands its own parent on to its children."""
-        near = self._tree.open.get(key_of(nearest))  # what outlives the run around it is a run of its own
+        """The ambient run if it is the true parent, else `parent`: `with_fallbacks` passes its own to its children."""
+        near = self._tree.open.get(key_of(nearest))  # open ones only: a task that outlives it starts a root
         if near is None or near is parent:
             return parent
         if parent is None:
@@ -122,12 +122,12 @@ class Placing:
 
 
 def _share(run_id: Any) -> int:
-    """Where in 32 bits a root stands, to be logged or left out."""
-    # Of texts that count up, a checksum would take or leave most of a hundred alike.
+    """A root's number of 32 bits, which sampling compares with its threshold."""
+    # Not a checksum of a string: of a hundred consecutive ids, most would be sampled alike.
     known = run_id if isinstance(run_id, UUID) else uuid5(NAMESPACE_OID, repr(key_of(run_id)))
     return known.int & 0xFFFFFFFF
 
 
 def _outlives(root: Root) -> bool:
-    """Whether the session of an ended root is over: what starts below it now belongs to another one."""
+    """Whether an ended root's session has ended too: a run that starts below it now belongs to another session."""
     return root.prompt is not None and root.prompt.ended

@@ -1,4 +1,4 @@
-"""Token usage in the providers' own words: where they leave it, what they call it, what their numbers include."""
+"""Token usage in the providers' own formats: where it is, how it is named, what its numbers include."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "completionToke
            "candidates_token_count", "candidatesTokenCount", "generated_token_count", "completion_token_count",
            "eval_count")  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
-# Anthropic and Bedrock report these beside the input, not as part of it.
+# Anthropic and Bedrock report these in addition to the input, not as part of it.
 _BESIDE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
 _BESIDE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
                  "cache_write_input_tokens")  # fmt: skip
-# Gemini reports these beside the candidates and the prompt.
+# Gemini reports these in addition to the candidates and the prompt.
 _BESIDE_OUTPUT = ("thoughts_token_count", "thoughtsTokenCount")
 _BESIDE_INPUT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
-# (where, key) of parts that the input or output already includes → LangChain's name.
+# (place, key) of parts that the input or output already includes → LangChain's name.
 _INPUT_PARTS = {
     ("prompt_tokens_details", "cached_tokens"): "cache_read",
     ("prompt_tokens_details", "audio_tokens"): "audio",
@@ -49,7 +49,7 @@ _OUTPUT_PARTS = {
 
 
 def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]]:
-    """Where providers leave their own numbers, in order: the name of the place, and what is there."""
+    """Yield where providers may put their own numbers, in order of precedence: the place's name and its value."""
     first = generations[0] if generations else None
     message = getattr(first, "message", None)
     places = {
@@ -69,13 +69,13 @@ def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]
 
 
 def from_raw(raw: Any, cached: bool) -> Usage | None:
-    """A provider's own numbers, made inclusive; None when it has none.
+    """Read a provider's own numbers and make them inclusive; None if there are none.
 
     Parameters:
         raw: e.g. OpenAI's `token_usage`, Anthropic's `usage`, Bedrock's metrics (lists when streamed: summed).
-        cached: what `Usage.cached` shall say.
+        cached: the value for `Usage.cached`.
     """
-    if type(raw) is int:  # watsonx's deployed models tell a total alone
+    if type(raw) is int:  # watsonx's deployed models report only a total
         raw = {"total_tokens": raw}
     own = _mapping(raw)
     if not own:
@@ -84,7 +84,7 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
         return standard(own)
     tokens, answered, total = _first(own, _INPUT), _first(own, _OUTPUT), _first(own, _TOTAL)
     read, written = _first(own, _BESIDE_READ), _first(own, _BESIDE_WRITE)
-    included = total is not None and total == (tokens or 0) + (answered or 0)  # LiteLLM counts all input
+    included = total is not None and total == (tokens or 0) + (answered or 0)  # as in LiteLLM, whose input has both
     beside = (0 if included else (read or 0) + (written or 0)) + (_first(own, _BESIDE_INPUT) or 0)
     if not (tokens or answered or total or beside):
         return None
@@ -118,5 +118,5 @@ def _first(own: Dict, keys: tuple[str, ...]) -> int | None:
 
 
 def _mapping(value: Any) -> Dict:
-    """A dict, or the fields of an object: SDKs have classes for their usage, which models pass on as they are."""
+    """The dict itself, or an object's fields: integrations may pass on their SDK's usage object as it is."""
     return value if isinstance(value, dict) else fields_of(value)

@@ -1,4 +1,4 @@
-"""From a hook's facts to entries: model calls, tools, components. What went wrong is in `failures`."""
+"""Entries for what the hooks report: model calls, tools, components. For what went wrong, see `failures`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
 from coagent_langchain.wire import EventType, JsonObject, now_ms
 
-# Looked up once: finding an enum member costs a hook as much as a dozen lines.
+# Looked up once: accessing an enum member costs a hook as much as a dozen lines.
 _LLM_CALL, _LLM_RESPONSE = EventType.LLM_CALL, EventType.LLM_RESPONSE
 _TOOL_CALL, _TOOL_RESPONSE = EventType.TOOL_CALL, EventType.TOOL_RESPONSE
 _ENTER, _EXIT = EventType.COMPONENT_ENTER, EventType.COMPONENT_EXIT
@@ -44,7 +44,7 @@ class Recorder:
     # -- entries
 
     def entry(self, run: Run, event_type: EventType, meta: JsonObject, timestamp: int | None = None) -> JsonObject:
-        """The start of an entry of `run`, at its prompt and turn; `meta` becomes the entry's."""
+        """Start an entry of `run`, with its prompt and turn; `meta` becomes the entry's."""
         prompt = run.prompt or self.prompt_of(run)
         turn = run.turn if run.own_turn is None else run.own_turn
         entry = prompt.session.entry(event_type, prompt.number, turn, timestamp)
@@ -57,13 +57,13 @@ class Recorder:
         return entry
 
     def prompt_of(self, run: Run) -> Prompt:
-        """The prompt that a run belongs to; binds its root if nothing did so far."""
+        """The prompt that a run belongs to; binds its root if that has not happened yet."""
         if run.prompt is None:
             run.prompt = self.binding.bind(run.root)
         return run.prompt
 
     def timing(self, run: Run) -> JsonObject:
-        """How long the run took, by the monotonic clock; nothing where its start or end is not known."""
+        """How long the run took, by the monotonic clock; empty if its start or end is not known."""
         if run.late:
             return {}
         return {"execution_time_ms": round((self.tree.clock() - run.started_ns) / 1e6)}
@@ -111,7 +111,7 @@ class Recorder:
         self.outlet.emit(entry)
 
     def arrived(self, run: Run) -> Answer:
-        """What a stream had brought until it broke off."""
+        """The part of a streamed response that had arrived when the stream broke off."""
         parts = self.tree.streams.pop(run.key, None)
         return Answer(text("".join(joined(part, "") for part in parts if part)) if parts else None)
 
@@ -149,7 +149,7 @@ class Recorder:
         return meta
 
     def add_usage(self, prompt: Prompt, answer: Answer, entry: JsonObject) -> None:
-        """Put an answer's tokens and cost, if they are known, into an entry and into the session's totals."""
+        """Add an answer's tokens and cost, if known, to an entry and to the session's totals."""
         usage = answer.usage
         if usage is None:
             return
@@ -162,7 +162,7 @@ class Recorder:
         if total is not None:
             response["total_tokens"] = total
         price = cost(meta.get("provider"), meta.get("model"), usage)
-        if price is None and answer.provider is not None:  # which alone knows, where a class of the user's own called
+        if price is None and answer.provider is not None:  # only the answer names it if the class is the user's own
             price = cost(answer.provider, meta.get("model"), usage)
         metrics: JsonObject = {} if total is None else {"tokens_used": total}
         if price is not None:
@@ -176,11 +176,11 @@ class Recorder:
     # -- tools and retrievers
 
     def tool_started(self, run: Run, parameters: Any) -> None:
-        """Log `tool_call`, at the turn of the response that asked for it; None for parameters that are not known."""
+        """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
         course, asked, tool_call_id = self.prompt_of(run).course, None, run.tool_call_id
         if tool_call_id is not None:
             own = run.root.tool_calls
-            if own is None or not own.is_shared(tool_call_id):  # else the runs around it know the turn
+            if own is None or not own.is_shared(tool_call_id):  # else the runs above have the turn
                 asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
             for calls in (own, course.pending.tool_calls):
                 if calls is not None:
@@ -233,7 +233,7 @@ class Recorder:
         self.outlet.emit(entry)
 
     def component_ended(self, run: Run, updates: Sequence[Any], outcome: str | None = None) -> None:
-        """Log `component_exit`; `updates` are those of `updates_of`."""
+        """Log `component_exit`; `updates` come from `updates_of`."""
         meta = self.timing(run)
         if outcome:
             meta["outcome"] = outcome

@@ -1,4 +1,4 @@
-"""Info, warning, debug and logged errors: what people and programs say beside the runs."""
+"""Info, warning and debug events, and errors that the application logs itself."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _NAMES = ("logger", "level")  # in the meta of a log record
 
 
 class Remarks:
-    """Logs a remark in the run that it was made in, else in the session around it, else in the handler's own."""
+    """Logs a remark in the run around it, else in the session around it, else in the handler's own session."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
-        """A remark of a known run."""
+        """Log a remark of a known run."""
         run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
 
     def here(self, event_type: EventType, message: Any, meta: object = None) -> None:
-        """A remark made in application code: it belongs to what is running around it."""
+        """Log a remark of application code, in the run or session around it."""
         meta = _as_mapping(meta)
         self._emit(self._entry_here(event_type, meta)[1], message, _given(meta))
 
     def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None) -> None:
-        """An error that application code reports itself."""
+        """Log an error that application code reports itself."""
         meta = _as_mapping(meta)
         if isinstance(message, BaseException):  # as `log_error(error)`
             message, error = "", error or message
@@ -54,14 +54,14 @@ class Remarks:
             info["stack_trace"] = stack_trace(error)
         entry["error_info"] = info
         self._recorder.outlet.emit(entry, _given(meta))
-        if error is not None:  # where it is raised on, it has been reported
+        if error is not None:  # if it is raised again, it counts as reported
             session.reported(error)
             run = self._run_around()
             if run is not None and run.key in self._recorder.tree.open:
                 run.remember_failure(Failure(error, entry["event_id"], run))
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
-        if not self._recorder.outlet.capture_content:  # whatever its keys are named, it is the application's
+        if not self._recorder.outlet.capture_content:  # all else is content, whatever its keys are named
             meta = {key: meta[key] for key in _NAMES if key in meta}
         if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
@@ -88,7 +88,7 @@ class Remarks:
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
         session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()
-        session.open()  # of a block, it may have ended before
+        session.open()  # a block's session may have ended
         return session, session.course.present_prompt, 0
 
     def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
@@ -98,19 +98,19 @@ class Remarks:
 
 def event_type_of(level: object) -> EventType:
     """The event type of a remark's level: `debug`, `warning`, and `info` for anything else."""
-    # Asked for its type first: an array compares to each text with an array.
+    # The type is checked first: comparing an array with a string gives an array.
     return EventType(level) if isinstance(level, str) and level in ("debug", "warning") else EventType.INFO
 
 
 def _as_mapping(meta: object) -> Mapping[str, Any]:
-    """What application code gives as meta; what is none, such as a list or a model, does not cost the event."""
+    """The `meta` from application code as a mapping; anything else, such as a list or a model, becomes its `value`."""
     if isinstance(meta, Mapping):
         return meta
     return {} if meta is None else {"value": meta}
 
 
 def _given(meta: Mapping[str, Any]) -> Collection[str]:
-    """The names in a remark's meta that the application has chosen."""
+    """The keys of a remark's meta that the application chose."""
     return meta.keys() - _NAMES
 
 

@@ -1,4 +1,4 @@
-"""A run without a parent: what is known of its whole tree."""
+"""A run without a parent, with the state of its whole tree."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class Root(Run):
     """A run without a parent.
 
     Attributes:
-        open: the runs of its tree that wait for their end.
-        ended: when it ended itself, by the monotonic clock; 0 while it is open.
+        open: the open runs of its tree, itself included.
+        ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
-        prompt_number: the number that its metadata names for its prompt.
-        binding: held while it is given its session.
-        pending_input: what it was called with, until that is logged.
-        tool_calls: what its models asked for; None before the first call for a tool.
-        said: what its models and nodes have said, as fingerprints.
-        unasked_tools: the names of tools that have run without saying for which call.
-        becoming: the prompt that it is about to be given; what a `redact` runs meanwhile belongs to it.
-        asked: the ids of the questions that its graph stopped with.
-        answered: the questions that it brought answers to: where it fails, it may have to bring them again.
-        request: its kind, name and the fingerprint of the user's text, in a prompt's block: a later run with the same
-            one there repeats it.
-        stopped: `cancelled` or `abandoned`, if somebody stopped it.
-        unresolved: the ids of the errors that it failed with, or that had ended its graph or the run that it repeats.
+        prompt_number: the prompt number in its metadata.
+        binding: the lock that is held while its session and prompt are assigned.
+        pending_input: its inputs, until they are logged.
+        tool_calls: the tool calls that its models requested; None before the first one.
+        said: fingerprints of the messages of its models and nodes.
+        unasked_tools: the names of tools that ran without a tool call id.
+        becoming: the prompt that is about to be assigned to it; what a `redact` runs meanwhile belongs to that.
+        asked: the ids of the questions at which its graph stopped.
+        answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
+        request: in a prompt's block, its kind, its name and the fingerprint of the user's text: a later run there with
+            the same request repeats it.
+        stopped: `cancelled` or `abandoned`, if it was stopped from outside.
+        unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 
     pending_input: Any = None
@@ -61,21 +61,21 @@ class Root(Run):
         self.ended = 0
         self.open: dict[Key, Run] = {}
         self.said: set[int] = set()
-        self.binding = threading.RLock()  # re-entrant: a `redact` of the application's may run chains of its own
+        self.binding = threading.RLock()  # re-entrant: the application's `redact` may run chains
 
     @property
     def root(self) -> Root:  # type: ignore[override]
-        """Itself; not kept, for a run that refers to itself would wait for the garbage collector."""
+        """Itself, as a property: only the garbage collector could free a run that refers to itself."""
         return self
 
     def calls_with(self, tool_call_id: str) -> ToolCalls:
-        """Where a call is known: in this run, else in its session, for one that was asked for before an interrupt."""
+        """The calls that a tool call is looked up in: this run's, else its session's, if from before an interrupt."""
         if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
             return self.tool_calls
         return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
 
     def asked_for_tool(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
-        """Note which turn asked for a tool, for this run and for those that go on after an interrupt."""
+        """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.ask(tool_call_id, prompt, turn, call)

@@ -1,4 +1,4 @@
-"""One open run and what is known of it; never what went in or came out. No LangChain types."""
+"""One open run and its state, without inputs or outputs. No LangChain types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coagent_langchain.wire import JsonObject
 if TYPE_CHECKING:
     from coagent_langchain.capture.root import Root
 
-MAX_CLIMB = 32  # ancestors that a turn is noted at; above them only the root, so that depth costs nothing
+MAX_CLIMB = 32  # ancestors at which a turn is noted; above them only at the root, so that depth costs nothing
 FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Key = int | str | None
@@ -24,10 +24,9 @@ _lock = fork_safe_lock()
 
 
 def key_of(run_id: Any) -> Key:
-    """The tree's key for a run: a number, hashed faster than its id, or the text that `config["run_id"]` may be.
+    """The tree's key for a run: its UUID's integer, which hashes faster, or the string that `config["run_id"]` may be.
 
-    Where each run passes, `getattr(run_id, "int", None)` is asked first: it is no call of Python's, and nearly always
-    there.
+    Hot paths try `getattr(run_id, "int", None)` first, which calls no Python function and nearly always succeeds.
     """
     try:
         return run_id.int  # type: ignore[no-any-return]
@@ -36,34 +35,34 @@ def key_of(run_id: Any) -> Key:
 
 
 class Run:
-    """One open run: ids, names and times; never what went in or came out.
+    """One open run: ids, names and times, never inputs or outputs.
 
     Attributes:
         key: the tree's key for it.
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
-        own_turn: the turn of a model call, or the one that asked for a tool; None for what has none of its own.
+        own_turn: the turn of a model call, or the one that requested a tool; None if it has none of its own.
         tags: the user's own.
         is_step: whether a graph's engine runs it, as a step of its own.
         is_hidden: whether LangChain marks it as plumbing.
-        failed_nodes: graph nodes below this run that failed, by their checkpoint namespace, with the attempts so far.
-        call: what repeated calls have in common, None if unknown: of a model the fingerprint of its prompt, of a tool
-            the id of its call, of a failed node its checkpoint namespace.
+        failed_nodes: the attempts so far of graph nodes below this run that failed, by checkpoint namespace.
+        call: what repeated calls have in common, None if unknown: the fingerprint of a model's prompt, the id of a tool
+            call, or the checkpoint namespace of a failed node.
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
         tried: the failed calls that this one repeats, by the ids of their errors.
-        repeated, recovered: whether another call repeats this one, and whether its recovery is told.
+        repeated, recovered: whether another call repeats this one, and whether its recovery is logged.
     """
 
-    # Values of the class until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
-    # read of every run is in `__init__`: reading it from the class would cost more.
+    # Class attributes until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
+    # read for every run is set in `__init__`: reading it from the class would cost more.
     key: Key = None
     first_token_ns = failed_ns = 0
     attempt = 0
     batch_size = 1
     turn = 0
     own_turn: int | None = None
-    late = False  # its start was never told, or nobody knows when it ended
+    late = False  # its start was not reported, or its end is unknown
     is_step = False
     is_hidden = False
     repeated = recovered = False
@@ -95,21 +94,21 @@ class Run:
 
     @property
     def has_begun(self) -> bool:
-        """Whether its first event is told, if it has any: a hook in another thread may be about to tell it."""
+        """Whether its first event, if any, is logged: a hook in another thread may be about to log it."""
         if self.kind == "chain":
             return self.timestamp > 0 or not self.component
         return self.own_turn is not None
 
     @property
     def is_node(self) -> bool:
-        """Whether it is a graph's node or task: a part of one has the same namespace as that."""
+        """Whether it is a graph's node or task; a run inside one has the same namespace."""
         if self.is_step:
             return True
         namespace = (self.framework or NOTHING).get("checkpoint_ns")
         return namespace is not None and namespace != (self.logged_above().framework or NOTHING).get("checkpoint_ns")
 
     def trace(self) -> JsonObject:
-        """What the entries of this run say of its place in the tree."""
+        """Its place in the tree, as its entries give it."""
         found = self._trace
         if found is None:
             parent = self.parent
@@ -121,7 +120,7 @@ class Run:
         return found
 
     def logged_above(self) -> Run:
-        """The nearest run above that has events: plumbing has none, but a tree is to be drawn over it."""
+        """The nearest run above with events, so that the tree can be drawn without the plumbing in between."""
         above = self.root if self.parent is None else self.parent
         for _ in range(MAX_CLIMB):
             if above.kind != "chain" or above.component or above.parent is None:
@@ -130,7 +129,7 @@ class Run:
         return self.root
 
     def take_turn(self, turn: int) -> None:
-        """Note that a model call with this turn began here: the runs above now have it as their latest."""
+        """Note that a model call with this turn began here: it is now the latest turn here and in the runs above."""
         run: Run | None = self
         for _ in range(MAX_CLIMB):
             if run is None:
@@ -151,7 +150,7 @@ class Run:
         return self.root.turn
 
     def is_below(self, above: object) -> bool:
-        """Whether it runs in `above`, at any depth."""
+        """Whether `above` is one of its ancestors."""
         parent = self.parent
         while parent is not None:
             if parent is above:
@@ -169,10 +168,7 @@ class Run:
         return names[::-1]
 
     def remember_failure(self, failure: Failure) -> None:
-        """Keep what a child raised until this run ends.
-
-        Of very many the latest: one of them may yet be raised on.
-        """
+        """Keep a child's exception until this run ends; of very many, the latest: one may yet be raised again."""
         with _lock:
             if self.failures is None:
                 self.failures = []
@@ -181,18 +177,18 @@ class Run:
                 del self.failures[0]
 
     def forget_failures(self, error_ids: Container[str]) -> None:
-        """Let go of children's exceptions that it need not recover from any more."""
+        """Forget children's exceptions from which it no longer needs to recover."""
         with _lock:
             self.failures = [each for each in self.failures or () if each.error_id not in error_ids]
 
     def note_tried(self) -> None:
-        """Note the failed call beside this one that it repeats, and those which that one has repeated.
+        """Note the failed sibling that this call repeats, and the calls which that one repeated.
 
-        Calls of the same model or tool count as attempts. Where several with the same text run at once, each failed one
-        is repeated by one other.
+        Calls of the same model or tool count as attempts. If several with the same text run at once, each failed one is
+        repeated by only one other.
         """
         parent = self.parent
-        if parent is None or not parent.failures or parent.name == FALLBACKS:  # it tells itself what it does
+        if parent is None or not parent.failures or parent.name == FALLBACKS:  # it logs its recovery itself
             return
         with _lock:
             candidates = [each for each in parent.failures
@@ -202,13 +198,13 @@ class Run:
             _, error_id, before = next((each for each in candidates if each.run.is_like(self)), candidates[0])
             before.repeated = True
             self.tried = dict([*before.tried.items(), (error_id, before)][-MAX_FAILURES:])
-            before.tried = NOTHING  # handed on: else each would keep all that were made before it
+            before.tried = NOTHING  # moved on, else each call would keep all earlier ones alive
         same = sum(each.is_like(self) for each in self.tried.values())
         if same and not self.attempt:
             self.attempt = same + 1
 
     def repeats(self, other: Run) -> bool:
-        """Whether both answer one question: a model's with the same text, or a tool's that the same call asked for."""
+        """Whether both make the same call: of a model with the same text, for the same tool call, or of one node."""
         return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
 
     def is_like(self, other: Run) -> bool:
@@ -216,7 +212,7 @@ class Run:
         return (self.name, self.parameters) == (other.name, other.parameters)
 
     def try_again(self) -> None:
-        """Number this attempt, where the graph runs a node again that has failed (its own retry policy)."""
+        """Number this attempt if the graph runs a failed node again (its own retry policy)."""
         parent = self.parent
         if parent is not None and parent.failed_nodes and self.framework and self.is_node:
             namespace = self.framework.get("checkpoint_ns", "")
@@ -226,7 +222,7 @@ class Run:
                 self.note_tried()
 
     def failed_as_node(self) -> None:
-        """Note at the run above that this node has not come to its end: it may be run again."""
+        """Note at the parent that this node did not finish: the graph may run it again."""
         parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
         if parent is not None and namespace and self.is_node:
             self.call = namespace
@@ -236,7 +232,7 @@ class Run:
                 parent.failed_nodes[namespace] = max(self.attempt, 1)
 
     def reported_beside(self, error: BaseException) -> str | None:
-        """The id under which a run beside this one reported `error`: what one step of a stream raises, all raise."""
+        """The id under which a sibling reported `error`: what one step of a stream raises, all of them raise."""
         if self.kind == "chain" and self.parent is not None:
             for failure in self.parent.failures or ():
                 if failure.error is error and failure.run.failed_ns > self.started_ns:

@@ -14,12 +14,12 @@ from coagent_langchain.course import Course
 from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.wire import now_ms
 
-MAX_OPEN = 50_000  # open runs; beyond it the oldest are given up: they will hardly end any more
-MAX_ENDED = 512  # ended runs that are remembered: for a second end, and as parents of what starts late
-LINGER_NS = 60_000_000_000  # how long what is still open when its root ends may go on to its own end
+MAX_OPEN = 50_000  # open runs; if there are more, the oldest are given up, as they are unlikely to end
+MAX_ENDED = 512  # ended runs that are remembered, to detect a second end and as parents of late starts
+LINGER_NS = 60_000_000_000  # how long runs may stay open after their root has ended
 
 
-@final  # so that its type can be asked for, which takes less than `isinstance`
+@final  # so that `type(…) is Muted` is enough, which is faster than `isinstance`
 class Muted:
     """Stands in the tree for every run of a root that sampling left out."""
 
@@ -28,7 +28,7 @@ MUTED: Final = Muted()
 
 
 class RunTree:
-    """Open runs by id. Starts and ends are idempotent; what is kept is bounded.
+    """Open runs by id. Starts and ends are idempotent; everything kept is bounded.
 
     Parameters:
         clock: monotonic nanoseconds.
@@ -37,21 +37,21 @@ class RunTree:
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.clock = clock
         self.open: dict[Key, Run | Muted] = {}
-        self.streams: dict[Key, list[Any]] = {}  # of open model calls: what has arrived
-        self.lingering: dict[Key, Root] = {}  # ended roots with open runs below them, the first to end first
+        self.streams: dict[Key, list[Any]] = {}  # of open model calls: the tokens that have arrived
+        self.lingering: dict[Key, Root] = {}  # ended roots with open runs below them, oldest `ended` first
         self._ended: dict[Key, Run | Muted] = {}
-        self._ended_order: deque[Key] = deque([-1] * MAX_ENDED)  # always as many; to begin with none is a run's
+        self._ended_order: deque[Key] = deque([-1] * MAX_ENDED)  # of constant length; -1 is no run's key
         _trees.add(self)
 
     def find(self, run_id: UUID | None) -> Run | Muted | None:
-        """The run with that id, open or ended a moment ago."""
+        """The run with that id, if it is open or ended recently."""
         if run_id is None:
             return None
         key = key_of(run_id)
         return self.open.get(key) or self._ended.get(key)
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
-        """Open a run; None when one with that id was started already, or it has no id."""
+        """Open a run; None if one with that id was started already, or it has no id."""
         key = getattr(run_id, "int", None) or key_of(run_id)
         if key is None or key in self.open or key in self._ended:
             return None
@@ -70,12 +70,12 @@ class RunTree:
         return run
 
     def end(self, run_id: UUID) -> Run | None:
-        """Close a run: the run, or None when no such run is open, or it is not logged."""
+        """Close a run and return it; None if no such run is open, or it is not logged."""
         key = getattr(run_id, "int", None) or key_of(run_id)
         run = self.open.pop(key, None)
         if run is None:
             return None
-        # One is let go for each that comes: the garbage collector sees no growth.
+        # Each ended run replaces an older one, so that the garbage collector sees no growth.
         self._ended[key] = run
         self._ended_order.append(key)
         self._ended.pop(self._ended_order.popleft(), None)
@@ -99,7 +99,7 @@ class RunTree:
         self.lingering[root.key] = root
 
     def was_ended(self, run_id: UUID) -> bool:
-        """Whether a run with that id has ended: this end is a second one."""
+        """Whether a run with that id has ended before, so that this end is a second one."""
         return key_of(run_id) in self._ended
 
     @property
@@ -108,7 +108,7 @@ class RunTree:
         return bool(self.lingering) or len(self.open) > MAX_OPEN
 
     def given_up(self) -> list[Run]:
-        """Runs that nobody waits for: their root ended a while ago (or, with too many open, the oldest)."""
+        """Runs whose root ended a while ago; if too many runs are open, also the oldest."""
         found: list[Run] = []
         deadline = self.clock() - LINGER_NS
         for key, root in list(self.lingering.items()):
@@ -134,7 +134,7 @@ class RunTree:
         ]
 
     def leave_to_parent_process(self) -> None:
-        """After a fork: what was open is the parent's to end; here it counts as ended."""
+        """After a fork, leave what was open for the parent process to end; here it counts as ended."""
         self._ended.update(self.open)
         self._ended_order.extend(self.open)
         for _ in self.open:
