@@ -1,10 +1,10 @@
-"""Any object made safe: plain JSON values of bounded size, without running code of the object's own.
+"""Plain JSON copies of any object, of bounded size, made without running the object's own code.
 
-What a snapshot holds: strings up to a limit (a longer one is cut and says so), numbers, lists and string-keyed dicts.
-NaN and the infinities are the strings "NaN", "Infinity", "-Infinity"; integers beyond 64 bit are strings; bytes and
-base64 media are `{mime, bytes, sha256}`; a cycle, what lies too deep and what is no datum (iterators, locks, clients,
-functions) are short names in angle brackets. Iterators are never advanced, properties and `__repr__` never run, secrets
-(`SecretStr`, fields hidden from `repr`, attributes named like a key or password) are never read.
+A snapshot holds strings up to a limit (a longer one is cut and says so), numbers, lists and string-keyed dicts. NaN and
+the infinities are the strings "NaN", "Infinity", "-Infinity"; integers beyond 64 bits are strings; bytes and base64
+media are `{mime, bytes, sha256}`; cycles, values nested too deep and objects that are not data (iterators, locks,
+clients, functions) are short names in angle brackets. Iterators are never advanced, properties and `__repr__` never
+run, secrets (`SecretStr`, fields hidden from `repr`, attributes named like a key or password) are never read.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from coagent_langchain.texts import MAX_FIELD, clean, text
 
 MAX_DEPTH = 32  # nested containers
 MAX_ITEMS = 10_000  # entries of one container
-MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: about 20 ms of the calling thread at the very worst
-TOTAL_FIELDS = 4  # strings of one snapshot together, in fields
+MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: at worst about 20 ms of the calling thread
+TOTAL_FIELDS = 4  # all strings of one snapshot together, in multiples of the limit of one
 MAX_KEY = 1_000  # characters of a key
-SHORTEST_CUT = 40  # characters: a shorter string is not cut where the room is used up, for the note is as long
-MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, ours does from 8,000,000
+SHORTEST_CUT = 40  # characters: a shorter string is never cut for want of room, as the note would be as long
+MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, as ours does from 8,000,000
 _TRIES = 10  # to read a dict that another thread is changing
-SHORT, MANY = 1_000, 64  # characters and entries: below both a dict needs no budget
+SHORT, MANY = 1_000, 64  # characters and entries: a dict within both needs no budget
 
-_LOW, _HIGH = -(2**63), 2**64 - 1  # what JSON's readers and orjson take as an integer
+_LOW, _HIGH = -(2**63), 2**64 - 1  # the integers that orjson and JSON readers accept
 
 JsonValue = Any
 
 
 def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
-    """A plain JSON copy of `value`, made now: what changes later does not change it.
+    """Make a plain JSON copy of `value`, which later changes to `value` do not affect.
 
     Parameters:
         value: any object at all.
         limit: characters that one string may have; all strings together may have four times as many.
 
     Returns:
-        dict, list, str, int, float, bool or None. Lone surrogates are left in strings (`encode_safely` sees to them).
+        dict, list, str, int, float, bool or None. Lone surrogates are left in strings (`encode_safely` handles them).
     """
     kind = type(value)
     if kind is str:
@@ -51,7 +51,7 @@ def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
 
 
 def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
-    """The copy of a small dict that is plain already, the commonest case by far; None for any other."""
+    """Copy a small dict that is plain already, by far the most common case; None for any other."""
     if len(value) > MANY:
         return None
     found = value.copy()
@@ -74,10 +74,10 @@ def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
 
 
 def encode_safely(entry: dict[str, Any]) -> bytes:
-    """One entry as a line of JSON, whatever is in it. NaN in an entry that is no snapshot becomes null.
+    """Encode one entry as a line of JSON, whatever is in it; NaN that is not part of a snapshot becomes null.
 
     Parameters:
-        entry: what `wire.encode` takes; what JSON cannot hold (lone surrogates, odd types) is made safe first.
+        entry: what `wire.encode` takes; what JSON cannot hold (lone surrogates, other types) is made safe first.
     """
     try:
         line = wire.encode(entry)
@@ -89,13 +89,13 @@ def encode_safely(entry: dict[str, Any]) -> bytes:
 
 
 class Walk:
-    """One pass over one value: what it may still take, and the containers that it is inside of.
+    """One pass over one value, with its remaining budget and the containers that it is inside.
 
     Parameters:
         limit: characters that one string may have.
         items: entries of all containers together.
-        encodable: whether the result is encoded as it is: lone surrogates are written out, also those in keys. What an
-            entry holds was bounded before, so it may be deeper, and a container in it have more entries.
+        encodable: whether the result is encoded as it is: lone surrogates are written out, in keys too. An entry's
+            values were bounded before, so it may be nested deeper, and its containers may have more entries.
     """
 
     __slots__ = ("chars", "deepest", "encodable", "items", "limit", "path")
@@ -109,7 +109,7 @@ class Walk:
         self.encodable = encodable
 
     def value(self, value: Any, depth: int) -> JsonValue:
-        """Any value, at a depth of the walk."""
+        """Convert any value, at a depth of the walk."""
         kind = type(value)
         if kind is str:
             return self.string(value)
@@ -126,14 +126,14 @@ class Walk:
         return self.other(value, kind, depth)
 
     def other(self, value: Any, kind: type, depth: int) -> JsonValue:
-        """A value of any other type, by the plan for its type."""
+        """Convert a value of any other type, by the plan for that type."""
         try:
             return kinds.plan(kind)(self, value, depth)
         except Exception:  # noqa: BLE001 - an object's time zone, metaclass or state may raise anything when looked at
             return f"<unreadable {kinds.name(kind)}>"
 
     def string(self, value: str) -> str:
-        """A string within the limits."""
+        """Cut a string to the limits."""
         room = self.limit if self.limit < self.chars else max(self.chars, 0)
         kept = max(room, min(SHORTEST_CUT, self.limit))
         if self.encodable and not value.isascii():
@@ -145,7 +145,7 @@ class Walk:
         return text(value, room)
 
     def mapping(self, value: dict[Any, Any], depth: int) -> JsonValue:
-        """A dict with string keys; base64 media in it are described."""
+        """Convert a dict to one with string keys; base64 media in it are replaced by their descriptions."""
         if (refused := self.refused(value, depth)) is not None:
             return refused
         try:
@@ -175,7 +175,7 @@ class Walk:
         return found
 
     def sequence(self, value: Any, depth: int) -> JsonValue:
-        """A list of whatever can be iterated again: list, tuple, set, deque."""
+        """Convert to a list whatever can be iterated repeatedly: list, tuple, set, deque."""
         if (refused := self.refused(value, depth)) is not None:
             return refused
         me = id(value)
@@ -197,10 +197,10 @@ class Walk:
         return found
 
     def entries(self, value: Any) -> list[Any]:
-        """The container's entries at this moment, as many as may still be taken.
+        """The container's current entries, as many as the budget allows.
 
         Raises:
-            RuntimeError: it is a dict that another thread has changed at each try.
+            RuntimeError: it is a dict that another thread changed during each try.
         """
         room = min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
         source = dict.items(value) if isinstance(value, dict) else value
@@ -215,7 +215,7 @@ class Walk:
         return found
 
     def refused(self, value: Any, depth: int) -> str | None:
-        """Why the container cannot be walked: it is inside itself, or too deep."""
+        """What replaces a container that cannot be walked: one inside itself, or too deep; None for any other."""
         if id(value) in self.path:
             return f"<cycle: {type(value).__name__}>"
         if depth >= self.deepest:
@@ -223,12 +223,12 @@ class Walk:
         return None
 
     def key(self, key: Any, taken: dict[str, Any]) -> str:
-        """A key as a string that is not taken yet."""
+        """Convert a key to a string that is not taken yet."""
         value = self.value(key, self.deepest) if not isinstance(key, (tuple, frozenset)) else str_key(key)
         name = plain = text(value if type(value) is str else str(value), MAX_KEY)
         if name in taken:
             name = plain = f"{plain} ({type(key).__name__})"
-        number = len(taken)  # so many have a name: the next number is free, unless somebody has made a key of it
+        number = len(taken)  # so many keys exist: the next number is free, unless a key already has that form
         while name in taken:
             number += 1
             name = f"{plain} {number}"
@@ -236,13 +236,13 @@ class Walk:
 
 
 def str_key(key: Any) -> str:
-    """A tuple or set as a key: its parts, joined."""
+    """A tuple or frozenset as a key: its parts, joined."""
     walk = Walk(MAX_KEY)
     return "(" + ", ".join(str(walk.value(part, MAX_DEPTH)) for part in islice(key, 20)) + ")"
 
 
 def integer(value: int) -> int | str:
-    """An integer, or as a string when it has more than 64 bit."""
+    """The integer, or a string if it has more than 64 bits."""
     if _LOW <= value <= _HIGH:
         return value
     bits = value.bit_length()
@@ -250,7 +250,7 @@ def integer(value: int) -> int | str:
 
 
 def number(value: float) -> float | str:
-    """A finite number, or the name of NaN or an infinity."""
+    """The number if it is finite, else the name of NaN or the infinity."""
     if math.isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

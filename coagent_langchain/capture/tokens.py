@@ -1,4 +1,4 @@
-"""Tokens of one model call as LangChain counts them: all input, cached or not; what is unknown is absent, not 0."""
+"""Tokens of one model call as LangChain counts them: all input, cached or not; unknown numbers are absent, not 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from coagent_langchain.capture.content import as_dict
 from coagent_langchain.capture.snapshot import snapshot
 
-MAX_TOKENS = 2**53  # above it a number is no count
+MAX_TOKENS = 2**53  # a larger number is not a count
 MAX_DETAIL = 10_000  # characters of a string among the details
 
 Dict = dict[Any, Any]
@@ -17,14 +17,14 @@ _COUNTS = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one model call; None where the provider does not say.
+    """Tokens of one model call; None if the provider does not say.
 
     Attributes:
         input_tokens: all input, cached input included.
         output_tokens: all output, reasoning included.
         total_tokens: the provider's total, or the sum of both.
         details: `input_token_details` and `output_token_details` as LangChain has them, the provider's other numbers
-            verbatim, and `raw` where the numbers were read from the provider's own.
+            verbatim, and `raw` if the numbers were read from the provider's own.
         cached: True when LangChain answered from its own cache: nothing was billed.
     """
 
@@ -36,7 +36,7 @@ class Usage:
 
 
 def standard(own: Dict) -> Usage:
-    """LangChain's `usage_metadata`."""
+    """Read LangChain's `usage_metadata`."""
     details: dict[str, Any] = {}
     if own.keys() != _COUNTS:
         rest = {key: value for key, value in own.items() if key not in _COUNTS and value is not None and value != {}}
@@ -48,10 +48,10 @@ def standard(own: Dict) -> Usage:
 
 
 def inclusive(found: Usage) -> Usage:
-    """Add parts to the number that leaves them out, and a missing total.
+    """Add the parts that the input or output leaves out, and a missing total.
 
-    The cached part belongs to an input that is smaller, and so cannot include it; reasoning to an output that needs it
-    to make up the total (xAI reports it beside).
+    An input smaller than its cached part does not include it; an output that reaches the total only together with
+    the reasoning does not include that (xAI reports it separately).
     """
     parts = found.details.get("input_token_details")
     cache = cache_tokens(parts) if parts else 0
@@ -92,7 +92,7 @@ def cache_tokens(details: Any) -> int:
 
 
 def count(value: Any) -> int | None:
-    """A number of tokens: a whole number, in digits too, or a list of them (streamed parts), summed; else None."""
+    """Read a token count: a whole number, also as digits, or a list of them (streamed parts), summed; else None."""
     if type(value) is int:
         return value if 0 <= value <= MAX_TOKENS else None
     if type(value) is str:

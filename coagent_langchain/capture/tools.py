@@ -20,13 +20,13 @@ from coagent_langchain.wire import JsonObject
 _MAX_DOCUMENTS = 50
 _MAX_PAGE = 2_000  # characters of one document that the event keeps
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
-# As `repr` writes a dict of arguments. Of other texts, Python's parser may warn, which the application would see.
+# A dict of arguments as `repr` writes it. For other texts, Python's parser may issue warnings to the application.
 _DICT = re.compile(r"""\{(?:['"](?:[^\\]|\\[\\'"nrtxuU])*)?\}""")
 
 
 @dataclass(slots=True)
 class ToolResult:
-    """What a tool gave back; `message` says why it failed, without secrets, which `result` keeps: it is content."""
+    """What a tool returned; `message` says why it failed, without secrets (which stay in `result`, as content)."""
 
     result: JsonObject
     failed: bool = False
@@ -35,7 +35,7 @@ class ToolResult:
 
 
 def tool_arguments(inputs: Any, input_str: Any) -> Any:
-    """The arguments of a tool: the dict where LangChain gives it, else what its text says."""
+    """The arguments of a tool: the dict if LangChain passes one, else the dict in its text, else that text."""
     if isinstance(inputs, Mapping):
         return inputs
     if isinstance(input_str, str) and len(input_str) <= _MAX_LITERAL and _DICT.fullmatch(input_str):
@@ -51,7 +51,7 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
 def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object.
 
-    Content blocks that hold text alone, as MCP's tools answer with, are one text.
+    Content blocks that hold only text, as MCP tools return, become one text.
     """
     fields = fields_of(output)
     if fields.get("type") != "tool":
@@ -68,12 +68,12 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
 
 
 def failure_text(output: Any) -> str:
-    """What the plain output of a tool that failed says, without keys in it."""
+    """The text of a failed tool's plain output, without secrets."""
     return without_secrets(output if isinstance(output, str) else joined(output, "\n") or as_json(output))
 
 
 def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
-    """A tool's `Command`: its answer, and what else it does to the graph; other messages have events of their own."""
+    """Read a tool's `Command`: its answer and what else it does to the graph; other messages have their own events."""
     (update,) = updates_of(command)
     goto = command.goto
     targets = list(goto) if isinstance(goto, (list, tuple)) else [goto]
@@ -90,7 +90,7 @@ def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
 
 
 def _target(target: Any) -> Any:
-    """Where a command goes: a node's name, or a `Send` to one."""
+    """One target of a command: a node's name, or a `Send` to one, as a dict."""
     if not hasattr(target, "arg"):
         return target
     return {"node": target.node, "arg": _without_messages(target.arg)}
@@ -101,7 +101,7 @@ def _without_messages(state: Any) -> Any:
 
 
 def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
-    """The message in a state that answers the call it comes from: there may be a whole conversation in it."""
+    """The message in a state that answers the tool call; the state may hold a whole conversation."""
     messages = dict.get(state, "messages") if isinstance(state, dict) else None
     for message in reversed(messages) if isinstance(messages, list) else ():
         if tool_call_id is not None and fields_of(message).get("tool_call_id") == tool_call_id:
@@ -110,7 +110,7 @@ def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
 
 
 def documents_summary(found: Any) -> JsonObject:
-    """Retrieved documents, summarised: how many, and the beginning and metadata of the first ones."""
+    """Summarize retrieved documents: how many, and the beginning and metadata of the first ones."""
     if not isinstance(found, Sequence):
         return {"output": snapshot(found)}
     kept = []

@@ -14,18 +14,18 @@ VARIABLE = "COAGENT_TRACING"
 
 
 class _Everywhere:
-    """Read by LangChain as a context variable, but with one value for the process: threads of any making see it."""
+    """A context variable to LangChain, but with one value for the whole process, in threads of any kind."""
 
     def __init__(self) -> None:
         self.handlers: list[CoagentCallbackHandler] = []
         self._registered = False
 
     def get(self) -> CoagentCallbackHandler | None:
-        """The handler to add to a run that has none of ours."""
+        """The handler that LangChain adds to a run that has none of ours."""
         return self.handlers[-1] if self.handlers else None
 
     def register(self) -> None:
-        """Have LangChain ask, once."""
+        """Register with LangChain, once."""
         if not self._registered:
             from langchain_core.tracers.context import register_configure_hook
 

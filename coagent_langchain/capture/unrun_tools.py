@@ -1,4 +1,4 @@
-"""Tool calls that are answered without a tool: the model made it up, or a middleware refused or knew the answer."""
+"""Tool calls answered without running a tool: the model made it up, or a middleware refused or answered the call."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ABSENT = object()
 
 
 def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> None:
-    """Log what a graph node answers in a tool's place: no hook tells, for no tool of LangChain's has run.
+    """Log the tool calls that a graph node answers itself: as LangChain ran no tool, no hook reports them.
 
     Parameters:
         node: the node that ends.
-        updates: what it returned, as of `updates_of`.
+        updates: what it returned, from `updates_of`.
     """
     root = node.root
     if root.prompt is None or root.prompt.course.pending.tool_calls.all_ran:
@@ -30,7 +30,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         messages = messages_in(update)
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
-            # A structured answer comes as the call of a tool that does not exist; None is one that the agent refuses.
+            # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
             failed = structured is None or fields_of(message).get("status") == "error"
             if (failed or structured is _ABSENT) and _is_unrun(root, message):
                 name, arguments = _asked(root, message, messages)
@@ -39,7 +39,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
 
 
 def _is_unrun(root: Root, answer: Any) -> bool:
-    """Whether a message answers a call for which no tool has run, as far as is known."""
+    """Whether a message answers a known call for which no tool has run so far."""
     call_id = fields_of(answer).get("tool_call_id")
     return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
@@ -59,7 +59,7 @@ def _log(recorder: Recorder, node: Run, answer: Any, name: str, arguments: Any, 
 
 
 def _asked(root: Root, answer: Any, beside: list[Any]) -> tuple[str, Any]:
-    """Name and arguments of a call: known from this run, or read from the message that asked, if it is there too."""
+    """The name and arguments of a call: as noted in this run, else from the requesting message, if it is there too."""
     fields = fields_of(answer)
     call_id, name = fields["tool_call_id"], fields.get("name")
     call = root.calls_with(call_id).call(call_id)

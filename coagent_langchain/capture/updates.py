@@ -1,4 +1,4 @@
-"""What a graph node did to its graph's state, read from its outputs: values and messages."""
+"""What a graph node changed in its graph's state, read from its outputs: values and messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
-_MAX_VALUE = 10_000  # characters of one string in it
+_MAX_VALUE = 10_000  # characters of one string in a value
 
 
 def updates_of(outputs: Any) -> list[Any]:
-    """A node's updates of its graph's state: each by itself or in a `Command`; a state that is an object as a dict."""
+    """A node's updates of its graph's state, taken out of `Command`s; a state object becomes a dict."""
     parts = outputs if isinstance(outputs, list) else [outputs]
     return [_as_dict(part.update if is_command(part) else part) for part in parts]
 
@@ -27,13 +27,13 @@ def _as_dict(update: Any) -> Any:
 
 
 def messages_in(update: Any) -> list[Any]:
-    """The messages that an update adds; of one that is no dict, what it is itself."""
+    """The messages that an update adds; an update that is not a dict counts as the messages themselves."""
     given = dict.get(update, "messages", []) if isinstance(update, dict) else update
     return given if isinstance(given, list) else [given]
 
 
 def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
-    """What a node changed: the values by their names, and the messages that it added."""
+    """What a node changed: the values by name, and the messages that it added."""
     values: JsonObject = {}
     messages: list[Any] = []
     for update in updates:
@@ -50,6 +50,6 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
 
 
 def calls_answered_in(messages: Sequence[Any]) -> list[Any]:
-    """The ids of the calls that messages ask and answer: ToolStrategy's own, for which no tool will ever run."""
+    """The ids of the calls that messages both make and answer: `ToolStrategy`'s own, for which no tool ever runs."""
     answered = [fields_of(message).get("tool_call_id") for message in messages]
     return [call["id"] for message in messages for call in tool_calls_of(message) if call["id"] in answered]

@@ -1,6 +1,6 @@
 """Token usage of one model call: one source, never merged.
 
-The source is the first that says anything: the message's `usage_metadata`, then `usage_metadata` in `generation_info`
+The source is the first that has any numbers: the message's `usage_metadata`, then `usage_metadata` in `generation_info`
 and `response_metadata`, then the provider's own numbers in `response_metadata`, `generation_info`, `additional_kwargs`
 and `llm_output`.
 """
@@ -39,7 +39,7 @@ def usage(result: LLMResult, batch_size: int = 1) -> Usage | None:
 
 
 def _from_messages(generations: list[Any]) -> Usage | None:
-    """The sum over the candidates' `usage_metadata`; what all candidates of one response repeat is counted once."""
+    """The sum over the candidates' `usage_metadata`; equal ones, repeated for each candidate, are counted once."""
     if len(generations) == 1:
         own = getattr(getattr(generations[0], "message", None), "usage_metadata", None)
         return standard(own) if own and isinstance(own, dict) else None
@@ -54,7 +54,7 @@ def _from_messages(generations: list[Any]) -> Usage | None:
 
 
 def _summed(parts: list[Dict]) -> Dict:
-    """Numbers added key by key, nested ones too; anything else as first seen."""
+    """Add numbers key by key, nested ones too; keep the first of anything else."""
     total: Dict = {}
     for part in parts:
         for key, value in part.items():
