@@ -21,7 +21,7 @@ _ANSWER_KEYS = ("output", "answer", "result", "text", "response", "output_text")
 def user_text(inputs: Any) -> str | None:
     """The last user text in a chain's inputs; None if it is not known (yet).
 
-    A string is used as is, of messages the last human one, of a mapping its messages, a usual key or its only value.
+    A string is used as is; messages give the last human one, a mapping its messages, a usual key or its only value.
     Other inputs become JSON. None of the inputs' own code runs.
     """
     if isinstance(inputs, str):

@@ -22,7 +22,7 @@ from coagent_langchain.texts import is_secret
 if TYPE_CHECKING:
     from coagent_langchain.capture.snapshot import Walk
 
-MAX_KINDS = 1_000  # types whose plan is cached: a program that keeps creating types must not let the cache grow
+MAX_KINDS = 1_000  # types whose plan is cached: a program that keeps creating types must not fill memory
 MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]
@@ -196,7 +196,7 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
     return walk.sequence(items, depth)
 
 
-# Services and code, which no field describes: only their type is named. A tool's runtime holds the whole conversation;
+# Services and code, whose fields say little: only the type is named. A tool's runtime holds the whole conversation;
 # langchain-core 1.1 passes it among the tool's arguments.
 _OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
                      "langchain_core.callbacks.base.BaseCallbackManager", "langgraph.store.base.BaseStore",

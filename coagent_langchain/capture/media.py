@@ -1,4 +1,4 @@
-"""Base64 media in messages, replaced by its MIME type, size and digest."""
+"""Base64 media in messages, replaced by their MIME type, size and digest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     if key == "url" or key == "image_url" or not value:
         return None
     kind, form = block.get("type"), block.get("format") or block.get("output_format")
-    kind = kind if isinstance(kind, str) else ""  # a JSON schema's may be a list
+    kind = kind if isinstance(kind, str) else ""  # in a JSON schema it may be a list
     mime = next((m for k in _MIME_KEYS if isinstance(m := block.get(k), str)), None)
     named = mime or (form if isinstance(form, str) and form in _FORMATS else None)
     if key == "result":

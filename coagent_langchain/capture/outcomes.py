@@ -56,7 +56,7 @@ def as_exception(given: Any) -> BaseException:
 
 
 def classify(error: BaseException) -> Outcome:
-    """What `error` means, by its class, never by a name or text; LangGraph's classes count only if it is loaded."""
+    """What `error` means, by its class, never by a name or text; LangGraph is not imported to find out."""
     if isinstance(error, GeneratorExit):
         return Outcome.ABANDONED
     if is_cancellation(error):

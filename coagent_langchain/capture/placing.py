@@ -122,8 +122,8 @@ class Placing:
 
 
 def _share(run_id: Any) -> int:
-    """A root's number of 32 bits, which sampling compares with its threshold."""
-    # Not a checksum of a string: of a hundred consecutive ids, most would be sampled alike.
+    """A 32-bit number for a root, which sampling compares with its threshold."""
+    # Not a checksum of a string id: of a hundred consecutive ones, most would be sampled alike.
     known = run_id if isinstance(run_id, UUID) else uuid5(NAMESPACE_OID, repr(key_of(run_id)))
     return known.int & 0xFFFFFFFF
 

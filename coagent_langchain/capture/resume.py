@@ -1,4 +1,4 @@
-"""Where the numbering of a session that the server already has continues: `resume=True` asks it once."""
+"""Where to continue the numbering of a session that the server has: a handler with `resume=True` asks once."""
 
 from __future__ import annotations
 

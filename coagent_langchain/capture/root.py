@@ -69,7 +69,7 @@ class Root(Run):
         return self
 
     def calls_with(self, tool_call_id: str) -> ToolCalls:
-        """The calls that a tool call is looked up in: this run's, else its session's, if from before an interrupt."""
+        """The calls in which to look up a tool call: this run's, else its session's, from before an interrupt."""
         if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
             return self.tool_calls
         return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()

@@ -188,7 +188,7 @@ class Run:
         repeated by only one other.
         """
         parent = self.parent
-        if parent is None or not parent.failures or parent.name == FALLBACKS:  # it logs its recovery itself
+        if parent is None or not parent.failures or parent.name == FALLBACKS:  # which logs its own recovery
             return
         with _lock:
             candidates = [each for each in parent.failures
@@ -204,7 +204,7 @@ class Run:
             self.attempt = same + 1
 
     def repeats(self, other: Run) -> bool:
-        """Whether both make the same call: of a model with the same text, for the same tool call, or of one node."""
+        """Whether both make the same call: a model with the same text, a tool for one tool call, or the same node."""
         return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
 
     def is_like(self, other: Run) -> bool:

@@ -15,7 +15,7 @@ from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; if there are more, the oldest are given up, as they are unlikely to end
-MAX_ENDED = 512  # ended runs that are remembered, to detect a second end and as parents of late starts
+MAX_ENDED = 512  # ended runs that are remembered, to detect a second end and as parents of runs that start late
 LINGER_NS = 60_000_000_000  # how long runs may stay open after their root has ended
 
 

@@ -14,7 +14,7 @@ VARIABLE = "COAGENT_TRACING"
 
 
 class _Everywhere:
-    """A context variable to LangChain, but with one value for the whole process, in threads of any kind."""
+    """Passes for a context variable in LangChain, but has one value for the whole process, in any thread."""
 
     def __init__(self) -> None:
         self.handlers: list[CoagentCallbackHandler] = []
