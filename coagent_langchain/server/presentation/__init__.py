@@ -1,1 +1,1 @@
-"""What pages, files and terminals show of a session, made of its entries alone: no HTTP, no database."""
+"""How pages, exports and the command line present a session, from its entries alone: no HTTP, no database."""

@@ -22,7 +22,7 @@ from coagent_langchain.server.store import Session
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word
-_PIECES = re.compile(r"<[^>]*>|\s+|[^\s<]+")  # tags, space and words of what is escaped
+_PIECES = re.compile(r"<[^>]*>|\s+|[^\s<]+")  # tags, whitespace and words of escaped text
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
-    error: str = ""  # what failed after the answer or instead of it, or made the prompt fail before it
+    error: str = ""  # the failure after or instead of the answer, else the one that made the prompt fail
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
 
@@ -54,7 +54,7 @@ def sides(timeline: Timeline, read: Read) -> list[Side]:
 
 
 def left_out(timelines: Iterable[Timeline]) -> int:
-    """How many pairs of prompts come after those that are compared."""
+    """The number of pairs of prompts that are not compared."""
     return max(0, *(len(_prompts(timeline)) - MAX_PROMPTS for timeline in timelines))
 
 
@@ -74,13 +74,13 @@ def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
         elif not side.answer and bar.kind == "component" and bar.note:
             said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
             side.answer = said[-1] if said else ""
-    if not side.error and prompt.status == "error":  # of a branch that failed before another one answered
+    if not side.error and prompt.status == "error":  # a branch failed before another one answered
         side.error = "".join(bar.note for bar in causes(prompt)[-1:])
     return side
 
 
 def _from_the_end(prompt: Bar) -> Iterator[Bar]:
-    """The bars of a prompt from the last to the first, a component before those in it; not what is inside tools."""
+    """A prompt's bars from last to first, a component before the bars inside it; nothing inside tools."""
     stack = list(prompt.children)
     while stack:
         bar = stack.pop()
@@ -90,7 +90,7 @@ def _from_the_end(prompt: Bar) -> Iterator[Bar]:
 
 
 def _last(bar: Bar, read: Read, name: str) -> str:
-    """The last text that one of the bar's entries has under this name; of a prompt, the user's own words."""
+    """The last text that the bar's entries have under this name; for a prompt, the user's own words."""
     for _, entry in reversed(user_words([(at, read(at, seq) or {}) for at, seq in bar.events])):
         value = entry.get(name)
         if found := text(mapping(value).get("response")) or text(value):
@@ -99,13 +99,13 @@ def _last(bar: Bar, read: Read, name: str) -> str:
 
 
 def _given(bar: Bar, read: Read, tools: Ran) -> str:
-    """The arguments of a model's calls that no tool ran for: the answer, where it has no words."""
+    """The arguments of a model's calls for which no tool ran: its answer if it has no text."""
     found = [given for at, seq in bar.events for *_, given in unrun(bar, read(at, seq) or {}, tools) if given]
     return "\n".join(map(pretty, found))
 
 
 def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:
-    """The prompts of both, by their order, with the words that differ marked."""
+    """Pair the prompts of both sessions by their order, with the words that differ marked."""
     made = [(a or Side(), b or Side()) for a, b in itertools.zip_longest(left, right)]
     for a, b in made:
         a.marked, b.marked = marked(a.answer, b.answer)
@@ -125,20 +125,20 @@ def marked(left: str, right: str) -> tuple[Markup, Markup]:
 
 
 def _html(answer: str) -> Markup:
-    """An answer as the other pages show it; JSON as text, whose lines can be compared."""
+    """An answer as the other pages show it, but JSON as text, so that its lines can be compared."""
     cut = answer[:MAX_DIFF] + ("…" if len(answer) > MAX_DIFF else "")
     return prose(cut) if parsed(answer) is None else Markup("<pre>{}</pre>").format(visible(cut))
 
 
 def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
-    """The pieces with a tag around the words that are not among the same, never around another tag."""
+    """Join the pieces, with a tag around the words that are not in `same`, but never around another tag."""
     numbers = itertools.count()
     made = [piece if piece[0] == "<" or next(numbers) in same else f"<{tag}>{piece}</{tag}>" for piece in pieces]
     return Markup("".join(made).replace(f"</{tag}><{tag}>", ""))
 
 
 def figures(a: Session, b: Session) -> list[Figure]:
-    """The table at the top: what each took, and the difference."""
+    """The table at the top: each session's figures, and the difference."""
     unpriced = _figure("Calls without a price", a.unpriced_calls, b.unpriced_calls, formats.count)
     both = _figure("Tokens", a.total_tokens, b.total_tokens, formats.count)
     return [

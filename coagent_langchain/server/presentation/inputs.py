@@ -1,6 +1,6 @@
-"""A prompt that the handler logs as JSON, in words.
+"""Prompts that the handler logs as JSON, in words.
 
-Several inputs are `source: English · target: French`, images without a text `image/png · 175.3 kB`.
+Several inputs become `source: English · target: French`, images without text `image/png · 175.3 kB`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import orjson
 
 from coagent_langchain.server.presentation.blocks import joined
 
-READ = 2_000  # characters: what is shown is shorter
+READ = 2_000  # characters; what is shown is shorter
 MAX_DEPTH = 3
-# A string with its end, which is missing where the text was cut off; what nests and what parts.
+# A string with its closing quote, which is missing if the text was cut off; brackets, braces and commas.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*("?)|[{}\[\],]')
 _ENDS = {"{": "}", "[": "]"}
 
 
 def in_words(text: str) -> str:
-    """The text; a JSON object, or the beginning of one, as its pairs: no signs, nothing of what is empty.
+    """The text, if it is JSON without the syntax.
 
-    Of a list of content blocks, texts and the names of images and files.
+    An object, or the beginning of one, becomes its pairs, without empty values; a list of content blocks, its texts
+    and the names of its images and files.
     """
     if not text.startswith(('{"', '[{"')):
         return text
@@ -37,7 +38,7 @@ def in_words(text: str) -> str:
 
 
 def _completed(text: str) -> list[str]:
-    """What the beginning of a JSON text may be completed to: as far as it goes, else without the last value."""
+    """The ways to complete the beginning of a JSON text: after all of it, or without the last value."""
     ends, comma = "", ""
     for token in _TOKEN.finditer(text):
         sign = token[0]

@@ -1,4 +1,4 @@
-"""A step that waits for a human, in few words: what was asked and what was answered."""
+"""Human-in-the-loop steps in brief: what was asked and what was answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent_langchain.server.presentation.formats import MOST, arguments, brief, listing, mapping, preview, text
 
-TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # of `meta.status`
+TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")
 
 
@@ -21,7 +21,7 @@ def answer(value: Any) -> str:
 
 
 def asked(value: Any) -> str:
-    """What an interrupt asks; of LangChain's `HumanInTheLoopMiddleware`, the calls that wait for approval."""
+    """What an interrupt asks; for LangChain's `HumanInTheLoopMiddleware`, the calls that await approval."""
     given = mapping(value)
     calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:MOST]]
     words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
@@ -29,13 +29,13 @@ def asked(value: Any) -> str:
 
 
 def answered(value: Any) -> str:
-    """What was answered; of LangChain's `HumanInTheLoopMiddleware`, what was decided."""
+    """What was answered; for LangChain's `HumanInTheLoopMiddleware`, the decisions."""
     decisions = listing(mapping(value).get("decisions"))[:MOST]
     return ", ".join(_decision(mapping(each)) for each in decisions) or text(value)
 
 
 def exchange(asked: str, answered: str) -> str:
-    """Both on one line: `Book it? → yes`, a long question cut so that the answer can be seen."""
+    """Both on one line, `Book it? → yes`, with a long question cut so that the answer stays visible."""
     return " → ".join(part for part in (preview(asked, 60), answered) if part)
 
 

@@ -1,4 +1,4 @@
-"""Entries become bars: each call finds its response, exit or error."""
+"""Turn entries into bars, by pairing each call with its response, exit or error."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from coagent_langchain.server.presentation.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
-WARNINGS = frozenset({"warning", "consensus_failure", "performance_degradation"})  # as a test that failed: no error
-MAX_ABREAST = 50  # calls of one key that a response is weighed against
+WARNINGS = frozenset({"warning", "consensus_failure", "performance_degradation"})  # like a failed test, not errors
+MAX_ABREAST = 50  # open calls with one key that a response is compared with
 
 
 class Pairing:
-    """Finds for each response, exit and error the bar that it closes.
+    """Pairs each response, exit and error with the bar that it closes.
 
     Attributes:
-        bars: every bar but prompts and ends, in order of their first entry.
+        bars: every bar except prompts and ends, in order of their first entry.
         asks: the entries that open prompts.
-        answered: root run → the first question of a human step that it answered.
-        sent: prompt number → what a model was sent first in it.
-        ends: the ends of the session.
-        by_run: run id → the last bar of the run.
+        answered: root run → the first question to a human that it answered.
+        sent: prompt number → the first text sent to a model in it.
+        ends: the bars of `session_end` entries.
+        by_run: run id → the run's last bar.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Pairing:
         }  # fmt: skip
 
     def add(self, moment: Moment) -> None:
-        """Take the next entry."""
+        """Process the next entry."""
         if moment.type in OPENS:
             self._open(moment, OPENS[moment.type])
         elif moment.type in CLOSES:
@@ -81,27 +81,27 @@ class Pairing:
         bar.events.append((moment.at, moment.seq))
         _stop(bar, moment)
         _add_use(bar, moment)
-        if moment.model and not bar.model:  # the call did not know it
+        if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
         why = moment.failed or moment.outcome == NOT_RUN
         if moment.note and not bar.errors and (why or not bar.note or not bar.is_tool):
-            bar.note = moment.note  # not over an error, which names its type, nor over the arguments of a tool
-        if moment.failed and bar.status != "recovered":  # a handled failure may be told before its response
+            bar.note = moment.note  # keep the note of an error, which names its type, and a tool's arguments
+        if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
         elif bar.status == "open":
             bar.status = moment.outcome or "ok"
 
     def _keys(self, moment: Moment, kind: str) -> list[tuple[object, ...]]:
-        """What may pair a call and its response, the strongest first."""
+        """The keys by which a call and its response may be paired, the strongest first."""
         if moment.run:
             return [(kind, moment.run)]
         keys: list[tuple[object, ...]] = [(kind, moment.key, "id")] if moment.key else []
         return [*keys, (kind, moment.prompt, moment.turn, "" if kind == "model" else moment.name)]
 
     def _take(self, key: tuple[object, ...], moment: Moment) -> Bar | None:
-        """The open call of a key that a moment ends: the first, or the one that began when its time says, if several.
+        """Take the open call that a moment ends: the first with this key, or the one whose start fits its duration.
 
-        Calls side by side end in any order. Only a beginning that fits much better counts: a time may be rough.
+        Parallel calls end in any order. As durations may be rough, only a much better fit is preferred to the first.
         """
         waiting = self._waiting.get(key, deque())
         while waiting and waiting[0].end is not None:
@@ -127,7 +127,7 @@ class Pairing:
     def _end(self, moment: Moment) -> None:
         bar = self._point(moment, "end")
         bar.status, bar.end, bar.took = moment.outcome, None, moment.ms
-        if moment.outcome != "interrupted":  # then it still waits
+        if moment.outcome != "interrupted":  # an interrupted session still waits for an answer
             for question in self._answered(""):
                 question.status = "unanswered"
         self.ends.append(self.bars.pop())
@@ -141,7 +141,7 @@ class Pairing:
             bar.events.append((moment.at, moment.seq))
             if bar.kind != "component" and bar.end is None:
                 _stop(bar, moment)
-        _add_use(bar, moment)  # of a stream that broke off
+        _add_use(bar, moment)  # tokens of a stream that broke off
         bar.status, bar.note = "error", moment.note
         bar.errors += 1
         bar.last = max(bar.last, moment.at)
@@ -168,7 +168,7 @@ class Pairing:
                 bar.status = moment.outcome
             elif moment.root:
                 self.answered.setdefault(moment.root, bar)
-        if answered or moment.outcome == "unanswered":  # another process has answered it
+        if answered or moment.outcome == "unanswered":  # not open: another process has answered it
             return
         bar = self._new(moment, "human")
         if moment.outcome == "interrupted":
@@ -178,10 +178,10 @@ class Pairing:
             bar.end, bar.status = moment.at, "ok"
 
     def _answered(self, key: str) -> list[Bar]:
-        """The open questions that an answer is for.
+        """Take the open questions that an answer closes.
 
-        A process that did not ask does not know what was asked: its answer names no question, and is for all of them.
-        One that names a question which is not open is for none.
+        An answer logged by another process than the one that asked names no question, and closes all of them. One that
+        names a question that is not open closes none.
         """
         if key:
             return self._questions.pop(key, [])
@@ -191,14 +191,14 @@ class Pairing:
 
 
 def _stop(bar: Bar, moment: Moment) -> None:
-    """End a bar. What was timed where it ran is truer than the gap between two log calls, which may come together."""
+    """End a bar; a reported duration wins over the time between its entries, which may be logged together."""
     bar.end = moment.at
     if moment.ms is not None:
         bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
 
 
 def _add_use(bar: Bar, moment: Moment) -> None:
-    """Count in what an entry names; of an answer from a cache nothing was used."""
+    """Add an entry's tokens and cost; an answer from a cache used no tokens."""
     for name in ("input", "output", "cached"):
         number = getattr(moment, name)
         setattr(bar, name, total((getattr(bar, name), number and 0 if moment.reused else number)))
@@ -206,7 +206,7 @@ def _add_use(bar: Bar, moment: Moment) -> None:
 
 
 def _recovered(strategy: str) -> str:
-    """In words: `recovered by retry`, `recovered: handled`."""
+    """A recovery in words: `recovered by retry`, `recovered: handled`."""
     if strategy in ("retry", "fallback"):
         return f"recovered by {strategy}"
     return f"recovered: {strategy}" if strategy else "recovered"

@@ -1,4 +1,4 @@
-"""Titled pieces of an entry's content: of texts, values and answers, and of what several types of events have."""
+"""Titled parts of an entry's content: texts, values, answers, and whatever several event types share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest,
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.wire import JsonObject, JsonPath
 
-MAX_WORDS = 40  # messages of a node's own
+MAX_WORDS = 40  # at most so many of a node's own messages
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class Part:
 
     Attributes:
         kind: text, prose, json, code, bad or button.
-        path: finds the whole text for the copy button, None where there is none.
-        brief: what is shown of it while it is folded, on one line: its beginning, or the tools that it asks for.
-        alike: of an error, the words that find those like it, in all sessions.
+        path: where the copy button finds the whole text; None if there is no button.
+        brief: the line that is shown while it is folded: its beginning, or the tools that it calls.
+        alike: for an error, the words to search for similar errors in all sessions.
     """
 
     title: str
@@ -40,12 +40,12 @@ class Part:
 
 
 def of_text(title: str, value: str, ref: str, path: JsonPath, kind: str = "text", *, folded: bool = False) -> Part:
-    """The part of a text."""
+    """Make a part from a text."""
     return Part(title, shown(value, ref, path), kind, orjson.dumps(path).decode(), folded, formats.brief(value))
 
 
 def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
-    """The part of any JSON value, also of one that was logged as text."""
+    """Make a part from any JSON value, including one that was logged as text."""
     inner = parsed(value) if isinstance(value, str) else value
     if isinstance(value, str) and inner is None:
         return of_text(title, value, ref, path)
@@ -53,7 +53,7 @@ def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
 
 
 def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
-    """The part of what a model or a session answers: as any value, but text as prose."""
+    """Make a part from the answer of a model or session: like any value, but with text as prose."""
     part = of_value(title, value, ref, path)
     if part.kind == "text":
         part.kind, part.content = "prose", prose(value[:INLINE]) + rest(value, ref, path)
@@ -61,7 +61,7 @@ def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
 
 
 def of_words(fields: JsonObject, ref: str) -> list[Part]:
-    """The messages that a node says itself: they stand at its exit."""
+    """Make parts from a node's own messages, which its exit contains."""
     return [
         of_answer("Says", said, ref, ["output_data", "messages", place, "content"])
         for place, said in enumerate(own_words(fields)[:MAX_WORDS])
@@ -70,13 +70,13 @@ def of_words(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def chips(value: Any) -> Markup:
-    """The images and files in a value, as signs beside its text; nothing where there are none."""
+    """The images and files in a value, as chips below its text; empty if there are none."""
     found = Markup("").join(Markup('<span class="chip">{}</span>').format(name) for name in media(value))
     return found and Markup('<div class="chips">{}</div>').format(found)
 
 
 def of_result(result: Any, ref: str) -> list[Part]:
-    """The parts of a tool's result: its output with images and files, and what else it brings."""
+    """Make parts from a tool's result: the output with its images and files, the artifact and the command."""
     path: JsonPath = ["tool_response", "result"]
     if not of_a_handler(result):
         return [of_value("Result", result, ref, path)]
@@ -87,6 +87,6 @@ def of_result(result: Any, ref: str) -> list[Part]:
 
 
 def of_partial(fields: JsonObject, ref: str) -> list[Part]:
-    """What a model had answered when it failed: of a stream that broke off."""
+    """Make a part from what a model had answered before its stream broke off."""
     arrived = text(mapping(fields.get("output_data")).get("partial_response"))
     return [of_answer("Partial answer", arrived, ref, ["output_data", "partial_response"])] if arrived else []

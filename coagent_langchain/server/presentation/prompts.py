@@ -1,7 +1,7 @@
 """Which prompt an entry belongs to: every `user_input` opens one.
 
-The number alone does not tell. Each process counts its prompts from 1, so that a conversation which two of them log,
-because one follows the other or both serve the same users, has several prompts of one number.
+The number alone is not enough. Each process counts its prompts from 1, so a conversation that two processes log, one
+after the other or side by side, has several prompts with the same number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.moments import Moment
 
-Place = tuple[int, int]  # (timestamp, seq): where an entry stands in its session
+Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
 
 
 class Prompts:
@@ -21,7 +21,7 @@ class Prompts:
 
     Parameters:
         asks: its `session_start` and `user_input` entries, in chronological order.
-        answered: root run → the question of a human step that it answers; it goes on with that question's prompt.
+        answered: root run → the question to a human that it answers; it continues that question's prompt.
     """
 
     def __init__(self, asks: Iterable[Moment], answered: Mapping[str, Bar]) -> None:
@@ -32,7 +32,7 @@ class Prompts:
         starts = []
         for moment in asks:
             if moment.type == "session_start":
-                starts.append(moment)  # it comes before the question that it belongs to
+                starts.append(moment)  # it comes before the prompt that it belongs to
             else:
                 self._ask(moment)
         for moment in starts:
@@ -43,9 +43,9 @@ class Prompts:
         return [found for number, bars in self._bars.items() for found in zip(self._places[number], bars, strict=True)]
 
     def of(self, bar: Bar) -> Bar:
-        """The prompt of a bar: the one that its root run opened, else the last one of its number before it.
+        """The prompt of a bar: the one that its root run opened, else the latest before it with its number.
 
-        Ask for every bar in their order: what has a root stays where the first of that root is.
+        Call this for every bar, in order: the first bar of a root run decides for the others with its number.
         """
         root = (bar.prompt, bar.root)
         found = self._of_root.get(root)
@@ -75,7 +75,7 @@ class Prompts:
         if bar is None:
             later = bisect_left(self._places[number], place)
             bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
-        insort(bar.events, place)  # it tells nothing of how long the prompt took
+        insort(bar.events, place)  # without extending the prompt's time span
         bar.label = bar.label or moment.note
 
     def _at(self, number: int, place: Place) -> Bar:

@@ -10,24 +10,23 @@ from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
 Row = list[Any]
-_BELOW = 12  # the place of how many rows stand below, which is known last
+_BELOW = 12  # the index of the number of rows below, which is known last
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
     """Flatten the tree, parents before their children.
 
     Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input and output
-    tokens, cost, errors in it and below, rows below it, its entries as timestamp after `t0`, seq, …, and what stands
-    before the note, which may run in another direction. A seq is text: it may be beyond the whole numbers of
-    JavaScript.
+    tokens, cost, errors in it and below, rows below it, entries as timestamp after `t0`, seq, …, and the text before
+    the note, which may have another direction. A seq is a string: it may exceed JavaScript's safe integers.
     """
     made: list[Row] = []
     parents: list[Row] = []
-    top: Row = [0] * (_BELOW + 1)  # above all of them
+    top: Row = [0] * (_BELOW + 1)  # above the roots
     stack = [(bar, 1, "", 0, top) for bar in reversed(timeline.roots)]
     while stack:
         bar, level, above, told, parent = stack.pop()
-        turn = bar.turn if level == 2 or (bar.kind == "model" and bar.turn != told) else 0  # that this row tells
+        turn = bar.turn if level == 2 or (bar.kind == "model" and bar.turn != told) else 0  # shown by this row
         row = _row(bar, level, above, turn, t0)
         made.append(row)
         parents.append(parent)
@@ -50,30 +49,30 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
 
 
 def _lead(bar: Bar, above: str, turn: int) -> str:
-    """What stands before the note: the status, the number of a turn without a row of its own, who calls a model."""
+    """The text before the note: the status, the number of a turn that has no row, the caller of a model."""
     who = bar.who if bar.kind == "model" and bar.who != above else ""
     return " · ".join(part for part in (_word(bar), f"Turn {turn}" if turn else "", who) if part)
 
 
 def with_status(bar: Bar, note: str) -> str:
-    """The note of a bar, with its status before it where no colour tells that."""
+    """A bar's note, after its status if no colour shows that."""
     word = _word(bar)
     return " · ".join(part for part in (word, "" if note == word else note) if part)
 
 
 def _word(bar: Bar) -> str:
-    """The status where no colour tells it: stopped, no tool's or model's own, waiting, how a session ended."""
+    """The status if no colour shows it: stopped, answered without the tool or model, waiting, how a session ended."""
     if bar.kind != "end" and bar.status not in (*STOPPED, *IN_PLACE, "waiting"):
         return ""
     return "waiting for an answer" if bar.status == "waiting" else bar.status
 
 
 def without_label(label: str, note: str) -> str:
-    """The note without the label, which stands before it."""
+    """The note without the label, which is shown before it."""
     return "" if note == label else note.removeprefix(f"{label}: ")
 
 
 def _turns(bar: Bar) -> str:
-    """What a prompt or a turn holds, e.g. `3 turns · 1 error`."""
+    """What a prompt or a turn contains, e.g. `3 turns · 1 error`."""
     turns = bar.turns if bar.kind == "prompt" else 0
     return " · ".join(counted(number, noun) for number, noun in ((turns, "turn"), (bar.errors, "error")) if number)

@@ -1,4 +1,4 @@
-"""What a model was sent: the messages of an `llm_call` in order, the prompt among them at its place."""
+"""What a model was sent: the messages of an `llm_call` in order, with the prompt in its place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Sent:
     """One message.
 
     Attributes:
-        message: as it was logged, the prompt's own with the prompt as `content`; the prompt's text where it has none.
-        path: where it stands in the entry.
-        content: where its content stands.
-        asks: it is the prompt's own.
+        message: as logged, but the prompt's own has the prompt as `content`; the prompt's text if it has no message.
+        path: its place in the entry.
+        content: the place of its content.
+        asks: whether it is the prompt's own.
     """
 
     message: Any
@@ -28,12 +28,12 @@ class Sent:
 
     @property
     def title(self) -> str:
-        """What it is, where it does not name its role."""
+        """What to call it if it names no role."""
         return "To the model" if self.asks and isinstance(self.message, str) else "Message"
 
     @property
     def words(self) -> tuple[Any, JsonPath]:
-        """Its content, and where that stands; beside images and files, which have their signs, one text or none."""
+        """Its content and the place of it; without images and files, which are chips, if at most one text remains."""
         content = mapping(self.message).get("content")
         parts = listing(content)
         if all_media(parts):
@@ -45,7 +45,7 @@ class Sent:
 
 
 def sent(fields: JsonObject) -> list[Sent]:
-    """The messages after the system prompt. When none of them is the prompt's, the prompt comes last."""
+    """The messages after the system prompt; if none of them is the prompt's, the prompt comes last."""
     history, prompt = mapping(fields.get("llm_call")).get("history"), text(fields.get("prompt"))
     path: JsonPath = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
     messages = listing(history) or listing(mapping(history).get("messages"))
