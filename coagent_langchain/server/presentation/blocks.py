@@ -12,8 +12,7 @@ _ELSEWHERE = {"image": "image", "image_url": "image", "input_image": "image", "a
 def media(value: Any) -> list[str]:
     """The images and files in a value, each once.
 
-    Those that a handler described are `image/png · 175.3 kB`, those that a message names the address of are
-    `image · https://…`.
+    Those that a handler described become `image/png · 175.3 kB`, those with an address `image · https://…`.
     """
     found: dict[tuple[Any, ...], str] = {}
     stack = [value]
@@ -30,14 +29,14 @@ def media(value: Any) -> list[str]:
 
 
 def all_media(blocks: list[Any]) -> bool:
-    """Whether each of the content blocks is an image or a file, and there are some."""
+    """Whether there are content blocks, and each is an image or a file."""
     return bool(blocks) and len(media(blocks)) == len(blocks)
 
 
 def _address(block: dict[str, Any]) -> str:
-    """Where the image, sound or film of a content block is; "" where it is none, or is in the block itself.
+    """The address of a content block's image, audio or video; "" if it has none, or has the data itself.
 
-    Known: LangChain's blocks (`url`), Anthropic's (`source.url`), OpenAI's (`image_url`, also `image_url.url`).
+    Supports LangChain's blocks (`url`), Anthropic's (`source.url`), OpenAI's (`image_url`, also `image_url.url`).
     """
     if text(block.get("type")) not in _ELSEWHERE:
         return ""
@@ -46,7 +45,7 @@ def _address(block: dict[str, Any]) -> str:
 
 
 def joined(value: Any) -> str:
-    """Content blocks as their texts, and what they bring with them; "" where a value is no list of them."""
+    """The texts of content blocks, then their images and files; "" if the value is not a list of content blocks."""
     blocks = [mapping(block) for block in listing(value)]
     if not blocks or not all(isinstance(block.get("type"), str) for block in blocks):
         return ""

@@ -1,4 +1,4 @@
-"""Figures of a session at a glance: the token bars, and what each model and tool did. Numbers only; templates draw."""
+"""A session's figures at a glance: token bars, and what each model and tool did. Numbers only: templates draw them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from coagent_langchain.server.presentation.formats import count, total
 from coagent_langchain.server.presentation.moments import IN_PLACE
 from coagent_langchain.server.presentation.timeline import Timeline
 
-MAX_BARS = 120  # more calls than that share a bar
+MAX_BARS = 120  # more calls than this share bars
 HEIGHT = 60  # pixels of the highest bar
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBar:
-    """One stacked bar: x, width in per cent, heights in pixels from the bottom: cached input, other input, output."""
+    """One stacked bar: x and width in percent; heights in pixels, from the bottom: cached and other input, output."""
 
     x: float
     width: float
@@ -32,7 +32,7 @@ class TokenBar:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one model or tool did; median and longest are of the calls that it answered itself."""
+    """What one model or tool did; median and longest cover the calls that it answered itself."""
 
     name: str
     calls: int
@@ -44,7 +44,7 @@ class Used:
 
 
 def token_bars(models: list[Bar]) -> list[TokenBar]:
-    """The bars of the chart, in order of start; with more than `MAX_BARS` calls each bar is a run of calls in a row."""
+    """The bars of the chart, in order of start; above `MAX_BARS` calls, each bar covers several consecutive ones."""
     each = _calls_of_a_bar(models)
     groups = [models[at : at + each] for at in range(0, len(models), each)]
     highest = max((_tokens(group) or 0 for group in groups), default=0) or 1
@@ -72,7 +72,7 @@ def _bar(group: list[Bar], x: float, width: float, scale: float) -> TokenBar:
 
 
 def used(bars: list[Bar]) -> list[Used]:
-    """The bars by name, those with the most calls first."""
+    """Figures for each model or tool among the bars, those with the most calls first."""
     by_name: dict[str, list[Bar]] = defaultdict(list)
     for bar in bars:
         by_name[bar.label].append(bar)

@@ -1,4 +1,4 @@
-"""An entry's content as titled parts to read: a reader for each event type."""
+"""An entry's content as titled parts to read, with a reader for each event type."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from coagent_langchain.server.presentation.sent import Sent, sent
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 
-LATEST = 10  # messages of a call that stand in the pane, and the prompt's: the answer below them is not far
-EARLIER = 200  # that come at a click
+LATEST = 10  # messages of a call shown in the pane, besides the prompt's: few, so that the answer below is near
+EARLIER = 200  # further messages that one click loads
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 
@@ -50,14 +50,14 @@ def _llm_call(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def earlier(fields: JsonObject, ref: str, end: int) -> list[Part]:
-    """The messages before the one at `end`, but not the prompt's, which stands below them."""
+    """The messages before the one at `end`, except the prompt's, which is already shown below them."""
     start, messages = max(0, end - EARLIER), sent(fields)
     others = [one for one in messages[start:end] if not one.asks]
     return [*_before(messages[:start], ref), *(part for one in others for part in _message(one, ref, folded=True))]
 
 
 def _before(messages: list[Sent], ref: str) -> list[Part]:
-    """What stands in place of these messages but the prompt's, and fetches them."""
+    """The button that loads these messages, except the prompt's; nothing if there are none."""
     number = sum(not one.asks for one in messages)
     button = Markup('<button type="button" class="plain more" data-earlier="{}" data-to="{}">Show {}</button>')
     some = f"the last {EARLIER} of them" if number > EARLIER else "them"
@@ -78,7 +78,7 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
         parts.append(of_value(f"{role} {name}".strip(), words, ref, path))
     if calls := message.get("tool_calls"):
         asked = of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"])
-        asked.brief = asks_for(calls) or asked.brief  # not the ids that they begin with
+        asked.brief = asks_for(calls) or asked.brief  # rather than the ids that they begin with
         parts.append(asked)
     for part in parts:
         part.folded = folded
@@ -133,14 +133,14 @@ def _error(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def _alike(info: JsonObject) -> str:
-    """The type and the component of an error as words to search for: its message may be another each time."""
+    """The type and component of an error as words to search for: its message may differ each time."""
     kind = text(info.get("error_type"))
-    words = f"{kind} {text(info.get('component_id'))}".replace('"', " ").split()  # it would begin a phrase
+    words = f"{kind} {text(info.get('component_id'))}".replace('"', " ").split()  # a quote would begin a phrase
     return " ".join(words) if kind else ""
 
 
 def _recovery(fields: JsonObject, ref: str) -> list[Part]:
-    """All but the id of the error, which stands beside it and in the attributes."""
+    """All but the id of the error, which is shown beside it and among the attributes."""
     info = {key: value for key, value in mapping(fields.get("error_info")).items() if key != "error_id"}
     parts = [Part("Recovery", tree(info, ref, ["error_info"]), "json")] if info else []
     return parts + _more(fields, ref, "error_info")
@@ -160,7 +160,7 @@ def _human(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def _component_enter(fields: JsonObject, ref: str) -> list[Part]:
-    """Not which component it is, unless more is told of it: title and attributes say its names."""
+    """Leave out the component unless it has long or nested fields: title and attributes have its names."""
     known = mapping(fields.get("target_component")).values()
     more = any(isinstance(value, dict | list) or len(str(value)) > 200 for value in known)
     return _generic(fields if more else _without(fields, "target_component"), ref)
@@ -174,7 +174,7 @@ def _component_exit(fields: JsonObject, ref: str) -> list[Part]:
 
 
 def _session_end(fields: JsonObject, ref: str) -> list[Part]:
-    """The session's response as every other answer; all else that it has as it stands."""
+    """The session's response, shown like any other answer, after all other fields."""
     output = mapping(fields.get("output_data"))
     if list(output) != ["response"] or not isinstance(output["response"], str):
         return _generic(fields, ref)
@@ -187,18 +187,18 @@ def _without(fields: JsonObject, *left_out: str) -> JsonObject:
 
 
 def _but(fields: JsonObject, name: str, told: str) -> JsonObject:
-    """The fields, without what is told of the one with that name, and without that if it has nothing else."""
+    """The fields without the key `told` of the field `name`, and without that field if nothing else is in it."""
     more = _without(mapping(fields.get(name)), told)
     return {key: more if key == name else value for key, value in fields.items() if more or key != name}
 
 
 def _more(fields: JsonObject, ref: str, *told: str) -> list[Part]:
-    """What an entry has beside what is told of it, such as a client's own fields; figures are among the attributes."""
+    """The fields that are not shown yet, such as a client's own; figures are among the attributes."""
     return _generic(_without(fields, *told, "performance_metrics"), ref)
 
 
 def _generic(fields: JsonObject, ref: str) -> list[Part]:
-    """Whatever the entry has beside its envelope and metadata; a message first."""
+    """Everything in the entry besides envelope and metadata, a message first."""
     parts = []
     if isinstance(message := mapping(fields.get("output_data")).get("message"), str):
         parts.append(of_text("Message", message, ref, ["output_data", "message"]))

@@ -1,4 +1,4 @@
-"""A session as people read it: what was asked and answered, tool calls folded in, errors where they arose."""
+"""A session as a conversation: what was asked and answered, with tool calls folded in and errors where they arose."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.wire import JsonObject, JsonPath
 
 PAGE = 40  # items of one fetch
-INNER = 30  # items folded into one tool call
-MAX_CALLS = 20  # of one answer
-MAX_DEPTH = 3  # agents inside agents; what is deeper stands in the timeline
+INNER = 30  # bars folded into one tool call
+MAX_CALLS = 20  # tool calls of one answer
+MAX_DEPTH = 3  # agents inside agents; deeper ones are only in the timeline
 Read = Callable[[int, int], JsonObject | None]  # (timestamp, seq) → the entry
 Ran = frozenset[tuple[int, int, str]]  # prompt, turn and name of each tool that ran
 
@@ -42,10 +42,10 @@ class Item:
     """One thing in the conversation: rule, user, answer, tool, error, human or end.
 
     Attributes:
-        seq: of its first entry: finds its row in the timeline.
-        parts: what stands folded below it.
-        inner: the conversation that a tool call had inside, e.g. of a sub-agent.
-        left_out: how many inner items are not shown.
+        seq: the `seq` of its first entry, which finds its row in the timeline.
+        parts: what is folded below it.
+        inner: the conversation inside a tool call, e.g. of a sub-agent.
+        left_out: the number of bars inside that are not shown.
     """
 
     kind: str
@@ -58,24 +58,24 @@ class Item:
 
     @property
     def seq(self) -> int:
-        """Of its first entry, 0 where it has none."""
+        """The `seq` of its first entry; 0 if it has none."""
         return self.bar.events[0][1] if self.bar.events else 0
 
 
 def outline(timeline: Timeline) -> list[Bar]:
-    """What stands in the conversation, in order: prompts, and inside them models, tools, humans and errors."""
+    """The bars of the conversation, in order: prompts, and inside them models, tools, humans and errors."""
     return [bar for root in timeline.roots for bar in (root, *_speaking(root.children))]
 
 
 def _speaking(bars: Iterable[Bar]) -> list[Bar]:
-    """The bars that say something, through turns and components, but not into tools."""
+    """The bars that say something, including those inside turns and components, but not inside tools."""
     found, stack, entered = [], list(reversed(list(bars))), set[Bar]()
     while stack:
         bar = stack.pop()
         if bar.kind in ("turn", "component") and bar not in entered:
             entered.add(bar)
             if _says_something(bar):
-                stack.append(bar)  # after all that is in it
+                stack.append(bar)  # after everything inside it
             stack += reversed(bar.children)
         elif bar.kind != "note" or bar.status == "warning":
             found.append(bar)
@@ -84,19 +84,19 @@ def _speaking(bars: Iterable[Bar]) -> list[Bar]:
 
 
 def _says_something(bar: Bar) -> bool:
-    """Whether a node has words of its own, or a failure that is nothing else's."""
+    """Whether a node has messages of its own, or a failure of its own."""
     if bar.kind != "component":
         return False
     return bar.status == "error" and not bar.children if bar.failed else bool(bar.note)
 
 
 def ran(bars: Iterable[Bar]) -> Ran:
-    """The tools that ran, of these bars: what models asked of them is shown with them."""
+    """The tools that ran, among these bars: a model's calls to them are shown with the tool."""
     return frozenset((bar.prompt, bar.turn, bar.label) for bar in bars if bar.kind == "tool")
 
 
 def unrun(bar: Bar, entry: JsonObject, tools: Ran) -> list[tuple[JsonPath, str, Any]]:
-    """The calls in a model's answer that no tool ran for, such as its structured output: place, name and arguments."""
+    """The calls in a model's answer for which no tool ran, e.g. structured output: place, name and arguments."""
     calls = listing(mapping(mapping(entry.get("llm_response")).get("tool_calls")).get("calls"))[:MAX_CALLS]
     names = [visible(text(mapping(call).get("name"))[:MAX_NAME]) or "tool" for call in calls]
     return [(["llm_response", "tool_calls", "calls", place, "args"], name, mapping(call).get("args"))
@@ -105,22 +105,22 @@ def unrun(bar: Bar, entry: JsonObject, tools: Ran) -> list[tuple[JsonPath, str, 
 
 
 def items(bars: Iterable[Bar], read: Read, tools: Ran) -> list[Item]:
-    """The items of these bars, as texts to show; `tools`: those that ran in the session."""
+    """The items of these bars, ready to show; `tools` are those that ran in the session."""
     reader = _Reader(read, tools)
     return [item for bar in bars for item in reader.items(bar)]
 
 
 class _Reader:
-    """Reads the bars of one scope in order; remembers the last prompt and its inputs: no turn repeats them."""
+    """Reads the bars of one scope in order; remembers the last prompt and its inputs, so that no turn repeats them."""
 
     def __init__(self, read: Read, tools: Ran, asked: tuple[str, ...] = (), depth: int = 0) -> None:
         self._read, self._tools, self._asked, self._depth = read, tools, asked, depth
-        self._attached = Markup()  # images and files of the last prompt: each turn sends them again
+        self._attached = Markup()  # images and files of the last prompt, which each turn sends again
 
     def items(self, bar: Bar) -> list[Item]:
         entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
         if bar.kind == "prompt":
-            self._asked = ()  # in another prompt the same words are said again
+            self._asked = ()  # the same words in another prompt are shown again
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
         if bar.kind == "model":
             return [*self._user(bar, entries), *self._answer(bar, entries)]
@@ -146,20 +146,20 @@ class _Reader:
         return []
 
     def _words(self, ref: str, entry: JsonObject) -> Markup:
-        """The prompt, where it is not the last one."""
+        """The prompt, unless it is the last one again."""
         prompt, path = prompt_of(entry)
         if not prompt or prompt in self._asked:
             return Markup()
         given = parsed(prompt)
         inputs = mapping(given)
         self._asked, self._attached = (prompt, *map(text, inputs.values())), Markup()
-        if all_media(listing(given)):  # nothing was said beside them
+        if all_media(listing(given)):  # there is no text beside them
             self._attached = chips(given)
             return self._attached
         return tree(_filled(inputs), ref, path) if inputs else shown(prompt, ref, path)
 
     def _media(self, entry: JsonObject) -> Markup:
-        """The images and files of the prompt, where they are not the last ones; only a call to a model has them."""
+        """The images and files of the prompt, unless they are the last ones again; only a model call has them."""
         attached = chips([one.message for one in sent(entry) if one.asks])
         if not attached or attached == self._attached:
             return Markup()
@@ -223,7 +223,7 @@ class _Reader:
 
 
 def _calls(unrun: list[tuple[JsonPath, str, Any]], ref: str) -> Markup:
-    """Calls as a part of the answer: the name of each, and its arguments."""
+    """Calls as a part of the answer, each with its name and arguments."""
     return Markup("").join(
         Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, given, ref, path).content
         for path, name, given in unrun
@@ -231,12 +231,12 @@ def _calls(unrun: list[tuple[JsonPath, str, Any]], ref: str) -> Markup:
 
 
 def user_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:
-    """Those of a prompt's entries that have the user's words: starts of the session only where there are no others."""
+    """The `user_input` entries among a prompt's; all of its entries if there are none."""
     return [each for each in entries if each[1].get("event_type") == "user_input"] or entries
 
 
 def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
-    """A question to a person, or what the person said to it: its words, and folded the value that has them."""
+    """A question to a human, or the human's answer: its words, with the value that contains them folded below."""
     status = text(mapping(entry.get("meta")).get("status"))
     value = mapping(entry.get("input_data")).get("value")
     words = (answered if status == "resumed" else asked)(value)

@@ -37,8 +37,8 @@ class Detail:
     """One bar, ready for the template.
 
     Attributes:
-        status, took: of the bar: one of its entries alone does not tell. A status is "" where there is none to tell.
-        causes: the bars below it that made it fail, where its own entries do not say why.
+        status, took: those of the bar, which no single entry has; the status is "" if there is none to show.
+        causes: the bars below it that made it fail, if its own entries do not say why.
     """
 
     title: str
@@ -55,18 +55,18 @@ class Detail:
 
 
 def ref_of(entry: Entry) -> str:
-    """The address of a stored entry in the viewer's links: its place in the session's order."""
+    """The address of a stored entry in the viewer's links: its position in the session's order."""
     return f"{entry.timestamp}-{entry.seq}"
 
 
 def detail(entries: list[Entry], bar: Bar | None = None) -> Detail:
-    """Make the pane of the entries of one bar, the call first; a few entries belong to no bar."""
+    """Make the pane for the entries of one bar, the call first; a few entries belong to no bar."""
     ready = [show(entry) for entry in entries]
     _say_once(ready)
     first = next((one.moment for one in ready if one.moment.type == "user_input"), ready[0].moment)
     made = Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), ready)
     if bar is not None:
-        if bar.kind not in ("note", "recovery"):  # they tell how grave they are, not how they went
+        if bar.kind not in ("note", "recovery"):  # their status is a severity, not an outcome
             made.status = bar.status
         made.icon = "warning" if bar.status == "warning" else made.icon
         made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
@@ -77,27 +77,27 @@ def detail(entries: list[Entry], bar: Bar | None = None) -> Detail:
 
 
 def _say_once(made: list[Shown]) -> None:
-    """Leave out what another entry of the bar says too."""
+    """Leave out what another entry of the bar says as well."""
     told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
     entered = any(one.moment.type == "component_enter" for one in made)
     asked = {_words(part, one) for one in made if one.moment.type == "user_input" for part in one.parts}
     for one in made:
         if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
             one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
-        if one.moment.type == "session_start" and asked:  # what is left is no prompt: the session has a name of its own
+        if one.moment.type == "session_start" and asked:  # what remains is not a prompt but the session's own name
             one.parts = [replace(part, title="Session") if part.title == "Prompt" else part
                          for part in one.parts if _words(part, one) not in asked]  # fmt: skip
-        if one.moment.type == "component_exit" and entered:  # which component it is, its beginning tells
+        if one.moment.type == "component_exit" and entered:  # its enter entry says which component it is
             one.parts = [part for part in one.parts if part.path != '["target_component"]']
 
 
 def _words(part: Part, one: Shown) -> str:
-    """A part's content without the address of its entry, which the button for the rest of a long text has."""
+    """A part's content without the address of its entry, which the button for the rest of a long text contains."""
     return part.content.replace(one.ref, "")
 
 
 def show(entry: Entry) -> Shown:
-    """Make one entry ready."""
+    """Prepare one entry."""
     fields = orjson.loads(entry.body)
     moment, ref = shorten(entry.seq, fields), ref_of(entry)
     parts = of_entry(fields, ref)

@@ -1,6 +1,6 @@
-"""How the pages write things: durations, counts, costs, times, and text with its invisible characters shown.
+"""How the pages write durations, counts, costs, times, and text with its invisible characters shown.
 
-Below, how they read what may be of any type: a value of the wrong type counts as absent.
+At the end, how they read values of any type: a value of the wrong type counts as absent.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import orjson
 
 from coagent_langchain.texts import counted
 
-# Control characters but tab and newline, bidirectional controls, zero-width and other invisible characters, tag
-# characters, lone surrogates: they could reorder or hide what stands in a log.
+# Control characters except tab and newline, bidirectional controls, zero-width and other invisible characters, tag
+# characters, lone surrogates: they could reorder or hide parts of a log.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
-MOST = 80  # values that one line is made of: more than have room, so that `…` tells of those left out
+MOST = 80  # values that one line is made of: more than fit, so that it ends in `…` if any are left out
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
 
 
 def visible(text: str) -> str:
-    """Write each invisible character as a sign: U+0007 as ␇, U+202E as ⟨U+202E⟩; `\\r\\n` is a newline."""
+    """Make invisible characters visible: U+0007 as ␇, U+202E as ⟨U+202E⟩; `\\r\\n` becomes a newline."""
     if text.isascii() and text.isprintable():
         return text  # nearly all names and many texts: no search needed
     return _INVISIBLE.sub(_sign, text.replace("\r\n", "\n"))
@@ -38,26 +38,26 @@ def _sign(match: re.Match[str]) -> str:
 
 
 def preview(text: str, limit: int = 160) -> str:
-    """The beginning of a text on one line, invisible characters shown."""
+    """The beginning of a text on one line, with invisible characters shown."""
     head = " ".join(visible(text[: limit * 2]).split())
     return head if len(head) <= limit and len(text) <= limit * 2 else head[:limit].rstrip() + "…"
 
 
 def brief(value: Any) -> str:
-    """Any JSON value on one line: a text as it is, the rest as compact JSON, nothing for null."""
+    """Any JSON value on one line: text as it is, other values as compact JSON, null as ""."""
     if value is None:
         return ""
     return preview(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 def arguments(parameters: Any) -> str:
-    """`from: MAD, to: BCN`."""
+    """The arguments of a call on one line: `from: MAD, to: BCN`."""
     pairs = list(mapping(parameters).items())[:MOST]
     return preview(", ".join(f"{key[:40]}: {brief(value)}" for key, value in pairs))
 
 
 def duration(ms: float | None) -> str:
-    """412 ms, 2.3 s, 1 min 04 s, 2 h 05 min, 3 d 4 h; an en dash where unknown."""
+    """412 ms, 2.3 s, 1 min 04 s, 2 h 05 min, 3 d 4 h; an en dash if unknown."""
     if ms is None or ms < 0:
         return "–"
     if ms < 1000:
@@ -74,17 +74,17 @@ def duration(ms: float | None) -> str:
 
 
 def _rounded(number: float) -> int:
-    """The nearest whole number, halves up: as a browser rounds, which writes the same figures (format.js)."""
+    """The nearest whole number, halves rounded up, as in the browser, which writes the same figures (format.js)."""
     return int(number + 0.5)
 
 
 def count(number: float | None) -> str:
-    """A whole number with separators for thousands; an en dash where unknown."""
+    """A whole number with thousands separators; an en dash if unknown."""
     return "–" if number is None else f"{number:,.0f}"
 
 
 def compact(number: float | None) -> str:
-    """As `count`, but 111.1 M, 123.5 B or 1.2 T from ten millions on: for columns."""
+    """Like `count`, but 111.1 M, 123.5 B or 1.2 T from ten million on: for columns."""
     if number is None or number < 10_000_000:
         return count(number)
     unit, size = next((each for each in _UNITS if number < 999.95 * each[1]), _UNITS[-1])
@@ -92,18 +92,18 @@ def compact(number: float | None) -> str:
 
 
 def total(numbers: Iterable[int | None]) -> int | None:
-    """The sum of the numbers that are known; None where none is."""
+    """The sum of the numbers that are known; None if none is."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
 
 
 def tokens(given: int | None, made: int | None) -> str:
-    """`1,200→30`; an en dash where unknown, and nothing where both are."""
+    """Input and output tokens, `1,200→30`: an en dash for one that is unknown, "" if both are."""
     return "" if given is None and made is None else f"{count(given)}→{count(made)}"
 
 
 def cost(dollars: float | None) -> str:
-    """$12.30, $0.0042, <$0.0001; an en dash where unknown."""
+    """$12.30, $0.0042, <$0.0001; an en dash if unknown."""
     if dollars is None:
         return "–"
     if 0 < dollars < 0.0001:
@@ -112,7 +112,7 @@ def cost(dollars: float | None) -> str:
 
 
 def unpriced(calls: int) -> str:
-    """What a cost leaves out: `2 calls without a price`; nothing where it leaves out none."""
+    """What a cost leaves out: `2 calls without a price`; "" if nothing."""
     return f"{counted(calls, 'call')} without a price" if calls else ""
 
 
@@ -124,7 +124,7 @@ def size(octets: int) -> str:
 
 
 def moment(ms: int) -> datetime:
-    """Unix milliseconds as a time; the highest possible where the number is beyond the calendar."""
+    """Unix milliseconds as a time; the latest possible if the number is out of range."""
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -137,19 +137,19 @@ def iso(ms: int) -> str:
 
 
 def when(ms: int) -> str:
-    """2026-11-22 13:04:18, in UTC: what stands there until the browser writes it in the reader's time zone."""
+    """2026-11-22 13:04:18, in UTC: shown until the browser replaces it by the reader's local time."""
     return moment(ms).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def session_path(session_id: str, words: str = "") -> str:
-    """The path of a session's page, searched for words. `.` and `..` a browser would resolve away: they are a query."""
+    """The path of a session's page, with a search; ids `.` and `..`, which browsers resolve, go into the query."""
     dots = session_id in (".", "..")
     query = urlencode(({"id": session_id} if dots else {}) | ({"q": words} if words else {}))
     return "/sessions/" + ("" if dots else quote(session_id, safe="")) + (f"?{query}" if query else "")
 
 
 def natural(given: str) -> int:
-    """The number that an address gives, 10**9 at most; 0 where it gives none."""
+    """The natural number that an address contains, at most 10**9; 0 if it is not one."""
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 
@@ -169,7 +169,7 @@ def listing(value: Any) -> list[Any]:
 
 
 def whole(value: Any) -> int:
-    """The value as an int if it is a sane number, else 0."""
+    """The value as an int if it is a number within ±2**53, else 0."""
     if type(value) is int or type(value) is float:
         return int(value) if -(2**53) <= value <= 2**53 else 0
     return 0

@@ -1,4 +1,4 @@
-"""Any JSON value as folded HTML: everything from a log is text, escaped; big values are cut and say so."""
+"""Any JSON value as foldable HTML: everything from a log is escaped; large values are truncated, with a note."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from coagent_langchain.server.presentation.formats import size, visible
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonPath
 
-INLINE = 2000  # characters of one text that stand in the page; the rest is behind a fetch
+INLINE = 2000  # characters of one text in the page; the rest is fetched on request
 MAX_NODES = 400  # values of one tree
-MAX_FIELDS = 40  # fields of an object that stand there, however much is in the first of them,
-FIELD_NODES = 8  # with so many values of each
+MAX_FIELDS = 40  # fields of an object that are shown however large the first ones are,
+FIELD_NODES = 8  # with this many values reserved for each
 MAX_DEPTH = 12
-MAX_PARSED = 100_000  # characters of a text that is read as JSON
+MAX_PARSED = 100_000  # characters up to which a text is parsed as JSON
 
 
 def shown(value: str, ref: str, path: JsonPath) -> Markup:
-    """A text, its invisible characters shown; what is longer than `INLINE` gets a button that fetches the rest."""
+    """A text with its invisible characters shown and, if longer than `INLINE`, a button that fetches the rest."""
     return escape(visible(value[:INLINE])) + rest(value, ref, path)
 
 
 def rest(value: str, ref: str, path: JsonPath) -> Markup:
-    """The button that fetches what of a text is beyond `INLINE`; nothing where all of it stands there."""
+    """The button that fetches the part of a text beyond `INLINE`; empty if there is none."""
     if len(value) <= INLINE:
         return Markup()
     button = Markup(
@@ -41,7 +41,7 @@ def tree(value: Any, ref: str, path: JsonPath) -> Markup:
 
 
 def parsed(value: str) -> dict[str, Any] | list[Any] | None:
-    """The object or array that a text is, as tools give their results; None where it is other text, empty or huge."""
+    """The object or array that a text is, as in many tool results; None if it is other text, empty or huge."""
     if len(value) > MAX_PARSED or not value.lstrip().startswith(("{", "[")):
         return None
     try:

@@ -16,29 +16,29 @@ from coagent_langchain.server.presentation.oversight import answer, question
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
-NOT_RUN = "not run"  # outcome of a call that was answered in its tool's place: no failure of the tool
+NOT_RUN = "not run"  # outcome of a call that got an error without its tool running, so the tool did not fail
 BY_NODE = "answered by node"  # the same, with a result
-FROM_CACHE = "from cache"  # of an answer for which no model was called
+FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
 IN_PLACE = (NOT_RUN, BY_NODE, FROM_CACHE)  # the tool or model itself did nothing
 
 
 @dataclass(slots=True)
 class Moment:
-    """One entry in short.
+    """A summary of one entry.
 
     Attributes:
-        run, parent, root: run ids of `meta.trace`, "" where the client writes none.
-        place: LangGraph's checkpoint namespace: finds the node when the parent run itself is not logged.
-        name: of the model, tool or component; for display.
-        model: the model's, where the entry names one.
+        run, parent, root: run ids from `meta.trace`; "" if the client writes none.
+        place: LangGraph's checkpoint namespace, which finds the node if the parent run itself is not logged.
+        name: the name of the model, tool or component, for display.
+        model: the model's name, if the entry has one.
         who: node, agent or issuer.
         note: beginning of the content, on one line.
-        key: what pairs it where runs do not: tool call id, interrupt id, error id.
-        ms: how long it took, by its own account.
-        failed: why it failed, "" when it did not.
+        key: what pairs it if runs do not: tool call id, interrupt id or error id.
+        ms: the duration that the entry reports.
+        failed: why it failed; "" if it did not.
         outcome: `meta.outcome` or a status.
-        input, output, cached, cost: tokens and dollars, None where the entry names none.
-        reused: it is an answer from a cache: what it names was not used.
+        input, output, cached, cost: tokens and dollars; None if the entry reports none.
+        reused: whether it is an answer from a cache, whose tokens were not used.
     """
 
     seq: int
@@ -67,12 +67,12 @@ class Moment:
 
 
 def read(seq: int, body: bytes) -> Moment:
-    """Make the moment of a stored entry."""
+    """Summarize a stored entry."""
     return shorten(seq, orjson.loads(body))
 
 
 def shorten(seq: int, entry: JsonObject) -> Moment:
-    """Make the moment of an entry. Fields of a wrong type count as absent."""
+    """Summarize an entry; fields of a wrong type count as absent."""
     meta = mapping(entry.get("meta"))
     trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
     made = Moment(
@@ -109,7 +109,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 
 def _use(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    """Tokens and cost of a model's answer, or of what there was of it when the call failed."""
+    """Read the tokens and cost of a model's answer, or of its beginning if the call failed."""
     answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
     made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
     made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
@@ -137,7 +137,7 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 
 def _result(result: Any) -> str:
-    """A tool's output in short: of content blocks the texts, and what they bring with them."""
+    """A tool's output in brief: for content blocks, their texts, images and files."""
     output = result["output"] if of_a_handler(result) else result
     return preview(joined(output)) or brief(output)
 

@@ -1,4 +1,4 @@
-"""The Markdown of an answer as HTML to read. Links, images and HTML stay the text that the model wrote."""
+"""An answer's Markdown as HTML. Links, images and HTML remain the text that the model wrote."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from coagent_langchain.server.presentation.formats import visible
 
-MAX_DEPTH = 20  # levels of quotes and lists; a list is two
-# What is allowed, so that no later version of the library makes links. Entities stay as they are written, too:
-# they would bring the invisible characters back.
+MAX_DEPTH = 20  # levels of quotes and lists; a list counts as two
+# An allow-list, so that no later version of the library makes links. Entities, too, remain as written: they would
+# bring the invisible characters back.
 _RULES = ["table", "code", "fence", "blockquote", "hr", "list", "heading", "lheading",
           "newline", "escape", "backticks", "strikethrough", "emphasis"]  # fmt: skip
 _LISTS = ("bullet_list_open", "ordered_list_open")
@@ -26,12 +26,12 @@ _PIPE = re.compile(r"(?<!\\)\|")
 
 
 def prose(text: str) -> Markup:
-    """The text as HTML. All of it is escaped; only the signs of Markdown become tags."""
+    """The text as HTML: all of it is escaped, only Markdown syntax becomes tags."""
     return Markup(_MARKDOWN.render(visible(text)))
 
 
 class _Html(RendererHTML):
-    """HTML without a newline between tags: newlines are shown, and marked in a comparison."""
+    """HTML without newlines between tags, which would be visible, and marked in a comparison."""
 
     hardbreak = RendererHTML.softbreak
 
@@ -53,12 +53,12 @@ class _Html(RendererHTML):
 
 
 def _flat(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """What is deeper is a paragraph: the library would leave it out."""
+    """Make a paragraph of what is nested too deep: the library would leave it out."""
     return state.level >= MAX_DEPTH and paragraph(state, start, end, silent)
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A table, unless short rows could be filled up with more cells than the text has characters."""
+    """Parse a table, unless padding its short rows could add more cells than the text has characters."""
     pipes, first = state.src.count("|", state.bMarks[start], state.eMarks[start]), len(state.tokens)
     if pipes * (end - start) > len(state.src) or not table(state, start, end, silent):
         return False
@@ -67,7 +67,7 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _keep(state: StateBlock, start: int, tokens: list[Token]) -> None:
-    """Put what a row has beyond the last column into its last cell: the library leaves it out."""
+    """Put a row's cells beyond the last column into its last cell: the library drops them."""
     columns = sum(token.type == "th_open" for token in tokens)
     ends = [at for at, token in enumerate(tokens) if token.type == "tr_close"]
     for line, at in enumerate(ends[1:], start + 2):
@@ -77,8 +77,8 @@ def _keep(state: StateBlock, start: int, tokens: list[Token]) -> None:
 
 
 def _as_shown(state: StateCore) -> None:
-    """Headings below the page's own, alignment without style (the policy forbids it), directions, boxes of tasks."""
-    above: list[str] = []  # the headings that the next one may stand below, so that none skips a level
+    """Put headings below the page's own, align by class (the policy forbids styles), set directions, mark tasks."""
+    above: list[str] = []  # the headings that enclose the next one, so that none skips a level
     for token in state.tokens:
         if token.type == "heading_open":
             above = [*(tag for tag in above if tag < token.tag), token.tag]

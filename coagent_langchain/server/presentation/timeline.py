@@ -1,4 +1,4 @@
-"""Bars become a tree by prompt and turn. Pure: moments in, a `Timeline` out."""
+"""Arrange bars into a tree by prompt and turn: a pure function from moments to a `Timeline`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Timeline:
     """A session as a tree.
 
     Attributes:
-        roots: the prompts and the ends of the session, in the order in which they came.
+        roots: the prompts and ends of the session, in chronological order.
         models: every model call in order of start: the bars of the token chart.
         tools: every tool call in order of start.
         times, seqs, types: of every entry, in order; flat arrays, because there may be 100,000 of them.
@@ -40,7 +40,7 @@ class Timeline:
 
 
 def build(moments: Iterable[Moment]) -> Timeline:
-    """Pair the entries of one session, given in chronological order, into bars, and hang the bars into a tree."""
+    """Pair the entries of one session, given in chronological order, into bars, and arrange the bars into a tree."""
     pairing = Pairing()
     times, seqs, types = array("q"), array("q"), list[str]()
     for moment in moments:
@@ -66,9 +66,9 @@ def build(moments: Iterable[Moment]) -> Timeline:
 
 
 def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
-    """Give each bar to its parent; gives the parents, one for each bar.
+    """Attach each bar to its parent; return the parents, one for each bar.
 
-    A parent began before its child, so that whatever ids a log holds, the tree has no cycle.
+    A parent always began before its child, so that the tree has no cycle, whatever ids a log contains.
     """
     by_run = pairing.by_run
     order = {bar: number for number, bar in enumerate(pairing.bars)}
@@ -78,7 +78,7 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
         prompt = prompts.of(bar)
         found = by_run.get(bar.parent) or places.get((bar.root, bar.place)) or by_run.get(bar.root)
         if found is not None and bar.parent and found.parent == bar.parent and order[found] < number:
-            found = parents[order[found]]  # an attempt stands beside the one before it, which had the same place
+            found = parents[order[found]]  # an attempt is a sibling of the one before it, which had the same place
         if bar.kind in ("error", "note", "human", "recovery"):
             found = by_run.get(bar.run) or found
         if found is None or found.prompt != bar.prompt or order.get(found, -1) >= number:
@@ -91,7 +91,7 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
 
 
 def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
-    """Add what stands below to each bar: children come after their parents, so from the last to the first."""
+    """Add the bars below to each bar, from last to first, since children come after their parents."""
     for bar, parent in zip(reversed(bars), reversed(parents), strict=True):
         if bar.kind == "component" and bar.status == "error" and _is_recovered(bar):
             bar.status = "recovered"
@@ -104,16 +104,16 @@ def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
 
 
 def _is_recovered(component: Bar) -> bool:
-    """Whether it failed of what failed below it alone, and the session has recovered from all of that."""
+    """Whether it failed only because of failures below it, and the session has recovered from all of them."""
     own = component.errors - sum(child.errors for child in component.children)
     found = {child.status for child in component.children}
     return own == 0 and "recovered" in found and "error" not in found
 
 
 def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
-    """End a prompt where its last bar ends, and put its children into turns.
+    """End a prompt where its last bar ends, and group its children into turns.
 
-    One that no entry opened has the title of what a model was sent first in it.
+    A prompt that no entry opened gets its title from the first text sent to a model in it.
     """
     prompt.label = (
         prompt.label
@@ -132,17 +132,17 @@ def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
 
 
 def _latest(place: Place, prompt: Bar) -> Place:
-    """Where something last began in a prompt that was opened at a place, or a person answered: so long it went on."""
+    """The place up to which a prompt opened at `place` continued: where its last bar began, or a human answered."""
     went_on = (bar.events[-1 if bar.kind == "human" and bar.status == "ok" else 0]
                for bar in below(prompt.children) if bar.events)  # fmt: skip
     return max((place, *went_on))
 
 
 def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
-    """Close each prompt whose session was stopped next: what is stopped between two calls tells it nowhere else.
+    """Close each prompt that is followed by a stopped session's end, the only sign of a stop between two calls.
 
     A prompt that an answer continues later, perhaps in another block, was not stopped by the end of the first one. Nor
-    was one beside which another was stopped that tells it itself: that is the end of another process.
+    was one beside which another prompt itself says that it was stopped: that end belongs to another process.
     """
     told = sorted(prompt.last for _, prompt in latest if prompt.kind == "prompt" and prompt.status in STOPPED)
     for ((at, _), prompt), (_, end) in pairwise(sorted(latest, key=itemgetter(0))):
@@ -153,7 +153,7 @@ def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
 
 
 def _status(bars: list[Bar]) -> str:
-    """How the prompt or the turn of these bars went: as what ended last, where nothing is open, failed or asked."""
+    """The status of these bars' prompt or turn: that of the last to end, if none is open, failed or waiting."""
     for status in ("open", "error"):
         if any(bar.status == status for bar in bars):
             return status
@@ -164,7 +164,7 @@ def _status(bars: list[Bar]) -> str:
 
 
 def _in_turns(group: list[Bar]) -> list[Bar]:
-    """The bars of a turn below a row of its own, if they are several; what comes before the first turn has none."""
+    """The bars of a turn below a row for it, if there are several; bars before the first turn get no such row."""
     return [_turn(group)] if len(group) > 1 and group[0].turn else group
 
 

@@ -20,11 +20,11 @@ from coagent_langchain.wire import ENVELOPE, JsonObject
 
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
           "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
-TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # of these, each a block of its own
+TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # each gets a block of its own
 
 
 def opening(session: Session) -> str:
-    """The head of a whole session: its figures."""
+    """The heading and figures of a whole session."""
     figures = [
         ("Session", f"`{visible(session.session_id)}`"),
         ("Status", session.status),
@@ -42,7 +42,7 @@ def opening(session: Session) -> str:
 
 
 def entries(bodies: Iterable[bytes]) -> Iterator[str]:
-    """One section an entry."""
+    """Yield one section for each entry."""
     for body in bodies:
         fields = mapping(orjson.loads(body))
         yield section(fields, shorten(0, fields))
@@ -57,11 +57,11 @@ def section(fields: JsonObject, moment: Moment) -> str:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
     made = [f"\n## {visible(moment.type)} {moment.name}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
-    if prompt and not fields.get("llm_call"):  # a call has it among its messages
+    if prompt and not fields.get("llm_call"):  # a model call has it among its messages
         made.append(_block("Prompt", prompt))
     others = [name for name in fields if name not in (*ENVELOPE, *METADATA, *FIELDS, "prompt")]
     for name in (*FIELDS, *others):
-        if fields.get(name) and fields[name] != {"prompt": prompt}:  # `input_data` of a user's input repeats it
+        if fields.get(name) and fields[name] != {"prompt": prompt}:  # the `input_data` of a `user_input` repeats it
             made += _field(name, fields)
     return "\n".join(made)
 
