@@ -34,6 +34,6 @@ def of_a_handler(result: Any) -> bool:
 
 
 def withheld(meta: JsonObject) -> str:
-    """What is shown in place of content that a handler left out."""
+    """What is shown in place of content that a handler left out; "" if it left out none."""
     reason = text(meta.get("content"))
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""

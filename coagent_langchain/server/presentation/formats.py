@@ -137,7 +137,7 @@ def iso(ms: int) -> str:
 
 
 def when(ms: int) -> str:
-    """2026-11-22 13:04:18, in UTC: shown until the browser replaces it by the reader's local time."""
+    """2026-11-22 13:04:18, in UTC: shown until the browser replaces it with the reader's local time."""
     return moment(ms).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -149,7 +149,7 @@ def session_path(session_id: str, words: str = "") -> str:
 
 
 def natural(given: str) -> int:
-    """The natural number that an address contains, at most 10**9; 0 if it is not one."""
+    """A natural number from an address, at most 10**9; 0 if it is not one."""
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 

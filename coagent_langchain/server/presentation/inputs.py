@@ -12,7 +12,7 @@ import orjson
 
 from coagent_langchain.server.presentation.blocks import joined
 
-READ = 2_000  # characters; what is shown is shorter
+READ = 2_000  # characters; fewer are shown
 MAX_DEPTH = 3
 # A string with its closing quote, which is missing if the text was cut off; brackets, braces and commas.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*("?)|[{}\[\],]')
@@ -20,7 +20,7 @@ _ENDS = {"{": "}", "[": "]"}
 
 
 def in_words(text: str) -> str:
-    """The text, if it is JSON without the syntax.
+    """The text; if it is JSON, without the syntax.
 
     An object, or the beginning of one, becomes its pairs, without empty values; a list of content blocks, its texts
     and the names of its images and files.
@@ -38,7 +38,7 @@ def in_words(text: str) -> str:
 
 
 def _completed(text: str) -> list[str]:
-    """The ways to complete the beginning of a JSON text: after all of it, or without the last value."""
+    """The completions of a JSON text that was cut off: after all of it, else without the last value."""
     ends, comma = "", ""
     for token in _TOKEN.finditer(text):
         sign = token[0]

@@ -38,7 +38,7 @@ class Moment:
         failed: why it failed; "" if it did not.
         outcome: `meta.outcome` or a status.
         input, output, cached, cost: tokens and dollars; None if the entry reports none.
-        reused: whether it is an answer from a cache, whose tokens were not used.
+        reused: whether it is an answer from a cache, so that its tokens were not used.
     """
 
     seq: int

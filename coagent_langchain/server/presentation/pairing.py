@@ -84,8 +84,9 @@ class Pairing:
         if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
         why = moment.failed or moment.outcome == NOT_RUN
+        # Keep the note of an error, which names its type, and a tool's arguments unless it failed or did not run.
         if moment.note and not bar.errors and (why or not bar.note or not bar.is_tool):
-            bar.note = moment.note  # keep the note of an error, which names its type, and a tool's arguments
+            bar.note = moment.note
         if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
         elif bar.status == "open":
@@ -101,7 +102,7 @@ class Pairing:
     def _take(self, key: tuple[object, ...], moment: Moment) -> Bar | None:
         """Take the open call that a moment ends: the first with this key, or the one whose start fits its duration.
 
-        Parallel calls end in any order. As durations may be rough, only a much better fit is preferred to the first.
+        Parallel calls end in any order. A later one must fit much better than the first, as durations may be imprecise.
         """
         waiting = self._waiting.get(key, deque())
         while waiting and waiting[0].end is not None:
@@ -168,7 +169,7 @@ class Pairing:
                 bar.status = moment.outcome
             elif moment.root:
                 self.answered.setdefault(moment.root, bar)
-        if answered or moment.outcome == "unanswered":  # not open: another process has answered it
+        if answered or moment.outcome == "unanswered":  # unanswered, but not open: answered in another process
             return
         bar = self._new(moment, "human")
         if moment.outcome == "interrupted":
@@ -180,8 +181,8 @@ class Pairing:
     def _answered(self, key: str) -> list[Bar]:
         """Take the open questions that an answer closes.
 
-        An answer logged by another process than the one that asked names no question, and closes all of them. One that
-        names a question that is not open closes none.
+        An answer from a process other than the one that asked names no question, and closes all of them. One that names
+        a question that is not open closes none.
         """
         if key:
             return self._questions.pop(key, [])

@@ -16,7 +16,7 @@ from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest,
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.wire import JsonObject, JsonPath
 
-MAX_WORDS = 40  # at most so many of a node's own messages
+MAX_WORDS = 40  # how many of a node's own messages are shown
 
 
 @dataclass(slots=True)

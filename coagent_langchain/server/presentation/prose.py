@@ -53,7 +53,7 @@ class _Html(RendererHTML):
 
 
 def _flat(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Make a paragraph of what is nested too deep: the library would leave it out."""
+    """Make anything nested too deep a paragraph: the library would drop it."""
     return state.level >= MAX_DEPTH and paragraph(state, start, end, silent)
 
 

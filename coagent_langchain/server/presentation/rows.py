@@ -55,7 +55,7 @@ def _lead(bar: Bar, above: str, turn: int) -> str:
 
 
 def with_status(bar: Bar, note: str) -> str:
-    """A bar's note, after its status if no colour shows that."""
+    """A bar's note, preceded by its status if no colour shows that."""
     word = _word(bar)
     return " · ".join(part for part in (word, "" if note == word else note) if part)
 

@@ -15,10 +15,10 @@ class Sent:
     """One message.
 
     Attributes:
-        message: as logged, but the prompt's own has the prompt as `content`; the prompt's text if it has no message.
+        message: as logged, with the prompt filled in as its `content`; the prompt's text if no message has it.
         path: its place in the entry.
         content: the place of its content.
-        asks: whether it is the prompt's own.
+        asks: whether it is the prompt.
     """
 
     message: Any
@@ -33,7 +33,7 @@ class Sent:
 
     @property
     def words(self) -> tuple[Any, JsonPath]:
-        """Its content and the place of it; without images and files, which are chips, if at most one text remains."""
+        """Its content and the place of it; just the text, or "", if the rest is images and files, shown as chips."""
         content = mapping(self.message).get("content")
         parts = listing(content)
         if all_media(parts):
@@ -45,7 +45,7 @@ class Sent:
 
 
 def sent(fields: JsonObject) -> list[Sent]:
-    """The messages after the system prompt; if none of them is the prompt's, the prompt comes last."""
+    """The messages after the system prompt; if none of them is the prompt, the prompt comes last."""
     history, prompt = mapping(fields.get("llm_call")).get("history"), text(fields.get("prompt"))
     path: JsonPath = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
     messages = listing(history) or listing(mapping(history).get("messages"))
