@@ -1,4 +1,4 @@
-"""The command line: `coagent-langchain COMMAND`. A module for each command, and what they share."""
+"""The command line, `coagent-langchain COMMAND`: a module for each command, and what they share."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ exit codes: 0 done; 1 failed, with one line on stderr that says why;
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses unknown arguments with its own usage; argparse leaves that to the top parser, which shows its own."""
+    """Reports unknown arguments with its own usage; argparse leaves that to the top parser, which shows its own."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; leave nothing over."""
+        """Parse, and refuse unknown arguments."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Write the help while `main` can still tell why it cannot be written; then exit."""
+        """Flush the help while `main` can still report why it cannot be written; then exit."""
         sys.stdout.flush()
         super().exit(status, message)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser with every command; without one it prints what there is."""
+    """Make the parser with every command; without a command it prints the help."""
     top = Parser(
         prog="coagent-langchain",
         description="See what your LangChain and LangGraph agents did.",
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Parameters:
-        arguments: the words after `coagent-langchain`; those of the process when None.
+        arguments: the words after `coagent-langchain`; those of the process if None.
 
     Returns:
         The exit code.
@@ -91,10 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader, e.g. `head`, has closed the pipe
         _stop_writing()
         return 0
-    except OSError as error:  # `>` to a full disk
+    except OSError as error:  # e.g. redirected to a full disk
         _stop_writing()
         print(f"coagent-langchain: {error}", file=sys.stderr)
         return 1
@@ -106,5 +106,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop_writing() -> None:
-    """Throw away what is still to be printed: the interpreter would try again, and complain."""
+    """Discard pending output: at exit, the interpreter would try to write it again, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`coagent-langchain completion SHELL`: words to complete in bash, zsh and fish."""
+"""`coagent-langchain completion SHELL`: print a completion script for bash, zsh or fish."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 TAKES_SESSION = ("show", "export", "delete")
 
-# Ids come from logs, and bash expands what it completes: only harmless characters get there.
+# Ids come from logs, and bash expands what it completes: only ids of harmless characters are offered.
 IDS = 'coagent-langchain runs --ids --limit 50 2>/dev/null | grep -xE "[A-Za-z0-9._:@-]+"'
 BASH = """\
 _coagent_langchain() {{

@@ -1,4 +1,4 @@
-"""`coagent-langchain delete SESSION…`: single sessions deleted."""
+"""`coagent-langchain delete SESSION…`: delete single sessions."""
 
 from __future__ import annotations
 

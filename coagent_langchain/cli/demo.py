@@ -1,4 +1,4 @@
-"""`coagent-langchain demo`: the recipe agent's run, from the chain to a page."""
+"""`coagent-langchain demo`: run the recipe agent, from the chain to the session's page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from coagent_langchain.server import Running
     from coagent_langchain.server.store import Store
 
-FLUSH_TIMEOUT = 30.0  # seconds that the demo waits for its events to be on the server
+FLUSH_TIMEOUT = 30.0  # seconds to wait until the demo's events are on the server
 EXPECTED = Counter([
     ("session_start", 1, 0),
     ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         from coagent_langchain import recipe_agent
     except ImportError as error:
         raise ConfigurationError(f"the demo needs {error.name}: {install('server,ollama')}") from None
-    except ValueError as error:  # Ollama's client reads its variable when it is imported
+    except ValueError as error:  # Ollama's client reads `OLLAMA_HOST` when it is imported
         given = os.environ.get("OLLAMA_HOST")
         raise ConfigurationError(f"OLLAMA_HOST must be an address, not {given!r}: {error}") from None
     from coagent_langchain.cli.demo_model import model_server
@@ -84,13 +84,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _keep_proxies_away() -> None:
-    """Have Ollama's client reach this machine itself: where `HTTP_PROXY` is set, it would ask the proxy."""
+    """Let Ollama's client reach this machine directly: if `HTTP_PROXY` is set, it would use the proxy."""
     others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (others, "localhost,127.0.0.1")))
 
 
 def _store() -> Store | None:
-    """The user's own store; None where it cannot be used, as when a server has it."""
+    """Open the user's own store; None if it cannot be used, e.g. because a server has it open."""
     from coagent_langchain import server
 
     try:
@@ -102,7 +102,7 @@ def _store() -> Store | None:
 
 
 def _server(store: Store | None, port: int | None) -> Running:
-    """The embedded server on `port`; without one on the usual port, or on a free one when somebody has it."""
+    """Launch the embedded server on `port`; if None, on the usual port, or on a free one if that is taken."""
     from coagent_langchain import server
 
     if port is not None:
@@ -120,10 +120,10 @@ def _introduce(server: Running, model: ModelServer) -> None:
 
 
 def _cook(server: Running, model: ModelServer, session_id: str) -> str:
-    """Run the agent and wait until its events are on the server, after Ctrl-C too.
+    """Run the agent and wait until its events are on the server, even after Ctrl-C.
 
     Returns:
-        why the model failed, if it did.
+        Why the model failed; "" if it did not.
     """
     from langchain_ollama import ChatOllama
 
@@ -158,7 +158,7 @@ def _who(event: LoggedEvent) -> str:
 
 
 def _figures(event: LoggedEvent) -> tuple[str, str]:
-    """Tokens in→out and milliseconds, where the event has them."""
+    """Tokens in→out, and milliseconds; "" for what the event does not have."""
     part = event.llm_response or event.tool_response
     elapsed = part.execution_time_ms if part else (event.meta or {}).get("elapsed_time_ms")
     answer = event.llm_response

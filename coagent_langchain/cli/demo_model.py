@@ -1,4 +1,4 @@
-"""The demo's model: a real Ollama where one answers, else a stand-in that has the recipes by heart."""
+"""The demo's model: a real Ollama if one responds, else a stand-in with fixed recipes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from coagent_langchain.testing import OllamaRequest, OllamaStandIn, ToolUse
 from coagent_langchain.testing.replies import Reply
 
 DEFAULT_HOST = "http://localhost:11434"
-PACE = 150  # words a second: about a small model on a laptop
+PACE = 150  # words per second, about as fast as a small model on a laptop
 
 
 @dataclass(frozen=True, slots=True)
 class ModelServer:
-    """Where the demo's model answers.
+    """The server of the demo's model.
 
     Attributes:
         url: the address.
-        name: what it is, for people and for the session's meta.
-        remark: why it is not a real Ollama, "" where it is.
+        name: a description, for people and for the session's meta.
+        remark: why it is not a real Ollama; "" if it is.
     """
 
     url: str
@@ -51,7 +51,7 @@ def _address(host: str) -> str:
 
 
 def _why_not(url: str, model: str) -> str:
-    """Why the Ollama at `url` cannot be used; "" when it can."""
+    """Why the Ollama at `url` cannot be used; "" if it can."""
     try:
         answer = requests.get(f"{url}/api/tags", timeout=2)
         names = [each["name"] for each in answer.json()["models"]]
@@ -63,7 +63,7 @@ def _why_not(url: str, model: str) -> str:
 
 
 def answer(request: OllamaRequest) -> Reply:
-    """What the stand-in says to the three calls of the recipe agent."""
+    """The stand-in's reply to each of the recipe agent's three calls."""
     if request.tools:
         wanted = request.prompt.partition(":")[2]
         return ToolUse(request.tools[0], {"ingredients": [name.strip() for name in wanted.split(",")]})

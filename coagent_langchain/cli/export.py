@@ -1,4 +1,4 @@
-"""`coagent-langchain export [SESSION]`: a session's entries as they are on the wire."""
+"""`coagent-langchain export [SESSION]`: write a session's entries as they were logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`coagent-langchain prune`: old sessions deleted."""
+"""`coagent-langchain prune`: delete old sessions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def age(text: str) -> int:
-    """Milliseconds of `30d`, `12h`, `45m` or `2w`.
+    """Convert an age such as `30d`, `12h`, `45m` or `2w` to milliseconds.
 
     Raises:
-        argparse.ArgumentTypeError: it is none of these.
+        argparse.ArgumentTypeError: it is not an age.
     """
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     if not found:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(old: list[Summary]) -> None:
-    """What would go, and how much it is."""
+    """Print the sessions that would be deleted, and how much that is."""
     if old:
         rows = [(one_line(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
         print(table(("SESSION", "LAST EVENT", "EVENTS"), rows, right=("EVENTS",)) + "\n")

@@ -1,4 +1,4 @@
-"""`coagent-langchain run`: a program with every chain logged, whose code nobody touches."""
+"""`coagent-langchain run`: run a program with every chain logged, without changing its code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coagent_langchain.errors import guard
 if TYPE_CHECKING:
     from coagent_langchain.capture.handler import CoagentCallbackHandler
 
-RUNNERS = (__file__, runpy.run_path.__code__.co_filename)  # whose frames are around the program's
+RUNNERS = (__file__, runpy.run_path.__code__.co_filename)  # the files whose frames enclose the program's
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,25 +43,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("program", help="the file, or with -m the module")
     arguments = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for the program")
-    arguments.required = False  # argparse calls it required where something else is missing
+    arguments.required = False  # else argparse calls it required if something else is missing
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the program; its own exit status is ours."""
+    """Run the program; its exit status becomes this command's."""
     from coagent_langchain.capture.handler import CoagentCallbackHandler
     from coagent_langchain.capture.tracing import VARIABLE, tracing
 
-    parse_bool(os.environ.get(VARIABLE, ""), VARIABLE)  # what the program starts would fail at it, one by one
+    parse_bool(os.environ.get(VARIABLE, ""), VARIABLE)  # else each process that the program starts would fail
     if not options.module and not os.path.isfile(options.program):
         advice = "Pass a Python program, or -m and a module"
         print(f"coagent-langchain run: no such file: {options.program}. {advice}", file=sys.stderr)
         return 2
     sys.argv = [options.program, *options.arguments]
     sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.program))
-    atexit.register(_tell_what_is_left)  # first, so that it comes last, after delivery has done what it can
+    atexit.register(_tell_what_is_left)  # registered first to run last, after the final delivery
     handler = CoagentCallbackHandler(options.session)
-    handler._sessions.keeps_reported = True  # to know whether what ends the program has been logged
+    handler._sessions.keeps_reported = True  # to know if the exception that ends the program was logged
     try:
         with tracing(handler):
             if options.module:
@@ -77,12 +77,12 @@ def run(options: argparse.Namespace) -> int:
         sys.excepthook(type(error), error, error.__traceback__)
         _end_session(handler, error)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
-    return 0  # the interpreter's exit ends what is open, and delivers
+    return 0  # open sessions end, and are delivered, when the interpreter exits
 
 
 @guard
 def _tell_what_is_left() -> None:
-    """Say what the server has not taken: whoever runs a program by this command does so for its log."""
+    """Report what the server has not accepted: the log is the reason for using this command."""
     from coagent_langchain.delivery.registry import registry
 
     for left in registry.left():
@@ -90,7 +90,7 @@ def _tell_what_is_left() -> None:
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the program's first frame on; None when it never came to run."""
+    """The traceback from the program's first frame on; None if the program never started."""
     while trace is not None and trace.tb_frame.f_code.co_filename in RUNNERS:
         trace = trace.tb_next
     return trace
@@ -98,13 +98,13 @@ def _of_program(trace: TracebackType | None) -> TracebackType | None:
 
 @guard
 def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
-    """End the session that the program was in last as `error` left it, and log the error there."""
+    """End the program's latest session with the status that `error` implies, and log the error in it."""
     error.__traceback__ = _of_program(error.__traceback__)
     sessions = handler._sessions
     session = sessions.latest
     is_logged = any(each is error for each in list(sessions.reported))
     if session is None or (is_logged and session.course.status != "failed"):
-        return  # it came out of another one, which has ended with it
+        return  # the error came from another session, which has ended with it
     if is_logged:
         session.course.reported.append(error)
     session._end(error)

@@ -1,4 +1,4 @@
-"""`coagent-langchain runs`: the sessions that a server has."""
+"""`coagent-langchain runs`: list the sessions of a server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from coagent_langchain.texts import counted
 from coagent_langchain.unended import PAUSE_MS
 from coagent_langchain.wire import now_ms
 
-BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server tells
+BASIC = ("SESSION", "STARTED", "LASTED", "EVENTS")  # what every server reports
 RIGHT = ("LASTED", "EVENTS", "TOKENS", "ERRORS")
-ID = 40  # characters of an id at most
-# What a narrow terminal leaves out, in this order, so that a long title beside it has at least this many characters.
+ID = 40  # columns of an id at most
+# The table columns that a narrow terminal leaves out, in this order, unless this much room remains for a long title.
 LEAST = {"EVENTS": 20, "TOKENS": 20, "ERRORS": 20, "LASTED": 20, "STARTED": 10, "TITLE": 5}
 
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(runs: list[RunSummary]) -> list[str]:
-    """The table; of a server that tells no more than ids, times and counts, those columns alone."""
+    """The lines of the table; if the server reports only ids, times and counts, only those columns."""
     rows = [_row(each) for each in runs]
     names = [*rows[0]] if any(each.status is not None for each in runs) else [*BASIC]
     widths = {name: max(cells(name), *(cells(row[name]) for row in rows)) for name in names}
@@ -71,12 +71,12 @@ def _lines(runs: list[RunSummary]) -> list[str]:
 
 
 def _why(each: RunSummary) -> list[str]:
-    """A line below that of a session which has failed: a column would have no room beside the title."""
+    """The error line below a failed session: there is no room for a column beside the title."""
     return [paint(fit(f"  {preview(each.failure, width())}", width()).rstrip(), "red")] if each.failure else []
 
 
 def _narrow(widths: dict[str, int]) -> None:
-    """Cut the title, and leave out what matters least, until a line fits into the terminal."""
+    """Truncate the title, and leave out the least important columns, until a line fits into the terminal."""
     title = widths.get("TITLE", 0)
     for least, beside in LEAST.items():
         room = width() - sum(widths.values()) - 2 * (len(widths) - 1) + title
@@ -101,9 +101,9 @@ def _row(each: RunSummary) -> dict[str, str]:
 
 
 def _until(each: RunSummary) -> int:
-    """Until when a session lasts: now where a call must be open, since it runs though no event came for a while.
+    """The end of a session's duration: now if a call must be open, since it is running without recent events.
 
-    Else until its last event: no server tells whether a call is open.
+    Otherwise its last event: no server reports whether a call is open.
     """
     return now_ms() if each.status == "running" and now_ms() - each.end_timestamp > PAUSE_MS else each.end_timestamp
 

@@ -1,4 +1,4 @@
-"""`coagent-langchain serve`: a server and its log viewer."""
+"""`coagent-langchain serve`: run a server and its log viewer."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def port_number(text: str) -> int:
-    """A port's number; 0 takes a free one.
+    """A port number; 0 stands for any free port.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is not a port number.
     """
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"port must be from 0 to 65535, not {text}")
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     from coagent_langchain import server
 
-    # No event: of two signals at once, the handler of the second would wait for the lock that the first one holds.
+    # Not an `Event`: of two signals at once, the second handler would wait for the lock that the first one holds.
     stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.put(None))
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _log_shown() -> Iterator[None]:
-    """Write what the server says of itself to standard error, and nothing of its libraries."""
+    """Write the server's own log messages to stderr, but not those of its libraries."""
     shown = logging.StreamHandler()
     shown.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(shown)
@@ -87,5 +87,5 @@ def _log_shown() -> Iterator[None]:
 
 
 def _named(url: str) -> str:
-    """The address with this machine's name where it says "every address", which leads nobody here."""
+    """The URL with this machine's name in place of a wildcard address, which other machines cannot open."""
     return re.sub(r"//(0\.0\.0\.0|\[::\]):", f"//{socket.gethostname()}:", url)

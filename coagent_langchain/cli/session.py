@@ -1,4 +1,4 @@
-"""What the commands share that read from a server: how it is reached, and which of its sessions is meant."""
+"""What the commands that read from a server share: how to reach it, and which session is meant."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.texts import counted
 
-ANSWER = 15.0  # seconds that a server has for an answer
-CANDIDATES = 5  # ids at most that are named where several are meant
+ANSWER = 15.0  # seconds within which a server must respond
+CANDIDATES = 5  # ids at most that are named if several match
 
 
 def api_address(given: str) -> str:
-    """The address of a server's API.
+    """The address of a server's API, checked.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is invalid.
     """
     return Settings.load({}, base_url=given).base_url
 
 
 def connection_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every command needs that reads from a server."""
+    """Add the options of every command that reads from a server."""
     parser.add_argument(
         "--base-url",
         type=argument(api_address),
@@ -36,7 +36,7 @@ def connection_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Client(CoagentClient):
-    """A client for a person who waits: it says for whom, and gives up within half a minute."""
+    """A client for interactive use: it says which server it is waiting for, and gives up within half a minute."""
 
     def __init__(self, base_url: str | None) -> None:
         super().__init__(base_url, timeout=ANSWER, max_retries=1)
@@ -62,10 +62,10 @@ def session_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(client: CoagentClient, given: str | None) -> str:
-    """The id of the session that is meant; what is given if nothing begins with it.
+    """The id of the session that is meant; the newest if none is given, and `given` itself if no id begins with it.
 
     Raises:
-        CoagentError: there is no session, or several begin like this.
+        CoagentError: there is no session, or several ids begin with it.
     """
     if given is None:
         return newest(client)
@@ -78,7 +78,7 @@ def chosen(client: CoagentClient, given: str | None) -> str:
 
 
 def newest(client: CoagentClient) -> str:
-    """The id of the session that began last.
+    """The id of the session that started last.
 
     Raises:
         CoagentError: there is no session.
@@ -89,5 +89,5 @@ def newest(client: CoagentClient) -> str:
 
 
 def newest_first(client: CoagentClient) -> list[RunSummary]:
-    """All sessions in the order of the list."""
+    """All sessions, the newest first."""
     return sorted(client.summarize(), key=lambda each: each.start_timestamp, reverse=True)

@@ -1,4 +1,4 @@
-"""`coagent-langchain show [SESSION]`: one session as a tree, or as it goes on."""
+"""`coagent-langchain show [SESSION]`: show one session as a tree, or follow its events."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from coagent_langchain.server.presentation.moments import BY_NODE, FROM_CACHE, s
 from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.wire import JsonObject, now_ms
 
-POLL = 0.5  # seconds between two looks at a session that is followed
-WIDE = 60  # columns from which on there is room for tokens
+POLL = 0.5  # seconds between polls of a session that is followed
+WIDE = 60  # columns from which there is room for tokens
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
 SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), BY_NODE: ("✓", "green"), FROM_CACHE: ("✓", "green"),
          "error": ("✗", "red"), "failed": ("✗", "red"), "recovered": ("↻", "yellow"),
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None] = time.sleep) -> int:
-    """Print the session's events as they come; ends with the session, unless it goes on after its end."""
+    """Print the session's events as they arrive, until it has ended and has not continued since."""
     seen: set[str] = set()
     while True:
         events = client.get_logs(session_id)
@@ -79,7 +79,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
             seen.add("")
             print(f"waiting for session {one_line(session_id)} to begin; --follow needs a complete id", file=sys.stderr)
         for event in events:
-            name = str(event.get("event_id", event.raw))  # of a server that takes what ours refuses
+            name = str(event.get("event_id", event.raw))  # another server may accept events without an id
             if name in seen:
                 continue
             seen.add(name)
@@ -100,7 +100,7 @@ def _event_line(event: LoggedEvent) -> str:
 
 
 def _head(session: LoggedSession) -> str:
-    """The id and the facts, on as many lines as they need, and the title, which is the id where there is none."""
+    """The id and the facts, on as many lines as they need, then the title, or the id if there is none."""
     name = one_line(session.session_id)
     lines, room = [paint(name, "bold")], width() - cells(name)
     for number, fact in enumerate(map(visible, session.facts)):
@@ -115,10 +115,10 @@ def _head(session: LoggedSession) -> str:
 
 
 def tree(session: LoggedSession) -> Iterator[str]:
-    """The lines of a session's tree, each as wide as the terminal at most."""
+    """The lines of a session's tree, none wider than the terminal."""
     stack = [(bar, "", "") for bar in reversed(session.timeline.roots)]
     while stack:
-        bar, before, stem = stack.pop()  # a bar, what stands before its line, and before the lines below it
+        bar, before, stem = stack.pop()  # a bar, the prefix of its line, and that of the lines below it
         note = _note(session, bar, in_turn=len(before) != len("├─ "))
         yield _line(bar, note, _took(session, bar), before)
         for child in reversed(bar.children):
@@ -127,7 +127,7 @@ def tree(session: LoggedSession) -> Iterator[str]:
 
 
 def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
-    """What stands behind the label of a bar; a turn's number where no line above tells it."""
+    """The text after a bar's label, with the turn's number if no line above shows it."""
     if bar.kind in ("prompt", "turn"):
         return with_status(bar, _open(session, bar))
     turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
@@ -137,7 +137,7 @@ def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
 
 
 def _open(session: LoggedSession, bar: Bar) -> str:
-    """What the viewer says of what has no end: it runs, or it never got one."""
+    """The viewer's word for a bar without an end, running or unfinished; "" for any other."""
     return "" if bar.status != "open" else "running" if session.status == "running" else "unfinished"
 
 

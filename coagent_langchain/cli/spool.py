@@ -1,4 +1,4 @@
-"""`coagent-langchain spool status | flush | rejected | discard`: the queue on disk without the application."""
+"""`coagent-langchain spool status | flush | rejected | discard`: manage the queue on disk without the application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from coagent_langchain.texts import counted
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `spool` with its four."""
+    """Add the command `spool` with its four subcommands."""
     spool = commands.add_parser(
         "spool",
         help="show, send or discard events that are waiting for a server",
@@ -65,16 +65,16 @@ def _command(
 
 
 def logged_address(given: str) -> str:
-    """An address that something was logged for, even if nothing can be logged for it now.
+    """An address that events were logged for, even if it is refused for new events now.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not an address.
     """
     return check_url(given, "it")
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Print a line for each server, and one more where something is another user's."""
+    """Print a line for each server, and another one if some of its events are another user's."""
     folders = _destinations(_settings(options))
     lines = [line for folder in folders for line in (_status(folder), _of_others(folder)) if line]
     print("\n".join(lines or ["no events waiting"]))
@@ -82,7 +82,7 @@ def run_status(options: argparse.Namespace) -> int:
 
 
 def _of_others(folder: Path) -> str:
-    """What another user's programs left in one folder, who alone can send it; nothing where they left nothing."""
+    """What other users' programs left in a folder, which only those users can send; "" if they left nothing."""
     if not _readable(folder):
         return f"{folder} is not readable: run this as its owner"
     count = sum(1 for _ in _waiting(folder, of_others=True))
@@ -97,7 +97,7 @@ def _tell_of_others(folders: list[Path]) -> None:
 
 
 def _status(folder: Path) -> str:
-    """What waits in one folder; nothing where nothing does."""
+    """What is waiting in a folder; "" if nothing is."""
     if not _readable(folder):
         return ""
     count, size, oldest = 0, 0, 0.0
@@ -114,7 +114,7 @@ def _status(folder: Path) -> str:
 
 
 def run_flush(options: argparse.Namespace) -> int:
-    """Send what dead processes left for the server; 0 when nothing of it is left."""
+    """Send what ended programs left for the server; return 1 if that was not finished, else 0."""
     settings = _settings(options)
     folder = _known(settings, options.logged_for) if options.logged_for else _folder(settings, settings.base_url)
     address = public_url(settings.base_url)
@@ -148,7 +148,7 @@ def run_rejected(options: argparse.Namespace) -> int:
 
 
 def run_discard(options: argparse.Namespace) -> int:
-    """Delete what dead processes left for a server, and what it has rejected."""
+    """Delete what ended programs left for a server, and what it has rejected."""
     settings = _settings(options)
     folder = _known(settings, options.address)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
@@ -160,7 +160,7 @@ def run_discard(options: argparse.Namespace) -> int:
 
 
 def _folder(settings: Settings, base_url: str) -> Path:
-    """The folder of a server; one that is nowhere where events wait in memory only."""
+    """The folder of a server; one that cannot exist if events wait in memory only."""
     return destination_folder(settings.spool_dir or Path(os.devnull), base_url)
 
 
@@ -175,7 +175,7 @@ def _known(settings: Settings, base_url: str) -> Path:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    """The settings for these options. A spool that somebody names is there: else it is a mistake in its name."""
+    """The settings for these options; a spool that is named must exist, else its name is taken for a mistake."""
     settings = Settings.load(spool_dir=options.spool_dir, base_url=getattr(options, "base_url", None))
     if options.spool_dir and settings.spool_dir and not settings.spool_dir.is_dir():
         raise CoagentError(f"there is no spool at {settings.spool_dir}")
@@ -196,9 +196,9 @@ def _readable(folder: Path) -> bool:
 
 
 def _waiting(folder: Path, *, of_others: bool = False) -> Iterator[bytes]:
-    """The lines of a folder that wait, the oldest owner's first."""
+    """The waiting lines of a folder, those of the oldest owner first."""
     for path in itertools.chain.from_iterable(segments_by_owner(folder, of_others=of_others).values()):
-        with contextlib.suppress(OSError):  # sent and removed in this moment, or not readable
+        with contextlib.suppress(OSError):  # just sent and removed, or not readable
             yield from waiting_lines(path)
 
 
@@ -207,7 +207,7 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not seconds >= 0:  # nor is NaN, which would never be over
+    if not seconds >= 0:  # also refuses NaN, a time that would never be over
         raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return seconds
 

@@ -1,4 +1,4 @@
-"""What the commands share that use a store: the option that names it, the user's own one, how one is deleted from."""
+"""What the commands that use a store share: the option that names it, the user's own store, and how to delete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def store_option(parser: argparse.ArgumentParser) -> None:
-    """Add what every command needs that uses a store."""
+    """Add the option of every command that uses a store."""
     parser.add_argument(
         "--store",
         type=argument(store_address),
@@ -39,19 +39,19 @@ def default_store() -> str:
 
 
 def store_address(text: str) -> str:
-    """The address with the slashes that it needs: `sqlite:////x` is `/x`, and would be shown as `//x`.
+    """The address of a store without surplus slashes: `sqlite:////x` is `/x`, but would be shown as `//x`.
 
     Raises:
-        ConfigurationError: it is no address of a store.
+        ConfigurationError: it is not the address of a store.
     """
     return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
 
 
 def make_own_folder(address: str) -> None:
-    """Make the folders above the user's own store: unlike a path that somebody wrote, they hold no mistake.
+    """Create the folders above the user's own store, but of no other: a path that a user typed may have a mistake.
 
     Raises:
-        ConfigurationError: they cannot be made.
+        ConfigurationError: they cannot be created.
     """
     if address != default_store():
         return
@@ -63,23 +63,23 @@ def make_own_folder(address: str) -> None:
 
 
 def silence_clickhouse() -> None:
-    """Keep its library's log lines off the terminal: what is wrong is told by the error that follows."""
+    """Keep the ClickHouse library's log off the terminal: the error that follows says what is wrong."""
     logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager
 def opened_beside(address: str) -> Iterator[ClickHouseStore | StoreFile]:
-    """The store at an address, to delete from, whether a server is running or not."""
+    """Open the store at an address to delete from it, whether a server is running or not."""
     silence_clickhouse()
     with contextlib.closing(open_beside(address)) as store:
         yield store
 
 
 def tell(pruned: Pruned) -> None:
-    """Say how much was deleted."""
+    """Print how much was deleted."""
     print(f"deleted {amount(pruned.sessions, pruned.entries)}")
 
 
 def amount(sessions: int, events: int) -> str:
-    """So many sessions with so many events, in words."""
+    """Numbers of sessions and events in words."""
     return f"{counted(sessions, 'session')} with {counted(events, 'event')}"

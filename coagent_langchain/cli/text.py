@@ -1,4 +1,4 @@
-"""How the command line writes: colours where they are wanted, tables, and text from logs made harmless."""
+"""The command line's output: colours if wanted, tables, and text from logs made harmless."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ CODES = {
 
 
 def hint(status: int | None, reason: str) -> str:
-    """What to do about a server that does not answer, where nothing else is plain.
+    """Advice about a server that does not respond; "" if it did, or if `verdict.hint` has advice of its own.
 
     Parameters:
-        status: of the answer, None when there was none.
+        status: the status of the response; None if there was none.
         reason: why there was none.
     """
     if status is not None or verdict.hint(status, reason):
@@ -44,7 +44,7 @@ def hint(status: int | None, reason: str) -> str:
 
 @contextlib.contextmanager
 def notice(text: str) -> Iterator[None]:
-    """Say `text` on stderr if the block takes longer than a person likes to wait without a word."""
+    """Print `text` to stderr if the block takes longer than `SILENCE`."""
     timer = threading.Timer(SILENCE, lambda: print(text, file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
@@ -55,7 +55,7 @@ def notice(text: str) -> Iterator[None]:
 
 
 def own_command() -> str:
-    """What to type to start this command line again: its name alone only where the shell finds the same one by it."""
+    """What to type to run this command line again: just its name if the shell finds the same script by it."""
     name, script = "coagent-langchain", sys.argv[0]
     if os.path.basename(script) != name:
         return f"{shlex.quote(sys.executable)} -m coagent_langchain"
@@ -64,7 +64,7 @@ def own_command() -> str:
 
 
 def argument(check: Callable[[str], str]) -> Callable[[str], str]:
-    """A type for argparse: what `check` refuses is wrong usage."""
+    """A type for argparse: a value that `check` refuses is wrong usage."""
 
     def checked(given: str) -> str:
         try:
@@ -83,7 +83,7 @@ def paint(text: str, *styles: str) -> str:
 
 
 def width() -> int:
-    """Columns of the terminal; 120 when there is none."""
+    """Columns of the terminal; 120 if there is none."""
     return shutil.get_terminal_size((120, 24)).columns
 
 
@@ -95,7 +95,7 @@ def cells(text: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """`text` cut or padded to exactly so many columns."""
+    """`text` cut or padded to exactly this many columns."""
     if cells(text) <= columns:
         return text + " " * (columns - cells(text))
     if columns <= 0:
@@ -105,12 +105,12 @@ def fit(text: str, columns: int) -> str:
         if cells(kept + character) > columns - 1:
             break
         kept += character
-    kept = kept.rstrip("…") + "…"  # one, where the text was cut before
+    kept = kept.rstrip("…") + "…"  # only one if the text was already cut
     return kept + " " * (columns - cells(kept))
 
 
 def one_line(name: str) -> str:
-    """A name from a log as it can be shown: invisible characters, line breaks and tabs are signs."""
+    """A name from a log, safe to print: invisible characters, line breaks and tabs become visible symbols."""
     return visible(name).replace("\n", "␊").replace("\t", "␉")
 
 
@@ -135,7 +135,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
 
 
 def local_time(ms: int) -> str:
-    """Unix milliseconds as date and time where the user is."""
+    """Unix milliseconds as date and time in the user's time zone."""
     try:
         return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
