@@ -34,7 +34,7 @@ class MemoryDelivery:
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep `count` entries, each a line of JSON."""
-        self.entries.extend([orjson.loads(line) for line in lines.splitlines()])  # in one step, whoever appends
+        self.entries.extend([orjson.loads(line) for line in lines.splitlines()])  # one step: threads may append
 
     def flush(self, timeout: float) -> bool:
         """Nothing is ever waiting: True."""

@@ -1,7 +1,7 @@
 """A stand-in for Ollama: a real HTTP server that speaks Ollama's API and gives scripted answers.
 
-It counts what it can: one word is one token, in `prompt_eval_count` and in `eval_count` (and one
-streamed piece); durations are measured. No model is behind it.
+Each word counts as one token, in `prompt_eval_count` and in `eval_count`, and is streamed as one piece; durations are
+measured. There is no model behind it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Sc
 from coagent_langchain.wire import JsonObject
 
 VERSION = "0.12.0"  # of the API that it speaks
-_WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")  # with the white space before it; the last one also with that behind it
+_WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")  # with the whitespace before it; the last one also with that after it
 
 
 def count_tokens(text: str) -> int:
-    """One word, one token: what the stand-in counts."""
+    """Count tokens as the stand-in does: each word is one."""
     return len(text.split())
 
 
@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print what went wrong here, but not that a client went away: it had a time-out, or left a stream."""
+        """Print errors of the stand-in, but not that a client disconnected, after a time-out or amid a stream."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -105,10 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     timeout = 10  # seconds that a silent client may hold a connection
-    wbufsize = -1  # a piece leaves as one packet, when it is flushed
+    wbufsize = -1  # buffered, so that a piece is sent as one packet when flushed
 
     def log_message(self, *args: object) -> None:
-        """Say nothing on the host's stderr."""
+        """Log no requests to stderr."""
 
     def do_GET(self) -> None:
         stand_in = self.server.stand_in
@@ -202,7 +202,7 @@ def _part(request: OllamaRequest, piece: JsonObject) -> JsonObject:
 
 
 def _merged(parts: Iterable[JsonObject]) -> JsonObject:
-    """The one JSON object that a client gets which does not stream."""
+    """The single JSON object for a client that does not stream."""
     all_parts = list(parts)
     whole = all_parts[-1]
     text = whole.get("message", whole)

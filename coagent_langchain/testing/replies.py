@@ -1,4 +1,4 @@
-"""What a scripted stand-in answers, and what it was asked."""
+"""The replies of a scripted stand-in, and the requests that it receives."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ Script = Callable[[OllamaRequest], Reply] | Iterable[Reply]
 
 
 def as_answer(reply: Reply) -> Answer | Failure:
-    """Any reply as what is sent.
+    """Convert a reply of any kind to what is sent.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not a valid reply.
     """
     match reply:
         case Answer() | Failure():
@@ -110,10 +110,10 @@ def as_answer(reply: Reply) -> Answer | Failure:
 
 
 def as_answers(replies: Iterable[Reply]) -> list[Answer | Failure]:
-    """Each reply of a list as what is sent.
+    """Convert each reply of a list to what is sent.
 
     Raises:
-        TypeError: one is none, or it is one reply and not a list: a text is a list of characters, too.
+        TypeError: one is invalid, or a single reply is given instead of a list, such as a string, which is iterable.
     """
     if isinstance(replies, str | Mapping | BaseModel | ToolUse | Answer | Failure):
         raise TypeError(f"the script must be a list of replies, or a function: [{replies!r:.80}]")
@@ -121,7 +121,7 @@ def as_answers(replies: Iterable[Reply]) -> list[Answer | Failure]:
 
 
 def told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> Answer | Failure:
-    """What a function replies to a request."""
+    """A function's reply to a request; a failure that says so if the function raises."""
     try:
         return as_answer(script(request))
     except Exception as error:  # noqa: BLE001 - a user's function: the client under test shall see what is wrong with it
@@ -129,7 +129,7 @@ def told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> An
 
 
 def is_json(text: str) -> bool:
-    """Whether the text is what structured output must be."""
+    """Whether the text is JSON, as structured output must be."""
     try:
         json.loads(text)
     except ValueError:
