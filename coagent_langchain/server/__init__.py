@@ -45,14 +45,14 @@ def launch(
 
 
 def open_store(address: str) -> Store:
-    """The store of an address.
+    """Open the store at an address.
 
     Parameters:
         address: `sqlite:///PATH`, `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` (with `?secure=true` over TLS), or
             `chdb:///PATH`, which is ClickHouse's engine inside this process.
 
     Raises:
-        ConfigurationError: the address is not one, or the store cannot be used.
+        ConfigurationError: the address is not valid, or the store cannot be used.
     """
     if _is_clickhouse(address):
         return _clickhouse_store(address, make=True)
@@ -62,10 +62,12 @@ def open_store(address: str) -> Store:
 
 
 def open_beside(address: str) -> ClickHouseStore | StoreFile:
-    """A store to delete from, beside a running server or without: it has `summaries`, `prune`, `delete` and `close`.
+    """Open a store to delete from, whether or not a server is running on it.
+
+    The result has `summaries`, `prune`, `delete` and `close`.
 
     Raises:
-        ConfigurationError: the address is not one of a store, or there is none.
+        ConfigurationError: the address is not valid, or there is no store at it.
     """
     if _is_clickhouse(address):
         return _clickhouse_store(address, make=False)
@@ -75,10 +77,10 @@ def open_beside(address: str) -> ClickHouseStore | StoreFile:
 
 
 def check_address(address: str) -> str:
-    """Give back a store's address.
+    """Return a store's address if it is valid.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not valid.
     """
     if not _is_clickhouse(address):
         _sqlite_path(address)
@@ -117,7 +119,7 @@ def _sqlite_path(address: str) -> Path:
 
 
 def _meant(address: str) -> Path:
-    """The path that somebody means who gives a file and no proper address; else an example."""
+    """The path probably meant by an invalid address, for the error message; otherwise an example."""
     scheme, _, rest = address.rpartition("://")
     path = rest.removeprefix("sqlite:") if scheme in ("", "sqlite") else ""
     return Path(path).absolute() if path.strip("/") else Path("/var/lib/coagent.db")

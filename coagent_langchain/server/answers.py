@@ -1,4 +1,4 @@
-"""The two shapes of a JSON answer, and the pieces of a long one."""
+"""The two shapes of a JSON response, and the blocks of a long one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-BLOCK = 256_000  # bytes of a long answer that are sent together: each block costs a change of threads
+BLOCK = 256_000  # bytes of a long response that are sent together: each block costs a thread switch
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -17,12 +17,12 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 
 def failure(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """The answer to a request that failed: `{"success": false, "message": ...}` and whatever helps beside it."""
+    """The response to a failed request: `{"success": false, "message": ...}` and the fields of `more`."""
     return answer({"success": False, "message": message, **more}, status, headers)
 
 
 def blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts of a long answer, joined to blocks of `BLOCK` bytes or a little more."""
+    """Join the parts of a long response into blocks of `BLOCK` bytes or slightly more."""
     block, size = [], 0
     for part in parts:
         block.append(part)

@@ -21,13 +21,13 @@ from coagent_langchain.server.store import Store, Summary, every_entry
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
 
-THREAD_FROM = 256_000  # bytes: a bigger body is parsed beside the event loop
-MAX_FILTERED = 20_000  # entries that a filter may look at
-MAX_FILTERED_BYTES = 250_000_000  # of these
+THREAD_FROM = 256_000  # bytes: a larger body is parsed in a thread, off the event loop
+MAX_FILTERED = 20_000  # entries that a filter may read
+MAX_FILTERED_BYTES = 250_000_000  # their total size
 
 
 async def post_logs(request: Request) -> Response:
-    """Store one entry or an array of entries; the good ones of a partly bad batch are stored."""
+    """Store one entry or an array of entries; the valid entries of a partly invalid batch are stored."""
     store = store_of(request)
     try:
         body = await _body(request)
@@ -51,13 +51,13 @@ _STORED_ALL = {"success": True, "message": "All log entries stored successfully"
 def _describe(batch: validation.Batch) -> str:
     first = batch.faults[0]
     where = "" if batch.single else f"entry {first['index']}: "
-    said = f"{first['field']} {first['message']}".strip()  # what is wrong with an entry as a whole has no field
+    said = f"{first['field']} {first['message']}".strip()  # a fault of the entry as a whole has no field
     more = len({fault["index"] for fault in batch.faults}) - 1
     return f"{where}{said} (and {counted(more, 'more entry')})" if more else f"{where}{said}"
 
 
 async def _body(request: Request) -> bytes:
-    """The body within its limits, unpacked."""
+    """Read the body within its size limit, decompressed."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
@@ -76,7 +76,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
-    """Unpack one byte more than there is room for at most, however much the chunk holds."""
+    """Decompress a chunk to at most `room + 1` bytes: the extra byte shows that the limit is exceeded."""
     try:
         part: bytes = unpacker.decompress(chunk, room + 1)
     except zlib.error as error:
@@ -94,7 +94,7 @@ def get_runs(request: Request) -> Response:
 
 
 def _summary(each: Summary) -> dict[str, Any]:
-    """The four fields that every CoAgent server has, and five of ours."""
+    """The four fields of every CoAgent server, and five of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
         "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms, each.open_calls),
@@ -104,10 +104,10 @@ def _summary(each: Summary) -> dict[str, Any]:
 
 
 def get_logs(request: Request) -> Response:
-    """A session's entries in chronological order, each byte for byte as it was posted."""
+    """A session's entries in chronological order, each byte for byte as posted."""
     entries = every_entry(store_of(request), request.path_params["session_id"])
     parts = blocks(_array(entry.body for entry in entries))
-    first = next(parts)  # before the answer begins: a store that is down is a 503
+    first = next(parts)  # before the response begins, so that a store that is down gives a 503
     return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
 
 
@@ -120,7 +120,7 @@ def _array(bodies: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def filter_logs(request: Request) -> Response:
-    """A session's entries after a preset or a JMESPath expression."""
+    """A session's entries, filtered by a preset or a JMESPath expression."""
     expression = request.query_params.get("pre", "all")
     try:
         found = _filtered(store_of(request), request.path_params["session_id"], expression)

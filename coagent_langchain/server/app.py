@@ -1,4 +1,4 @@
-"""Assembly: API, pages and the security in front of them, over one store."""
+"""Assembly of the application: API and pages over one store, behind `Security`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from coagent_langchain.server.timelines import Timelines
 
 
 def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
-    """The ASGI application: `Security` in front of a Starlette.
+    """Build the ASGI application: a Starlette application behind `Security`.
 
-    Its `state` has `store`, the `timelines` kept, the `live` views, `notices` for the log, and `closing`, an event that
-    long answers look at.
+    The Starlette `state` holds `store`, the cached `timelines`, the `live` streams, `notices` for the log, and
+    `closing`, an event that long responses check.
 
     Parameters:
         store: where entries are kept; the caller closes it.
-        token: bearer token that every request needs, or None.
-        hosts: names that the Host header may have; any when empty.
+        token: bearer token that every request must have, or None.
+        hosts: host names that the Host header may name; any if empty.
     """
     starlette = Starlette(
         routes=[*api.routes, *views.routes],
@@ -46,7 +46,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    """The store is down or busy: try again later."""
+    """Respond that the store is down or busy and when to retry."""
     assert isinstance(error, Unavailable)
     if not request.app.state.closing.is_set():
         request.app.state.notices.wrong(f"requests are answered with 503: {error}")
@@ -54,12 +54,12 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, message: str, status: int, headers: dict[str, str]) -> Response:
-    """What did not work and why: as a page where a person asked for one."""
+    """Report a failure: as a page if the request comes from a person's browser, otherwise as JSON."""
     if request.url.path.startswith("/api/") or not for_a_person(request.method, request.headers):
         return failure(message, status, headers)
     return render("failed.html", status, headers, problem=HTTPStatus(status).phrase.capitalize(), message=message)
 
 
 async def _left(request: Request, error: Exception) -> Response:
-    """A client that broke off its request, as a killed program does: nobody reads the answer, and nothing is wrong."""
+    """Handle a client that disconnected during its request, such as a killed program: not an error of the server."""
     return failure("the request breaks off", 400)

@@ -1,4 +1,4 @@
-"""One example of every event type: what the document of the API and the pages show, and docs/events.md."""
+"""One example of every event type, shown in the OpenAPI document, on the pages and in docs/events.md."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
 
 
 def example_of(kind: EventType) -> dict[str, Any]:
-    """A whole entry of the type."""
+    """A complete entry of the type."""
     turn = 0 if kind in (EventType.SESSION_START, EventType.SESSION_END, EventType.USER_INPUT) else 1
     head = {"version": VERSION, "session_id": "trip-1", "prompt_number": 1, "turn_number": turn,
             "event_id": f"example-{kind}", "event_type": kind, "timestamp": 1_763_800_000_000}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A session as a file: JSON lines as they were posted, CSV for a spreadsheet, Markdown to read; streamed."""
+"""A session as a streamed file: JSON lines as posted, CSV for a spreadsheet, Markdown to read."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from coagent_langchain.server.store import Session, every_entry
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
            "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
            "parent_run_id")  # fmt: skip
-_FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet run a cell
+_FORMULA = tuple("=+-@\t\r")  # first characters that make a spreadsheet evaluate a cell
 
 
 def jsonl(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
-    """One line an entry, byte for byte as posted; an entry that was posted on several lines is put on one."""
+    """JSON lines: each entry byte for byte as posted, except that line breaks between values become spaces."""
     for body in bodies:
         yield on_one_line(body) + b"\n"
 
 
 def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
-    """CSV: a head, then one line an entry. No cell begins like a formula."""
+    """CSV: a header, then one row per entry; a cell that begins like a formula is escaped with `'`."""
     yield _line(COLUMNS)
     for body in bodies:
         m = read(0, body)

@@ -12,13 +12,13 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 
 MAX_LENGTH = 1000  # characters of an expression
-MAX_NODES = 200  # of its syntax tree
-MAX_FANS = 3  # what multiplies: 6 of them turned 5 entries into 14 million values
-MAX_COPIES = 100  # of one value, by lists and objects: `[@, @] | [@, @, @]` makes 6
-MAX_VALUES = 2_000_000  # of the result, before it is written as JSON
-MAX_CHARACTERS = 250_000_000  # of the result's texts
-MAX_WRITTEN = 100_000_000  # characters that the functions of one filter may write
-MAX_REASON = 300  # characters of what the library says: it repeats the value that does not fit
+MAX_NODES = 200  # nodes of its syntax tree
+MAX_FANS = 3  # nodes that multiply values: 6 of them turned 5 entries into 14 million values
+MAX_COPIES = 100  # copies of one value by lists and objects: `[@, @] | [@, @, @]` makes 6
+MAX_VALUES = 2_000_000  # values of the result, before it is written as JSON
+MAX_CHARACTERS = 250_000_000  # characters of the result's strings
+MAX_WRITTEN = 100_000_000  # characters that the functions of one filter may produce
+MAX_REASON = 300  # characters of the library's message, which repeats the offending value
 SELECTS = frozenset(("multi_select_list", "multi_select_dict"))
 FANS = SELECTS | {"flatten"}
 
@@ -33,17 +33,17 @@ PRESETS = {
 
 
 class FilterError(ValueError):
-    """The expression is wrong or asks for too much; the message says which."""
+    """The expression is invalid or exceeds a limit; the message says which."""
 
 
 def apply(expression: str, entries: list[Any]) -> bytes:
     """Filter a session's entries with a preset's name or a JMESPath expression.
 
     Returns:
-        the result as JSON.
+        The result as JSON.
 
     Raises:
-        FilterError: not a JMESPath, or beyond the limits.
+        FilterError: the expression is not valid JMESPath or exceeds a limit.
     """
     expression = PRESETS.get(expression, expression)
     if len(expression) > MAX_LENGTH:
@@ -64,12 +64,12 @@ def apply(expression: str, entries: list[Any]) -> bytes:
         raise FilterError(f"the filter's result has more than {MAX_CHARACTERS} characters")
     try:
         return orjson.dumps(result)
-    except TypeError as error:  # an expression reference, a sum beyond 64 bit, half a surrogate pair
+    except TypeError as error:  # an expression reference, a sum beyond 64 bits, a lone surrogate
         raise FilterError(f"the filter's result is not JSON: {error}") from error
 
 
 class _Functions(Functions):
-    """JMESPath's functions, with a bound on the texts that they make: nested, each could double what another made."""
+    """JMESPath's functions with a limit on their output: nested, each could double the output of another."""
 
     def __init__(self) -> None:
         self._left = MAX_WRITTEN
@@ -79,7 +79,7 @@ class _Functions(Functions):
         if isinstance(value, str):
             return value
         values, characters = _size(value)
-        self._count(values + characters if values <= MAX_VALUES else MAX_WRITTEN + 1)  # not all of it is counted
+        self._count(values + characters if values <= MAX_VALUES else MAX_WRITTEN + 1)  # `_size` stopped early
         return json.dumps(value, separators=(",", ":"), default=str)
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
@@ -114,13 +114,13 @@ def _check(tree: Any) -> None:
 
 
 def _copies(node: Any) -> int:
-    """How often lists and objects may copy one value: what stands side by side adds up, what is nested multiplies."""
+    """How often lists and objects may copy one value: siblings add up, nested ones multiply."""
     inner = [_copies(child) for child in node.get("children", ()) if isinstance(child, dict)]
     return sum(inner) if node.get("type") in SELECTS else math.prod(inner)
 
 
 def _size(value: Any) -> tuple[int, int]:
-    """How many values are in a value, and how many characters; counted as far as a result may have them."""
+    """Count the values in a value and the characters of its strings; stop once either exceeds its limit."""
     values = characters = 0
     waiting = [value]
     while waiting and values <= MAX_VALUES and characters <= MAX_CHARACTERS:

@@ -1,4 +1,4 @@
-"""What a session's page fetches: rows of the timeline, details of an event, pages of events, long texts."""
+"""What a session's page fetches: timeline rows, event details, pages of events, long texts."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from coagent_langchain.server.store import Cursor, Entry, entry_at
 from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import now_ms
 
-MAX_PAGE = 500  # events of one request
-MAX_HITS = 20_000  # events that a search inside a session finds
-RAW_PAGE = 50  # entries of one request
-CHUNK = 131_072  # characters of a long text that one request gives
+MAX_PAGE = 500  # events per request
+MAX_HITS = 20_000  # most events that a search inside a session finds
+RAW_PAGE = 50  # entries per request
+CHUNK = 131_072  # characters of a long text per request
 _REF = re.compile(r"(\d{1,16})-(\d{1,19})")
 
 
 def timeline(request: Request) -> Response:
-    """The rows of the tree (`rows.rows`), with the figures that they are relative to."""
+    """The rows of the tree (`rows.rows`), with the times that they are relative to."""
     view = view_of(request)
     t0 = view.session.first_ms
     return answer({"t0": t0, "now": now_ms() - t0 if view.session.status == "running" else None,
@@ -42,12 +42,12 @@ def timeline(request: Request) -> Response:
 
 
 def _unended(view: View) -> str:
-    """What is said of a call without its end."""
+    """The status shown for a call without an end."""
     return "running" if view.session.status == "running" else "unfinished"
 
 
 def overview(request: Request) -> HTMLResponse:
-    """Token chart and the tables of models and tools."""
+    """The token chart and the tables of models and tools."""
     return render("overview.html", **charts.overview(view_of(request).timeline))
 
 
@@ -55,7 +55,7 @@ def chosen(request: Request) -> list[Entry]:
     """The entries that the query names: `e=timestamp-seq`, once or more.
 
     Raises:
-        HTTPException: 404, no such entry, or no session any more.
+        HTTPException: 404, there is no such entry, or the session has been deleted.
     """
     store, session_id = store_of(request), request.path_params["session_id"]
     found = []
@@ -63,7 +63,7 @@ def chosen(request: Request) -> list[Entry]:
         named = _REF.fullmatch(ref)
         entry = entry_at(store, session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
         if entry is None:
-            session_of(request)  # says so if it has been deleted
+            session_of(request)  # raises if the session has been deleted
             raise HTTPException(404, "There is no such event.")
         found.append(entry)
     if not found:
@@ -80,25 +80,25 @@ def event_detail(request: Request) -> HTMLResponse:
 
 
 def earlier(request: Request) -> HTMLResponse:
-    """The messages of a model's call before the one at the place `to`."""
+    """The messages of a model call before the one at index `to`."""
     entry = chosen(request)[0]
     ref, end = ref_of(entry), natural(request.query_params.get("to", ""))
     return render("earlier.html", ref=ref, parts=contents.earlier(orjson.loads(entry.body), ref, end))
 
 
 def text(request: Request) -> PlainTextResponse:
-    """A piece of one text of an entry: `path` is a JSON array of keys, `[]` the whole entry as indented JSON; its
-    keys lead into a text that is JSON itself, too.
+    """A chunk of one text of an entry.
 
-    `from` is where the piece begins; header `x-next` says where the next begins, and is absent at the end. With
-    `whole=1` all of it, exactly as it was logged: for copying.
+    `path` is a JSON array of keys; they also lead into strings that contain JSON. `[]` is the whole entry as indented
+    JSON. `from` is where the chunk begins; the header `x-next` is where the next one begins, and is absent at the end.
+    `whole=1` gives the whole text exactly as logged, for copying.
     """
     value = orjson.loads(chosen(request)[0].body)
     try:
         for key in orjson.loads(request.query_params.get("path", "[]")):
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
         start = max(int(request.query_params.get("from", "0")), 0)
-        whole = value if isinstance(value, str) else pretty(value)  # what is logged as text may nest too deep for that
+        whole = value if isinstance(value, str) else pretty(value)  # JSON in a string may nest too deeply for that
     except (ValueError, TypeError, LookupError):
         raise HTTPException(404, "There is no such text.") from None
     if request.query_params.get("whole"):
@@ -109,7 +109,7 @@ def text(request: Request) -> PlainTextResponse:
 
 
 def events(request: Request) -> Response:
-    """A page of the table of events: `offset`, `limit`, and optionally `q` (words) and `type`; with all types there."""
+    """A page of the table of events, by `offset`, `limit` and optionally `q` (words) and `type`; with all types."""
     view = view_of(request)
     given = request.query_params
     places = _places(request, view, given.get("q", ""), given.get("type", ""))
@@ -123,7 +123,7 @@ def events(request: Request) -> Response:
 
 
 def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[Entry]:
-    """The entries at these places of the timeline, read together where they follow each other."""
+    """The entries at these places of the timeline; consecutive ones are read in one query."""
     store, session_id = store_of(request), view.session.session_id
     times, seqs = view.timeline.times, view.timeline.seqs
     at = 0
@@ -134,7 +134,7 @@ def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[En
         place = places[at]
         found = store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
         yield from found
-        at += len(found) or run  # a session may be deleted meanwhile
+        at += len(found) or run  # none if the session has been deleted meanwhile
 
 
 def _event_row(entry: Entry) -> list[Any]:
@@ -144,7 +144,7 @@ def _event_row(entry: Entry) -> list[Any]:
 
 
 def _places(request: Request, view: View, words: str, event_type: str) -> Sequence[int]:
-    """Which events of the timeline a search and a type leave over."""
+    """The places in the timeline of the events that match a search and a type."""
     timeline = view.timeline
     if not words.strip() and not event_type:
         return range(len(timeline.seqs))
@@ -154,7 +154,7 @@ def _places(request: Request, view: View, words: str, event_type: str) -> Sequen
 
 
 def find(request: Request) -> Response:
-    """The seq of every event of the session that contains all the words of `q`."""
+    """The seq of every event of the session that contains all words of `q`."""
     found = session_of(request)
     seqs = _hits(request, found.session_id, request.query_params.get("q", ""))
     return answer({"seqs": [str(seq) for seq in seqs]})
@@ -165,7 +165,7 @@ def _hits(request: Request, session_id: str, words: str) -> list[int]:
 
 
 def conversation(request: Request) -> HTMLResponse:
-    """A page of the conversation, from the item `from` on."""
+    """A page of the conversation, starting at the item `from`."""
     view = view_of(request)
     outline = talk.outline(view.timeline)
     start = natural(request.query_params.get("from", ""))
@@ -176,13 +176,13 @@ def conversation(request: Request) -> HTMLResponse:
 
 
 def _more(total: int, end: int) -> dict[str, int]:
-    """Where the next page begins and how many items are left, for the button below one; zeros on the last page."""
+    """Where the next page begins and how many items remain, for the button below a page; zeros on the last page."""
     left = max(total - end, 0)
     return {"next": end if left else 0, "left": left}
 
 
 def reader(request: Request, session_id: str) -> talk.Read:
-    """Gives entries by their place, parsed."""
+    """A function that returns a parsed entry by its timestamp and seq, or None."""
     store = store_of(request)
 
     def read_entry(at: int, seq: int) -> dict[str, Any] | None:
@@ -193,7 +193,7 @@ def reader(request: Request, session_id: str) -> talk.Read:
 
 
 def raw(request: Request) -> HTMLResponse:
-    """A page of the entries as indented JSON, of those with the words `q`, from the place `from` on."""
+    """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
     view, start = view_of(request), natural(request.query_params.get("from", ""))
     places = _places(request, view, request.query_params.get("q", ""), "")
     page = places[start : start + RAW_PAGE]
@@ -213,7 +213,7 @@ def markdown(request: Request) -> PlainTextResponse:
 
 
 def _route(name: str, view: Callable[[Request], Response]) -> Route:
-    """`/view/NAME/=ID`: behind the equals sign even the ids `.` and `..` stay as they are in a browser."""
+    """A route `/view/NAME/=ID`: the equals sign keeps browsers from resolving the ids `.` and `..` in the path."""
     return Route(f"/view/{name}/={{session_id:any}}", view)
 
 

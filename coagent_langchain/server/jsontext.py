@@ -1,4 +1,4 @@
-"""JSON as text: what can be told and done without parsing it, so that every byte of a value stays."""
+"""JSON as text: operations that do not parse it, so that every byte of a value is preserved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NEST = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 def split(body: bytes) -> list[bytes]:
-    """The text of each element of the JSON array `body`, which has some."""
+    """The text of each element of the JSON array `body`, which is not empty."""
     found, depth, start = [], 0, 1
     for token in _TOKEN.finditer(body):
         depth += _NEST.get(token[0], 0)
@@ -33,5 +33,5 @@ def depth_exceeds(body: bytes, most: int) -> bool:
 
 
 def on_one_line(body: bytes) -> bytes:
-    """JSON text without line breaks: they stand between values only."""
+    """JSON text with its line breaks, which occur only between tokens, replaced by spaces."""
     return body.translate(_BREAKS_AS_SPACES)

@@ -1,4 +1,4 @@
-"""Live pages: a stream of `news` events (SSE), one whenever entries have arrived."""
+"""Live pages: a stream of `news` server-sent events, one whenever entries have arrived."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.lookups import store_of
 
-MAX_CLIENTS = 20  # streams at a time; a browser tab is one
-POLL_S = 0.25  # how often a stream looks for news: `latest()` is one indexed look-up
-BEAT_S = 15.0  # a comment this often, so that a dead connection is noticed
-_UNBUFFERED = {"X-Accel-Buffering": "no"}  # nginx would keep news back until there are 4 KB of them
+MAX_CLIENTS = 20  # simultaneous streams; each browser tab has one
+POLL_S = 0.25  # how often a stream checks for news: `latest()` is one indexed lookup
+BEAT_S = 15.0  # interval of a comment that detects dead connections
+_UNBUFFERED = {"X-Accel-Buffering": "no"}  # otherwise nginx holds events back until it has 4 KB
 
 
 async def stream(request: Request) -> Response:

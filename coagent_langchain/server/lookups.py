@@ -1,4 +1,4 @@
-"""How a request finds what it asks for: the server's store, a session in it, the session's timeline."""
+"""Lookups by request: the server's store, a session in it, the session's timeline."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from coagent_langchain.server.timelines import Timelines, View
 
 
 class AnyConvertor(Convertor[str]):
-    """The rest of a path, whatever is in it: to Starlette's own `path`, a line break is the end."""
+    """The rest of a path, whatever it contains: Starlette's own `path` ends at a line break."""
 
     regex = "(?s:.*)"
 
     def convert(self, value: str) -> str:
-        """What stands there."""
+        """The text as it is."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The same."""
+        """The text as it is."""
         return value
 
 
@@ -34,16 +34,16 @@ def store_of(request: Request) -> Store:
 
 
 def timelines_of(request: Request) -> Timelines:
-    """The timelines kept for this server."""
+    """The server's cached timelines."""
     timelines: Timelines = request.app.state.timelines
     return timelines
 
 
 def session_of(request: Request) -> Session:
-    """The session in the path, or in the query `id` for ids that cannot stand in a path.
+    """The session named in the path, or in the query `id` if the id cannot be part of a path.
 
     Raises:
-        HTTPException: 404, there is none.
+        HTTPException: 404, there is no such session.
     """
     session_id = request.path_params.get("session_id") or request.query_params.get("id", "")
     session = store_of(request).session(session_id)
@@ -53,5 +53,5 @@ def session_of(request: Request) -> Session:
 
 
 def view_of(request: Request) -> View:
-    """The session in the path with its timeline."""
+    """The session of the request with its timeline."""
     return timelines_of(request).get(session_of(request))

@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a table: a field, a parameter or an answer."""
+    """A line of a table: a field, a parameter or a response."""
 
     name: str
     type: Markup
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method of a path; `curl` is a command that can be run as it stands."""
+    """A method of a path; `curl` is a command that can be run as it is."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An event type: the fields that go with it, beyond those of every entry, and an example."""
+    """An event type: its fields, beyond those of every entry, and an example."""
 
     name: str
     meaning: Markup
@@ -64,7 +64,7 @@ def operations(document: Schema, base_url: str, *, token: bool) -> list[Operatio
 
     Parameters:
         base_url: the API's address, for the commands.
-        token: the commands send one.
+        token: whether the commands send a token.
     """
     return [
         Operation(
@@ -88,7 +88,7 @@ def operations(document: Schema, base_url: str, *, token: bool) -> list[Operatio
 
 
 def kinds(document: Schema) -> list[Kind]:
-    """Every event type. The fields of an object stand in the place of the object."""
+    """Every event type; objects are replaced by their fields."""
     schemas = document["components"]["schemas"]
     optional = {name: _own(name, given, schemas) for name, given in schemas["LogEntry"]["properties"].items()
                 if name not in schemas["LogEntry"]["required"]}  # fmt: skip
@@ -105,7 +105,7 @@ def kinds(document: Schema) -> list[Kind]:
 
 
 def _own(name: str, given: Schema, schemas: Schema) -> list[Line]:
-    """A field, or where it is one of the objects, that object's fields."""
+    """A field, or, if it is an object, the fields of that object."""
     references = [each["$ref"] for each in given.get("anyOf", ()) if "$ref" in each]
     if not references:
         return [Line(name, _type(given), _prose(given.get("description", "")))]
@@ -114,7 +114,7 @@ def _own(name: str, given: Schema, schemas: Schema) -> list[Line]:
 
 
 def components(document: Schema) -> list[Component]:
-    """Every object, the entry first."""
+    """Every schema: first the objects, beginning with the entry, then the others."""
     return [
         Component(name, _prose(schema.get("description", "")), _fields(schema))
         for name, schema in document["components"]["schemas"].items()
@@ -135,12 +135,12 @@ def _fields(schema: Schema) -> list[Line]:
 
 
 def _content(part: Schema) -> Markup:
-    """What type a body or an answer has."""
+    """The type of a request body or a response."""
     return Markup("").join(_type(each["schema"]) for each in part.get("content", {}).values())
 
 
 def _type(schema: Schema) -> Markup:
-    """A schema in words, other schemas linked. That an optional field may be null goes without saying."""
+    """A schema in words, with links to other schemas; null as an alternative is left out."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return Markup('<a href="#{0}">{0}</a>').format(name)
@@ -155,7 +155,7 @@ def _type(schema: Schema) -> Markup:
 
 
 def _limits(schema: Schema) -> str:
-    """The range of a number, the length of a text."""
+    """The range of a number or the length of a string."""
     if "maximum" in schema:
         return f", {schema['minimum']:,} to {schema['maximum']:,}"
     if "maxLength" in schema:
@@ -164,7 +164,7 @@ def _limits(schema: Schema) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """A description; what stands in backticks is code."""
+    """A description with the text in backticks as code."""
     parts = re.split(r"`([^`]*)`", text)
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
@@ -172,7 +172,7 @@ def _prose(text: str) -> Markup:
 
 
 def _curl(method: str, url: str, given: Schema, *, token: bool) -> str:
-    """A command that asks with the examples of the document."""
+    """A curl command that sends the examples of the document."""
     queries: list[str] = []
     for each in given.get("parameters", ()):
         if each["in"] == "path":

@@ -1,4 +1,4 @@
-"""What the server says in the log: why it refuses requests or connections, a line a minute at most."""
+"""The server's log messages on refused requests and connections, at most one a minute."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ INTERVAL_S = 60.0
 
 
 class Notices:
-    """Says what is wrong, but not every time: many clients come again and again."""
+    """Logs problems, but not each occurrence: many clients retry again and again."""
 
     def __init__(self) -> None:
         self._said = -INTERVAL_S
 
     def wrong(self, problem: str) -> None:
-        """Something keeps the server from its work."""
+        """Log a problem that keeps the server from working, unless one was logged less than `INTERVAL_S` ago."""
         now = time.monotonic()
         if now - self._said >= INTERVAL_S:
             self._said = now

@@ -1,4 +1,4 @@
-"""Templates with autoescape, and what they all may use."""
+"""Templates with autoescaping, and the filters and globals that all of them can use."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _environment.globals["ui"] = _environment.get_template("ui.html").module
 
 
 def for_a_person(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a browser asks for a page to show; scripts and other programs read JSON."""
+    """Whether a browser requests a page to display; scripts and other programs read JSON."""
     return method == "GET" and "text/html" in headers.get("accept", "")
 
 
 def render(
     template: str, status: int = 200, headers: Mapping[str, str] | None = None, /, **context: Any
 ) -> HTMLResponse:
-    """A page or a fragment."""
+    """Render a template as a response: a page or a fragment."""
     return HTMLResponse(_environment.get_template(template).render(context), status, headers)

@@ -1,4 +1,4 @@
-"""What the wire model says of each field of an entry, as checks that are fast."""
+"""Fast checks of the fields of an entry, derived from the wire model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from coagent_langchain.events import LogEntry
 from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP
 
-MAX_ENTRY = 8_000_000  # bytes: room for the longest answers of today's models
+MAX_ENTRY = 8_000_000  # bytes: enough for the longest responses of today's models
 
-Problems = tuple[tuple[str, str], ...]  # of one value: path below it ("" for the value itself) and message
+Problems = tuple[tuple[str, str], ...]  # of one value: pairs of path below it ("" for the value itself) and message
 NONE: Problems = ()
 
 
 def _types_of(annotation: Any) -> frozenset[type]:
-    """The Python types that JSON values of a field of the wire model have, e.g. `{str, NoneType}`."""
+    """The Python types of the JSON values of a wire model's field, e.g. `{str, NoneType}`."""
     options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     found: set[type] = set()
     for option in options:
@@ -35,7 +35,7 @@ def _types_of(annotation: Any) -> frozenset[type]:
 
 
 def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
-    """What must hold beyond the type: the fields of a nested model, an enumeration's values, strings in a list."""
+    """The check beyond the type, if any: a nested model's fields, an enumeration's values, strings in a list."""
     options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     for option in options:
         if typing.get_args(option) == (str,):
@@ -48,7 +48,7 @@ def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
 
 
 def _fields(model: type[BaseModel], **own: Callable[[Any], Problems]) -> Callable[[Any], Problems]:
-    """The check of an object's fields: of each its type, and one of `own` or what the annotation demands besides."""
+    """Make the check of an object's fields: the type of each, then its check in `own` or else of its annotation."""
     rules = {
         name: (_types_of(info.annotation), own.get(name) or _check_of(info.annotation))
         for name, info in model.model_fields.items()
@@ -72,7 +72,7 @@ def _expected(types: frozenset[type]) -> str:
     return "must be " + " or ".join(word for kind, word in _WORDS.items() if kind in types)
 
 
-# One call a value, without a general form over them: these run six times for each entry.
+# One function per kind of check, so that each value costs a single call: these run six times per entry.
 
 
 def _between(highest: int) -> Callable[[Any], Problems]:

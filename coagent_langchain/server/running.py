@@ -1,4 +1,4 @@
-"""A server that runs: uvicorn in a thread of this process."""
+"""A running server: uvicorn in a thread of this process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.security import LOOPBACK
 from coagent_langchain.server.store import Store
 
-GRACE = 2  # seconds that requests under way have when the server closes
-START = 10.0  # seconds until the loop must run
+GRACE = 2  # seconds that requests in progress have when the server closes
+START = 10.0  # seconds to wait for the event loop to run
 
 
 class Running:
@@ -49,7 +49,7 @@ class Running:
             target=self._server.run, kwargs={"sockets": [sock]}, name="coagent-server", daemon=True
         )
         self._thread.start()
-        self._resources = resources.pop_all()  # now they are closed here
+        self._resources = resources.pop_all()  # from now on, `close` closes them
         self._server.ready.wait(START)
 
     def login_url(self) -> str:
@@ -57,14 +57,14 @@ class Running:
         return f"{self.url}/?ticket={self._app.ticket()}"
 
     def close(self) -> None:
-        """Answer what is under way, store what waits, stop. Closing again does nothing."""
+        """Finish requests in progress, store queued entries, and stop. Closing again does nothing."""
         self._app.closing.set()
         self._server.end()
         self._thread.join()
         self._resources.close()
 
     def _repr_html_(self) -> str:
-        """A link, in a notebook."""
+        """A link, for notebooks."""
         return f'<a href="{self.url}" target="_blank">{self.url}</a>'
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class Running:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and ends when it is told to: uvicorn would look for that ten times a second."""
+    """A uvicorn server that signals when it is ready and waits for an event to stop, instead of polling every 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -92,40 +92,40 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
     def end(self) -> None:
-        """From another thread: begin the end."""
+        """Begin the shutdown, from another thread."""
         self.should_exit = True
         if self.ready.is_set():
-            with suppress(RuntimeError):  # it has ended already
+            with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._ending.set)
 
     async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # which sets the answers' date
+        while not await self.on_tick(0):  # updates the Date header of responses
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it, with its pauses, if a request is under way; without one there is nothing to wait for."""
+        """Shut down, with uvicorn's pauses only if a request is in progress."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await asyncio.sleep(0)  # connections without a request are closed then
+        await asyncio.sleep(0)  # lets connections without a request close
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
 
     def _contain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Say once a minute that no more files may be open: asyncio has 2,000 tracebacks a second for it."""
+        """Log once a minute that no more files can be opened: asyncio would log 2,000 tracebacks a second."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             self._notices.wrong(f"connections are kept waiting: {error.strerror} (`ulimit -n` limits their number)")
-        elif not (self.should_exit and isinstance(error, ValueError)):  # a closed socket would be asked again
+        elif not (self.should_exit and isinstance(error, ValueError)):  # asyncio's retry to accept, on a closed socket
             loop.default_exception_handler(context)
 
 
 def start(store: Store | str | None, *, port: int, host: str, token: str | None) -> Running:
     """See `coagent_langchain.server.launch`."""
     if token:
-        check_token(token, "token")  # as clients do, which would never send another one
+        check_token(token, "token")  # the same check as in clients, which would never send an invalid token
     elif not is_loopback(host):
         raise ConfigurationError(
             f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
@@ -135,16 +135,16 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
         if store is None:
             folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
             store = f"sqlite://{folder}/coagent.db"
-        if isinstance(store, str):  # before the port: with another one a wrong store would still be wrong
+        if isinstance(store, str):  # before the port: a wrong store fails on any port
             store = resources.enter_context(closing(open_store(store)))
         sock = resources.enter_context(listen(host, port))
-        resources.callback(store.close)  # from here on also one that was given
+        resources.callback(store.close)  # from here on, also closes a store that was passed in
         return Running(store, sock, token, resources)
 
 
 @contextmanager
 def _threads_there() -> Iterator[None]:
-    """Say it as a mistake of the set-up if the system starts no thread."""
+    """Raise a `ConfigurationError` if the system cannot start a thread."""
     try:
         yield
     except RuntimeError as error:
@@ -155,13 +155,13 @@ def _threads_there() -> Iterator[None]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Open a listening socket.
 
     Raises:
-        ConfigurationError: the port is taken or the host is not one of this machine's.
+        ConfigurationError: the port is taken, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # with its protocol, or asyncio leaves Nagle's algorithm on, and answers wait 40 ms for an acknowledgement
+    # with an explicit protocol: otherwise asyncio leaves Nagle's algorithm on, and responses wait 40 ms for an ACK
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -175,7 +175,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _advice(error: Exception, port: int) -> str:
-    """What to do about an address that cannot be listened on."""
+    """Advice about an address that the server cannot listen on."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
         return f". `ss -ltnp sport = :{port}` shows what uses it; choose another with --port"

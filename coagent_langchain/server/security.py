@@ -1,4 +1,4 @@
-"""One door in front of every route: who may ask, from where, and what a browser may do with the answer."""
+"""Access control for every route: who may send requests, from where, and what a browser may do with the response."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from coagent_langchain.server.answers import failure
 from coagent_langchain.server.pages import for_a_person, render
 
 COOKIE = "coagent_session"
-OPEN = ("/static/viewer.css", "/static/icon.svg")  # what the page that asks for the token looks like: nothing secret
-_OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server: a browser takes `//x` and `/\x` for another one
+OPEN = ("/static/viewer.css", "/static/icon.svg")  # the looks of the page that asks for the token: not secret
+_OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path on this server: to a browser, `//x` and `/\x` name another host
 _MISDIRECTED = (
     "without a token, this server accepts only host names of its own machine (Host header): start it with --token, "
     "or have the proxy send 'Host: localhost'"
@@ -37,13 +37,13 @@ HEADERS = {
 
 
 class Security:
-    """ASGI middleware: host, origin, content type, token, response headers. It is asked by HTTP alone.
+    """ASGI middleware for HTTP scopes only: checks host, origin, content type and token; sets response headers.
 
     Parameters:
-        app: what lies behind it.
+        app: the application behind it.
         closing: set when the server stops.
-        hosts: names that the Host header may have, without port; any when empty.
-        token: bearer token that every request needs, or None.
+        hosts: host names that the Host header may name, without port; any if empty.
+        token: bearer token that every request must have, or None.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Security:
         self.closing = closing
         self._hosts = hosts
         self._token = token
-        self._cookie = secrets.token_urlsafe(32)  # a new secret each start
+        self._cookie = secrets.token_urlsafe(32)  # a new secret at each start
         self._tickets: set[str] = set()
 
     def ticket(self) -> str:
-        """A token for one opening of the viewer: `/?ticket=...` exchanges it for the cookie."""
+        """Issue a single-use ticket for the viewer: `/?ticket=...` exchanges it for the cookie."""
         ticket = secrets.token_urlsafe(32)
         self._tickets.add(ticket)
         return ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
+        """Pass a request on, or refuse it."""
         answered = False
 
         async def send_with_headers(message: Message) -> None:
@@ -78,14 +78,14 @@ class Security:
         refusal = self._refuse(scope, Headers(scope=scope))
         try:
             await (refusal or self.app)(scope, receive, send_with_headers)
-        except asyncio.CancelledError:  # the server stops, and waits no longer for a database that hangs
+        except asyncio.CancelledError:  # the server is stopping and no longer waits for a hanging database
             if not answered:
                 answer = failure("the server is shutting down", 503, {"Retry-After": "1"})
                 await answer(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:
-            return failure(_MISDIRECTED, 421)  # no 400: what is sent is good, and a client keeps it
+            return failure(_MISDIRECTED, 421)  # not 400: the entries are valid, and the client keeps them
         if scope["method"] not in ("GET", "HEAD"):
             if not _same_origin(headers):
                 return failure("pages of another origin may not write here", 403)
@@ -115,7 +115,7 @@ class Security:
         return failure(message, 401, challenge)
 
     def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
-        """Whether an address lets a browser in: by a ticket, once, or the first page by the token itself."""
+        """Whether an address logs a browser in: with a single-use ticket, or at `/` with the token itself."""
         for ticket in tickets:
             if ticket in self._tickets:
                 self._tickets.discard(ticket)
@@ -129,7 +129,7 @@ class Security:
 
 
 def _asked(path: str, query: dict[str, list[str]]) -> str:
-    """The page that a browser is to be let in to: `next` of the address, else the address itself."""
+    """The page to show after login: `next` of the address, otherwise the address itself; `/` if not a valid path."""
     given = query.pop("next", [path + ("?" + urlencode(query, doseq=True) if query else "")])[0]
     return given if _OWN.fullmatch(given) else "/"
 
@@ -144,7 +144,7 @@ def _is_json(headers: Headers) -> bool:
 
 
 def _same_origin(headers: Headers) -> bool:
-    """Whether a browser says that the request comes from our own page; other programs say nothing."""
+    """Whether a request comes from a page of this server, by a browser's headers, or from another program."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")

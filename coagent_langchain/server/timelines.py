@@ -1,4 +1,4 @@
-"""The timelines of the sessions that are being looked at: built once, kept while the session stays as it is."""
+"""A cache of timelines for the sessions being viewed: each is built once and kept until its session changes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from coagent_langchain.server.presentation.moments import Moment, read
 from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Session, Store, every_entry
 
-KEPT_ENTRIES = 120_000  # of all timelines kept; about 0.4 KB of memory each
+KEPT_ENTRIES = 120_000  # entries in all cached timelines; about 0.4 KB of memory each
 KEPT_VIEWS = 500
 PAGE = 2_000  # entries read from the store at once
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A session as it is now, and its timeline."""
+    """The current state of a session, and its timeline."""
 
     session: Session
     timeline: Timeline
 
 
 class Timelines:
-    """The latest timelines, oldest use dropped first. Safe for threads.
+    """A thread-safe LRU cache of timelines.
 
     Parameters:
         store: where the entries are.
@@ -38,7 +38,7 @@ class Timelines:
         self._building: dict[str, threading.Lock] = {}
 
     def get(self, session: Session) -> View:
-        """The session with its timeline: the kept one while no entry came since, else a new one."""
+        """Return the session with its timeline: the cached one if no entry has arrived since, otherwise a new one."""
         with self._lock:
             building = self._building.setdefault(session.session_id, threading.Lock())
         with building:
@@ -65,5 +65,5 @@ class Timelines:
 
 
 def _extent(session: Session) -> tuple[int, int, int]:
-    """What changes with each entry, and where a session was deleted and another one has its id."""
+    """Values that change with each entry, or if another session has taken the id of a deleted one."""
     return session.entries, session.first_ms, session.last_ms

@@ -1,7 +1,7 @@
-"""From a posted body to validated entries, hand-made for speed.
+"""Parsing a posted body into validated entries, hand-written for speed.
 
-Every entry keeps the exact bytes in which it was posted, so that unknown fields and number formats come back as they
-came. A fault names the entry's index and the field; it costs no other entry.
+Every entry keeps the exact bytes in which it was posted, so that unknown fields and number formats are returned
+unchanged. A fault names the entry's index and the field; it does not affect other entries.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from coagent_langchain.server.store import NewEntry
 from coagent_langchain.wire import ENVELOPE
 
 MAX_BODY = 10_000_000  # bytes, also after decompression
-MAX_ENTRIES = 1000  # a batch
-MAX_DEPTH = 100  # ClickHouse 25 cannot read back what is nested 300 deep
+MAX_ENTRIES = 1000  # per batch
+MAX_DEPTH = 100  # ClickHouse 25 cannot read back values nested 300 levels deep
 
 Fault = dict[str, Any]
 _required = itemgetter(*ENVELOPE)
@@ -29,7 +29,7 @@ class BodyError(Exception):
     """The body as a whole cannot be read.
 
     Attributes:
-        status: the HTTP status to answer.
+        status: the HTTP status of the response.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -39,7 +39,7 @@ class BodyError(Exception):
 
 @dataclass(slots=True)
 class Batch:
-    """What a body held: the good entries, the faults of the others, and whether it was one entry or an array."""
+    """The contents of a body: the valid entries, the faults of the others, and whether it was a single entry."""
 
     entries: list[NewEntry] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -50,10 +50,10 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
     """Parse and validate a body: one entry, or an array of entries.
 
     Parameters:
-        event_types: what the store can keep; another type of the wire model is refused with a message of its own.
+        event_types: those that the store can keep; other types of the wire model are rejected with a separate message.
 
     Raises:
-        BodyError: not JSON, neither object nor array, or too many entries.
+        BodyError: the body is not JSON, neither an object nor an array, or has too many entries.
     """
     body = body.strip(b" \t\r\n")
     if (found := _parse_each(body)) is not None:
@@ -86,10 +86,10 @@ def _check(entries: list[Any], bodies: list[bytes], event_types: frozenset[str],
 
 
 def _parse_each(body: bytes) -> tuple[list[Any], list[bytes]] | None:
-    """The entries of an array and their text, cut where one ends and the next begins with the same field.
+    """The entries of an array and their text, split where an entry that begins with the same field as the first begins.
 
-    So do those of our own delivery and most clients, and cutting is ten times as fast as finding the commas. That each
-    piece is JSON proves that the cuts are right. None when they are not, and for whatever else a body may be.
+    Entries sent by our own delivery and by most clients begin alike, and splitting is ten times as fast as finding the
+    commas. If each piece is valid JSON, the splits are right. None if they are not, and for any other body.
     """
     start = body[1 : body.find(b'"', 3) + 1]  # `{"version"`
     comma = b"," if b"}," + start in body else b", "
@@ -107,7 +107,7 @@ def _parse_each(body: bytes) -> tuple[list[Any], list[bytes]] | None:
 
 
 def faults(entry: Any, body: bytes, event_types: frozenset[str]) -> list[tuple[str, str]]:
-    """What is wrong with an entry: pairs of field and message; empty when it is valid."""
+    """What is wrong with an entry: pairs of field and message; empty if it is valid."""
     if not isinstance(entry, dict):
         return [("", "an entry must be a JSON object")]
     if "event_type" not in entry and "log_type" in entry:

@@ -31,7 +31,7 @@ PERIODS = {"1h": ("Last hour", 3_600_000), "24h": ("Last 24 hours", 86_400_000),
 NOTES = {"found": f"The search ended with the {FOUND} newest sessions whose events contain the words",
          "time": "The search took too long and ended with the newest events"}  # fmt: skip
 COLUMNS = [
-    # what the column sorts by, label, hint, class; a narrow window leaves out first what none can sort by
+    # sort key, label, hint, class; a narrow window first hides figures without a sort key
     ("", "Status", "", "c-status"),
     ("", "Session", "First prompt and id", "c-title"),
     ("first", "Started", "First event", "c-time"),
@@ -47,7 +47,7 @@ COLUMNS = [
     ("", "Models, tags", "", "c-words from-1000"),
 ]
 NEWEST = "-first"
-# what the list's address may choose from; what else stands there is left out, and the page says so
+# values that the list's address may choose; others are ignored, and the page says so
 CHOICES = {"status": STATUSES, "type": tuple(EventType), "period": tuple(PERIODS),
            "sort": (*SORTS, *(f"-{name}" for name in SORTS))}  # fmt: skip
 ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
@@ -55,7 +55,7 @@ ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
 
 
 def home(request: Request) -> HTMLResponse:
-    """The list of sessions, or the lines to paste when there is none."""
+    """The list of sessions, or, if there are none, the lines to paste into a program."""
     context = _list(request)
     if not context["page"].total and not context["filtered"]:
         return render(
@@ -65,7 +65,7 @@ def home(request: Request) -> HTMLResponse:
 
 
 def session_rows(request: Request) -> HTMLResponse:
-    """The table of the list alone: the list fetches it when something is new."""
+    """Only the table of the list, fetched by the list when something is new."""
     return render("session_rows.html", **_list(request))
 
 
@@ -79,12 +79,12 @@ def session(request: Request) -> HTMLResponse:
 
 
 def head(request: Request) -> HTMLResponse:
-    """The figures at the top of a session's page alone, for the live tail."""
+    """Only the figures at the top of a session's page, for the live tail."""
     return render("head.html", s=session_of(request))
 
 
 def compare(request: Request) -> HTMLResponse:
-    """Two sessions side by side: `?s=ID&s=ID`; asks for what is missing."""
+    """Two sessions side by side: `?s=ID&s=ID`; if one is missing, the page to choose it."""
     chosen = request.query_params.getlist("s")[:2]
     found = [session for name in chosen if name and (session := store_of(request).session(name))]
     if len(found) < 2:
@@ -98,7 +98,7 @@ def compare(request: Request) -> HTMLResponse:
 
 
 def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> HTMLResponse:
-    """The page to choose two sessions on, of which at most one is found."""
+    """The page to choose two sessions, when at most one is found."""
     missing = [name for name in chosen if name and name not in [session.session_id for session in found]]
     if missing:
         message = f"There is no session {formats.preview(missing[0])}."
@@ -112,7 +112,7 @@ def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> H
 
 
 def docs(request: Request) -> HTMLResponse:
-    """The API, made from its OpenAPI document, with commands for the address that the page was asked at."""
+    """The page about the API, made from its OpenAPI document, with commands for the address of the request."""
     document, base_url, token = openapi.document(), _base_url(request), _token_needed(request)
     return render("docs.html", document=document, base_url=base_url, token=token,
                   operations=manual.operations(document, base_url, token=token), kinds=manual.kinds(document),
@@ -131,7 +131,7 @@ def _list(request: Request) -> dict[str, Any]:
     """What the table of sessions shows for the query in the address."""
     query = read_query(request.query_params)
     page = store_of(request).sessions(query)
-    if page.total and not page.sessions:  # behind the end: the last page
+    if page.total and not page.sessions:  # past the end: the last page
         query = replace(query, offset=(page.total - 1) // PAGE * PAGE)
         page = store_of(request).sessions(query)
     given = dict(request.query_params)
@@ -154,7 +154,7 @@ def _list(request: Request) -> dict[str, Any]:
 
 
 def read_query(given: Mapping[str, str]) -> Query:
-    """The store's query of the list's address. What makes no sense there does not filter."""
+    """The store query for the list's address; invalid values are ignored."""
     sort = _chosen(given, "sort") or NEWEST
     column: Sort = next(known for known in SORTS if known == sort.removeprefix("-"))
     page = max(formats.natural(given.get("page", "")), 1)
@@ -174,13 +174,13 @@ def read_query(given: Mapping[str, str]) -> Query:
 
 
 def _chosen(given: Mapping[str, str], name: str) -> str:
-    """What an address chooses; "" where that is no choice."""
+    """The choice made by an address; "" if it is not a valid one."""
     value = given.get(name, "")
     return value if value in CHOICES[name] else ""
 
 
 def _turned(query: Query, name: str) -> str:
-    """A click sorts descending first; on the column that sorts already it turns the order round."""
+    """The sort after a click on a column: descending, or ascending if the column already sorts descending."""
     return name if query.sort == name and not query.ascending else f"-{name}"
 
 
@@ -189,7 +189,7 @@ def _state(query: Query, name: str) -> str:
 
 
 def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[str, str]], str]]:
-    """The choices above the list: name, label, (value, text) and what is chosen; "" is what an address need not say."""
+    """The filters above the list: name, label, options (value, text) and chosen value; "" is the default."""
     store = store_of(request)
 
     def named(values: Iterable[str]) -> list[tuple[str, str]]:
@@ -217,11 +217,11 @@ _STATIC = {
     file.name: (file.read_bytes(), _MEDIA[Path(file.name).suffix])
     for file in (importlib.resources.files("coagent_langchain.server") / "static").iterdir()
     if Path(file.name).suffix in _MEDIA
-}  # 60 KB: from memory each is there before a thread could open it
+}  # 105 KB: served from memory faster than a thread could open a file
 
 
 async def static(request: Request) -> Response:
-    """Style sheets and scripts. The name is looked up, never made into a path."""
+    """Style sheets, scripts and icons; the name is looked up, never used as a path."""
     if (found := _STATIC.get(request.path_params["name"])) is None:
         raise HTTPException(404, "There is no such file.")
     return Response(found[0], media_type=found[1])
