@@ -1,6 +1,7 @@
-"""The store: what the API and the pages need from a database, as one protocol with two implementations.
+"""The store: one protocol for what the API and the pages need from a database, with two implementations.
 
-Times are Unix milliseconds. All methods block and may be called from any thread; `append` alone returns at once.
+Times are Unix milliseconds. All methods may be called from any thread, and block, except `append`, which returns at
+once.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from coagent_langchain.server.store.rollup import COUNTS, ENDINGS, prompt_count,
 from coagent_langchain.unended import NO_END, goes_on, standing
 from coagent_langchain.wire import now_ms
 
-MAX_FACETS = 200  # choices of a filter
-MAX_PAGE = 16 << 20  # bytes of entries that are read at a time: a single one may have half as much
+MAX_FACETS = 200  # most options of a filter
+MAX_PAGE = 16 << 20  # bytes of entries read at a time: a single entry may have half as many
 STATUSES = ("running", *ENDINGS, NO_END)
 
 
 class Unavailable(Exception):
-    """The store cannot answer now; the client shall try again after `retry_after` seconds."""
+    """The store cannot be used now; the client should try again after `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -29,11 +30,11 @@ class Unavailable(Exception):
 
 
 class NewEntry(NamedTuple):
-    """A validated entry on its way in.
+    """A validated entry to be stored.
 
     Attributes:
         fields: the parsed JSON object.
-        body: the JSON text as it was posted, without white space around it.
+        body: the JSON text as posted, without surrounding whitespace.
     """
 
     fields: dict[str, Any]
@@ -41,7 +42,7 @@ class NewEntry(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """A place in a session's order: entries come by timestamp, then by arrival."""
+    """A position in a session's order: by timestamp, then by arrival."""
 
     timestamp: int
     seq: int
@@ -51,9 +52,9 @@ class Entry(NamedTuple):
     """A stored entry.
 
     Attributes:
-        seq: arrival number: grows with each stored entry; a stable address of the entry in this store.
+        seq: arrival number: grows with each stored entry, and identifies the entry in this store.
         timestamp: of the event, in milliseconds.
-        body: the JSON text as it was posted, byte for byte.
+        body: the JSON text as posted, byte for byte.
     """
 
     seq: int
@@ -62,30 +63,31 @@ class Entry(NamedTuple):
 
     @property
     def cursor(self) -> Cursor:
-        """The place right after this entry, for `Store.entries(after=...)`."""
+        """The position of this entry, for `Store.entries(after=...)`."""
         return Cursor(self.timestamp, self.seq)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session's roll-up, kept right for entries that come late, twice or out of order.
+    """A session's roll-up, correct even if entries arrive late, twice or out of order.
 
     Attributes:
         first_ms, last_ms: earliest and latest timestamp of its entries.
-        status: of `STATUSES`; `session_end`'s `meta.status`, "completed" where it says none; before it, or when
-            activity follows it, "running", then "idle" or "no end" as `unended.standing` says.
+        status: one of `STATUSES`: the `meta.status` of `session_end`, or "completed" if that is not one of `ENDINGS`;
+            "interrupted" after a question to a human; otherwise, or if activity follows, "running", which
+            `unended.standing` changes to "idle" or "no end" after a silence.
         title: beginning of its first prompt, or "".
-        failure: where it is failed, the beginning of its last error; else "".
-        entries: how many are stored.
-        prompts: how many, see `rollup.prompt_count`.
-        turns: how many, see `rollup.turn_count`.
-        total_tokens: sum over `llm_response`; where an entry has no total, its input and output tokens.
-        input_tokens, output_tokens: sums over `llm_response`, or None when no entry names them.
-        cached_tokens: part of `input_tokens` that the provider read from its cache, or None when no entry names it.
-        open_calls: calls and components without their end; negative where a client logs ends alone.
-        cost: US dollars, or None when no entry names a cost.
-        unpriced_calls: model calls with tokens and without a price: they are missing in `cost`.
-        types: event type → how many entries.
+        failure: if `status` is "failed", the beginning of its last error; otherwise "".
+        entries: number of stored entries.
+        prompts: see `rollup.prompt_count`.
+        turns: see `rollup.turn_count`.
+        total_tokens: sum over `llm_response` and `error`; for an entry without a total, input and output tokens.
+        input_tokens, output_tokens: sums over `llm_response` and `error`, or None if no entry reports them.
+        cached_tokens: part of `input_tokens` that the provider read from its cache, or None if no entry reports it.
+        open_calls: calls and components without an end; negative if a client logs only ends.
+        cost: US dollars, or None if no entry reports a cost.
+        unpriced_calls: model calls with tokens but without a price, not included in `cost`.
+        types: event type → number of entries.
         models, tags: sorted.
     """
 
@@ -115,10 +117,10 @@ class Session:
 
     @classmethod
     def of(cls, row: Sequence[Any], *, types: Mapping[str, int], models: Iterable[str], tags: Iterable[str]) -> Session:
-        """The session of a row of the roll-up.
+        """Make a session from a row of the roll-up.
 
         Parameters:
-            row: its id, times, status, title, failure and cost, then the numbers of `COUNTS`.
+            row: id, times, status, title, failure and cost, then the numbers of `COUNTS`.
         """
         session_id, first_ms, last_ms, status, title, failure, cost, *counts = row
         counted = dict(zip(COUNTS, counts, strict=True))
@@ -132,23 +134,23 @@ class Session:
 
     @property
     def only_total(self) -> int | None:
-        """Its tokens, where no entry says which of them went in and which came out."""
+        """The total number of tokens if no entry reports input or output tokens; otherwise None."""
         return self.total_tokens if self.input_tokens is None and self.output_tokens is None else None
 
     @property
     def goes_on(self) -> bool:
-        """Whether it takes longer with every moment: it runs, and a call is open in it."""
+        """Whether its duration still grows: it is running and has an open call."""
         return goes_on(self.status, self.open_calls)
 
     @property
     def duration_ms(self) -> int:
-        """From its first to its last entry; until now while a call is open in it."""
+        """The time from its first to its last entry, or until now while it `goes_on`."""
         return (now_ms() if self.goes_on else self.last_ms) - self.first_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of `GET /runs?summarize=1`, as `Session` has it, but with the status from before `unended.standing`."""
+    """A row of `GET /runs?summarize=1`: fields as in `Session`, but `status` without `unended.standing` applied."""
 
     session_id: str
     entries: int
@@ -164,24 +166,24 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much was deleted."""
+    """Numbers of deleted sessions and entries."""
 
     sessions: int
     entries: int
 
 
 class Store(Protocol):
-    """Where entries are kept. The same tests run on every implementation (`tests/server/test_store.py`)."""
+    """Where entries are stored; every implementation passes the same tests (`tests/server/test_store.py`)."""
 
     @property
     def event_types(self) -> frozenset[str]:
         """The event types that this store can keep."""
 
     def append(self, entries: Sequence[NewEntry]) -> Future[None]:
-        """Store entries; each (session_id, event_id, body) is kept once.
+        """Store entries; each (session_id, event_id, body) is stored once.
 
         Returns:
-            A future that is done when all of them are durable and can be read and found.
+            A future that is done when all of them are durable, readable and found by search.
 
         Raises:
             Unavailable: (here or from the future) the entries are not stored; try again later.
@@ -191,45 +193,46 @@ class Store(Protocol):
         """Every session's id, the earliest session first."""
 
     def summaries(self) -> list[Summary]:
-        """Every session in short, the earliest session first."""
+        """A summary of every session, the earliest session first."""
 
     def sessions(self, query: Query) -> Page:
-        """One page of the sessions that match."""
+        """One page of the sessions that match a query."""
 
     def session(self, session_id: str) -> Session | None:
-        """One session's roll-up, or None when there is none."""
+        """One session's roll-up, or None if there is no such session."""
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
-        """The models or tags that most sessions have, at most `MAX_FACETS`, sorted: the choices of a filter."""
+        """The models or tags that most sessions have, at most `MAX_FACETS`, sorted: the options of a filter."""
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         """A session's entries by timestamp, then arrival.
 
         Parameters:
-            after: begin behind this place; the beginning when None.
-            limit: how many at most; of large ones, as many as `MAX_PAGE` has room for, but at least one.
+            after: the position to begin after; None for the beginning.
+            limit: how many at most; fewer if they exceed `MAX_PAGE`, but at least one.
         """
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
-        """One entry by its event id, the earliest where an id was used again."""
+        """One entry by its event id; the earliest if several have it."""
 
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
-        """The `seq` of a session's entries that contain all the words (each as the beginning of a word, in any case),
-        newest arrival first, `limit` at most. What JSON calls the fields is not searched, their values are.
+        """The `seq` of a session's entries that contain all words of a text, newest arrival first, at most `limit`.
+
+        Each matches the beginning of a word, case-insensitively. Values are searched, not the names of JSON fields.
         """
 
     def latest(self) -> int:
-        """The highest `seq` stored so far, 0 when empty: cheap, for live views that look for news."""
+        """The highest `seq` stored so far, 0 if empty: cheap, for live views that poll."""
 
     def has_news(self, session_id: str, after: int, until: int) -> bool:
-        """Whether entries of the session have a `seq` above `after`, and `until` at most."""
+        """Whether entries of the session have a `seq` above `after` and at most `until`."""
 
     def close(self) -> None:
-        """Finish what is under way and let go of the database."""
+        """Finish work in progress and close the database."""
 
 
 def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[Entry]:
-    """A session's entries, all of them, `page` read at a time."""
+    """All entries of a session, read `page` at a time."""
     after: Cursor | None = None
     while entries := store.entries(session_id, after=after, limit=page):
         yield from entries
@@ -237,6 +240,6 @@ def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[E
 
 
 def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
-    """One entry by its place in the session's order."""
+    """One entry by its position in the session's order."""
     found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
     return found[0] if found and found[0].cursor == (at, seq) else None

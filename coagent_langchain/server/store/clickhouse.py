@@ -1,4 +1,4 @@
-"""The store on ClickHouse: the table of published servers, shared by many stateless servers."""
+"""The store on ClickHouse: the table of the published CoAgent servers, shared by any number of stateless servers."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Terms, newest_sessions
 
-COMMIT = 10_000  # entries of one insert: large inserts make few parts
-FRESH = 0.2  # seconds that the highest seq is kept: live views ask often, and other servers write too
-PAGE = 200  # entries of a step of a search through all sessions
+COMMIT = 10_000  # entries per insert: large inserts make few parts
+FRESH = 0.2  # seconds that the highest seq is cached: live views poll often, and other servers write too
+PAGE = 200  # entries per step of a search through all sessions
 
 
 class ClickHouseStore:
     """A `Store` in a ClickHouse database.
 
     Parameters:
-        connect: makes a client; called once for the writer and once a reader.
+        connect: makes a client; called once for the writer and once per reader.
         database: name of the database.
-        make: whether database and tables are made that are not there.
+        make: whether to create a missing database and its tables.
 
     Raises:
-        ConfigurationError: the database cannot be reached or used, or is not there.
+        ConfigurationError: the database cannot be reached or used, or does not exist.
     """
 
     def __init__(self, connect: Callable[[], Client], database: str, *, make: bool = True) -> None:
@@ -58,7 +58,7 @@ class ClickHouseStore:
                 raise ConfigurationError(f"there is no store in the ClickHouse database {database}")
             self._table = prepare(client, database)
         except ClickHouseError as error:
-            reason = str(error).partition(", Stack trace")[0]  # chdb's, of its C++ code
+            reason = str(error).partition(", Stack trace")[0]  # chdb appends its C++ stack trace
             raise ConfigurationError(f"the ClickHouse database cannot be used: {reason}") from error
         self.event_types = self._table.event_types
         self._writer = Writer(client, database, self._table)
@@ -71,7 +71,7 @@ class ClickHouseStore:
             self._opened.callback(each.close)
 
     def close(self) -> None:
-        """Commit what waits and close all connections. Closing again does nothing."""
+        """Commit queued entries and close all connections. Closing again does nothing."""
         self._opened.close()
 
     # writing
@@ -89,7 +89,7 @@ class ClickHouseStore:
         return self._writer.delete("last_ms < {before:Int64}", before=before_ms)
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """Delete these sessions; one that is not there is no error."""
+        """Delete these sessions; a missing one is not an error."""
         return self._writer.delete("session_id IN {named:Array(String)}", named=list(session_ids))
 
     # reading
@@ -174,7 +174,7 @@ class ClickHouseStore:
         return sorted(found, reverse=True)[:limit]
 
     def _holding(self, terms: Terms) -> Iterator[str | None]:
-        """For each entry that may have the terms, newest first, its session's id if it has them."""
+        """For each entry that may contain the terms, newest first: its session's id, or None if it does not."""
         sql, parameters = self._candidates(terms)
         sql += f" AND number < {{before:UInt64}} ORDER BY number DESC LIMIT {PAGE}"
         before = 2**62
@@ -186,7 +186,7 @@ class ClickHouseStore:
                 return
 
     def _candidates(self, terms: Terms) -> tuple[str, dict[str, Any]]:
-        """The SQL for the entries that may have the terms, to which conditions can be added, and its parameters."""
+        """The SQL for the entries that may contain the terms, extensible with conditions, and its parameters."""
         tokens = {f"token{n}": f"%{token}%" for n, token in enumerate(terms.tokens)}
         may_have = [self._table.may_have.format(token=name) for name in tokens]
         sql = f"""SELECT session_id, {self._table.searched} FROM {self._db}.log_entries

@@ -1,4 +1,4 @@
-"""How a ClickHouse store is reached: over HTTP, or as the engine inside this process."""
+"""Opening a ClickHouse store: over HTTP, or with the engine inside this process."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from coagent_langchain.server import public_address
 from coagent_langchain.server.store.clickhouse import ClickHouseStore
 
 CONNECT = 5  # seconds
-ANSWER = 20  # seconds: a slower database counts as down, and the client tries again
+ANSWER = 20  # seconds: a database that takes longer counts as down, and the client tries again
 DATABASE = "coagent"
 
 
 def open_store(address: str, *, make: bool) -> ClickHouseStore:
-    """The store of `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` or `chdb:///PATH`.
+    """Open the store at `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` or `chdb:///PATH`.
 
     Parameters:
-        address: its address.
-        make: whether one that is not there is made.
+        address: address of the store.
+        make: whether to create a missing store.
 
     Raises:
-        ConfigurationError: the address is wrong, there is no store, or the database cannot be used.
+        ConfigurationError: the address is invalid, there is no store, or the database cannot be used.
     """
     try:
         options, database = _parsed(urlsplit(address))
@@ -35,16 +35,16 @@ def open_store(address: str, *, make: bool) -> ClickHouseStore:
             "--store must be like clickhouse://user:password@host:8123/coagent, with ?secure=true for TLS, "
             f"or chdb:///PATH, not {public_address(address)}"
         ) from None
-    if not make and "path" in options and not Path(options["path"], "metadata").exists():  # the engine would make it
+    if not make and "path" in options and not Path(options["path"], "metadata").exists():  # the engine would create it
         raise ConfigurationError(f"there is no store at {options['path']}")
     return ClickHouseStore(lambda: clickhouse_connect.get_client(**options), database, make=make)
 
 
 def _parsed(parts: SplitResult) -> tuple[dict[str, Any], str]:
-    """What a client is made with, and the database.
+    """The options of a client, and the name of the database.
 
     Raises:
-        ValueError: the address is wrong.
+        ValueError: the address is invalid.
     """
     if parts.scheme == "chdb":
         if parts.netloc or not parts.path.strip("/"):
@@ -59,11 +59,11 @@ def _parsed(parts: SplitResult) -> tuple[dict[str, Any], str]:
         "port": parts.port or 0,  # 8123, or 8443 for TLS
         "username": unquote(parts.username or "default"),
         "password": unquote(parts.password or ""),
-        "autogenerate_session_id": False,  # a client's reads may run side by side
+        "autogenerate_session_id": False,  # a client's reads may run concurrently
         "secure": secure,
         "connect_timeout": CONNECT,
         "send_receive_timeout": ANSWER,
-        # the database collects the inserts of all servers into few parts, and answers when they are stored
+        # the database batches the inserts of all servers into few parts, and responds when they are stored
         "settings": {"async_insert": 1, "wait_for_async_insert": 1},
     }
     return options, database

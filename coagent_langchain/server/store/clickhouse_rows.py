@@ -1,4 +1,4 @@
-"""Between entries and rows of the published ClickHouse table, with the traps of its JSON type kept away."""
+"""Conversion between entries and rows of the published ClickHouse table, avoiding the pitfalls of its JSON type."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from coagent_langchain.server.store import Entry, NewEntry
 from coagent_langchain.server.store.text import searched
 from coagent_langchain.wire import ENVELOPE
 
-LAST_MS = 9_999_999_999_999  # in the year 2286: the last that ClickHouse reads as decimal seconds
-_COPIED = tuple(name for name in ENVELOPE if name != "timestamp")  # columns with the value as it is
+LAST_MS = 9_999_999_999_999  # in the year 2286: the latest that ClickHouse reads as decimal seconds
+_COPIED = tuple(name for name in ENVELOPE if name != "timestamp")  # columns that take the value unchanged
 _OWN = frozenset((*ENVELOPE, "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))
 _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_info", "routing_type", "llm_call",
                     "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics", "test_result",
                     "target_component"))  # fmt: skip
 _JSON = ("conversation_context", "meta", "custom_metadata")
-# what the roll-up of `clickhouse_schema` reads of the JSON columns
+# paths in the JSON columns that the roll-up of `clickhouse_schema` reads
 _COUNTED = ("llm_response.input_tokens", "llm_response.output_tokens", "llm_response.total_tokens",
             "performance_metrics.cost", "error_info.error_type", "error_info.error_message",
             "input_data.prompt")  # fmt: skip
@@ -33,7 +33,7 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
 
     Parameters:
         number: its arrival number.
-        own: whether the table has our columns; else they go where the published table has room.
+        own: whether the table has our columns; if not, their values go into columns of the published table.
     """
     fields = entry.fields
     row = _base(entry, number, own)
@@ -46,7 +46,7 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
 
 
 def plain(written: bytes, entry: NewEntry, own: bool) -> bytes:
-    """The same entry with its text and what the roll-up counts alone, for what ClickHouse's JSON cannot hold."""
+    """The same entry with only its text and what the roll-up counts, for values that ClickHouse's JSON cannot hold."""
     row = _base(entry, int(orjson.loads(written)["log_id"]), own)
     row["event_data"] = _at_paths(_COUNTED, entry.fields)
     row["meta"] = _at_paths(_COUNTED_META, entry.fields.get("meta"))
@@ -54,7 +54,7 @@ def plain(written: bytes, entry: NewEntry, own: bool) -> bytes:
 
 
 def _at_paths(paths: Sequence[str], value: Any) -> dict[str, Any]:
-    """The texts, numbers and lists of texts at these paths: to the JSON type, a key with dots is a path."""
+    """The strings, numbers and lists of strings at these paths, by path: the JSON type takes a dotted key as a path."""
     found: dict[str, Any] = {}
     for path in paths:
         inner = value
@@ -72,7 +72,7 @@ def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
     timestamp = min(fields["timestamp"], LAST_MS)
     row: dict[str, Any] = {
         "log_id": f"{number:019d}",
-        # never as a number: since 26.8 milliseconds would be read as seconds. Ten digits, or it is taken for a date
+        # not a number: ClickHouse 26.8 and later would read milliseconds as seconds. Fewer digits are read as a date
         "timestamp": f"{timestamp // 1000:010d}.{timestamp % 1000:03d}",
         "agent_stack": fields.get("agent_stack") or [],
         "prompt": fields.get("prompt"),
@@ -83,7 +83,7 @@ def _base(entry: NewEntry, number: int, own: bool) -> dict[str, Any]:
 
 
 def _safe(value: Any) -> Any:
-    """A value that the JSON type takes: integers beyond 64 bits with sign become text."""
+    """A value that the JSON type accepts: integers beyond signed 64 bits become strings."""
     if type(value) is int:
         return value if -(2**63) <= value < 2**63 else str(value)
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def _safe(value: Any) -> Any:
 
 
 def entry(number: int, ms: int, text: str, row: str) -> Entry:
-    """A stored entry: its text, or for the row of another server what can be put together again."""
+    """A stored entry: its text, or, for a row of another server, what can be reconstructed from it."""
     return Entry(number, ms, text.encode() if text else _rebuilt(orjson.loads(row), ms))
 
 
@@ -109,7 +109,7 @@ def _rebuilt(row: dict[str, Any], ms: int) -> bytes:
 
 
 class Numbers:
-    """Arrival numbers of 19 digits that grow with time, and differ between servers: microseconds, then this server."""
+    """Arrival numbers of 19 digits that grow with time and differ between servers: microseconds, then server number."""
 
     def __init__(self) -> None:
         self._server = secrets.randbelow(1000)

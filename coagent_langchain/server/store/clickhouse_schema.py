@@ -1,4 +1,4 @@
-"""ClickHouse's side in SQL: the published table, and the roll-up that a materialized view keeps."""
+"""The ClickHouse schema: the published table, and the roll-up that a materialized view maintains."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from coagent_langchain.wire import EventType
 DATABASE = "CREATE DATABASE IF NOT EXISTS {db}"
 _ENUM = ", ".join(f"'{event_type}' = {number}" for number, event_type in enumerate(EventType, 1))
 
-# The table of published servers and then what is ours: `raw` because the JSON type drops nulls and sorts keys, `seq`
-# for the order of arrival, `words` for search. A table that a published server made goes without them.
+# The table of published servers, then our columns: `raw` because the JSON type drops nulls and sorts keys, `seq` for
+# the order of arrival, `words` for search. A table created by a published server lacks them.
 TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
     log_id String, timestamp DateTime64(3), version String, session_id String, prompt_number UInt32,
     turn_number UInt32, event_id String, event_type Enum8({_ENUM}), event_data JSON, agent_stack Array(String),
@@ -30,7 +30,7 @@ TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
 
 _MS = "toUnixTimestamp64Milli(timestamp)"
-_TELLS = "event_type IN ('llm_response', 'error')"  # what a model used; an error, what a stream did until it broke off
+_TELLS = "event_type IN ('llm_response', 'error')"  # report usage; an error, that of a stream that broke off
 
 
 def _number(path: str) -> str:
@@ -57,7 +57,7 @@ _INPUT, _OUTPUT = _number(_GIVEN), _number(_MADE)
 _TOTAL = _number("event_data.llm_response.total_tokens")
 _SUM = f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"
 _COST = "toFloat64OrNull(toString(event_data.performance_metrics.cost))"
-_TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # the end of a model's call
+_TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # ends a model call
 _RECOVERED = "ifNull(toString(event_data.error_info.recovery_successful), '') != 'false'"
 _OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
 _TOLD = "ifNull(toString(meta.status), '')"
@@ -65,7 +65,7 @@ _BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
 _ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
 _STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
 _STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
-_SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` parts words by
+_SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` splits on
 
 
 def _on_one_line(text: str) -> str:
@@ -76,7 +76,7 @@ _INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
 _PROMPT = _on_one_line(f"if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT})")
 _ERROR = ", ".join(f"ifNull(event_data.error_info.{name}.:String, '')" for name in ("error_type", "error_message"))
 _FAILURE = _on_one_line(f"arrayStringConcat(arrayFilter(text -> text != '', [{_ERROR}]), ': ')")
-# of prompts in the same millisecond the one whose type comes first, as the handler logs them: the session's own
+# of prompts in the same millisecond, the one with the lowest type, which the handler logs first: the session's own
 _WHEN = f"{_MS} * 32 + toInt8(event_type)"
 _META = "ifNull(toJSONString(meta), '')"
 _TAGS = (
@@ -159,14 +159,14 @@ _COUNT_IN = (
 VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sessions AS " + _COUNT_IN.format(
     source="{db}.log_entries"
 )
-# What earlier versions made lacks these. Open calls stay uncounted: after half an hour of silence nobody asks. Nor are
-# reports counted (see `rollup.session_counts`) and calls without a price, nor is it told what a session failed with.
+# Tables of earlier versions lack these columns, and old entries are not recounted. Open calls do not matter after half
+# an hour of silence. Reports (see `rollup.session_counts`), unpriced calls and last errors stay unknown.
 _LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "last_error")
 UPGRADE = (
     *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
 )
-_SAME = "event_id, cityHash64({raw}, toString(event_data), ifNull(prompt, ''))"  # of copies, in one session
+_SAME = "event_id, cityHash64({raw}, toString(event_data), ifNull(prompt, ''))"  # identifies copies within a session
 COUNT = f"INSERT INTO {{db}}.coagent_sessions (session_id, {', '.join(ROLLUP)}) " + _COUNT_IN.format(
     source=f"(SELECT * FROM {{db}}.log_entries WHERE {{which}} LIMIT 1 BY session_id, {_SAME})"
 )

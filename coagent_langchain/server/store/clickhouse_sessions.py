@@ -1,4 +1,4 @@
-"""The roll-up in ClickHouse's SQL: how sessions are found and read."""
+"""Queries on the roll-up in ClickHouse's SQL: finding and reading sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SELECT = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first
 
 
 def session_of(row: Sequence[Any]) -> Session:
-    """The roll-up of a row of `SELECT`."""
+    """The `Session` of a row of `SELECT`."""
     types, models, tags, *rest = row
     return Session.of(rest, types=types, models=models, tags=tags)
 
@@ -26,7 +26,7 @@ def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
     """The WHERE clause of a query on the roll-up, and its parameters.
 
     Parameters:
-        found: ids of sessions that hold an entry with all the words of `query.text`.
+        found: ids of sessions with an entry that contains all words of `query.text`.
     """
     terms: list[str] = []
     parameters: dict[str, Any] = {}

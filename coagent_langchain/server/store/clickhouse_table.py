@@ -1,4 +1,4 @@
-"""The table of entries as a database has it: the one that we make, or one that a published server made."""
+"""The table of entries in either of its forms: created by us, or by a published server."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from coagent_langchain.server.store.text import Terms
 
 _OWN = {"raw", "seq", "words"}  # the columns that only our table has
 _RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
-# our numbers have 19 digits; the rows of other servers come before them
+# our numbers have 19 digits; the rows of other servers sort before them
 _SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
-# a token has letters and digits only, so nothing in it is a wildcard
+# a token consists of letters and digits, so it contains no wildcards
 _HAS_WORD = "words LIKE {{{token}:String}}"
-_MAY_HAVE = "(text ILIKE {{{token}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # then looked at one by one
+_MAY_HAVE = "(text ILIKE {{{token}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # candidates for `Table.has`
 _COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
             "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
             "additional_properties")  # fmt: skip
@@ -28,14 +28,14 @@ _ROW = f"formatRowNoNewline('JSONEachRow', {', '.join(_COLUMNS)})"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How its rows are read, as SQL.
+    """SQL expressions for reading the rows of a table of entries.
 
     Attributes:
-        event_types: those that it can keep.
-        own: whether it has our columns; else what they hold is kept where the published table has room.
-        raw: an entry's JSON text as it was posted, or "" in the row of another server.
+        event_types: those that it can store.
+        own: whether it has our columns; if not, their values are in columns of the published table.
+        raw: an entry's JSON text as posted, or "" in a row of another server.
         seq: an entry's arrival number.
-        may_have: whether an entry may have a token; a template, with `token` for its parameter.
+        may_have: whether an entry may contain a token; a template with `token` for the parameter's name.
     """
 
     event_types: frozenset[str]
@@ -46,22 +46,22 @@ class Table:
 
     @property
     def entry(self) -> str:
-        """What `clickhouse_rows.entry` makes an entry of."""
+        """The columns from which `clickhouse_rows.entry` makes an entry."""
         row = f"if({self.raw} = '', {_ROW}, '')"
         return f"{self.seq} AS number, toUnixTimestamp64Milli(timestamp) AS ms, {self.raw} AS text, {row} AS row"
 
     @property
     def searched(self) -> str:
-        """An entry's number, and what `has` looks at: where there are words, these alone, as entries may be large."""
+        """An entry's number and what `has` reads: only the words if there are any, because entries may be large."""
         return "seq AS number, words" if self.own else self.entry
 
     def has(self, terms: Terms, number: int, *searched: Any) -> bool:
-        """Whether an entry has the terms of a search."""
+        """Whether an entry contains the terms of a search."""
         return terms.are_in(*searched) if self.own else terms(entry(number, *searched).body)
 
 
 def prepare(client: Client, database: str) -> Table:
-    """Make the tables that are missing, and tell what the table of entries is like, which stays as it is."""
+    """Create missing tables and return a description of the table of entries; an existing one is not changed."""
     for statement in (schema.DATABASE, schema.TABLE, schema.ROLLUP_TABLE):
         client.command(statement.format(db=database))
     table = _described(client, database)
@@ -84,9 +84,9 @@ def _described(client: Client, database: str) -> Table:
 
 
 def count_anew(client: Client, database: str, table: Table, session_ids: Sequence[str]) -> None:
-    """Count those of the sessions again whose roll-up lacks entries.
+    """Recount those of the sessions whose roll-up lacks entries.
 
-    A database that breaks off an insert may have stored the rows and not yet counted them.
+    An insert that was interrupted in the database may have stored rows that are not yet counted.
     """
     names = {"db": database, "raw": table.raw, "which": "session_id IN {named:Array(String)}"}
     found = client.query(schema.UNCOUNTED.format(**names), parameters={"named": session_ids}).result_rows

@@ -1,4 +1,4 @@
-"""How a ClickHouse store writes entries, each once, and deletes sessions."""
+"""Writing entries to a ClickHouse store, each once, and deleting sessions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import Table, count_anew
 
-CHECKED = 500  # event ids of one question whether they are there
-PRUNED_AT_ONCE = 500  # sessions
+CHECKED = 500  # event ids per query for copies
+PRUNED_AT_ONCE = 500  # sessions per step
 
 
 class Writer:
-    """Writes to the tables of one database, and deletes from them; for one thread at a time.
+    """Writes to the tables of one database and deletes from them; not thread-safe.
 
     Parameters:
-        client: the connection, which nobody else uses.
+        client: the connection, for exclusive use.
         database: name of the database.
-        table: what its table of entries is like.
+        table: description of its table of entries.
     """
 
     def __init__(self, client: Client, database: str, table: Table) -> None:
@@ -34,14 +34,14 @@ class Writer:
         self._numbers = rows.Numbers()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def store(self, entries: list[NewEntry]) -> None:
-        """Store what is not there yet.
+        """Store the entries that are not stored yet.
 
         Raises:
-            Unavailable: the database cannot take it now.
+            Unavailable: the database cannot store them now.
         """
         with available():
             if new := self._without_copies(entries):
@@ -50,9 +50,9 @@ class Writer:
                 self._insert(lines, new)
 
     def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
-        """What is not stored yet: a client that saw no answer sends again, and MergeTree would keep both.
+        """The entries not stored yet: a client that received no response sends again, and MergeTree would keep both.
 
-        What is stored may not be counted yet, where its insert was broken off.
+        Entries already stored may not be counted if their insert was interrupted; their sessions are recounted.
         """
         unique = {(e.fields["session_id"], e.fields["event_id"], e.body): e for e in entries}
         sql = f"""SELECT session_id, event_id, {self._table.raw} FROM {self._db}.log_entries
@@ -70,12 +70,12 @@ class Writer:
         return list(unique.values())
 
     def _insert(self, lines: list[bytes], entries: list[NewEntry]) -> None:
-        """Insert all. One row that ClickHouse cannot take refuses all of them: it is found, and stored as text."""
-        # A view: bytes the library would send again by itself when the connection breaks after they were stored.
+        """Insert rows; if ClickHouse rejects them because of one row, find it by bisection and store it as text."""
+        # A memoryview: the library would resend bytes by itself if the connection breaks after they were stored.
         block = memoryview(b"\n".join(lines))
         try:
             self._client.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
-        except OperationalError:  # no answer: it may store them yet, and would store what is sent again as well
+        except OperationalError:  # no response: the rows may still be stored, and resent rows too
             raise
         except DatabaseError:
             if len(lines) == 1:
@@ -88,11 +88,11 @@ class Writer:
             self._insert(lines[half:], entries[half:])
 
     def delete(self, condition: str, **parameters: Any) -> Pruned:
-        """Delete the sessions of which a condition holds, a few at a time.
+        """Delete the sessions that match a condition, in steps.
 
         Parameters:
-            condition: in SQL, on the roll-up.
-            parameters: those of the condition.
+            condition: SQL over the roll-up.
+            parameters: parameters of the condition.
         """
         count = entries = 0
         sql = f"SELECT session_id, entries FROM {SESSIONS.format(db=self._db)} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
@@ -111,7 +111,7 @@ class Writer:
 
 @contextlib.contextmanager
 def available() -> Iterator[None]:
-    """Says in the store's own word that the database is down, slow or overloaded."""
+    """Raise `Unavailable` if the database is down, slow or overloaded."""
     try:
         yield
     except (ClickHouseError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Group commit: one writer thread that stores everything that waits in one go, and only then says so."""
+"""Group commit: one writer thread stores all queued entries together, then completes their futures."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from concurrent.futures import Future
 
 from coagent_langchain.server.store import NewEntry, Unavailable
 
-WAITING = 64 << 20  # bytes of entries that may wait to be stored: 60,000 of about 1 KB
+WAITING = 64 << 20  # bytes of entries that may be queued: 60,000 of about 1 KB
 
 _Waiting = tuple[Sequence[NewEntry], Future[None]]
 
 
 class GroupCommit:
-    """Collects what many requests submit while the writer is busy, and commits it together.
+    """Collects what requests submit while the writer is busy, and commits it together.
 
     Parameters:
-        commit: stores all the entries or raises; runs on the writer thread only.
-        most: entries of one commit.
+        commit: stores all entries or raises; runs only on the writer thread.
+        most: entries per commit; a larger submission is not split.
     """
 
     def __init__(self, commit: Callable[[list[NewEntry]], None], most: int) -> None:
@@ -35,7 +35,7 @@ class GroupCommit:
         """Queue entries; the future is done when they are committed, or raises what the commit raised.
 
         Raises:
-            Unavailable: more than `WAITING` bytes would wait: memory stays bounded.
+            Unavailable: the server is closing, or more than `WAITING` bytes would be queued.
         """
         future: Future[None] = Future()
         size = _size(entries)
@@ -50,7 +50,7 @@ class GroupCommit:
         return future
 
     def close(self) -> None:
-        """Commit what waits, then stop the thread."""
+        """Commit queued entries, then stop the thread."""
         with self._wake:
             self._closed = True
             self._wake.notify()
@@ -71,7 +71,7 @@ class GroupCommit:
 
     def _run(self) -> None:
         while group := self._take():
-            # From now on a client that goes away cannot cancel: what is committed is committed for all.
+            # From here on, a client that disconnects cannot cancel: the group is committed as a whole.
             group = [(entries, future) for entries, future in group if future.set_running_or_notify_cancel()]
             if not group:
                 continue

@@ -1,4 +1,4 @@
-"""The SQLite file: made for its user alone, held by one server."""
+"""The SQLite file: readable by its user only, locked by one server."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Unavailable
 
-PAGE_SIZE = 8192  # bytes: with 4096 a third entry of 1 KB leaves a quarter of the page empty
-CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back once
+PAGE_SIZE = 8192  # bytes: with 4096, three entries of 1 KB leave a quarter of a page empty
+CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back only once
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection for any thread, one at a time, without implicit transactions; it makes no file (`make_private`)."""
+    """Open a connection for any thread, one at a time, in autocommit mode; the file must exist (`make_private`)."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10, isolation_level=None,
                                  check_same_thread=False, cached_statements=256)  # fmt: skip
     with closed_on_error(connection):
@@ -28,7 +28,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    """Close the connection where the `with` raises: nobody else will."""
+    """Close the connection if the `with` block raises."""
     try:
         yield
     except BaseException:
@@ -37,15 +37,15 @@ def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def make_private(path: Path) -> None:
-    """Make a file, and its folder where that is missing, that only this user can read.
+    """Create a file, and its folder if missing, that only this user can read.
 
     Raises:
-        ConfigurationError: it cannot be made or opened.
+        ConfigurationError: the file cannot be created or opened.
     """
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except FileNotFoundError as error:  # folders of any depth would hide a mistake in the path
+    except FileNotFoundError as error:  # creating all parent folders would hide a mistake in the path
         missing = path.parent.parent
         raise ConfigurationError(f"{path} cannot be used as a store: there is no folder {missing}") from error
     except OSError as error:
@@ -53,10 +53,10 @@ def make_private(path: Path) -> None:
 
 
 class Lock:
-    """Held as long as a server uses the file, and freed by the kernel when its process dies.
+    """Held while a server uses the file, and released by the kernel if its process dies.
 
     Raises:
-        ConfigurationError: another server holds it (the message names its process), or nobody can lock it.
+        ConfigurationError: another server holds it (the message names its process), or locking fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,20 +75,20 @@ class Lock:
             raise ConfigurationError(
                 f"{path} cannot be used as a store: it cannot be locked: {error.strerror}"
             ) from error
-        with contextlib.suppress(OSError):  # a full disk: it is for that message alone
+        with contextlib.suppress(OSError):  # a full disk: the process id is only for that message
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Let another server have the file."""
+        """Release the file for another server."""
         os.close(self._file)
 
 
 class OpenFile:
-    """The database's file, as it was when it was opened.
+    """The identity of the database's file when it was opened.
 
     Parameters:
-        path: of a file that is there.
+        path: path of an existing file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,10 +96,10 @@ class OpenFile:
         self._opened = os.stat(path)
 
     def check(self) -> None:
-        """Make sure that what is stored is found again: SQLite goes on in a file that has lost its name.
+        """Check that the path still leads to the file: SQLite would go on writing to an unlinked one.
 
         Raises:
-            Unavailable: somebody removed or replaced the file.
+            Unavailable: the file was removed or replaced.
         """
         with contextlib.suppress(OSError):
             if os.path.samestat(os.stat(self._path), self._opened):
@@ -109,10 +109,10 @@ class OpenFile:
 
 @contextlib.contextmanager
 def available(what: str) -> Iterator[None]:
-    """Raise `Unavailable` where SQLite fails: a file that is locked for long or damaged, no space, an I/O error.
+    """Raise `Unavailable` if SQLite fails: a file locked for long or damaged, no space, an I/O error.
 
     Parameters:
-        what: cannot be done then.
+        what: what could not be done, for the message: "read" or "written".
     """
     try:
         yield
@@ -121,7 +121,7 @@ def available(what: str) -> Iterator[None]:
 
 
 def reader(path: Path, index: Path) -> sqlite3.Connection:
-    """A connection that only reads.
+    """Open a read-only connection.
 
     Parameters:
         path: the entries' file.
@@ -136,10 +136,10 @@ def reader(path: Path, index: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Commit at the end of the `with`; roll back when it raises.
+    """Commit at the end of the `with` block; roll back if it raises.
 
     Parameters:
-        kind: IMMEDIATE takes the write lock of every attached file at once; DEFERRED of those that are written, then.
+        kind: IMMEDIATE locks every attached file for writing at once; DEFERRED locks a file when it is first written.
     """
     connection.execute(f"BEGIN {kind}")
     try:

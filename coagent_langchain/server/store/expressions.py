@@ -1,4 +1,4 @@
-"""SQL expressions over the roll-up, for both databases: what changes as time passes, and what is unknown."""
+"""SQL expressions over the roll-up for both databases: values that depend on the time, and unknown ones."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from coagent_langchain.server.store.query import SORTS, Sort
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
-# Of a session: None where no answer reports tokens, as `rollup.session_counts` has it.
+# of a session: NULL if no response reports tokens, as in `rollup.session_counts`
 TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
-# of `Summary`
+# the columns of `Summary`
 SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, failure, {TOTAL_TOKENS}, errors, open_calls"
 
 
 def status_now() -> str:
-    """The status as of now of a row of the roll-up: the same as `unended.standing` says."""
+    """The current status of a row of the roll-up, equal to `unended.standing`."""
     now = now_ms()
     return (
         f"CASE WHEN status != 'running' OR last_ms >= {now - PAUSE_MS} THEN status"
@@ -23,12 +23,12 @@ def status_now() -> str:
 
 
 def sorted_by(sort: Sort, inputs: str) -> str:
-    """What a list of sessions is sorted by, as it is shown: see `Session.duration_ms` and `rollup.prompt_count`.
+    """The sort key of a list of sessions, equal to the value shown: see `Session.duration_ms`, `rollup.prompt_count`.
 
     Parameters:
-        inputs: the expression for how many `user_input` entries a session has.
+        inputs: expression for the number of `user_input` entries of a session.
     """
-    if sort not in SORTS:  # it becomes part of the SQL
+    if sort not in SORTS:  # it is inserted into the SQL
         raise ValueError(f"unknown sort {sort!r}")
     if sort == "duration":
         return f"CASE WHEN {status_now()} = 'running' AND open_calls > 0 THEN {now_ms()} ELSE last_ms END - first_ms"

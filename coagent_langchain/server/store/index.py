@@ -1,7 +1,7 @@
-"""The full-text index: a file of its own, written after the entries; if it is deleted, it is made again.
+"""The full-text index: a separate file, written after the entries and rebuilt if deleted.
 
-Indexing an entry costs more than storing it. So it is done beside, in blocks of entries in order of arrival, and what
-is not indexed yet is read by the search itself: everything that is stored is found.
+Indexing an entry costs more than storing it, so it happens in the background, in blocks of entries in order of arrival.
+A search reads entries that are not indexed yet itself: everything that is stored is found.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import closed_on_error, connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms, indexed
 
-BLOCK = 8  # entries: they share one row of the index, which makes it smaller; a search looks at each of them
-STEP = 1024  # blocks of one transaction: 0.2 s
-PAUSE = 0.1  # seconds before each step, in which entries collect
-BURST = 1000  # entries in a pause: while more come, the processor is left to those who send
-MAX_LAG = 100_000  # entries: behind further than this, indexing goes on in a burst too. Reading them takes 0.4 s
-RETRY = 5.0  # seconds after an error of the disk
+BLOCK = 8  # entries that share one row of the index, which makes it smaller; a search checks each of them
+STEP = 1024  # blocks per transaction: 0.2 s
+PAUSE = 0.1  # seconds before each step, to collect entries
+BURST = 1000  # entries per pause: if more arrive, indexing waits and leaves the CPU to requests
+MAX_LAG = 100_000  # unindexed entries, which a search reads in 0.4 s: with more, indexing continues during a burst
+RETRY = 5.0  # seconds after a disk error
 
 _SCHEMA = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', columnsize=0, detail=none,"
@@ -29,7 +29,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO progress VALUES (1, 0)",
 )
-# \\u0000 would end a text for SQLite; \\u0020 in its place is valid JSON even where the backslash is escaped itself
+# \\u0000 would end a text in SQLite; \\u0020 in its place is valid JSON even if the backslash is itself escaped
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(CAST(group_concat(
         (SELECT group_concat(atom, ' ') FROM json_tree(replace(CAST(body AS TEXT), '\\u0000', '\\u0020'))
          WHERE type = 'text' AND path <> '$.meta.tools_offered'), ' ') AS BLOB))
@@ -37,11 +37,11 @@ _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(C
 
 
 class Index:
-    """The index of one entries' file, and the thread that keeps it up to date.
+    """The index of one entries file, and the thread that keeps it up to date.
 
     Parameters:
-        path: the entries' file; the index is `PATH.search`.
-        latest: gives the highest sequence number stored.
+        path: the entries file; the index is `PATH.search`.
+        latest: returns the highest sequence number stored.
     """
 
     def __init__(self, path: Path, latest: Callable[[], int]) -> None:
@@ -50,7 +50,7 @@ class Index:
         make_private(self.path)
         self._connection = connect(self.path)
         with closed_on_error(self._connection):
-            self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes is indexed again
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power failure loses is indexed again
             for statement in _SCHEMA:
                 self._connection.execute(statement)
             self._connection.execute("ATTACH ? AS log", (str(path),))
@@ -62,21 +62,21 @@ class Index:
 
     @property
     def blocks(self) -> int:
-        """How many blocks are indexed, from the first on."""
+        """The number of indexed blocks, which are the first ones."""
         blocks: int = self._connection.execute("SELECT blocks FROM progress").fetchone()[0]
         return blocks
 
     def start(self) -> None:
-        """Begin to index."""
+        """Start the indexing thread."""
         self._thread.start()
 
     def tell(self) -> None:
-        """Entries were stored."""
+        """Notify the indexing thread that entries were stored."""
         with self._news:
             self._news.notify_all()
 
     def close(self) -> None:
-        """Stop; what is not indexed yet is next time."""
+        """Stop; the remaining entries are indexed after the next start."""
         with self._news:
             self._closed = True
             self._pause.set()
@@ -96,7 +96,7 @@ class Index:
                 continue
             try:
                 done = self._step()
-            except sqlite3.DatabaseError:  # no space, a lock held for long, damage: search reads what is not indexed
+            except sqlite3.DatabaseError:  # no space, a long lock, damage: searches read unindexed entries
                 self._pause.wait(RETRY)
 
     def _await_news(self, done: int) -> None:
@@ -104,7 +104,7 @@ class Index:
             self._news.wait_for(lambda: self._closed or self._latest() > (done + 1) * BLOCK)
 
     def _step(self) -> int:
-        with transaction(self._connection, "DEFERRED"):  # IMMEDIATE would lock the entries' file too
+        with transaction(self._connection, "DEFERRED"):  # IMMEDIATE would lock the entries file too
             first = self.blocks
             last = min(first + STEP, (self._latest() + 1) // BLOCK)
             self._connection.execute(_ADD, {"first": first, "last": last, "size": BLOCK})
@@ -113,10 +113,10 @@ class Index:
 
 
 def opened(path: Path, latest: Callable[[], int]) -> Index:
-    """The index of an entries' file; one that is damaged is made again.
+    """Open the index of an entries file; rebuild it if it is damaged.
 
     Raises:
-        sqlite3.OperationalError: it cannot be opened now: no space, or a lock.
+        sqlite3.OperationalError: the index cannot be opened now: no space, or a lock.
     """
     try:
         return Index(path, latest)
@@ -129,13 +129,13 @@ def opened(path: Path, latest: Callable[[], int]) -> Index:
 
 
 def remove(path: Path) -> None:
-    """Delete the index of an entries' file that no server uses, and with it the words of what was deleted there."""
+    """Delete the index of an entries file that no server uses, and with it the words of deleted entries."""
     for suffix in ("", "-wal", "-shm"):
         Path(f"{path}.search{suffix}").unlink(missing_ok=True)
 
 
 def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, int]]:
-    """Where entries with the terms may be: pairs of sequence numbers (from, up to), newest first.
+    """Ranges of sequence numbers (first, end) that may have entries with the terms, newest first.
 
     Parameters:
         connection: one of `Readers`.
@@ -150,7 +150,7 @@ def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, 
             sql = "SELECT rowid FROM search.words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC"
             try:
                 rows = connection.execute(sql, (terms.match, done))
-            except sqlite3.OperationalError:  # a letter of ours parts words for SQLite, and this index knows no phrases
+            except sqlite3.OperationalError:  # SQLite splits at a letter of ours into a phrase: not supported
                 yield 0, done * BLOCK
                 return
             for (block,) in rows:

@@ -1,4 +1,4 @@
-"""Sessions deleted from an SQLite store, a few at a time, and the room that they took given back."""
+"""Deleting sessions from an SQLite store, a few at a time, and freeing their space."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from coagent_langchain.server.store import Pruned, Summary, index, sessions
 from coagent_langchain.server.store.database import Lock, connect, transaction
 from coagent_langchain.server.store.schema import migrate, version_of
 
-AT_ONCE = 100  # sessions of one transaction, so that a server can store in between
+AT_ONCE = 100  # sessions per transaction, so that a server can store in between
 
 
 class StoreFile:
-    """A store's file, to delete from beside the server that uses it or without one.
+    """A store's file to delete from, whether or not a server is using it.
 
-    Without one the file also shrinks, and the search index, which still has the words, is deleted: it is made again.
-    Each method raises `ConfigurationError` if the file is not a store, or there is no room to shrink it.
+    Without a server, the file also shrinks, and the search index, which still has the deleted words, is deleted; it is
+    rebuilt later. Each method raises `ConfigurationError` if the file is not a store or there is no space to shrink it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class StoreFile:
         return self._delete("last_ms < ?", [before_ms])
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
-        """Delete these sessions; one that is not there is no error."""
+        """Delete these sessions; a missing one is not an error."""
         return self._delete(sessions.named_in(session_ids), session_ids)
 
     def _delete(self, condition: str, values: Sequence[Any]) -> Pruned:
@@ -48,7 +48,7 @@ class StoreFile:
         return pruned
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection stays open."""
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -79,7 +79,7 @@ def _delete_from(connection: sqlite3.Connection, condition: str, values: Sequenc
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:
-    """Delete the index and give free space back; a server that has the file uses the space again."""
+    """Delete the index and shrink the file, unless a server is using it, which will reuse the free space."""
     try:
         lock = Lock(path)
     except ConfigurationError:

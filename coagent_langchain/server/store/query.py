@@ -1,4 +1,4 @@
-"""The list of sessions: what a store is asked for, and the page that it answers."""
+"""The list of sessions: the query to a store, and the page that it returns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Cut = Literal["", "found", "time"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which sessions, in which order, which page. Empty fields do not filter; all filters must hold.
+    """Which sessions, in which order, and which page; empty fields do not filter, and all filters must match.
 
     Attributes:
-        text: words, and phrases in double quotes; each must occur in the session's id or title, or all must begin words
-            of one of its entries.
+        text: words, and phrases in double quotes; each must occur in the session's id or title, or all at the beginning
+            of words of one of its entries.
         status: one of `STATUSES`.
         type: event type that the session must contain.
-        since_ms: the session has entries since then.
+        since_ms: the session has entries since this time.
         sort: what to sort by, see `SORTS`; descending unless `ascending`.
     """
 
@@ -45,9 +45,9 @@ class Page:
     """A page of sessions.
 
     Attributes:
-        total: how many the query finds in all.
-        cut: why older sessions that hold its text may be missing: the search has "found" as many as it may, or has
-            taken as much "time" as it may; "" where none is missing.
+        total: number of sessions that match the query.
+        cut: why older sessions that contain the text may be missing: the search "found" its maximum number, or reached
+            its "time" limit; "" if none are missing.
     """
 
     sessions: list[Session]

@@ -1,4 +1,4 @@
-"""A few connections for reading, which requests take in turn."""
+"""A pool of connections for reading."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Generic, Protocol, TypeVar
 
 from coagent_langchain.server.store import Unavailable
 
-READERS = 4  # connections; more only wait for the disk
-WAIT = 5.0  # seconds that a request waits for one: then it is better told to come again
+READERS = 4  # connections; more would only wait for the disk
+WAIT = 5.0  # seconds that a request waits for a connection before it is refused
 
 
 class Connection(Protocol):
-    """What the connections of both databases have."""
+    """The common interface of the connections of both databases."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection."""
 
 
 C = TypeVar("C", bound=Connection)
 
 
 class Readers(Generic[C]):
-    """The connections, opened when they are first needed.
+    """A pool of `READERS` connections, each opened when first needed.
 
     Parameters:
-        connect: opens one.
+        connect: opens a connection.
     """
 
     def __init__(self, connect: Callable[[], C]) -> None:
@@ -38,10 +38,10 @@ class Readers(Generic[C]):
 
     @contextlib.contextmanager
     def one(self) -> Iterator[C]:
-        """A connection for the length of a `with`.
+        """Borrow a connection for a `with` block.
 
         Raises:
-            Unavailable: others kept them all for too long.
+            Unavailable: all connections are in use for too long.
         """
         try:
             connection = self._free.get(timeout=WAIT)
@@ -55,7 +55,7 @@ class Readers(Generic[C]):
             self._free.put(connection)
 
     def close(self) -> None:
-        """Close them all, each as soon as it is free."""
+        """Close all connections, each as soon as it is free."""
         for _ in range(READERS):
             if (connection := self._free.get()) is not None:
                 connection.close()

@@ -1,4 +1,4 @@
-"""The roll-up of a session: sums, extremes and sets only, so that the order of arrival does not matter."""
+"""The roll-up of a session: only sums, extremes and sets, so that the order of arrival does not matter."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TITLE = 200  # characters; as many of a failure
-NEVER = 2**62  # later than every timestamp: the time of a title that is not there
+TITLE = 200  # characters of a title or a failure
+NEVER = 2**62  # later than every timestamp: the time of a missing title
 COUNTERS = ("entries", "llm_calls", "tool_calls", "errors", "recoveries", "input_tokens", "output_tokens",
             "total_tokens", "cached_tokens", "open_calls", "input_reports", "output_reports",
             "cached_reports", "unpriced_calls")  # fmt: skip
-COUNTS = (*COUNTERS, "prompts", "turns")  # of a session, as the databases have them
-LARGEST = 2**40  # a token count above it is a mistake, and would overflow the sum
+COUNTS = (*COUNTERS, "prompts", "turns")  # numbers of a session that the databases return
+LARGEST = 2**40  # a larger token count is a mistake, and would overflow the sum
 ACTIVE = frozenset(("session_start", "user_input", "llm_call", "tool_call"))
 OPENING = ("llm_call", "tool_call", "component_enter")
 CLOSING = ("llm_response", "tool_response", "component_exit")
 ENDINGS = ("completed", "failed", "cancelled", "interrupted", "idle")
-ASKED, ANSWERED = "interrupted", "resumed"  # what a `human_oversight` says of a question to a person
+ASKED, ANSWERED = "interrupted", "resumed"  # the `meta.status` of a `human_oversight`
 
 
 @dataclass(slots=True)
 class Rollup:
-    """What some entries of one session add to it."""
+    """What some entries add to the roll-up of their session."""
 
     session_id: str
     first_ms: int
@@ -56,11 +56,11 @@ class Rollup:
 
     @property
     def status(self) -> str:
-        """As the last `session_end` says, `interrupted` after a question to a person; `running` once more follows."""
+        """The status of the last `session_end`, `interrupted` after a question to a human, else or later `running`."""
         return self.ended if self.ended_ms >= max(self.active_ms, 0) else "running"
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Count one validated entry in."""
+        """Add one validated entry."""
         kind, timestamp = entry["event_type"], entry["timestamp"]
         self.entries += 1
         self.types[kind] = self.types.get(kind, 0) + 1
@@ -113,7 +113,7 @@ class Rollup:
         self.output_reports += _is_count(made)
         self.cached_reports += _is_count(read)
         if meta.get("cached") is True:
-            return  # answered from a cache: nothing was used
+            return  # a response from a cache used no tokens
         self.input_tokens += _count(given)
         self.output_tokens += _count(made)
         total = _count(response.get("total_tokens")) or _count(given) + _count(made)
@@ -126,11 +126,11 @@ class Rollup:
 
     def _add_error(self, entry: dict[str, Any]) -> None:
         self.errors += 1
-        # the greater text wins a tie, so that the order of arrival does not decide
+        # the greater text wins a tie, so that the order of arrival does not matter
         self.failure_ms, self.failure = max((self.failure_ms, self.failure), (entry["timestamp"], _told(entry)))
-        self._add_tokens(entry)  # of a stream that broke off
+        self._add_tokens(entry)  # those of a stream that broke off
         if (entry.get("meta") or {}).get("execution_time_ms") is not None:
-            self.open_calls -= 1  # of a model: that alone ends its call, and says how long it took
+            self.open_calls -= 1  # a model's error: the only one that ends its call and has a duration
 
     def _add_recovery(self, entry: dict[str, Any]) -> None:
         self.recoveries += (entry.get("error_info") or {}).get("recovery_successful") is not False
@@ -147,7 +147,7 @@ class Rollup:
             self.active_ms = max(self.active_ms, entry["timestamp"])
 
     def _stands(self, entry: dict[str, Any], status: str) -> None:
-        # the greater status wins a tie, so that the order of arrival does not decide
+        # the greater status wins a tie, so that the order of arrival does not matter
         self.ended_ms, self.ended = max((self.ended_ms, self.ended), (entry["timestamp"], status))
 
 
@@ -163,12 +163,12 @@ _ADD = {
 
 
 def _prompt(entry: dict[str, Any]) -> str:
-    """What an entry says that was asked, in either place."""
+    """The prompt of an entry, from either field that may hold it."""
     return _text(entry, "prompt") or _text(entry.get("input_data"), "prompt")
 
 
 def _told(entry: dict[str, Any]) -> str:
-    """An error as `Type: message`, or what there is of both."""
+    """An error as `Type: message`, or whichever of the two it has."""
     info = entry.get("error_info")
     return _on_one_line(": ".join(filter(None, (_text(info, "error_type"), _text(info, "error_message")))))
 
@@ -179,7 +179,7 @@ def _text(fields: Any, name: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """Its beginning."""
+    """The beginning of a text, with whitespace collapsed."""
     return " ".join(text[: 2 * TITLE].split())[:TITLE]
 
 
@@ -192,30 +192,32 @@ def _count(value: Any) -> int:
 
 
 def prompt_count(highest: int, types: Mapping[str, int]) -> int:
-    """How many prompts a session has, as the timeline draws them: each `user_input` is one.
+    """The number of prompts of a session, as in the timeline: each `user_input` is one.
 
-    Processes that share a session may each count from 1. A client that logs no `user_input` still gives numbers.
+    Processes that share a session may each count from 1; a client that logs no `user_input` still numbers its prompts.
     """
     return max(highest, types.get("user_input", 0))
 
 
 def turn_count(turns: int, calls: int, highest: int, types: Mapping[str, int]) -> int:
-    """How many turns a session has: in each prompt its highest, and where prompts share a number, the model calls.
+    """The number of turns of a session: the sum of each prompt's highest turn.
+
+    If prompts share a number, at least the number of model calls.
 
     Parameters:
         turns: the sum of the highest turn of each prompt number.
-        calls: how many model calls there are.
+        calls: number of model calls.
         highest: the highest prompt number.
-        types: how many entries there are of each type.
+        types: number of entries of each type.
     """
     return max(turns, calls) if types.get("user_input", 0) > highest else turns
 
 
 def session_counts(counted: dict[str, int], cost: float | None) -> dict[str, Any]:
-    """The counters as a `Session` has them: None for the tokens that no entry names.
+    """The counters of a `Session`, with None for tokens that no entry reports.
 
-    A database that is older than the counters of reports has tokens without them. Where nothing has a price, no call
-    is unpriced.
+    A database older than the report counters may have tokens without reports. If nothing has a price, no call counts
+    as unpriced.
     """
     made: dict[str, Any] = {name: number for name, number in counted.items() if not name.endswith("_reports")}
     for kind in ("input", "output", "cached"):
@@ -229,7 +231,7 @@ def session_counts(counted: dict[str, int], cost: float | None) -> dict[str, Any
 
 
 def roll_up(entries: Iterable[dict[str, Any]]) -> list[Rollup]:
-    """One roll-up for each session of the entries."""
+    """Make one roll-up for each session of the entries."""
     rollups: dict[str, Rollup] = {}
     for entry in entries:
         session_id = entry["session_id"]

@@ -1,4 +1,4 @@
-"""The SQLite schema, as a list of migrations: each runs once, in order; those that are missing, in one transaction."""
+"""The SQLite schema as a list of migrations: each runs once, in order; missing ones run in one transaction."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def _first(connection: sqlite3.Connection) -> None:
         "CREATE INDEX facets_value ON facets (kind, value)",
         "CREATE TABLE entries (seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, timestamp INTEGER NOT NULL,"
         " type INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)",
-        "CREATE UNIQUE INDEX entries_once ON entries (session, timestamp, digest)",  # and their order
+        "CREATE UNIQUE INDEX entries_once ON entries (session, timestamp, digest)",  # also gives their order
         "CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11",
     ):
         connection.execute(statement)
 
 
 def _second(connection: sqlite3.Connection) -> None:
-    """No reader asks for errors alone. The types stay for SQL by hand: without them every store would be rewritten."""
+    """Drop an unused index; `type` stays for manual SQL, because dropping the column would rewrite every store."""
     connection.execute("DROP INDEX entries_errors")
 
 
 def _third(connection: sqlite3.Connection) -> None:
-    """What is open was not counted before; no matter: after half an hour of silence nobody asks."""
+    """Add `open_calls`: 0 for existing sessions, which does not matter after half an hour of silence."""
     connection.execute("ALTER TABLE sessions ADD COLUMN open_calls INTEGER NOT NULL DEFAULT 0")
 
 
 def _fourth(connection: sqlite3.Connection) -> None:
-    """What was reported was not counted before: see `rollup.session_counts`."""
+    """Add the report counters: 0 for existing sessions, see `rollup.session_counts`."""
     for name in _REPORTS:
         connection.execute(f"ALTER TABLE sessions ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
 
 def _fifth(connection: sqlite3.Connection) -> None:
-    """Calls without a price were not counted before: their sessions' costs stay as they were shown."""
+    """Add `unpriced_calls`: 0 for existing sessions, whose costs are shown as before."""
     connection.execute("ALTER TABLE sessions ADD COLUMN unpriced_calls INTEGER NOT NULL DEFAULT 0")
 
 
 def _sixth(connection: sqlite3.Connection) -> None:
-    """What made a session fail was not kept before: where one failed then, the list does not say why."""
+    """Add the last failure: empty for existing sessions, for which the list gives no reason."""
     connection.execute("ALTER TABLE sessions ADD COLUMN failure_ms INTEGER NOT NULL DEFAULT -1")
     connection.execute("ALTER TABLE sessions ADD COLUMN failure TEXT NOT NULL DEFAULT ''")
 
@@ -69,16 +69,16 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second,
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """How many migrations a database has had; 0: it is no store."""
+    """The number of migrations applied to a database; 0 if it is not a store."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database up to date.
+    """Run the missing migrations of a database.
 
     Raises:
-        sqlite3.NotSupportedError: a newer version of the package made it.
+        sqlite3.NotSupportedError: a newer version of the package created it.
     """
     version = version_of(connection)
     if version > len(MIGRATIONS):
@@ -88,7 +88,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
     if version < len(MIGRATIONS):
         with transaction(connection):
-            version = version_of(connection)  # `prune` may have brought it up to date in this moment
+            version = version_of(connection)  # `prune` may have migrated it meanwhile
             for number, migration in enumerate(MIGRATIONS[version:], version + 1):
                 migration(connection)
                 connection.execute(f"PRAGMA user_version = {number}")

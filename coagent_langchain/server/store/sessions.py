@@ -1,4 +1,4 @@
-"""The roll-up tables in SQL: how entries are counted in, and how sessions are found."""
+"""The roll-up tables in SQL: adding entries, and finding sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
 
-ROWS = 512  # of one statement; with 24 columns, SQLite takes 1,365
+ROWS = 512  # rows per statement; with 26 columns, SQLite accepts 1,260
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",
             "active_ms", "failure_ms", "failure")  # fmt: skip
 _UPSERT = f"""INSERT INTO sessions ({", ".join(_COLUMNS)}) VALUES %s ON CONFLICT (session_id) DO UPDATE SET
@@ -34,10 +34,10 @@ _FACETS = "INSERT INTO facets VALUES %s ON CONFLICT DO UPDATE SET count = count 
 
 
 def insert_rows(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Run `sql` with its `%s` as the VALUES of many rows: few statements, during which other threads run.
+    """Run `sql` with its `%s` replaced by the VALUES of many rows, in a few statements during which other threads run.
 
-    A statement a row would let go of the interpreter's lock and wait for it again, row by row. One for all of them
-    would be another statement for each number of rows, and Python keeps 256 statements with the values they had last.
+    One statement per row would release the GIL and wait for it again row by row. One for all rows would differ for each
+    number of rows, and Python caches 256 statements with their last values.
     """
     start, size = 0, ROWS
     while start < len(rows):
@@ -50,7 +50,7 @@ def insert_rows(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequenc
 
 
 def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str, int]:
-    """Add roll-ups to their sessions, new ones included.
+    """Add roll-ups to their sessions, creating new ones.
 
     Returns:
         session id → its number in the database.
@@ -58,7 +58,7 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
     rollups = list(rollups)
     insert_rows(connection, _UPSERT, [_row(rollup) for rollup in rollups])
     ids = [rollup.session_id for rollup in rollups]
-    found = connection.execute(  # as hex: newer SQLite (3.53) cuts a key at a null character
+    found = connection.execute(  # as hex: SQLite 3.53 cuts a key at a null character
         f"SELECT json_group_object(hex(session_id), id) FROM sessions WHERE {named_in(ids)}", ids
     ).fetchone()[0]
     numbers = {bytes.fromhex(key).decode(): number for key, number in json.loads(found).items()}
@@ -103,7 +103,7 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
     """The WHERE clause of a query on `sessions`, and its parameters.
 
     Parameters:
-        found: ids of sessions that hold an entry with all the words of `query.text`.
+        found: ids of sessions with an entry that contains all words of `query.text`.
     """
     terms: list[str] = []
     parameters: list[Any] = []
@@ -126,7 +126,7 @@ def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
 
 
 def named_in(session_ids: Sequence[str]) -> str:
-    """The condition that a session is one of these, whose ids are its parameters."""
+    """The condition that a session's id is among these, which are its parameters."""
     return f"session_id IN ({','.join('?' * len(session_ids))})"  # `json_each` would cut an id at a null character
 
 

@@ -1,4 +1,4 @@
-"""The store on SQLite: WAL, one writer with group commit, a roll-up per session, full-text search."""
+"""The store on SQLite: WAL, one writer with group commit, a roll-up per session, and full-text search."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from coagent_langchain.server.store.text import Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}
-COMMIT = 5_000  # entries of one commit
+COMMIT = 5_000  # entries per commit
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
 
@@ -54,10 +54,10 @@ class SqliteStore:
     """A `Store` in one file, with its search index beside it.
 
     Parameters:
-        path: the database's file; it and its folder are made, for this user alone.
+        path: the database's file; if missing, it and its folder are created for this user only.
 
     Raises:
-        ConfigurationError: another server has the file, or it cannot be used.
+        ConfigurationError: another server is using the file, or it cannot be used.
     """
 
     event_types = frozenset(TYPE_NUMBERS)
@@ -76,19 +76,19 @@ class SqliteStore:
         self._writer = opened.enter_context(closing(connect(path)))
         self._file = OpenFile(path)
         self._writer.execute("PRAGMA synchronous = FULL")
-        self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the pages of the unique index that are in use
+        self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the active pages of the unique index
         self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         migrate(self._writer)
         self._index = opened.enter_context(closing(index.opened(path, self.latest)))
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         indexed = self._index.blocks * index.BLOCK
-        self._latest: int = max(highest, indexed)  # a number that was indexed is not used again
+        self._latest: int = max(highest, indexed)  # an indexed number is not reused
         self._readers = opened.enter_context(closing(Readers(functools.partial(reader, path, self._index.path))))
         self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
         self._index.start()
 
     def close(self) -> None:
-        """Commit what waits, close all connections and free the file. Closing again does nothing."""
+        """Commit queued entries, close all connections and release the file. Closing again does nothing."""
         self._opened.close()
 
     # writing
@@ -101,7 +101,7 @@ class SqliteStore:
         with available("written"), transaction(self._writer):
             self._store(entries)
         self._latest += len(entries)
-        self._file.check()  # after it, so that nothing is acknowledged that went with the file
+        self._file.check()  # after the commit: entries in a removed file are not acknowledged
         self._index.tell()
 
     def _store(self, entries: list[NewEntry]) -> None:
@@ -116,7 +116,7 @@ class SqliteStore:
             self._store_new(entries)
 
     def _store_new(self, entries: list[NewEntry]) -> None:
-        """Store again, and count, only what was not there yet."""
+        """Undo the insert, then store and count only the entries that were new."""
         new = self._writer.execute("SELECT seq FROM entries WHERE seq > ? ORDER BY seq", (self._latest,)).fetchall()
         self._writer.execute("ROLLBACK TO all_new")
         if new:
@@ -143,7 +143,7 @@ class SqliteStore:
         where, parameters = sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"
         order = f"ORDER BY {sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
-        # the page is chosen before anything is read of its sessions: sorting all of them with their turns is slow
+        # choose the page before reading its sessions: sorting all sessions with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
         with available("read"), self._readers.one() as connection:
@@ -181,12 +181,12 @@ class SqliteStore:
         """See `Store.search`."""
         terms = Terms(text)
         with available("read"), self._readers.one() as connection:
-            # the numbers alone are sorted: to sort all bodies of a large session takes as long as to read it
+            # sort only the numbers: sorting the bodies of a large session takes as long as reading them
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
 
     def _holding(self, terms: Terms) -> Iterator[str | None]:
-        """For each entry that may have the terms, newest first, its session's id if it has them."""
+        """For each entry that may contain the terms, newest first: its session's id, or None if it does not."""
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         with available("read"), self._readers.one() as connection:
@@ -200,13 +200,13 @@ class SqliteStore:
 
     def has_news(self, session_id: str, after: int, until: int) -> bool:
         """See `Store.has_news`."""
-        # the plus sign makes SQLite go by `seq`: few entries are newer, a session may have many
+        # the plus sign makes SQLite search by `seq`: few entries are newer, but a session may have many
         sql = f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? AND seq <= ? LIMIT 1"
         return bool(self._all(sql, (session_id, after, until)))
 
 
 def _page(entries: Iterable[Entry]) -> list[Entry]:
-    """The first of some entries: at least one, and as many as `MAX_PAGE` has room for."""
+    """The first of some entries: as many as fit in `MAX_PAGE`, but at least one."""
     page: list[Entry] = []
     room = MAX_PAGE
     for entry in entries:
@@ -218,5 +218,5 @@ def _page(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def digest_of(event_id: str, body: bytes) -> bytes:
-    """What makes an entry unique in its session, beginning with what finds its event id."""
+    """The digest that makes an entry unique in its session; the first 4 bytes find its event id."""
     return zlib.crc32(event_id.encode()).to_bytes(4, "big") + sha256(body).digest()[:12]

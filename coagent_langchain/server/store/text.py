@@ -1,4 +1,4 @@
-"""What search means: words in the text values of an entry."""
+"""The semantics of search: words in the text values of an entry."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from coagent_langchain.server.store.query import Cut
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")
-_SIGNS = re.compile(r"[^\w\x00-\x7f\u2010-\u2027]+")  # beyond ASCII, and but for quotation marks and dashes
-_CAPITALS = ("İ".encode(), "\u212a".encode())  # those beyond ASCII whose small letters are in it: i and k
-SHORTEST = 2  # characters of a token that the index is asked for: one letter begins too many words
-LONGEST = 2.0  # seconds that a search through all sessions may read: no index helps to find a sign or a rare phrase
-FOUND = 100  # sessions of a text query that are found by their entries: the newest
+_SIGNS = re.compile(r"[^\w\x00-\x7f\u2010-\u2027]+")  # non-ASCII, except quotation marks and dashes
+_CAPITALS = ("İ".encode(), "\u212a".encode())  # non-ASCII capitals with an ASCII lowercase: i and k
+SHORTEST = 2  # characters of a token looked up in the index: a single letter begins too many words
+LONGEST = 2.0  # seconds that a search through all sessions may read: no index finds a sign or a rare phrase
+FOUND = 100  # sessions found by their entries in a text query: the newest
 
 
 def words_and_phrases(text: str) -> list[str]:
-    """What a search asks for: its words, and what it has in double quotes."""
+    """The words of a search, and its phrases in double quotes."""
     return [phrase or word for phrase, word in _TERM.findall(text)]
 
 
 class Terms:
-    """The terms of a search: words, or phrases in double quotes; an entry must have them all.
+    """The terms of a search: words, or phrases in double quotes; an entry must contain all of them.
 
-    A term is found where a word begins with it, whatever the case. What JSON calls the fields is not searched.
+    A term matches at the beginning of a word, case-insensitively. Names of JSON fields are not searched.
     """
 
     def __init__(self, text: str) -> None:
@@ -42,25 +42,25 @@ class Terms:
 
     @property
     def match(self) -> str:
-        """The question to an FTS5 index that every entry with the terms answers; "" when it cannot help."""
+        """The FTS5 query that matches every entry with the terms; "" if the index cannot help."""
         return " ".join(f'"{token}"*' for token in self.tokens if len(token) >= SHORTEST)
 
     def __call__(self, body: bytes) -> bool:
-        """Whether an entry has all the terms."""
+        """Whether an entry contains all terms."""
         raw = body.lower()
         if not all(token in raw for token in self._quick) and not _may_hide_ascii(raw):
             return False
         return self.are_in(searched(orjson.loads(body)))
 
     def are_in(self, text: str) -> bool:
-        """Whether they are all in what a search looks at."""
-        # `in` alone is thirty times as fast, and a search for a sign or a phrase reads very many texts
+        """Whether a text as made by `searched` contains all terms."""
+        # `in` alone is 30 times as fast, and a search for a sign or a phrase reads very many texts
         return all(term in text and pattern.search(text) for term, pattern in self._patterns.items())
 
 
 def _may_hide_ascii(raw: bytes) -> bool:
-    """Whether JSON text may have letters of ASCII in another form: escaped, or as a capital that Unicode knows."""
-    escaped = b"\\" in raw and b"\\u" in raw  # the backslash alone is found much faster, and is seldom there
+    """Whether JSON text may have ASCII letters in another form: escaped, or as a non-ASCII capital."""
+    escaped = b"\\" in raw and b"\\u" in raw  # testing for the backslash alone is much faster, and it is rare
     return escaped or any(letter in raw for letter in _CAPITALS)
 
 
@@ -68,7 +68,7 @@ def newest_sessions(read: Iterable[str | None]) -> tuple[list[str], Cut]:
     """The first sessions that a search finds, and why there may be more: see `Page.cut`.
 
     Parameters:
-        read: for each entry that is read, its session's id if it has the terms.
+        read: for each entry read, its session's id, or None if it does not contain the terms.
     """
     found: dict[str, None] = {}
     end = time.monotonic() + LONGEST
@@ -84,9 +84,9 @@ def newest_sessions(read: Iterable[str | None]) -> tuple[list[str], Cut]:
 
 
 def searched(entry: dict[str, Any]) -> str:
-    """What a search looks at: the text values of an entry in small letters, a line each.
+    """The text that a search examines: the text values of an entry in lowercase, one per line.
 
-    Not the tools that were offered: each call of the agent would be found, not the few that used the tool.
+    Offered tools are left out: otherwise every call of an agent would match, not only the few that used the tool.
     """
     texts: list[str] = []
     for field, value in entry.items():
@@ -97,9 +97,9 @@ def searched(entry: dict[str, Any]) -> str:
 
 
 def indexed(texts: bytes) -> str:
-    """Texts as the index is given them, so that its words begin where `Terms` says.
+    """Texts prepared for the index, so that its words begin where those of `Terms` do.
 
-    SQLite has tables of Unicode of its own: there some accents and emoji are letters, and small letters are others.
+    SQLite has its own Unicode tables, in which some accents and emoji are letters and some lowercase letters differ.
     """
     text = texts.decode("utf-8", "replace")
     return text if text.isascii() else _SIGNS.sub(" ", text.lower())
