@@ -1,4 +1,4 @@
-// The time axis over the tree: which span of time is shown, and where in it a bar lies.
+// The time axis above the tree: the time span shown, and the position of a bar in it.
 import { duration, ticks } from "./format.js";
 
 export class Axis {
@@ -7,13 +7,13 @@ export class Axis {
     new ResizeObserver(() => this.draw()).observe(svg);
   }
 
-  /** Show `span` milliseconds, from the moment `from` of a prompt on. */
+  /** Show `span` milliseconds, starting at `from` in the time of a prompt. */
   show(from, span) {
     Object.assign(this, { from, span });
     this.draw();
   }
 
-  /** Lay a bar where it began, as long as it took; to the end of what is shown where nobody knows. */
+  /** Place a bar by start and duration; without one (null), up to the end of the axis. */
   place(bar, start, took) {
     const after = start - this.from;
     bar.style.left = `${100 * after / this.span}%`;

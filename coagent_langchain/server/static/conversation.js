@@ -1,8 +1,8 @@
-// The Conversation tab: fetched a page at a time. `news()` shows what came since, and leaves the rest as it is read.
+// The Conversation tab, fetched a page at a time. `news()` shows new items and leaves the others untouched.
 import { merge } from "./merge.js";
 import { busy, get, localTimes, nodes } from "./page.js";
 
-const OPEN = ".x-open, .said.open"; // what waits for its end
+const OPEN = ".x-open, .said.open"; // without an end so far
 
 export function open({ path }) {
   const box = document.getElementById("conversation"), panel = box.parentElement;
@@ -15,7 +15,7 @@ export function open({ path }) {
     return { from, items, next: last?.matches("[data-next]") ? last : null };
   }
 
-  /** Show these pages; only the last has its button. */
+  /** Show these pages, with only the button of the last. */
   function show(all) {
     const fresh = new DocumentFragment();
     for (const { items, next } of all) {
@@ -27,7 +27,7 @@ export function open({ path }) {
     localTimes(box);
   }
 
-  /** Fetch anew what may have changed: the end, and what had none. Who has read to the end gets what comes there. */
+  /** Refetch pages that may have changed: the last, and those with open items. Stay at the bottom if there. */
   async function renew() {
     const bottom = box.hasChildNodes() && panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
     const last = pages.at(-1), stays = ({ items }) => !items.querySelector(OPEN);
@@ -38,7 +38,7 @@ export function open({ path }) {
     if (bottom) panel.scrollTop = panel.scrollHeight;
   }
 
-  /** One after the other: each begins with the pages that the one before it has shown. */
+  /** Run actions one after another: each starts from the pages that the previous one showed. */
   const inTurn = (action) => (turn = turn.catch(() => {}).then(action));
 
   box.addEventListener("click", (event) => {

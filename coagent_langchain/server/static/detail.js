@@ -1,7 +1,7 @@
-// The pane with one event: its tabs, copying, the rest of long texts.
+// The detail pane of an event: tabs, copying, the rest of long texts.
 import { busy, copy, get, localTimes, nodes, turnTabs } from "./page.js";
 
-const CHUNK = 16_384; // characters of one element: the browser skips those out of sight
+const CHUNK = 16_384; // characters per element: the browser skips those out of view
 
 export class Detail {
   constructor(pane, path, { opened, closed }) {
@@ -12,14 +12,14 @@ export class Detail {
 
   url(name, refs) { return `/view/${name}/${this.path}?${new URLSearchParams(refs.map((ref) => ["e", ref]))}`; }
 
-  /** Whether it shows just these entries, or is about to. */
+  /** Whether it shows exactly these entries, or is about to. */
   shows(refs) { return refs.length > 0 && refs.join() === this.refs.join(); }
 
-  /** Show the bar of these entries; the last one asked for wins. A bar that got more entries stays where it was read. */
+  /** Show the bar of these entries; the last request wins. A bar with more entries keeps its scroll position. */
   async show(refs) {
     const turn = ++this.turn, grown = refs[0] === this.refs[0];
     this.refs = refs;
-    this.pane.ariaBusy = true; // until then it shows another bar's
+    this.pane.ariaBusy = true; // still shows another bar
     const html = await (await get(this.url("detail", refs))).text();
     if (turn !== this.turn) return;
     this.pane.ariaBusy = null;
@@ -33,7 +33,7 @@ export class Detail {
     if (focused) this.pane.focus();
   }
 
-  /** Ask again for what the server was asked for and did not give. */
+  /** Repeat a request that got no response. */
   async retry() { if (this.pane.ariaBusy) await this.show(this.refs); }
 
   close() {
@@ -71,7 +71,7 @@ export class Detail {
     } else if (button.dataset.earlier) busy(button, () => this.earlier(button));
   }
 
-  /** Put the messages before the first one that is shown in place of the button. */
+  /** Replace the button with the messages before the first one shown. */
   async earlier(button) {
     const { earlier: ref, to } = button.dataset;
     const html = await (await get(`${this.url("earlier", [ref])}&to=${to}`)).text();
@@ -79,7 +79,7 @@ export class Detail {
   }
 }
 
-/** Where a piece that begins at `at` ends: behind a newline or a space if there is one in its second half. */
+/** The end of a chunk that begins at `at`: after a newline or a space in its second half, if any. */
 function cut(text, at) {
   const end = at + CHUNK;
   if (end >= text.length) return text.length;
@@ -87,7 +87,7 @@ function cut(text, at) {
   return found === undefined ? end : found + 1;
 }
 
-/** The rest of a long text, a piece at a click. Works wherever a `data-more` button stands. */
+/** Append the next part of a long text, for any `data-more` button. */
 export const more = (button, path) => busy(button, () => append(button, path));
 
 async function append(button, path) {

@@ -1,14 +1,14 @@
-// The Events tab: a table of which only the rows in sight exist; pages come from the server as they are scrolled to.
+// The Events tab: a table in which only the visible rows exist; pages are fetched as they are scrolled to.
 import { cost, count, duration } from "./format.js";
 import { clock, get, write } from "./page.js";
 import { Rows } from "./rows.js";
 
-const PAGE = 200, KEPT = 30; // rows of a fetch; pages that are kept
-const GAP = 12, EDGE = 16; // pixels between two columns, and beside them (session.css)
+const PAGE = 200, KEPT = 30; // rows per fetch; cached pages
+const GAP = 12, EDGE = 16; // pixels between two columns, and at the edges (session.css)
 const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES, FAILED] = Array(16).keys();
 const tokens = (row, place) => (row[place] === null && row[TYPE] !== "llm_response" ? "" : count(row[place]));
 
-// name, label, width, text of a row, class, shown from the start
+// name, label, width, text of a row, class, shown by default
 const columns = [
   ["time", "Time", "92px", (row) => clock(row[AT]), "", true],
   ["after", "After", "88px", (row, t0) => `+${duration(row[AT] - t0)}`, "num", true],
@@ -48,7 +48,7 @@ class Events {
     new ResizeObserver(() => { if (this.narrow !== this.isNarrow()) this.layout(); }).observe(this.box);
   }
 
-  /** Beside the details, or on a phone, only the main columns have room. */
+  /** Whether only the main columns fit: beside the details, or on a phone. */
   isNarrow() { return this.box.clientWidth > 0 && this.box.clientWidth < 900; }
 
   stored() { try { return JSON.parse(localStorage.getItem("columns")); } catch { return null; } }
@@ -61,7 +61,7 @@ class Events {
       check.checked = this.chosen.has(name);
       check.addEventListener("change", () => {
         if (check.checked) this.chosen.add(name); else this.chosen.delete(name);
-        try { localStorage.setItem("columns", JSON.stringify([...this.chosen])); } catch { /* lasts as long as the page */ }
+        try { localStorage.setItem("columns", JSON.stringify([...this.chosen])); } catch { /* kept only for this page */ }
         this.layout();
       });
       line.append(check, ` ${label}`);
@@ -75,11 +75,11 @@ class Events {
     this.grid = this.columns.map((column) => column[2]).join(" ");
     this.head.style.gridTemplateColumns = this.grid;
     const least = this.columns.reduce((sum, column) => sum + parseInt(column[2].match(/\d+/)[0], 10) + GAP, 2 * EDGE - GAP);
-    this.head.style.minWidth = this.list.space.style.minWidth = `${least}px`; // what has no room is scrolled to, head and all
+    this.head.style.minWidth = this.list.space.style.minWidth = `${least}px`; // the rest scrolls, header included
     this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, cls === "num" ? cls : "", "columnheader")));
     this.box.ariaColCount = this.columns.length;
     this.list.drop(0, 0);
-    this.list.spare.length = 0; // they have other columns
+    this.list.spare.length = 0; // rows with the old columns
     this.list.show(this.total);
   }
 
@@ -110,7 +110,7 @@ class Events {
     element.title = row ? row[NOTE] : "";
   }
 
-  /** The row at an index, or undefined while its page is on the way. */
+  /** The row at an index, or undefined while its page is loading. */
   row(index) {
     const number = Math.floor(index / PAGE);
     if (!this.pages.has(number)) this.fetch(number);
@@ -133,7 +133,7 @@ class Events {
     if (data.total !== this.total) { this.total = data.total; this.list.show(this.total); } else this.list.refill();
   }
 
-  /** Let the types be chosen that the session has by now. */
+  /** Offer the types that the session has so far. */
   offer(types) {
     const chosen = this.type.value;
     if (types.some(([, label], place) => this.type.options[place + 1]?.text !== label)) {
@@ -176,7 +176,7 @@ class Events {
     this.box.setAttribute("aria-activedescendant", `event-${index}`);
   }
 
-  /** Fetch a row, then mark it: before, nobody knows how many there are. */
+  /** Fetch a row, then mark it: the total is not known before. */
   async reveal(index) {
     await this.fetch(Math.floor(index / PAGE));
     this.mark(index);

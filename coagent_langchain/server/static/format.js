@@ -1,10 +1,10 @@
-// How the browser writes numbers: the same as the server's formats.py.
+// Number formats of the browser, the same as in the server's formats.py.
 
 const grouped = new Intl.NumberFormat("en-US");
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const two = (number) => String(number).padStart(2, "0");
 
-/** 1,200; an en dash where unknown. */
+/** 1,200; an en dash if unknown. */
 export const count = (number) => (number === null ? "–" : grouped.format(number));
 
 /** 412 ms, 2.3 s, 1 min 04 s, 2 h 05 min. */

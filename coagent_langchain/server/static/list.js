@@ -1,11 +1,11 @@
-// The list of sessions: keyboard, filters that apply at once, choosing two to compare, new sessions as they come.
+// The list of sessions: keyboard, filters that apply at once, choosing two to compare, live updates.
 import { get, live, localTimes, nodes, onKeys, regularly, sayLive } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
 const waits = "reload" in list.dataset; // for the first session
 let shown = ""; // the list as the server wrote it
-let at = ""; // the address of the marked session: its place changes when new ones come
+let at = ""; // the address of the marked session: its place changes as new ones arrive
 
 const rows = () => [...list.querySelectorAll("tr[data-href]")];
 const marked = () => rows().find((row) => row.dataset.href === at);
@@ -35,13 +35,13 @@ function chosen() {
   }
 }
 
-/** The same for a link, box or button of the list and the one that takes its place. */
+/** A key shared by a link, box or button of the list and its replacement. */
 const same = (element) => `${element.tagName} ${element.getAttribute("href") ?? element.value}`;
 
 async function refresh() {
   if (waits) return location.reload();
   const html = await (await get(`/view/sessions${location.search}`)).text();
-  if (html === shown) return; // leave alone what the reader selects in it
+  if (html === shown) return; // keeps a selection in it
   shown = html;
   const known = new Set(rows().map((row) => row.dataset.href));
   const checked = new Set([...list.querySelectorAll("[name=s]:checked")].map((box) => box.value));
@@ -56,12 +56,12 @@ async function refresh() {
   focusable.find((element) => same(element) === focused)?.focus({ preventScroll: true });
 }
 
-/** Give the focus to the filter that was set on the page before: an arrow key sets it further. */
+/** Focus the filter that was set on the previous page, so that an arrow key changes it further. */
 function refocus() {
   try {
     document.querySelector(`.choice select[name="${sessionStorage.getItem("filter")}"]`)?.focus();
     sessionStorage.removeItem("filter");
-  } catch { /* nothing was kept */ }
+  } catch { /* no storage */ }
 }
 
 list.addEventListener("change", chosen);
@@ -73,14 +73,14 @@ list.addEventListener("click", (event) => {
 });
 document.getElementById("filters")?.addEventListener("change", (event) => {
   if (!event.target.matches("select")) return;
-  try { sessionStorage.setItem("filter", event.target.name); } catch { /* the page that comes begins at its top */ }
+  try { sessionStorage.setItem("filter", event.target.name); } catch { /* no focus on the next page */ }
   event.currentTarget.requestSubmit();
 });
 document.getElementById("filters")?.addEventListener("submit", (event) => {
   for (const field of event.currentTarget.elements) if (field.name && !field.value) field.disabled = true;
 });
 addEventListener("pageshow", () => {
-  chosen(); // by now a browser has ticked what was ticked before the reader came back
+  chosen(); // the browser has restored the checked boxes by now
   for (const field of document.getElementById("filters")?.elements ?? []) field.disabled = false;
 });
 

@@ -1,8 +1,8 @@
-// Marks the words of a search where they stand in texts. The elements stay as they are: CSS paints the ranges.
+// Marks the words of a search in texts. Elements are not changed: CSS paints the ranges.
 
 const MOST = 5000; // ranges
 
-/** What the server's search finds (text.py): each term where a word begins with it; in JSON a word may follow `\n`. */
+/** What the server's search finds (text.py): terms at the beginning of a word; in JSON a word may follow `\n`. */
 function pattern(search) {
   const terms = [...search.matchAll(/"([^"]+)"|(\S+)/g)].map(([, phrase, word]) => phrase ?? word);
   const any = terms.map((term) => term.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
@@ -22,21 +22,21 @@ function* ranges(box, found) {
 }
 
 export class Marks {
-  /** @param boxes  whose texts are marked, also those that come later */
+  /** @param boxes  elements whose texts are marked, later ones included */
   constructor(boxes) {
     Object.assign(this, { boxes, found: "" });
     const observer = new MutationObserver(() => this.draw());
     for (const box of boxes) observer.observe(box, { childList: true, subtree: true });
   }
 
-  /** Mark the words of a search from now on; those of none with "". */
+  /** Mark the words of a search from now on; "" marks none. */
   show(search) {
     if (!globalThis.CSS?.highlights) return;
     this.found = pattern(search);
     this.draw();
   }
 
-  /** Mark anew; what is folded and has a marked text in it says so. */
+  /** Renew the marks, and flag `details` that contain marked text. */
   draw() {
     for (const fold of document.querySelectorAll("details.found")) fold.classList.remove("found");
     const marked = new Highlight();

@@ -1,15 +1,15 @@
-// Shows what the server sends anew without undoing what the reader did to what it sent before.
+// Shows updated HTML from the server without undoing what the reader did to the previous version.
 import { nodes } from "./page.js";
 
 const key = (node) => `${node.nodeName} ${node.dataset?.item ?? ""}`;
 
 /**
- * Make `shown` show the children of `fresh` in place of those of `sent`, which it was made of. What is the same in both
- * stays the same nodes, with the focus, a selection, what was folded or fetched; what has changed changes in its place.
+ * Replace the children of `shown`, made from `sent`, by those of `fresh`. Nodes equal in both stay, with their focus,
+ * selection, and what was folded or fetched; changed nodes are updated in place.
  */
 export function merge(shown, sent, fresh) {
   const was = [...sent.childNodes], live = [...shown.childNodes];
-  if (live.length !== was.length) return shown.replaceChildren(...fresh.childNodes); // the reader fetched the rest of it
+  if (live.length !== was.length) return shown.replaceChildren(...fresh.childNodes); // the reader fetched more
   const free = new Set(was.keys());
   const take = (same) => {
     const found = [...free].find((place) => same(was[place]));
@@ -29,7 +29,7 @@ export function merge(shown, sent, fresh) {
   });
 }
 
-/** Show HTML in `box`, again and again, each time as `merge` does. */
+/** A function that shows HTML in `box` with `merge`. */
 export function kept(box) {
   let sent = new DocumentFragment();
   sent.append(...box.cloneNode(true).childNodes);

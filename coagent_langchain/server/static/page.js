@@ -1,9 +1,9 @@
-// What every page has: keyboard, help, copying, times in the reader's own zone or that go on, the live stream.
+// Common to all pages: keyboard, help, copying, local and running times, the live stream.
 import { duration } from "./format.js";
 
 const typing = (target) => target.closest?.("input, select, textarea, [contenteditable]");
 
-/** Close the menus that are open, but the one that `inside` stands in; gives the button of one that was closed. */
+/** Close open menus, except one that contains `inside`; return the button of a closed one. */
 function closeMenus(inside = null) {
   const open = [...document.querySelectorAll(".menu[open]")].filter((menu) => !menu.contains(inside));
   for (const menu of open) menu.open = false;
@@ -12,8 +12,8 @@ function closeMenus(inside = null) {
 for (const name of ["click", "focusin"]) document.addEventListener(name, (event) => closeMenus(event.target));
 
 /**
- * Call `keys[event.key]` on a key without a modifier, unless somebody types; `?` opens the help. There the keys of one
- * character are switched off: who dictates says them by the way.
+ * Call `keys.get(event.key)` on a key without modifier, unless in a text field; `?` opens the help, which can switch
+ * off single-character keys, for users who dictate.
  */
 export function onKeys(keys) {
   const help = document.getElementById("help");
@@ -24,7 +24,7 @@ export function onKeys(keys) {
     if (menu) return menu.focus();
     if (typing(event.target)) {
       if (event.key !== "Escape") return;
-      event.preventDefault(); // a search box would lose its words
+      event.preventDefault(); // otherwise clears a search box
       return event.target.blur();
     }
     if (event.key.length === 1 && !document.getElementById("single").checked) return;
@@ -36,7 +36,7 @@ export function onKeys(keys) {
   });
 }
 
-/** Let the left and the right arrow key go from tab to tab, round and round. */
+/** Move between tabs with the left and right arrow keys, cyclically. */
 export function turnTabs(event) {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], tabs = [...event.currentTarget.querySelectorAll("[role=tab]")];
   if (!step || !tabs.includes(event.target)) return;
@@ -47,7 +47,7 @@ export function turnTabs(event) {
   next.click();
 }
 
-// unit, milliseconds, and how many of it are told in the next one
+// unit, milliseconds, how many make the next unit
 const units = [["second", 1e3, 60], ["minute", 6e4, 60], ["hour", 36e5, 24], ["day", 864e5, 30], ["month", 2592e6, 12], ["year", 31536e6, Infinity]];
 const relative = new Intl.RelativeTimeFormat("en", { style: "short" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -64,15 +64,15 @@ export function ago(ms) {
 }
 
 const paper = matchMedia("print");
-/** How long ago; on paper, when. */
+/** How long ago; in print, the date and time. */
 const past = (ms) => (paper.matches ? absolute.format(ms) : ago(ms));
 
-/** Write a text, unless it stands there: a selection in it would be lost. */
+/** Set a text, unless unchanged, which would lose a selection in it. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Write all `<time>` below `root` for the reader: how long ago, or exactly; with date and zone on hover. */
+/** Fill all `<time>` below `root`: how long ago, or the exact time; the full time in a tooltip. */
 export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
     const at = Date.parse(element.dateTime);
@@ -82,7 +82,7 @@ export function localTimes(root = document) {
   }
 }
 
-/** How long ago everything was by now, and how long what still runs has run. */
+/** Update relative times, and durations of what is still running. */
 function tick() {
   for (const element of document.querySelectorAll("time:not([data-exact])")) write(element, past(Date.parse(element.dateTime)));
   for (const element of document.querySelectorAll("[data-since]")) write(element, duration(Date.now() - element.dataset.since));
@@ -92,12 +92,12 @@ paper.addEventListener("change", tick);
 
 const LOOK = 15_000;
 
-/** Call `look()` now and then: no event says that a program is gone, or that sessions were deleted. */
+/** Poll with `look()`: no event reports that a program is gone, or that sessions were deleted. */
 export function regularly(look) {
   setInterval(() => { if (!document.hidden) look(); }, LOOK);
 }
 
-/** Copy text, and say so on the button for a moment. */
+/** Copy text, and confirm it on the button for a moment. */
 export async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
@@ -108,7 +108,7 @@ export async function copy(text, button) {
     document.execCommand("copy");
     area.remove();
   }
-  if (button.matches(".done")) return; // it says so already
+  if (button.matches(".done")) return; // already confirmed
   button.classList.add("done");
   const label = button.ariaLabel;
   if (label) button.ariaLabel = "Copied";
@@ -116,8 +116,8 @@ export async function copy(text, button) {
 }
 
 /**
- * Disable a button while `action` runs, which takes the focus from it. Then the button gets it back; where it is gone,
- * what `action` gives in its place, or what scrolls around it. A focus that is elsewhere by then stays there.
+ * Disable a button while `action` runs, which takes its focus; then restore it. If the button is gone, focus what
+ * `action` returned, or the scrolling container. If the focus has moved elsewhere, it stays there.
  */
 export async function busy(button, action) {
   let next = button.closest("[tabindex]");
@@ -130,14 +130,14 @@ export async function busy(button, action) {
   }
 }
 
-/** HTML from this server as nodes; nothing in it runs. */
+/** HTML from this server as nodes; scripts do not run. */
 export function nodes(html) {
   return new DOMParser().parseFromString(html, "text/html").body.childNodes;
 }
 
 class Failed extends Error {}
 
-/** Fetch from this server; throws `Failed`, which is shown, where it does not answer or answers no. */
+/** Fetch from this server; throws `Failed`, which is shown, on no response or an error status. */
 export async function get(url) {
   let answer;
   try {
@@ -156,10 +156,9 @@ export async function get(url) {
 const RETRY = 5000;
 
 /**
- * Call `news()` when the server has something new, at most once every `pause` milliseconds. A hidden tab lets go of its
- * stream (a browser opens six connections to one server, no more) and catches up when it is looked at again. A stream
- * that the server refuses is asked for again every `RETRY` milliseconds, each time with a look for news; so is there
- * one when a stream that was lost is back.
+ * Call `news()` when the server has something new, at most once every `pause` milliseconds. A hidden tab closes its
+ * stream (a browser opens only six connections to a server) and catches up when visible again. A stream that the
+ * server refuses is retried every `RETRY` milliseconds, with a call of `news()` each time, as when a lost stream is back.
  */
 export function live(url, news, { pause = 1000, state }) {
   let source = null, retry = 0, waiting = 0, last = 0, lost = false;
@@ -177,7 +176,7 @@ export function live(url, news, { pause = 1000, state }) {
     source.addEventListener("error", () => {
       state(false);
       lost = true;
-      // after an answer that is not 200 the browser gives up for good
+      // the browser does not retry after a status other than 200
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(again, RETRY);
     });
     source.addEventListener("news", soon);
@@ -193,14 +192,14 @@ export function live(url, news, { pause = 1000, state }) {
   if (!document.hidden) open();
 }
 
-/** Say in the bar whether what comes is shown at once. */
+/** Show in the bar whether the page is live. */
 export function sayLive(on, lost) {
   const element = document.getElementById("live");
   element.classList.toggle("on", on);
   element.textContent = on ? "Live" : lost ? "Reconnecting" : "";
 }
 
-/** Say that the server did not answer, until it does again. */
+/** Show an error of the server until it responds again. */
 function trouble(text) {
   const line = document.getElementById("trouble");
   line.textContent = text;

@@ -1,4 +1,4 @@
-// Pages without a list or a session: help, theme and local times only.
+// Pages without a list or a session: only help, theme and local times.
 import { localTimes, onKeys } from "./page.js";
 
 onKeys(new Map());

@@ -1,4 +1,4 @@
-// The Raw tab: the entries as JSON, a page at a time; while somebody searches, those with the words.
+// The Raw tab: the entries as JSON, a page at a time; during a search, those with its words.
 import { busy, get, nodes } from "./page.js";
 
 export function open({ path, search }) {
@@ -6,7 +6,7 @@ export function open({ path, search }) {
   const count = () => box.querySelectorAll(":scope > details").length;
   let words = search.value.trim();
 
-  /** Hand a page of entries to `put`, unless other words were searched for meanwhile. */
+  /** Pass a page of entries to `put`, unless the search has changed meanwhile. */
   async function page(from, put) {
     const query = new URLSearchParams({ from, q: words });
     const html = await (await get(`/view/raw/${path}?${query}`)).text();
@@ -15,7 +15,7 @@ export function open({ path, search }) {
 
   const anew = () => page(0, (...first) => box.replaceChildren(...first));
 
-  /** Hand `put` what follows the last entry; where others have come before that, as from another process, show all anew. */
+  /** Pass `put` what follows the last entry; reload if entries arrived before it, as from another process. */
   async function follow(from, put) {
     const last = box.querySelector(":scope > details:last-of-type");
     await page(Math.max(from - 1, 0), (...entries) => {

@@ -1,9 +1,9 @@
-// A long list of which only the rows in sight exist as elements, in the document in the order in which they are seen.
+// A long list in which only the visible rows exist as elements, in visual order in the document.
 
 const HEIGHT = 28; // pixels of a row (session.css)
 
 /**
- * @param box      scrolls; gets the rows
+ * @param box      the scrolling element for the rows
  * @param options  make(): a new row element; fill(element, index); top: pixels above the rows
  */
 export class Rows {
@@ -17,7 +17,7 @@ export class Rows {
     new ResizeObserver(() => this.soon()).observe(box);
   }
 
-  /** Set how many rows there are and draw those in sight anew. */
+  /** Set the number of rows and redraw the visible ones. */
   show(count) {
     this.count = count;
     this.space.style.height = `${count * HEIGHT}px`;
@@ -31,7 +31,7 @@ export class Rows {
     this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); });
   }
 
-  /** First and last index in sight. */
+  /** First index and end of the visible rows, with a margin. */
   range() {
     const first = Math.floor((this.box.scrollTop - this.top) / HEIGHT);
     const fit = Math.ceil(this.box.clientHeight / HEIGHT);
@@ -52,7 +52,7 @@ export class Rows {
     }
   }
 
-  /** Take out the rows that are not among these. */
+  /** Remove the rows outside this range. */
   drop(first, end) {
     for (const [index, element] of this.used) {
       if (index >= first && index < end) continue;
@@ -62,18 +62,18 @@ export class Rows {
     }
   }
 
-  /** Fill the rows in sight again, where they stand. */
+  /** Refill the visible rows in place. */
   refill() {
     for (const [index, element] of this.used) this.fill(element, index);
   }
 
-  /** Bring a row into sight. */
+  /** Scroll a row into view. */
   reveal(index) {
     const y = index * HEIGHT + this.top;
     const { scrollTop, clientHeight } = this.box;
     if (y - this.top < scrollTop) this.box.scrollTop = y - this.top;
     else if (y + HEIGHT > scrollTop + clientHeight) this.box.scrollTop = y + HEIGHT - clientHeight;
     this.draw();
-    this.used.get(index)?.scrollIntoView({ block: "nearest" }); // in a low window the page scrolls, too
+    this.used.get(index)?.scrollIntoView({ block: "nearest" }); // in a low window the page scrolls too
   }
 }

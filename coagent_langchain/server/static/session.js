@@ -1,4 +1,4 @@
-// One session's page: puts tabs, tree, details, live tail and keyboard together.
+// A session's page: connects tabs, tree, details, live tail and keyboard.
 import { open as conversation } from "./conversation.js";
 import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
@@ -11,14 +11,14 @@ import { refs, Tree } from "./tree.js";
 const page = document.getElementById("session");
 const { path, id, t0: first, select } = page.dataset;
 const byId = (name) => document.getElementById(name);
-// imported with the page, not when a tab is opened: a browser does not ask again for a module that it did not get
+// imported statically, not when a tab is opened: a browser does not retry a module that failed to load
 const opens = { conversation, events, raw }, tabs = ["timeline", ...Object.keys(opens)];
-const panels = new Map(); // name → what was opened for the tab
+const panels = new Map(); // name → panel of an opened tab
 const search = byId("search"), type = byId("type");
 const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
 let t0 = Number(first), tab = "timeline";
 
-// On a phone the details cover the page (session.css): there they are an entry of the history, and Back closes them.
+// On a phone, the details cover the page (session.css) and are a history entry, so that Back closes them.
 const covers = matchMedia("(max-width: 760px)");
 const address = (change, details = history.state?.details) => {
   const url = new URL(location.href), next = details && !history.state?.details ? "pushState" : "replaceState";
@@ -32,7 +32,7 @@ const detail = new Detail(byId("detail"), path, {
     byId("unknown")?.remove();
     address((query) => query.set("event", event), covers.matches ? shown : undefined);
     tree.list.soon();
-    if (covers.matches) byId("detail").focus(); // else the keys would go to what it covers
+    if (covers.matches) byId("detail").focus(); // else keys would go to the page below
   },
   closed: () => {
     page.classList.remove("detailed");
@@ -46,7 +46,7 @@ addEventListener("popstate", () => {
 });
 const tree = new Tree(byId("tree"), byId("axis"), byId("tree-row"), (index, row) => {
   const wanted = refs(row, t0);
-  if (wanted.length) detail.show(wanted); else detail.close(); // a turn has no entries of its own
+  if (wanted.length) detail.show(wanted); else detail.close(); // a turn has no entries
 });
 const selected = () => (tree.at < 0 ? [] : refs(tree.rows[tree.at], t0));
 const current = () => (tab === "timeline" ? byId("tree") : tab === "events" ? byId("events") : byId(`panel-${tab}`));
@@ -105,7 +105,7 @@ async function findNow() {
   byId("found").textContent = `${seqs.length} event${seqs.length === 1 ? "" : "s"}${rows && tab === "conversation" ? ", see Timeline" : ""}`;
 }
 
-/** Select a row of the timeline, whichever tab is open. */
+/** Select a row of the timeline, from any tab. */
 function jump(index) {
   if (index < 0) return;
   if (tab !== "timeline") openTab("timeline");
@@ -116,7 +116,7 @@ const error = () => jump(tree.nextError());
 
 const inTree = (action) => () => (tab === "timeline" ? action() : false);
 const step = (by) => () => (tab === "timeline" ? tree : panels.get(tab)).move(by);
-/** In the details the browser's own keys scroll. */
+/** Except in the details, where these keys scroll. */
 const beside = (action) => (event) => (byId("detail").contains(event.target) ? false : action(event));
 onKeys(new Map([
   ["/", () => search.focus()], ["e", error],
@@ -158,7 +158,7 @@ async function head() {
   sayState();
 }
 
-/** What comes is shown at once; of a session that has ended nothing is expected, though it may go on. */
+/** Show whether the page is live; not for an ended session, though it may continue. */
 function sayState() {
   sayLive(connected && !byId("head").querySelector("[data-ended]"), connected === false);
 }
@@ -171,7 +171,7 @@ async function news() {
   if (search.value) find();
 }
 
-/** Show the event that the address names, in the tab that it names: a row of the table of events is one event. */
+/** Show the event of the address, in its tab: a row of the table of events is one event. */
 function reveal(seq) {
   const row = tree.rows[tree.rowOf(seq)];
   if (!row || tab !== "events") return tree.select(tree.rowOf(seq));
@@ -179,7 +179,7 @@ function reveal(seq) {
   follow();
 }
 
-/** Mark in the tab what the details show, unless a search may leave it out. */
+/** Mark in the tab what the details show, unless a search may hide it. */
 function follow() {
   const ref = detail.refs[0], index = ref && tree.rowOf(ref.split("-")[1]);
   if (!ref || search.value || type.value) return;
@@ -187,7 +187,7 @@ function follow() {
   else if (tab === "timeline" && index !== tree.at) tree.select(index);
 }
 
-/** How many events of the session come before one. */
+/** The number of events before one. */
 function before(ref) {
   const order = (each) => each.split("-").map(BigInt), [at, seq] = order(ref);
   return [...new Set(tree.rows.flatMap((row) => refs(row, t0)))].map(order).filter((each) => each[0] < at || (each[0] === at && each[1] < seq)).length;
@@ -196,10 +196,10 @@ function before(ref) {
 localTimes();
 const asks = new URLSearchParams(location.search);
 search.value = asks.get("q") ?? "";
-if (asks.get("type")) type.add(new Option(asks.get("type"), asks.get("type"), true, true)); // the others come with the events
+if (asks.get("type")) type.add(new Option(asks.get("type"), asks.get("type"), true, true)); // events.js adds the others
 await load();
 if (search.value) await findNow();
-if (tree.hits?.size === 0) { // the list finds parts of words in titles and ids, too
+if (tree.hits?.size === 0) { // the list also finds parts of words in titles and ids
   search.value = "";
   await findNow();
 }

@@ -1,8 +1,8 @@
-// Sets the chosen theme before the first paint, and the switch of the keys. A classic script, so that the page does not flash.
+// Applies the chosen theme before the first paint, and the keyboard switch. A classic script, so the page does not flash.
 (() => {
   const names = ["system", "light", "dark"];
   const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-  const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private mode: the choice lasts as long as the page */ } };
+  const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private mode: kept only for this page */ } };
   let theme = names.includes(stored("theme")) ? stored("theme") : "system";
 
   function apply() {
@@ -12,7 +12,7 @@
   }
 
   function next() {
-    const step = matchMedia("(prefers-color-scheme: dark)").matches ? 1 : 2; // first the one that the system has not
+    const step = matchMedia("(prefers-color-scheme: dark)").matches ? 1 : 2; // first the opposite of the system's
     theme = names[(names.indexOf(theme) + step) % 3];
     store("theme", theme);
     apply();

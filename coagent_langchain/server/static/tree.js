@@ -1,4 +1,4 @@
-// The timeline: tree and waterfall as one list. Rows as the server sends them (rows.py): arrays, never merged into objects.
+// The timeline: tree and waterfall as one list. Rows are arrays, as the server sends them (rows.py).
 import { Axis } from "./axis.js";
 import { cost, count, duration } from "./format.js";
 import { write } from "./page.js";
@@ -8,7 +8,7 @@ import { Waits } from "./waits.js";
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(15).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
-const LONG = 60_000; // milliseconds: a shorter wait is drawn as long as it was
+const LONG = 60_000; // milliseconds: a shorter wait is drawn in full
 const works = new Set(["model", "tool", "retriever", "component"]);
 
 export class Tree {
@@ -21,8 +21,8 @@ export class Tree {
   }
 
   /**
-   * Take the rows; what was folded, selected and zoomed to stays so, found again by its first entry.
-   * @param now  milliseconds since the session began, or null where it does not run: then nothing open goes on
+   * Load the rows; what was folded, selected and zoomed to stays so, identified by its first entry.
+   * @param now  milliseconds since the session began, or null if it is not running: open rows do not grow
    */
   load(rows, now) {
     const selected = this.rows[this.at], zoomed = this.rows[this.zoomed], folded = new Set([...this.folded].map((index) => this.key(this.rows[index])));
@@ -41,7 +41,7 @@ export class Tree {
 
   key(row) { return row[EVENTS][1] ?? `${row[KIND]} ${row[TURN]}`; }
 
-  /** Where a row of the last load is now, or -1. */
+  /** The index of a row of the previous load, or -1. */
   find(row) { return row ? this.rows.findIndex((each) => this.key(each) === this.key(row)) : -1; }
 
   index() {
@@ -62,7 +62,7 @@ export class Tree {
     this.stretch();
   }
 
-  /** The questions that waited long, and what worked; not what stands around a question: it waits, too. */
+  /** The long waits for a human, and the rows that worked, without those around a question, which wait too. */
   spans() {
     const asked = this.rows.flatMap((row, index) => (row[KIND] === "human" && row[TIME] > LONG ? [index] : [])), around = new Set();
     for (let index of asked) for (; index >= 0; index = this.parent[index]) around.add(index);
@@ -71,7 +71,7 @@ export class Tree {
     return [...worked.map((row) => span(row, 0)), ...asked.map((index) => span(this.rows[index], 1))];
   }
 
-  /** Work out where each row begins, in time of its prompt, and how long the longest prompt is. */
+  /** Compute where each row begins, in the time of its prompt, and the length of the longest prompt. */
   measure() {
     let origin = 0;
     this.span = 1;
@@ -79,29 +79,29 @@ export class Tree {
       const start = this.waits.cut(row[START]);
       if (row[LEVEL] === 1 && row[KIND] === "prompt") origin = start;
       this.start[index] = start - origin;
-      // an end stands where its last prompt ends, however long nobody asked anything before it
+      // an end is drawn where the last prompt ends, without the idle time before it
       if (row[KIND] === "end") this.start[index] = Math.min(start - origin, this.span);
       else this.span = Math.max(this.span, start - origin + this.length(row, row[TIME] ?? 0));
     });
   }
 
-  /** How much room a row takes that took so many milliseconds; null where nobody knows. */
+  /** The length of a row drawn for a duration in milliseconds; null if unknown. */
   length(row, took) { return took === null ? null : this.waits.cut(row[START] + took) - this.waits.cut(row[START]); }
 
-  /** How long a row runs until now, or null where it does not. */
+  /** How long a row has been running, or null. */
   elapsed(row) {
     return this.now === null || row[STATUS] !== "open" ? null : Math.max(this.now + this.passed - row[START], 0);
   }
 
-  /** Draw how time passes, while something runs and somebody looks. */
+  /** Redraw as time passes, if something is running and the page is visible. */
   tick() {
     if (this.running < 0 || document.hidden) return;
-    this.passed = performance.now() - this.loaded; // one moment for the axis and all bars: none ends behind it
+    this.passed = performance.now() - this.loaded; // the same for the axis and all bars
     this.stretch();
     this.list.refill();
   }
 
-  /** Set what the time axis spans: everything, up to now where the last prompt runs, or the row that is zoomed to. */
+  /** Set the span of the time axis: everything, up to now if a row is running, or the zoomed row. */
   stretch() {
     const last = this.rows[this.running], row = this.rows[this.zoomed];
     const whole = last ? Math.max(this.span, this.start[this.running] + this.length(last, this.elapsed(last))) : this.span;
@@ -110,14 +110,14 @@ export class Tree {
     document.getElementById("zoom").ariaPressed = Boolean(row);
   }
 
-  /** Stretch the selected row over the whole width; again: everything. */
+  /** Zoom to the selected row, or back to everything. */
   zoomIn() {
     this.zoomed = this.zoomed < 0 ? this.at : -1;
     this.stretch();
     this.list.refill();
   }
 
-  /** Work out which rows can be seen: not below a folded one; while searching, hits and what they hang on. */
+  /** Compute the rows to show: all but those below folded ones, or the hits of a search and their parents. */
   layout() {
     const wanted = this.hits && this.withParents();
     document.getElementById("none").hidden = wanted?.size !== 0;
@@ -139,7 +139,7 @@ export class Tree {
     return wanted;
   }
 
-  /** Show only rows with one of these entries (a Set of seq, which are texts), or all rows with null. */
+  /** Show only rows with one of these entries (a Set of seq as strings), or all rows with null. */
   search(seqs) {
     this.hits = seqs && new Set(this.rows.flatMap((row, index) => (row[EVENTS].some((seq, odd) => odd % 2 && seqs.has(seq)) ? [index] : [])));
     this.layout();
@@ -187,7 +187,7 @@ export class Tree {
     else this.select(index);
   }
 
-  /** Select a row; unfolds what hides it. */
+  /** Select a row, and unfold what hides it. */
   select(index) {
     if (index < 0 || index >= this.rows.length) return;
     this.at = index;
@@ -240,14 +240,14 @@ export class Tree {
   /** The row that holds an entry, or -1. */
   rowOf(seq) { return this.rows.findIndex((row) => row[EVENTS].some((each, odd) => odd % 2 && each === seq)); }
 
-  /** The next row that failed, round and round; before one is selected, the first that stayed so. -1 when there is none. */
+  /** The next failed row, cyclically; if none is selected, the first not recovered. -1 if there is none. */
   nextError() {
     const all = this.rows.flatMap((row, index) => (failed(row) && !this.onlyPasses(index) ? [index] : []));
     const first = this.at < 0 ? all.find((index) => this.rows[index][STATUS] === "error") : null;
     return first ?? all.find((index) => index > this.at) ?? all[0] ?? -1;
   }
 
-  /** Whether a row failed of what failed below it, as a node or an agent in a tool does: no error stands in its own entries. */
+  /** Whether a row failed only because of rows below it, as a node does: it has no error of its own. */
   onlyPasses(index) {
     const row = this.rows[index], below = this.rows.slice(index + 1, index + 1 + row[SIZE]);
     const errors = below.reduce((sum, each) => sum + (each[LEVEL] === row[LEVEL] + 1 ? each[ERRORS] : 0), 0);
@@ -257,7 +257,7 @@ export class Tree {
 
 const failed = (row) => (row[STATUS] === "error" || row[STATUS] === "recovered") && row[KIND] !== "prompt" && row[KIND] !== "turn";
 
-/** The references of a row's entries, as the detail pane asks for them. */
+/** The references of a row's entries, for the detail pane. */
 export function refs(row, t0) {
   const found = [];
   for (let at = 0; at < row[EVENTS].length; at += 2) found.push(`${row[EVENTS][at] + t0}-${row[EVENTS][at + 1]}`);

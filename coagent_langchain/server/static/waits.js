@@ -1,7 +1,7 @@
-// Time less the stretches in which a person was waited for and nothing else went on: what bars are laid out by.
+// Time without the stretches of waiting for a human in which nothing else ran: the layout of the bars.
 
 export class Waits {
-  /** @param spans  [from, to, asks] in milliseconds: asks is 1 of a question to a person, 0 of anything that works */
+  /** @param spans  [from, to, asks] in milliseconds: asks is 1 for a question to a human, 0 for work */
   constructor(spans) {
     const edges = spans.flatMap(([from, to, asks]) => [[from, asks, 1 - asks], [to, -asks, asks - 1]]).sort((one, other) => one[0] - other[0]);
     let asked = 0, works = 0, gone = 0;
@@ -16,7 +16,7 @@ export class Waits {
     });
   }
 
-  /** A moment, less what was cut before it. */
+  /** A moment minus what was cut before it. */
   cut(ms) {
     let low = 0, high = this.cuts.length;
     while (low < high) {
