@@ -62,7 +62,7 @@ def open_store(address: str) -> Store:
 
 
 def open_beside(address: str) -> ClickHouseStore | StoreFile:
-    """Open a store to delete from, whether or not a server is running on it.
+    """Open a store to delete from, whether or not a server is using it.
 
     The result has `summaries`, `prune`, `delete` and `close`.
 

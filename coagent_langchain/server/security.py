@@ -18,7 +18,7 @@ from coagent_langchain.server.answers import failure
 from coagent_langchain.server.pages import for_a_person, render
 
 COOKIE = "coagent_session"
-OPEN = ("/static/viewer.css", "/static/icon.svg")  # the looks of the page that asks for the token: not secret
+OPEN = ("/static/viewer.css", "/static/icon.svg")  # needed by the page that asks for the token; not secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path on this server: to a browser, `//x` and `/\x` name another host
 _MISDIRECTED = (
     "without a token, this server accepts only host names of its own machine (Host header): start it with --token, "

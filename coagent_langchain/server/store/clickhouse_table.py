@@ -84,7 +84,7 @@ def _described(client: Client, database: str) -> Table:
 
 
 def count_anew(client: Client, database: str, table: Table, session_ids: Sequence[str]) -> None:
-    """Recount those of the sessions whose roll-up lacks entries.
+    """Recount those sessions whose roll-up lacks entries.
 
     An insert that was interrupted in the database may have stored rows that are not yet counted.
     """

@@ -130,7 +130,7 @@ class Rollup:
         self.failure_ms, self.failure = max((self.failure_ms, self.failure), (entry["timestamp"], _told(entry)))
         self._add_tokens(entry)  # those of a stream that broke off
         if (entry.get("meta") or {}).get("execution_time_ms") is not None:
-            self.open_calls -= 1  # a model's error: the only one that ends its call and has a duration
+            self.open_calls -= 1  # a model's error, which ends its call: only these have a duration
 
     def _add_recovery(self, entry: dict[str, Any]) -> None:
         self.recoveries += (entry.get("error_info") or {}).get("recovery_successful") is not False
