@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-if os.name == "nt":  # else the first name that is used fails by the first thing that Windows has not
+if os.name == "nt":  # fail here, not on first use of something that Windows lacks
     raise ImportError("coagent-langchain needs Linux or macOS; on Windows, use it in WSL")
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ __all__ = [
     "tracing",
 ]
 
-# Where each name lives. Loaded on first use: code that only logs should not pay for the client and the models.
+# The module of each name, imported on first use: code that only logs should not pay for the client and the models.
 _HOMES = {
     "CoagentCallbackHandler": "capture.handler",
     "CoagentClient": "client",
@@ -74,7 +74,7 @@ def __dir__() -> list[str]:
 
 def _is_command_line() -> bool:
     """Whether this is `coagent-langchain` or `python -m coagent_langchain`, whose `run` attaches a handler itself."""
-    words = sys.orig_argv[-len(sys.argv) :]  # of `-m` they name the module, which `argv` does not yet
+    words = sys.orig_argv[-len(sys.argv) :]  # with `-m` they already name the module; `argv` does not
     return bool(words) and os.path.basename(words[0]) in ("coagent-langchain", "coagent_langchain")
 
 

@@ -86,7 +86,7 @@ class LoggedSession:
 
     @property
     def facts(self) -> list[str]:
-        """Status and totals as short texts, for people; the time until now while a call is open."""
+        """Status and totals as short texts for display; while a call is open, elapsed time is measured up to now."""
         from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
 
         totals, status = self.totals, self.status
@@ -129,12 +129,12 @@ class LoggedSession:
 
     @cached_property
     def _rollup(self) -> Rollup:
-        """Its sums and its end, by the rules of the store that lists it."""
+        """Its totals and status, by the same rules as in the server's store."""
         from coagent_langchain.server.store.rollup import NEVER, Rollup
 
         rollup = Rollup(self.session_id, NEVER, 0)
         for event in self.events:
-            with contextlib.suppress(KeyError, TypeError, AttributeError):  # of a server that takes what ours refuses
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # other servers may accept what ours rejects
                 rollup.add(event.raw)
         return rollup
 
@@ -149,7 +149,7 @@ _NOUNS = {
     "recoveries": "recovery",
 }
 _NUMBERS = ("input_tokens", "output_tokens", "total_tokens", "execution_time_ms", "cost")
-# column → where its value may be in an entry: the first that is there counts
+# column → the paths at which an entry may have its value: the first one present counts
 _COLUMNS = {
     "time": ["timestamp"],
     "session_id": ["session_id"],

@@ -1,4 +1,4 @@
-"""What users give, checked where it is given."""
+"""Checks of user-supplied arguments."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ COMPONENTS = ("nodes", "all", "none")
 
 
 def new_session_id() -> str:
-    """A session id that nobody else has."""
+    """Generate a unique session id."""
     return f"session-{uuid.uuid4().hex[:16]}"
 
 
 def check_session_id(session_id: object) -> str:
-    """Give back a usable session id.
+    """Return a session id if it is valid.
 
     Raises:
-        ConfigurationError: it is not a text of 1 to 512 characters.
+        ConfigurationError: it is not a string of 1 to 512 characters.
     """
     if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
         raise ConfigurationError(
@@ -38,10 +38,10 @@ def check_session_id(session_id: object) -> str:
 
 
 def check_prompt(value: object) -> None:
-    """Refuse a prompt that is no text.
+    """Reject a prompt that is not a string.
 
     Raises:
-        ConfigurationError: it is neither a text nor None; for a function, the parentheses of the decorator are missing.
+        ConfigurationError: it is neither a string nor None; if it is a function, the decorator lacks its parentheses.
     """
     if callable(value):
         wanted = '@handler.session() or @session.prompt("…")'
@@ -51,7 +51,7 @@ def check_prompt(value: object) -> None:
 
 
 def check_meta(value: object) -> None:
-    """Refuse what cannot be an event's `meta`.
+    """Reject what cannot be an event's `meta`.
 
     Raises:
         ConfigurationError: it is neither a dict nor None.
@@ -61,10 +61,10 @@ def check_meta(value: object) -> None:
 
 
 def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
-    """Give back a number of seconds.
+    """Return a number of seconds as a float if it is valid.
 
     Raises:
-        ConfigurationError: it is no finite number, less than 0, or 0 where it must be `positive`.
+        ConfigurationError: it is not a finite number, is less than 0, or is 0 although it must be `positive`.
     """
     if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or (positive and value == 0):
         least = "more than 0" if positive else "0 or more"
@@ -73,10 +73,10 @@ def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
 
 
 def check_count(name: str, value: object) -> int:
-    """Give back a number of times.
+    """Return a count if it is valid.
 
     Raises:
-        ConfigurationError: it is no whole number, or less than 0.
+        ConfigurationError: it is not a whole number, or is less than 0.
     """
     if not isinstance(value, int) or value < 0:
         raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
@@ -84,30 +84,30 @@ def check_count(name: str, value: object) -> int:
 
 
 def check_components(value: object) -> None:
-    """Refuse an unknown choice of components.
+    """Reject an unknown choice of components.
 
     Raises:
-        ConfigurationError: it is none of `COMPONENTS`.
+        ConfigurationError: it is not one of `COMPONENTS`.
     """
     if value not in COMPONENTS:
         raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {value!r}")
 
 
 def check_sample_rate(value: float) -> None:
-    """Refuse a share that is out of range.
+    """Reject a sample rate that is out of range.
 
     Raises:
-        ConfigurationError: it is no number from 0 to 1.
+        ConfigurationError: it is not a number from 0 to 1.
     """
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {value!r}")
 
 
 def check_resume(value: object, session_id: object) -> None:
-    """Refuse to resume a session that is not named.
+    """Reject `resume` without a session id.
 
     Raises:
-        ConfigurationError: it is neither True nor False, or True without a `session_id`.
+        ConfigurationError: it is not a bool, or is True without a `session_id`.
     """
     if type(value) is not bool:
         raise ConfigurationError(f"resume must be True or False, not {value!r}")
@@ -116,7 +116,7 @@ def check_resume(value: object, session_id: object) -> None:
 
 
 def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
-    """Give back the callables as a sequence: one, several or none may be given.
+    """Return the callables as a sequence; one, several or none may be given.
 
     Raises:
         ConfigurationError: one is not callable, is a coroutine function, or cannot be called with the entry alone.
@@ -137,7 +137,7 @@ def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
 def _takes_an_entry(redact: Redact) -> bool:
     try:
         inspect.signature(redact).bind({})
-    except ValueError:  # of some builtins nobody knows what they take
+    except ValueError:  # some builtins have no known signature
         return True
     except TypeError:
         return False
@@ -145,10 +145,10 @@ def _takes_an_entry(redact: Redact) -> bool:
 
 
 def check_delivery(delivery: Delivery) -> Delivery:
-    """Give back a delivery that has all the methods.
+    """Return a delivery if it is usable.
 
     Raises:
-        ConfigurationError: it lacks a method of `Delivery`, is a class, or cannot be referred to weakly.
+        ConfigurationError: it lacks a method of `Delivery`, is a class, or does not support weak references.
     """
     if isinstance(delivery, type):
         raise ConfigurationError(f"delivery must be a Delivery such as {delivery.__name__}(), not its class")

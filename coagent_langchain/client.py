@@ -113,17 +113,17 @@ class CoagentClient(EventLog):
                 stored += len(batch)
                 continue
             failed.append(result.message)
-            if bad := {error["index"] for error in result.errors}:  # a refusal that names none has stored none
+            if bad := {error["index"] for error in result.errors}:  # a refusal that names no entry stored none
                 stored += len(batch) - len(bad)
         return LogResult(not failed, "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]]), tuple(errors))
 
     def _encode(self, entry: Any) -> bytes:
-        """One entry as JSON, whatever is in it."""
+        """Encode one entry as JSON, whatever it contains."""
         if isinstance(entry, LogEntry):
             entry = entry.model_dump(exclude_none=True, warnings=False)  # the server says what is wrong with it
         elif not isinstance(entry, Mapping):
             entry = _plain(entry)
-        if isinstance(entry, Mapping):  # of anything else the server says that it is no entry, and stores the others
+        if isinstance(entry, Mapping):  # the server rejects anything else, and stores the others
             entry = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
             if not self._settings.capture_content:
                 entry = without_content(entry)
@@ -222,7 +222,7 @@ class CoagentClient(EventLog):
         Raises:
             ConfigurationError: the session id, the prompt or the meta is invalid.
         """
-        delivery = self._delivery = self._delivery or shared(self._settings)  # once: its token may be renewed by others
+        delivery = self._delivery = self._delivery or shared(self._settings)  # once: others may have renewed the token
         outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
         return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta, counts=False)
 
@@ -244,7 +244,7 @@ class CoagentClient(EventLog):
 
 
 def _plain(entry: Any) -> Any:
-    """An object as JSON: what its `to_dict` gives, which the entries of CoAgent's own client have, or its fields."""
+    """Convert an object to plain JSON: by `to_dict`, which entries of CoAgent's own client have, else by its fields."""
     try:
         return entry.to_dict()
     except Exception:  # noqa: BLE001 - it has none, or one that fails: no reason to raise where something is logged
@@ -252,11 +252,11 @@ def _plain(entry: Any) -> Any:
 
 
 def _path(what: str, session_id: str) -> str:
-    return f"/{what}/{quote(clean(check_session_id(session_id)), safe='')}"  # the id that was written
+    return f"/{what}/{quote(clean(check_session_id(session_id)), safe='')}"  # cleaned, as when it was written
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """The entries in parts of bounded count and size, each with the index of its first one."""
+    """Split the entries into batches of bounded count and size, each with the index of its first entry."""
     first, batch, size = 0, list[bytes](), 0
     for entry in entries:
         if batch and (len(batch) == MAX_BATCH or size + len(entry) > BATCH_BYTES):

@@ -15,16 +15,16 @@ from coagent_langchain.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
 DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the server is away
-_HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # what a request can be sent to; or an address of IPv6
-_NO_END = re.compile(r"[\s?#]")  # a path that is appended would be lost behind it
+_HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # a host that requests can be sent to, or an IPv6 address
+_NO_END = re.compile(r"[\s?#]")  # after one of these, an appended path would be lost
 
 
 def user_folder(kind: Literal["state", "data"]) -> Path:
     """The user's folder for this package, e.g. `~/.local/state/coagent-langchain`.
 
-    Some users of containers have no home. What cannot be written is found out later, so theirs is `/`, as for Docker.
+    Some container users have no home; theirs is taken to be `/`, as in Docker. Whether it is writable is seen later.
     """
-    import platformdirs  # late: a spool folder of one's own does without
+    import platformdirs  # late: not needed with an explicit spool folder
 
     try:
         folder: Path = getattr(platformdirs, f"user_{kind}_path")("coagent-langchain")
@@ -34,7 +34,7 @@ def user_folder(kind: Literal["state", "data"]) -> Path:
 
 
 def default_spool_dir() -> Path:
-    """Where events wait if nobody says otherwise."""
+    """The default spool folder."""
     return user_folder("state") / "spool"
 
 
@@ -46,7 +46,7 @@ class Settings:
         base_url: the API's address, with `/api/v1`.
         auth_token: bearer token, or None. `repr` shows neither it nor a password in `base_url`.
         spool_dir: folder of the queue on disk, or None for memory only.
-        spool_quota: bytes that the spool may take on disk; users cannot set it, nor `exit_timeout`.
+        spool_quota: bytes that the spool may use on disk; like `exit_timeout`, not for users to set.
         exit_timeout: seconds that the interpreter's exit may wait for delivery.
         capture_content: False keeps ids, numbers and timing only.
     """
@@ -67,7 +67,7 @@ class Settings:
             arguments: fields of `Settings` that users can set. `spool_dir` may be a str, a `Path` or `"off"`.
 
         Raises:
-            ConfigurationError: an argument is unknown, or what counts of both is wrong; the message names it.
+            ConfigurationError: an argument is unknown, or the value that takes effect is invalid; the message names it.
         """
         if unknown := sorted(set(arguments) - set(_PARSERS)):
             raise ConfigurationError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(_PARSERS))}")
@@ -91,7 +91,7 @@ def public_url(base_url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether a host is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -99,10 +99,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_url(value: Any, source: str) -> str:
-    """Give back an address without slashes at its end.
+    """Return a valid address without its trailing slashes.
 
     Raises:
-        ConfigurationError: nothing can be sent to it; the message names `source`.
+        ConfigurationError: requests cannot be sent to it; the message names `source`.
     """
     try:
         parts = urlsplit(value)
@@ -134,16 +134,16 @@ def _takes_requests(url: str, host: str) -> bool:
 
 def _base_url(value: Any, source: str) -> str:
     url = check_url(value, source)
-    if url.endswith("/api/v1/logs"):  # where a read would find a session called "runs", and so no sessions
+    if url.endswith("/api/v1/logs"):  # GET /runs would become the events of a session named "runs"
         raise ConfigurationError(f"{source} must end with /api/v1, without /logs, not {public_url(url)!r}")
     return url
 
 
 def check_token(value: Any, source: str) -> str:
-    """Give back a token that fits into a header.
+    """Return a token if it is valid in a header.
 
     Raises:
-        ConfigurationError: it does not; the message names `source`.
+        ConfigurationError: it is not; the message names `source`.
     """
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"{source} must be a string of printable ASCII characters without spaces")
@@ -157,7 +157,7 @@ def _folder(value: Any, source: str) -> Path | None:
         folder = Path(value).expanduser().absolute()
     except (TypeError, RuntimeError) as error:
         raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only, not {value!r}") from error
-    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike Path's, they never raise
+    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike the methods of Path, these never raise
         raise ConfigurationError(f"{source} must be a folder, or 'off' for memory only; {folder} is not a folder")
     return folder
 

@@ -1,4 +1,4 @@
-"""Requests to a CoAgent server by the calling thread, with real retries."""
+"""Requests to a CoAgent server in the calling thread, with retries."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from coagent_langchain.texts import counted
 if TYPE_CHECKING:
     import requests
 
-DOWN_FOR = 10.0  # seconds in which a write makes one try only, after all tries of another one have failed
+DOWN_FOR = 10.0  # seconds for which writes make a single attempt, after all attempts of one have failed
 
 
 class Connection:
-    """One server, reached over kept connections; used by any number of threads.
+    """A server, reached over persistent connections; thread-safe.
 
     Parameters:
         base_url: the API's address, with `/api/v1`.
         auth_token: bearer token, or None.
-        timeout: seconds for connecting, and for waiting for an answer.
-        max_retries: how often a request is repeated after its first try.
-        backoff: before repetition n there is a pause between 0 and `backoff * 2**n` seconds (full jitter).
+        timeout: seconds to wait for a connection, and for a response.
+        max_retries: how often a request is repeated after its first attempt.
+        backoff: repetition n is preceded by a pause between 0 and `backoff * 2**n` seconds (full jitter).
         debug: log each request at level DEBUG.
 
     Attributes:
-        base_url: the address without a user name and password, as it may be shown.
+        base_url: the address without a user name and password, safe to show.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Connection:
 
     @property
     def down(self) -> bool:
-        """Whether a write has not reached the server with any of its tries, less than `DOWN_FOR` ago."""
+        """Whether all attempts of a write failed to reach the server less than `DOWN_FOR` seconds ago."""
         return time.monotonic() < self._down_until
 
     def close(self) -> None:
-        """Give the connections back; a pause between two tries ends at once."""
+        """Close the connections; a pause between two attempts ends at once."""
         self._closed.set()
         with self._lock:
             if self._session is not None:
@@ -70,21 +70,22 @@ class Connection:
                 self._session = None
 
     def get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
-        """The JSON behind `path`, and its text.
+        """Get the JSON at `path`, parsed and as text.
 
         Raises:
-            CoagentClientError: no good answer came; it says what was tried.
+            CoagentClientError: there was no usable response; the message says what was tried.
         """
         return self._request("GET", path, None, params, self._max_retries)
 
     def post(self, path: str, body: bytes, max_retries: int | None = None) -> Any:
-        """Post JSON, as often as it takes and is allowed.
+        """Post JSON, with retries.
 
-        While the server was down a moment ago there is one try only, so that a host that logs often is not held up
-        each time.
+        If the server was down a moment ago, there is a single attempt, so that an application that logs often is not
+        held up each time.
 
         Raises:
-            CoagentClientError: no good answer came, and it says what was tried; or `max_retries` is no whole number.
+            CoagentClientError: there was no usable response (the message says what was tried), or `max_retries` is not
+                a whole number.
         """
         retries = self._max_retries if max_retries is None else max_retries
         if not isinstance(retries, int):
@@ -132,7 +133,7 @@ class Connection:
             headers["Content-Type"] = "application/json"
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        # Prepared without the session, which would put a .netrc entry in the place of the token.
+        # Prepared without the session, which would replace the token with a .netrc entry.
         request = requests.Request(method, self._address + path, headers=headers, data=body, params=params).prepare()
         session = self._connected()
         environment = surroundings(session, f"{request.url}")
@@ -143,7 +144,7 @@ class Connection:
             except (requests.RequestException, OSError) as error:
                 return Outcome(None, without_token(what_failed(error), self._token))
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
-            if method == "POST" or answer.status_code >= 300:  # what is read is what was logged
+            if method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged, unchanged
                 text = without_token(text, self._token)
             return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
 
@@ -152,7 +153,7 @@ class Connection:
     def _connected(self) -> requests.Session:
         import requests
 
-        if self._pid != os.getpid():  # a fork's child talks on a line of its own, and waits for no thread of its parent
+        if self._pid != os.getpid():  # a forked child needs its own connections, and a lock that no parent thread holds
             self._lock, self._session, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
             if self._session is None:
@@ -161,7 +162,7 @@ class Connection:
 
 
 def _reason(outcome: Outcome) -> str:
-    """Why an answer is not a good one, and what to do about it."""
+    """Why a response is not usable, and what to do about it."""
     if outcome.status is not None and outcome.status < 300:
         return f"HTTP {outcome.status}, but not JSON; is it a CoAgent server?"
     return outcome.reason + hint(outcome.status, outcome.reason)

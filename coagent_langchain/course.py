@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from coagent_langchain.outlet import Outlet
     from coagent_langchain.session import Session
 
-MAX_PROMPTS = 16  # prompts of a session that a later run may still join by its number
-MAX_REPORTED = 16  # exceptions that are known to be logged; each keeps its frames alive
+MAX_PROMPTS = 16  # prompts of a session that a later run can still join by number
+MAX_REPORTED = 16  # exceptions remembered as logged; each keeps its frames alive
 
 _lock = fork_safe_lock()
 
@@ -29,27 +29,28 @@ class Course:
     """A session from its start to its end.
 
     Attributes:
-        owner: the object that logs its end: of those with one id, the one that was entered last and is still open.
-        blocks: the objects with an open block of it.
+        owner: the session object that logs its end: of those with its id, the last one entered that is still open.
+        blocks: the session objects with an open block.
         used_through: the outlet of the handler that used it last.
         last_prompt: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
-        written: whether `session_start` has been handed to delivery, a moment later.
-        left: whether its last block is left, and it ends as soon as no run is open.
+        written: whether `session_start` has also been handed to delivery.
+        left: whether its last block was left, so that it ends as soon as no run is open.
         totals: what it has used so far.
         pending: what later runs may end.
         status: how its last run ended; `cancelled` while that is open, `completed` before there is one.
-        response: its last answer.
-        running, bare: open root runs; apart from these, bare models: of one that is cut off no end is told.
-        outlived: whether anything in it has gone on after its root.
-        touched: when something happened last, by the monotonic clock.
+        response: its latest response.
+        running: the number of open root runs, without bare models.
+        bare: the number of open root runs that are bare models; one that is cut off never reports its end.
+        outlived: whether any run in it has continued after its root ended.
+        touched: when something last happened, by the monotonic clock.
         began: when it started, by the same clock.
         first: the earliest timestamp that an entry after its `session_start` may have.
         latest: the latest timestamp of its entries and of the ends of its runs.
-        reported: the exceptions that were logged last: of several runs, any one's error may leave the block.
+        reported: the exceptions logged most recently: the block may be left by the error of any of several runs.
         process: the id of the process that logs its end.
-        discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats nothing
-            that was said.
+        discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats no
+            content.
     """
 
     def __init__(self, owner: Session, last_prompt: int, started: bool = False) -> None:
@@ -74,7 +75,7 @@ class Course:
 
     @property
     def inherited(self) -> bool:
-        """Whether a parent process has begun it."""
+        """Whether it was begun by a parent process."""
         return self.process != os.getpid()
 
     @property
@@ -89,18 +90,18 @@ class Course:
 
     @property
     def may_have_runs(self) -> bool:
-        """Whether any run of it may be open: to look for them, all that are open in the process are asked."""
+        """Whether any run of it may be open: finding them takes a search of all open runs in the process."""
         return self.running != 0 or self.bare != 0 or self.outlived
 
     def belongs_to(self, outlet: Outlet) -> bool:
-        """Whether it ends with the handler of this outlet: that of its open block, else the one that used it last."""
+        """Whether it ends with this outlet's handler: that of its open block, else the one that used it last."""
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
     def end(self, holds: Callable[[Course], bool]) -> bool:
-        """Note that it is over, if that condition holds: from now on no run joins it, and no prompt is new in it.
+        """Mark it as ended if the condition holds: from then on it takes no more runs or prompts.
 
         Returns:
-            whether it has ended now; False also where it had ended before.
+            whether this call ended it; False also if it had already ended.
         """
         with _lock:
             if self.ended or not holds(self):
@@ -109,7 +110,7 @@ class Course:
         return True
 
     def go_on_with(self, owner: Session) -> None:
-        """Go on through another object, which logs its end, in this process."""
+        """Continue through another session object, which logs its end in this process."""
         with _lock:
             self.last_prompt = max(self.last_prompt, owner.course.last_prompt)
             self.touched, self.process = time.monotonic(), os.getpid()
@@ -117,17 +118,17 @@ class Course:
             self._hand_to(owner)
 
     def enter(self, block: Session) -> None:
-        """Note that a block of it is entered."""
+        """Record that a block of it is entered."""
         with _lock:
             self.left = False
             self.blocks.append(block)
             self._hand_to(block)
 
     def leave(self, block: Session) -> bool:
-        """Note that a block of it is left.
+        """Record that a block of it is left.
 
         Returns:
-            whether it was the last: then it ends now.
+            whether that was the last one, so that the session ends now.
         """
         with _lock:
             self.latest = max(self.latest, now_ms())
@@ -142,14 +143,14 @@ class Course:
         self.owner = owner
 
     def join(self, outlet: Outlet, *, bare: bool) -> bool:
-        """Note that a root run begins in it: before that ends, it does not end by itself, nor with another handler.
+        """Record that a root run begins in it: until that ends, it does not end by itself, nor with another handler.
 
         Parameters:
-            outlet: of the run's handler. If that hides more than the owner's does, the session is `discreet`.
-            bare: whether the run is a model's, without a chain around it.
+            outlet: that of the run's handler. If it hides more than the owner's does, the session becomes `discreet`.
+            bare: whether the run is a model call without a chain around it.
 
         Returns:
-            False where the session has ended.
+            False if the session has ended.
         """
         with _lock:
             if self.ended:
@@ -162,33 +163,34 @@ class Course:
         return True
 
     def run_ended(self, *, bare: bool) -> None:
-        """Note that a root run has ended, after all else that its end means: the session may end with it."""
+        """Record that a root run has ended, after everything else its end entails: the session may end with it."""
         with _lock:
             self.running -= not bare
             self.bare -= bare
             self.touched = time.monotonic()
 
     def begin(self, timestamp: int) -> bool:
-        """Note that it starts.
+        """Record that it starts.
 
         Parameters:
-            timestamp: of its `session_start`, if that is to be logged now.
+            timestamp: that of its `session_start`, if that is to be logged now.
 
         Returns:
-            whether it is: True for the first call alone.
+            whether it is to be logged: True for the first call only.
         """
         with _lock:
             if not self.started:
                 self.started, self.first, self._start = True, timestamp, timestamp
                 return True
-            if not self.written:  # another thread, whose entries may arrive before: servers sort by time
+            if not self.written:  # another thread is logging it; entries may overtake it, and servers sort by time
                 self.first = self._start + 1
         return False
 
     def prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
-        """The prompt of a root run that joins: that with the number if it is one of the latest, else a new one.
+        """Let a root run join the prompt with this number if it is one of the latest, else a new one.
 
-        None where the session has ended.
+        Returns:
+            the prompt, or None if the session has ended.
         """
         with _lock:
             if not self.join(outlet, bare=bare):
@@ -199,10 +201,10 @@ class Course:
         return found
 
     def take(self, prompt: Prompt, number: int | None = None) -> bool:
-        """Give a prompt the next number, or one that is asked for.
+        """Give a prompt the next number, or the requested one.
 
         Returns:
-            False where the session has ended: its numbers are the next one's.
+            False if the session has ended: its numbers then continue in the next one.
         """
         with _lock:
             if self.ended:
@@ -216,12 +218,12 @@ class Course:
         return True
 
     def skip_to(self, number: int) -> None:
-        """Give no number up to this one any more: the server has them."""
+        """Skip all prompt numbers up to this one: the server already has them."""
         with _lock:
             self.last_prompt = max(self.last_prompt, number)
 
     def rejoin(self, session: Session, number: int, turn: int) -> Prompt:
-        """The prompt with the number of one that was begun before this course, at the turn that it had come to."""
+        """The prompt with this number, which began before this course, at the turn that it had reached."""
         with _lock:
             found = self._prompts.get(number)
             if found is None:
@@ -231,12 +233,12 @@ class Course:
         return found
 
     def _know(self, prompt: Prompt) -> None:
-        """Let a prompt be found by its number."""
+        """Make a prompt known by its number."""
         prompt.course = self
         keep_latest(self._prompts, prompt.number, prompt, MAX_PROMPTS)
 
     def next_turn(self, prompt: Prompt) -> int:
-        """The next turn of `prompt`: one per model call, from 1."""
+        """Begin the next turn of `prompt` and return its number: one per model call, from 1."""
         with _lock:
             prompt.turn += 1
             self.totals.turns += 1

@@ -1,4 +1,4 @@
-"""What may raise (set-up only), and the one guard that contains everything else.
+"""The exceptions that users may see, and the one guard that contains all others.
 
 CoagentError
 ├── ConfigurationError      a setting is wrong: raised at once, says what to do
@@ -52,7 +52,7 @@ class Guard:
     """Contains the exceptions of our own code, so that none reaches the host application.
 
     Each kind (place and type) is logged once with its traceback and counted from then on. Tests set `collected` to a
-    list: what was contained is then also put there, and the test fails with it.
+    list, which then also receives the contained exceptions and fails the test.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class Guard:
         self._lock = fork_safe_lock()
 
     def contain(self, place: str, error: Exception, message: str = "") -> None:
-        """Count `error`, say it once per kind, and go on.
+        """Count `error`, and log it once per kind.
 
         Parameters:
             place: where it happened, for the log line.
             error: what was caught; its traceback is logged if it has one.
-            message: what to say where the fault is not ours.
+            message: what to log if the fault is not ours.
         """
         if self.collected is not None:
             self.collected.append(error)
@@ -110,7 +110,7 @@ def is_cancellation(error: BaseException) -> bool:
     """Whether `error` stops work on purpose: a cancelled task or future, Ctrl-C, the program's end."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return True
-    # Looked up, not imported: such an error exists only where its module is loaded, and importing both modules takes
+    # Looked up, not imported: such an error exists only if its module is loaded, and importing both modules takes
     # longer than importing all of ours.
     for name in ("asyncio", "concurrent.futures"):
         known = getattr(sys.modules.get(name), "CancelledError", None)
@@ -120,7 +120,7 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 def session_status(error: BaseException) -> str | None:
-    """The status that a session gets from an exception that leaves its block; None for a program that exits well."""
+    """The status that a session gets from an exception that leaves its block; None for a successful exit."""
     if isinstance(error, SystemExit):
         return None if error.code in (None, 0) else "failed"
     return "cancelled" if isinstance(error, GeneratorExit) or is_cancellation(error) else "failed"
