@@ -1,6 +1,6 @@
-"""The documented `log_*` methods: each builds one entry and has it stored.
+"""The documented `log_*` methods: each builds one entry and stores it.
 
-The base class of `CoagentClient`, in a module of its own because they are many and need nothing but `store_log`.
+They are the base class of `CoagentClient`, in a separate module because they are many and only need `store_log`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class EventLog(ABC):
             meta: free-form JSON; its `status`, such as `failed`, is the session's, by default `completed`.
             max_retries: retries for this call, instead of the client's.
         """
-        if elapsed_time_ms is not None and isinstance(meta, dict | None):  # another meta is refused by the server
+        if elapsed_time_ms is not None and isinstance(meta, dict | None):  # the server rejects any other meta
             meta = {**(meta or {}), "elapsed_time_ms": elapsed_time_ms}
         return self._log(EventType.SESSION_END, session_id, prompt_number, turn_number, max_retries,
                          output_data={"response": response}, meta=meta or None)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The wire model: one language for handler, client, server and readers.
+"""The wire model, shared by handler, client, server and readers.
 
 Source of the format: the CoAgent event logging reference and the published client `coa-dev-coagent` (0.6 to 0.7).
 An entry is one JSON object; optional fields are absent when unknown, unknown fields are kept.
@@ -15,7 +15,7 @@ from coagent_langchain.wire import MAX_COUNTER, MAX_SESSION_ID, MAX_TIMESTAMP, V
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow")  # what is unknown is in `model_extra`
+    model_config = ConfigDict(extra="allow")  # unknown fields are in `model_extra`
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         return ((name, value) for name, value in super().__repr_args__() if value is not None)

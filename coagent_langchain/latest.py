@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 def keep_latest(kept: dict[K, V], key: K, value: V, most: int) -> None:
-    """Add to a dict that holds so many entries at most: for a new one, the oldest makes room."""
+    """Set a key in a dict of at most `most` entries; the oldest entry makes room for a new one."""
     kept[key] = value
     if len(kept) > most:
-        kept.pop(next(iter(kept)), None)  # None: another thread may have taken it out
+        kept.pop(next(iter(kept)), None)  # with a default: another thread may have removed it

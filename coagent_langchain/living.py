@@ -1,4 +1,4 @@
-"""Weak references to objects, which one thread may go through while another adds to them."""
+"""Weak references to objects, safe to iterate in one thread while another adds to them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class Living(Generic[T]):
-    """Those of the added objects that are still alive.
+    """A collection of weakly referenced objects; iteration yields those that are still alive.
 
-    `weakref.WeakSet` will not do: going through one raises when another thread adds to it (Python 3.11).
+    `weakref.WeakSet` will not do: iteration raises when another thread adds to it (Python 3.11).
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Living(Generic[T]):
         key = id(each)
 
         def forget(reference: weakref.ref[T]) -> None:
-            if self._references.get(key) is reference:  # the id may be another's by now
+            if self._references.get(key) is reference:  # the id may have been reused
                 self._references.pop(key, None)
 
         self._references[key] = weakref.ref(each, forget)
@@ -36,7 +36,7 @@ class Living(Generic[T]):
 
 
 def renewed_after_fork(renew: Callable[[T], None]) -> Living[T]:
-    """A `Living` whose objects a forked child renews, because what they hold is the parent's.
+    """Make a `Living` whose objects are renewed in a forked child, because what they hold belongs to the parent.
 
     Parameters:
         renew: called in the child with each of them that is still alive.

@@ -1,4 +1,4 @@
-"""What a server gives back: typed events that keep what they do not know."""
+"""Events read from a server: typed, with unknown fields kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coagent_langchain.wire import EventType, JsonObject
 class LoggedEvent(LogEntry):
     """One event as it was read back: typed fields, and the JSON itself by `event["field"]`, `event.get("field")`.
 
-    `"field" in event` tells whether the JSON has it.
+    `"field" in event` is True if the JSON has it.
 
     If this version does not know an event's type, `event_type` is its name as a string. A field that does not conform
     to the wire format is left as received.
@@ -24,7 +24,7 @@ class LoggedEvent(LogEntry):
 
     @classmethod
     def read(cls, entry: Any) -> Self:
-        """Make an event of an entry; never raises. What is no JSON object becomes an event without fields."""
+        """Make an event from an entry; never raises. Anything but a JSON object becomes an event without fields."""
         raw = entry if isinstance(entry, dict) else {}
         try:
             event = cls.model_validate(raw)

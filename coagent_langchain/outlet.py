@@ -1,4 +1,4 @@
-"""The way from a finished entry to delivery: content rules, redaction, encoding."""
+"""The path from a finished entry to delivery: content rules, redaction, encoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coagent_langchain.wire import ENVELOPE, JsonObject, encode
 
 Redact = Callable[[JsonObject], JsonObject]
 
-# What an entry may keep with `capture_content=False`: ids, numbers, timing and names, by field.
+# What an entry keeps with `capture_content=False`: ids, numbers, timing and names, by field.
 _KEPT = frozenset({*ENVELOPE, "agent_stack", "routing_type", "performance_metrics", "target_component", "test_result"})
 _KEPT_INSIDE = {
     "llm_call": frozenset({"issuer"}),
@@ -42,13 +42,13 @@ def without_content(entry: JsonObject) -> JsonObject:
 
 
 class Outlet:
-    """Where capture and sessions put their entries.
+    """Where capture and sessions send their entries.
 
     Parameters:
-        delivery: the door to the server.
+        delivery: takes the entries to the server.
         capture_content: False keeps ids, numbers, timing and names only.
-        redact: callables, each given the entry as plain JSON values of its own and returning what is to be written.
-            One that raises costs the entry its content, never more (it fails closed).
+        redact: callables, each given a copy of the entry as plain JSON values and returning the entry to write. If one
+            raises, the entry is logged without its content (it fails closed).
         encode: turns an entry into a line of JSON.
     """
 
@@ -67,14 +67,14 @@ class Outlet:
         self._plain = capture_content and not redact
 
     def lets_pass(self, other: Outlet) -> bool:
-        """Whether `other` logs unchanged whatever this outlet logs: it has no rules, or the same ones."""
+        """Whether `other` would log unchanged whatever this outlet logs: it has no rules, or the same ones."""
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
     def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
         """Hand an entry to delivery.
 
         Parameters:
-            given: the keys of its meta that the application has chosen: what they hold is content, however they are
+            given: the keys of its meta that the application chose: their values are content, whatever the keys are
                 named.
         """
         self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry, given), 1)
@@ -92,7 +92,7 @@ class Outlet:
             entry = without_content(entry)
         if not self._redact:
             return entry
-        # A redactor may change what it gets in place: it gets values of its own, never the application's objects.
+        # A redactor may change its argument in place, so it gets a copy, never the application's objects.
         entry = plain = orjson.loads(self._encode(entry))
         for redact in self._redact:
             try:
@@ -107,7 +107,7 @@ class Outlet:
 
 
 def _unredacted(entry: JsonObject, given: Collection[str], fault: str, error: Exception) -> JsonObject:
-    """What is left of an entry that `redact` did not do its work on."""
+    """Strip the content from an entry whose redaction failed."""
     guard.contain("redact", error, f"the redact function {fault}; such events are logged without their content")
     left = without_content(entry)
     left["meta"] = {key: value for key, value in left["meta"].items() if key not in given}

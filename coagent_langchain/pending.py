@@ -1,4 +1,4 @@
-"""What outlasts a run of a session: calls for tools, questions to a person, graphs that stopped before their end."""
+"""What outlasts a run of a session: tool calls, questions to a human, graphs that stopped before their end."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from coagent_langchain.locks import fork_safe_lock
 if TYPE_CHECKING:
     from coagent_langchain.prompt import Prompt
 
-MAX_TOOL_CALLS = 1_000  # calls that may still be answered; a tool of an older one takes the latest turn
+MAX_TOOL_CALLS = 1_000  # tool calls that may still get a response; that of an older one is logged in the latest turn
 MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again
-MAX_STOPPED = 1_000  # graphs of one session that may still go on in their prompt
-MAX_QUESTIONS = 1_000  # questions of one session that are open; the answer to an older one names none
+MAX_STOPPED = 1_000  # graphs of one session that may still continue in their prompt
+MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older one refers to none
 
 _lock = fork_safe_lock()
 
 
 class ToolCalls:
-    """Which turns asked for tools, and for which of these calls none has run so far; of very many calls, the latest."""
+    """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
-        self._waiting: dict[str, dict[str, Any] | None] = {}  # for their tools, each as it was logged
+        self._waiting: dict[str, dict[str, Any] | None] = {}  # calls that have not run, as they were logged
         self._shared: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._asked)
 
     def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
-        """Note which turn asked for a tool, and the call as it was logged, until it has run."""
+        """Record which turn requested a tool call and, until it has run, the call as it was logged."""
         with _lock:
             if self.has_not_run(call_id) and self._asked[call_id] != (prompt, turn):
                 self._shared.add(call_id)
             self._asked[call_id] = (prompt, turn)
-            self._waiting[call_id] = call  # though one has run: ids may repeat
+            self._waiting[call_id] = call  # even if one has run: ids may repeat
             if len(self._asked) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._asked))
                 del self._asked[oldest]
@@ -44,32 +44,32 @@ class ToolCalls:
                 self._shared.discard(oldest)
 
     def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
-        """The prompt and turn that asked, where it is known."""
+        """The prompt and turn that requested the call, if known."""
         return self._asked.get(call_id)
 
     def is_shared(self, call_id: str) -> bool:
-        """Whether several turns that were open at once have asked with that id, so that it does not tell which."""
+        """Whether several turns requested calls with that id at once, so that it does not identify the turn."""
         return call_id in self._shared
 
     def ran(self, call_id: str) -> None:
-        """Note that a tool has run."""
+        """Record that a tool has run."""
         self._waiting.pop(call_id, None)
 
     def call(self, call_id: str) -> dict[str, Any] | None:
-        """A call for which no tool has run so far, `{id, name, args}`; None where it is not known."""
+        """A call that has not run yet, as `{id, name, args}`; None if unknown."""
         return self._waiting.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
-        """Whether it was asked for, and nothing has run so far."""
+        """Whether the call was requested and has not run yet."""
         return call_id in self._waiting
 
     @property
     def all_ran(self) -> bool:
-        """Whether every call has had its tool."""
+        """Whether every call has run."""
         return not self._waiting
 
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
-        """Take over the calls of an ended session's prompts that are continued: `again` has the new prompt of each."""
+        """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
         for call_id, (prompt, turn) in earlier._asked.copy().items():
             if prompt in again:
                 self.ask(call_id, again[prompt], turn)
@@ -81,9 +81,9 @@ class Stop(NamedTuple):
     """Where a graph stopped before its end.
 
     Attributes:
-        prompt: in which it is to go on.
-        asking: whether it waits for a person; else it failed, or was left or cancelled.
-        errors: where it failed, the ids of the errors that it has not recovered from.
+        prompt: the one in which it is to continue.
+        asking: whether it waits for a human; else it failed, or was left or cancelled.
+        errors: if it failed, the ids of the errors that it has not recovered from.
     """
 
     prompt: Prompt
@@ -95,10 +95,10 @@ class Question(NamedTuple):
     """What a graph waits for.
 
     Attributes:
-        prompt: in which a person was asked.
+        prompt: the one in which a human was asked.
         thread: LangGraph's `thread_id`.
-        is_breakpoint: whether there is nothing to answer: the graph goes on when it is told to.
-        is_answered: whether a person has answered; the run with the answer failed, and may have to bring it again.
+        is_breakpoint: whether there is nothing to answer: the graph continues when it is resumed.
+        is_answered: whether a human has answered, but the run with the answer failed, so that it may come again.
     """
 
     prompt: Prompt
@@ -111,9 +111,9 @@ class Pending:
     """What a session has begun and a later run may end.
 
     Attributes:
-        tool_calls: the latest calls for tools.
-        questions: what a person was asked, by the interrupt's id.
-        stopped: where graphs stopped, by their threads.
+        tool_calls: the latest tool calls.
+        questions: what a human was asked, by interrupt id.
+        stopped: where graphs stopped, by thread.
     """
 
     def __init__(self) -> None:
@@ -124,11 +124,11 @@ class Pending:
 
     @property
     def awaited(self) -> bool:
-        """Whether a person or a graph may come back to it, so that it is to be remembered when the session ends."""
+        """Whether a human or a graph may come back to it, so that it must be kept when the session ends."""
         return bool(self.questions or self.stopped)
 
     def tell(self, message_id: str) -> bool:
-        """Note that a message is told, by its id; False where it was before."""
+        """Record by its id that a message is logged; False if it already was."""
         with _lock:
             if message_id in self._told:
                 return False
@@ -136,22 +136,22 @@ class Pending:
             return True
 
     def ask(self, interrupt_id: str, question: Question) -> None:
-        """Note what a person is asked."""
+        """Record what a human is asked."""
         with _lock:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
-        """What is still open in a thread, by the interrupt's id."""
+        """The questions still open in a thread, by interrupt id."""
         return {key: question for key, question in list(self.questions.items()) if question.thread == thread}
 
     def withdraw(self, thread: Any, kept: Container[str] = ()) -> list[str]:
-        """Let go of what will not be answered any more: a thread's graph has gone on, or has asked something else.
+        """Drop questions that no longer need an answer: the thread's graph has continued or asked something else.
 
         Parameters:
-            kept: the ids of what it still asks.
+            kept: the ids of the questions that it still asks.
 
         Returns:
-            the ids of the others that nobody has answered.
+            the ids of the dropped questions that were not answered.
         """
         if thread is None:
             return []
@@ -160,7 +160,7 @@ class Pending:
         return [key for key, question in questions if question is not None and not question.is_answered]
 
     def stop(self, thread: Any, stop: Stop) -> None:
-        """Note that a thread's graph has stopped before its end."""
+        """Record that a thread's graph has stopped before its end."""
         with _lock:
             keep_latest(self.stopped, thread, stop, MAX_STOPPED)
 
@@ -168,7 +168,7 @@ class Pending:
         """Take over what an earlier session with the same id had pending when it ended.
 
         Parameters:
-            continued: makes a prompt of this session that goes on with one of the earlier session's.
+            continued: makes the prompt of this session that continues one of the earlier session's.
         """
         questions, stopped = earlier.questions.copy(), earlier.stopped.copy()  # its runs may be ending in other threads
         prompts = {question.prompt for question in questions.values()} | {stop.prompt for stop in stopped.values()}

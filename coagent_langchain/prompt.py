@@ -31,7 +31,7 @@ class Prompt(Scope):
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the number of the latest turn, 0 before the first model call.
         course: the part of its session that it belongs to.
-        failed: the ids of the errors with which runs of its block have ended, by run and input.
+        failed: the ids of the errors with which runs in its block ended, by run and input.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
@@ -61,7 +61,7 @@ class Prompt(Scope):
 
     def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
                   outlet: Outlet | None = None) -> None:  # fmt: skip
-        """Log `user_input`, once; to `outlet` where a run of another handler brings the text."""
+        """Log `user_input`, once; to `outlet` if a run of another handler provides the text."""
         with _lock:
             if self.logged:
                 return
@@ -76,7 +76,7 @@ class Prompt(Scope):
         (outlet or self.session.outlet).emit(entry, self._meta or ())
 
     def run_failed(self, request: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
-        """Note that a run of the block has failed; of very many, the latest are kept."""
+        """Record that a run in the block has failed; only the latest are kept."""
         with _lock:
             keep_latest(self.failed, request, error_ids, MAX_FAILED)
 
@@ -85,14 +85,14 @@ class Prompt(Scope):
         self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
         self.session.open()
         while not self.session.course.take(self):
-            self.session.open()  # it has ended in this moment
+            self.session.open()  # it has just ended
         self.session.start(self.text)
         if self.text is not None:
             self.log_input(self.text)
 
     @guard
     def _end(self, error: BaseException | None) -> None:
-        """Log what left the block; a prompt has no event of its own at its end."""
+        """Log an exception that left the block; the end of a prompt has no event of its own."""
         if error is not None:
             self._left(error)
 

@@ -23,23 +23,23 @@ from coagent_langchain.unended import SILENT_MS
 
 IDLE_AFTER = SILENT_MS / 1000  # seconds without an event after which a session ends by itself
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
-MAX_SESSIONS = 10_000  # open ones; those that were idle longest make room, unless something of them is open
+MAX_SESSIONS = 10_000  # open ones; those idle longest make room, unless a block or run of theirs is open
 MAX_ENDED = 100_000  # ended ones whose last prompt number is remembered
-MAX_WAITING = 1_000  # ended ones in which a question or a stopped graph is pending
+MAX_WAITING = 1_000  # ended ones with a pending question or stopped graph
 SWEEP_EVERY = 5.0  # seconds
 
 _lock = fork_safe_lock()
 
 
 class Sessions:
-    """The sessions of one destination. All handlers of the process with that destination share it."""
+    """The sessions of one destination, shared by all handlers of the process with that destination."""
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
         self._waiting: dict[str, Course] = {}
         self._room = 0
-        self.keeps_reported = False  # an exception keeps its frames alive: only who needs the last ones has them kept
+        self.keeps_reported = False  # only on demand: an exception keeps its frames alive
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self._sweepers: Living[Sweeper] = Living()
 
@@ -49,12 +49,12 @@ class Sessions:
         Parameters:
             after_prompt: the last prompt number that the server already has; the session continues from there.
         """
-        with _lock:  # as `end`: an id is open, or its last prompt number is known
+        with _lock:  # like `end`: an id is either open, or its last prompt number is known
             session = self._open.get(session_id)
             is_new = session is None
             if session is None:
                 first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
-                goes_on = after_prompt > 0 and session_id not in self._last_prompts  # what has ended here begins again
+                goes_on = after_prompt > 0 and session_id not in self._last_prompts  # one that ended here starts again
                 session = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
                 self._open[session_id] = session
         if is_new:
@@ -62,14 +62,14 @@ class Sessions:
         else:
             session.course.skip_to(after_prompt)
             if session.course.inherited:
-                _watch(self)  # as the process in which it was opened does
+                _watch(self)  # the thread that watched it is the parent's
         return session
 
     def adopt(self, session: Session, *, block: bool = False) -> None:
-        """Make a session that a user has created the open one of its id: it continues what is open, or else begins.
+        """Make a session object created by a user the open one of its id: it continues the open session, or begins one.
 
         Parameters:
-            block: whether a block of it is entered.
+            block: whether a block of it is being entered.
         """
         with _lock:
             course = session.renewed() if session.course.ended else session.course
@@ -89,12 +89,12 @@ class Sessions:
     def _begin(self, session: Session, course: Course) -> None:
         course.process = os.getpid()
         if session.session_id in self._last_prompts:
-            course.started = course.written = False  # what has ended here begins again
+            course.started = course.written = False  # one that ended here starts again
             course.skip_to(self._last_prompts[session.session_id])
         session.course = course  # last: another thread's run may be waiting for it to take the next number
 
     def _take_in(self, session: Session) -> None:
-        """Give a new session what was pending when one with its id ended, and make room for it."""
+        """Give a new session what was pending when the previous one with its id ended, and make room for it."""
         earlier, course = self._waiting.pop(session.session_id, None), session.course
         if earlier is not None:
             course.pending.go_on(earlier.pending, lambda prompt: course.rejoin(session, prompt.number, prompt.turn))
@@ -107,19 +107,19 @@ class Sessions:
             idle.sort(key=lambda each: each.course.touched)
             for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
                 oldest.end_where(lambda course: not course.busy, "idle")
-            # Where too many are busy, nobody looks again until a tenth more have come.
+            # If too many are busy, do not look again until there are a tenth more.
             self._room = len(self._open) * 11 // 10
 
     def end(self, course: Course, holds: Callable[[Course], bool]) -> bool:
-        """Let go of a session; only its last prompt number is kept, and its course if anything is pending.
+        """End a session, and keep only its last prompt number, and its course if anything is pending.
 
         Parameters:
-            holds: what must hold of its course in this moment.
+            holds: the condition on its course under which it ends, checked atomically.
 
         Returns:
-            whether it has ended now; False also where it had ended before.
+            whether this call ended it; False also if it had already ended.
         """
-        with _lock:  # as `adopt`: nobody goes on with what ends in this moment
+        with _lock:  # like `adopt`: nothing continues a session that is ending
             if not course.end(holds):
                 return False
             session_id = course.owner.session_id
@@ -133,7 +133,7 @@ class Sessions:
         return True
 
     def sweep(self) -> None:
-        """End what is idle."""
+        """End abandoned runs and idle sessions."""
         now = time.monotonic()
         for sweeper in self._sweepers:
             sweeper.sweep()
@@ -155,16 +155,16 @@ class Sessions:
 
     @property
     def latest(self) -> Session | None:
-        """The open session in which something happened last."""
+        """The open session with the latest activity."""
         return max(list(self._open.values()), key=lambda each: each.course.touched, default=None)
 
     def close_runs(self, course: Course, outcome: str) -> None:
-        """End what is still open in a session that ends."""
+        """End the runs that are still open in a session that ends."""
         for sweeper in self._sweepers if course.may_have_runs else ():
             sweeper.close_session(course, outcome)
 
     def register(self, sweeper: Sweeper) -> None:
-        """Have `sweeper` called now and then while it lives."""
+        """Call `sweeper` regularly while it is alive."""
         self._sweepers.add(sweeper)
 
     def __len__(self) -> int:
@@ -172,23 +172,23 @@ class Sessions:
 
 
 class Sweeper:
-    """What has open runs, and is told by the sessions of its destination when to end them."""
+    """A holder of open runs; the sessions of its destination call it to end them."""
 
     def sweep(self) -> None:
-        """End what nobody waits for any more."""
+        """End abandoned runs."""
 
     def bind_all(self) -> None:
-        """Give everything open its session, before all sessions end."""
+        """Assign each open run to its session, before all sessions end."""
 
     def close_session(self, course: Course, outcome: str) -> None:
-        """End what is still open in a session that ends.
+        """End the runs that are still open in a session that ends.
 
         Parameters:
-            outcome: what its events say of how it ended.
+            outcome: how they ended, as logged in their events.
         """
 
 
-_by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are not the same one
+_by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are distinct
 _watched: Living[Sessions] = Living()
 _thread: threading.Thread | None = None
 _stop = threading.Event()
@@ -199,8 +199,8 @@ def sessions_of(delivery: Delivery) -> Sessions:
     with _lock:
         key, kept = id(delivery), _by_delivery
         known = kept.get(key)
-        if known is None:  # the id is no other's: what dies is forgotten before its id is free
-            # Nothing of this module is looked up then: the interpreter may have taken it apart.
+        if known is None:  # the id is unambiguous: a dead delivery is removed before its id can be reused
+            # The callback uses no globals of this module: the interpreter may already have cleared them.
             known = kept[key] = weakref.ref(delivery, lambda _: kept.pop(key, None)), Sessions()
             # Registered again each time, so that it runs before the exit handler of the newest delivery.
             atexit.unregister(_end_at_exit)
@@ -209,25 +209,25 @@ def sessions_of(delivery: Delivery) -> Sessions:
 
 
 def _watch(sessions: Sessions) -> None:
-    """Have the thread that sweeps look after `sessions`. At interpreter shutdown none can be started."""
+    """Have the sweep thread look after `sessions`, and start it if necessary, except at interpreter shutdown."""
     global _thread
     _watched.add(sessions)
-    with _lock:  # of threads that begin sessions at once, one alone starts it
-        # A thread that is started while the interpreter shuts down never runs, and its starter waits for ever.
+    with _lock:  # only one of the threads that begin sessions at once starts it
+        # A thread started during interpreter shutdown never runs, and its starter waits for ever.
         if (_thread is not None and _thread.is_alive()) or sys.is_finalizing():
             return
         _thread = threading.Thread(target=_sweep_for_ever, name="coagent-sessions", daemon=True)
         try:
             _thread.start()
-        except RuntimeError:  # the same, as Python 3.12 says it: the exit handler ends the sessions
+        except RuntimeError:  # what Python 3.12 raises instead; the exit handler ends the sessions
             _thread = None
             return
     _end_with_worker()
 
 
 def _end_with_worker() -> None:
-    """End sessions and deliver when a worker of `multiprocessing` ends, which runs no handlers of `atexit`."""
-    # Looked up, not imported: a worker has loaded the one, and whoever delivers to a server the other.
+    """Have a `multiprocessing` worker, which runs no `atexit` handlers, end sessions and deliver when it ends."""
+    # Looked up, not imported: a worker has loaded the former, and any delivery to a server the latter.
     util, delivery = map(sys.modules.get, ("multiprocessing.util", "coagent_langchain.delivery.registry"))
     if util is not None:
         util.Finalize(None, _end_at_exit, exitpriority=2)

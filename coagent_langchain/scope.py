@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Frame:
-    """One entry of a scope in a context."""
+    """One block of a scope, as entered in a context."""
 
     __slots__ = ("left", "outer", "scope")
 
@@ -38,13 +38,13 @@ def current() -> Session | Prompt | None:
 
 
 def _open(frame: Frame | None) -> Frame | None:
-    """The frame, or the nearest around it that was not left: blocks may be left in any order, and in any context."""
+    """The frame, or the nearest one around it not yet left: blocks may be left in any order, and in any context."""
     while frame is not None and frame.left:
         frame = frame.outer
     return frame
 
 
-class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
+class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Python
     """`with scope:`, `async with scope:` and `@scope`; what is wrapped keeps its results and exceptions.
 
     An object may be entered again: while it is open it is the same scope, which ends when the last block is left.
@@ -58,22 +58,22 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         raise NotImplementedError
 
     def _end(self, error: BaseException | None) -> None:
-        """Close, knowing what the body raised; never raises."""
+        """Close, given what the body raised; never raises."""
         raise NotImplementedError
 
     def _left(self, error: BaseException) -> None:
-        """Know what the body of one block raised, while another one is still open; never raises."""
+        """Handle what the body of one block raised while another is still open; never raises."""
         raise NotImplementedError
 
     def _fresh(self, function: Callable[..., Any]) -> Scope:
-        """A scope of its own for one call of the decorated `function`."""
+        """A new scope for one call of the decorated `function`."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
         frame = Frame(self, _open(_innermost.get()))
         self._frames.append(frame)
         try:
-            if self._frames[0] is frame:  # asked after it is added: of threads that enter at once, one alone begins
+            if self._frames[0] is frame:  # checked after adding it: of threads that enter at once, only one begins
                 self._begin()
         except BaseException as error:  # Ctrl-C: the block is not entered, and what has begun ends here
             self._leave(frame, error)
@@ -82,7 +82,7 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        # Not reset by token: an async generator may be closed in another context than the one that entered.
+        # Not reset by token: an async generator may be closed in a different context from the one that entered.
         frame = _innermost.get()
         while frame is not None and (frame.scope is not self or frame.left):
             frame = frame.outer
@@ -108,7 +108,7 @@ class Scope:  # no ABC: hooks ask isinstance, which an ABC answers in Python
 
     def __call__(self, function: F) -> F:
         """Decorate `function`: each call has a scope of its own."""
-        kinds = (function, type(function).__call__)  # of an object that can be called, its class tells what that gives
+        kinds = (function, type(function).__call__)  # a callable object's kind is that of its class's `__call__`
         if any(map(inspect.isasyncgenfunction, kinds)):
             wrapper = self._wrap_async_generator(function)
         elif any(map(inspect.iscoroutinefunction, kinds)):

@@ -55,8 +55,8 @@ class Session(Scope):
         self._explicit_id = session_id is not None
         self._sessions = sessions
         self._text = text
-        self._meta = meta if outlet.capture_content else None  # whatever its keys are named, it is the application's
-        self._counts = counts  # False where users log calls by themselves, which the totals do not include
+        self._meta = meta if outlet.capture_content else None  # all of it is content, whatever the keys are named
+        self._counts = counts  # False if users log calls themselves, which the totals do not include
         self.course = Course(self, first_prompt - 1, started)
 
     @property
@@ -66,7 +66,7 @@ class Session(Scope):
 
     @property
     def ended(self) -> bool:
-        """Whether the session is over, and does not go on through another object with its id."""
+        """Whether the session is over and does not continue through another object with its id."""
         return self.course.ended
 
     def shares(self, sessions: Sessions) -> bool:
@@ -92,7 +92,7 @@ class Session(Scope):
 
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
               agent_stack: list[str] | None = None, outlet: Outlet | None = None) -> None:  # fmt: skip
-        """Log `session_start`, once; to `outlet` where a run of another handler begins the session."""
+        """Log `session_start`, once; to `outlet` if a run of another handler begins the session."""
         course = self.course
         if course.written:
             return
@@ -128,10 +128,10 @@ class Session(Scope):
     def end_where(
         self, holds: Callable[[Course], bool], status: str | None = None, response: str | None = None
     ) -> None:
-        """As `end`, where that holds of its course in the moment in which it ends."""
+        """Like `end`, but only if the condition holds for its course, checked atomically."""
         course = self.course
         if self._sessions.end(course, holds):
-            course.owner._log_end(course, status, response)  # another object, where it goes on through that
+            course.owner._log_end(course, status, response)  # another object, if it continues through that
 
     @guard
     def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
@@ -154,18 +154,18 @@ class Session(Scope):
         self.outlet.emit(entry)
 
     def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
-        """The prompt of a root run that joins: the next number, or the one that the run's metadata asks for."""
+        """Let a root run join and return its prompt: with the next number, or the one in the run's metadata."""
         while (prompt := self.course.prompt(self, number, outlet, bare=bare)) is None:
-            self.open()  # it has ended in this moment
+            self.open()  # it has just ended
         return prompt
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
-        """The fields that every entry has."""
+        """Make an entry with the fields that all entries have."""
         course = self.course
         if timestamp is None:
             timestamp = now_ms()
-        if timestamp < course.first <= now_ms() + 1:  # of a run that began before the one that began the session
-            timestamp = course.first  # but not where the clock was put back: a call's answer has no later time then
+        if timestamp < course.first <= now_ms() + 1:  # its run began before the one that began the session
+            timestamp = course.first  # but not if the clock was set back: responses would be no later than their calls
         if timestamp > course.latest:
             course.latest = timestamp
         return {
@@ -179,11 +179,11 @@ class Session(Scope):
         }
 
     def open(self) -> None:
-        """Be the open session of its id; one that has ended begins anew."""
+        """Become the open session of its id; one that has ended starts again."""
         self._sessions.adopt(self)
 
     def renewed(self) -> Course:
-        """A course after one that has ended: the prompt numbers continue, and a block of it that is open stays open."""
+        """A new course after one that has ended: prompt numbers continue, and an open block of it stays open."""
         course = Course(self, self.course.last_prompt)
         if self in self.course.blocks:
             course.enter(self)
@@ -198,16 +198,16 @@ class Session(Scope):
     def _end(self, error: BaseException | None) -> None:
         status = None if error is None else self.left_by(error)
         course = self.course
-        if not course.leave(self):  # another block of it goes on
+        if not course.leave(self):  # another block of it is still open
             course.status = status or course.status
         elif error is None:
-            course.left = True  # a task or a stream may outlive the block: then it ends with that
+            course.left = True  # if a task or stream outlives the block, the session ends with that
             course.owner.end_if_left()
         elif self._sessions.end(course, lambda course: not course.blocks):
             self._log_end(course, status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def end_if_left(self) -> None:
-        """Log `session_end` where its block is left, and what has outlived that has ended as well."""
+        """Log `session_end` if its last block was left and everything that outlived it has ended."""
         if self.course.left:
             self.end_where(lambda course: not course.busy)
 
@@ -216,10 +216,10 @@ class Session(Scope):
         self.course.status = self.left_by(error) or self.course.status
 
     def left_by(self, error: BaseException, prompt_number: int | None = None) -> str | None:
-        """Log an exception that leaves a block of the session, if it is a failure that nobody has logged.
+        """Log an exception that leaves a block of the session, if it is a failure and not logged yet.
 
         Parameters:
-            prompt_number: of the prompt whose block it leaves; None where it leaves the session's own.
+            prompt_number: that of the prompt whose block it leaves; None for the session's own block.
 
         Returns:
             the status that the session gets from it, see `session_status`.
@@ -230,7 +230,7 @@ class Session(Scope):
         return status
 
     def reported(self, error: BaseException) -> None:
-        """Note that an exception is logged, so that the runs and blocks which it leaves next do not log it again."""
+        """Record that an exception is logged, so that the runs and blocks it leaves next do not log it again."""
         if self._sessions.keeps_reported:
             self._sessions.reported.append(error)
         if self.course.blocks:
@@ -239,7 +239,7 @@ class Session(Scope):
     def _log_error(self, error: BaseException, prompt_number: int | None) -> None:
         if any(each is error for each in list(self.course.reported)):
             return  # a run has reported it where it arose
-        self.open()  # it may have been ended inside of the block
+        self.open()  # it may have been ended inside the block
         self.start()
         entry = self.entry(EventType.ERROR, prompt_number or self.course.present_prompt, 0)
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")

@@ -1,4 +1,4 @@
-"""Texts as events may have them: bounded, in Unicode, and what exceptions say without secrets."""
+"""Text for events: bounded, valid Unicode, and exception messages and tracebacks without secrets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from coagent_langchain.wire import JsonObject, Severity
 
 MAX_FIELD = 1_000_000  # characters of one string: a 200 KB prompt must never be cut
 MAX_MESSAGE = 20_000  # characters
-MAX_STACK = 100_000  # characters; what is left out lies in the middle
-SAMPLED = 2_000  # characters of each end, and samples in between, that a fingerprint of a long text is made of
-MARGIN = 4_000  # characters beyond a cut that are searched for secrets too, then left out: no part of one may stay
+MAX_STACK = 100_000  # characters; a longer one is cut in the middle
+SAMPLED = 2_000  # characters of each end, and samples in between, that make up the fingerprint of a long text
+MARGIN = 4_000  # characters beyond a cut that are searched for secrets too, then dropped: no part of one may remain
 
 
 def text(value: str, limit: int = MAX_FIELD) -> str:
@@ -22,13 +22,13 @@ def text(value: str, limit: int = MAX_FIELD) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of them, in words: 1 event, 2 events, 1,200 log entries."""
+    """A number with its noun: 1 event, 2 events, 1,200 log entries."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 
 def install(extras: str) -> str:
-    """The command that installs this package with extras, also for who has only its sources."""
+    """The command that installs this package with extras, from the index or from a clone."""
     return f"pip install 'coagent-langchain[{extras}]', or from a clone: pip install '.[{extras}]'"
 
 
@@ -37,9 +37,9 @@ def _cut(value: str, limit: int, size: int) -> str:
 
 
 def fingerprint(value: str) -> int:
-    """A number for comparing texts that are not kept; of a long one, its length, ends and samples are looked at.
+    """A hash for comparing texts that are not kept; for a long text, of its length, ends and samples.
 
-    To hash 200 KB takes as long as everything else in a hook together.
+    Hashing 200 KB takes as long as everything else in a hook together.
     """
     size = len(value)
     if size <= SAMPLED:
@@ -48,13 +48,13 @@ def fingerprint(value: str) -> int:
 
 
 def clean(value: str) -> str:
-    """The string with surrogate pairs joined and lone surrogates written out, so that it has a UTF-8 form."""
+    """The string with surrogate pairs joined and lone surrogates escaped, so that it can be encoded in UTF-8."""
     joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return joined.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def error_message(error: BaseException) -> str:
-    """What the exception says, bounded and without secrets; its type's name when it says nothing."""
+    """The exception's message, bounded and without secrets; the name of its type if the message is empty."""
     try:
         number = error.code if isinstance(error, SystemExit) else None
         said = f"exit status {number}" if isinstance(number, int) else str(error)
@@ -64,7 +64,7 @@ def error_message(error: BaseException) -> str:
 
 
 def without_secrets(said: str) -> str:
-    """What an error says, bounded and without secrets."""
+    """An error's message, bounded and without secrets."""
     if len(said) > MAX_MESSAGE:
         return _cut(_beginning(said, MAX_MESSAGE), MAX_MESSAGE, len(said))
     return text(redacted(clean(said)), MAX_MESSAGE)
@@ -85,7 +85,7 @@ def stack_trace(error: BaseException) -> str:
 
 
 def error_info(error: BaseException, error_id: str, severity: Severity, component_id: str) -> JsonObject:
-    """What an `error` event says of an exception."""
+    """The `error_info` of an exception's `error` event."""
     return {
         "error_id": error_id,
         "error_type": type(error).__name__,
@@ -97,8 +97,10 @@ def error_info(error: BaseException, error_id: str, severity: Severity, componen
 
 
 def _beginning(full: str, limit: int) -> str:
-    """The beginning of a longer text without secrets. Not all of it is searched: that takes a second for two megabytes,
-    and the application waits."""
+    """The beginning of a long text, without secrets.
+
+    Not all of it is searched: two megabytes would take a second, during which the application waits.
+    """
     searched = redacted(clean(full[: limit + MARGIN]))
     return (searched if len(full) <= limit + MARGIN else searched[:-MARGIN])[:limit]
 
@@ -118,7 +120,7 @@ _USERINFO = r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 
 @functools.cache  # compiled with the first exception, not while the package is imported
 def _secrets() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Patterns of secrets in a text, and what stands in their place."""
+    """Patterns of secrets in a text, and their replacements."""
     return (
         (re.compile(_HEADERS), r"\1[redacted]"),
         (re.compile(_BEARER), r"\1 [redacted]"),
@@ -128,7 +130,7 @@ def _secrets() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def redacted(said: str) -> str:
-    """The text with keys, tokens, passwords and credentials in addresses replaced; all else stays."""
+    """The text with keys, tokens, passwords and credentials in addresses replaced, otherwise unchanged."""
     for pattern, mark in _secrets():
         said = pattern.sub(mark, said)
     return said
@@ -139,5 +141,5 @@ _SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authoriza
 
 @functools.lru_cache(maxsize=4096)
 def is_secret(key: str) -> bool:
-    """Whether a name says that its value is a key, a password or the like."""
+    """Whether a name indicates that its value is a key, a password or the like."""
     return _SECRET.search(key) is not None

@@ -14,10 +14,10 @@ _lock = fork_safe_lock()
 class Totals:
     """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them.
 
-    Many threads may add to them. Its course alone counts `prompts`, `turns` and `llm_calls`, with its own lock.
+    Thread-safe; `prompts`, `turns` and `llm_calls` are counted only by the course, under its own lock.
 
     Attributes:
-        unpriced_calls: model calls with tokens and without a price: they are missing in `cost`.
+        unpriced_calls: model calls with tokens but without a price: `cost` does not include them.
     """
 
     prompts: int = 0
@@ -64,7 +64,7 @@ class Totals:
                 self.unpriced_calls += 1
 
     def as_meta(self) -> JsonObject:
-        """The figures by name, without those that are unknown; where nothing has a price, no call is unpriced."""
+        """The known figures by name; `unpriced_calls` only if it is not 0 and other calls have a price."""
         figures = {name: getattr(self, name) for name in self.__slots__}
         if self.cost is None or not self.unpriced_calls:
             del figures["unpriced_calls"]

@@ -1,4 +1,4 @@
-"""A session as a picture: its waterfall as HTML with an SVG, for notebooks. No script, no style of the page's."""
+"""A session's waterfall as HTML with an SVG, for notebooks; without scripts or style sheets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw(session: LoggedSession) -> str:
 
 
 def _flat(bars: list[Bar]) -> Iterator[Row]:
-    """The bars, each before those below it, however deep they stand."""
+    """The bars, each before those below it, at any depth."""
     stack = [(0, bar, bar.start) for bar in reversed(bars)]
     while stack:
         depth, bar, start = stack.pop()
@@ -41,7 +41,7 @@ def _flat(bars: list[Bar]) -> Iterator[Row]:
 
 
 def _svg(bars: list[Row]) -> str:
-    """Time runs from the start of each prompt, as in the viewer: what lies between two prompts takes no room."""
+    """Draw the rows, with time from the start of each prompt, as in the viewer: gaps between prompts take no room."""
     if not bars:
         return ""
     span = max(1, *((bar.end or bar.last or bar.start) - start for _, bar, start in bars))
@@ -78,7 +78,7 @@ def _text(depth: int, bar: Bar) -> str:
 
 
 def _turn(depth: int, bar: Bar) -> str:
-    """The number of a turn that has no row of its own, as the viewer and the terminal tell it."""
+    """The number of a turn that has no row of its own, as the viewer and the terminal show it."""
     return f"Turn {bar.turn}" if bar.turn and depth == 1 and bar.kind != "turn" else ""
 
 

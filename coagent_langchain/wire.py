@@ -1,6 +1,6 @@
-"""The words of the wire format that every event is made with: names, ids, the clock, the encoding.
+"""The parts of the wire format that every event needs: names, ids, the clock, the encoding.
 
-Light on purpose: whatever logs imports this. The typed model of an entry, for readers, is `events`.
+Light on purpose: everything that logs imports this. The typed model of an entry, for readers, is in `events`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 
 JsonObject = dict[str, Any]
-JsonPath = Sequence[str | int]  # the keys and places that lead to a value
+JsonPath = Sequence[str | int]  # the keys and indices that lead to a value
 
 
 class EventType(StrEnum):
@@ -80,7 +80,7 @@ os.register_at_fork(after_in_child=event_ids.renew)
 
 
 def now_ms() -> int:
-    """The wall clock in Unix milliseconds, as `timestamp` wants it."""
+    """The wall clock in Unix milliseconds, as in `timestamp`."""
     return time.time_ns() // 1_000_000
 
 
@@ -88,10 +88,10 @@ _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def encode(entry: JsonObject) -> bytes:
-    """One entry as one line of JSON, with the newline: what the spool keeps and a server is sent.
+    """Encode one entry as a line of JSON, with the newline, as it is spooled and sent to a server.
 
     Raises:
-        TypeError: the entry holds something that JSON cannot (`capture.snapshot` makes any object safe first). A
-            dataclass is such a thing: its fields may be secrets that its `repr` hides.
+        TypeError: the entry contains something that JSON cannot (`capture.snapshot` makes any object safe first). This
+            includes dataclasses: their fields may be secrets that their `repr` hides.
     """
     return orjson.dumps(entry, None, _OPTIONS)
