@@ -56,12 +56,12 @@ class Delivery(Protocol):
 
 
 def shared(settings: Settings) -> Delivery:
-    """The delivery that everything in this process shares which has the same server and spool folder.
+    """The delivery shared by everything in this process with the same server and spool folder.
 
     Parameters:
-        settings: where events go. Quota and exit timeout are those of the first who asked for the destination, the
-            token is that of the last; in memory, without a folder, each token has a delivery of its own.
+        settings: where events go. Quota and exit timeout are those of the first call for the destination, the token is
+            that of the last; in memory, without a folder, each token has a delivery of its own.
     """
-    from coagent_langchain.delivery.registry import registry  # late: it brings the network with it
+    from coagent_langchain.delivery.registry import registry  # late: it imports the network libraries
 
     return registry.get(settings)

@@ -1,4 +1,4 @@
-"""What dead processes left: their segments are taken over, one owner at a time, the oldest first."""
+"""Adoption of the segments that dead processes left, one owner at a time, the oldest first."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SEGMENT = re.compile(r"(\d+-[0-9a-f]{8})-\d{6,}\.jsonl")
 
 
 def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
-    """This user's segments in the folder, those of each owner in order, the owner with the oldest first.
+    """List this user's segments in the folder by owner, each owner's in order, the owner with the oldest first.
 
     Parameters:
-        prefix: what the files' names begin with.
-        of_others: those of all other users instead, as far as they can be seen.
+        prefix: the beginning of the file names.
+        of_others: list those of all other users instead, as far as they are visible.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -39,7 +39,7 @@ class Adopted:
     """The segments of one dead owner, read in order and removed when settled.
 
     Parameters:
-        owner: claimed, so that nobody adds another segment.
+        owner: claimed, so that no segments are added.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -49,7 +49,7 @@ class Adopted:
         self._unreadable = False
 
     def read(self) -> bytearray:
-        """The next lines to send, or nothing when all are settled. A file that cannot be read is left where it is."""
+        """Read the next lines to send, none when all are settled. A file that cannot be read is left in place."""
         while self._paths:
             try:
                 self._reader = self._reader or Reader.of(self._paths[0])
@@ -63,15 +63,15 @@ class Adopted:
         return bytearray()
 
     def settle(self, length: int, entries: int) -> None:
-        """The first `length` bytes of what `read` gave are acknowledged or rejected."""
+        """Record that the first `length` bytes of what `read` returned are acknowledged or rejected."""
         assert self._reader is not None
         self._reader.acknowledge(length)
 
     def release(self) -> str | None:
-        """Give the owner's name up where nothing is left, else leave the files to the next one who claims them.
+        """Give up the owner's name if no files are left, else leave them to the next claimant.
 
         Returns:
-            the name where something is left.
+            the name if files are left.
         """
         if self._paths or self._unreadable:
             self.abandon()
@@ -80,7 +80,7 @@ class Adopted:
         return None
 
     def abandon(self) -> None:
-        """Leave the files to whoever claims them, or after a fork to the parent."""
+        """Leave the files to the next claimant, or after a fork to the parent."""
         self._close_reader()
         self._owner.abandon()
 
@@ -93,10 +93,11 @@ class Adopted:
 class DeadOwners:
     """The dead owners of a folder, adopted one after the other, the oldest first.
 
-    The folder is listed once a round, not once an owner: thousands of processes may have died while no server answered.
+    The folder is listed once per round, not once per owner: thousands of processes may have died while the server was
+    away.
 
     Parameters:
-        folder: where segments lie.
+        folder: where the segments are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,7 +106,7 @@ class DeadOwners:
         self._passed: set[str] = set()
 
     def next(self) -> Adopted | None:
-        """Claim the next one; None at the end of a round. The next round finds who has died since."""
+        """Claim the next one; None at the end of a round. The next round finds those that have died since."""
         self._names = self._names or deque(segments_by_owner(self._folder))
         while self._names:
             name = self._names.popleft()
@@ -115,13 +116,13 @@ class DeadOwners:
         return None
 
     def release(self, adopted: Adopted) -> None:
-        """Release one; where something is left of it, it is passed over: a file that cannot be read comes up once."""
+        """Release one; if it has files left, skip it from now on, so that an unreadable file is tried only once."""
         if left := adopted.release():
             self._passed.add(left)
 
 
 def waiting_lines(path: Path) -> Iterator[bytes]:
-    """The unacknowledged lines of a segment, without touching it.
+    """The unacknowledged lines of a segment, which is not modified.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Where the segments of a spool lie: in a folder, beside those of other processes, or in files without a name."""
+"""Where the segments of a spool are: in a folder, beside those of other processes, or in nameless files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from coagent_langchain.delivery.destination import make_private_folder
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import Reader, Segment
 
-_ROOM_BYTES = 16 << 20  # who has gone without the folder returns to one that has more room than memory
+_ROOM_BYTES = 16 << 20  # free space needed for a return to the folder: as much as the spool may hold without it
 
 
 class SpoolFolder:
-    """Makes the segments of this process, under the name of their owner.
+    """Creates the segments of this process, under the name of their owner.
 
     Parameters:
         path: the folder, or None for memory only.
-        address: of the server, to be noted in the folder; nothing secret.
+        address: the server's, to be recorded in the folder; without secrets.
 
     Attributes:
-        fallback: why the folder cannot be used, while that is so.
+        fallback: why the folder cannot be used, None while it can.
     """
 
     def __init__(self, path: Path | None, address: str) -> None:
@@ -37,25 +37,25 @@ class SpoolFolder:
 
     @property
     def path(self) -> Path | None:
-        """The folder; None without one, and while it cannot be used."""
+        """The folder; None if there is none, or while it cannot be used."""
         return None if self.fallback else self._path
 
     def new_segment(self) -> Segment:
-        """Make the next segment.
+        """Create the next segment.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
         return self._named_segment(self.path) if self.path else self._nameless_segment()
 
     def move(self, segment: Segment, reader: Reader | None) -> None:
-        """Give a nameless segment a place in the folder, which could not be used when it was made.
+        """Move a nameless segment to the folder, which could not be used when the segment was created.
 
         Raises:
-            OSError: the folder still cannot be used, or its disk is still all but full.
+            OSError: the folder still cannot be used, or its disk is still nearly full.
         """
         assert self._path
-        make_private_folder(self._path, self._address)  # on a full disk the address could not be noted either
+        make_private_folder(self._path, self._address)  # on a full disk the address could not be recorded either
         named = self._named_segment(self._path)
         try:
             disk = os.fstatvfs(named.descriptor)
@@ -67,7 +67,7 @@ class SpoolFolder:
             raise
 
     def _named_segment(self, path: Path) -> Segment:
-        """Make a file in the folder; the first, and the first after somebody removed the folder, makes that, too."""
+        """Create a file in the folder, and the folder itself for the first one or if it was removed."""
         if self._owner is None or not self._owner.holds():
             make_private_folder(path, self._address)
             self.abandon()
@@ -78,18 +78,18 @@ class SpoolFolder:
     def _nameless_segment(self) -> Segment:
         with contextlib.suppress(OSError):
             return Segment.create(None, self._in_memory)
-        self._in_memory = True  # where there is no temporary folder, or no space in it either
+        self._in_memory = True  # there is no temporary folder, or no space in it either
         return Segment.create(None, self._in_memory)
 
     def fall_back(self, error: Exception) -> None:
-        """Go without the folder for now, which `error` keeps from being used."""
+        """Do without the folder for now, because of `error`."""
         if isinstance(error, OSError) and error.strerror:
             self.fallback = f"{error.strerror}: {error.filename or self._path}"
         else:
             self.fallback = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
     def size_of_others(self) -> int:
-        """Bytes that the files of other processes take.
+        """Bytes used by the files of other processes.
 
         Raises:
             OSError: the folder cannot be read.
@@ -101,19 +101,19 @@ class SpoolFolder:
             return sum(_size(file) for file in files if not file.name.startswith(own))
 
     def sync(self) -> None:
-        """Bring the names of new segments to the disk."""
+        """Sync the names of new segments to disk."""
         names, self._new_names = self._new_names, False
         if names and self.path:
             _sync(self.path)
 
     def release(self) -> None:
-        """Give the owner's name up for good: no segment is left."""
+        """Give up the owner's name for good: no segment is left."""
         if self._owner:
             self._owner.release()
             self._owner = None
 
     def abandon(self) -> None:
-        """Touch no file: after a fork they are the parent's."""
+        """Give up the owner without touching its files: after a fork they are the parent's."""
         if self._owner:
             self._owner.abandon()
 
@@ -130,5 +130,5 @@ def _sync(folder: Path) -> None:
 def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat(follow_symlinks=False).st_size
-    except OSError:  # acknowledged and gone meanwhile
+    except OSError:  # acknowledged and removed meanwhile
         return 0

@@ -1,4 +1,4 @@
-"""Send or discard what dead processes left, in the calling thread: for the command line, without an application."""
+"""Send or discard what dead processes left, in the calling thread, for the command line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from coagent_langchain.delivery.verdict import Meaning
 
 @dataclass
 class Flushed:
-    """What came of it.
+    """The result of sending.
 
     Attributes:
         sent: entries that the server acknowledged.
-        rejected: entries that it refused; they are kept with the reason.
-        problem: why something is left, or nothing.
-        status: HTTP status of the problem, or None when no answer came.
+        rejected: entries that it rejected; they are kept with the reason.
+        problem: why entries are left; empty if none are.
+        status: HTTP status of the problem, or None if there was no response.
     """
 
     sent: int = 0
@@ -37,9 +37,9 @@ def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
 
     Parameters:
         settings: server and token.
-        folder: where the segments lie, maybe those for another address.
-        timeout: seconds for which a server that fails is tried again. A wrong token or address is given up at once,
-            and so is a server that asks to wait for longer than that.
+        folder: where the segments are, maybe those for another address.
+        timeout: seconds for which requests to a failing server are retried. With a wrong token or address, or a server
+            that asks to wait longer than that, there is no retry.
     """
     flushed = Flushed()
     sender = Sender(Transport(settings.base_url, settings.auth_token), folder)
@@ -57,7 +57,7 @@ def discard_leftovers(folder: Path) -> int:
     """Delete every segment of dead processes.
 
     Returns:
-        how many entries waited in them.
+        how many entries were waiting in them.
     """
     discarded = 0
     for adopted in _dead(folder):
@@ -69,7 +69,7 @@ def discard_leftovers(folder: Path) -> int:
 
 
 def _dead(folder: Path) -> Iterator[Adopted]:
-    """What each dead process left, claimed for as long as it is looked at."""
+    """Iterate over what each dead process left, claimed while it is being processed."""
     owners = DeadOwners(folder)
     while adopted := owners.next():
         try:
@@ -79,7 +79,7 @@ def _dead(folder: Path) -> Iterator[Adopted]:
 
 
 def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:
-    """Send one batch to its end, or until there is a problem."""
+    """Send one batch completely, or until there is a problem."""
     attempt = 0
     while sender.busy and not flushed.problem:
         step = sender.step()
@@ -93,4 +93,4 @@ def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> N
         if step.verdict.meaning is Meaning.PAUSE or left <= step.verdict.wait:
             flushed.problem, flushed.status = step.verdict.reason, step.verdict.status
         else:
-            time.sleep(min(max(backoff(attempt), step.verdict.wait), left))  # the last try is at the end of the time
+            time.sleep(min(max(backoff(attempt), step.verdict.wait), left))  # the last attempt is at the time limit

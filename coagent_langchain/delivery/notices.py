@@ -1,4 +1,4 @@
-"""What delivery says in the log: at most a line a minute while something is wrong, one when it is not, one at exit."""
+"""Delivery's log messages: at most one a minute while something is wrong, one on recovery, one at exit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ INTERVAL_S = 60.0
 
 
 class Notices:
-    """Says what is wrong, but not every time.
+    """Logs what is wrong, at a limited rate.
 
     Parameters:
-        destination: the server's address as it may be shown.
+        destination: the server's address, safe to show.
     """
 
     def __init__(self, destination: str) -> None:
@@ -24,35 +24,35 @@ class Notices:
         self._said = -INTERVAL_S
         self._problem = ""
         self._problem_told = False
-        self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what became of them
-        self._told: Counter[str] = Counter()  # of these
+        self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what happened to them
+        self._told: Counter[str] = Counter()  # how many of these were logged
         self._without_folder = False
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
-        """Events wait.
+        """Report that events are waiting.
 
         Parameters:
             problem: what is wrong.
-            waiting: events in the spool; 0 where others wait than those of this process.
+            waiting: events in the spool; 0 if only those of other processes are waiting.
         """
         self._problem = problem
         what = waiting_events(waiting) if waiting else "events of ended programs are waiting"
         self._problem_told |= self._say(f"{problem}; {what}")
 
     def gone(self, count: int, how: str, why: str) -> None:
-        """Some events will not arrive; others may. What may not be said now is counted in when next something is.
+        """Report that some events will not arrive, with the next message if the rate limit forbids one now.
 
         Parameters:
-            count: how many, since the last time.
-            how: what became of them.
+            count: how many, since the last call.
+            how: what happened to them.
             why: the reason for the latest.
         """
         self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
         self._say()
 
     def news_of(self, spool: Spool) -> None:
-        """What has become of the spool, as far as it is news. That it goes without its folder is said once."""
+        """Report changes in the spool: losses, and once each, that its folder cannot be used or can be used again."""
         if spool.fallback and not self._without_folder:
             logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
                            "until it is writable, or COAGENT_SPOOL_DIR names a folder that is",
@@ -69,7 +69,7 @@ class Notices:
                 self.gone(more, how, why)
 
     def last(self) -> None:
-        """Say what could not be said yet: the process ends."""
+        """Report the losses not reported yet: the process ends."""
         if losses := self._losses():
             logger.warning("delivery to %s: %s", self._destination, "; ".join(losses))
 
@@ -81,13 +81,13 @@ class Notices:
         return due
 
     def _losses(self) -> list[str]:
-        """What will not arrive and was not told yet, in words; it is told now."""
+        """Describe the losses not reported yet, and count them as reported."""
         untold = {how: (count - self._told[how], why) for how, (count, why) in self._gone.items()}
         self._told = Counter({how: count for how, (count, _) in self._gone.items()})
         return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count]
 
     def another_token(self) -> None:
-        """A token takes over while the former is in use, or comes back after another. Said once."""
+        """Report, once, that a token replaces one still in use, or returns after another."""
         if not self._another_token:
             self._another_token = True
             logger.warning("delivery to %s: another token is now used for this spool folder and sends every event, "
@@ -95,10 +95,10 @@ class Notices:
                            "own spool_dir", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
-        """The server took something. Said where a problem was: a server that fails now and then is told once a minute.
+        """Report that the server accepts events again, if a problem was reported.
 
         Parameters:
-            delivered: events that it has taken altogether.
+            delivered: events that it has accepted in total.
         """
         self._problem = ""
         if self._problem_told:
@@ -107,11 +107,11 @@ class Notices:
             logger.warning("delivery to %s works again: %s", self._destination, what)
 
     def left(self, waiting: int, kept: bool) -> list[str]:
-        """The events that the server has not taken, for a command to print at its end.
+        """Describe the events that the server has not accepted, for a command to print at its end.
 
         Parameters:
             waiting: events in the spool.
-            kept: whether they outlive the process, as those that were rejected do.
+            kept: whether these and rejected events outlive the process.
         """
         what = waiting_events(waiting) if kept else f"lost {counted(waiting, 'event')}"
         why = f" ({self._problem})" if self._problem else ""
@@ -124,5 +124,5 @@ class Notices:
 
 
 def waiting_events(count: int) -> str:
-    """That so many events are waiting, in words."""
+    """Say how many events are waiting."""
     return f"{counted(count, 'event')} waiting"

@@ -1,7 +1,7 @@
-"""Who owns which files of a spool folder: a lock file a process, held while the process lives.
+"""Ownership of the files in a spool folder: one lock file per process, held while the process lives.
 
-The only place that uses `flock`. The lock goes with the process however it dies, so a free lock means a dead owner;
-process ids, which are used again, decide nothing.
+The only place that uses `flock`. The lock is released however the process dies, so a free lock means a dead owner;
+process ids are reused, so nothing depends on them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Self
 
 
 class Owner:
-    """A held lock file `<pid>-<random>.lock`; the segments of its process carry the same name.
+    """A held lock file `<pid>-<random>.lock`; the segments of its process have the same name.
 
     Attributes:
-        folder: where the files lie.
+        folder: where the files are.
         name: `<pid>-<random>`.
     """
 
@@ -32,7 +32,7 @@ class Owner:
         """Become a new owner.
 
         Raises:
-            OSError: the folder cannot be written, or its file system knows no locks.
+            OSError: the folder is not writable, or its file system does not support locks.
         """
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         owner = cls.claim(folder, name)
@@ -62,7 +62,7 @@ class Owner:
         return owner if held else None
 
     def holds(self) -> bool:
-        """Whether the lock file is still the one of this name: another process or user may have removed it."""
+        """Whether the held lock file is still the one with this name: another process or user may have removed it."""
         try:
             named = os.stat(self.folder / f"{self.name}.lock", follow_symlinks=False)
             return os.path.samestat(named, os.fstat(self._descriptor))
@@ -70,13 +70,13 @@ class Owner:
             return False
 
     def release(self) -> None:
-        """Give the name up for good: no segment of it is left."""
+        """Give up the name for good: no segment of it is left."""
         with contextlib.suppress(OSError):
             os.unlink(self.folder / f"{self.name}.lock")
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the lock file only: the files are left to whoever claims them (or, after a fork, to the parent)."""
+        """Close the lock file only: the files are left to the next claimant (or, after a fork, to the parent)."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
