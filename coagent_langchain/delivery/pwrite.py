@@ -1,9 +1,8 @@
-"""Write at a place of a file without giving up the interpreter's lock, where the disk answers at once.
+"""Write at an offset of a file without releasing the GIL, as long as the disk is fast.
 
-`os.pwrite` lets other threads run meanwhile. A write into the page cache takes 1 µs; but a thread that gives up the
-lock for it may wait a switch interval (5 ms) to get it back while another thread computes. And a thread that waits for
-the lock, as the worker does, is wakened by each write, finds the lock taken again and waits anew.
-`python -m benchmarks.threads` shows what that costs.
+`os.pwrite` releases it. A write into the page cache takes 1 µs, but a thread that releases the GIL for it may wait a
+switch interval (5 ms) to get it back while another thread computes. And a thread that waits for the GIL, as the worker
+does, is woken by each write, finds the GIL taken again and waits anew. `python -m benchmarks.threads` shows the cost.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import sys
 import time
 from collections.abc import Callable
 
-SLOW_NS = 5_000_000  # a write that takes longer than a switch interval holds other threads up
-PATIENT_WRITES = 1_000  # written by `os.pwrite` after a slow one; twice as many after the next
+SLOW_NS = 5_000_000  # a write that takes longer than a switch interval delays other threads
+PATIENT_WRITES = 1_000  # writes made by `os.pwrite` after a slow one; twice as many after the next
 
 Write = Callable[[int, bytes, int, int], int]
 
 
 @functools.cache
 def _holding() -> Write | None:
-    """The C library's `pwrite`, called without giving up the lock; None where it cannot be had."""
-    if sys.maxsize < 2**32:  # there an offset in a file may be longer than a register
+    """The C library's `pwrite`, called without releasing the GIL; None if unavailable."""
+    if sys.maxsize < 2**32:  # a file offset may be longer than a register
         return None
     try:
         import ctypes
@@ -32,13 +31,13 @@ def _holding() -> Write | None:
     except Exception:  # noqa: BLE001 - a Python without ctypes, no dynamic linker, an audit hook that forbids it
         return None
     # No `argtypes`: converting through them takes longer than everything else here. Integers are then passed as C's
-    # `int`, widened to the register: no segment has longer offsets, and no line is as long.
+    # `int`, widened to the register: offsets in a segment and lengths of lines always fit.
     pwrite.restype = ctypes.c_ssize_t
     return pwrite
 
 
 class Pwrite:
-    """`os.pwrite`, called by one thread at a time, that gives up the interpreter's lock only to a slow disk.
+    """`os.pwrite` for one thread at a time, which releases the GIL only if the disk is slow.
 
     Parameters:
         clock: monotonic nanoseconds.
@@ -47,17 +46,17 @@ class Pwrite:
     def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self._clock = clock
         self._holding = _holding()
-        self._patient = 0  # writes that are yet to be made by `os.pwrite`
+        self._patient = 0  # writes still to be made by `os.pwrite`
         self._patience = PATIENT_WRITES
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write `data` at `offset`.
 
         Returns:
-            how many bytes the disk took.
+            how many bytes were written.
 
         Raises:
-            OSError: it took none.
+            OSError: none could be written.
         """
         holding, clock = self._holding, self._clock
         if holding is None or self._patient:
@@ -68,4 +67,4 @@ class Pwrite:
         if clock() - began > SLOW_NS:
             self._patient = self._patience
             self._patience *= 2
-        return written if written >= 0 else os.pwrite(descriptor, data, offset)  # which knows how to say why
+        return written if written >= 0 else os.pwrite(descriptor, data, offset)  # raises the error

@@ -1,4 +1,4 @@
-"""The deliveries of a process: one for each destination, closed together at exit."""
+"""The deliveries of a process: one per destination, closed together at exit."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _Key = tuple[str, Path | str | None]
 
 
 class Registry:
-    """Hands out one `SpooledDelivery` for each server and spool folder; without a folder for each server and token."""
+    """Hands out one `SpooledDelivery` per server and spool folder, or per server and token if there is no folder."""
 
     def __init__(self) -> None:
         self._deliveries: dict[_Key, SpooledDelivery] = {}
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew in a forked child: another thread of the parent may have held the lock."""
-        # Re-entrant: a signal handler may make a handler while its thread makes one.
+        """Start afresh in a forked child: another thread of the parent may have held the lock."""
+        # Re-entrant: a signal handler may create a callback handler while its thread is creating one.
         self._lock = threading.RLock()
         self._waited = 0.0  # seconds that `close_all` has taken
 
     def get(self, settings: Settings) -> SpooledDelivery:
         """The delivery for the settings' destination, which sends with their token from now on.
 
-        Quota and exit timeout are those of the first who asked.
+        Quota and exit timeout are those of the first call.
         """
-        # A token that is renewed is no other destination; tenants have a folder each, or in memory their tokens.
+        # A renewed token is not a new destination; tenants have a folder each, or in memory a token each.
         key = (settings.base_url, settings.spool_dir or settings.auth_token)
         with self._lock:
             delivery = self._deliveries.get(key) or self._deliveries.setdefault(key, SpooledDelivery(settings))
@@ -40,13 +40,13 @@ class Registry:
         return delivery
 
     def close_all(self) -> None:
-        """Close every delivery, all of them within the longest of their exit timeouts.
+        """Close all deliveries, within the longest of their exit timeouts.
 
-        With `multiprocessing` a process may end by its exit handlers, its finalizers or both: together they wait once.
+        A `multiprocessing` process may end with exit handlers, finalizers or both: together they wait only once.
         """
         deliveries = list(self._deliveries.values())
         for delivery in deliveries:
-            delivery.flush(0.0)  # all hurry at once
+            delivery.flush(0.0)  # so that all send at the same time
         started = time.monotonic() - self._waited
         for delivery in deliveries:
             delivery.close(elapsed=time.monotonic() - started)
@@ -54,7 +54,7 @@ class Registry:
         self._waited = time.monotonic() - started
 
     def left(self) -> list[str]:
-        """What each server has not taken, in words."""
+        """Describe what each server has not accepted."""
         return [line for delivery in list(self._deliveries.values()) for line in delivery.left()]
 
 

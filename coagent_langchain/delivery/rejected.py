@@ -1,4 +1,4 @@
-"""Entries that the server will never take, kept beside the spool: a line each, with `time`, `reason` and `entry`."""
+"""Entries that the server will never accept, kept beside the spool: one line each, with `time`, `reason`, `entry`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import orjson
 
 from coagent_langchain.wire import JsonObject, now_ms
 
-MAX_BYTES = 8 << 20  # of one file; then it becomes `rejected-old.jsonl`, in the place of the one before it
+MAX_BYTES = 8 << 20  # of one file; then it replaces `rejected-old.jsonl`
 
 
 def keep_rejected(folder: Path | None, line: bytes, reason: str) -> None:
-    """Write one rejected entry down, as far as the disk allows it; without a folder, nowhere."""
+    """Record one rejected entry if there is a folder and the disk allows it."""
     if folder is None:
         return
     record: JsonObject = {"time": now_ms(), "reason": reason}
     try:
         written = orjson.dumps({**record, "entry": orjson.loads(line)}, option=orjson.OPT_APPEND_NEWLINE)
-    except (ValueError, TypeError):  # no JSON, or so deep that it cannot be written inside of another object
+    except (ValueError, TypeError):  # not JSON, or nested too deep to be put into another object
         text = line.decode("utf-8", "replace")
         written = orjson.dumps({**record, "entry": text}, option=orjson.OPT_APPEND_NEWLINE)
     with contextlib.suppress(OSError):  # the worker counts and logs it all the same
@@ -36,14 +36,14 @@ def _append(record: bytes, old: Path, path: Path) -> None:
     descriptor = os.open(path, flags, 0o600)
     try:
         size = os.fstat(descriptor).st_size
-        if os.write(descriptor, record) < len(record):  # the disk is full: half a record would spoil the next one
+        if os.write(descriptor, record) < len(record):  # the disk is full: a partial record would spoil the next one
             os.ftruncate(descriptor, size)
     finally:
         os.close(descriptor)
 
 
 def rejected_entries(folder: Path) -> Iterator[JsonObject]:
-    """The records of a folder's rejected entries, the oldest first; what a crash has left of a record is left out."""
+    """The records of a folder's rejected entries, the oldest first, without records that a crash cut short."""
     for path in _files(folder):
         if path.is_file():
             with path.open("rb") as lines:

@@ -1,7 +1,7 @@
 """One segment of the spool: a fixed header that holds the acknowledged offset, then JSON lines.
 
-The offset lies inside the file that it describes and is updated in place, so an acknowledgement needs no new disk
-space and no second file can disagree with it. The header is itself a line of JSON: any tool can read a segment.
+The offset is stored in the file that it describes and updated in place, so an acknowledgement needs no new disk space
+and no second file can disagree with it. The header is itself a line of JSON: any tool can read a segment.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 HEADER_BYTES = 64
-BATCH_BYTES = 1_000_000  # makes a request cheap, and is what a proxy lets through: nginx refuses more than 1 MiB
-BATCH_ENTRIES = 1000  # what our server takes at once
+BATCH_BYTES = 1_000_000  # makes a request cheap, and passes through proxies: nginx refuses more than 1 MiB
+BATCH_ENTRIES = 1000  # what our server accepts at once
 _HEADER = re.compile(rb'\{"coagent_spool":1,"acknowledged":"(\d{20})" *\}\n')
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -26,13 +26,13 @@ def header(acknowledged: int) -> bytes:
 
 
 def nameless(in_memory: bool) -> int:
-    """Open a file without a name, which is gone when the process is.
+    """Open a file without a name, which disappears with the process.
 
     Parameters:
-        in_memory: True for memory, where the system has such files; False for the temporary folder.
+        in_memory: True for memory, if the system has such files; False for the temporary folder.
 
     Raises:
-        OSError: it cannot be had.
+        OSError: it cannot be created.
     """
     if in_memory and hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):
@@ -45,12 +45,12 @@ class Segment:
     """The writing end of one segment.
 
     Attributes:
-        path: where it lies, or None for a nameless file.
-        size: bytes that are written, with the header: what a reader may look at.
-        synced: bytes that are known to be on the disk.
+        path: where it is, or None for a nameless file.
+        size: bytes written, with the header: what may be read.
+        synced: bytes known to be on disk.
         emptied: how often it was emptied.
-        entries: how many were written, counted by the appending threads.
-        settled: how many of them are acknowledged or rejected, counted by the worker.
+        entries: number of entries written, counted by the appending threads.
+        settled: number of these that are acknowledged or rejected, counted by the worker.
     """
 
     def __init__(self, descriptor: int, path: Path | None) -> None:
@@ -66,10 +66,10 @@ class Segment:
 
     @classmethod
     def create(cls, path: Path | None, in_memory: bool = False) -> Segment:
-        """Make an empty segment.
+        """Create an empty segment.
 
         Raises:
-            OSError: it cannot be made; nothing is left behind.
+            OSError: it cannot be created; nothing is left behind.
         """
         descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600) if path else nameless(in_memory)
         try:
@@ -81,7 +81,7 @@ class Segment:
             raise
 
     def open(self) -> Reader:
-        """The reading end, with a descriptor of its own.
+        """Open the reading end, with a descriptor of its own.
 
         Raises:
             OSError: the file is gone.
@@ -89,14 +89,14 @@ class Segment:
         try:
             if self.path:
                 return Reader.of(self.path)
-        except FileNotFoundError:  # removed by somebody: then the writing end was kept
+        except FileNotFoundError:  # removed by somebody: then the writing end was kept open
             if self.descriptor < 0:
                 raise
         return Reader(os.dup(self.descriptor))
 
     def finish(self) -> None:
-        """Close the writing end for good, unless the segment has no name: then nobody could open it again."""
-        with contextlib.suppress(OSError):  # a network's disk may complain when a file is closed
+        """Close the writing end for good, unless the file has no name: then it could not be opened again."""
+        with contextlib.suppress(OSError):  # a network file system may report errors on close
             if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
                 self.close()
 
@@ -114,10 +114,10 @@ class Segment:
                 self.path.unlink()
 
     def move(self, named: Segment, reader: Reader | None) -> None:
-        """Move what lies in this nameless file to that of a new segment, and both ends with it. Nobody appends.
+        """Move this nameless file's content, and both ends, to the file of a new segment, while nothing is appended.
 
         Raises:
-            OSError: there is no space for it.
+            OSError: there is not enough space.
         """
         named._fill(os.pread(self.descriptor, self.size, 0))
         for descriptor in (self.descriptor, *((reader.descriptor,) if reader else ())):
@@ -126,7 +126,7 @@ class Segment:
         self.path = named.path
 
     def empty(self, reader: Reader) -> None:
-        """Use the file again from its beginning: everything in it is acknowledged."""
+        """Reuse the file from its beginning: everything in it is acknowledged."""
         os.ftruncate(self.descriptor, HEADER_BYTES)
         self.emptied += 1
         self.size = self.synced = HEADER_BYTES
@@ -158,7 +158,7 @@ class Reader:
         return cls(os.open(path, _FLAGS))
 
     def _acknowledged_offset(self) -> int:
-        """The offset that the header names; the first line's where the header is damaged: twice rather than never."""
+        """The offset in the header, or that of the first line if the header is damaged: rather twice than never."""
         match = _HEADER.fullmatch(os.pread(self.descriptor, HEADER_BYTES, 0))
         offset = int(match[1]) if match else HEADER_BYTES
         plausible = HEADER_BYTES <= offset <= self.size() and os.pread(self.descriptor, 1, offset - 1) == b"\n"
@@ -169,12 +169,12 @@ class Reader:
         return os.fstat(self.descriptor).st_size
 
     def read(self, end: int, limit: int = BATCH_BYTES) -> bytearray:
-        """Whole lines between the acknowledged offset and `end`: a batch of up to `limit` bytes, but at least one line.
+        """Read whole lines from the acknowledged offset to `end`: a batch of up to `limit` bytes, at least one line.
 
-        A last line without its newline is a torn write, of an `append` that never returned: it is left out.
+        A last line without its newline is a torn write, of an `append` that never returned, and is left out.
 
         Returns:
-            the only copy of them, which is the caller's to change.
+            the only copy of the lines, which the caller may modify.
         """
         while self.offset < end:
             block = bytearray(min(limit, end - self.offset))
@@ -188,18 +188,18 @@ class Reader:
         return bytearray()
 
     def acknowledge(self, length: int) -> None:
-        """Move the offset `length` bytes on, in the file too; if that fails, a later process may send them again."""
+        """Advance the offset by `length`, also in the file; if that fails, a later process may send the lines again."""
         self.offset += length
         with contextlib.suppress(OSError):
             os.pwrite(self.descriptor, header(self.offset), 0)
 
     def restart(self) -> None:
-        """The file was emptied: begin again behind the header."""
+        """Start again after the header: the file was emptied."""
         self.offset = HEADER_BYTES
         self.acknowledge(0)
 
     def sync(self) -> None:
-        """Wait until the file is on the disk."""
+        """Sync the file to disk."""
         getattr(os, "fdatasync", os.fsync)(self.descriptor)
 
     def close(self) -> None:
@@ -210,9 +210,9 @@ class Reader:
 
 
 def _fill_holes(block: bytearray) -> None:
-    """Fill the holes in a block: in each line, spaces replace all up to the last NUL, which JSON never has.
+    """Fill the holes in a block: in each line, replace all up to the last NUL, which JSON never contains, with spaces.
 
-    A crash of the machine leaves holes where the length of a file came to the disk, but not all of its content.
+    A crash of the machine leaves holes where a file's length reached the disk, but not all of its content.
     """
     if b"\0" in block:
         lines = block.split(b"\n")
@@ -220,7 +220,7 @@ def _fill_holes(block: bytearray) -> None:
 
 
 def _end_of(entries: int, block: bytearray) -> int:
-    """Where the first lines of a block end: so many, or all that are whole."""
+    """The offset at which the first `entries` lines of a block end, or all whole lines if there are fewer."""
     end = 0
     for _ in range(entries):
         found = block.find(b"\n", end)

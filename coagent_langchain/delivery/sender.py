@@ -1,4 +1,4 @@
-"""A batch on its way: sent whole, split where it is too large, searched for the entry that the server refuses."""
+"""Sending a batch: whole, split if it is too large, or searched for the entry that the server refuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COMMA, _NEWLINE = b",\n"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one request came to.
+    """The result of one request.
 
     Attributes:
-        verdict: of the answer.
-        length: bytes of the batch that are settled now, from its beginning.
+        verdict: that on the answer.
+        length: bytes at the beginning of the batch that are settled now.
         stored: entries acknowledged.
         rejected: entries given up.
     """
@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Lines that go in one request, where each ends, and the bytes of the batch that are settled with them."""
+    """The lines of one request, where each ends, and how many bytes of the batch are settled with them."""
 
     lines: bytearray
     ends: list[int]
@@ -45,13 +45,13 @@ class _Part:
 
     @property
     def count(self) -> int:
-        """How many lines they are."""
+        """The number of lines."""
         return len(self.ends)
 
     def body(self) -> tuple[bytes | bytearray, ...]:
-        """A JSON array in parts that follow each other, made in place: a copy would double what a batch takes.
+        """A JSON array as consecutive parts, built in place: a copy would double a batch's memory.
 
-        A single entry goes as such: every server knows that form.
+        A single entry is sent as such: every server accepts that form.
         """
         for end in self.ends:
             self.lines[end - 1] = _COMMA
@@ -59,16 +59,16 @@ class _Part:
         return (self.lines,) if self.count == 1 else (b"[", self.lines, b"]")
 
     def each(self) -> list[bytes]:
-        """The lines, without what stands between them."""
+        """The lines, without their separators."""
         return [bytes(self.lines[start : end - 1]) for start, end in zip([0, *self.ends], self.ends, strict=False)]
 
 
 class Sender:
-    """Takes a batch apart as the server's answers demand, from left to right, one request a step.
+    """Sends a batch from left to right, one request per step, and splits it as the server's answers require.
 
     Parameters:
         transport: sends a body.
-        folder: where a line that is given up is kept, with the reason; None keeps nothing.
+        folder: where rejected lines are kept, with the reason; None keeps nothing.
     """
 
     def __init__(self, transport: Transport, folder: Path | None) -> None:
@@ -76,21 +76,21 @@ class Sender:
         self._folder = folder
         self._parts: list[_Part] = []  # the leftmost is the last
         self._arrays = True
-        self._pair = 0  # entries yet to be taken one by one after a pair of them was refused as an array
+        self._pair = 0  # entries still to be accepted one by one after a pair of them was refused as an array
 
     @property
     def busy(self) -> bool:
-        """Whether a batch is on its way."""
+        """Whether a batch is being sent."""
         return bool(self._parts)
 
     def load(self, lines: bytearray) -> None:
-        """Take a batch of whole lines, to change them in place."""
+        """Take a batch of whole lines, which are modified in place."""
         self._parts = [_Part.of(lines, len(lines))]
         if not self._arrays:
             self._one_by_one()
 
     def step(self) -> Step:
-        """Make one request and draw the conclusion. A batch that is to be tried again stays as it is."""
+        """Make one request and act on its answer. A batch that is to be sent again later stays as it is."""
         part = self._parts[-1]
         count = part.count
         verdict = judge(self._transport.post(*part.body()), count) if count else Verdict(Meaning.STORED)
@@ -111,7 +111,7 @@ class Sender:
         return Step(verdict)
 
     def _learn(self, count: int) -> None:
-        """A server that refuses two entries together and takes each of them alone knows no arrays."""
+        """Detect a server without support for arrays: it refuses two entries together and accepts each alone."""
         if self._pair and count == 1:
             self._pair -= 1
             if self._pair == 0:
@@ -125,12 +125,12 @@ class Sender:
             self._parts = [half for part in self._parts for half in _halves(part)]
 
     def _clear_of_refused(self, part: _Part, verdict: Verdict) -> int | None:
-        """Reject the entries that the server named, or that are no JSON; the rest goes once more, in one request.
+        """Reject the entries that the server named or that are not JSON objects; resend the rest in one request.
 
-        A server that stored the rest already knows it by its event ids; one that stored nothing gets it now.
+        A server that already stored the rest recognizes it by the event ids; one that stored nothing gets it now.
 
         Returns:
-            how many were rejected, or None where there is nothing to go by.
+            how many were rejected, or None if no such entry is known.
         """
         lines = [line.strip() for line in part.each()]
         refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}
@@ -144,7 +144,7 @@ class Sender:
 
 
 def _line_ends(block: bytearray) -> list[int]:
-    """Where the lines of a block end, behind their newlines."""
+    """The offsets at which the lines of a block end, after their newlines."""
     ends = []
     end = block.find(b"\n") + 1
     while end:
@@ -154,7 +154,7 @@ def _line_ends(block: bytearray) -> list[int]:
 
 
 def _halves(part: _Part) -> list[_Part]:
-    """The right and the left half. Where lines were taken out, what is settled is only known at the end."""
+    """The right and the left half; if lines were removed, what is settled is only known at the end."""
     middle = part.count // 2
     if not middle:
         return [part]
