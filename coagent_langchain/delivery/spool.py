@@ -1,7 +1,7 @@
 """The spool: the entries of this process, on disk before `append` returns.
 
-Any thread appends; one thread, the worker, reads, settles and removes. Other processes' files are none of its business
-(`adoption.py`).
+Any thread appends; one thread, the worker, reads, settles and removes. The files of other processes are handled in
+`adoption.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from coagent_langchain.delivery.folder import SpoolFolder
 from coagent_langchain.delivery.pwrite import Pwrite
 from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, Segment
 
-SEGMENT_BYTES = 4 << 20  # a new file each few thousand events; the size makes no difference to the speed above 1 MB
-NAMELESS_BYTES = 16 << 20  # what a spool without a folder may hold: it may turn out to be memory
+SEGMENT_BYTES = 4 << 20  # a new file every few thousand events; above 1 MB, the size does not affect the speed
+NAMELESS_BYTES = 16 << 20  # what a spool without a folder may hold: it may be in memory
 _RECYCLE_BYTES = 64 << 10
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
@@ -28,21 +28,20 @@ _Entry = tuple[bytes, int]  # lines, and how many
 class Spool:
     """Append-only segments of one process.
 
-    Appending threads share a lock. The worker never waits for it: a signal handler may flush in the middle of an
-    append, and would wait for a worker that waits for the interrupted append. So each counter is written by one side
-    only.
+    Appending threads share a lock. The worker never waits for it: a signal handler that flushes in the middle of an
+    append would wait for a worker that waits for the interrupted append. So each counter is written by one side only.
 
     Parameters:
-        folder: where they lie, or None for memory only.
-        quota: bytes that the folder's files may take, those of other processes included.
-        address: of the server, to be noted in the folder; nothing secret.
+        folder: where they are, or None for memory only.
+        quota: bytes that the folder's files may use, those of other processes included.
+        address: the server's, to be recorded in the folder; without secrets.
 
     Attributes:
         written: entries that `append` kept.
         settled: of these, how many were acknowledged or rejected.
-        refused: entries that were not kept, for want of space.
-        lost: entries of a file that somebody removed, or that cannot be read any more; they count as settled.
-        others: bytes of the folder that other processes' files take; measured now and then.
+        refused: entries that were not kept for lack of space.
+        lost: entries of a file that was removed or became unreadable; they count as settled.
+        others: bytes of the folder used by other processes' files; measured periodically.
     """
 
     def __init__(self, folder: Path | None, quota: int, address: str) -> None:
@@ -51,16 +50,16 @@ class Spool:
         self._quota = self._whole_quota = quota if folder else min(quota, NAMELESS_BYTES)
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
-        self._taken = self._freed = 0  # bytes ever written, and those of them that are gone
+        self._taken = self._freed = 0  # bytes ever written, and those of them removed
         self._open: _Entry | None = None  # what is being written
         self._pwrite = Pwrite()
-        # Reentrant: a signal handler of the application may log in the middle of an append of the same thread.
+        # Re-entrant: a signal handler of the application may log in the middle of an append of the same thread.
         self._lock = threading.RLock()
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
     def append(self, lines: bytes, count: int) -> None:
-        """Write whole lines with one system call; where there is no space, they are counted as refused.
+        """Write whole lines with one system call; if there is no space, count them as refused.
 
         Parameters:
             lines: entries, each ending with a newline.
@@ -68,7 +67,7 @@ class Spool:
         """
         entry = lines, count
         with self._lock:
-            if self._open is not None:  # a signal handler logs amid an append of its own thread: that goes first
+            if self._open is not None:  # a signal handler logs during an append of its thread: that goes first
                 self._write(self._open)
             if not self._has_place(len(lines)):
                 self.refused += count
@@ -81,14 +80,14 @@ class Spool:
                     self._write(entry)
 
     def _has_place(self, length: int) -> bool:
-        """Whether `length` bytes may be written; where the last segment is full, behind a new one's header."""
+        """Whether `length` bytes may be written; if the last segment is full, begin a new one."""
         if (not self._segments or self._segments[-1].size >= SEGMENT_BYTES) and not self._new_segment():
             return False
         return self._taken - self._freed + self.others + length <= self._quota
 
     def _write(self, entry: _Entry) -> None:
-        """Write what is open and count it. At each call in here a signal handler may have done all of it."""
-        segment = self._segments[-1]  # the worker leaves the last one
+        """Write the open entry and count it; during any call in here, a signal handler may do all of that instead."""
+        segment = self._segments[-1]  # the worker never removes the last one
         offset = segment.size
         if self._open is not entry:
             return
@@ -98,7 +97,7 @@ class Spool:
             kept = self._pwrite.write(segment.descriptor, lines, offset) == length
         except OSError:
             kept = False
-        if not kept:  # what was written of it is no line
+        if not kept:  # a partial write is not a line
             with contextlib.suppress(OSError):
                 if self._open is entry:
                     os.ftruncate(segment.descriptor, offset)
@@ -114,7 +113,7 @@ class Spool:
             self.refused += count
 
     def _new_segment(self) -> bool:
-        """Begin the next segment, without the folder where that cannot be used; False where there is no space."""
+        """Begin the next segment, without the folder if that cannot be used; False if there is no space."""
         try:
             segment = self._folder.new_segment()
         except Exception as error:  # noqa: BLE001 - not the disk alone refuses: blockbuster does, or an audit hook
@@ -133,13 +132,13 @@ class Spool:
 
     @property
     def fallback(self) -> str | None:
-        """Why there is no folder, while it cannot be used."""
+        """Why the folder cannot be used, None while it can."""
         return self._folder.fallback
 
     @property
     def waiting(self) -> int:
         """Entries that are neither acknowledged nor rejected."""
-        settled = self.settled  # first: a moment later more may be settled than were written now
+        settled = self.settled  # read first: entries may be written and settled in between
         return self.written - settled
 
     @property
@@ -150,7 +149,7 @@ class Spool:
         return self._taken - self._freed - segments * HEADER_BYTES - sent
 
     def first_line(self) -> bytes:
-        """The oldest entry that waits, or nothing."""
+        """The oldest waiting entry; empty if there is none."""
         with contextlib.suppress(OSError, IndexError):
             segment = self._segments[0]
             with contextlib.closing(segment.open()) as reader:
@@ -160,14 +159,14 @@ class Spool:
     # --- the worker alone ---------------------------------------------------------------------------------------
 
     def read(self) -> bytearray:
-        """The next lines to send, or nothing. They stay until `settle`.
+        """Read the next lines to send, if any. They are kept until `settle`.
 
         Raises:
-            OSError: the disk or the limit of open files stands in the way; try again later.
+            OSError: the disk failed, or too many files are open; try again later.
         """
         while self._segments:
             segment = self._segments[0]
-            all_there = len(self._segments) > 1  # asked before `size` is: another may come a moment later
+            all_there = len(self._segments) > 1  # checked before `size`: another may be added in between
             try:
                 self._reader = self._reader or segment.open()
             except FileNotFoundError:
@@ -179,14 +178,14 @@ class Spool:
         return bytearray()
 
     def settle(self, length: int, entries: int) -> None:
-        """The first `length` bytes of what `read` gave, `entries` entries, are acknowledged or rejected."""
+        """Record that `entries` entries, the first `length` bytes `read` returned, are acknowledged or rejected."""
         assert self._reader is not None
         self._segments[0].settled += entries
         self.settled += entries
         self._reader.acknowledge(length)
 
     def _drop_first(self) -> None:
-        """Remove the oldest segment: all of it is settled, or somebody removed the file."""
+        """Remove the oldest segment: all of it is settled, or its file was removed."""
         segment = self._segments.popleft()
         if self._reader:
             self._reader.close()
@@ -197,7 +196,7 @@ class Spool:
         segment.remove()
 
     def recycle(self) -> None:
-        """Use the file again from its beginning where everything is settled: most entries then never reach the disk."""
+        """Reuse the file from its beginning if everything is settled, so that most entries never reach the disk."""
         if self._lock.acquire(blocking=False):
             try:
                 if self._reader and len(self._segments) == 1 and not self.waiting:
@@ -214,13 +213,13 @@ class Spool:
             self.others = self._folder.size_of_others()
 
     def return_to_folder(self) -> None:
-        """Move what lies in files without a name to the folder, where that can be used by now: it may have been full.
+        """Move nameless files to the folder if it can be used again, for example after its disk was full.
 
-        Nobody appends to any but the last, so a hook that logs meanwhile waits for one file at most.
+        Only the last file is appended to, so a hook that logs meanwhile waits for one file at most.
         """
         if self._folder.fallback is None:
             return
-        with contextlib.suppress(Exception):  # as in `_new_segment`: not the disk alone refuses
+        with contextlib.suppress(Exception):  # as in `_new_segment`: not only the disk refuses
             *full, last = list(self._segments)
             for segment in full:
                 self._move(segment)
@@ -239,19 +238,19 @@ class Spool:
     # --- other threads ------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Bring to the disk what waits and is not there yet, so that it outlives a crash of the machine."""
+        """Sync waiting entries to disk, so that they survive a crash of the machine."""
         for segment in list(self._segments):
             emptied, size = segment.emptied, segment.size
             if segment.path and segment.synced < size and self.waiting:
-                with contextlib.suppress(OSError):  # acknowledged and removed meanwhile, or what the worker will tell
+                with contextlib.suppress(OSError):  # removed meanwhile, or an error that the worker will report
                     with contextlib.closing(Reader.of(segment.path)) as reader:
                         reader.sync()
-                    if segment.emptied == emptied:  # else what was synced is gone, and other lines may be there
+                    if segment.emptied == emptied:  # else what was synced is gone, and there may be other lines
                         segment.synced = size
         self._folder.sync()
 
     def release(self) -> None:
-        """Remove the files when everything is settled. The worker has ended."""
+        """Remove the files if everything is settled. The worker must have ended."""
         with self._lock:
             if not self.waiting and self._open is None:
                 while self._segments:
@@ -259,7 +258,7 @@ class Spool:
                 self._folder.release()
 
     def abandon(self) -> None:
-        """Close everything without a lock and touch no file: after a fork they are the parent's."""
+        """Close everything without taking the lock or modifying files: after a fork they are the parent's."""
         for segment in list(self._segments):
             segment.close()
         if self._reader:

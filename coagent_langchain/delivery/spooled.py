@@ -18,7 +18,7 @@ from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
 from coagent_langchain.living import renewed_after_fork
 
-_STOP_S = 0.2  # for the worker's thread to end once there is nothing more to wait for
+_STOP_S = 0.2  # for the worker's thread to end once there is nothing left to wait for
 
 
 class SpooledDelivery:
@@ -29,7 +29,7 @@ class SpooledDelivery:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = replace(settings)  # a copy: the original lives as long as who asked with it
+        self._settings = replace(settings)  # a copy: the original must live only as long as its asker
         self._url = public_url(settings.base_url)
         self._folder = destination_folder(settings.spool_dir, settings.base_url) if settings.spool_dir else None
         self._transport = Transport(settings.base_url, settings.auth_token)
@@ -48,7 +48,7 @@ class SpooledDelivery:
         return f"SpooledDelivery({self._url!r}, folder={str(self._folder)!r})"
 
     def authorize(self, asker: Settings) -> None:
-        """Send with the asker's token from now on, also what waits. Who has none changes nothing."""
+        """Send with the asker's token from now on, also what is waiting; without a token, change nothing."""
         self._askers[id(asker)] = asker  # as long as its handler or client lives
         token, present = asker.auth_token, self._transport.token
         if token in (None, present):
@@ -60,7 +60,7 @@ class SpooledDelivery:
             self._worker.wake()  # it may be waiting because the server refused the former token
 
     def _sends_for(self, token: str) -> bool:
-        """Whether events of the present token wait, or one who asked with it may log more."""
+        """Whether events are waiting, or an asker with this token may still log."""
         return self._spool.waiting > 0 or any(asker.auth_token == token for asker in self._askers.values())
 
     def append(self, lines: bytes, count: int = 1) -> None:
@@ -84,7 +84,7 @@ class SpooledDelivery:
             self._spool.release()
 
     def stats(self) -> Stats:
-        """Count this process's entries; `refused` were not kept, for want of space."""
+        """Count this process's entries; `refused` includes those lost with a removed file."""
         spool, worker = self._spool, self._worker
         waiting = spool.waiting
         return Stats(
@@ -99,17 +99,17 @@ class SpooledDelivery:
         )
 
     def tell_losses(self) -> None:
-        """Have the log say which events will not arrive, as far as it has not yet. The process ends."""
+        """Log which events will not arrive, unless already logged. The process ends."""
         self._notices.news_of(self._spool)
         self._notices.last()
 
     def left(self) -> list[str]:
-        """What the server has not taken, in words; nothing where it has taken all."""
+        """Describe what the server has not accepted; empty if it has accepted everything."""
         kept = self._folder is not None and not self._spool.fallback
         return self._notices.left(self._spool.waiting, kept)
 
     def _after_fork(self) -> None:
-        """Begin anew in the child: the entries, files, threads and locks of before are the parent's."""
+        """Start afresh in the child: existing entries, files, threads and locks are the parent's."""
         self._spool.abandon()
         self._worker.abandon()
         self._transport.renew()
@@ -117,7 +117,7 @@ class SpooledDelivery:
 
 
 def age_of(line: bytes) -> float | None:
-    """Seconds since the event in `line` was made, by its `timestamp`; None where it has none."""
+    """Seconds since the event in `line` was created, by its `timestamp`; None if it has none."""
     try:
         made = float(orjson.loads(line)["timestamp"]) / 1000
         return max(0.0, time.time() - made)

@@ -1,4 +1,4 @@
-"""One POST to the server, and what came of it: an `Outcome`, never an exception."""
+"""POST requests to the server; each returns an `Outcome` and never raises."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-KEPT_S = 4.0  # uvicorn and Node close a connection that rests for 5 s, and fail a request in that moment
-MAX_ANSWER_BYTES = 1 << 20  # an answer names the refused entries; more than this is no answer of ours
+KEPT_S = 4.0  # uvicorn and Node close a connection that is idle for 5 s; a request at that moment fails
+MAX_ANSWER_BYTES = 1 << 20  # a response names the refused entries; a longer one is not from a CoAgent server
 
 
 class Transport:
-    """Posts to `<base_url>/logs` over one connection, kept as long as it is in use. Used by one thread at a time.
+    """Posts to `<base_url>/logs` over one connection, kept open while it is in use; for one thread at a time.
 
     TLS is verified. Proxies and certificates come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`,
-    `REQUESTS_CA_BUNDLE`), read once. No redirect is followed: the token goes to nobody but `base_url`.
+    `REQUESTS_CA_BUNDLE`), read once. Redirects are not followed: the token is sent to `base_url` only.
 
     Parameters:
         base_url: the API's address.
         auth_token: bearer token, or None.
 
     Attributes:
-        timeout: seconds to wait for a connection, and for the answer.
-        kept_s: seconds that a connection may rest and be used again.
-        token: the bearer token; any thread may replace it, the next request has the new one.
+        timeout: seconds to wait for a connection, and for the response.
+        kept_s: seconds that a connection may be idle and still be reused.
+        token: the bearer token; any thread may replace it, and the next request uses the new one.
     """
 
     def __init__(self, base_url: str, auth_token: str | None = None) -> None:
-        import requests  # late, since it is slow to import; here and not in the worker, since a fork in the middle
-        import urllib3  # of an import leaves the child with a lock that nobody will ever give back
+        import requests  # late, because it is slow to import; here and not in the worker, because a fork during
+        import urllib3  # an import leaves the child with a lock that is never released
 
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         self.kept_s = KEPT_S
         self.token = auth_token
-        # Prepared without a session, which would put a .netrc entry in the place of the token.
+        # Prepared without a session, which would replace the token with a .netrc entry.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
         self._failures = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
         self._connect()
@@ -60,30 +60,30 @@ class Transport:
         self._used = time.monotonic()
 
     def renew(self) -> None:
-        """After a fork: a connection of one's own.
+        """Use a new connection, after a fork.
 
-        The pool of the parent's is made anew in its place: emptying it, as the interpreter's exit does, would take a
-        lock that a thread of the parent may have held in the moment of the fork.
+        The parent's pool is reinitialized in place: emptying it, as happens at interpreter exit, would take a lock that
+        a thread of the parent may have held at the moment of the fork.
         """
         if self._pool is not None:
-            self._hang_up()  # the child's end alone: the parent's goes on
+            self._hang_up()  # the child's end only: the parent's stays open
             queue.LifoQueue.__init__(self._pool.pool)
         self._connect()
 
     def _hang_up(self) -> None:
         for connection in self._pool.pool.queue:
             if connection is not None:
-                connection.close()  # it connects again by itself
+                connection.close()  # it reconnects by itself
 
     def post(self, *body: bytes | bytearray) -> Outcome:
-        """Send the parts of a body, which together are JSON, and wait for the answer."""
+        """Send the parts of a body, which together are JSON, and wait for the response."""
         request, token = self._request.copy(), self.token
         if token:
-            request.headers.setdefault("Authorization", f"Bearer {token}")  # a password in the address goes before it
+            request.headers.setdefault("Authorization", f"Bearer {token}")  # a password in the address takes precedence
         request.body = body  # type: ignore[assignment]  # an iterable of known length, so that nothing is copied
         request.headers["Content-Length"] = str(sum(map(len, body)))
         try:
-            if self._pool is None:  # the one that `send` will use, to be at hand after a fork
+            if self._pool is None:  # the one that `send` will use, needed after a fork
                 settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
                 adapter: Any = self._session.get_adapter(f"{request.url}")
                 self._pool = adapter.get_connection_with_tls_context(request, **settings)
@@ -103,7 +103,7 @@ class Transport:
 
 
 def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
-    """How to reach an address by the usual variables: proxies, certificates. No proxy leads to this machine itself."""
+    """Proxies and certificates for an address, from the usual variables; no proxy is used for this machine itself."""
     settings = dict(session.merge_environment_settings(url, {}, None, None, None))
     if is_loopback(urlsplit(url).hostname or ""):
         settings["proxies"] = {}
@@ -111,21 +111,21 @@ def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
 
 
 def without_token(text: str, token: str | None) -> str:
-    """What a server or a library says, which may repeat the token, in JSON maybe with backslashes."""
+    """Mask the token in a server's or library's message, where JSON may have escaped it with backslashes."""
     written = "".join(rf"\\?{re.escape(each)}" if each in '/"\\' else re.escape(each) for each in token or "")
     return re.sub(written, "***", text) if written else text
 
 
 def what_failed(error: BaseException) -> str:
-    """The kind of failure and its first cause: the layers between repeat addresses, maybe with a proxy's password.
+    """The kind of failure and its root cause: the layers between repeat addresses, maybe with a proxy's password.
 
-    The frames of all layers are cleared: they refer to each other and to the pool of connections, which would stay open
-    until the garbage collector comes.
+    The frames of all layers are cleared: they refer to each other and to the connection pool, which would otherwise
+    stay open until the next garbage collection.
     """
     cause = error
     traceback.clear_frames(cause.__traceback__)
     while inner := cause.__cause__ or cause.__context__:
         cause = inner
         traceback.clear_frames(cause.__traceback__)
-    told = isinstance(cause, OSError | HTTPException)  # of all others nobody knows what they repeat
+    told = isinstance(cause, OSError | HTTPException)  # any other may repeat an address too
     return f"{type(error).__name__}: {cause}" if told else type(error).__name__

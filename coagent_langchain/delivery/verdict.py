@@ -5,9 +5,9 @@
 | 2xx | stored; with `success: false` as 400; with something other than JSON: not our server, as 404 |
 | 409 on one entry | stored before |
 | 413 | too much at once: split |
-| 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else look for them |
-| 408, 425, 429, 5xx, no answer | try again later |
-| 3xx, 401, 403, 404 and the like | the set-up is wrong: keep everything, try again slowly |
+| 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else search for them |
+| 408, 425, 429, 5xx, no answer | retry later |
+| 3xx, 401, 403, 404 and the like | the set-up is wrong: keep everything, retry slowly |
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from coagent_langchain.wire import JsonObject
 
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
-# Of failures on the way to the server: the proxy is away, or has an address to which nothing can be sent.
+# In the names of failures on the way to the server: the proxy is unavailable, or its address is invalid.
 _PROXY = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS")
-_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for an answer in plain HTTP
+_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's messages for a response in plain HTTP
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
-_PAGE = 2000  # characters of an answer that are looked at: what it is comes first; a tag may be cut off there
+_PAGE = 2000  # characters of an answer that are examined: the gist comes first; a tag may be cut off at the end
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one POST.
+    """The result of one POST.
 
     Attributes:
-        status: HTTP status, or None when there was no answer.
-        body: the answer's body, or what kept it from coming.
+        status: HTTP status, or None if there was no answer.
+        body: the answer's body, or why there was no answer.
         retry_after: the header of that name.
     """
 
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def answer(self) -> Any:
-        """The JSON in the body, None where it is none."""
+        """The JSON in the body, or None if it is not JSON."""
         try:
             return orjson.loads(self.body)
         except ValueError:
@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """What the answer says, or what kept it from coming."""
+        """What the answer says, or why there was none."""
         said = _said(self.body, self.answer)
         return f"HTTP {self.status}: {said}" if self.status else said
 
@@ -83,10 +83,10 @@ class Verdict:
 
     Attributes:
         meaning: what to do.
-        reason: in the server's words where it has any.
+        reason: in the server's words if it gave any.
         refused: index and reason of each entry that the server named.
         wait: seconds that the server asks to wait.
-        status: HTTP status, or None when there was no answer; where the entries are to be sent again.
+        status: HTTP status, if the entries are to be sent again; None also if there was no answer.
     """
 
     meaning: Meaning
@@ -97,15 +97,15 @@ class Verdict:
 
     @property
     def again(self) -> bool:
-        """Whether the same request is to be made again later: nothing is settled."""
+        """Whether the same request must be repeated later: nothing is settled."""
         return self.meaning in (Meaning.RETRY, Meaning.PAUSE)
 
 
 def judge(outcome: Outcome, count: int) -> Verdict:
-    """Tell what the answer to a request with `count` entries means.
+    """Determine what the answer to a request with `count` entries means.
 
     Parameters:
-        outcome: what came of the request.
+        outcome: the result of the request.
         count: entries in it, at least 1.
     """
     status, reason = outcome.status, outcome.reason
@@ -129,10 +129,10 @@ def may_pass(status: int | None) -> bool:
 
 
 def _said(body: str, answer: Any) -> str:
-    """What an answer says, in one line and in its own words where it has any.
+    """What an answer says, on one line and in its own words if it has any.
 
     Parameters:
-        body: the answer's text; of a page, that between its tags counts.
+        body: the answer's text; of an HTML page, only the text between tags is used.
         answer: the JSON in it, or anything else.
     """
     if isinstance(answer, dict) and answer.get("message"):
@@ -143,20 +143,20 @@ def _said(body: str, answer: Any) -> str:
 
 
 def _on_one_line(said: str) -> str:
-    """The text without what would spoil a log or a terminal."""
+    """The text without characters that would garble a log or a terminal."""
     return "".join(filter(str.isprintable, " ".join(said.split())))
 
 
 def redirect(location: str) -> str:
-    """What an answer says that leads elsewhere: where, without the query, which may hold a secret."""
+    """Describe a redirect: where it leads, without the query, which may contain a secret."""
     return f"it redirects to {re.split('[?#]', location)[0]}, and redirects are not followed"
 
 
 def hint(status: int | None, reason: str) -> str:
-    """What to do about an answer, or about none, where that is plain.
+    """What to do about an answer, or the lack of one, if that is clear.
 
     Parameters:
-        status: of the answer, None when there was none.
+        status: that of the answer, None if there was none.
         reason: what it says, or why there was none.
     """
     if status is None and any(words in reason for words in _NO_TLS):
@@ -179,7 +179,7 @@ def _judge_success(outcome: Outcome, count: int) -> Verdict:
 
 
 def errors_in(answer: Any) -> tuple[JsonObject, ...]:
-    """What an answer's `errors` say of single entries, each by its `index`."""
+    """The items of an answer's `errors` that refer to single entries by `index`."""
     errors = answer.get("errors") if isinstance(answer, dict) else None
     listed = errors if isinstance(errors, list) else []
     return tuple(error for error in listed if isinstance(error, dict) and isinstance(error.get("index"), int))
@@ -196,7 +196,7 @@ def _named(answer: Any, count: int) -> dict[int, str]:
 
 
 def retry_after(value: str | None, now: datetime) -> float:
-    """Seconds that a `Retry-After` header asks for, in either of its forms; 0 without one, 300 at most."""
+    """The seconds in a `Retry-After` header, in either of its forms; 0 without one, 300 at most."""
     if not value:
         return 0.0
     try:

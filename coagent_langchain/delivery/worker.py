@@ -1,4 +1,4 @@
-"""The one thread that empties the spool: gathers, sends, waits, adopts what dead processes left."""
+"""The thread that empties the spool: gathers, sends, waits, adopts what dead processes left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coagent_langchain.delivery.sync import Syncer
 from coagent_langchain.delivery.verdict import Meaning
 from coagent_langchain.errors import guard
 
-GATHER_S = 0.2  # a viewer sees an event within a second, and the application's threads are seldom disturbed
+GATHER_S = 0.2  # an event is in the viewer within a second, and the application's threads are seldom disturbed
 ADOPT_EVERY_S = 60.0
 MEASURE_EVERY_S = 5.0
 PAUSE_S = 60.0
@@ -30,12 +30,12 @@ class Worker:
 
     Parameters:
         spool: this process's entries.
-        sender: takes batches apart and sends them.
-        folder: where dead processes' segments lie; None: there are none.
-        notices: what the log is told.
+        sender: sends batches, and splits them if necessary.
+        folder: where the segments of dead processes are; None if there are none.
+        notices: writes to the log.
 
     Attributes:
-        idle: the thread waits for `wake`, or there is no thread. `append` looks at this alone.
+        idle: whether the thread waits for `wake`, or there is no thread. `append` checks only this.
         acknowledged, retried, rejected: counts for `stats`: entries, requests, entries.
     """
 
@@ -49,7 +49,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
-        # Queues of the one kind whose `put` may be interrupted by a signal handler that puts as well.
+        # SimpleQueue is the only kind whose `put` may be interrupted by a signal handler that also calls `put`.
         self._wakened: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: list[queue.SimpleQueue[None]] = []
         self._syncer = Syncer(spool)
@@ -63,8 +63,8 @@ class Worker:
     # --- any thread ---------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Make sure that the thread runs and looks at the spool. At interpreter shutdown none can be started."""
-        if sys.is_finalizing():  # a thread that is started now never runs, and its starter waits for ever
+        """Make sure that the thread runs and checks the spool, except at interpreter shutdown."""
+        if sys.is_finalizing():  # a thread started now never runs, and its starter waits for ever
             return
         self.idle = False
         self._wakened.put(None)
@@ -78,9 +78,9 @@ class Worker:
                 self._starting.release()
 
     def _start(self) -> None:
-        """Start the thread, and make what it waits for: gevent may have replaced both since the process began.
+        """Start the thread, with a new event and queue: gevent may have replaced their classes and that of threads.
 
-        It does in each worker of `gunicorn --preload -k gevent`. The two of before and after do not go together.
+        It does so in each worker of `gunicorn --preload -k gevent`, and old and new ones do not work together.
         """
         self._stop.set()
         self._stop = stop = threading.Event()
@@ -91,10 +91,10 @@ class Worker:
         self._thread = thread
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
-        """Wait until the first `entries` entries of the spool are settled, and send what waits at once.
+        """Have waiting entries sent at once, and wait until the first `entries` of the spool are settled.
 
         Parameters:
-            entries: as `Spool.written` counts.
+            entries: as counted by `Spool.written`.
             timeout: seconds.
         """
         if self._spool.settled >= entries:
@@ -113,7 +113,7 @@ class Worker:
         return self._spool.settled >= entries
 
     def stop(self, timeout: float) -> bool:
-        """End the thread; True when it ended within `timeout` seconds. `wake` starts a new one."""
+        """End the thread; True if it ended within `timeout` seconds. `wake` starts a new one."""
         self._stop.set()
         self._wakened.put(None)
         self._syncer.stop(timeout)
@@ -123,7 +123,7 @@ class Worker:
         return not thread.is_alive()
 
     def abandon(self) -> None:
-        """Touch no file: after a fork, what was adopted is the parent's."""
+        """Give up adopted files without touching them: after a fork they are the parent's."""
         if self._adopted:
             self._adopted.abandon()
 
@@ -132,10 +132,10 @@ class Worker:
     def _run(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
-                if self._cycle() is None:  # contained: an error of ours must not become a busy loop
+                if self._cycle() is None:  # an error was contained: it must not cause a busy loop
                     self._wait(1.0)
         finally:
-            # This first: whoever sees that it is idle must not take this thread, which is about to end, for alive.
+            # In this order: whoever sees `idle` must not take this thread, which is about to end, for alive.
             self._thread = None
             self.idle = True
 
@@ -152,9 +152,9 @@ class Worker:
         return True
 
     def _load(self) -> bool:
-        """Take the next batch: this process's own entries and those of the dead in turn, its own if somebody waits.
+        """Take the next batch: own entries and those of dead processes in turn, own ones first during a `flush`.
 
-        In a busy program there are always entries of its own.
+        They take turns because a busy program always has entries of its own.
         """
         hurried = self._spool.settled < self._hurry
         self._turn_of_the_dead = not self._turn_of_the_dead and not hurried
@@ -173,19 +173,19 @@ class Worker:
         self._source = self._spool
         try:
             return self._spool.read()
-        except OSError as error:  # the limit of open files, a broken disk: `_rest` waits a second
+        except OSError as error:  # too many open files, a broken disk: `_rest` waits a second
             self._tell(f"cannot read the spool: {error.strerror}")
             return bytearray()
 
     def _measure(self) -> None:
-        """See now and then what has become of the folder, also while the server is away: the quota is for all."""
+        """Check the folder periodically, also while the server is away: its quota is shared by all processes."""
         if time.monotonic() >= self._next_measurement:
             self._next_measurement = time.monotonic() + MEASURE_EVERY_S
             self._spool.return_to_folder()
             self._spool.measure_others()
 
     def _gather(self) -> None:
-        """Let a batch come together, unless there is one or somebody waits for it."""
+        """Wait for more entries, unless there is a full batch or a `flush` is waiting."""
         large = self._spool.waiting >= BATCH_ENTRIES or self._spool.waiting_bytes >= BATCH_BYTES
         if not large and self._spool.settled >= self._hurry:
             self._wait(GATHER_S)
@@ -201,7 +201,7 @@ class Worker:
         return bytearray()
 
     def _adopt(self) -> Adopted | None:
-        """Take over what the next dead process left. After the last one, nobody looks at the folder for a while."""
+        """Take over what the next dead process left; after the last one, leave the folder alone for a while."""
         if self._dead and time.monotonic() >= self._next_look:
             self._adopted = self._dead.next()
             if self._adopted is None:
@@ -216,11 +216,11 @@ class Worker:
             self._syncer.rest()
             self._sleep(None)
         elif self._spool.waiting:
-            self._wait(1.0)  # the disk did not let us read
+            self._wait(1.0)  # the spool could not be read
         self.idle = False
 
     def _conclude(self, step: Step) -> None:
-        """Count, tell and wait as the answer demands."""
+        """Count, report and wait as the answer requires."""
         if self._source is self._spool:
             self.acknowledged += step.stored
             self.rejected += step.rejected
@@ -240,14 +240,14 @@ class Worker:
             self._notices.right(self.acknowledged)
 
     def _wait(self, seconds: float, patient: bool = False) -> None:
-        """Wait; `flush` and `close` cut it short, or `close` alone where the server has asked for it (`patient`)."""
+        """Wait; `flush` and `close` cut it short, or only `close` if the server asked for the wait (`patient`)."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
             if self._sleep(left) and not patient:
                 return
 
     def _sleep(self, seconds: float | None) -> bool:
-        """Sleep until `wake` or for `seconds`; True when it was `wake`."""
+        """Sleep until `wake`, or for `seconds`; True if woken by `wake`."""
         wakened = False
         with contextlib.suppress(queue.Empty):
             self._wakened.get(timeout=seconds)
