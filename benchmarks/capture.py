@@ -1,4 +1,4 @@
-"""What the pure functions of capture cost on ordinary values: µs a call, the best of many rounds.
+"""What the pure functions of capture cost on ordinary values: µs per call, the best of many rounds.
 
 python -m benchmarks.capture
 """
@@ -60,7 +60,7 @@ def failure() -> BaseException:
 
 
 def cases() -> dict[str, Callable[[], Any]]:
-    """What is measured, by name."""
+    """The measured calls, by name."""
     tokens, error = usage(RESULT), failure()
     return {
         "snapshot: dict of 4 plain values": lambda: snapshot({"city": "Paris", "days": 3, "metric": True, "x": 1.5}),

@@ -24,15 +24,15 @@ SLICES = 10
 
 
 def measure(handler: str, work: str, url: str, runs: int, profile: Profile | None = None) -> dict[str, float]:
-    """Do the work once and say what it took.
+    """Do the work once and measure it.
 
     Returns:
-        Seconds: `wall` of the calling thread, `best_wall` had all of it gone as its fastest slice did, `cpu` of the
-        whole process with `flush`; `peak_mb` of the process, `grown_mb` of that during the work.
+        In seconds: `wall` of the calling thread, `best_wall` if all slices had been as fast as the fastest, `cpu` of
+        the whole process including the flush, `flush`; `peak_mb` of the process, `grown_mb` of that during the work.
     """
     callbacks, flush = handlers.HANDLERS[handler](url)
     run, pieces = WORK[work].run, max(min(SLICES, runs // WORK[work].least), 1)
-    run(max(runs // 100, 2), {"callbacks": callbacks})  # imports, caches and threads are there before the clock starts
+    run(max(runs // 100, 2), {"callbacks": callbacks})  # warm up: imports, caches and threads
     flush()
     clear(url)
     gc.collect()
@@ -55,18 +55,18 @@ def measure(handler: str, work: str, url: str, runs: int, profile: Profile | Non
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, in MB."""
+    """The peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Callgrind:
-    """Counts instructions between start and stop, where this process runs under `valgrind --tool=callgrind`."""
+    """Counts instructions from `start` to `report`; this process must run under `valgrind --tool=callgrind`."""
 
     def start(self) -> None:
         self._control("--instr=on")
 
     def stop(self) -> None:
-        """Nothing: the delivery that follows is counted too."""
+        """Do nothing: the delivery that follows is counted too."""
 
     def report(self) -> None:
         self._control("--instr=off")
@@ -76,7 +76,7 @@ class Callgrind:
 
 
 def main() -> None:
-    """Measure one cell, print it and leave at once, without the exit handlers of what was measured."""
+    """Measure one cell, print it and exit at once, without running the exit handlers of what was measured."""
     parser = argparse.ArgumentParser("python -m benchmarks.cell", description=__doc__)
     parser.add_argument("handler", choices=handlers.HANDLERS)
     parser.add_argument("work", choices=WORK)

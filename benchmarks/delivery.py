@@ -52,7 +52,7 @@ def _serve(pipe: Connection) -> None:
 
 @contextmanager
 def server_up() -> Iterator[str]:
-    """Our own server in a process of its own."""
+    """Our server in a process of its own."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
     process.start()
@@ -64,7 +64,7 @@ def server_up() -> Iterator[str]:
 
 @contextmanager
 def server_down() -> Iterator[str]:
-    """An address where nobody listens."""
+    """An address at which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     yield f"http://127.0.0.1:{port}/api/v1"
@@ -89,7 +89,7 @@ def time_appends(base_url: str, size: int, count: int, pause: float) -> list[flo
     """Microseconds of each `encode` and `append`, after one that starts the thread.
 
     Parameters:
-        pause: seconds between two of them: an application does something else most of the time.
+        pause: seconds between two appends: an application does something else most of the time.
     """
     took = []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -108,7 +108,7 @@ def time_appends(base_url: str, size: int, count: int, pause: float) -> list[flo
 
 
 def time_encode(size: int, count: int) -> list[float]:
-    """Microseconds of `encode` alone, a millisecond apart: what a processor with cold caches adds to everything."""
+    """Microseconds of `encode` alone, a millisecond apart: what cold CPU caches add to everything."""
     took = []
     for _ in range(count):
         event = entry(size)
@@ -126,7 +126,7 @@ def show(what: str, took: list[float]) -> None:
 
 
 def measure_append() -> None:
-    """p50 and p99 of `append` for each state of the server: at full speed, and with a millisecond between."""
+    """Measure `append` for each state of the server: at full speed, and with pauses of a millisecond."""
     print("append with encode, µs                p50      p99    p99.9")
     show("1 kB, encode alone, 1 ms between", time_encode(KILOBYTE, 2000))
     for size, count in ((KILOBYTE, 20_000), (300 * KILOBYTE, 500)):
@@ -138,13 +138,13 @@ def measure_append() -> None:
 
 
 def resident_mb() -> float:
-    """Memory of this process now."""
+    """The current memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 def measure_memory(count: int = 1_000_000) -> None:
-    """Growth while `count` events of 1 kB are written with the server down."""
+    """Measure memory growth while `count` events of 1 kB are written with the server down."""
     line = encode(entry(KILOBYTE))
     with server_down() as base_url, tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         target = delivery(base_url, folder)
@@ -163,7 +163,7 @@ def measure_memory(count: int = 1_000_000) -> None:
 
 
 def measure_drain(count: int = 100_000, size: int = 500) -> None:
-    """Events a second from the spool into our own server's store."""
+    """Measure events per second from the spool into our server's store."""
     rates = []
     for _ in range(3):
         with server_up() as base_url, tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -182,7 +182,7 @@ def measure_drain(count: int = 100_000, size: int = 500) -> None:
 
 
 def main(*parts: str) -> None:
-    """Measure `append`, `memory` and `drain`, or those that are named."""
+    """Measure `append`, `memory` and `drain`, or only those named."""
     for name, measure in (("append", measure_append), ("memory", measure_memory), ("drain", measure_drain)):
         if not parts or name in parts:
             measure()

@@ -1,7 +1,7 @@
 """How the handler's time grows with depth, width and history: linear at worst. `python -m benchmarks.growth`.
 
 The runs are made with LangChain's own callback managers, as `invoke` makes them, so that a thousand can be nested
-without a thousand stack frames. What a do-nothing handler costs is taken off.
+without a thousand stack frames. The cost of a do-nothing handler is subtracted.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ ASKED: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
 
 
 def manager_of(handler: BaseCallbackHandler) -> CallbackManager:
-    """What `invoke` makes of `callbacks=[handler]`: the runs below inherit it."""
+    """The manager that `invoke` makes of `callbacks=[handler]`: the runs below inherit the handler."""
     return CallbackManager([handler], inheritable_handlers=[handler])
 
 
 def call_model(manager: CallbackManager, messages: list[BaseMessage]) -> None:
-    """One run of a chat model."""
+    """Make one run of a chat model."""
     for run in manager.on_chat_model_start(MODEL, [messages]):
         run.on_llm_end(ANSWER)
 
 
 def depth(size: int, handler: BaseCallbackHandler) -> None:
-    """Chains nested into each other, and a model called by each."""
+    """Make nested chains, each of which calls a model."""
     manager, runs = manager_of(handler), []
     for _ in range(size):
         runs.append(manager.on_chain_start({}, {"question": "?"}, name="level"))
@@ -47,7 +47,7 @@ def depth(size: int, handler: BaseCallbackHandler) -> None:
 
 
 def width(size: int, handler: BaseCallbackHandler) -> None:
-    """One chain that calls a model again and again."""
+    """Make one chain that calls a model repeatedly."""
     root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="root")
     for _ in range(size):
         call_model(root.get_child(), ASKED)
@@ -55,7 +55,7 @@ def width(size: int, handler: BaseCallbackHandler) -> None:
 
 
 def parallel(size: int, handler: BaseCallbackHandler) -> None:
-    """One chain under which all model calls are open at the same time."""
+    """Make one chain under which all model calls are open at the same time."""
     root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="root")
     runs = [run for _ in range(size) for run in root.get_child().on_chat_model_start(MODEL, [ASKED])]
     for run in runs:
@@ -64,7 +64,7 @@ def parallel(size: int, handler: BaseCallbackHandler) -> None:
 
 
 def history(size: int, handler: BaseCallbackHandler) -> None:
-    """An agent's loop: each of 20 model calls gets the conversation so far, `size` messages and two more each time."""
+    """Make an agent's loop: 20 model calls with the conversation so far, `size` messages and two more each time."""
     root = manager_of(handler).on_chain_start({}, {"question": "?"}, name="agent")
     messages: list[BaseMessage] = []
     for number in range(size // 2):
@@ -84,7 +84,7 @@ SHAPES: dict[str, tuple[Callable[[int, BaseCallbackHandler], None], str, tuple[i
 
 
 def best_seconds(work: Callable[[int, BaseCallbackHandler], None], size: int, handler: BaseCallbackHandler) -> float:
-    """The least time that the calling thread's CPU took for it."""
+    """The shortest CPU time of the calling thread for the work."""
     times = []
     for _ in range(REPEATS):
         gc.collect()
@@ -95,7 +95,7 @@ def best_seconds(work: Callable[[int, BaseCallbackHandler], None], size: int, ha
 
 
 def main() -> None:
-    """Print a row for each shape and size; `growth` is the time over that of half the size: 2 where it is linear."""
+    """Print a row for each shape and size; `growth` is the time over that of half the size: 2 if it is linear."""
     from coagent_langchain import CoagentCallbackHandler
 
     print("| shape | size | | added ms | µs each | growth |\n|---|---|---|---|---|---|")

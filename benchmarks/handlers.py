@@ -1,7 +1,7 @@
 """The handlers that are compared, each with its default settings and sending to the local sink.
 
-A maker takes the sink's address and gives the callbacks to pass, and a function that delivers what is pending. The
-instrumentations of OpenTelemetry's kind install themselves: they have no callbacks to pass.
+A factory takes the sink's address and returns the callbacks to pass, and a function that delivers what is pending.
+OpenTelemetry instrumentations install themselves: they have no callbacks to pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 FLUSH_S = 30.0  # seconds that a flush may take
 Made = tuple[list[BaseCallbackHandler], Callable[[], Any]]
 
-made: list[str] = []  # temporary folders, for whoever cleans up
+made: list[str] = []  # temporary folders, to be removed by the caller
 HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))
 
 
@@ -52,12 +52,12 @@ def _folder() -> str:
 
 
 def none(url: str) -> Made:
-    """No handler at all: what everything is compared with."""
+    """No handler at all: the baseline."""
     return [], lambda: None
 
 
 def nothing(url: str) -> Made:
-    """All hooks defined, each empty: what LangChain itself charges for a handler."""
+    """All hooks defined, each empty: LangChain's own overhead for a handler."""
     return [Nothing()], lambda: None
 
 
@@ -70,7 +70,7 @@ def ours(url: str, **options: Any) -> Made:
 
 
 def ours_unsampled(url: str) -> Made:
-    """This package with a sampling rate of 0: no run is taken."""
+    """This package with a sampling rate of 0: no run is logged."""
     return ours(url, sample_rate=0.0)
 
 

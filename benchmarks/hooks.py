@@ -39,7 +39,7 @@ def recorded(work: str) -> list[Call]:
 
 
 def with_new_ids(calls: list[Call]) -> list[Call]:
-    """The same hooks of another run."""
+    """The same hooks as those of another run."""
     ids: dict[uuid.UUID, uuid.UUID] = defaultdict(uuid.uuid4)
     return [
         (name, args, {k: ids[v] if isinstance(v, uuid.UUID) else v for k, v in kwargs.items()})
@@ -48,7 +48,7 @@ def with_new_ids(calls: list[Call]) -> list[Call]:
 
 
 def played(handler: Any, calls: list[Call], rounds: int, between: Callable[[], object]) -> dict[str, list[float]]:
-    """µs of each call, the median of all rounds, by hook."""
+    """The µs of each call, the median of all rounds, by hook."""
     times: dict[int, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for number, (name, args, kwargs) in enumerate(with_new_ids(calls)):
@@ -64,7 +64,7 @@ def played(handler: Any, calls: list[Call], rounds: int, between: Callable[[], o
 
 
 def measure(work: str) -> None:
-    """Print the table of one kind of work."""
+    """Print the table of one workload."""
     calls, rounds = recorded(work), ROUNDS[work]
     runnable, asked = chain(), {"question": question()}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -80,7 +80,7 @@ def measure(work: str) -> None:
 
 
 def main() -> None:
-    """Measure the kinds of work that were named."""
+    """Measure the named workloads."""
     parser = argparse.ArgumentParser("python -m benchmarks.hooks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("work", nargs="*", metavar="WORK", help="of " + ", ".join(ROUNDS) + "; a and b by default")

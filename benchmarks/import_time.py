@@ -1,4 +1,4 @@
-"""What importing the package costs above what LangChain's own modules cost: `python -m benchmarks.import_time`."""
+"""What importing the package costs on top of LangChain's own modules: `python -m benchmarks.import_time`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAVE = "\nimport os; os._exit(0)"  # the exit is not part of an import
 
 
 def compiled(folder: str) -> dict[str, str]:
-    """An environment in which every module is compiled already, as an installer leaves it, ours in a clone too."""
+    """An environment in which every module is already compiled, as after an installation, also ours in a clone."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     subprocess.run([sys.executable, "-c", list(IMPORTS.values())[-1]], env=environment, check=True)
@@ -29,7 +29,7 @@ def compiled(folder: str) -> dict[str, str]:
 
 
 def cpu_ms(code: str, environment: dict[str, str]) -> float:
-    """CPU milliseconds of a fresh interpreter that runs `code`; unlike wall time hardly touched by other processes."""
+    """CPU milliseconds of a fresh interpreter that runs `code`; unlike wall time, hardly affected by others."""
     process = subprocess.Popen([sys.executable, "-c", code + LEAVE], env=environment)
     _, status, used = os.wait4(process.pid, 0)
     if status:
@@ -38,7 +38,7 @@ def cpu_ms(code: str, environment: dict[str, str]) -> float:
 
 
 def dearest(environment: dict[str, str], most: int = 8) -> list[tuple[str, float]]:
-    """The modules that the package loads beyond LangChain's, by their own milliseconds (as `-X importtime` tells)."""
+    """The modules that the package loads beyond LangChain's, by their own milliseconds (from `-X importtime`)."""
     code = f"{BASE}\nimport sys; print('here', file=sys.stderr)\nfrom coagent_langchain import CoagentCallbackHandler"
     command = [sys.executable, "-X", "importtime", "-c", code + LEAVE]
     told = subprocess.run(command, capture_output=True, text=True, env=environment).stderr

@@ -41,7 +41,7 @@ Cells = dict[tuple[str, str], list[Cell]]
 
 
 def python() -> str:
-    """The interpreter of the peers' environment, which is made, or made anew, where the requirements changed."""
+    """The interpreter of the peers' environment, which is created if missing, or anew if the requirements changed."""
     stamp, wanted = ENVIRONMENT / "made-for", REQUIREMENTS.read_text() + CONSTRAINTS.read_text()
     interpreter = str(ENVIRONMENT / "bin" / "python")
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -54,7 +54,7 @@ def python() -> str:
 
 
 def run_cell(interpreter: str, handler: str, work: str, *options: str, prefix: tuple[str, ...] = ()) -> Cell | None:
-    """Run one cell in a fresh process; None where it failed, which is said."""
+    """Run one cell in a fresh process; report a failure and return None."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     environ |= {"PYTHONHASHSEED": "0", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [*prefix, interpreter, "-m", "benchmarks.cell", handler, work, *options]
@@ -70,13 +70,13 @@ def run_cell(interpreter: str, handler: str, work: str, *options: str, prefix: t
 
 
 def instructions(output: str) -> Cell:
-    """What callgrind collected, in instructions."""
+    """The number of instructions that callgrind collected."""
     found = re.search(r"Collected : (\d+)", output)
     return {"instructions": float(found[1])} if found else {}
 
 
 def measure(interpreter: str, asked: argparse.Namespace, runs: dict[str, int]) -> Cells:
-    """All rounds over all cells, interleaved."""
+    """Run all rounds over all cells, interleaved."""
     cells: Cells = defaultdict(list)
     prefix = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
     with SinkProcess(interpreter) as sink:
@@ -101,7 +101,7 @@ def measure(interpreter: str, asked: argparse.Namespace, runs: dict[str, int]) -
 
 
 class Tables:
-    """The tables over the measured cells, in Markdown."""
+    """The tables of the measured cells, in Markdown."""
 
     def __init__(
         self, cells: Cells, handlers: list[str], work: list[str], runs: dict[str, int], events: dict[str, int]
@@ -110,7 +110,7 @@ class Tables:
         self.handlers = [handler for handler in handlers if handler != "none"]
 
     def added(self, handler: str, work: str, field: str, pick: Pick = median) -> float | None:
-        """Microseconds (or instructions) an event over no handler; None where a cell is missing."""
+        """Microseconds (or instructions) per event compared with no handler; None if a cell is missing."""
         with_handler = [cell[field] for cell in self.cells[handler, work]]
         without = [cell[field] for cell in self.cells["none", work]]
         if not with_handler or not without:
@@ -119,7 +119,7 @@ class Tables:
         return (pick(with_handler) - pick(without)) * scale / (self.runs[work] * self.events[work])
 
     def per_event(self, title: str, field: str, best: str) -> None:
-        """A table of what is added per event: median of `field` and, in brackets, the least `best`; then the ratios."""
+        """Print what is added per event: the median of `field` and, in brackets, the least `best`; then the ratios."""
         self._head(title)
         for handler in self.handlers:
             row = []
@@ -139,14 +139,14 @@ class Tables:
         return f"{min(theirs) / mine:.1f}" if mine and theirs and mine > 0 else "?"
 
     def memory(self) -> None:
-        """The process' peak, and how much of it came during the work."""
+        """Print the process's peak memory, and how much of it was added during the work."""
         self._head("Peak memory of the process in MB (of which during the work)")
         for handler in ["none", *self.handlers]:
             self._row(handler, [f"{self._median(handler, work, 'peak_mb')} ({self._median(handler, work, 'grown_mb')})"
                                 for work in self.work])  # fmt: skip
 
     def delivered(self) -> None:
-        """How many of the runs had reached the sink when the flush returned."""
+        """Print how many of the runs had reached the sink when the flush returned."""
         self._head(
             "Runs delivered when the flush returned, of " + ", ".join(str(self.runs[work]) for work in self.work)
         )
@@ -168,7 +168,7 @@ class Tables:
 
 
 def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, int]) -> None:
-    """Everything that was measured."""
+    """Print everything that was measured."""
     counted = ", ".join(f"{WORK[work].title} {events[work]}" for work in asked.work)
     print(
         f"Callback events per run: {counted}. Rounds: {asked.rounds}; medians, in brackets the best (wall: its tenth)."
@@ -186,7 +186,7 @@ def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], 
 
 
 def names(known: Any, text: str) -> list[str]:
-    """Read `a,b` against what is known."""
+    """Parse a list such as `a,b` of known names."""
     chosen = text.split(",")
     if unknown := sorted(set(chosen) - set(known)):
         raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
@@ -194,7 +194,7 @@ def names(known: Any, text: str) -> list[str]:
 
 
 def parse() -> argparse.Namespace:
-    """The command line; `none` is always measured."""
+    """Parse the command line; `none` is always measured."""
     parser = argparse.ArgumentParser("python -m benchmarks.peers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--only", type=lambda text: names(HANDLERS, text), default=list(HANDLERS),

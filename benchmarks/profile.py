@@ -28,7 +28,7 @@ class Profile:
     """Samples of the main thread: each line of our package with what it called, and the lines where time was spent."""
 
     def start(self) -> None:
-        """Begin to sample."""
+        """Begin sampling."""
         self.samples = 0
         self.inside = 0
         self.lines: Counter[tuple[str, int]] = Counter()
@@ -38,7 +38,7 @@ class Profile:
         signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
 
     def stop(self) -> None:
-        """End it."""
+        """End sampling."""
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
@@ -57,7 +57,7 @@ class Profile:
         self.functions.update(functions)
 
     def report(self, most: int = 45) -> None:
-        """Print shares of all samples, inclusive of what a line or function called."""
+        """Print shares of all samples, including what a line or function called, and for lines also alone."""
         out = sys.stderr
         print(f"\n{self.samples} samples, {self.inside} ({self.inside / max(self.samples, 1):.1%}) in the package or "
               f"below it\n\nfunctions:", file=out)  # fmt: skip
@@ -71,7 +71,7 @@ class Profile:
 
 
 def main() -> None:
-    """Profile one handler doing one kind of work, in a fresh process."""
+    """Profile one handler with one workload, in a fresh process."""
     parser = argparse.ArgumentParser("python -m benchmarks.profile", description=__doc__)
     parser.add_argument("work", help="a to f")
     parser.add_argument("--handler", default="ours")

@@ -38,7 +38,7 @@ T0 = 1_760_000_000_000
 
 
 def texts(random: Random, count: int) -> list[str]:
-    """Texts of 600 characters, their words as unevenly frequent as those of a language."""
+    """Texts of 600 characters, with word frequencies like those of natural language."""
     syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
     words = sorted({"".join(random.choices(syllables, k=random.choice((1, 2, 2, 3, 3, 4)))) for _ in range(30_000)})
     weights = [1 / (rank + 10) for rank in range(len(words))]
@@ -46,7 +46,7 @@ def texts(random: Random, count: int) -> list[str]:
 
 
 def entries(count: int) -> Iterator[dict[str, Any]]:
-    """Events of 1.1 KB like the handler's, in the order in which eight sessions at a time would send them."""
+    """Events of 1.1 KB like the handler's, in the order in which eight concurrent sessions would send them."""
     random = Random(7)
     pool = texts(random, 3000)
     for number in range(count):
@@ -74,7 +74,7 @@ def entries(count: int) -> Iterator[dict[str, Any]]:
 
 
 def write_requests(path: Path, count: int, batch: int) -> list[int]:
-    """Put ready-made requests into a file; returns where each begins, and the end."""
+    """Write complete requests to a file; return the offset of each, and that of the end."""
     offsets, bodies = [0], []
     with path.open("wb") as file:
         for entry in entries(count):
@@ -89,7 +89,7 @@ def write_requests(path: Path, count: int, batch: int) -> list[int]:
 
 
 def send(port: int, path: str, offsets: list[int]) -> dict[str, float]:
-    """Send all requests over a few connections, each when the one before it was answered with 200."""
+    """Send all requests over a few connections, each after the previous one was answered with 200."""
     content = memoryview(Path(path).read_bytes())
     numbers, lock, times = iter(range(len(offsets) - 1)), threading.Lock(), []
 
@@ -121,7 +121,7 @@ def send(port: int, path: str, offsets: list[int]) -> dict[str, float]:
 
 
 def load(port: int, folder: Path, count: int, batch: int) -> str:
-    """Have another process send events; returns a line of the table."""
+    """Have another process send events; return a line of the table."""
     path = folder / f"requests-{batch}"
     (folder / "offsets").write_text(json.dumps(write_requests(path, count, batch)))
     command = [sys.executable, "-m", "benchmarks.server", "--send", str(port), str(path)]
@@ -140,7 +140,7 @@ def ask(url: str) -> float:
 
 
 def pages(url: str, sessions: int) -> None:
-    """The time of list, session and search, as pages and as API calls."""
+    """Print the response times of list, session and search, as pages and as API calls."""
     random = Random(3)
     words = random.sample(
         sorted({word for text in texts(Random(7), 3000) for word in text.split() if len(word) > 5}), 40
@@ -159,7 +159,7 @@ def pages(url: str, sessions: int) -> None:
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], str, float]:
-    """The server as a user starts it; returns it, its address and the seconds to its first answer."""
+    """Start the server as a user does; return it, its address and the seconds until its first response."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store", f"sqlite://{folder}/c.db"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -179,7 +179,7 @@ def wait_until_indexed(folder: Path) -> None:
 
 
 def measure(folder: Path, count: int) -> None:
-    """All figures, on a new database."""
+    """Print all figures, with a new database."""
     process, url, seconds = start(folder)
     port, server = int(url.rpartition(":")[2]), psutil.Process(process.pid)
     print(f"start to first answer: {seconds:.2f} s; memory idle: {server.memory_info().rss / 1e6:.0f} MB")
@@ -203,7 +203,7 @@ def measure(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Measure, or be the process that sends."""
+    """Measure, or act as the sending process."""
     parser = argparse.ArgumentParser("python -m benchmarks.server", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--send", nargs=2, help=argparse.SUPPRESS)

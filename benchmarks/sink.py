@@ -1,7 +1,7 @@
 """A local HTTP sink: answers every request at once in the form that each SDK expects, and counts which runs arrived.
 
-Every run of a workload carries a mark such as `@000123@` in its prompt. Bodies are written to a temporary file as they
-come; only when somebody asks (`GET /count`) are they unpacked and searched, so that counting costs nothing meanwhile.
+Every run of a workload has a mark such as `@000123@` in its prompt. Bodies are written to a temporary file as they
+arrive; only `GET /count` unpacks and searches them, so that counting costs nothing during a measurement.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Bodies:
         self._parts.append((encoding, len(body)))
 
     def count(self) -> dict[str, int]:
-        """Requests, bytes as sent, and how many different runs are in them."""
+        """The number of requests, of bytes as sent, and of different runs in them."""
         self._file.seek(0)
         marks: set[bytes] = set()
         for encoding, size in self._parts:
@@ -129,7 +129,7 @@ class Sink(asyncio.Protocol):
 
 
 def unchunk(waiting: bytearray, start: int) -> tuple[bytes, int]:
-    """Join a chunked body that begins at `start`; gives it and where it ends."""
+    """Join a chunked body that begins at `start`; return it and the offset at which it ends."""
     parts = []
     while True:
         line = waiting.index(b"\r\n", start)
@@ -141,7 +141,7 @@ def unchunk(waiting: bytearray, start: int) -> tuple[bytes, int]:
 
 
 class SinkProcess:
-    """The sink as a process of its own; `url` once entered.
+    """The sink in a process of its own; it has a `url` once entered.
 
     Parameters:
         interpreter: the Python to run it with.
@@ -169,12 +169,12 @@ class SinkProcess:
 
 
 def clear(url: str) -> None:
-    """Make the sink at `url` forget what it was sent so far."""
+    """Make the sink at `url` forget everything it has received."""
     urlopen(f"{url}/clear").read()
 
 
 async def main() -> None:
-    """Listen on a free port of the loopback interface, say its address, serve until ended."""
+    """Listen on a free port of the loopback interface, print the address, serve until terminated."""
     bodies = Bodies()
     server = await asyncio.get_running_loop().create_server(lambda: Sink(bodies), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)

@@ -22,7 +22,7 @@ from coagent_langchain.server.store.query import Query
 
 
 def insert(store: Store, count: int, batch: int) -> float:
-    """Seconds in which events are appended and durable; making them is not counted."""
+    """Seconds until events are appended and durable; generating them is not counted."""
     seconds = 0.0
     made = entries(count)
     while rows := [NewEntry(entry, orjson.dumps(entry)) for entry in itertools.islice(made, batch)]:
@@ -33,7 +33,7 @@ def insert(store: Store, count: int, batch: int) -> float:
 
 
 def typical(question: Callable[[int], object]) -> float:
-    """Milliseconds of a question: the median of 15."""
+    """Milliseconds of a query: the median of 15."""
     times = []
     for number in range(15):
         began = time.perf_counter()
@@ -43,12 +43,12 @@ def typical(question: Callable[[int], object]) -> float:
 
 
 def files(folder: Path) -> int:
-    """What all files take."""
+    """The size of all files."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def parts(folder: Path) -> int:
-    """What ClickHouse's live parts take; beside them lie for some minutes those that a merge has replaced."""
+    """The size of ClickHouse's active parts; those replaced by a merge stay on disk for some minutes."""
     with clickhouse_connect.get_client(interface="chdb", path=str(folder / "engine")) as client:
         sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'coagent'"
         size: int = client.query(sql).first_row[0]
@@ -56,7 +56,7 @@ def parts(folder: Path) -> int:
 
 
 class Engine(NamedTuple):
-    """Where a store lies in a folder, and what it takes there."""
+    """The address of a store in a folder, and its size there."""
 
     address: str
     size: Callable[[Path], int]
@@ -66,9 +66,9 @@ ENGINES = {"SQLite": Engine("sqlite://{}/c.db", files), "ClickHouse": Engine("ch
 
 
 def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     seconds = insert(store, count, batch)
-    time.sleep(5)  # let it begin to merge or index; neither is waited for
+    time.sleep(5)  # let it begin to merge or index; do not wait for either to finish
     size = ENGINES[name].size(folder)
     sessions = count // PER_SESSION
     words = Random(3).sample(sorted({word for text in texts(Random(7), 3000) for word in text.split()}), 15)
@@ -85,7 +85,7 @@ def measure(name: str, store: Store, folder: Path, count: int, batch: int) -> No
 
 
 def table(count: int, batch: int) -> None:
-    """Measure both on the same events."""
+    """Measure both stores with the same events."""
     columns = ("list", "by tokens", "session", "roll-up", "search", "runs")
     print(f"{count:,} events in batches of {batch:,}")
     print(f"{'':<12}{'events/s':>10}{'an event':>11}" + "".join(f"{column:>12}" for column in columns))
@@ -97,7 +97,7 @@ def table(count: int, batch: int) -> None:
 
 
 def main() -> None:
-    """Measure as many events as are asked for."""
+    """Measure with each requested number of events."""
     parser = argparse.ArgumentParser("python -m benchmarks.stores", description=__doc__)
     parser.add_argument(
         "--events", type=int, nargs="+", default=[1_000_000, 10_000_000], help="ten million: half an hour"

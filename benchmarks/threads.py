@@ -26,7 +26,7 @@ from coagent_langchain import CoagentCallbackHandler
 
 @contextmanager
 def another_thread(computes: bool) -> Iterator[list[float]]:
-    """A thread that counts as long as the block is open, if it is to; gives the seconds that it had."""
+    """A thread that computes while the block is open, if `computes`; yields a list that gets its CPU seconds."""
     stop, had = threading.Event(), [0.0]
 
     def count() -> None:
@@ -54,7 +54,7 @@ def handlers(url: str, folder: str) -> dict[str, list[Any]]:
 
 
 def measure(runs: int, rounds: int, computes: bool) -> dict[str, list[tuple[float, float, float]]]:
-    """Of one run by handler, per round: µs of wall time, µs of processor time, the other thread's part of it."""
+    """By handler, for each round: wall µs and CPU µs per run, and the other thread's share of the CPU time."""
     times: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     with SinkProcess() as sink, tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         compared = handlers(sink.url, folder)

@@ -59,7 +59,7 @@ def post(server: Running, entries: Iterable[dict[str, Any]]) -> None:
 
 @contextmanager
 def opened(browser: Browser, url: str, ready: str) -> Iterator[tuple[Page, float]]:
-    """A page with an empty cache, and how many milliseconds it took until `ready` was on the screen."""
+    """Open a page with an empty cache; yield it and the milliseconds until `ready` was on the screen."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.add_init_script(f"({WATCH})({orjson.dumps(ready).decode()})")
@@ -70,7 +70,7 @@ def opened(browser: Browser, url: str, ready: str) -> Iterator[tuple[Page, float
 
 
 def memory(page: Page) -> tuple[float, int]:
-    """Heap in MB after a collection, and the number of elements."""
+    """The heap in MB after a garbage collection, and the number of elements."""
     client = page.context.new_cdp_session(page)
     client.send("HeapProfiler.collectGarbage")
     client.send("Performance.enable")
@@ -86,7 +86,7 @@ def script_bytes(page: Page) -> int:
 
 
 def session(browser: Browser, server: Running, session_id: str, runs: int = RUNS) -> dict[str, float]:
-    """The figures of one session's page."""
+    """Measure one session's page."""
     opens, clicks, figures = [], [], {}
     for _ in range(runs):
         with opened(browser, f"{server.url}/sessions/{session_id}", "#session[data-ready]") as (page, took):
@@ -99,7 +99,7 @@ def session(browser: Browser, server: Running, session_id: str, runs: int = RUNS
 
 
 def listing(browser: Browser, server: Running) -> dict[str, float]:
-    """The figures of the list of sessions."""
+    """Measure the list of sessions."""
     opens, figures = [], {}
     for _ in range(RUNS):
         with opened(browser, f"{server.url}/", ".sessions tbody tr") as (page, took):
@@ -109,7 +109,7 @@ def listing(browser: Browser, server: Running) -> dict[str, float]:
 
 
 def long_answer(browser: Browser, server: Running) -> dict[str, float]:
-    """A session whose model answered with 5 MB: opening it, and the longest time that the page did not react."""
+    """Measure a session whose model answered with 5 MB: opening it, and the longest time the page was blocked."""
     with opened(browser, f"{server.url}/sessions/long", "#session[data-ready]") as (page, took):
         click = page.evaluate(CLICK, 1)
         page.evaluate("window.longest = 0")
@@ -130,7 +130,7 @@ def long_answer(browser: Browser, server: Running) -> dict[str, float]:
 
 
 def print_figures(title: str, figures: dict[str, float], goals: dict[str, float]) -> bool:
-    """One table; whether all goals hold."""
+    """Print one table; return whether all goals were met."""
     print(f"\n{title}\n")
     held = True
     for name, value in figures.items():
@@ -142,7 +142,7 @@ def print_figures(title: str, figures: dict[str, float], goals: dict[str, float]
 
 
 def main() -> None:
-    """Fill a server with sessions of 1,000, 10,000 and 100,000 events, then 31,000 events in small ones, and look."""
+    """Measure a list of 31,000 events in small sessions, sessions of 1,000 to 100,000 events, and a 5 MB answer."""
     with (
         tempfile.TemporaryDirectory() as folder,
         launch(f"sqlite:///{folder}/viewer.db") as server,

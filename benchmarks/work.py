@@ -1,4 +1,4 @@
-"""The work that is measured: LangChain with models that answer at once, so that what a handler adds can be seen."""
+"""The workloads: LangChain with models that answer at once, so that a handler's overhead is visible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOKENS = 200
 
 @cache
 def text(size: int) -> str:
-    """Words that do not repeat themselves, so that no compression makes them nothing; the same in each process."""
+    """Non-repeating words, so that compression cannot shrink them to nothing; the same in each process."""
     random = Random(size)
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
     words = ("".join(random.choices(syllables, k=random.randint(1, 4))) for _ in itertools.count())
@@ -42,7 +42,7 @@ marks = (f"@{number:06d}@" for number in itertools.count())
 
 
 class InstantModel(BaseChatModel):
-    """Answers at once: `tool_calls` tool calls in a row where tools are offered, then `answer`."""
+    """Answers at once: with `tool_calls` tool calls in a row, then with `answer`."""
 
     answer: str = ANSWER
     tool_calls: int = 0
@@ -56,7 +56,7 @@ class InstantModel(BaseChatModel):
         return {"model": "instant-1", "temperature": 0.2}
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, AIMessage]:
-        """Offer tools, in the form that providers take."""
+        """Offer tools, in the form that providers expect."""
         named = [{"type": "function", "function": {"name": one.name, "description": one.description}} for one in tools]
         return self.bind(tools=named, **kwargs)
 
@@ -103,7 +103,7 @@ def chain(**model: Any) -> Runnable[dict[str, str], str]:
 
 
 def question() -> str:
-    """A question with the next mark, by which the sink tells runs apart."""
+    """A question with the next mark, by which the sink distinguishes runs."""
     return f"{next(marks)} What is the capital of France?"
 
 
@@ -158,7 +158,7 @@ def batches(runs: int, config: RunnableConfig) -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """One kind of work: a column of the tables."""
+    """One workload: a column of the tables."""
 
     title: str
     run: Callable[[int, RunnableConfig], None]
