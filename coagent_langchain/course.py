@@ -147,7 +147,7 @@ class Course:
 
         Parameters:
             outlet: that of the run's handler. If it hides more than the owner's does, the session becomes `discreet`.
-            bare: whether the run is a model call without a chain around it.
+            bare: whether the run is a model call without a chain around it; such a run does not keep the session open.
 
         Returns:
             False if the session has ended.

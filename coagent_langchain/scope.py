@@ -195,7 +195,7 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """Be the current scope while a generator runs, not while its consumer does."""
+        """Make this the current scope while a generator runs, not while its consumer does."""
         outer = _innermost.get()
         _innermost.set(Frame(self, outer))
         try:

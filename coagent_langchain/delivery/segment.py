@@ -21,7 +21,7 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def header(acknowledged: int) -> bytes:
-    """The first line of a segment of which everything before the offset `acknowledged` is acknowledged."""
+    """The first line of a segment that is acknowledged up to the offset `acknowledged`."""
     return (b'{"coagent_spool":1,"acknowledged":"%020d"' % acknowledged).ljust(HEADER_BYTES - 2) + b"}\n"
 
 

@@ -22,7 +22,7 @@ class Step:
         verdict: that on the answer.
         length: bytes at the beginning of the batch that are settled now.
         stored: entries acknowledged.
-        rejected: entries given up.
+        rejected: entries rejected for good.
     """
 
     verdict: Verdict

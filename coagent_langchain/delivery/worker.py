@@ -135,7 +135,7 @@ class Worker:
                 if self._cycle() is None:  # an error was contained: it must not cause a busy loop
                     self._wait(1.0)
         finally:
-            # In this order: whoever sees `idle` must not take this thread, which is about to end, for alive.
+            # Before `idle`: a thread that sees that must not take this one, which is about to end, for alive.
             self._thread = None
             self.idle = True
 
