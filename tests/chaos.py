@@ -1,11 +1,11 @@
-"""Processes that log, fork and are killed at random; a server that resets, stalls, refuses and forgets to answer.
+"""Processes that log, fork and are killed at random, and a server that resets, stalls, refuses and does not answer.
 
-Short in the tests (`test_delivery_chaos.py`), long by hand:
+A short run is in the tests (`test_delivery_chaos.py`); for a long one:
 
     python -m tests.chaos --seconds 600 --seed 7
 
-Every process notes an event id in a file of its own after `append` has returned. In the end, when the server is well
-again and a last process has sent what was left: whatever was noted must be on our own server behind it, once.
+After each `append`, a process writes the event id to a file of its own. In the end, when the server is healthy again
+and a last process has sent what was left, every id in these files must be on our own server behind it exactly once.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ LIVES_AT_ONCE = 4
 
 @dataclass
 class Result:
-    """What a run of chaos came to.
+    """The result of a run.
 
     Attributes:
         acknowledged: event ids whose `append` had returned.
-        lost: those of them that never reached the server.
+        lost: those of them that are not on our own server.
         sent: how often each event was sent and stored by the faulty server.
-        twice: events that are on our own server, which stands behind the faulty one, more than once.
-        killed: processes that got SIGKILL.
-        stuck: processes that did not end by themselves.
-        left: segments that were still there after the end.
+        twice: events that are more than once on our own server, which is behind the faulty one.
+        killed: processes that were sent SIGKILL at random.
+        stuck: processes that did not end by themselves in time.
+        left: segments that remained at the end.
     """
 
     acknowledged: set[str]
@@ -70,7 +70,7 @@ class Result:
 
 
 class Moody:
-    """A server's behaviour: storms of many faults, drawn with a seed, and calm seconds in which adoption gets far."""
+    """A server's behaviour: bursts of many faults, drawn from a seed, and calm seconds that let adoption progress."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -97,9 +97,7 @@ class Moody:
 
 
 def live(base_url: str, folder: Path, seed: int) -> None:
-    """A process's life: log from two threads, maybe fork in the middle and log in the child too, end in one of several
-    ways; unless it is killed before.
-    """
+    """Run one process: log from two threads, maybe fork and log in the child too, then exit with or without `close`."""
     draw = random.Random(seed)
     delivery = SpooledDelivery(Settings(base_url=base_url, spool_dir=folder / "spool", exit_timeout=0.3))
     other = threading.Thread(target=_log, args=(delivery, folder, random.Random(seed + 1), f"t{seed}", 4.0))
@@ -133,11 +131,11 @@ def _log(delivery: SpooledDelivery, folder: Path, draw: random.Random, name: str
 
 
 def chaos(seconds: float, seed: int) -> Result:
-    """Let processes live and die for `seconds`, with our own server behind one that fails in every way.
+    """Start and kill processes for `seconds`, with our own server behind one that fails in every way.
 
     Parameters:
-        seconds: until no new process begins.
-        seed: of the server's moods, and of each process's life and death.
+        seconds: for how long new processes are started.
+        seed: determines the server's faults, and what each process does and when it is killed.
     """
     with (
         launch() as real,
@@ -156,7 +154,7 @@ def chaos(seconds: float, seed: int) -> Result:
 
 
 def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
-    """Keep a few processes alive for `seconds`, each killed or let go in the end; how many were killed, got stuck."""
+    """Run a few processes at a time for `seconds`, some killed at random; return how many were killed and got stuck."""
     killed = stuck = number = 0
     living: list[tuple[subprocess.Popen[bytes], float | None]] = []
     until = time.monotonic() + seconds
@@ -183,14 +181,14 @@ def _lives(url: str, folder: Path, draw: random.Random, seconds: float) -> tuple
 
 
 def _run_to_its_end(url: str, folder: Path) -> int:
-    """One more process that sends what the others left; 1 if it did not manage to."""
+    """Run one more process that sends what the others left; return 1 if it did not manage to."""
     command = [sys.executable, "-m", "coagent_langchain", "spool", "flush", "--timeout", "60"]
     environment = os.environ | {"COAGENT_BASE_URL": url, "COAGENT_SPOOL_DIR": str(folder / "spool")}
     return int(subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0)
 
 
 def _stored(url: str) -> Iterator[str]:
-    """The event ids on our own server; line by line, for a long run leaves gigabytes."""
+    """Yield the event ids on our own server, read line by line because a long run leaves gigabytes."""
     with requests.get(f"{url}/export/s?format=jsonl", timeout=60, stream=True) as answer:
         answer.raise_for_status()
         for entry in answer.iter_lines(1 << 20):

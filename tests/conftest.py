@@ -1,4 +1,4 @@
-"""What every test has: a clean environment, and internal errors that fail the test instead of being contained."""
+"""Applies to every test: a clean environment, and internal errors fail the test instead of being contained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coagent_langchain.delivery.registry import registry
 from coagent_langchain.errors import guard
 from coagent_langchain.testing import MemoryDelivery
 
-# A busy machine is slow, not wrong: no example has a deadline.
+# A busy machine is slow, not broken: examples have no deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
@@ -25,7 +25,7 @@ UNWANTED = ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "NO_COLOR", "OLLAMA_HOS
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """None of the developer's variables that change what we do, and a spool of this test's own."""
+    """Remove the developer's variables that change behaviour, and give the test a spool of its own."""
     for name in [n for n in os.environ if n.startswith("COAGENT_") and n != "COAGENT_TEST_HEAVY"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path_factory.mktemp("spool")))
@@ -35,7 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 @pytest.fixture(autouse=True)
 def no_delivery_goes_on() -> Iterator[None]:
-    """Ends the deliveries that the test made: one that tries for ever would complain in the log of another test."""
+    """Close the deliveries that the test created: one that retries for ever would complain in another test's log."""
     yield
     for delivery in registry._deliveries.values():
         delivery.close(elapsed=math.inf)
@@ -44,7 +44,7 @@ def no_delivery_goes_on() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def internal_errors(request: pytest.FixtureRequest) -> Iterator[list[Exception]]:
-    """What the guard contained during the test; raised at its end unless the test is marked `internal_errors`."""
+    """The errors that the guard contained, raised after the test unless it is marked `internal_errors`."""
     guard.collected = collected = []
     guard.counts.clear()
     yield collected
@@ -55,7 +55,7 @@ def internal_errors(request: pytest.FixtureRequest) -> Iterator[list[Exception]]
 
 @pytest.fixture
 def log() -> MemoryDelivery:
-    """Where the events of `handler` go."""
+    """The log that receives the events of `handler`."""
     return MemoryDelivery()
 
 
@@ -66,7 +66,7 @@ def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is heavy unless it is switched on; browser tests last: their event loop keeps the thread."""
+    """Skip heavy tests unless they are switched on, and put browser tests last: their event loop keeps the thread."""
     items.sort(key=lambda item: "browser" in item.path.parts)
     if os.environ.get("COAGENT_TEST_HEAVY"):
         return

@@ -1,4 +1,4 @@
-"""What the delivery tests share: entries, and deliveries to a faulty server."""
+"""Shared by the delivery tests: entries, and deliveries to a faulty server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN = "secret-token-4711"
 
 
 def line(event_id: str, text: str = "", timestamp: int = 1_700_000_000_000) -> bytes:
-    """One entry as a line."""
+    """One entry as a JSON line."""
     made = {
         "version": "2.0.0",
         "session_id": "s",
@@ -36,7 +36,7 @@ def ids(count: int, prefix: str = "e") -> list[str]:
 
 
 def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", number: int = 0) -> Path:
-    """A segment whose owner is gone."""
+    """Write a segment whose owner is gone."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{owner}-{number:06d}.jsonl"
     path.write_bytes(content)
@@ -45,7 +45,7 @@ def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", nu
 
 @contextmanager
 def delivery_to(base_url: str, spool_dir: Path | None, **settings: Any) -> Iterator[SpooledDelivery]:
-    """A delivery that is closed without waiting."""
+    """A delivery that is closed without waiting for what it still holds."""
     made = SpooledDelivery(Settings(base_url=base_url, spool_dir=spool_dir, **settings))
     try:
         yield made

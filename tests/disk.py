@@ -1,4 +1,4 @@
-"""A disk that is full, and how many files are open."""
+"""A full disk, and the number of open files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes, as on a full disk."""
+    """Let no file grow beyond this many bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -20,5 +20,5 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def open_files() -> int:
-    """How many files, sockets and pipes this process has open."""
+    """The number of files, sockets and pipes that this process has open."""
     return len(os.listdir("/proc/self/fd"))

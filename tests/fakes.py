@@ -1,4 +1,4 @@
-"""Fake models: instant, scripted, with usage also when streamed."""
+"""Fake models: instant and scripted, with token usage even when streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USAGE = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
 
 
 class ScriptedChat(BaseChatModel):
-    """A chat model that answers from a list; an exception in the list is raised. It starts again at the end."""
+    """A chat model that answers from a list, over and over; an exception in the list is raised."""
 
     script: list[Any]
     place: int = 0
@@ -70,7 +70,7 @@ class ScriptedChat(BaseChatModel):
 
 
 class Silent(ScriptedChat):
-    """A chat model that never answers, and says by `asked` that it was asked."""
+    """A chat model that never answers, and sets `asked` when it is called."""
 
     script: list[Any] = Field(default_factory=list)
     asked: Any = Field(default_factory=asyncio.Event)
@@ -102,10 +102,10 @@ class ScriptedText(BaseLLM):
 
 
 def chat(*script: Any) -> ScriptedChat:
-    """A chat model with these answers."""
+    """A chat model with these responses."""
     return ScriptedChat(script=list(script))
 
 
 def calls(*tool_calls: tuple[str, dict[str, Any], str], text: str = "") -> AIMessage:
-    """An answer that calls tools, each given as name, arguments and id."""
+    """A response that calls tools, each given as name, arguments and id."""
     return AIMessage(text, tool_calls=[{"name": n, "args": a, "id": i} for n, a, i in tool_calls], usage_metadata=USAGE)

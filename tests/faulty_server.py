@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback that behaves as badly as a test asks: what delivery is tried against."""
+"""A real HTTP server on the loopback interface that misbehaves as the test asks, to test delivery against."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OK = b'{"success": true, "message": "All log entries stored successfully"}'
 
 @dataclass
 class Request:
-    """What came in.
+    """A request that came in.
 
     Attributes:
-        entries: the entries of the body, whichever form it had; empty when it is no JSON.
-        array: whether they came as an array.
-        number: of the request, from 1.
-        port: of the client's connection.
+        entries: the entries of the body, in either form; empty if it is not JSON.
+        array: whether the body was an array.
+        number: the request's number, from 1.
+        port: the client's port, which identifies its connection.
     """
 
     entries: list[dict[str, Any]]
@@ -37,12 +37,12 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes out.
+    """The answer to a request.
 
     Attributes:
         status: HTTP status; None resets the connection instead.
-        stores: whether the entries are kept (before the answer).
-        hangs: wait for the server's end before answering.
+        stores: whether the entries are stored (before the answer); None if the status decides.
+        hangs: whether to wait until the server closes before answering.
     """
 
     status: int | None = 200
@@ -60,21 +60,21 @@ Behaviour = Callable[[Request], Answer]
 
 
 def healthy(request: Request) -> Answer:
-    """Take everything."""
+    """Accept everything."""
     return Answer()
 
 
 class FaultyServer:
-    """Serves `POST /api/v1/logs` as `behave` says; a context manager.
+    """Serve `POST /api/v1/logs` as `behave` says; a context manager.
 
     Parameters:
-        behave: decides on each request.
-        behind: API address of a real server that what is kept is passed on to.
+        behave: returns the answer to a request.
+        behind: API address of a real server to which stored entries are forwarded.
 
     Attributes:
-        requests: what came in, in order.
-        stored: event ids that were kept, in order, with repetitions.
-        behave: may be exchanged at any time.
+        requests: the requests, in order of arrival.
+        stored: event ids that were stored, in order, with repetitions.
+        behave: may be replaced at any time.
     """
 
     def __init__(self, behave: Behaviour = healthy, behind: str | None = None) -> None:
@@ -91,12 +91,12 @@ class FaultyServer:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 20.0) -> bool:
-        """Wait until `condition` holds; it is looked at after each request. Shorter than what a client waits, 30 s."""
+        """Wait until `condition` holds, checked after each request; the timeout is below a client's own, 30 s."""
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
     def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> Answer:
-        """Note a request and decide on it."""
+        """Record a request and decide on the answer."""
         try:
             content = json.loads(body)
         except ValueError:
@@ -117,12 +117,12 @@ class FaultyServer:
             if answer.keeps:
                 self.stored += [entry["event_id"] for entry in entries if "event_id" in entry]
             if self._behind:
-                entries.clear()  # who looks at them looks there; a long run would fill the memory
+                entries.clear()  # they are on the server behind; a long run would fill the memory
             self._changed.notify_all()
         return answer
 
     def close(self) -> None:
-        """Stop, and let go of whoever hangs."""
+        """Stop, and release the requests that hang."""
         self.ended.set()
         self._server.shutdown()
         self._server.server_close()
@@ -141,7 +141,7 @@ class _Server(ThreadingHTTPServer):
     owner: FaultyServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore a client that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -168,4 +168,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""What tests read from a log and from a handler."""
+"""Helpers that read a log, or the state of a handler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
 
 
 def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:
-    """How many open things of each kind the handler keeps; all 0 after every flow."""
+    """The number of open items of each kind that the handler keeps: all 0 after every flow."""
     tree = handler._tree
     return {"open": len(tree.open), "lingering": len(tree.lingering), "streams": len(tree.streams)}
 

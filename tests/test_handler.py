@@ -1,4 +1,4 @@
-"""The handler on real chains: which events, in which order, with which numbers."""
+"""The handler on real chains: which events are logged, in which order, with which numbers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: Coagent
 def test_run_whose_id_the_application_gives_as_a_text(
     run_id: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain hands the text on as it is: the chain and its children are logged, under that id."""
+    """LangChain passes a string run id through as it is: the chain and its children are logged under that id."""
     (PROMPT | chat("Soup")).invoke({"food": "carrots"}, {"callbacks": [handler], "run_id": run_id})
 
     assert log.sequence == ONE_CALL
@@ -71,7 +71,7 @@ def test_run_whose_id_the_application_gives_as_a_text(
 
 
 def test_stream_whose_id_the_application_gives_as_a_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Its first token is noticed, and what has arrived is kept when the stream is left."""
+    """The time to the first token is measured, and the text so far is kept when the stream is abandoned."""
     run_id: Any = str(uuid4())
     stream = chat("one two").stream("q", {"callbacks": [handler], "run_id": run_id})
     next(stream)
@@ -83,7 +83,7 @@ def test_stream_whose_id_the_application_gives_as_a_text(log: MemoryDelivery, ha
 
 
 def test_sampling_decides_for_ids_that_are_texts(log: MemoryDelivery) -> None:
-    """By the text, so that another process decides the same; what is left out leaves nothing behind."""
+    """The decision depends on the text, so every process makes the same one; runs sampled out leave no state behind."""
     handler = CoagentCallbackHandler(delivery=log, sample_rate=0.5)
     for number in range(6):
         run_id: Any = f"request-{number}"
@@ -131,7 +131,7 @@ def test_response_says_what_its_model_answered(log: MemoryDelivery, handler: Coa
 
 
 def test_further_answers_stand_beside_the_first(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A model that is asked for several candidates at once (`n=2`) has all of them in its response."""
+    """If a model returns several candidates at once (`n=2`), its response has all of them."""
 
     class Undecided(ScriptedChat):
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kw: Any) -> ChatResult:
@@ -145,7 +145,7 @@ def test_further_answers_stand_beside_the_first(log: MemoryDelivery, handler: Co
 
 
 def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Metadata and tags that a run was given stand at its input, too."""
+    """The metadata and tags that a run was given are in its input event, too."""
     config: Any = {"callbacks": [handler], "metadata": {"tenant": "acme"}, "tags": ["beta"]}
     (PROMPT | chat("Soup")).invoke({"food": "carrots"}, config)
 
@@ -155,7 +155,7 @@ def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler:
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_issuer_inside_a_history_has_a_name_of_the_users(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Not that of the chain which LangChain makes in it."""
+    """The issuer is the history, not the chain that LangChain creates inside it."""
     model = RunnableLambda(lambda messages: messages) | chat("soup")
     memory = RunnableWithMessageHistory(model, lambda _: InMemoryChatMessageHistory())
     memory.invoke("q", {"callbacks": [handler], "configurable": {"session_id": "s"}})
@@ -164,7 +164,7 @@ def test_issuer_inside_a_history_has_a_name_of_the_users(log: MemoryDelivery, ha
 
 
 def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`with_retry` of a model is a chain with the model's name: who asks is the chain around it."""
+    """`with_retry` wraps a model in a chain with the model's name: the issuer is the chain around that."""
     model = chat(ConnectionError("down"), "Soup").with_retry(wait_exponential_jitter=False)
     (PROMPT | model).with_config(run_name="cook").invoke({"food": "carrots"}, {"callbacks": [handler]})
 
@@ -172,7 +172,7 @@ def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, h
 
 
 def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What is called with `None`, as a graph that goes on from a checkpoint, has no words of a person: not `null`."""
+    """A run called with `None`, as when a graph resumes from a checkpoint, has an empty prompt, not `null`."""
     RunnableLambda(lambda _: "done").invoke(None, {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
@@ -185,7 +185,7 @@ def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandle
 def test_input_and_answer_that_are_no_text_have_no_quotes(
     value: Any, shown: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """They are the title of the session and its output, for people to read."""
+    """They become the session's title and its output, for people to read."""
     with handler.session():
         RunnableLambda(lambda same: same).invoke(value, {"callbacks": [handler]})
 
@@ -197,7 +197,7 @@ def test_input_and_answer_that_are_no_text_have_no_quotes(
 def test_answer_of_a_ready_made_chain_is_its_text(
     key: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Each of them has a word of its own for it, and may give more beside it."""
+    """The answer is found under each key that LangChain's chains use for it, whatever other keys are beside it."""
     with handler.session():
         RunnableLambda(lambda asked: {key: "soup", "steps": []}).invoke("q", {"callbacks": [handler]})
 
@@ -205,7 +205,7 @@ def test_answer_of_a_ready_made_chain_is_its_text(
 
 
 def test_empty_input_is_empty(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """And not two quotes."""
+    """An empty string is logged as such, not as two quotes."""
     RunnableLambda(lambda _: "done").invoke("", {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
@@ -239,7 +239,7 @@ def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: 
 
 @pytest.mark.parametrize("session_id", [None, "s"])
 def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: MemoryDelivery) -> None:
-    """What a stream was given is logged when its first step has it, not as the prompt that was made of it."""
+    """A stream's input is logged when its first step receives it, and is not the prompt built from it."""
     handler = CoagentCallbackHandler(session_id, delivery=log)
     shelf = InMemoryVectorStore.from_texts(["A book"], DeterministicFakeEmbedding(size=2)).as_retriever()
     found = {"context": itemgetter("dish") | shelf, "dish": itemgetter("dish"), "guests": itemgetter("guests")}
@@ -254,7 +254,7 @@ def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: 
 def test_input_of_a_stream_without_steps_is_told_at_its_end(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A function that is streamed has nothing inside of it that would be given the input before."""
+    """A streamed function has no steps that would receive the input earlier."""
     list(RunnableLambda(str).stream("carrots", {"callbacks": [handler]}))
 
     assert [(e["event_type"], e["prompt"]) for e in log.entries[1:]] == [("user_input", "carrots")]
@@ -264,7 +264,7 @@ def test_input_of_a_stream_without_steps_is_told_at_its_end(
 def test_input_of_a_stream_is_told_before_its_error(
     steps: int, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What broke was asked before, whether the stream itself has raised or a step of it."""
+    """The input is logged before the error, whether the stream itself or one of its steps raises."""
 
     def burn(chunks: Iterator[str]) -> Iterator[str]:
         raise ValueError(next(chunks))
@@ -281,7 +281,7 @@ def test_input_of_a_stream_is_told_before_its_error(
 def test_input_of_a_stream_is_not_what_its_first_tool_is_given(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A tool that the program calls has arguments of the program's making: the user's words are told at the end."""
+    """The arguments of a tool that the program calls are not the user's text: the input is logged at the end."""
 
     @tool
     def weigh(food: str) -> str:
@@ -297,7 +297,7 @@ def test_input_of_a_stream_is_not_what_its_first_tool_is_given(
 
 @pytest.mark.parametrize("kind", ["model", "tool"])
 def test_call_says_how_long_it_took(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """In milliseconds, by the clock of the process."""
+    """The time is in milliseconds, measured by the process's clock."""
 
     class Slow(ScriptedChat):
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
@@ -321,7 +321,7 @@ def slow(food: str) -> str:
 def test_events_say_where_in_their_framework_they_stand(
     log: MemoryDelivery, handler: CoagentCallbackHandler, name: str | None
 ) -> None:
-    """A chain is LangChain's; a graph is LangGraph's, whatever its name, and its nodes have places there."""
+    """A chain is LangChain's; a graph is LangGraph's, whatever its name, and its nodes have their place in it."""
     model = chat("a")
     graph = StateGraph(MessagesState).add_node("cook", lambda state: {"messages": [model.invoke(state["messages"])]})
     compiled = graph.set_entry_point("cook").compile(name=name)
@@ -335,7 +335,7 @@ def test_events_say_where_in_their_framework_they_stand(
 
 
 def test_reasoning_of_a_model_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Beside the text of its answer, not in it."""
+    """Reasoning is logged beside the text of the response, not in it."""
     said = AIMessage([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "soup"}])
     chat(said).invoke("q", {"callbacks": [handler]})
 
@@ -418,7 +418,7 @@ def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentC
 
 
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain tags a vector store's retriever with the names of its classes, which nobody wants to filter by."""
+    """The class names with which LangChain tags a vector store's retriever are left out: nobody filters by them."""
     retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()
     retriever.invoke("q", {"callbacks": [handler]})
     retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
@@ -427,7 +427,7 @@ def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: Coa
 
 
 def test_tags_of_a_branch_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain numbers the parts of a `RunnableBranch` by tags."""
+    """The tags with which LangChain numbers the parts of a `RunnableBranch` are left out."""
     branches = RunnableBranch((lambda _: True, chat("a")), chat("b"))
     branches.invoke("q", {"callbacks": [handler], "tags": ["branch:main"]})
 
@@ -435,7 +435,7 @@ def test_tags_of_a_branch_are_the_users_own(log: MemoryDelivery, handler: Coagen
 
 
 def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`log_error(error)` is what people write: the error says itself what happened."""
+    """`log_error(error)` works: the message and type are those of the exception."""
     handler.log_error(KeyError("k"))
     handler.log_error("no exception at all")
 
@@ -444,7 +444,7 @@ def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: Coage
 
 
 def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Also where a component makes it, which is in no turn of its own."""
+    """This also holds for a component that has no turn of its own."""
 
     def cook(food: str) -> str:
         chat("soup").invoke(food)
@@ -463,7 +463,7 @@ def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, hand
 
 
 def test_logged_error_without_an_exception_hides_none(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An exception that a run has reported is not logged again where it leaves the block."""
+    """An exception that a run has already reported is not logged again where it leaves the block."""
 
     def cook() -> None:
         try:
@@ -482,7 +482,7 @@ def test_logged_error_without_an_exception_hides_none(log: MemoryDelivery, handl
 def test_exception_that_a_run_logs_itself_is_told_once(
     goes_on: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where it is raised on, it is no other error; where the run goes on, nothing has recovered: nothing had failed."""
+    """If the exception is raised again, it is no second error; if the run continues, no recovery is logged."""
 
     def cook(food: str) -> str:
         error = ValueError("burnt")
@@ -499,14 +499,14 @@ def test_exception_that_a_run_logs_itself_is_told_once(
 
 @dataclass
 class Request:
-    """What a service is asked, as an object of its own."""
+    """A service's request as an object."""
 
     question: str
     portions: int
 
 
 class Order(BaseModel):
-    """The same, without words."""
+    """A request without text."""
 
     portions: int
 
@@ -526,7 +526,7 @@ class Order(BaseModel):
 def test_input_without_a_text_is_logged_before_the_work(
     inputs: Any, told: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A message is there as its text when the first step begins, numbers, rows and lists of texts as their JSON."""
+    """A message is logged as its text when the first step begins; numbers, rows and lists of strings as JSON."""
     before: list[list[Any]] = []
     step = RunnableLambda(lambda _: before.append([e["prompt"] for e in of_type(log, "user_input")]))
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})
@@ -535,7 +535,7 @@ def test_input_without_a_text_is_logged_before_the_work(
 
 
 def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Each of its level, with the numbers and words that the application or LangChain gave."""
+    """Each has its level, and the numbers and texts that the application or LangChain passed."""
     run_id = uuid4()
     failed = SimpleNamespace(failed=True, exception=lambda: TimeoutError("slow"))
     handler.on_chain_start({}, "q", run_id=run_id)
@@ -562,7 +562,7 @@ def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, hand
 
 
 def test_level_that_is_an_array_is_no_level(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A custom event may tell of loudness or water; such a value compares to texts one by one."""
+    """A custom event's `level` may be a loudness or a water level; comparing an array to strings gives no boolean."""
 
     class Array:
         def __eq__(self, other: object) -> Any:
@@ -580,7 +580,7 @@ def test_level_that_is_an_array_is_no_level(log: MemoryDelivery, handler: Coagen
 
 @dataclass
 class Lines:
-    """A delivery of the user's own, which is equal to another one with the same lines, and so has no hash."""
+    """A custom delivery that compares equal to another with the same lines, and so has no hash."""
 
     lines: list[bytes] = field(default_factory=list)
 
@@ -597,7 +597,7 @@ class Lines:
 
 
 def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
-    """Each of two has a session of the same id."""
+    """Two equal deliveries each get a whole session under the same id."""
     deliveries = [Lines(), Lines()]
     for delivery in deliveries:
         with CoagentCallbackHandler("s", delivery=delivery).session("Cook"):
@@ -624,20 +624,20 @@ def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
     ],
 )  # fmt: skip
 def test_wrong_argument_is_named_at_once(arguments: dict[str, Any], message: str) -> None:
-    """A setting that is wrong in itself raises when the handler is made, and says what would be right."""
+    """An invalid setting raises when the handler is created, and the message says what would be valid."""
     with pytest.raises(ConfigurationError, match=message):
         CoagentCallbackHandler(**{"spool_dir": "off", **arguments})
 
 
 @pytest.mark.parametrize("timeout", [None, "10", -1, float("inf")])
 def test_flush_refuses_a_timeout_that_is_no_number_of_seconds_at_once(timeout: Any, log: MemoryDelivery) -> None:
-    """Also where nothing waits: else it would be found out when the server is away."""
+    """It raises even if nothing is waiting: otherwise the mistake would show only when the server is away."""
     with pytest.raises(ConfigurationError, match=f"timeout must be a number of seconds, 0 or more, not {timeout!r}"):
         CoagentCallbackHandler(delivery=log).flush(timeout)
 
 
 def test_tools_take_the_turn_that_asked_for_them(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two tools of turn 1 and one of turn 2 carry these turns."""
+    """Two tools called by turn 1 and one called by turn 2 have these turn numbers."""
     agent = create_agent(
         chat(
             calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")),

@@ -1,4 +1,4 @@
-"""Tools that the agents of several tests have, a node that runs tools, and an agent that asks a person."""
+"""Tools that the agents of several tests use, a node that runs tools, and an agent that asks a person."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(question: str) -> str:
 
 
 def tool_node(*tools: BaseTool, **options: Any) -> Any:
-    """LangGraph's node that runs tools. Its oldest version warns that it has another place now."""
+    """LangGraph's node that runs tools, whose oldest supported version warns that it has moved."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from langgraph.prebuilt import ToolNode

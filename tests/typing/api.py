@@ -1,4 +1,4 @@
-"""Never run: mypy reads it as a user's program, so that the public types are what they promise."""
+"""Never run: mypy checks it like a user's program, so that the public types are what they promise."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def async_generator(number: int) -> AsyncIterator[int]:
 
 
 async def results() -> None:
-    """What the decorated functions give."""
+    """The results of the decorated functions."""
     assert_type(plain(1), str)
     assert_type(await coroutine(1), str)
     assert_type(generator(1), Iterator[int])
@@ -90,7 +90,7 @@ with launch() as server, CoagentClient(server.base_url, None, 30.0, 3, 0.3, Fals
 
 
 def reply(request: OllamaRequest) -> str | ToolUse | Answer | Failure:
-    """A script for the stand-in."""
+    """A script for the stand-in server."""
     return request.prompt
 
 
