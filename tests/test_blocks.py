@@ -1,4 +1,4 @@
-"""Blocks of sessions and prompts: entered again, inside and beside each other, and outlived by what began in them."""
+"""Session and prompt blocks: entered again, nested, overlapping, and outlived by what began in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.reading import ONE_CALL, of_type, sessions
 
 
 def test_blocks_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The meta of a session and of its prompts, of decorated functions as well."""
+    """Sessions and prompts log their meta, as decorators too."""
     session = handler.session("Cook", meta={"a": 1})
     with session, session.prompt("Soup?", meta={"b": 2}):
         pass
@@ -33,7 +33,7 @@ def test_blocks_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCa
 
 
 def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) -> None:
-    """A block ends with its own handler alone, also in a session that the other one has begun."""
+    """Closing a handler ends only its own blocks, even in a session that it has begun."""
     first, second = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [first]})
     with second.session("Cook"):
@@ -45,7 +45,7 @@ def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) 
 
 
 def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDelivery) -> None:
-    """Two requests of one conversation overlap: no number is given twice, and the session ends once."""
+    """Two requests of one conversation overlap: no number is used twice, and the session ends once."""
     handler = CoagentCallbackHandler(delivery=log)
     first, second = handler.session("a", session_id="conv"), handler.session("b", session_id="conv")
     with first:
@@ -62,7 +62,7 @@ def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDel
 
 
 def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
-    """A block around a conversation that runs have begun starts no second session, and ends it with all totals."""
+    """A block whose session was begun by runs starts no second one, and ends it with the totals of both."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     with handler.session("Cook", session_id="s"):
@@ -74,7 +74,7 @@ def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> No
 
 
 def test_session_object_that_is_entered_again_goes_on(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Each block is whole, with the next numbers and totals of its own."""
+    """Each block is a complete session, with the next prompt number and totals of its own."""
     session = handler.session("Cook", session_id="s")
     for _ in range(2):
         with session:
@@ -124,7 +124,7 @@ def test_session_object_that_is_open_already_is_the_same_session(
 
 
 async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, asyncio.Task[str]]:
-    """A run that has begun, and goes on to call a model once the event is set."""
+    """Start a run that calls a model once the returned event is set."""
     left, begun = asyncio.Event(), asyncio.Event()
 
     async def late(question: str) -> str:
@@ -140,7 +140,7 @@ async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, as
 def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The session goes on with it, and ends with the last block."""
+    """The run keeps the session open, and the session ends with the last block."""
 
     async def main() -> None:
         session = handler.session("Cook", session_id="s")
@@ -158,7 +158,7 @@ def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
 def test_prompt_object_that_is_entered_again_is_the_next_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """With its `user_input`, and turns from 1."""
+    """It has its own `user_input`, and turns from 1."""
     with handler.session("Cook") as session:
         prompt = session.prompt("Soup?")
         for _ in range(2):
@@ -172,7 +172,7 @@ def test_prompt_object_that_is_entered_again_is_the_next_prompt(
 
 
 def test_blocks_may_be_left_in_any_order(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A run belongs to the innermost block that is open; a block that was left never comes back."""
+    """A run belongs to the innermost open block; a block that was left is never current again."""
     first, second = handler.session("A", session_id="A"), handler.session("B", session_id="B")
     first.__enter__()
     second.__enter__()
@@ -189,7 +189,7 @@ def test_blocks_may_be_left_in_any_order(log: MemoryDelivery, handler: CoagentCa
 def test_generator_that_is_closed_in_another_block_leaves_that_open(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Its own session ends; the block around the close keeps its runs."""
+    """The generator's session ends; the block in which it is closed keeps its runs."""
 
     def consume() -> Iterator[int]:
         with handler.session("generator", session_id="generator"):
@@ -207,7 +207,7 @@ def test_generator_that_is_closed_in_another_block_leaves_that_open(
 def test_block_that_is_left_in_another_context_than_entered_ends(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """As a fixture may be set up in one task and torn down in another; the block around the end stays open."""
+    """A fixture may be set up in one task and torn down in another; the block around its end stays open."""
     session = handler.session("Cook", session_id="s")
     contextvars.Context().run(session.__enter__)
     with handler.session("block", session_id="block"):
@@ -220,7 +220,7 @@ def test_block_that_is_left_in_another_context_than_entered_ends(
 def test_session_ends_with_the_task_that_outlives_its_block(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What the task does after the block has been left is logged whole."""
+    """Everything that the task does after the block was left is logged."""
 
     async def main() -> None:
         async with handler.session("Cook", session_id="s"):
@@ -238,7 +238,7 @@ def test_session_ends_with_the_task_that_outlives_its_block(
 def test_session_ends_with_the_stream_that_outlives_its_block(
     log: MemoryDelivery, handler: CoagentCallbackHandler, read: bool, answer: str
 ) -> None:
-    """As where a web framework sends an answer after the function that made it has returned; or its reader leaves."""
+    """A web framework may send a stream after its function has returned, or the reader may abandon it."""
     chain = RunnableLambda(str) | chat("one two three")
     with handler.session("Cook", session_id="s"):
         stream = chain.stream("q", {"callbacks": [handler]})
@@ -253,7 +253,7 @@ def test_session_ends_with_the_stream_that_outlives_its_block(
 
 
 def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:
-    """Both servers get the whole session under one id, each with its own numbers: turn 1 is turn 1 in both."""
+    """Both servers get the whole session under one id, each with its own numbering from turn 1."""
     elsewhere = MemoryDelivery()
     here, there = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=elsewhere)
     with here.session("Cook", session_id="s") as session:
@@ -273,7 +273,7 @@ def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: Memo
 
 
 def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A block that goes on with an open session goes on with its prompts too."""
+    """A block that continues an open session continues its prompts, too."""
     config: Any = {"callbacks": [handler], "metadata": {"session_id": "s", "prompt_number": 1}}
     chat("a").invoke("q", config)
     with handler.session("x", session_id="s"):
@@ -289,7 +289,7 @@ def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, han
 def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """With its own start, its own numbers and its runs in it."""
+    """The session has a new start, its own numbers, and the prompt's runs."""
     with handler.session("Cook") as session:
         pass
     with session.prompt("Soup?"):
@@ -305,7 +305,7 @@ def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
 
 
 def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Requests of one conversation overlap, each with a block of its own: whichever is left first ends nothing."""
+    """Requests of one conversation overlap, each in its own block: leaving the first one ends nothing."""
     first, second = handler.session("a", session_id="s"), handler.session("b", session_id="s")
     with contextlib.ExitStack() as blocks:
         for each in (first, second):
@@ -321,7 +321,7 @@ def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: 
 def test_prompt_that_is_entered_before_its_block_begins_the_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Or goes on with the one that is open under its id."""
+    """If a session is open under its id, the prompt continues that one."""
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
     session = handler.session("Cook", session_id="s")
     with session.prompt("Soup?"), session:
@@ -335,7 +335,7 @@ def test_prompt_that_is_entered_before_its_block_begins_the_session(
 def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Nothing stands behind `session_end`; the new one ends with the block."""
+    """Nothing follows `session_end`; the new session ends with the block."""
     with handler.session("Cook", session_id="s"):
         handler.close()
         handler.log("info", "later")
@@ -346,7 +346,7 @@ def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
 
 
 def test_block_does_not_end_with_a_handler_that_ran_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A handler that is made and closed for each request leaves the block around it open."""
+    """A handler that is created and closed for each request leaves the block around it open."""
     other = CoagentCallbackHandler(delivery=log)
     with handler.session("Cook"):
         chat("a").invoke("q", {"callbacks": [other]})

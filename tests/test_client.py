@@ -44,7 +44,7 @@ from tests.faulty_server import Answer, FaultyServer
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    """An embedded server with a store of its own."""
+    """An embedded server with its own store."""
     with launch() as running:
         yield running
 
@@ -57,12 +57,12 @@ def client(server: Running) -> Iterator[CoagentClient]:
 
 
 def without_ids(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry without what differs from run to run."""
+    """The entry without the fields that differ from run to run."""
     return {k: v for k, v in entry.items() if k not in ("version", "session_id", "event_id", "timestamp")}
 
 
 def test_session_start_and_end_by_position(client: CoagentClient) -> None:
-    """The documented order of parameters; elapsed time goes into meta."""
+    """Positional arguments in the documented order work; the elapsed time goes into meta."""
     results = [
         client.log_session_start("position", "Analyze feedback", 1, 0, {"version": "1.2.0"}),
         client.log_session_end("position", "5 insights", 1, 0, 1200, {"insights": 5}),
@@ -88,14 +88,14 @@ def test_session_start_and_end_by_position(client: CoagentClient) -> None:
 
 
 def test_elapsed_time_needs_no_meta_beside_it(client: CoagentClient) -> None:
-    """It is all that `session_end` says of itself then."""
+    """Without other meta, the elapsed time is all that the meta of `session_end` contains."""
     client.log_session_end("elapsed", "done", 1, elapsed_time_ms=1200)
 
     assert [e.meta for e in client.get_logs("elapsed")] == [{"elapsed_time_ms": 1200}]
 
 
 def test_every_method_takes_meta(client: CoagentClient) -> None:
-    """What the application says beside the documented fields."""
+    """Each method stores whatever the application passes besides the documented fields."""
     sid = "meta"
     client.log_session_start(sid, "Why?", meta={"n": 1})
     client.log_user_input(sid, "Why?", 1, meta={"n": 2})
@@ -114,7 +114,7 @@ def test_every_method_takes_meta(client: CoagentClient) -> None:
 
 
 def test_every_method_writes_its_event(client: CoagentClient) -> None:
-    """Each method's event, with what is unknown left out."""
+    """Each method's event omits what is unknown."""
     sid = "every-method"
     client.log_user_input(sid, "Why?", 2)
     client.log_llm_call_new(sid, "Why?", 2, 1, "analyst", {"messages": ["hi"]}, "Be brief")
@@ -196,7 +196,7 @@ def test_every_method_writes_its_event(client: CoagentClient) -> None:
 def test_values_that_the_server_refuses_are_named_and_raise_nothing(
     client: CoagentClient, caplog: pytest.LogCaptureFixture, log: Callable[[Any], LogResult], fields: list[str]
 ) -> None:
-    """They may come from a model: an agent must not stop because of its log. The result and the logger tell."""
+    """A model may have produced them, and must not stop the agent: the result and the logger name the field."""
     result = log(client)
 
     assert (result.success, [error["field"] for error in result.errors]) == (False, fields)
@@ -204,7 +204,7 @@ def test_values_that_the_server_refuses_are_named_and_raise_nothing(
 
 
 def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClient) -> None:
-    """Typed fields, and the JSON as the server has it."""
+    """An event has typed fields, and the JSON as the server has it."""
     entry = {"session_id": "kept", "prompt_number": 1, "turn_number": 1, "event_type": "llm_response"}
     client.store_log(entry | {"llm_response": {"response": "Hi", "mood": "good"}, "colour": {"r": 1}})
     event = client.get_logs("kept")[0]
@@ -219,7 +219,7 @@ def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClie
 
 
 def test_event_has_the_fields_that_its_json_has(client: CoagentClient) -> None:
-    """As for the dict that CoAgent's own client gives: known fields that are absent are not in it, unknown ones are."""
+    """As in the dict of CoAgent's own client, absent known fields are not in the event; unknown ones are."""
     entry = {"session_id": "has", "prompt_number": 1, "turn_number": 1, "event_type": "info", "colour": "red"}
     client.store_log(entry)
     event = client.get_logs("has")[0]
@@ -232,7 +232,7 @@ def test_event_has_the_fields_that_its_json_has(client: CoagentClient) -> None:
     {"_fields_set": 1}, {"_raw": 1, "__dict__": 2},
 ])  # fmt: skip
 def test_events_that_are_not_as_they_should_be_are_read_all_the_same(entry: dict[str, Any]) -> None:
-    """A newer server's types and another client's faults are no reason not to show them."""
+    """A newer server's types or another client's mistakes do not prevent reading."""
     event = LoggedEvent.read(entry)
     fields = {name: getattr(event, name) for name in entry if name in LoggedEvent.model_fields}
 
@@ -241,12 +241,12 @@ def test_events_that_are_not_as_they_should_be_are_read_all_the_same(entry: dict
 
 @pytest.mark.parametrize("entry", [[], None, "text", 5])
 def test_entry_that_is_no_object_is_an_event_without_fields(entry: object) -> None:
-    """One odd entry keeps nobody from reading the others."""
+    """One malformed entry does not prevent reading the others."""
     assert LoggedEvent.read(entry).raw == {}
 
 
 def test_event_shows_what_it_has(client: CoagentClient) -> None:
-    """Not the many fields that it does not have: in a notebook, and where a test fails."""
+    """The repr omits absent fields, for notebooks and failing tests."""
     client.store_log({"session_id": "shown", "prompt_number": 1, "turn_number": 1, "event_id": "e", "timestamp": 5,
                       "event_type": "llm_response", "llm_response": {"response": "Rome."}})  # fmt: skip
 
@@ -266,7 +266,7 @@ def test_log_entry_objects_are_stored(client: CoagentClient) -> None:
 
 
 def test_log_entry_may_hold_what_json_does_not_know(client: CoagentClient) -> None:
-    """As a dict may: logging raises nothing, and the event is stored."""
+    """Like a dict, it raises nothing, and the event is stored."""
     entry = LogEntry(session_id="odd-entry", prompt_number=1, turn_number=0, event_id="own", event_type="info",
                      timestamp=5, meta={"error": os.getcwd, "path": b"\xff"})  # fmt: skip
     result = client.store_log(entry)
@@ -275,14 +275,14 @@ def test_log_entry_may_hold_what_json_does_not_know(client: CoagentClient) -> No
 
 
 def published(session_id: str) -> PublishedEntry:
-    """A tool's call as code for CoAgent's own client logs it: that client has no method for it."""
+    """A tool call as code for CoAgent's own client logs it, by an entry because that client has no method for it."""
     entry = create_tool_call_log(session_id, 1, 1, "trains", {"to": "Rome"})
     entry.additional_properties = {"carriage": 7}
     return entry
 
 
 def test_entries_of_coagents_own_client_are_stored(client: CoagentClient) -> None:
-    """As that client would send them: what is unknown is absent, its further properties are at the top."""
+    """They are stored as that client would send them: absent fields omitted, additional properties at the top level."""
     one, two = published("published"), published("published")
     client.store_log(one)
     client.store_logs([two])
@@ -291,28 +291,28 @@ def test_entries_of_coagents_own_client_are_stored(client: CoagentClient) -> Non
 
 
 def test_entry_that_cannot_say_what_it_is_is_stored_by_its_fields(client: CoagentClient) -> None:
-    """CoAgent's own client raises here: its entry wants an `EventType`."""
+    """CoAgent's own client raises here, because its entry needs an `EventType`."""
     result = client.store_log(PublishedEntry("by-fields", 1, 0, "info"))  # type: ignore[arg-type]
 
     assert (result.success, client.get_logs("by-fields")[0].event_type) == (True, "info")
 
 
 def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClient) -> None:
-    """An enumeration's value is what is logged."""
+    """An enumeration is logged as its value."""
     client.log_test_result_new("status", 1, 0, PublishedStatus.SKIPPED, 3, 0)
 
     assert client.get_logs("status")[0]["test_result"] == {"status": "skipped", "total_tests": 3, "passed_tests": 0}
 
 
 def test_objects_that_json_does_not_know_become_text(client: CoagentClient) -> None:
-    """Whatever a host puts into meta, the event is stored."""
+    """Whatever the application puts into meta, the event is stored."""
     result = client.log_info("odd", "x", meta={"path": os.getcwd, 3: {"a", "b"}, "half": "\ud800"})
 
     assert (result.success, sorted(client.get_logs("odd")[0]["meta"])) == (True, ["3", "half", "path"])
 
 
 def test_batch_is_stored_in_order(client: CoagentClient) -> None:
-    """More entries than one request takes."""
+    """A batch may have more entries than fit into one request."""
     entry = {"session_id": "batch", "prompt_number": 1, "event_type": "info"}
     result = client.store_logs(entry | {"turn_number": n, "timestamp": n} for n in range(1200))
 
@@ -332,7 +332,7 @@ def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
 
 
 def test_many_entries_go_in_few_requests() -> None:
-    """500 of them in one, or a megabyte."""
+    """A request has up to 500 entries or a megabyte."""
     entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     with FaultyServer() as server, CoagentClient(server.base_url) as client:
         client.store_logs([entry] * 1200)
@@ -342,7 +342,7 @@ def test_many_entries_go_in_few_requests() -> None:
 
 
 def test_entry_that_is_larger_than_a_request_should_be_goes_alone() -> None:
-    """And where there is none, there is no request."""
+    """An empty batch makes no request."""
     entry = {"session_id": "large", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     with FaultyServer() as server, CoagentClient(server.base_url) as client:
         results = [client.store_logs(each) for each in ([entry | {"prompt": "x" * 1_100_000}, entry], [])]
@@ -352,7 +352,7 @@ def test_entry_that_is_larger_than_a_request_should_be_goes_alone() -> None:
 
 
 def test_no_request_is_larger_than_a_proxy_takes() -> None:
-    """Nginx refuses more than 1 MiB, the brackets and commas included."""
+    """Nginx refuses more than 1 MiB, including brackets and commas."""
     entry = {"session_id": "large", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     with FaultyServer() as server, CoagentClient(server.base_url) as client:
         for size in range(1800, 2100, 20):
@@ -362,7 +362,7 @@ def test_no_request_is_larger_than_a_proxy_takes() -> None:
 
 
 def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> None:
-    """In a batch it is named by its index; alone, and as an entry in place of the list, it is said what is wrong."""
+    """In a batch, its index is named; alone, or for an entry instead of a list, the message says what is wrong."""
     entry = {"session_id": "values", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     many, one, unlisted = client.store_logs([entry, 5, entry]), client.store_log(5), client.store_logs(entry)  # type: ignore[list-item,arg-type]
 
@@ -373,14 +373,14 @@ def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> Non
 
 @pytest.mark.parametrize("given", [None, 5, "an entry", LogEntry.model_construct(session_id="an entry")])
 def test_what_is_no_list_of_entries_is_refused_by_the_result(client: CoagentClient, given: Any) -> None:
-    """As what a server refuses: nothing raises."""
+    """Nothing raises, as when a server refuses an entry."""
     refused = client.store_logs(given)
 
     assert (refused.success, refused.message) == (False, "store_logs takes a list of entries; store_log takes one")
 
 
 def test_runs_summaries_and_filters(client: CoagentClient) -> None:
-    """The three ways to find things."""
+    """The three ways to find sessions and events work with any id."""
     client.log_session_start("found/with space?", "Hello", 1)
     client.log_error("found/with space?", 1, 0, "boom")
     summary = next(s for s in client.summarize() if s.run_id == "found/with space?")
@@ -392,14 +392,14 @@ def test_runs_summaries_and_filters(client: CoagentClient) -> None:
 
 @pytest.mark.parametrize("expression", ["[0].nothing", "max([].nothing)"])
 def test_filter_that_finds_nothing_gives_none(client: CoagentClient, expression: str) -> None:
-    """The server's answer is `null`, which is JSON."""
+    """The server's response is `null`, which is valid JSON."""
     client.log_info("null", "hello")
 
     assert client.filter_logs("null", expression) is None
 
 
 def test_last_prompt_number(client: CoagentClient) -> None:
-    """The highest, whatever came last; 0 for a session that is not known."""
+    """It is the highest number, whichever came last, and 0 for an unknown session."""
     for number in (1, 3, 2):
         client.log_info("numbered", "hello", number)
 
@@ -410,7 +410,7 @@ def test_last_prompt_number(client: CoagentClient) -> None:
 def test_handler_resumes_a_session_where_it_ended(
     client: CoagentClient, caplog: pytest.LogCaptureFixture, before: int, number: int
 ) -> None:
-    """Its prompts are numbered on from what the server has, from 1 where it has nothing, without a warning."""
+    """Prompts continue the server's numbers, or start at 1 if it has none, without a warning."""
     session_id, log = f"resumed-{before}", MemoryDelivery()
     for prompt_number in range(1, before + 1):
         client.log_user_input(session_id, "hello", prompt_number)
@@ -421,7 +421,7 @@ def test_handler_resumes_a_session_where_it_ended(
 
 
 def test_decorated_function_resumes_a_session_where_it_ended(client: CoagentClient) -> None:
-    """The first call goes on with it, the next ones begin anew with the next numbers."""
+    """The first call continues the session; the next ones start new ones with the next numbers."""
     client.log_user_input("again", "before", 4)
     log = MemoryDelivery()
     handler = CoagentCallbackHandler("again", base_url=client.base_url, resume=True, delivery=log)
@@ -437,7 +437,7 @@ def test_decorated_function_resumes_a_session_where_it_ended(client: CoagentClie
 def test_server_that_hangs_holds_up_one_resuming_handler_alone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service makes one for each request: the next ones do not ask, and the log says so once."""
+    """With a handler per request, the later handlers do not ask, and there is one warning."""
     monkeypatch.setattr(resume, "ASK_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hung:
         base_url = f"http://127.0.0.1:{hung.getsockname()[1]}/api/v1"
@@ -456,7 +456,7 @@ def test_server_that_hangs_holds_up_one_resuming_handler_alone(
 
 
 def test_text_of_a_session_has_every_number_as_the_server_has_it(client: CoagentClient) -> None:
-    """What was logged as 1.0 is not read as 1, nor a long number as another one."""
+    """What was logged as 1.0 is not read as 1, and long integers keep their digits."""
     numbers = [1.0, 1, 18446744073709551615]
     client.log_info("numbers", "hello", meta={"numbers": numbers})
     text = client.get_logs_json("numbers")
@@ -465,7 +465,7 @@ def test_text_of_a_session_has_every_number_as_the_server_has_it(client: Coagent
 
 
 def test_many_threads_share_a_client(client: CoagentClient) -> None:
-    """Nothing is lost or mixed up."""
+    """No event is lost or mixed up."""
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda n: client.log_info(f"threads-{n % 4}", str(n)), range(200)))
     messages = {e["output_data"]["message"] for n in range(4) for e in client.get_logs(f"threads-{n}")}
@@ -475,7 +475,7 @@ def test_many_threads_share_a_client(client: CoagentClient) -> None:
 
 
 class Scripted:
-    """A server that gives scripted answers: a status, or None to cut the connection; then 200."""
+    """A server that gives scripted answers: a status, or None to close the connection; then 200."""
 
     def __init__(self, *script: tuple[int | None, dict[str, str]]) -> None:
         self.script = list(script)
@@ -525,7 +525,7 @@ class Scripted:
 
 @pytest.mark.parametrize("errors", [3, {"index": 0}, ["index"], [{"index": None}]])
 def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
-    """Writing never raises for the server's sake, whatever another server says under our name."""
+    """Writing never raises because of a server, whatever a server that is not ours returns."""
     with Scripted((400, {})) as server, CoagentClient(server.base_url, max_retries=0) as client:
         server.answer = {"success": False, "message": "no", "errors": errors}
         result = client.log_info("odd", "hello")
@@ -537,7 +537,7 @@ def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
     ({"success": False, "message": "the disk is full"}, False, "the disk is full"), ([1], True, "stored"),
 ])  # fmt: skip
 def test_answer_says_what_became_of_the_event(answer: object, success: bool, message: str) -> None:
-    """In its body, whatever its status; where that says nothing, the event is stored."""
+    """The body of a 200 decides; if it says nothing, the event counts as stored."""
     with Scripted() as server, CoagentClient(server.base_url) as client:
         server.answer = answer
         result = client.log_info("s", "hello")
@@ -546,13 +546,13 @@ def test_answer_says_what_became_of_the_event(answer: object, success: bool, mes
 
 
 def patient(base_url: str, **arguments: Any) -> CoagentClient:
-    """A client whose pauses are short."""
+    """A client with short retry delays."""
     return CoagentClient(base_url, retry_backoff_factor=0.001, **arguments)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 503, 520, 599, None])
 def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) -> None:
-    """The entry is sent until it is taken, with one id, so that the server keeps it once."""
+    """A retried entry keeps its id, so the server stores it once."""
     with Scripted((status, {}), (status, {})) as scripted, patient(scripted.base_url) as client:
         result = client.log_info("s", "hello")
 
@@ -565,7 +565,7 @@ def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) ->
     (401, "scripted (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
 ])  # fmt: skip
 def test_what_will_not_pass_is_tried_once(status: int, said: str) -> None:
-    """A refusal is told in the server's words; a wrong path or token with what to look at."""
+    """A refusal is reported in the server's words; a wrong path or token with a hint on what to check."""
     with Scripted((status, {})) as scripted, patient(scripted.base_url) as client:
         result = client.log_info("s", "hello")
 
@@ -574,7 +574,7 @@ def test_what_will_not_pass_is_tried_once(status: int, said: str) -> None:
 
 
 def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
-    """It is not followed: the token goes to `base_url` alone."""
+    """It is not followed: the token goes only to `base_url`."""
     headers = {"Location": "https://logs.example.org/api/v1/logs"}
     with Scripted((308, headers)) as scripted, patient(scripted.base_url) as client:
         message = client.log_info("s", "hello").message
@@ -584,14 +584,14 @@ def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
 
 
 def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy of a company does not know the server on one's own machine."""
+    """A company's proxy does not know the server on the user's own machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with CoagentClient(server.base_url) as client:
         assert client.log_info("near", "hello").success
 
 
 def test_retries_come_to_an_end() -> None:
-    """`max_retries` of the client, or of the call, bounds the tries."""
+    """`max_retries` of the client, or of the call, limits the tries."""
     with Scripted(*[(503, {})] * 10) as scripted, patient(scripted.base_url, max_retries=2) as client:
         first = client.log_info("s", "hello")
         tries = len(scripted.bodies)
@@ -602,7 +602,7 @@ def test_retries_come_to_an_end() -> None:
 
 
 def test_fewer_than_no_retries_are_one_try() -> None:
-    """A wrong number in a call that logs is no reason to stop the application."""
+    """A negative number in a logging call must not stop the application."""
     with Scripted(*[(503, {})] * 2) as scripted, patient(scripted.base_url) as client:
         result = client.log_info("s", "hello", max_retries=-1)
 
@@ -613,7 +613,7 @@ def test_fewer_than_no_retries_are_one_try() -> None:
 def test_retries_that_are_no_number_are_refused_by_the_result(
     client: CoagentClient, caplog: pytest.LogCaptureFixture, odd: Any
 ) -> None:
-    """At the first call, and not by an exception when a server is away for the first time."""
+    """They are refused at the first call, not by an exception when the server is away for the first time."""
     result = client.log_info("s", "hello", max_retries=odd)
 
     assert result == LogResult(False, f"max_retries must be a whole number, not {odd!r}")
@@ -621,7 +621,7 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
 
 
 def test_retry_after_is_obeyed() -> None:
-    """The pause is as long as the server asks."""
+    """The delay is as long as the server asks."""
     with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
         started = time.monotonic()
         result = client.log_info("s", "hello")
@@ -631,7 +631,7 @@ def test_retry_after_is_obeyed() -> None:
 
 
 def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: pytest.LogCaptureFixture) -> None:
-    """The first call tries as often as it may, the next ones once; the result and one log line say so."""
+    """The first call retries, the next ones try once; the result and one log line for each say so."""
     with patient("http://127.0.0.1:9/api/v1") as client, caplog.at_level(logging.WARNING):
         results = [client.log_info("s", "hello") for _ in range(3)]
 
@@ -642,7 +642,7 @@ def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: p
 
 
 def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
-    """Of three requests that fail, one says why."""
+    """If three requests fail, the cause is given once."""
     entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     with patient("http://127.0.0.1:9/api/v1") as client:
         result = client.store_logs([entry] * 1200)
@@ -652,7 +652,7 @@ def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
 
 
 def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
-    """One try a call is for as long as nobody is reached."""
+    """Each call makes only one try only until the server is reached again."""
     script: list[tuple[int | None, dict[str, str]]] = [(None, {}), (None, {}), (200, {}), (None, {})]
     with Scripted(*script) as scripted, patient(scripted.base_url, max_retries=1) as client:
         results = [client.log_info("s", "hello") for _ in range(3)]
@@ -661,7 +661,7 @@ def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
 
 
 def test_server_that_answers_is_not_away() -> None:
-    """It may take the next event with its second try."""
+    """After a failed call with 503 responses, the next one is retried as usual."""
     with Scripted(*[(503, {})] * 3) as scripted, patient(scripted.base_url, max_retries=1) as client:
         results = [client.log_info("s", "hello") for _ in range(2)]
 
@@ -669,7 +669,7 @@ def test_server_that_answers_is_not_away() -> None:
 
 
 def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
-    """What the client's sessions have logged goes first, but not where the last call has found nobody."""
+    """Events of the client's sessions are sent first, but not if the last call could not reach the server."""
     with patient("http://127.0.0.1:9/api/v1") as client:
         client.log_info("s", "hello")
         with client.start_session("Plan", session_id="s"):
@@ -681,7 +681,7 @@ def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
 
 
 def test_session_of_a_client_claims_no_totals(server: Running) -> None:
-    """What a client logs by itself is not counted by its session: a figure that nobody knows is absent, not 0."""
+    """The session does not count what the client logs by itself: its `session_end` omits totals instead of saying 0."""
     with CoagentClient(server.base_url) as client:
         with client.start_session("Plan", session_id="counted"):
             client.log_llm_response("counted", "hi", 1, 1, input_tokens=10, output_tokens=3, total_tokens=13)
@@ -693,7 +693,7 @@ def test_session_of_a_client_claims_no_totals(server: Running) -> None:
 
 
 def test_session_of_a_client_counts_what_a_handler_logs_in_it(server: Running) -> None:
-    """Where LangChain is used inside, its calls are known."""
+    """The calls of a LangChain handler inside are counted."""
     with CoagentClient(server.base_url) as client:
         with client.start_session("Plan", session_id="both"):
             handler = CoagentCallbackHandler(base_url=server.base_url)
@@ -716,7 +716,7 @@ def test_reading_from_a_server_that_is_away_says_what_was_tried() -> None:
 
 
 def test_a_server_that_is_something_else() -> None:
-    """An answer that is not JSON is told as what it most likely is."""
+    """A response that is not JSON gets an error with the likely cause."""
     page = Answer(200, b"<h1>Welcome</h1>")
     with FaultyServer(lambda _: page) as server, CoagentClient(server.base_url) as client:
         message = client.log_info("s", "hello").message
@@ -728,7 +728,7 @@ def test_a_server_that_is_something_else() -> None:
 
 @pytest.mark.parametrize("read", [CoagentClient.get_runs, CoagentClient.summarize, lambda c: c.get_logs("x")])
 def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object]) -> None:
-    """A server that answers with other JSON is most likely another one."""
+    """A server that returns other JSON is probably not a CoAgent server."""
     with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
         read(client)
 
@@ -738,7 +738,7 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
 
 
 def test_last_prompt_number_that_is_none_is_told() -> None:
-    """Another server's filter may give anything."""
+    """Another server's filter may return anything."""
     with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
         client.last_prompt_number("x")
 
@@ -747,7 +747,7 @@ def test_last_prompt_number_that_is_none_is_told() -> None:
 
 @pytest.mark.parametrize("odd", [[None, None], ["a", "b"], [1], "abc", 7])
 def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever another server answers, the application has its handler, and the log says why it starts anew."""
+    """Whatever another server returns, the handler is created, and the log says why numbering starts at 1."""
     log = MemoryDelivery()
     with Scripted() as scripted:
         scripted.answer = odd
@@ -772,7 +772,7 @@ def test_id_to_read_that_is_no_text_is_told(
 
 @pytest.mark.parametrize("session_id", ["half \ud800", "\ud83d\ude00", "a/b?c#d%2e", "line\nbreak"])
 def test_what_is_logged_under_an_id_is_read_under_it(client: CoagentClient, session_id: str) -> None:
-    """Also under one that has no UTF-8 form, which is logged as text of its own."""
+    """This includes an id that has no UTF-8 form, which is logged as an escaped text."""
     client.log_info(session_id, "hello")
     query = f"[?session_id!='{session_id}']"
 
@@ -789,7 +789,7 @@ def test_filter_that_is_no_text_is_told(client: CoagentClient, query: Any) -> No
 
 @pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
 def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
-    """Another server's list is the client's own error, with what came."""
+    """Another server's list raises the client's own error, with the response."""
     with Scripted() as scripted, patient(scripted.base_url) as client:
         scripted.answer = [odd]
         with pytest.raises(CoagentClientError) as caught:
@@ -801,7 +801,7 @@ def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
 
 
 def test_closing_ends_a_pause() -> None:
-    """`close` from another thread does not wait for the next try."""
+    """`close` from another thread does not wait for the next retry."""
     with Scripted(*[(503, {"Retry-After": "25"})] * 4) as scripted:
         client = patient(scripted.base_url)
         with ThreadPoolExecutor(1) as pool:
@@ -826,7 +826,7 @@ def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureF
 
 
 def test_debug_tells_of_each_try(caplog: pytest.LogCaptureFixture) -> None:
-    """With its answer, or why there was none; who does not ask for it is told nothing, whatever the level."""
+    """It logs the response, or why there was none; without `debug`, nothing is logged at any level."""
     caplog.set_level(logging.DEBUG, "coagent_langchain")
     with Scripted((503, {}), (None, {})) as scripted:
         for debug in (True, False):
@@ -839,7 +839,7 @@ def test_debug_tells_of_each_try(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    """A proxy in front of the server may want one; what the client says names the address without it."""
+    """A proxy in front of the server may need one; messages show the address without it."""
     with FaultyServer() as server:
         address = server.base_url.replace("//", "//me:hush@")
         with patient(address) as client:
@@ -856,7 +856,7 @@ def test_password_in_the_address_is_sent_and_not_shown(caplog: pytest.LogCapture
 def test_password_of_a_proxy_is_not_shown(
     proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where its address is wrong, which the library below repeats, what is told is the variable to look at."""
+    """The HTTP library repeats a wrong proxy address; the message names the variable to check instead."""
     monkeypatch.setenv("http_proxy", proxy)
     with patient("http://coagent.example/api/v1", max_retries=0) as client:
         message = client.log_info("s", "hello").message
@@ -870,7 +870,7 @@ def test_password_of_a_proxy_is_not_shown(
 
 @pytest.mark.parametrize("body", [b"who is to/ken-4711?", rb'{"message": "who is to\/ken-4711?"}'])
 def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
-    """A refusal is told without the token, whichever way the server has written it."""
+    """A refusal is reported without the token, however the server has written it."""
     with FaultyServer(lambda _: Answer(403, body)) as server, CoagentClient(server.base_url, "to/ken-4711") as client:
         refused = client.log_info("s", "hi").message
 
@@ -878,7 +878,7 @@ def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
 
 
 def test_what_is_read_is_what_was_logged() -> None:
-    """Nothing is taken out of it, even if it is the token by chance."""
+    """Nothing is redacted from it, even if it happens to be the token."""
     with Scripted() as scripted, CoagentClient(scripted.base_url, "hello") as client:
         scripted.answer = [{"session_id": "s", "output_data": {"message": "hello"}}]
 
@@ -886,7 +886,7 @@ def test_what_is_read_is_what_was_logged() -> None:
 
 
 def test_token_is_sent_and_not_shown() -> None:
-    """The bearer token opens the server; without it the answer says 401."""
+    """The bearer token opens the server; without it, the response is 401."""
     with launch(token="secret-token") as running:
         with CoagentClient(running.base_url, "secret-token") as client:
             stored = client.log_info("s", "hello")
@@ -910,7 +910,7 @@ def test_wrong_settings_are_told_at_once(arguments: dict[str, Any], name: str) -
 
 
 def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`COAGENT_CAPTURE_CONTENT=false` holds for the client too."""
+    """`COAGENT_CAPTURE_CONTENT=false` applies to the client, too."""
     monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
     with CoagentClient(server.base_url) as client:
         client.log_llm_response("private", "the secret", 1, 1, input_tokens=3)
@@ -923,7 +923,7 @@ def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pyt
 def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
     server: Running, monkeypatch: pytest.MonkeyPatch, entry: PublishedEntry
 ) -> None:
-    """Those of CoAgent's own client, whether they can say what they are or not."""
+    """This applies to entries of CoAgent's own client, with or without a usable `to_dict`."""
     monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
     with CoagentClient(server.base_url) as client:
         client.store_log(entry)
@@ -933,7 +933,7 @@ def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
 
 
 def test_session_s_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor what the session's blocks say."""
+    """The texts and meta of the session and its prompts are not sent."""
     monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
     with CoagentClient(server.base_url) as client:
         session = client.start_session("the secret", session_id="quiet", meta={"secret": 1})
@@ -947,10 +947,10 @@ def test_session_s_content_is_not_sent_where_it_must_not(server: Running, monkey
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_has_a_connection_of_its_own() -> None:
-    """A connection is kept from call to call, but not shared with another process, nor is what threads wait for."""
+    """A connection is reused from call to call, but a child process shares neither it nor the threads' locks."""
     with Scripted() as scripted, patient(scripted.base_url) as client:
         results = [client.log_info("s", "parent"), client.log_info("s", "parent")]
-        with client._connection._lock:  # as a thread that has just begun a request
+        with client._connection._lock:  # as if a thread had just begun a request
             if (pid := os.fork()) == 0:
                 signal.alarm(10)
                 os._exit(0 if client.log_info("s", "child").success else 1)

@@ -1,4 +1,4 @@
-"""Streams that are left or break, and calls that are cancelled: what had arrived is kept, and no run stays open."""
+"""Abandoned or broken streams and cancelled calls: what had arrived is kept, and no run stays open."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.tools import add
 
 @pytest.mark.parametrize("components", ["nodes", "all"])
 def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -> None:
-    """The steps after a model's raise its exception on, each beside the other: it arose in the model alone."""
+    """The steps after the model raise its exception again, but the error is logged for the model only."""
 
     class Broken(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
@@ -56,11 +56,11 @@ def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -
 
 
 def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:
-    """A function that is cancelled goes on in its thread, which may be in the middle of a hook."""
+    """A cancelled function continues in its thread, which may be in the middle of a hook."""
     begins, cancelled = threading.Event(), threading.Event()
 
     def redact(entry: dict[str, Any]) -> dict[str, Any]:
-        if entry["event_type"] == "user_input":  # of empty inputs, the model's hook tells it
+        if entry["event_type"] == "user_input":  # the inputs are empty, so the model's hook logs it
             begins.set()
             cancelled.wait(10)
         return entry
@@ -83,7 +83,7 @@ def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryD
 
 
 class CountsAtOnce(ScriptedChat):
-    """Tells its input tokens before it says a word, as Anthropic's models do."""
+    """A model that reports its input tokens before its first word, as Anthropic's do."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(
@@ -96,7 +96,7 @@ class CountsAtOnce(ScriptedChat):
 def test_model_in_a_chain_whose_stream_is_left_keeps_its_tokens(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain tells of the model after the chain around it has ended: with the tokens until then."""
+    """LangChain ends the model after the chain around it, with the tokens reported until then."""
 
     async def leave() -> None:
         chain = RunnableLambda(lambda food: food) | CountsAtOnce(script=["one two three"])
@@ -112,7 +112,7 @@ def test_model_in_a_chain_whose_stream_is_left_keeps_its_tokens(
 
 
 class Hanging(ScriptedChat):
-    """A model that streams one token, and then nothing for ever."""
+    """A model that streams one token and then hangs."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         yield next(self._stream(*args, **kwargs))
@@ -123,7 +123,7 @@ class Hanging(ScriptedChat):
 def test_stream_that_is_left_keeps_what_had_arrived(
     left: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A reader who goes away in the middle: LangChain tells only bare models' answers, the tokens tell the rest."""
+    """When a reader leaves, LangChain hands over a partial answer only for bare models; otherwise tokens are used."""
     config: Any = {"callbacks": [handler]}
 
     async def read() -> None:
@@ -148,7 +148,7 @@ def test_stream_that_is_left_keeps_what_had_arrived(
 def test_failed_stream_is_not_cancelled_by_what_is_left_beside_the_failure(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain leaves the other branches of an `astream` after the chain itself has failed."""
+    """LangChain abandons the other branches of an `astream` after the chain itself has failed."""
 
     async def run() -> None:
         async for _ in both.astream("q", {"callbacks": [handler]}):
@@ -167,7 +167,7 @@ def test_failed_stream_is_not_cancelled_by_what_is_left_beside_the_failure(
 def test_graph_stream_that_is_left_is_not_completed(
     ways: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Nor does its session end with the answer of an earlier prompt."""
+    """Its session is cancelled, and does not end with the answer of an earlier prompt."""
     agent = create_agent(chat("first", calls(("add", {"a": 1, "b": 2}, "c1")), "3"), [add])
     with handler.session("s", session_id="s"):
         agent.invoke({"messages": [("user", "one")]}, {"callbacks": [handler]})
@@ -183,7 +183,7 @@ def test_graph_stream_that_is_left_is_not_completed(
 
 
 def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain ends the chain as if nothing were wrong, and tells of its model after that."""
+    """LangChain ends the chain as if nothing were wrong, and its model only after that."""
     chain = RunnableLambda(lambda food: food) | chat("first", "one two")
     with handler.session("s", session_id="s"):
         chain.invoke("q", {"callbacks": [handler]})
@@ -198,7 +198,7 @@ def test_chain_stream_that_is_left_is_not_completed(log: MemoryDelivery, handler
 def test_call_that_never_ends_in_a_stream_that_was_left_is_abandoned(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Nobody knows how it went on, but why nobody told of it."""
+    """Its outcome is unknown, but the reason that it has no end is known."""
     root, call = UUID(int=1), UUID(int=2)
     handler.on_chain_start({}, "q", run_id=root)
     handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
@@ -209,7 +209,7 @@ def test_call_that_never_ends_in_a_stream_that_was_left_is_abandoned(
 
 
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A bare model's call that a timeout cancels, of which nothing is told: later runs say how the session stands."""
+    """LangChain reports no end of a bare model that a timeout cancels: later runs decide the session's status."""
 
     async def cut_off() -> None:
         with contextlib.suppress(TimeoutError):
@@ -227,7 +227,7 @@ def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: Coa
 
 
 def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What the provider has reported until then: on the error, in the session's totals, the list and the timeline."""
+    """Tokens reported before the error are in the error event, the session's totals, the list and the timeline."""
 
     class Breaking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:

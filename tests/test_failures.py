@@ -1,4 +1,4 @@
-"""Errors once, and what an application recovers from: retries, fallbacks, errors that it handles."""
+"""Each error is logged once, and so is what the application recovers from: retries, fallbacks, handled errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bad(food: str) -> str:
 def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
     call: str, wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """In a prompt's block, a run with the name and text of one that failed repeats it."""
+    """In a prompt's block, a run with the name and text of a failed one is a retry of it."""
     model = chat(ValueError("other"), ValueError("1"), ValueError("2"), "ok")
     chain = RunnableLambda(lambda value: value) | model if wrapped else model
     with handler.session("s") as session, session.prompt("p"):
@@ -55,7 +55,7 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
 
 
 def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Functions have no calls of their own to tell from: LangChain's tag says which attempt has ended well."""
+    """Functions have no calls to count: LangChain's tag says which attempt succeeded."""
     outcomes = iter([ValueError("1"), ValueError("2"), None])
 
     def work(question: str) -> str:
@@ -74,7 +74,7 @@ def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: Coa
 def test_branches_that_fail_beside_each_other_have_an_error_each(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Also where one has failed while the other was still running."""
+    """This also holds if one fails while the other is still running."""
 
     def burn(_: str) -> str:
         raise ValueError("burnt")
@@ -94,7 +94,7 @@ def test_branches_that_fail_beside_each_other_have_an_error_each(
 def test_node_that_goes_on_after_a_failure_to_a_question_or_another_graph_has_recovered(
     then: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """It ends by an exception of LangGraph's, which is none of its own."""
+    """The node ends with an exception that LangGraph uses for control flow, which is not a failure."""
 
     def step(state: MessagesState) -> None:
         with contextlib.suppress(ToolException):
@@ -115,7 +115,7 @@ def test_node_that_goes_on_after_a_failure_to_a_question_or_another_graph_has_re
 
 
 def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The server counts calls less ends: of errors a model's alone ends its call, a tool has a response beside it."""
+    """The server counts calls minus ends: a model's error ends its call, but a tool has a response beside its error."""
     agent = create_agent(chat(calls(("bad", {"food": "egg"}, "c1")), ValueError("down")), [bad])
     for run in (agent, chat(ValueError("down"))):
         with contextlib.suppress(ValueError, ToolException):
@@ -126,7 +126,7 @@ def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHa
 
 
 def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two calls that raise one object have an error each: every call is closed."""
+    """Two calls that raise the same object have one error each: every call is closed."""
     error = ValueError("again")
     model = chat(error, error, "ok").with_retry(wait_exponential_jitter=False)
     model.invoke("q", {"callbacks": [handler]})
@@ -138,7 +138,7 @@ def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, hand
 def test_exception_raised_from_another_is_an_error_that_names_it(
     explicit: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What code says when it handles an exception is not lost; where the application goes on, both are recovered."""
+    """Both exceptions are logged; if the application continues, it has recovered from both."""
 
     def wrap(value: str) -> str:
         try:
@@ -158,7 +158,7 @@ def test_exception_raised_from_another_is_an_error_that_names_it(
 
 
 def test_group_is_reported_with_what_is_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A group of exceptions that were all reported is no error of its own; one with another in it is."""
+    """A group whose members were all reported is not logged again; one with a new member is."""
 
     def gather(value: str) -> str:
         failures: list[Exception] = []
@@ -177,7 +177,7 @@ def test_group_is_reported_with_what_is_in_it(log: MemoryDelivery, handler: Coag
 
 
 def test_error_cut_off_from_its_cause_does_not_name_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`raise … from None` says that the two have nothing to do with each other."""
+    """`raise … from None` says that the two exceptions are unrelated."""
 
     def wrap(value: str) -> str:
         try:
@@ -192,7 +192,7 @@ def test_error_cut_off_from_its_cause_does_not_name_it(log: MemoryDelivery, hand
 
 
 def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A tool's exception is one error and a response without success that names it."""
+    """A tool's exception is one error, and a response with `success` false that refers to it."""
     agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1"))), [bad])
     with pytest.raises(ToolException):
         agent.invoke({"messages": [("user", "cook")]}, {"callbacks": [handler]})
@@ -207,7 +207,7 @@ def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) 
 def test_error_that_is_no_exception_ends_its_call(
     given: Any, message: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A program that calls the hooks itself may give a text, or nothing: the call has failed all the same."""
+    """A program that calls the hooks itself may pass a string or None: the call has failed all the same."""
     run_id = uuid4()
     handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=run_id)
     handler.on_llm_error(given, run_id=run_id)
@@ -221,7 +221,7 @@ def test_error_that_is_no_exception_ends_its_call(
 def test_model_whose_error_was_reported_below_it_has_a_response(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where a run inside of a model's raised the exception, the call ends with a response instead of a second error."""
+    """If a run inside the model's raised the exception, the call ends with a response, not a second error."""
     model, inner, error = uuid4(), uuid4(), ValueError("no")
     handler.on_llm_start({}, ["q"], run_id=model)
     handler.on_tool_start({"name": "t"}, "x", run_id=inner, parent_run_id=model)
@@ -234,13 +234,13 @@ def test_model_whose_error_was_reported_below_it_has_a_response(
 
 
 def strategies(log: MemoryDelivery) -> list[tuple[str, list[str]]]:
-    """How each error was recovered from: strategy and actions."""
+    """The strategy and actions of each recovery."""
     told = [entry["error_info"] for entry in of_type(log, "recovery")]
     return [(each["recovery_strategy"], each["recovery_actions"]) for each in told]
 
 
 def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The call that ends well is another attempt, and the errors before it are recovered by a retry."""
+    """The call that succeeds is another attempt, and a retry has recovered from the errors before it."""
     model = chat(ValueError("1"), ValueError("2"), "ok")
     retry = ModelRetryMiddleware(max_retries=3, initial_delay=0.0, jitter=False)
     create_agent(model, [add], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
@@ -250,7 +250,7 @@ def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coage
 
 
 def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Another model that answers the same question is a fallback, and no second attempt."""
+    """Another model that answers the same question is a fallback, not a second attempt."""
     broken, other = chat(ValueError("down")), ScriptedChat(script=["ok"], model="scripted-2")
     agent = create_agent(broken, [add], middleware=[ModelFallbackMiddleware(other)])
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
@@ -260,7 +260,7 @@ def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentC
 
 
 def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Attempts that failed again are not recovered from: the agent goes on from the last error alone."""
+    """There is no recovery from attempts that failed again: the agent continues after the last error only."""
     retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
     agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [bad], middleware=[retry])
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
@@ -270,7 +270,7 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
 
 
 def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two questions that fail and are asked again, one after the other, are two retries."""
+    """Two questions that each fail and are asked again are two retries."""
 
     def app(_: str) -> str:
         model = chat(ValueError("1"), "ok")
@@ -287,7 +287,7 @@ def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: Coa
 
 
 def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Nothing tells that the second one makes the first one again."""
+    """Nothing shows that the second call repeats the first."""
 
     def app(_: str) -> str:
         with contextlib.suppress(ValueError):
@@ -302,7 +302,7 @@ def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler
 
 @pytest.mark.parametrize("raises", [False, True])
 def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A run may have more failed children than it remembers: each is one error, and the latest ones are recovered."""
+    """A run may have more failed children than it remembers: each is one error, the latest have recoveries."""
 
     def many(question: str) -> str:
         for number in range(100):
@@ -323,7 +323,7 @@ def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, h
 
 
 def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A call that began before the other one failed does not make it again."""
+    """A call that began before the other one failed is not a retry of it."""
 
     async def both(question: str) -> str:
         calls = [chat(ValueError("down")).ainvoke(question), chat("ok").ainvoke(question)]
@@ -335,7 +335,7 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
 
 
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What goes on from an error in an answer stands in that answer's turn, though the model ran beside it."""
+    """The recovery from an error in parsing a response is in that response's turn, though its model ran elsewhere."""
     parse = RunnableLambda(lambda answer: int(answer.content)).with_fallbacks([RunnableLambda(lambda _: 0)])
     (chat("many") | parse).invoke("How many?", {"callbacks": [handler]})
 
@@ -356,7 +356,7 @@ def test_retries_at_the_same_time_recover_one_error_each(
     log: MemoryDelivery,
     handler: CoagentCallbackHandler,
 ) -> None:
-    """Where several ask the same and fail, an answer recovers one of the errors, and none of another's."""
+    """If several ask the same question and fail, each response is the recovery from one of the errors."""
 
     async def sample(model: ScriptedChat) -> Any:
         try:
@@ -379,7 +379,7 @@ def test_retries_at_the_same_time_recover_one_error_each(
 def test_call_that_is_made_again_in_the_background_recovers_its_error_once(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The run around it has gone on already, and has told so."""
+    """The surrounding run has already continued and logged its recovery."""
     model = chat(OSError("down"), "up")
 
     async def main() -> None:
@@ -403,11 +403,11 @@ def test_call_that_is_made_again_in_the_background_recovers_its_error_once(
 
 
 def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
-    """An answer to the same question in another thread recovers no error that is not logged yet."""
+    """An answer to the same question in another thread is no recovery from an error that is not logged yet."""
     failed, answered = threading.Event(), threading.Event()
 
     class Before(BaseCallbackHandler):
-        """Has the second model begin when the error of the first is about to be logged."""
+        """Delays the second model until the error of the first is about to be logged."""
 
         run_inline = True
 
@@ -416,7 +416,7 @@ def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
                 failed.wait(10)
 
     class After(BaseCallbackHandler):
-        """Knows when all is told of an answer."""
+        """Signals that a response has been logged."""
 
         run_inline = True
 

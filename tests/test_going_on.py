@@ -1,4 +1,4 @@
-"""What of a session goes on later: graphs that failed or asked, questions, calls for tools; and what does not."""
+"""What continues later in a session: graphs that failed or asked, questions, tool calls; and what does not."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def in_thread(handler: CoagentCallbackHandler, thread: str, **further: Any) -> A
 
 
 def told(log: MemoryDelivery) -> list[tuple[str, int, int]]:
-    """The sequence without what graph nodes say of themselves."""
+    """The sequence without the events of graph nodes."""
     return [at for at in log.sequence if not at[0].startswith("component_")]
 
 
 def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`invoke(None)` after a failure says nothing new: it is the same prompt, and the turns go on."""
+    """`invoke(None)` after a failure brings no new input: the prompt and its turns continue."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), ValueError("down"), "3", "Welcome")
     agent = create_agent(model, [add], checkpointer=InMemorySaver())
     with pytest.raises(ValueError, match="down"):
@@ -69,7 +69,7 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
 def test_graph_that_goes_on_in_a_prompt_of_its_own_begins_its_turns_there(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The user has said something after all: nothing there is of a turn of the earlier prompt."""
+    """The new prompt is new user input: no event in it has a turn of the earlier prompt."""
     agent = create_agent(chat(ValueError("down"), "Welcome"), [add], checkpointer=InMemorySaver())
     with handler.session("s") as session:
         with contextlib.suppress(ValueError), session.prompt("Hello"):
@@ -84,7 +84,7 @@ def test_graph_that_goes_on_in_a_prompt_of_its_own_begins_its_turns_there(
 
 
 def test_each_thread_goes_on_in_its_own_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Where two threads of one session failed, each continues its prompt; what has ended well is not continued."""
+    """If two threads of one session failed, each continues its prompt; what has succeeded is not continued."""
     model = chat(ValueError("a"), ValueError("b"), "ok a", "ok b", "again")
     agent = create_agent(model, [], checkpointer=InMemorySaver())
     with handler.session("s", session_id="s"):
@@ -109,7 +109,7 @@ def test_each_thread_goes_on_in_its_own_prompt(log: MemoryDelivery, handler: Coa
 
 
 def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A service whose request fails, and which tries it again in a block of its own."""
+    """A service may retry a failed request in another block."""
     agent = create_agent(chat(ValueError("down"), "up"), [], checkpointer=InMemorySaver())
     for request in ({"messages": [("user", "go")]}, None):
         with contextlib.suppress(ValueError), handler.session("chat", session_id="s"):
@@ -125,7 +125,7 @@ def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, hand
 def test_tool_that_has_run_is_not_answered_again_in_a_later_block(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A middleware that shortens a conversation returns what is left of it, old answers of tools too."""
+    """A middleware that rewrites the conversation returns its messages, including old tool results."""
     down = [True]
 
     @before_model
@@ -147,7 +147,7 @@ def test_tool_that_has_run_is_not_answered_again_in_a_later_block(
 def test_answer_in_a_later_block_of_the_session_counts_there(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The question is the first block's, whose prompt goes on; what happens after the answer is the second's."""
+    """The question's prompt, from the first block, continues; whatever follows the answer counts in the second."""
     agent = asking_agent()
     with handler.session("chat", session_id="s"):
         chat(calls(("add", {}, "of another prompt"))).invoke("q", {"callbacks": [handler]})
@@ -167,7 +167,7 @@ def test_answer_in_a_later_block_of_the_session_counts_there(
 
 
 def test_run_without_input_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """While one thread waits for a person, another run of the session that is given nothing is a prompt of its own."""
+    """While one thread waits for an answer, another run of the session without input is a prompt of its own."""
     agent = asking_agent()
     with handler.session("s", session_id="s"):
         agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, "a"))
@@ -180,7 +180,7 @@ def test_run_without_input_is_no_answer(log: MemoryDelivery, handler: CoagentCal
 
 
 def test_application_that_answers_its_own_question(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A graph that is interrupted and resumed inside of one run has its answer logged, and the session is completed."""
+    """If a graph is interrupted and resumed within one run, its answer is logged, and the session is completed."""
     agent = asking_agent()
 
     def approve(question: str) -> Any:
@@ -197,7 +197,7 @@ def test_application_that_answers_its_own_question(log: MemoryDelivery, handler:
 
 
 def questions(log: MemoryDelivery) -> list[tuple[int, str, Any]]:
-    """What was asked and answered: prompt, status and value; each question by the place of its first mention."""
+    """Each question or answer as its question's place by first mention, its status and its value."""
     names: dict[str, int] = {}
     return [
         (names.setdefault(e["meta"]["interrupt_id"], len(names)), e["meta"]["status"], e["input_data"].get("value"))
@@ -206,7 +206,7 @@ def questions(log: MemoryDelivery) -> list[tuple[int, str, Any]]:
 
 
 def asking_graph(*names: str, **compiled: Any) -> Any:
-    """A graph whose nodes, side by side, each ask a person."""
+    """A graph with parallel nodes, each of which asks a person."""
     graph: Any = StateGraph(MessagesState)
     for name in names:
         graph.add_node(name, lambda _, name=name: {"messages": [("ai", str(interrupt(f"{name}?")))]})
@@ -215,7 +215,7 @@ def asking_graph(*names: str, **compiled: Any) -> Any:
 
 
 class LeavesBlock(MemoryDelivery):
-    """Leaves a block while a root run ends in it: in the moment in which that says that nobody has answered."""
+    """A delivery that leaves a block while a root run in it ends, when "unanswered" is logged."""
 
     block: Session
 
@@ -229,7 +229,7 @@ class LeavesBlock(MemoryDelivery):
 
 
 def test_block_that_is_left_while_its_run_ends_ends_as_that() -> None:
-    """Another thread leaves it a moment before the run's status and answer are known: it waits for them."""
+    """Another thread leaves it just before the run's status and answer are known: the session waits for them."""
     log, agent = LeavesBlock(), asking_agent()
     handler = CoagentCallbackHandler(delivery=log)
     with handler.session("Cook", session_id="s"):
@@ -244,7 +244,7 @@ def test_block_that_is_left_while_its_run_ends_ends_as_that() -> None:
 
 
 def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`invoke(None)` on a graph that waits has it ask again; a question of another checkpoint was never answered."""
+    """`invoke(None)` makes a waiting graph ask again; an earlier checkpoint's question stays unanswered."""
     graph, config = asking_graph("hotel"), in_thread(handler, "t")
     with handler.session("s", session_id="s"):
         graph.invoke({"messages": [("user", "go")]}, config)
@@ -266,7 +266,7 @@ def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: C
 def test_question_stays_open_while_something_else_runs_in_its_thread(
     titles: Runnable[Any, Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What finds a title for the conversation, say, is in its session, and is not its graph."""
+    """A run that finds a title for the conversation, say, is in the same session but not part of its graph."""
     graph, config = asking_graph("hotel"), in_thread(handler, "t")
     graph.invoke({"messages": [("user", "go")]}, config)
     titles.invoke("A title?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
@@ -279,7 +279,7 @@ def test_question_stays_open_while_something_else_runs_in_its_thread(
 def test_question_that_a_graph_in_a_chain_asks_replaces_the_one_before(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A service may call its graph in a function of its own, which has the thread in its metadata."""
+    """A service may call its graph in a function, with the thread in the function's metadata."""
     graph, config = asking_graph("hotel"), {"configurable": {"thread_id": "t"}}
     serve = RunnableLambda(lambda given: graph.invoke(given, config))
     for given in ({"messages": [("user", "go")]}, {"messages": [("user", "or not")]}, Command(resume="yes")):
@@ -296,7 +296,7 @@ def test_question_that_a_graph_in_a_chain_asks_replaces_the_one_before(
 def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed_too(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The other error is none of the graph's, and nothing has recovered from it."""
+    """The model's error is not the graph's, and nothing has recovered from it."""
     model = chat(ValueError("down"), "Welcome")
     agent = create_agent(model, [add], checkpointer=InMemorySaver())
     with contextlib.suppress(ValueError):
@@ -313,7 +313,7 @@ def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed
 
 
 def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """There is nothing to say to a breakpoint: who has the graph go on has looked at it."""
+    """A breakpoint takes no answer: resuming the graph means that someone has looked at it."""
     graph, config = asking_graph("hotel", interrupt_before=["hotel"]), in_thread(handler, "t")
     with handler.session("s", session_id="s"):
         graph.invoke({"messages": [("user", "go")]}, config)
@@ -327,7 +327,7 @@ def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: 
 
 
 def test_answer_to_one_of_two_questions_leaves_the_other(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangGraph asks the other one again; another input withdraws it."""
+    """LangGraph asks the other one again; a new input withdraws it."""
     graph, config = asking_graph("hotel", "flight"), in_thread(handler, "t")
     with handler.session("s", session_id="s"):
         first = graph.invoke({"messages": [("user", "go")]}, config)["__interrupt__"]
@@ -349,8 +349,7 @@ def test_answer_to_one_of_two_questions_leaves_the_other(log: MemoryDelivery, ha
 def test_answer_that_steps_hand_on_is_told_once(
     by_id: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Inside of the chain around it the graph is given it again. LangChain does not tell the chain the graph's thread:
-    there an answer without an id names no question."""
+    """In a chain, both chain and graph get the answer; without an id, the chain cannot tell which question it is."""
     graph = asking_graph("hotel")
     chain = RunnableLambda(lambda request: request) | graph
     with handler.session("s", session_id="s"):
@@ -363,7 +362,7 @@ def test_answer_that_steps_hand_on_is_told_once(
 
 
 def test_answers_in_another_process_name_their_questions(log: MemoryDelivery) -> None:
-    """Who did not ask knows which question each answer is for, where the application says so."""
+    """A process that did not ask knows which question an answer is for if the application gives the id."""
     handler = CoagentCallbackHandler("trip", delivery=log)
     graph = asking_graph("hotel", "flight")
     asked = graph.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "t"}})["__interrupt__"]
@@ -375,7 +374,7 @@ def test_answers_in_another_process_name_their_questions(log: MemoryDelivery) ->
 
 
 def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What goes on from its last checkpoint and ends well has recovered from what it failed with."""
+    """A graph that resumes from its last checkpoint and succeeds has recovered from all its earlier errors."""
     agent = create_agent(chat(ValueError("a"), ValueError("b"), "ok"), [], checkpointer=InMemorySaver())
     for request in ({"messages": [("user", "go")]}, None, None):
         with contextlib.suppress(ValueError):
@@ -388,7 +387,7 @@ def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler
 
 
 def test_question_whose_answer_fails_is_not_unanswered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The run that brought the answer failed after it; going on has it already."""
+    """The run that brought the answer failed afterwards; the next one already has the answer."""
     model = chat(calls(("ask", {"question": "ok?"}, "c1")), ValueError("down"), "done")
     agent = create_agent(model, [ask], checkpointer=InMemorySaver())
     for request in ({"messages": [("user", "go")]}, Command(resume="yes"), None):
@@ -401,7 +400,7 @@ def test_question_whose_answer_fails_is_not_unanswered(log: MemoryDelivery, hand
 def test_graph_recovers_from_all_that_failed_beside_each_other(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Of two nodes that fail at the same time LangGraph raises one; going on makes both again."""
+    """If two nodes fail at the same time, LangGraph raises one of them; resuming runs both again."""
     both, down = threading.Barrier(2), [True, True]
 
     def node(number: int) -> Any:
@@ -425,7 +424,7 @@ def test_graph_recovers_from_all_that_failed_beside_each_other(
 
 
 def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
-    """Name and arguments are kept for what may yet be answered without a tool."""
+    """Name and arguments are kept only for calls that may still be answered without their tool running."""
     known = pending.ToolCalls()
     prompt = handler.session("q").prompt("q")
     for call_id in ("a", "b"):
@@ -436,7 +435,7 @@ def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandl
 
 
 def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(handler: CoagentCallbackHandler) -> None:
-    """The session that has ended may have runs in other threads, which are about to end."""
+    """The ended session may have runs in other threads that have not ended yet."""
     earlier, prompt = pending.Pending(), handler.session("q").prompt("q")
     over = threading.Event()
 
@@ -468,7 +467,7 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
 
 
 def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHandler) -> None:
-    """Of very many the latest are known, with their arguments."""
+    """Only the latest are remembered, with their arguments."""
     known = pending.ToolCalls()
     prompt = handler.session("q").prompt("q")
     asked = range(pending.MAX_TOOL_CALLS + 2)
@@ -484,7 +483,7 @@ def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHand
 def test_graphs_that_never_go_on_are_bounded(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session remembers the latest of its threads that have failed."""
+    """A session remembers only the latest of its failed threads."""
     monkeypatch.setattr(pending, "MAX_STOPPED", 2)
     agent = create_agent(chat(ValueError("down")), [], checkpointer=InMemorySaver())
     with handler.session("chat") as session:
@@ -497,7 +496,7 @@ def test_graphs_that_never_go_on_are_bounded(
 def test_questions_that_nobody_answers_are_bounded(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of very many the latest are known; the answer to an older one is logged all the same."""
+    """Only the latest are remembered; the answer to an older one is still logged."""
     monkeypatch.setattr(pending, "MAX_QUESTIONS", 2)
     agents = {thread: asking_agent() for thread in "abc"}
     with handler.session("chat") as session:
@@ -512,7 +511,7 @@ def test_questions_that_nobody_answers_are_bounded(
 
 @pytest.mark.parametrize("answer", [True, 5, ["0" * 32], {"0" * 32: "yes", "city": "Rome"}])
 def test_answer_may_be_any_value(answer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Only a mapping whose keys are all ids of questions says which of them it answers."""
+    """Only a mapping whose keys are all question ids names the questions it answers."""
     agent = asking_agent()
     agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, "t"))
     agent.invoke(Command(resume=answer), in_thread(handler, "t"))
@@ -522,7 +521,7 @@ def test_answer_may_be_any_value(answer: Any, log: MemoryDelivery, handler: Coag
 
 
 def test_session_that_begins_with_an_answer_says_what_it_runs_on(log: MemoryDelivery) -> None:
-    """As one that begins with a question does: another process has asked."""
+    """Its start lists the same packages as that of a session that begins with a question."""
     agent = asking_agent()
     agent.invoke({"messages": [("user", "do it")]}, {"configurable": {"thread_id": "t"}})  # logged elsewhere
     for request, session in ((Command(resume="yes"), "answer"), ({"messages": [("user", "do it")]}, "question")):
@@ -536,7 +535,7 @@ def test_session_that_begins_with_an_answer_says_what_it_runs_on(log: MemoryDeli
 
 
 def test_answer_in_another_process_takes_the_number_that_it_is_given(log: MemoryDelivery) -> None:
-    """Who does not know the question continues the prompt that the application names."""
+    """A process that does not know the question continues the prompt that the application gives."""
     handler = CoagentCallbackHandler("trip", delivery=log)
     agent = asking_agent()
     agent.invoke({"messages": [("user", "do it")]}, {"configurable": {"thread_id": "t"}})  # logged elsewhere
@@ -546,7 +545,7 @@ def test_answer_in_another_process_takes_the_number_that_it_is_given(log: Memory
 
 
 def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The middleware answers in the tool's place, in another run than the one that asked for it."""
+    """The middleware answers instead of the tool, in another run than the one that asked for the call."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
     middleware = HumanInTheLoopMiddleware(interrupt_on={"add": True})
     agent = create_agent(model, [add], middleware=[middleware], checkpointer=InMemorySaver())
@@ -566,7 +565,7 @@ def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handle
 def test_what_runs_beside_a_failure_goes_on_to_its_own_end(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """`gather` does not cancel the other branches: their answers and tokens are logged when they come."""
+    """`gather` does not cancel the other branches: their responses and tokens are logged when they arrive."""
 
     class Slow(ScriptedChat):
         async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
@@ -592,7 +591,7 @@ def test_what_runs_beside_a_failure_goes_on_to_its_own_end(
 def test_answer_in_a_later_block_of_the_session(
     with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A service that has a block for each request: the answer names its question, the tool has the turn that asked."""
+    """With a block for each request, the answer names its question, and the tool is in the turn that called it."""
     agent = asking_agent()
     for request in ({"messages": [("user", "go")]}, Command(resume="yes")):
         with handler.session("chat", session_id="s") as session:
@@ -613,7 +612,7 @@ def test_answer_in_a_later_block_of_the_session(
 
 
 def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer is logged there too, and the prompt goes on."""
+    """The answer is logged in the prompt, and its turn continues."""
     agent = asking_agent()
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
     with handler.session("Ask") as session, session.prompt("do it"):
@@ -628,7 +627,7 @@ def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentC
 def test_stream_that_is_left_at_a_question_waits_for_the_answer(
     way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Whoever has read what is asked reads no further: that is no cancellation."""
+    """A reader that stops at the question has not cancelled the run."""
     graph = StateGraph(MessagesState).add_node("book", lambda state: {"messages": [("ai", interrupt("Book it?"))]})
     app = graph.add_edge(START, "book").compile(checkpointer=InMemorySaver())
     chain: Any = RunnableLambda(lambda text: {"messages": [("user", text)]}) | app if way == "in a chain" else app

@@ -1,4 +1,4 @@
-"""Which session a run belongs to, and which numbers its prompts and turns have."""
+"""Which session a run belongs to, and how its prompts and turns are numbered."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_session_id_of_the_run(key: str, log: MemoryDelivery, handler: CoagentCa
 def test_session_id_of_the_run_may_be_a_number_and_is_cut(
     named: Any, session: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Frameworks number their threads; a server takes 512 characters."""
+    """Some frameworks number their threads; a server accepts 512 characters."""
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"thread_id": named}})
 
     assert sessions(log) == {session: ONE_CALL}
@@ -71,7 +71,7 @@ def test_session_id_of_the_run_may_be_a_number_and_is_cut(
 def test_configurable_names_the_session_of_what_has_children(
     runnable: Runnable[Any, Any], session: str, log: MemoryDelivery
 ) -> None:
-    """LangChain shows `configurable` to child runs alone: what runs without any is of the handler's own session."""
+    """Only child runs show `configurable` to callbacks: a run without children is in the handler's own session."""
     handler = CoagentCallbackHandler(delivery=log)
     runnable.invoke("leek", {"callbacks": [handler], "configurable": {"thread_id": "thread"}})
     handler.close()
@@ -80,7 +80,7 @@ def test_configurable_names_the_session_of_what_has_children(
 
 
 def test_session_starts_before_everything_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A run whose session is known only when its child starts may have begun before the session's first one."""
+    """A run whose session is known only from its first child may have begun before the session's first run."""
     began, go_on = threading.Event(), threading.Event()
 
     def wait(food: str) -> str:
@@ -103,7 +103,7 @@ def test_session_starts_before_everything_in_it(log: MemoryDelivery, handler: Co
 
 
 def test_handlers_made_per_request_share_a_sessions_numbers(log: MemoryDelivery) -> None:
-    """A second handler for the same session goes on with prompt 2 and starts no second session."""
+    """A second handler for the same session continues with prompt 2 and starts no second session."""
     for _ in range(2):
         chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler("s", delivery=log)]})
 
@@ -119,7 +119,7 @@ def test_handlers_made_per_request_share_a_sessions_numbers(log: MemoryDelivery)
 
 
 def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A conversation that continues elsewhere names its prompt number."""
+    """A conversation that began elsewhere can set its prompt number in the metadata."""
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": 5}})
     chat("a").invoke("q", {"callbacks": [handler]})
 
@@ -127,7 +127,7 @@ def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallba
 
 
 def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
-    """A thread that goes on after its session ended starts again with the next prompt number."""
+    """A session that is used again after its end starts again, with the next prompt number."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     handler.close()
@@ -138,7 +138,7 @@ def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
 
 
 def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDelivery) -> None:
-    """A session under an ended one's id starts at the prompt to come, not at the first one of all."""
+    """The start of a restarted session has the number of its next prompt, not 1."""
     handler = CoagentCallbackHandler(session_id="again", delivery=log)
     for text in ("one", "two"):
         with handler.session(text):
@@ -150,7 +150,7 @@ def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDeliver
 
 
 def test_packages_of_a_session_are_those_of_its_runs(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A session that begins with a run names what that runs on; a block does not know, and says nothing."""
+    """A session that a run begins lists the packages the run uses; a block does not know them and lists none."""
     chat("a").invoke("q", {"callbacks": [handler]})
     with handler.session("Cook", session_id="block"):
         pass
@@ -166,7 +166,7 @@ def test_packages_of_a_session_are_those_of_its_runs(log: MemoryDelivery, handle
 def test_clock_that_is_put_back_leaves_each_call_before_its_answer(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is logged from then on has the time of the new clock, calls as well as answers."""
+    """Whatever is logged afterwards has the new clock's time, calls as well as responses."""
     with handler.session("task"):
         now = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
@@ -177,7 +177,7 @@ def test_clock_that_is_put_back_leaves_each_call_before_its_answer(
 
 
 def test_task_that_outlives_its_session_begins_it_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Nothing stands behind `session_end`: what comes later is the same session's next prompt, with a start."""
+    """Nothing follows `session_end`: a late run restarts the session and is its next prompt."""
     with handler.session("task", session_id="conv"):
         chat("a").invoke("in time", {"callbacks": [handler]})
         around = contextvars.copy_context()
@@ -201,7 +201,7 @@ def test_secrets_that_an_objects_repr_hides_stay_hidden(log: MemoryDelivery, han
 
 
 def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A dataclass or list in its place is kept as `value`."""
+    """A dataclass or list passed as `meta` is kept under `value`."""
 
     @dataclass
     class Grade:
@@ -216,21 +216,21 @@ def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, ha
 
 @pytest.mark.parametrize("odd", [True, 1.5, "2", object(), 0, -1, MAX_COUNTER + 1])
 def test_odd_prompt_number_counts_as_none(odd: object, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A number that is none does not get into the log, where a server would refuse it."""
+    """An invalid number is ignored instead of being logged, where a server would refuse it."""
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": odd}})
 
     assert {(type(e["prompt_number"]), e["prompt_number"]) for e in log.entries} == {(int, 1)}
 
 
 def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
-    """An empty or overlong id raises where it is given."""
+    """An empty or overlong id, or one that is not a string, raises where it is given."""
     for bad in ("", "x" * 513, 7):
         with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
             CoagentCallbackHandler(bad, delivery=log)  # type: ignore[arg-type]
 
 
 def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCallbackHandler) -> None:
-    """A decorator without parentheses, a prompt that is no text, a meta that is no dict: each says what to do."""
+    """A decorator without parentheses, a non-string prompt or a non-dict meta raises and says what to do."""
     parentheses = r'needs parentheses: @handler.session\(\) or @session.prompt\("…"\) above'
     with pytest.raises(ConfigurationError, match=parentheses):
         handler.session(lambda: None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""When a session ends, as what, how long it was, and what its last event tells."""
+"""When a session ends, with which status and duration, and what its last event contains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other 
 def test_session_of_handlers_made_per_request_ends_with_its_last_answer(
     rule: dict[str, Any], log: MemoryDelivery
 ) -> None:
-    """Handlers that all keep the same to themselves repeat the answer, whichever of them has begun the session."""
+    """Handlers with the same redaction repeat the last answer, whichever of them began the session."""
     for answer in ("first", "last"):
         handler = CoagentCallbackHandler("s", delivery=log, **rule)
         chat(answer).invoke("q", {"callbacks": [handler]})
@@ -43,7 +43,7 @@ def test_session_of_handlers_made_per_request_ends_with_its_last_answer(
 
 
 def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session whose end is noticed by another clock than its events has lasted no time, not less."""
+    """A session whose end is read from another clock than its events has a duration of 0, not a negative one."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     now_ms = session_module.now_ms
@@ -54,14 +54,14 @@ def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monke
 
 
 def test_session_that_was_never_begun_has_no_end(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """As where the application gives up before it enters the block."""
+    """Ending a session whose block was never entered logs nothing."""
     handler.session("Cook").end()
 
     assert log.entries == []
 
 
 def test_totals_of_a_session_can_be_read_while_it_is_open(handler: CoagentCallbackHandler) -> None:
-    """What it has used so far, for a budget of the application's."""
+    """The usage so far is available, for example for a budget."""
     with handler.session("Cook") as session:
         chat("a").invoke("q", {"callbacks": [handler]})
         totals = session.totals
@@ -80,7 +80,7 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
 
 
 def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the clocks of sessions forward."""
+    """Set the clocks that sessions use forward by a minute."""
     now_ms, monotonic = session_module.now_ms, session_module.time.monotonic
     for module in (session_module, course):
         monkeypatch.setattr(module, "now_ms", lambda: now_ms() + 60_000)
@@ -88,7 +88,7 @@ def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the program did afterwards, or how long nobody noticed that it was over, is no part of the session."""
+    """The time from the last event until the session is closed is not part of the session."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     pass_a_minute(monkeypatch)
@@ -99,7 +99,7 @@ def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, m
 
 
 def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What a chain does after its last model call takes time of the session, though it is no event."""
+    """The time that a chain runs after its last model call is part of the session, though there is no event for it."""
     (chat("a") | (lambda answer: time.sleep(0.03))).invoke("q", {"callbacks": [handler]})
     handler.close()
 
@@ -110,7 +110,7 @@ def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: C
 def test_session_with_a_block_ends_with_it(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The block says how long the session is."""
+    """A block determines when its session ends."""
     with handler.session("Cook"):
         chat("a").invoke("q", {"callbacks": [handler]})
         pass_a_minute(monkeypatch)
@@ -122,7 +122,7 @@ def test_session_with_a_block_ends_with_it(
 def test_session_lasts_from_its_first_event_to_its_last(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time is that between their timestamps, also where the block is entered later than made."""
+    """The duration is measured between their timestamps, even if the block is entered long after it was created."""
     session = handler.session("Cook")
     pass_a_minute(monkeypatch)
     with session:
@@ -134,7 +134,7 @@ def test_session_lasts_from_its_first_event_to_its_last(
 
 @pytest.mark.parametrize("how", ["closed", "idle"])
 def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
-    """An interrupt that nobody has answered is no completed work."""
+    """A session with an unanswered interrupt is not completed."""
     handler = CoagentCallbackHandler("s", delivery=log)
     asking_agent().invoke(
         {"messages": [("user", "Pay?")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}}
@@ -150,7 +150,7 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
 def test_how_the_application_ends_a_session_that_waits_counts(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Nobody will answer any more."""
+    """A status that the application sets overrides that of an unanswered question."""
     with handler.session("Buy") as session:
         config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
         asking_agent().invoke({"messages": [("user", "Pay?")]}, config)
@@ -160,7 +160,7 @@ def test_how_the_application_ends_a_session_that_waits_counts(
 
 
 def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A graph that waits may have no message but theirs: then `session_end` says that it was interrupted."""
+    """If a waiting graph has only the user's message, `session_end` says that it was interrupted."""
     graph = StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
     agent = graph.compile(checkpointer=InMemorySaver())
     with handler.session("s"):
@@ -172,7 +172,7 @@ def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCall
 def test_call_that_is_open_when_its_session_ends_ends_with_it(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Its node too: what they came to is unknown, and their own ends, which come later, are not told."""
+    """So does its node: their outcome is unknown, and their own ends, which come later, are not logged."""
 
     @tool
     def stop(food: str) -> str:
@@ -191,7 +191,7 @@ def test_call_that_is_open_when_its_session_ends_ends_with_it(
 def test_run_that_is_open_when_all_sessions_end_is_cancelled(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Also a chain that has called nothing until then, so that its session was not to be told: the process ends."""
+    """This includes a chain that has called nothing yet, so that its session is not logged before the process ends."""
     RunnableLambda(lambda _: handler._sessions.end_all()).invoke("q", {"callbacks": [handler]})
 
     assert [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries] == [
@@ -200,7 +200,7 @@ def test_run_that_is_open_when_all_sessions_end_is_cancelled(
 
 
 def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What is open then is closed with it."""
+    """Whatever is open then is closed with the session."""
     chain = RunnableLambda(str) | chat("one two three")
     with contextlib.suppress(ValueError), handler.session("Cook", session_id="s"):
         stream = chain.stream("q", {"callbacks": [handler]})
@@ -215,7 +215,7 @@ def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, hand
 def test_session_that_was_idle_longest_makes_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service with ever new ids keeps so many sessions open at most, and remembers as many numbers of ended ones."""
+    """With ever new ids, the number of open sessions and of remembered prompt numbers of ended ones is bounded."""
     monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
     monkeypatch.setattr(registry, "MAX_ENDED", 2)
     for number in range(8):
@@ -229,7 +229,7 @@ def test_session_that_was_idle_longest_makes_room(
 def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It began first, but another one was idle longer."""
+    """It began first, but another session has been idle longer."""
     monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
     for name in ("a", "b", "c", "a", "d"):
         chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
@@ -238,7 +238,7 @@ def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
 
 
 def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangChain does not tell of a bare model that a timeout cancels: its session is cancelled with it."""
+    """LangChain reports no end of a bare model that a timeout cancels: its session is cancelled, too."""
 
     async def ask() -> None:
         with handler.session("s", session_id="s"), contextlib.suppress(TimeoutError):
@@ -251,7 +251,7 @@ def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: Co
 
 
 def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer of a session whose last run failed is not the answer of the run before."""
+    """A session whose last run failed does not end with the answer of the run before."""
     model = chat("first answer", TimeoutError("no"))
     with handler.session("s", session_id="s"):
         model.invoke("one", {"callbacks": [handler]})
@@ -264,7 +264,7 @@ def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, han
 def test_session_with_something_open_makes_no_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many sessions there are, none ends in the middle of its block or of a run."""
+    """However many sessions there are, none is ended during its block or a run."""
     monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
 
     def elsewhere(work: Callable[[], object]) -> None:
@@ -291,7 +291,7 @@ def test_session_with_something_open_makes_no_room(
 
 @pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])
 def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, log: MemoryDelivery) -> None:
-    """A call may take long; only what nobody has heard of for a day is given up."""
+    """A call may take long; only after a day without an event is its session ended."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def sweep(_: str) -> str:
@@ -306,7 +306,7 @@ def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, lo
 
 
 def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
-    """The half hour of an idle session begins when its last run has ended."""
+    """A session counts as idle half an hour after its last run has ended."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def work(_: str) -> str:
@@ -321,7 +321,7 @@ def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
 
 
 def test_start_of_a_call_counts_as_activity(log: MemoryDelivery) -> None:
-    """A session that was idle for long is not ended under a model's call."""
+    """A session that was idle for long is not ended during a model call."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     handler._sessions._open["s"].course.touched -= 3600
@@ -335,7 +335,7 @@ def test_start_of_a_call_counts_as_activity(log: MemoryDelivery) -> None:
 def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
     log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The elapsed time is that of the whole session."""
+    """The elapsed time covers the whole session, from before the block."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
     pass_a_minute(monkeypatch)
@@ -346,7 +346,7 @@ def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
 
 
 def test_session_end_repeats_the_beginning_of_a_long_answer(log: MemoryDelivery) -> None:
-    """All of it is in the response."""
+    """`session_end` has the first 10,000 characters; the whole answer is in the response."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("x" * 20_000).invoke("q", {"callbacks": [handler]})
     handler.close()
@@ -380,7 +380,7 @@ def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler)
 def test_program_that_exits_in_a_block(
     code: int | None, status: str, response: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Its exit status says whether that was a failure."""
+    """The exit status decides whether the session has failed."""
 
     def program() -> None:
         with handler.session("Cook"):
@@ -395,7 +395,7 @@ def test_program_that_exits_in_a_block(
 
 @pytest.mark.parametrize(("closed", "ends"), [("first", 0), ("second", 1)])
 def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int, log: MemoryDelivery) -> None:
-    """A notebook's cell that makes its handler anew leaves the old one behind, which nobody closes."""
+    """A notebook cell that creates its handler again leaves the old one behind, which nobody closes."""
     handlers = {name: CoagentCallbackHandler("s", delivery=log) for name in ("first", "second")}
     for handler in handlers.values():
         chat("a").invoke("q", {"callbacks": [handler]})
@@ -405,7 +405,7 @@ def test_session_ends_with_the_handler_that_used_it_last(closed: str, ends: int,
 
 
 def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) -> None:
-    """Though the session goes on: another handler has used it last."""
+    """The call ends though the session continues, because another handler used it last."""
     first, last = (CoagentCallbackHandler("s", delivery=log) for _ in range(2))
     root, call = UUID(int=1), UUID(int=2)
     first.on_chain_start({}, "q", run_id=root)
@@ -421,7 +421,7 @@ def test_call_that_outlives_its_root_ends_with_its_handler(log: MemoryDelivery) 
 def test_chain_that_outlives_its_root_ends_with_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain may end a root before a chain in it: once the session is over, that tells nothing any more."""
+    """LangChain may end a root before a chain in it: after the session's end, that chain's end logs nothing."""
     root, inner = uuid4(), uuid4()
     with handler.session():
         handler.on_chain_start({}, "q", run_id=root)
@@ -434,8 +434,7 @@ def test_chain_that_outlives_its_root_ends_with_its_session(
 
 @pytest.mark.internal_errors
 def test_what_cannot_be_logged_keeps_no_session_open() -> None:
-    """A delivery that raises for a run, a call or a session costs that alone: all other sessions end with the handler,
-    and `end()` raises nothing either."""
+    """If a delivery raises for one run, call or session, all others still end, and `end()` raises nothing."""
 
     class Picky(MemoryDelivery):
         def append(self, lines: bytes, count: int = 1) -> None:
@@ -462,7 +461,7 @@ def test_what_cannot_be_logged_keeps_no_session_open() -> None:
 
 
 def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer is the last chain's, as text or as JSON; a tool that the application runs itself gives none."""
+    """The answer is the last chain's, as text or JSON; a tool that the application calls directly does not count."""
 
     @tool
     def weigh(food: str) -> str:

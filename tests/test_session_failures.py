@@ -15,7 +15,7 @@ from tests.reading import of_type
 
 
 def test_exception_that_leaves_a_session_is_told_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Its error event has an id to refer to, says what was raised and where, and that it is the session's."""
+    """Its error event has an id, type, message and stack trace, and names the session as its component."""
     with pytest.raises(KeyError), handler.session("task"):
         raise KeyError("salt")
 
@@ -43,7 +43,7 @@ def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: Coagen
 def test_exception_that_leaves_an_inner_block_of_another_object_is_the_session_s_failure(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Both blocks are of one session, which ends with the outer one."""
+    """Both blocks belong to one session, which ends with the outer one."""
     outer, inner = (handler.session(text, session_id="s") for text in ("outer", "inner"))
     with outer, contextlib.suppress(KeyError), inner:
         raise KeyError("leek")
@@ -56,7 +56,7 @@ def test_exception_that_leaves_an_inner_block_of_another_object_is_the_session_s
 def test_exception_that_leaves_an_inner_block_of_the_same_object_is_logged(
     log: MemoryDelivery, handler: CoagentCallbackHandler, kind: str
 ) -> None:
-    """Requests of a conversation may share its object: one of them fails while another has the block open."""
+    """Requests of a conversation may share its object: one fails while another has the block open."""
     session = handler.session("task", session_id="conv")
     with session, session.prompt("Soup?") as prompt:
         block = session if kind == "session" else prompt
@@ -72,7 +72,7 @@ def test_exception_that_leaves_an_inner_block_of_the_same_object_is_logged(
 
 
 def test_block_that_takes_over_a_failing_run_ends_failed(log: MemoryDelivery) -> None:
-    """How a run ends that was open before counts for the session that goes on."""
+    """The outcome of a run that was open before the block counts for the session that the block continues."""
     handler = CoagentCallbackHandler("s", delivery=log)
     begun, go = threading.Event(), threading.Event()
 
@@ -96,7 +96,7 @@ def test_block_that_takes_over_a_failing_run_ends_failed(log: MemoryDelivery) ->
 
 
 def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Handled inside the session or raised on, it is one error, of the prompt that it has left."""
+    """Whether it is handled in the session or leaves it, it is one error, in the prompt that it left."""
 
     def work() -> None:
         with handler.session("s", session_id="s") as session:
@@ -116,7 +116,7 @@ def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, han
 def test_context_manager_reports_a_failure_and_lets_it_through(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """An exception inside is an error event, the session's status is failed, and the exception goes on."""
+    """An exception inside is logged as an error, the session's status is failed, and the exception propagates."""
     with pytest.raises(ValueError, match="burnt"), handler.session("Cook"):
         raise ValueError("burnt")
 
@@ -127,7 +127,7 @@ def test_context_manager_reports_a_failure_and_lets_it_through(
 def test_failure_of_a_later_block_is_beside_its_own_start_and_end(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where nothing was asked in the block, the error is of no prompt of an earlier one."""
+    """If the block has no prompt, its error is not in a prompt of an earlier block."""
     with handler.session("Cook", session_id="s") as session, session.prompt("soup"):
         pass
     log.entries.clear()
@@ -140,7 +140,7 @@ def test_failure_of_a_later_block_is_beside_its_own_start_and_end(
 def test_a_runs_own_error_is_not_reported_again_by_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """An exception of a run that leaves the session too is one error event."""
+    """A run's exception that also leaves the session is one error event."""
     with pytest.raises(ValueError, match="no gas"), handler.session("Cook"):
         chat(ValueError("no gas")).invoke("q", {"callbacks": [handler]})
 
@@ -151,7 +151,7 @@ def test_a_runs_own_error_is_not_reported_again_by_its_session(
 def test_error_of_any_of_several_runs_is_not_reported_again_by_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """An application that tries everything before it gives up raises the first of the errors that were logged."""
+    """An application that tries several runs before it gives up may raise the first of the logged errors."""
     errors: list[ValueError] = []
 
     @handler.session("Cook")
@@ -172,7 +172,7 @@ def test_error_of_any_of_several_runs_is_not_reported_again_by_its_session(
 def test_error_of_a_run_that_is_not_its_last_is_not_reported_again_by_its_session(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where all fallbacks fail, LangChain raises the first error, and others were logged since."""
+    """If all fallbacks fail, LangChain raises the first error, though others were logged after it."""
     model = chat(ValueError("down")).with_fallbacks([chat(ValueError("down, too"))])
     with pytest.raises(ValueError, match=r"^down$"), handler.session("Cook"):
         model.invoke("soup", {"callbacks": [handler]})
@@ -184,7 +184,7 @@ def test_error_of_a_run_that_is_not_its_last_is_not_reported_again_by_its_sessio
 def test_exception_that_leaves_a_block_whose_session_has_ended_begins_it_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The error is in a session that has failed, not behind the end of one that was completed."""
+    """The error is in a new session that has failed, not after the end of the completed one."""
 
     def program() -> None:
         with handler.session("Cook") as session:
@@ -203,7 +203,7 @@ def test_exception_that_leaves_a_block_whose_session_has_ended_begins_it_again(
 def test_exception_that_leaves_blocks_inside_each_other_is_one_error(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A decorated function that calls itself: nothing stands behind the end, and the session has failed."""
+    """As in a decorated function that calls itself: nothing follows the end, and the session has failed."""
 
     def step(depth: int) -> None:
         with handler.session("step", session_id="s") as session, session.prompt("go"):

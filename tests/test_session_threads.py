@@ -1,4 +1,4 @@
-"""Sessions and threads: what begins, ends or is interrupted at the same time."""
+"""Sessions and threads: simultaneous begins and ends, and interrupts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.reading import ONE_CALL, of_type, sessions
 
 
 def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Runs of many conversations at once keep to their sessions."""
+    """Simultaneous runs of many conversations stay in their own sessions."""
     chain = RunnableLambda(lambda x: x) | chat("a")
 
     def talk(number: int) -> None:
@@ -40,7 +40,7 @@ def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCa
 
 
 def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, log: MemoryDelivery) -> None:
-    """A signal handler may log at any moment, also while its own thread changes a session."""
+    """A signal handler may log at any time, even while its own thread is changing a session."""
 
     def interrupted() -> None:
         with course._lock, registry._lock:
@@ -54,7 +54,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
 
 
 def enter_while_it_begins(log: MemoryDelivery, block: Callable[[CoagentCallbackHandler], Any], first: str) -> None:
-    """Enter a block in a thread at the moment when another thread begins it by logging `first`, and leave it there."""
+    """Enter and leave a block in another thread while this one is beginning it by logging `first`."""
     entered, go = threading.Event(), threading.Event()
 
     def enter() -> None:
@@ -77,7 +77,7 @@ def enter_while_it_begins(log: MemoryDelivery, block: Callable[[CoagentCallbackH
 
 
 def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> None:
-    """It begins once, so it ends when both have left it."""
+    """It begins once, and ends when both threads have left it."""
     enter_while_it_begins(log, lambda handler: handler.session("Cook"), "session_start")
 
     assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
@@ -88,7 +88,7 @@ def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> Non
     lambda handler: RunnableLambda(str).invoke("q", {"callbacks": [handler]}),
 ])  # fmt: skip
 def test_session_start_comes_first_by_time_whoever_logs_meanwhile(way: Callable[[Any], object]) -> None:
-    """Servers sort by time, then by arrival: what arrives before it, in the same millisecond, is told as later."""
+    """Servers sort by time, then by arrival: an event that arrives before the start must have a later time."""
 
     class Meanwhile(MemoryDelivery):
         def append(self, lines: bytes, count: int = 1) -> None:
@@ -109,14 +109,14 @@ def test_session_start_comes_first_by_time_whoever_logs_meanwhile(way: Callable[
 
 
 def test_prompt_that_two_threads_enter_at_once_is_one(log: MemoryDelivery) -> None:
-    """It has one number, and the user has asked once."""
+    """It has one number and one `user_input`."""
     enter_while_it_begins(log, lambda handler: handler.session("Cook").prompt("Soup?"), "user_input")
 
     assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0)]
 
 
 class Interrupted(MemoryDelivery):
-    """Ctrl-C comes as soon as something is logged, once."""
+    """A delivery that raises KeyboardInterrupt once, when the first entry is logged."""
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep the entries."""
@@ -127,7 +127,7 @@ class Interrupted(MemoryDelivery):
 
 @pytest.mark.parametrize("way", ["block", "generator"])
 def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
-    """Nobody leaves a block that was not entered: without its end, it would count as open for a day."""
+    """A block that was not entered is never left: without its end, the session would count as open for a day."""
     log = Interrupted()
     handler = CoagentCallbackHandler(delivery=log)
     session = handler.session("Cook")
@@ -143,7 +143,7 @@ def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
 
 
 def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread looks for all of them after what is idle, however long it takes to start it."""
+    """One thread sweeps idle sessions for all of them, however long its start takes."""
     running, start = set(threading.enumerate()), threading.Thread.start
 
     def slow_start(thread: threading.Thread) -> None:
@@ -166,7 +166,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])
 def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
-    """Each start has its end, no number is given twice, and the id can be used again."""
+    """Each start has its end, no number is used twice, and the id can be used again."""
     log = MemoryDelivery()
     handler = CoagentCallbackHandler(delivery=log)
     left = handler.session("Cook", session_id="s")
@@ -203,7 +203,7 @@ def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None
 
 
 class Watched(Session):
-    """Notes the last prompt number of each course that it gets: from then on a run may take the next one."""
+    """Records the last prompt number of each course it gets, at the moment from which a run may take the next one."""
 
     last_prompts: list[int]
 
@@ -215,7 +215,7 @@ class Watched(Session):
 
 @pytest.mark.parametrize("handlers", [1, 100], ids=["one handler", "a handler a request"])
 def test_end_of_a_session_takes_no_longer_beside_many_open_runs(handlers: int, log: MemoryDelivery) -> None:
-    """A service with thousands of requests at once ends sessions all the time: it does not go through all open runs."""
+    """A service with thousands of concurrent requests ends sessions often: this must not visit all open runs."""
     handler = CoagentCallbackHandler(delivery=log)
 
     def end_one() -> None:
@@ -231,11 +231,11 @@ def test_end_of_a_session_takes_no_longer_beside_many_open_runs(handlers: int, l
         for _ in range(1_000 // handlers):
             other.on_chain_start({}, "q", run_id=uuid4(), parent_run_id=root)
 
-    assert lines_run(end_one) < alone + 100  # a clock that has moved on takes a line more
+    assert lines_run(end_one) < alone + 100  # a clock that has moved on takes one line more
 
 
 def lines_run(work: Callable[[], None]) -> int:
-    """How many lines of the package `work` takes."""
+    """Count the lines of the package that `work` executes."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -253,7 +253,7 @@ def lines_run(work: Callable[[], None]) -> int:
 
 
 def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:
-    """Another object has used up two numbers of its id meanwhile."""
+    """Two other session objects have used numbers of the same id in the meantime."""
     session = Watched(handler._sessions, handler._outlet, "s")
     for each in (session, handler.session("b", session_id="s"), handler.session("c", session_id="s")):
         with each, each.prompt("q"):
@@ -267,7 +267,7 @@ def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handle
 def test_run_that_begins_while_its_session_ends_begins_it_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread ends the session after the run has found it, and before that takes part in it."""
+    """Another thread ends the session after the run has found it and before the run has joined it."""
     known = handler._sessions.get
 
     def found(*args: Any, **kwargs: Any) -> Session:
@@ -289,7 +289,7 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
 def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread's run takes part after the block was left, and before the session ends with it."""
+    """A run in another thread joins after the block was left and before the session ends with it."""
     end, root, call = handler._sessions.end, UUID(int=1), UUID(int=2)
 
     def late(*args: Any) -> bool:
