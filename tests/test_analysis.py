@@ -1,4 +1,4 @@
-"""A session that was read back: totals, table and picture; and sessions without LangChain."""
+"""A session read from the server: totals, table and picture; and sessions without LangChain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client() -> Iterator[CoagentClient]:
 
 @pytest.fixture(scope="module")
 def trip(client: CoagentClient) -> str:
-    """A session with a model call, a failed tool, and text that would like to be HTML."""
+    """A session with a model call, a failed tool, and text that looks like HTML."""
     head = {"session_id": "trip", "prompt_number": 1, "turn_number": 1}
     times = iter(range(1_700_000_000_000, 1_700_001_000_000, 500))
     bodies: list[dict[str, Any]] = [
@@ -45,7 +45,7 @@ def trip(client: CoagentClient) -> str:
 
 
 def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) -> None:
-    """Also where no `session_end` tells them."""
+    """The totals do not depend on what `session_end` reports."""
     session = client.session(trip)
 
     assert (session.status, session.prompt) == ("failed", "<b>Plan</b> a trip")
@@ -67,7 +67,7 @@ def test_totals_are_counted_from_the_events(client: CoagentClient, trip: str) ->
 def test_tokens_that_nobody_reported_are_none_and_not_zero(
     told: dict[str, int], expected: tuple[int | None, ...], facts: list[str]
 ) -> None:
-    """The keys are always there; cost, too, is None where it is unknown."""
+    """The keys are always present; an unknown cost is None, too."""
     answer = {"event_type": "llm_response", "timestamp": 5, "prompt_number": 1, "turn_number": 1, "llm_response": told}
     session = LoggedSession("told", [LoggedEvent.read(answer)] * 2)
     twice = tuple(number and 2 * number for number in expected)
@@ -78,7 +78,7 @@ def test_tokens_that_nobody_reported_are_none_and_not_zero(
 
 
 def test_answers_from_a_cache_are_not_counted(client: CoagentClient) -> None:
-    """As the list has it: a cached answer tells tokens, but used none."""
+    """As in the list, a cached response reports tokens but used none."""
     head = {"session_id": "cached", "prompt_number": 1, "turn_number": 1, "event_type": "llm_response"}
     tokens = {"llm_response": {"input_tokens": 10, "output_tokens": 2}}  # without a total
     client.store_logs([{**head, **tokens}, {**head, **tokens, "meta": {"cached": True}}])
@@ -98,7 +98,7 @@ def test_answers_from_a_cache_are_not_counted(client: CoagentClient) -> None:
     ([None], "info", "completed"),
 ])  # fmt: skip
 def test_status_is_that_of_the_list(client: CoagentClient, statuses: list[str | None], after: str, status: str) -> None:
-    """The last end counts, where nothing was begun after it; a word that nobody knows is a good end."""
+    """The last end counts, unless something began after it; an unknown status counts as completed."""
     session_id = f"{statuses} {after}"
     client.log_session_start(session_id, "Hello")
     for each in statuses:
@@ -110,7 +110,7 @@ def test_status_is_that_of_the_list(client: CoagentClient, statuses: list[str | 
 
 
 def test_entries_that_our_server_would_refuse_count_as_far_as_they_go() -> None:
-    """Another server's odd entry keeps nobody from the figures of the others."""
+    """Another server's malformed entry does not prevent counting the others."""
     good = {"event_type": "llm_response", "timestamp": 5, "prompt_number": 1, "turn_number": 1,
             "llm_response": {"input_tokens": 3, "output_tokens": 1}}  # fmt: skip
     odd = [{}, {**good, "meta": ["x"]}, {**good, "llm_response": "x"}, {**good, "timestamp": "x"}]
@@ -120,7 +120,7 @@ def test_entries_that_our_server_would_refuse_count_as_far_as_they_go() -> None:
 
 
 def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) -> None:
-    """A session runs until nothing has come for half an hour; the viewer's words."""
+    """The status is in the viewer's words: running, idle, and no end after half an hour without an event."""
     client.log_session_start("begun", "Hello")
     for name, seconds in (("resting", 40), ("silent", 31 * 60)):
         client.store_logs([{"version": "2.0.0", "session_id": name, "prompt_number": 1, "turn_number": 0,
@@ -134,7 +134,7 @@ def test_status_without_an_end_depends_on_the_last_event(client: CoagentClient) 
 
 @pytest.mark.parametrize(("event_type", "facts"), [("llm_call", "running, 10 min"), ("info", "idle, 0 ms")])
 def test_session_with_an_open_call_takes_until_now(event_type: str, facts: str) -> None:
-    """As in the viewer's list; one that rests has taken until its last event."""
+    """As in the viewer's list, the duration of an idle session ends with its last event."""
     began = now_ms() - 10 * 60_000
     entry = {"event_type": event_type, "timestamp": began, "prompt_number": 1, "turn_number": 1}
     session = LoggedSession("s", [LoggedEvent.read(entry)])
@@ -143,7 +143,7 @@ def test_session_with_an_open_call_takes_until_now(event_type: str, facts: str) 
 
 
 def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> None:
-    """With names, tokens, times and success where an event has them."""
+    """A row has name, tokens, times and success if the event has them."""
     table = client.session(trip).to_pandas()
     answer = table[table.event_type == "llm_response"].iloc[0]
 
@@ -155,12 +155,12 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
 
 
 def test_table_of_nothing_has_all_columns(client: CoagentClient, trip: str) -> None:
-    """So that code which reads tables needs no case for it."""
+    """Code that reads tables needs no special case for an empty session."""
     assert list(LoggedSession("s", []).to_pandas().columns) == list(client.session(trip).to_pandas().columns)
 
 
 def test_table_says_which_answers_came_from_the_cache() -> None:
-    """Their tokens were not used, so that a sum has to leave them out."""
+    """Their tokens were not used, so a sum must exclude them."""
     answers = [{"event_type": "llm_response", "meta": meta} for meta in ({}, {"cached": True})]
     table = LoggedSession("s", [LoggedEvent.read(entry) for entry in answers]).to_pandas()
 
@@ -168,7 +168,7 @@ def test_table_says_which_answers_came_from_the_cache() -> None:
 
 
 def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
-    """Another server's odd entry keeps nobody from the table of the others."""
+    """Another server's malformed entry does not prevent a table of the others."""
     odd = [{"timestamp": "12"}, {"timestamp": [1]}, {}, {"timestamp": 1_700_000_000_000}]
     table = LoggedSession("odd", [LoggedEvent.read(entry) for entry in odd]).to_pandas()
 
@@ -176,7 +176,7 @@ def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
 
 
 def test_tables_of_several_sessions_together_can_be_sorted_by_tokens() -> None:
-    """A session that reports no tokens, or another server's odd ones, has a column of numbers all the same."""
+    """Even without tokens, or with malformed ones, the column is numeric."""
     told: list[dict[str, Any]] = [{}, {"total_tokens": 7}, {"total_tokens": [7]}, {"total_tokens": 12}]
     answers = [{"event_type": "llm_response", "llm_response": each} for each in told]
     tables = [LoggedSession("s", [LoggedEvent.read(answer)]).to_pandas() for answer in answers]
@@ -185,7 +185,7 @@ def test_tables_of_several_sessions_together_can_be_sorted_by_tokens() -> None:
 
 
 def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip: str) -> None:
-    """One row for each bar; what a log says is never markup."""
+    """There is one row for each bar, and logged text is never markup."""
     html = client.session(trip)._repr_html_()
     picture = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
     bars = picture.findall(".//{*}rect")
@@ -197,7 +197,7 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
 
 
 def drawn(session: LoggedSession) -> list[tuple[str, ...]]:
-    """Each row of a picture: its title, texts and colour, and where its label, bar and time stand."""
+    """Each row of a picture: title, texts and colour, the positions of label, bar and time, and the bar's width."""
     html = session._repr_html_()
     rows = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6]).findall("{*}g")
     parts = [(row.findtext("{*}title") or "", *row.findall("{*}text"), row.find("{*}rect")) for row in rows]
@@ -209,7 +209,7 @@ def drawn(session: LoggedSession) -> list[tuple[str, ...]]:
 
 
 def test_picture_shows_when_each_bar_began_how_long_it_took_and_whether_it_failed() -> None:
-    """Each below the one before, indented by its depth; what has no end yet has no time."""
+    """Rows are indented by depth, in order; an item without an end has no time."""
     story = Story("talk").ask("Where?")
     story.model("Where?", "Rome", 997, (7, 2))
     run = story.tool_call("pay", {"amount": 5}, "c1", turn=1)
@@ -231,7 +231,7 @@ def test_picture_shows_when_each_bar_began_how_long_it_took_and_whether_it_faile
 
 @pytest.mark.parametrize(("number", "rows", "rest"), [(198, 199, ""), (199, 200, ""), (200, 200, "… and 1 more row")])
 def test_picture_has_a_bound(number: int, rows: int, rest: str) -> None:
-    """And says what it leaves out."""
+    """A line below the picture says how many rows are left out."""
     notes = [LoggedEvent.read({"event_type": "info", "timestamp": 5, "event_id": str(n)}) for n in range(number)]
     session = LoggedSession("long", notes)
 
@@ -242,7 +242,7 @@ def test_picture_has_a_bound(number: int, rows: int, rest: str) -> None:
 
 
 def test_session_of_which_only_the_end_is_left_is_told_without_a_picture() -> None:
-    """As where a program logs nothing else."""
+    """This is what a program logs if it logs nothing else."""
     end = {"event_type": "session_end", "timestamp": 5, "prompt_number": 1, "turn_number": 0}
     session = LoggedSession("short", [LoggedEvent.read({**end, "meta": {"status": "failed"}})])
 
@@ -250,7 +250,7 @@ def test_session_of_which_only_the_end_is_left_is_told_without_a_picture() -> No
 
 
 def test_picture_leaves_out_the_time_between_two_prompts() -> None:
-    """Which is often minutes: every bar would be a dot."""
+    """That is often minutes, and would make every bar a dot."""
     story = Story("talk")
     for _ in range(2):
         story.ask("Where?").model("Where?", "Rome", 997, (1, 1))
@@ -262,7 +262,7 @@ def test_picture_leaves_out_the_time_between_two_prompts() -> None:
 
 
 def test_picture_says_where_it_cuts_a_long_title(client: CoagentClient) -> None:
-    """And shows what would change the direction of the text around it."""
+    """It also makes characters visible that would change the direction of the surrounding text."""
     client.log_session_start("long", "\u202e" + 200 * "x")
     title = client.session("long")._repr_html_().partition("<b>")[2].partition("</b>")[0]
 
@@ -270,7 +270,7 @@ def test_picture_says_where_it_cuts_a_long_title(client: CoagentClient) -> None:
 
 
 def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
-    """As the viewer and the tree do: such a turn has no row of its own. A long name is cut, its number is not."""
+    """As in the viewer and the tree, such a turn has no row of its own. A long name is cut, its number is not."""
     for turn in (1, 2):
         client.log_llm_call("turns", "Where?", 1, turn, meta={"model": "m" * 60})
         client.log_llm_response("turns", "Rome", 1, turn, meta={"model": "m" * 60})
@@ -282,7 +282,7 @@ def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
 
 
 def test_session_that_is_not_there(client: CoagentClient) -> None:
-    """The message names it and the server."""
+    """The message names the session and the server."""
     with pytest.raises(CoagentClientError, match="no session 'nobody' on http"):
         client.session("nobody")
 
@@ -290,7 +290,7 @@ def test_session_that_is_not_there(client: CoagentClient) -> None:
 def test_table_without_pandas_says_what_to_install(
     client: CoagentClient, trip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pandas is no dependency."""
+    """pandas is an optional dependency."""
     import sys
 
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -305,7 +305,7 @@ def kinds(client: CoagentClient, session_id: str) -> list[tuple[str, int, int]]:
 
 
 def test_session_around_a_block(client: CoagentClient) -> None:
-    """Start, prompts and end are numbered; what is logged by hand stands between them."""
+    """Start, prompts and end are numbered; entries logged by hand are between them."""
     with client.start_session("Plan", session_id="block", meta={"version": 1}) as session:
         for question in ("Where?", "When?"):
             with session.prompt(question) as prompt:
@@ -321,7 +321,7 @@ def test_session_around_a_block(client: CoagentClient) -> None:
 
 
 def test_session_around_a_block_says_what_it_is_for(client: CoagentClient) -> None:
-    """The task and the meta, whatever is in it."""
+    """Its start has the task and the meta, whatever values that contains."""
     with client.start_session("Plan", session_id="said", meta={"version": 1, "at": datetime.date(2026, 1, 2)}):
         pass
     start = client.get_logs("said")[0]
@@ -330,7 +330,7 @@ def test_session_around_a_block_says_what_it_is_for(client: CoagentClient) -> No
 
 
 def test_decorated_function_passes_results_and_exceptions_through(client: CoagentClient) -> None:
-    """The session ends as the call did."""
+    """The session's status follows the call's outcome."""
 
     @client.start_session("Divide", session_id="divide")
     def divide(a: int, b: int) -> float:
@@ -345,7 +345,7 @@ def test_decorated_function_passes_results_and_exceptions_through(client: Coagen
 
 
 def test_async_generator_is_a_session(client: CoagentClient) -> None:
-    """From its first item to its last, and cancelled when it is left early."""
+    """The session lasts from the first item to the last, and is cancelled if the generator is closed early."""
 
     @client.start_session("Count", session_id="count")
     async def count(end: int) -> AsyncIterator[int]:

@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom."""
+"""Architectural rules: which module may import which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "coagent_langchain"
 
 @functools.cache
 def imports(path: Path) -> set[str]:
-    """Every module that the file imports, wherever the statement stands."""
+    """Every module that the file imports, at any level."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -25,7 +25,7 @@ def imports(path: Path) -> set[str]:
 
 
 def importers(*prefixes: str) -> set[str]:
-    """The files of the package that import a module of one of the names, or below it."""
+    """The files of the package that import one of these modules or a submodule of it."""
     return {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -34,14 +34,14 @@ def importers(*prefixes: str) -> set[str]:
 
 
 def test_langchain_is_imported_by_capture_alone() -> None:
-    """Only the capture wing knows LangChain; recipe_agent.py is examples/recipe_agent.py, a user's program."""
+    """Only `capture` imports LangChain; recipe_agent.py is examples/recipe_agent.py, a user's program."""
     outside = {f for f in importers("langchain_core", "langchain", "langgraph") if not f.startswith("capture/")}
 
     assert outside == {"recipe_agent.py"}
 
 
 def test_run_tree_knows_no_langchain() -> None:
-    """The run tree is plain Python: no LangChain types."""
+    """The run tree is plain Python without LangChain types."""
     knowing = importers("langchain_core", "langchain", "langgraph")
 
     assert {"capture/run.py", "capture/runs.py"} & set(knowing) == set()
@@ -55,7 +55,7 @@ def test_nobody_knows_the_server_but_the_command_line() -> None:
 
 
 def test_readers_know_of_the_server_only_what_is_pure() -> None:
-    """A session that was read back is counted and drawn as the viewer does it, by modules that need no extra."""
+    """A session that was read is counted and drawn as in the viewer, by modules that need no extra."""
     modules = (
         "presentation.bars",
         "presentation.formats",
@@ -72,7 +72,7 @@ def test_readers_know_of_the_server_only_what_is_pure() -> None:
 
 
 def test_presentation_knows_neither_http_nor_a_database() -> None:
-    """What a session looks like depends on its entries alone: of the store it knows the records."""
+    """How a session looks depends only on its entries: of the store, only the records are imported."""
     known = {name for path in (PACKAGE / "server" / "presentation").glob("*.py") for name in imports(path)}
     own = {name for name in known if name.startswith("coagent_langchain.server")}
 
@@ -83,13 +83,13 @@ def test_presentation_knows_neither_http_nor_a_database() -> None:
 
 
 def test_delivery_and_server_do_not_know_capture() -> None:
-    """Arrows point down: delivery and server know the shared rooms only."""
+    """Imports point downwards: delivery and server do not import `capture`."""
     outside = {f for f in importers("coagent_langchain.capture") if f.startswith(("delivery/", "server/", "events.py"))}
 
     assert outside == set()
 
 
 def test_tests_are_found_without_the_heavy_engine() -> None:
-    """A fresh clone's `make test` has no chdb: what needs it is left out, but must be imported."""
+    """A fresh clone's `make test` has no chdb: tests that need it are skipped, but must be importable."""
     code = "import sys; sys.modules['chdb'] = None; from tests.server import test_clickhouse, test_clickhouse_outage"
     subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True)

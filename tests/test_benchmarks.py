@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: each kind of work is delivered, counted and told."""
+"""The benchmarks measure what they claim: each kind of work is delivered, counted and reported."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from benchmarks.work import WORK
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[SinkProcess]:
-    """A server that counts what it is sent."""
+    """A server that counts what it receives."""
     with SinkProcess() as process:
         yield process
 
 
 @pytest.mark.parametrize("work", list(WORK))
 def test_a_cell_delivers_every_run(sink: SinkProcess, work: str) -> None:
-    """Our handler's cell ends with all of its runs at the sink, and with figures above zero."""
+    """Our handler's cell finishes with all of its runs at the sink and all figures above zero."""
     command = [sys.executable, "-m", "benchmarks.cell", "ours", work, "--url", sink.url, "--runs", "4"]
 
     done = subprocess.run(command, cwd=peers.ROOT, capture_output=True, text=True, check=True, timeout=60)
@@ -36,7 +36,7 @@ def test_a_cell_delivers_every_run(sink: SinkProcess, work: str) -> None:
 
 
 def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink: SinkProcess) -> None:
-    """A run is counted once, however its marks were packed and however often they arrive."""
+    """A run is counted once, however its marks are encoded and however often they arrive."""
     clear(sink.url)
     packed = gzip.compress(b"@000001@ and @000002@")
     urlopen(Request(f"{sink.url}/batch/", packed, {"Content-Encoding": "gzip"})).read()
@@ -46,7 +46,7 @@ def test_the_sink_counts_runs_in_packed_and_chunked_bodies(sink: SinkProcess) ->
 
 
 def test_the_ratio_is_that_of_the_best_peer(capsys: pytest.CaptureFixture[str]) -> None:
-    """Costs are those above no handler, per event; the ratio compares with the cheapest peer."""
+    """Costs are per event, less those without a handler; the ratio compares with the cheapest peer."""
     cells = {("none", "a"): [{"wall": 1.0}], ("ours", "a"): [{"wall": 1.1}], ("langsmith", "a"): [{"wall": 3.0}],
              ("posthog", "a"): [{"wall": 2.0}]}  # fmt: skip
     handlers = ["none", "ours", "langsmith", "posthog"]
@@ -63,7 +63,7 @@ def test_the_ratio_is_that_of_the_best_peer(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_hooks_are_recorded_and_played_back_as_another_run() -> None:
-    """Each hook of a run is called with new ids, the same in the same places."""
+    """Each hook is called with new ids, consistently replaced."""
     calls = hooks.recorded("a")
     again = hooks.with_new_ids(calls)
 
@@ -77,7 +77,7 @@ def test_hooks_are_recorded_and_played_back_as_another_run() -> None:
 
 
 def test_peers_are_held_to_no_other_versions_than_the_constraints() -> None:
-    """Else their environment cannot be made."""
+    """Otherwise their environment cannot be installed."""
     pinned, held = (
         {line.partition("==")[0]: line for line in file.read_text().splitlines() if "==" in line}
         for file in (peers.REQUIREMENTS, peers.CONSTRAINTS)

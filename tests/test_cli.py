@@ -67,7 +67,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command that succeeds; gives what it prints."""
+    """Run a command that must succeed; returns its output."""
     monkeypatch.setenv("COAGENT_BASE_URL", base_url)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TZ", "UTC")
@@ -81,14 +81,14 @@ def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 @pytest.fixture
 def own(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoagentClient]:
-    """A client of a server without sessions, which `run` asks from then on."""
+    """A client of a server without sessions, to which `run` then connects."""
     with launch() as server, CoagentClient(server.base_url) as client:
         monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
         yield client
 
 
 def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the list on the page says, in columns."""
+    """The columns are those of the list page."""
     monkeypatch.setenv("COLUMNS", "100")
     assert [re.split("  +", line) for line in run("runs").splitlines()] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
@@ -99,7 +99,7 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_time_that_no_calendar_has_is_shown_in_milliseconds(run: Run, own: CoagentClient) -> None:
-    """The format has room for years of six digits."""
+    """Timestamps may be beyond the last year that Python can show."""
     assert own.store_log(ENTRIES[0] | {"timestamp": 2**53}).success
 
     assert run("runs").split()[9] == str(2**53)
@@ -108,7 +108,7 @@ def test_time_that_no_calendar_has_is_shown_in_milliseconds(run: Run, own: Coage
 def test_runs_says_on_one_line_why_a_session_failed(
     run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As wide as the terminal at most, however long the error is."""
+    """The line fits into the terminal, however long the error is."""
     monkeypatch.setenv("COLUMNS", "40")
     own.log_error("trip", 1, 1, "no such\n\x1bcity " * 20, "ValueError")
     own.log_session_end("trip", "Error", 1, meta={"status": "failed"})
@@ -118,7 +118,7 @@ def test_runs_says_on_one_line_why_a_session_failed(
 
 
 def test_runs_tells_what_runs_from_what_is_idle(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the list on the page: the time goes on until now while a call is open, not in the pause before the next."""
+    """As on the list page, the time runs on while a call is open, but not in a pause between calls."""
     monkeypatch.setenv("COLUMNS", "100")
     for name, ago, *kinds in (("runs", 120_000, "llm_call"), ("rests", 120_000, "llm_call", "llm_response"),
                               ("pauses", 9_000, "llm_call", "llm_response")):  # fmt: skip
@@ -133,7 +133,7 @@ def test_runs_tells_what_runs_from_what_is_idle(run: Run, own: CoagentClient, mo
 
 
 class BasicServer(http.server.BaseHTTPRequestHandler):
-    """A CoAgent server that tells of a session what every one tells, and nothing else."""
+    """A CoAgent server that reports only what every server reports about a session."""
 
     body = b'[{"run_id": "r", "log_count": 3, "start_timestamp": 1700000000000, "end_timestamp": 1700000002000}]'
 
@@ -147,7 +147,7 @@ class BasicServer(http.server.BaseHTTPRequestHandler):
 
 
 def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the server tells less, there are fewer columns."""
+    """If the server reports less, there are fewer columns."""
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), BasicServer)) as port:
         monkeypatch.setenv("COAGENT_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
         lines, listed = run("runs").splitlines(), json.loads(run("runs", "--json"))
@@ -162,7 +162,7 @@ def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_runs_keeps_rows_short(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long ids and titles are cut for people, and whole for programs."""
+    """Long ids and titles are cut for people, but not for programs."""
     long = "x" * 512
     own.log_session_start(long, "word " * 100)
     monkeypatch.setenv("COLUMNS", "130")
@@ -184,7 +184,7 @@ def test_runs_keeps_rows_short(run: Run, own: CoagentClient, monkeypatch: pytest
 def test_runs_leaves_out_what_does_not_fit(
     columns: str, head: str, run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a narrow terminal a line stays a line: what matters least goes, and the title is cut."""
+    """In a narrow terminal, the least important columns are dropped and the title is cut."""
     own.log_session_start("4f1c0a52-7a0e-4f4e-8d0e", "word " * 100)
     monkeypatch.setenv("COLUMNS", columns)
     lines = run("runs").splitlines()
@@ -197,19 +197,19 @@ def test_runs_leaves_out_what_does_not_fit(
     (1200, "log entry", "1,200 log entries"),
 ])  # fmt: skip
 def test_numbers_agree_with_their_nouns(number: int, noun: str, said: str) -> None:
-    """One is singular, and thousands are set apart."""
+    """One is singular, and thousands are separated."""
     assert counted(number, noun) == said
 
 
 def test_runs_for_other_programs(run: Run) -> None:
-    """`--ids` and `--json`, and a limit that says what it leaves out."""
+    """`--ids` and `--json` are for programs; a `--limit` says how many sessions it leaves out."""
     assert run("runs", "--ids") == "other\ntrip\n"
     assert [each["run_id"] for each in json.loads(run("runs", "--json", "--limit", "1"))] == ["other"]
     assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older one: --limit 0 shows all"
 
 
 def test_line_breaks_in_names_are_signs(run: Run, own: CoagentClient) -> None:
-    """What a log calls its session or tool stays on its line, and no part of an id is taken for another one."""
+    """A logged session id or tool name stays on its line, and no part of an id is taken for another."""
     own.log_tool_call("other\n\ttrip\x1b", "look\nup", 1, 1)
     rows, shown = run("runs").splitlines(), run("show").splitlines()
     ids = run("runs", "--ids")
@@ -220,7 +220,7 @@ def test_line_breaks_in_names_are_signs(run: Run, own: CoagentClient) -> None:
 
 
 def test_show_draws_the_tree(run: Run) -> None:
-    """Prompt, model call, tool call and error with tokens and times; no control character of a log gets through."""
+    """The tree has prompt, model call, tool call and error with tokens and times; control characters are escaped."""
     lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
 
     assert lines == [
@@ -240,7 +240,7 @@ def test_show_draws_the_tree(run: Run) -> None:
 def test_show_wraps_its_head_and_tells_tokens_alike(
     run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session without a title has its id; what is unknown is a dash, in rows only where a terminal has 60 columns."""
+    """Without a title, the id is shown; unknown tokens are a dash, in rows only from 60 columns on."""
     own.store_logs([
         entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
         entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
@@ -259,13 +259,13 @@ def test_show_wraps_its_head_and_tells_tokens_alike(
 
 
 def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
-    """Where the second cut leaves the mark of the first one."""
+    """This also holds if the second cut leaves the first one's ellipsis."""
     assert [fit(text, 5) for text in ("abcdef", "abc…ef", "ab", "日本語です")] == ["abcd…", "abc… ", "ab   ", "日本…"]
     assert [fit("abc", columns) for columns in (0, 1, 2)] == ["", "…", "a…"]
 
 
 def test_show_tells_none_from_unknown(run: Run, own: CoagentClient) -> None:
-    """A reported 0 is a 0, as a tree and as JSON; what no answer reports is a dash, and null among the totals."""
+    """A reported 0 is 0 in tree and JSON; an unreported number is a dash, and null among the totals."""
     for name, told in (("zero", {"input_tokens": 7, "output_tokens": 0}), ("half", {"input_tokens": 7})):
         own.store_logs([
             entry(name, 1, "llm_call", 1, 1, meta={"model": "m-1"}),
@@ -280,13 +280,13 @@ def test_show_tells_none_from_unknown(run: Run, own: CoagentClient) -> None:
 
 
 def test_session_is_found_by_the_beginning_of_its_id(run: Run) -> None:
-    """As long as no other begins so."""
+    """A prefix is enough if it is unique."""
     assert run("show", "tr") == run("show", "trip")
     assert run("export", "tr") == run("export", "trip")
 
 
 def test_newest_session_needs_no_id(run: Run, own: CoagentClient) -> None:
-    """The one that the list has first."""
+    """Without an id, the first session of the list is used."""
     own.store_logs([entry("first", 9, "session_end", 1, 0), entry("first", 1, "session_start", 1, 0),
                     entry("last", 2, "session_start", 1, 0), entry("last", 3, "session_end", 1, 0)])  # fmt: skip
 
@@ -296,7 +296,7 @@ def test_newest_session_needs_no_id(run: Run, own: CoagentClient) -> None:
 
 
 def test_beginning_of_several_ids_names_some(run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """The newest of them; a whole id is meant even if others begin with it."""
+    """The newest ones are named; a complete id matches even if others begin with it."""
     own.store_logs([entry("trip" + "x" * n, n, "session_start", 1, 0) for n in range(8)])
     code = main(["show", "tri"])
     said = capsys.readouterr().err
@@ -308,7 +308,7 @@ def test_beginning_of_several_ids_names_some(run: Run, own: CoagentClient, capsy
 
 
 def test_no_session_at_all_is_told(own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the newest one is asked for."""
+    """A command that uses the newest session says that there is none."""
     codes = [main(["show"]), main(["export"])]
 
     assert (codes, capsys.readouterr().err) == (
@@ -318,7 +318,7 @@ def test_no_session_at_all_is_told(own: CoagentClient, capsys: pytest.CaptureFix
 
 
 def test_list_without_sessions_names_the_server(own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may be another one than the application's."""
+    """It may not be the server that the application logs to."""
     main(["runs"])
 
     assert capsys.readouterr().out == (
@@ -328,7 +328,7 @@ def test_list_without_sessions_names_the_server(own: CoagentClient, capsys: pyte
 
 
 def test_show_numbers_every_turn(run: Run, own: CoagentClient) -> None:
-    """Also a turn of one call, which has no line of its own; remarks have the sign of the legend, and their data."""
+    """A turn of one call is numbered in the call's line; remarks have the legend's sign, and their data."""
     own.store_logs([
         entry("remarks", 1, "user_input", 1, 0, prompt="Count"),
         entry("remarks", 2, "info", 1, 0, output_data={"message": "progress"}, meta={"value": {"done": 3}}),
@@ -347,7 +347,7 @@ def test_show_numbers_every_turn(run: Run, own: CoagentClient) -> None:
 
 
 def test_show_says_what_was_stopped(run: Run, own: CoagentClient) -> None:
-    """In words: the sign alone is that of a remark too."""
+    """It says so in words, because remarks have the same sign."""
     own.store_logs([
         entry("stopped", 1, "user_input", 1, 0, prompt="Count"),
         entry("stopped", 2, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
@@ -364,7 +364,7 @@ def test_show_says_what_was_stopped(run: Run, own: CoagentClient) -> None:
 
 
 def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient) -> None:
-    """Without the sign of a failure; one that was not run says why. The prompt went well."""
+    """It has no failure sign; a call that was not run says why, and the prompt succeeded."""
     refused = {"tool_name": "mail", "success": False, "error_message": "no, thanks"}
     own.store_logs([
         entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
@@ -385,7 +385,7 @@ def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient)
 
 @pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
 def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | None, word: str, time: str) -> None:
-    """A call runs while its session does, and has its time until now; else it is unfinished, as the viewer says."""
+    """A call is running, with its time until now, while its session is; then it is unfinished, as in the viewer."""
     name = f"no-end-{word}"
     begun = {"timestamp": now_ms() - 600_000}
     own.store_logs([entry(name, 1, "user_input", 1, 0, prompt="Count") | begun,
@@ -399,7 +399,7 @@ def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | N
 
 
 def test_show_as_json(run: Run) -> None:
-    """The same tree for other programs."""
+    """It is the same tree, for programs."""
     shown = json.loads(run("show", "trip", "--json"))
     turn = shown["tree"][0]["children"][0]
 
@@ -414,7 +414,7 @@ def test_show_as_json(run: Run) -> None:
 def test_show_of_a_session_that_is_nested_very_deep(
     run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has its tree and its waterfall all the same; JSON, which nests too, is refused in a line."""
+    """It has a tree and a waterfall; JSON, which would nest too, is refused with one line."""
     traces = [{"run_id": f"r{n}", "parent_run_id": f"r{n - 1}", "root_run_id": "r0"} for n in range(1500)]
     own.store_logs([entry("deep", n, "component_enter", 1, 0, target_component={"name": f"node-{n}"},
                           meta={"trace": trace}) for n, trace in enumerate(traces)])  # fmt: skip
@@ -427,7 +427,7 @@ def test_show_of_a_session_that_is_nested_very_deep(
 
 
 def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None:
-    """Events are printed as they come, also when the session begins later."""
+    """Events are printed as they arrive, even if the session begins later."""
     shown: list[str] = []
     watcher = threading.Thread(target=lambda: shown.append(run("show", "followed", "--follow")))
     watcher.start()
@@ -446,7 +446,7 @@ def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None
 def test_show_follows_a_session_that_goes_on_after_its_end(
     own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each event is printed once, and an end that something came after is not the last."""
+    """Each event is printed once, and an end that is followed by events is not the last."""
 
     def story() -> Iterator[object]:
         yield own.log_session_start("twice", "Hello")
@@ -472,7 +472,7 @@ def test_show_follows_a_session_that_goes_on_after_its_end(
 
 
 def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who gave the beginning of an id, as `show` alone takes it, would wait for ever."""
+    """With a prefix, which `show` without `--follow` accepts, it would wait for ever."""
 
     def seen_enough(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -484,13 +484,13 @@ def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: py
 
 
 class OddServer(BasicServer):
-    """A CoAgent server that takes entries without an id, and what is no entry."""
+    """A CoAgent server that accepts entries without an id, and values that are not entries."""
 
     body = json.dumps([{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]).encode()
 
 
 def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
-    """What has no id is told apart by what it holds."""
+    """Entries without an id are told apart by their content."""
     with (
         serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer)) as port,
         CoagentClient(f"http://127.0.0.1:{port}/api/v1") as client,
@@ -503,7 +503,7 @@ def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[s
 
 
 def test_export_gives_the_entries_byte_for_byte(run: Run, own: CoagentClient) -> None:
-    """One line each: numbers keep their form and their digits, an entry that came on several lines is put on one."""
+    """Each is on one line: numbers keep their form and digits, line breaks within an entry become spaces."""
     one = (
         b'{"version":"2.0.0","session_id":"exact","prompt_number":1,"turn_number":0,"event_id":"e","event_type":"info",'
     )
@@ -517,7 +517,7 @@ def test_export_gives_the_entries_byte_for_byte(run: Run, own: CoagentClient) ->
 
 
 def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same lines, and how many on stderr."""
+    """The file has the same lines, and stderr says how many."""
     file = tmp_path / "trip.jsonl"
     assert main(["export", "trip", "-o", str(file)]) == 0
     exported = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -531,7 +531,7 @@ def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_errors_are_one_line_and_exit_code_1(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback: what failed, and what to do."""
+    """The line says what failed and what to do, without a traceback."""
     codes = [main(["show", "nobody"]), main(["export", "nobody"])]
     monkeypatch.setenv("COAGENT_BASE_URL", "http://127.0.0.1:9/api/v1")
     codes.append(main(["runs"]))
@@ -549,7 +549,7 @@ def test_errors_are_one_line_and_exit_code_1(
 def test_refused_requests_say_what_to_set(
     base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A path that is not there, a token that is missing, and one that is another server's."""
+    """The cases are a wrong path, a missing token, and another server's token."""
     monkeypatch.setenv("COAGENT_BASE_URL", base_url.removesuffix("/api/v1"))
     main(["runs"])
     with launch(token="secret") as server:
@@ -572,7 +572,7 @@ def test_refused_requests_say_what_to_set(
 def test_https_where_the_server_speaks_http_is_told(
     base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not that a server be started: there is one."""
+    """The advice is not to start a server: there is one."""
     monkeypatch.setenv("COAGENT_BASE_URL", base_url.replace("http:", "https:"))
     main(["runs"])
 
@@ -582,7 +582,7 @@ def test_https_where_the_server_speaks_http_is_told(
 
 
 def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not that a server be started: nobody knows whether there is one."""
+    """The advice is not to start a server: it is unknown whether there is one."""
     monkeypatch.setenv("COAGENT_BASE_URL", "http://coagent.example/api/v1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     main(["runs"])
@@ -595,10 +595,10 @@ def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_server_that_does_not_answer_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Soon who is waited for, and in the end for how long: at most twice the time that an answer may take."""
+    """It soon says which server it waits for, and stops after at most twice the time that a response may take."""
     monkeypatch.setattr(text, "SILENCE", 0.1)
     monkeypatch.setattr(session, "ANSWER", 0.4)
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # the system takes the connection, and nobody reads from it
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # the system accepts the connection, and nobody reads from it
         address = f"http://127.0.0.1:{mute.getsockname()[1]}/api/v1"
         code = main(["runs", "--base-url", address])
     said, why = capsys.readouterr().err.splitlines()
@@ -615,7 +615,7 @@ def test_server_that_does_not_answer_is_told(
 def test_wrong_variable_of_tracing_is_one_line(
     command: list[str], words: list[str], told: tuple[int, str], tmp_path: Path
 ) -> None:
-    """It is an exception for a program that imports us; the command line tells it, and only where it matters."""
+    """For a program that imports the package, it raises; a command reports it, only if it needs the variable."""
     (tmp_path / "app.py").touch()
     folder = os.path.dirname(sys.executable)
     result = subprocess.run(
@@ -633,7 +633,7 @@ def test_wrong_variable_of_tracing_is_one_line(
     ["spool", "flush", "--from", "foo"],
 ])  # fmt: skip
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse says what is wrong, and shows the usage of the command."""
+    """argparse says what is wrong, and shows the command's usage."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
 
@@ -645,7 +645,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
 def test_unknown_option_shows_the_usage_of_its_command(
     command: str, rest: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not of all commands: what the command takes is what one looks for."""
+    """The usage of all commands would not help."""
     with pytest.raises(SystemExit) as caught:
         main([*command.split(), "--foo", *rest])
     said = capsys.readouterr().err
@@ -656,14 +656,14 @@ def test_unknown_option_shows_the_usage_of_its_command(
 
 
 def test_help_names_every_variable(run: Run) -> None:
-    """Each setting that the environment may have."""
+    """The help has every setting that can come from the environment."""
     said = run()
 
     assert [name for name in VARIABLES.values() if name not in said] == []
 
 
 def test_without_a_command_the_help_is_printed(run: Run) -> None:
-    """Who does not know the commands yet sees them."""
+    """A new user sees the commands."""
     assert "first steps:" in run()
 
 
@@ -691,7 +691,7 @@ every_command = pytest.mark.parametrize(
 
 @every_command
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` says how it is called and what it does, and ends well."""
+    """`--help` shows usage and description, and exits with 0."""
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
 
@@ -705,7 +705,7 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 def test_help_fits_into_a_terminal_of_80_columns(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No line is broken where the terminal ends."""
+    """No line has to be wrapped by the terminal."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main([*command, "--help"])
@@ -721,7 +721,7 @@ def test_help_fits_into_a_terminal_of_80_columns(
 def test_examples_can_be_copied(
     command: str, example: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each on one line."""
+    """Each is on one line."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main([command, "--help"])
@@ -730,7 +730,7 @@ def test_examples_can_be_copied(
 
 
 def terminal(base_url: str, *arguments: str, **environ: str) -> str:
-    """What a command writes to a terminal."""
+    """The output of a command in a terminal."""
     master, slave = pty.openpty()
     environment = {**os.environ, "COAGENT_BASE_URL": base_url, "COLUMNS": "100", "TERM": "xterm", **environ}
     process = subprocess.Popen(
@@ -742,14 +742,14 @@ def terminal(base_url: str, *arguments: str, **environ: str) -> str:
         while piece := os.read(master, 65536):
             written += piece
     except OSError:
-        pass  # Linux' way to say that the terminal is closed
+        pass  # how Linux reports that the terminal is closed
     os.close(master)
     assert process.wait(timeout=30) == 0
     return written.decode()
 
 
 def test_colours_in_a_terminal_only(base_url: str) -> None:
-    """Red errors in a terminal; nothing but text with NO_COLOR."""
+    """Errors are red in a terminal; with NO_COLOR, there is only text."""
     coloured, plain = terminal(base_url, "show", "trip"), terminal(base_url, "show", "trip", NO_COLOR="1")
 
     assert "\x1b[31mtrains" in coloured
@@ -762,7 +762,7 @@ def test_colours_in_a_terminal_only(base_url: str) -> None:
     [("export trip | head -c 1", b"{"), ("--help | true", b""), ("runs >&-", b"")],
 )
 def test_reader_that_has_seen_enough_is_no_error(command: str, written: bytes, base_url: str) -> None:
-    """`| head -1` ends without a word, as does what nobody reads at all."""
+    """A command in `| head -1` exits silently, and so does one whose output is closed or never read."""
     script = f"set -o pipefail; {sys.executable} -m coagent_langchain {command}"
     environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONUNBUFFERED": ""}
     result = subprocess.run(["bash", "-c", script], capture_output=True, env=environment, check=False)
@@ -782,7 +782,7 @@ def test_reader_that_has_seen_enough_is_no_error(command: str, written: bytes, b
 def test_output_that_cannot_be_written_is_told_in_one_line(
     command: str, encoding: str, said: str, base_url: str
 ) -> None:
-    """On a full disk, and in a locale without the signs of the tree."""
+    """The cases are a full disk, and an encoding without the tree's characters."""
     script = f"set -o pipefail; {sys.executable} -m coagent_langchain {command}"
     environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONIOENCODING": encoding}
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
@@ -791,14 +791,14 @@ def test_output_that_cannot_be_written_is_told_in_one_line(
 
 
 def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
-    """An environment in which `coagent-langchain` is a command."""
+    """An environment with `coagent-langchain` as a command."""
     (folder / "coagent-langchain").write_text(f'#!/bin/sh\nexec {sys.executable} -m coagent_langchain "$@"\n')
     (folder / "coagent-langchain").chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
 
 
 def complete(base_url: str, folder: Path, words: str, begun: str = "") -> list[str]:
-    """What the completion of bash offers after `words`, for a word that is `begun`, broken as bash breaks it."""
+    """What bash's completion offers after `words` for the partial word `begun`, split as bash splits it."""
     broken = re.split("([:@])", begun)
     script = f"""
         eval "$(coagent-langchain completion bash)"
@@ -815,7 +815,7 @@ def complete(base_url: str, folder: Path, words: str, begun: str = "") -> list[s
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
-    """Commands, then the options of a command, or the ids of sessions."""
+    """It offers commands, a command's options, and session ids."""
     commands = ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"]
 
     assert complete(base_url, tmp_path, "coagent-langchain") == commands
@@ -832,7 +832,7 @@ def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
 def test_completion_in_bash_goes_on_inside_an_id(
     begun: str, offered: list[str], own: CoagentClient, tmp_path: Path
 ) -> None:
-    """Bash takes what is behind the last colon or at sign for the word, and puts what is offered in its place."""
+    """Bash treats the part after the last colon or at sign as the word, and replaces only that."""
     for session_id in ("user:42", "user:43", "ada@example.org"):
         own.log_session_start(session_id, "Hello")
     words = complete(own.base_url, tmp_path, "coagent-langchain show", begun)
@@ -842,7 +842,7 @@ def test_completion_in_bash_goes_on_inside_an_id(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_runs_nothing_that_a_log_says(own: CoagentClient, tmp_path: Path) -> None:
-    """A session's id is somebody else's text: bash would expand what it completes."""
+    """A session's id is untrusted text, and bash would expand what it completes."""
     own.log_session_start(f"$(touch {tmp_path}/harm)", "Hello")
     own.log_session_start("harmless", "Hello")
     words = complete(own.base_url, tmp_path, "coagent-langchain show")
@@ -852,7 +852,7 @@ def test_completion_runs_nothing_that_a_log_says(own: CoagentClient, tmp_path: P
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
 def test_completion_in_fish(base_url: str, tmp_path: Path) -> None:
-    """The same, as fish asks for it."""
+    """Fish gets the same completions."""
     environment = on_the_path(tmp_path, base_url)
     script = "coagent-langchain completion fish | source; complete -C 'coagent-langchain {}'"
     offered = [
@@ -870,7 +870,7 @@ def test_completion_in_fish(base_url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_sound(shell: str, run: Run) -> None:
-    """Each shell reads its script without complaint, where it is installed."""
+    """Each installed shell parses its script without complaint."""
     script = run("completion", shell)
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
