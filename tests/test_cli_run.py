@@ -1,4 +1,4 @@
-"""`coagent-langchain run`: how a program ended is how its session ends, and what `python` says is what it says."""
+"""`coagent-langchain run`: a program's outcome is its session's status, and stderr is what `python` writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FakeListChatModel(responses=["Rome."]).invoke("Where to?")
 
 
 class Ended(NamedTuple):
-    """How a program ended: its exit code, its stderr, and its sessions' ends with their errors."""
+    """How a program ended: exit code, stderr, and the status and errors of each session."""
 
     code: int
     stderr: str
@@ -47,7 +47,7 @@ def base_url() -> Iterator[str]:
 
 
 def run(base_url: str, script: Path, *options: str) -> Ended:
-    """Run a program by the command, each in a new folder and so with a new name."""
+    """Run a program with the command; returns its outcome and that of the sessions it began."""
     command = [sys.executable, "-m", "coagent_langchain", "run", *options, str(script)]
     environment = {**os.environ, "COAGENT_BASE_URL": base_url}
     with CoagentClient(base_url) as client:
@@ -65,17 +65,17 @@ def ended(session: LoggedSession) -> tuple[str, list[tuple[str, str]]]:
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """Where the program is written."""
+    """The path of the program."""
     return tmp_path / "app.py"
 
 
 def stack(script: Path, code: str, said: str) -> str:
-    """What Python writes about an exception that the line below `ASK` raised."""
+    """The traceback that Python writes for an exception raised on the line after `ASK`."""
     return f'Traceback (most recent call last):\n  File "{script}", line 11, in <module>\n    {code}\n{said}\n'
 
 
 def test_program_that_raises_fails_its_session(base_url: str, script: Path) -> None:
-    """The exception is an event with the program's own frames, and stderr shows the same frames."""
+    """The error event and stderr have the same frames, which are the program's own."""
     script.write_text(ASK + 'raise KeyError("gone")\n')
     expected = stack(script, 'raise KeyError("gone")', "KeyError: 'gone'")
     found = run(base_url, script, "--session", "raises")
@@ -84,7 +84,7 @@ def test_program_that_raises_fails_its_session(base_url: str, script: Path) -> N
 
 
 def test_program_that_exits_with_a_status_fails_its_session(base_url: str, script: Path) -> None:
-    """An exit with a text is Python's own way to say why: on stderr, and in the event."""
+    """The text passed to `SystemExit` is on stderr, as with Python, and in the event."""
     script.write_text(ASK + 'raise SystemExit("no luck")\n')
     expected = stack(script, 'raise SystemExit("no luck")', "SystemExit: no luck")
     found = run(base_url, script, "--session", "exits")
@@ -93,7 +93,7 @@ def test_program_that_exits_with_a_status_fails_its_session(base_url: str, scrip
 
 
 def test_exit_by_a_number_is_called_an_exit_status(base_url: str, script: Path) -> None:
-    """A number alone would not say what it is: in the error, and in what the session ends with."""
+    """A bare number would be unclear, so the error and the session's response say what it is."""
     script.write_text(ASK + "sys.exit(3)\n")
     with CoagentClient(base_url) as client:
         code = run(base_url, script, "--session", "status").code
@@ -105,14 +105,14 @@ def test_exit_by_a_number_is_called_an_exit_status(base_url: str, script: Path) 
 
 
 def test_program_that_exits_well_completes_its_session(base_url: str, script: Path) -> None:
-    """`sys.exit(0)` is no failure."""
+    """`sys.exit(0)` is not a failure."""
     script.write_text(ASK + "sys.exit(0)\n")
 
     assert run(base_url, script, "--session", "well") == Ended(0, "", {"well": ("completed", [])})
 
 
 def test_program_that_is_interrupted_cancels_its_session(base_url: str, script: Path) -> None:
-    """Ctrl-C is no error, and told as Python tells it."""
+    """Ctrl-C is not an error, and stderr is Python's."""
     script.write_text(ASK + "raise KeyboardInterrupt\n")
     expected = stack(script, "raise KeyboardInterrupt", "KeyboardInterrupt")
 
@@ -120,7 +120,7 @@ def test_program_that_is_interrupted_cancels_its_session(base_url: str, script: 
 
 
 def test_exception_that_failed_a_run_is_logged_once(base_url: str, script: Path) -> None:
-    """The run has logged it, where it arose."""
+    """The run has logged the exception where it was raised."""
     script.write_text(ASK + 'RunnableLambda(fail).invoke("why")\n')
     code, _, sessions = run(base_url, script, "--session", "once")
     status, errors = sessions["once"]
@@ -129,7 +129,7 @@ def test_exception_that_failed_a_run_is_logged_once(base_url: str, script: Path)
 
 
 def test_exception_after_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
-    """A failed run that the program got over does not hide what ended it."""
+    """A failed run that the program handled does not hide the exception that ended it."""
     script.write_text(f'{ASK}try:\n    RunnableLambda(fail).invoke("why")\nexcept KeyError:\n    raise ValueError\n')
     _, _, sessions = run(base_url, script, "--session", "both")
     status, errors = sessions["both"]
@@ -138,7 +138,7 @@ def test_exception_after_a_caught_one_is_logged_too(base_url: str, script: Path)
 
 
 def test_exception_in_the_place_of_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
-    """Python gives the memory of an exception that is gone to the next one: the same address is not the same error."""
+    """Python may reuse a freed exception's memory: the same id is not the same error."""
     caught = 'def caught():\n    try:\n        RunnableLambda(fail).invoke("why")\n    except KeyError as error:\n'
     script.write_text(
         f"{ASK}{caught}        return id(error)\ngone = caught()\nRunnableLambda(str).invoke('fine')\n"
@@ -153,7 +153,7 @@ def test_exception_in_the_place_of_a_caught_one_is_logged_too(base_url: str, scr
 
 
 def test_session_that_was_over_before_is_left_alone(base_url: str, script: Path) -> None:
-    """Of several conversations the one that the program was in last fails."""
+    """Of several conversations, only the one that ran last fails."""
     ask = 'RunnableLambda(str).invoke("Hello", {{"metadata": {{"session_id": "{}"}}}})\n'
     script.write_text(f"{ASK}{ask.format('first')}{ask.format('last')}{ask.format('first')}raise ValueError\n")
     sessions = run(base_url, script).sessions
@@ -162,7 +162,7 @@ def test_session_that_was_over_before_is_left_alone(base_url: str, script: Path)
 
 
 def test_exception_that_failed_a_block_fails_no_other_session(base_url: str, script: Path) -> None:
-    """The block that it leaves has logged it; a conversation that went well before is left alone."""
+    """The block that it leaves has logged it; a conversation that succeeded before is unchanged."""
     block = "from coagent_langchain import CoagentCallbackHandler\nwith CoagentCallbackHandler().session('block'):\n"
     script.write_text(f"{ASK}{block}    raise ValueError\n")
     sessions = run(base_url, script, "--session", "well before").sessions
@@ -172,7 +172,7 @@ def test_exception_that_failed_a_block_fails_no_other_session(base_url: str, scr
 
 
 def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, script: Path) -> None:
-    """No frame of ours, and no session: nothing has run."""
+    """The traceback has no frame of ours, and there is no session, because nothing has run."""
     script.write_text("print(\n")
     python = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
 
@@ -180,7 +180,7 @@ def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, s
 
 
 def run_in_vain(script: Path, **environ: str) -> tuple[int, str]:
-    """Run a program whose server takes nothing; gives exit code and stderr."""
+    """Run a program whose server stores nothing; returns exit code and stderr."""
     command = [sys.executable, "-m", "coagent_langchain", "run", str(script)]
     result = subprocess.run(
         command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
@@ -189,7 +189,7 @@ def run_in_vain(script: Path, **environ: str) -> tuple[int, str]:
 
 
 def test_program_whose_events_wait_says_so_at_its_end(script: Path) -> None:
-    """On one line, with the reason and what to do; the program's exit status stays."""
+    """One line has the reason and what to do; the program's exit status is unchanged."""
     script.write_text(ASK + "sys.exit(3)\n")
     code, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
 
@@ -202,7 +202,7 @@ def test_program_whose_events_wait_says_so_at_its_end(script: Path) -> None:
 
 @pytest.mark.parametrize("spool", ["off", "/dev/null/below"])
 def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path, spool: str) -> None:
-    """Without a spool, or where its folder cannot be made, there is no later."""
+    """With the spool off, or if its folder cannot be created, they cannot be sent later."""
     script.write_text(ASK)
     _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1", COAGENT_SPOOL_DIR=spool)
 
@@ -211,7 +211,7 @@ def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path,
 
 
 def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) -> None:
-    """They do not wait: a limit of the file's size is a full disk."""
+    """Events that find no space do not wait; a limit on file size simulates the full disk."""
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     script.write_text(ASK + limit + ASK)
     _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
@@ -224,7 +224,7 @@ def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) ->
 
 
 def test_program_whose_events_are_rejected_says_so_at_its_end(script: Path) -> None:
-    """In the server's words, and where they are kept."""
+    """The line has the server's reason and says where the events are kept."""
     script.write_text(ASK)
     with FaultyServer(lambda request: Answer(400, b'{"message": "no such type"}')) as server:
         _, said = run_in_vain(script, COAGENT_BASE_URL=server.base_url)
@@ -240,7 +240,7 @@ def test_program_whose_events_are_rejected_says_so_at_its_end(script: Path) -> N
     ("/api/v1", "wrong", "(HTTP 401: "),
 ])  # fmt: skip
 def test_server_that_takes_nothing_is_told_with_its_answer(script: Path, path: str, token: str, why: str) -> None:
-    """A path that is not the API's, and a token that is not the server's."""
+    """The cases are a path that is not the API's, and a wrong token."""
     script.write_text(ASK)
     with launch(token="secret") as server:
         _, said = run_in_vain(script, COAGENT_BASE_URL=server.url + path, COAGENT_AUTH_TOKEN=token)
@@ -249,7 +249,7 @@ def test_server_that_takes_nothing_is_told_with_its_answer(script: Path, path: s
 
 
 def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its arguments are optional, and not called missing."""
+    """The program's arguments are optional and not reported as missing."""
     with pytest.raises(SystemExit):
         main(["run"])
 
@@ -257,7 +257,7 @@ def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.Capture
 
 
 def test_run_of_a_command_says_that_it_takes_a_program(capsys: pytest.CaptureFixture[str]) -> None:
-    """As `python app.py` or `uvicorn app:app` may be typed behind it."""
+    """Users may type a command such as `uvicorn app:app` after `run`."""
     assert main(["run", "uvicorn", "app:app"]) == 2
     assert capsys.readouterr().err == (
         "coagent-langchain run: no such file: uvicorn. Pass a Python program, or -m and a module\n"

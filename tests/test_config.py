@@ -14,7 +14,7 @@ from coagent_langchain.config import DEFAULT_BASE_URL, Settings
 
 
 def test_argument_wins_over_variable_and_variable_over_default() -> None:
-    """Each setting comes from the first place that says it."""
+    """Each setting comes from the first source that has it."""
     environ = {"COAGENT_BASE_URL": "http://variable/api/v1", "COAGENT_AUTH_TOKEN": "t"}
     settings = Settings.load(environ, base_url="http://argument/api/v1/")
 
@@ -23,7 +23,7 @@ def test_argument_wins_over_variable_and_variable_over_default() -> None:
 
 
 def test_wrong_variable_does_not_matter_where_an_argument_wins() -> None:
-    """Who says what to use is not sent to mend what is not used."""
+    """A variable that is not used is not validated."""
     environ = {"COAGENT_BASE_URL": "nonsense", "COAGENT_CAPTURE_CONTENT": "maybe"}
 
     settings = Settings.load(environ, base_url="http://argument/api/v1", capture_content=False)
@@ -42,7 +42,7 @@ def test_wrong_variable_does_not_matter_where_an_argument_wins() -> None:
     ],
 )
 def test_any_host_is_an_address(base_url: str) -> None:
-    """By name, in any script, or by number."""
+    """The host may be a name, in any script, or an IP address."""
     assert Settings.load({}, base_url=base_url).base_url == base_url
 
 
@@ -50,14 +50,14 @@ def test_any_host_is_an_address(base_url: str) -> None:
     (("true", "1", "yes", "on", "True", " ON "), True), (("false", "0", "no", "off", "False", " Off "), False),
 ])  # fmt: skip
 def test_words_for_true_and_false(words: tuple[str, ...], meant: bool) -> None:
-    """In any case, with space around them."""
+    """Case and surrounding spaces are ignored."""
     read = [Settings.load(environ={"COAGENT_CAPTURE_CONTENT": word}).capture_content for word in words]
 
     assert read == [meant] * 6
 
 
 def test_user_without_a_home_has_the_folders_that_docker_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an arbitrary user of a container: nothing raises, and that nobody can write there is found out later."""
+    """Nothing raises for a container's arbitrary user; that the folders are not writable shows later."""
 
     def unknown(uid: int) -> NoReturn:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
@@ -123,7 +123,7 @@ def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> 
                  "http://user:secret@host/api/v1/logs"]
 )  # fmt: skip
 def test_wrong_address_is_told_without_its_password(base_url: str) -> None:
-    """The message ends up in logs."""
+    """The message may end up in logs."""
     with pytest.raises(ConfigurationError) as refused:
         Settings.load({}, base_url=base_url)
 

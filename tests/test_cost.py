@@ -48,7 +48,7 @@ def used(tokens: int | None, answered: int | None, **details: int) -> Usage:
 @example(MODELS[3], 200_000, 100, 5, 0)
 @settings(deadline=None)
 def test_the_cost_is_the_price_lists(model: Any, tokens: int, answered: int, read: int, hour: int) -> None:
-    """Input of any size and cached share costs what `genai-prices` says, to a billionth of a dollar."""
+    """For any input size and cached share, the cost is that of `genai-prices`, to a billionth of a dollar."""
     provider, listed, name = model
     reads, writes = tokens * read // 30, tokens * hour // 30
     usage = used(tokens, answered, cache_read=reads, cache_creation=0, ephemeral_1h_input_tokens=writes)
@@ -64,7 +64,7 @@ def test_the_cost_is_the_price_lists(model: Any, tokens: int, answered: int, rea
 
 
 def test_cached_input_is_cheaper() -> None:
-    """Input that the provider's cache answered costs less than all of it, and more than none."""
+    """Input read from the provider's cache costs less than other input, but is not free."""
     plain, cached = (cost("openai", "gpt-4o", used(1000, 0, cache_read=n)) for n in (0, 1000))
 
     assert plain is not None
@@ -73,7 +73,7 @@ def test_cached_input_is_cheaper() -> None:
 
 
 def test_service_tiers_have_their_price() -> None:
-    """A flex call is priced as flex, its cached part included."""
+    """A flex call is priced as flex, including its cached part."""
     standard = cost("openai", "gpt-5", used(1000, 100, cache_read=500))
     flex = cost("openai", "gpt-5", used(1000, 100, flex=500, flex_cache_read=500))
 
@@ -110,12 +110,12 @@ def test_what_langchain_cached_is_free() -> None:
     ],
 )
 def test_an_unknown_cost_is_none(provider: Any, model: Any, usage: Any) -> None:
-    """Without a known price, model and tokens there is no cost, rather than a wrong one."""
+    """Without a known price, model and token count, there is no cost instead of a wrong one."""
     assert cost(provider, model, usage) is None
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """A program that names models for ever does not grow the tables."""
+    """A program that uses ever new model names does not grow the cache without limit."""
     for number in range(module.MAX_MODELS + 10):
         cost("openai", f"no-such-model-{number}", used(1, 1))
 
@@ -136,7 +136,7 @@ def test_prices_are_loaded_late() -> None:
 
 
 def test_without_the_extra_there_is_no_cost() -> None:
-    """Where `genai-prices` is not installed, nothing is known and nothing fails; it is looked for once."""
+    """If `genai-prices` is not installed, costs are None and nothing fails; the import is tried once."""
     program = """
         import sys
         from importlib.machinery import PathFinder
@@ -161,7 +161,7 @@ def test_without_the_extra_there_is_no_cost() -> None:
 def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain makes up a provider from the class; the answer knows who answered, and the timeline shows it."""
+    """LangChain derives a provider from the class; the response's model and provider are used instead."""
 
     class Router(ScriptedChat):
         def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
@@ -185,7 +185,7 @@ def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
 def test_session_end_says_how_many_calls_its_cost_leaves_out(
     names: list[str | None], unpriced: int | None, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A sum that is partly known does not look like the whole; without any price, or tokens, nothing is left out."""
+    """A partial sum does not look complete; without any price, or without tokens, there is no count."""
     with handler.session("q"):
         for name in names:
             metadata = {"model_name": name, "model_provider": "openai"}

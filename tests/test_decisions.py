@@ -1,4 +1,4 @@
-"""Decision models: LangChain's own tracer counts them as models, but tells of them by the hooks of chains."""
+"""Decision models: LangChain's own tracer counts them as models, but reports them through the hooks of chains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUESTIONS = '{"risky":{"type":"noul","instructions":"Is it risky?","criteria":nu
 
 
 class Judge(BaseDecisionModel):
-    """Finds everything risky, except that it fails on what burns."""
+    """A model that finds everything risky, and fails on fire."""
 
     model: str = "judge-1"
 
@@ -36,14 +36,14 @@ class Judge(BaseDecisionModel):
 
 
 def judged(judge: Judge) -> Runnable[Any, Any]:
-    """A chain in which the judge is asked about the input."""
+    """A chain that asks the judge about its input."""
     questions = {"risky": Noul(instructions="Is it risky?")}
     return RunnableLambda(lambda food: {"state": food, "questions": questions}) | judge
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 def test_decision_model_is_a_model_call(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """It has a turn, is given what it is to judge and the questions, and its tokens count."""
+    """It has a turn, the state to judge, the questions and tokens."""
     chain, config = judged(Judge()), {"callbacks": [handler]}
     if way == "invoke":
         chain.invoke("fugu", config)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def test_decision_model_is_a_model_call(way: str, log: MemoryDelivery, handler: 
 def test_decision_models_call_is_logged_whatever_its_texts_hold(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Half of a surrogate pair, as a text that was cut has, is written out."""
+    """A lone surrogate, as in a cut string, is escaped."""
     judged(Judge()).invoke({"food": "\ud83d"}, {"callbacks": [handler]})  # type: ignore[arg-type]
 
     assert of_type(log, "llm_call")[0]["prompt"] == '{"food":"\\\\ud83d"}'
@@ -70,7 +70,7 @@ def test_decision_models_call_is_logged_whatever_its_texts_hold(
 
 @pytest.mark.filterwarnings("ignore:The class `OpenAIDecisions` is in beta")
 def test_openais_decision_model_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """It has words of its own for what it is given and for its tokens."""
+    """It uses other names for its input and its tokens."""
 
     def answered(request: httpx.Request) -> httpx.Response:
         answers = [{"type": "predicate", "name": "risky", "probability": 0.9}]
@@ -89,7 +89,7 @@ def test_openais_decision_model_is_read(log: MemoryDelivery, handler: CoagentCal
 
 
 def test_decision_model_that_fails_is_an_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Its call is closed by the error, as that of any model."""
+    """The error closes the call, as for any model."""
     with pytest.raises(ValueError, match="too hot"):
         judged(Judge()).invoke("fire", {"callbacks": [handler]})
 

@@ -16,7 +16,7 @@ from tests.reading import ONE_CALL, sessions
 
 
 def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Each call has a session of its own; name, docstring and result stay the function's."""
+    """Each call has its own session; the function's name, docstring and result are unchanged."""
 
     @handler.session("Cook")
     def cook(food: str) -> Any:
@@ -30,7 +30,7 @@ def test_decorated_function_is_a_session_a_call(log: MemoryDelivery, handler: Co
 def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of_its_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Without an id of the user's it has a new one, with a start and with numbers from 1."""
+    """Unless the user gave an id, it has a new one, a start, and numbers from 1."""
     session = handler.session("Cook")
 
     @session
@@ -45,7 +45,7 @@ def test_decorated_function_called_in_a_block_of_the_same_object_is_a_session_of
 
 
 def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A `partial` has none of its own: its session is called by its type."""
+    """A `partial` has no name: its session is named after its type."""
     assert handler.session()(functools.partial(max, 3))(2) == 3
     assert [entry.get("prompt") for entry in log.entries] == ["Running partial", None]
 
@@ -53,7 +53,7 @@ def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handle
 def test_decorated_object_with_a_coroutine_as_its_call_ends_after_that(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """It is no coroutine function itself, but what it gives is awaited all the same."""
+    """It is not a coroutine function itself, but what it returns is awaited all the same."""
 
     class Cook:
         async def __call__(self, food: str) -> Any:
@@ -65,7 +65,7 @@ def test_decorated_object_with_a_coroutine_as_its_call_ends_after_that(
 
 
 def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A coroutine's session holds what happens after its first await."""
+    """A coroutine's session includes what happens after its first await."""
 
     @handler.session("Cook")
     async def cook() -> Any:
@@ -77,7 +77,7 @@ def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: C
 
 
 def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What the consumer runs between two items is not in the generator's session; what the generator runs is."""
+    """What the consumer runs between two items is not in the generator's session; the generator's own runs are."""
 
     @handler.session("Cook", session_id="generator")
     def cook() -> Iterator[int]:
@@ -98,7 +98,7 @@ def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, ha
 def test_decorated_generator_that_is_read_to_its_end_returns_what_it_would(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """`yield from` gives the same, and the session is completed."""
+    """`yield from` gives the generator's value, and the session is completed."""
 
     @handler.session("Cook")
     def cook() -> Generator[int, None, str]:
@@ -135,7 +135,7 @@ def test_decorated_async_generator(log: MemoryDelivery, handler: CoagentCallback
 def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
     way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What its body does at the close is done at once and in its session, which was cancelled."""
+    """Its cleanup runs at once and in its session, which is cancelled."""
     session = handler.session("Cook", session_id="s")
 
     @session
@@ -170,7 +170,7 @@ def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
 
 @pytest.mark.parametrize("way", ["generator", "async generator"])
 def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: CoagentCallbackHandler) -> None:
-    """As `contextlib` does it with what is raised in a block: the generator may handle it, and go on."""
+    """As in a `contextlib` block, the generator may handle the exception and continue."""
     session = handler.session("Cook")
 
     @session
@@ -199,7 +199,7 @@ def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: 
 
 @pytest.mark.internal_errors
 def test_logging_failure_never_stops_the_wrapped_function() -> None:
-    """With a delivery that raises, the function runs all the same."""
+    """The function runs even if the delivery raises."""
 
     class Broken(MemoryDelivery):
         def append(self, lines: bytes, count: int = 1) -> None:

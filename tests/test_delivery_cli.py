@@ -33,7 +33,7 @@ def leave(server: FaultyServer, folder: Path, event_ids: list[str], base_url: st
 def test_status_of_an_empty_spool(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing waits it says so, before the first event without a folder too."""
+    """It says that nothing waits, even if there is no folder yet."""
     status = main(["spool", "status", "--spool-dir", str(tmp_path)])
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path / "none"))
     without = main(["spool", "status"])
@@ -42,7 +42,7 @@ def test_status_of_an_empty_spool(
 
 
 def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where events wait in memory only, no other process can have left any."""
+    """If events wait only in memory, no other process can have left any."""
     monkeypatch.setenv("COAGENT_SPOOL_DIR", "off")
     codes = [main(["spool", command]) for command in ("status", "flush", "rejected")]
 
@@ -54,7 +54,7 @@ def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], mon
 def test_spool_that_is_not_where_it_is_said_to_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """A mistake in its name does not look as if nothing waited."""
+    """A mistyped folder is not reported as an empty one."""
     status = main(["spool", command, "--spool-dir", str(tmp_path / "none")])
     captured = capsys.readouterr()
 
@@ -63,7 +63,7 @@ def test_spool_that_is_not_where_it_is_said_to_be(
 
 
 def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each server on a free port leaves one."""
+    """Each server on a free port leaves such a folder."""
     with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         assert delivery.flush(10)
@@ -77,7 +77,7 @@ def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: py
 def test_status_tells_the_age_of_the_oldest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: int, told: str
 ) -> None:
-    """In the largest unit that it fills; how old the others are does not matter."""
+    """The age is in the largest unit that fits; the ages of other events do not matter."""
     now = round(time.time() * 1000)
     with delivery_to("http://127.0.0.1:1/api/v1", tmp_path) as delivery:
         for event_id, age in (("a", seconds), ("b", 0)):
@@ -89,7 +89,7 @@ def test_status_tells_the_age_of_the_oldest(
 
 
 def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Count, size and age of what waits, for each server."""
+    """Count, size and age of waiting events are shown for each server."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
         main(["spool", "status", "--spool-dir", str(tmp_path)])
@@ -111,7 +111,7 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_what_another_user_left_is_told_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, said: list[str]
 ) -> None:
-    """Root sees, e.g. in a container, that a service's events wait, and who can send or delete them."""
+    """Root sees, for example in a container, that a service's events wait, and who can send or delete them."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
         for path in tmp_path.glob("*/*.jsonl"):
@@ -131,7 +131,7 @@ def test_what_another_user_left_is_told_of(
 def test_folder_of_another_user_is_told_of(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, said: list[str]
 ) -> None:
-    """A folder that cannot be read does not look as if nothing waited in it."""
+    """An unreadable folder is not reported as an empty one."""
     with tempfile.TemporaryDirectory() as shared, FaultyServer() as server, monkeypatch.context() as patch:
         patch.delenv("COAGENT_BASE_URL", raising=False)
         main(["spool", command, "--spool-dir", shared])  # loads what this user can load
@@ -150,7 +150,7 @@ def test_folder_of_another_user_is_told_of(
 
 
 def test_address_of_a_folder_has_no_password(tmp_path: Path) -> None:
-    """What names the server is for this user alone, and holds no secret."""
+    """The file that names the server is private to this user and contains no secret."""
     with FaultyServer() as server:
         address = server.base_url
         leave(server, tmp_path, ids(1), address.replace("//", "//ada:lovelace@"))
@@ -163,7 +163,7 @@ def test_address_of_a_folder_has_no_password(tmp_path: Path) -> None:
 def test_folder_without_an_address_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], noted: str | None
 ) -> None:
-    """Where nobody noted the server, the folder's name says what is known."""
+    """If the server's address is missing, the folder's name is shown."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(1))
     (note,) = tmp_path.glob("*/destination")
@@ -176,7 +176,7 @@ def test_folder_without_an_address_is_named(
 def test_flush_tells_of_other_servers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who did not say which server is told what waits for others."""
+    """Without `--base-url`, the command also says what waits for other servers."""
     with FaultyServer() as server, FaultyServer() as other:
         leave(other, tmp_path, ids(2))
         monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
@@ -192,7 +192,7 @@ def test_flush_tells_of_other_servers(
 def test_flush_from_an_address_that_nothing_is_left_for_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says for which addresses there is something: not for one that has taken all."""
+    """It names the addresses that have waiting events, but not one that has received all."""
     with FaultyServer() as server, FaultyServer() as done:
         leave(server, tmp_path, ids(2))
         leave(done, tmp_path, ids(1))
@@ -205,7 +205,7 @@ def test_flush_from_an_address_that_nothing_is_left_for_is_a_mistake(
 
 
 def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """For one server, which is gone; what waits for others stays."""
+    """This is for one server, which is gone; what waits for others stays."""
     with FaultyServer() as gone, FaultyServer() as other:
         leave(gone, tmp_path, ids(2))
         leave(other, tmp_path, ids(1))
@@ -219,7 +219,7 @@ def test_discard_deletes_what_waits_and_what_was_rejected(tmp_path: Path, capsys
 
 
 def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may yet send it."""
+    """The program may still send it."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(1))
         spool = Spool(destination_folder(tmp_path, server.base_url), 1 << 20, server.base_url)
@@ -235,7 +235,7 @@ def test_discard_leaves_what_a_running_program_has(tmp_path: Path, capsys: pytes
 def test_flush_without_a_server_says_what_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It tells what it waits for while it waits, and at the end how many are left and what to do."""
+    """It says what it waits for, and in the end how many events are left and what to do."""
     monkeypatch.setattr(text, "SILENCE", 0.1)
     with FaultyServer() as server:
         leave(server, tmp_path, ids(3))
@@ -251,7 +251,7 @@ def test_flush_without_a_server_says_what_waits(
 
 @pytest.mark.parametrize(("retry_after", "tried"), [({}, True), ({"Retry-After": "1"}, False)])
 def test_flush_tries_for_as_long_as_it_may(tmp_path: Path, retry_after: dict[str, str], tried: bool) -> None:
-    """A server that fails is tried until the time is over; one that asks for more time than there is, once."""
+    """A failing server is retried until the timeout; one that asks for a longer delay than is left, once."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(1))
         server.behave = lambda request: Answer(503, headers=retry_after)
@@ -265,7 +265,7 @@ def test_flush_tries_for_as_long_as_it_may(tmp_path: Path, retry_after: dict[str
 
 @pytest.mark.parametrize("timeout", ["nan", "-1", "soon"])
 def test_flush_wants_a_time_that_ends(capsys: pytest.CaptureFixture[str], timeout: str) -> None:
-    """A wrong one is wrong usage: with NaN, a server that fails was tried for ever."""
+    """An invalid timeout is wrong usage: with NaN, a failing server would be retried for ever."""
     with pytest.raises(SystemExit) as left:
         main(["spool", "flush", f"--timeout={timeout}"])
 
@@ -274,7 +274,7 @@ def test_flush_wants_a_time_that_ends(capsys: pytest.CaptureFixture[str], timeou
 
 
 def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything of ended programs goes to the server, in order, and nothing is left."""
+    """Everything that ended programs left is sent, in order, and nothing remains."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(5))
         status = main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url])
@@ -285,7 +285,7 @@ def test_flush_sends_what_was_left(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_flush_sends_what_several_programs_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All of it, the oldest first."""
+    """All of it is sent, the oldest first."""
     with FaultyServer() as server:
         for program in "abc":
             leave(server, tmp_path, ids(2, program))
@@ -296,7 +296,7 @@ def test_flush_sends_what_several_programs_left(tmp_path: Path, capsys: pytest.C
 
 
 def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is kept apart with the reason; the others arrive, and the command has done its work."""
+    """Rejected events are kept with the reason; the others arrive, and the command succeeds."""
 
     def refuse(request: Request) -> Answer:
         bad = any(entry["event_id"] == "e1" for entry in request.entries)
@@ -317,7 +317,7 @@ def test_flush_counts_what_the_server_refuses(tmp_path: Path, capsys: pytest.Cap
 def test_flush_sends_what_was_logged_for_a_wrong_address(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a mistyped address has gathered goes to the right one, and nothing of it is left."""
+    """Events for a mistyped address go to the right one, and none remain."""
     with FaultyServer() as server:
         mistyped = server.base_url.removesuffix("/api/v1") + path
         leave(server, tmp_path, ids(2), mistyped)
@@ -330,7 +330,7 @@ def test_flush_sends_what_was_logged_for_a_wrong_address(
 
 
 def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a running program still holds is sent by that program."""
+    """A running program sends its events itself."""
     with FaultyServer(lambda request: Answer(503)) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         delivery.flush(0.05)
@@ -344,7 +344,7 @@ def test_flush_leaves_a_living_process_alone(tmp_path: Path, capsys: pytest.Capt
 def test_flush_says_why_it_did_not_finish(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer, why: str
 ) -> None:
-    """A server that does not take them ends the command with 1 and the reason; everything stays for the next time."""
+    """If the server refuses them, the command exits with 1 and the reason; everything stays for the next time."""
     with FaultyServer() as server:
         leave(server, tmp_path, ids(2))
         server.behave = lambda request: answer
@@ -358,7 +358,7 @@ def test_flush_says_why_it_did_not_finish(
 
 
 def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused events come as JSON lines with the server's reason."""
+    """Rejected events are printed as JSON lines with the server's reason."""
     with FaultyServer(lambda request: Answer(422, b"no such type")) as server:
         with delivery_to(server.base_url, tmp_path) as delivery:
             append_each(delivery, ids(1))
@@ -372,7 +372,7 @@ def test_rejected_prints_reason_and_entry(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
-    """The file starts anew when it is full, and the one before it is kept."""
+    """A full file is replaced by a new one, and the one before it is kept."""
     for event_id in ids(8):
         keep_rejected(tmp_path, line(event_id, "x" * (MAX_BYTES // 3)), "no")  # two of them fill a file
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
@@ -382,7 +382,7 @@ def test_rejected_entries_have_a_bound(tmp_path: Path) -> None:
 
 
 def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
-    """However many a process keeps."""
+    """However many are kept, no file stays open."""
     before = open_files()
     for event_id in ids(3):
         keep_rejected(tmp_path, line(event_id), "no")
@@ -391,14 +391,14 @@ def test_rejected_entries_leave_nothing_open(tmp_path: Path) -> None:
 
 
 def test_rejected_entries_are_for_this_user_alone(tmp_path: Path) -> None:
-    """Like the events that wait."""
+    """Their file is private, as those of waiting events are."""
     keep_rejected(tmp_path, line("a"), "no")
 
     assert stat.S_IMODE((tmp_path / "rejected.jsonl").stat().st_mode) == 0o600
 
 
 def test_link_in_the_place_of_rejected_entries_is_not_followed(tmp_path: Path) -> None:
-    """Nothing is written to what somebody in a shared folder would have us write to."""
+    """In a shared folder, someone else's link cannot make us write to its target."""
     (tmp_path / "private").write_text("mine")
     (tmp_path / "rejected.jsonl").symlink_to(tmp_path / "private")
     keep_rejected(tmp_path, line("a"), "no")
@@ -407,7 +407,7 @@ def test_link_in_the_place_of_rejected_entries_is_not_followed(tmp_path: Path) -
 
 
 def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A crash in the middle of a write spoils that record, not the command."""
+    """A crash during a write damages records, but does not fail the command."""
     folder = tmp_path / "server"
     folder.mkdir()
     keep_rejected(folder, line("whole"), "why")
@@ -425,7 +425,7 @@ def test_half_a_record_of_a_rejected_entry_is_left_out(tmp_path: Path, capsys: p
 def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever comes second finds no file to move, and begins the next one."""
+    """The second process finds no file to move, and starts the next one."""
     keep_rejected(tmp_path, line("first", "x" * MAX_BYTES), "why")
     replace = Path.replace
 
@@ -441,7 +441,7 @@ def test_rejected_entry_is_kept_while_another_process_starts_the_file_anew(
 
 
 def test_rejected_entry_that_the_disk_has_no_room_for_is_taken_back(tmp_path: Path) -> None:
-    """Half of it would run into the next one."""
+    """A partial record would run into the next one."""
     with largest_file(20):
         keep_rejected(tmp_path, line("torn"), "why")
     keep_rejected(tmp_path, line("next"), "why")

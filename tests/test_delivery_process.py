@@ -30,7 +30,7 @@ from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
-# Python 3.12 and later warn where a process forks that has threads, as any that logs.
+# Python 3.12 and later warn if a process with threads forks, as any process that logs does.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
 
@@ -50,7 +50,7 @@ delivery = shared(Settings(base_url=sys.argv[1], spool_dir=Path(sys.argv[2]), ex
 
 
 def run(server: FaultyServer, folder: Path, code: str, exit_timeout: float = 2.0) -> tuple[int, float, str]:
-    """Run a program that has a `delivery`; its exit status, seconds and what it wrote to stderr."""
+    """Run a program that has a `delivery`; returns its exit status, duration in seconds and stderr."""
     program = PROGRAM + textwrap.dedent(code)
     started = time.monotonic()
     command = [*PYTHON, "-c", program, server.base_url, str(folder), str(exit_timeout)]
@@ -59,7 +59,7 @@ def run(server: FaultyServer, folder: Path, code: str, exit_timeout: float = 2.0
 
 
 def in_child(act: Callable[[], None]) -> int:
-    """Fork, act in the child, and give its exit status: below zero when it hung, so that its alarm killed it."""
+    """Fork and act in the child; returns its exit status, which is negative if it hung and its alarm killed it."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -74,7 +74,7 @@ def in_child(act: Callable[[], None]) -> int:
 
 
 def test_script_delivers_at_its_end(tmp_path: Path) -> None:
-    """A script that just ends has delivered everything, and leaves no event behind."""
+    """A script that ends normally has delivered everything and leaves no event in the spool."""
     with FaultyServer() as server:
         status, _, errors = run(server, tmp_path, "append_each(delivery, ids(50))")
 
@@ -83,7 +83,7 @@ def test_script_delivers_at_its_end(tmp_path: Path) -> None:
 
 
 def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
-    """With a hung server the exit waits its time and no longer; nothing is lost."""
+    """With a hung server, the exit waits for its timeout and no longer; nothing is lost."""
     with FaultyServer(lambda request: Answer(hangs=True)) as server:
         status, took, errors = run(server, tmp_path, "append_each(delivery, ids(5))", exit_timeout=0.5)
         server.behave = healthy
@@ -97,7 +97,7 @@ def test_exit_is_bounded_and_the_next_process_delivers(tmp_path: Path) -> None:
 
 
 def test_exit_waits_once_where_multiprocessing_runs_its_finalizers_too(tmp_path: Path) -> None:
-    """Exit handlers and finalizers deliver in the same process: together they wait the exit timeout."""
+    """If both exit handlers and finalizers deliver, they share one exit timeout."""
     code = """
         import multiprocessing.util
         from langchain_core.runnables import RunnableLambda
@@ -125,7 +125,7 @@ def test_exit_waits_once_where_multiprocessing_runs_its_finalizers_too(tmp_path:
     ],
 )
 def test_however_a_process_ends_nothing_is_lost(tmp_path: Path, code: str, status: int) -> None:
-    """What was appended when the process ended reaches the server, with the next process at the latest."""
+    """What was appended reaches the server, with the next process at the latest."""
     with FaultyServer() as server:
         ended, _, _ = run(server, tmp_path, f"append_each(delivery, ids(20))\n{code}")
         with delivery_to(server.base_url, tmp_path) as delivery:
@@ -136,7 +136,7 @@ def test_however_a_process_ends_nothing_is_lost(tmp_path: Path, code: str, statu
 
 
 def test_event_during_interpreter_shutdown_is_kept(tmp_path: Path) -> None:
-    """When no thread can be started any more, an event still goes to the spool."""
+    """When threads can no longer be started, an event still goes to the spool."""
     code = """
         class Late:
             def __del__(self):
@@ -155,7 +155,7 @@ def test_event_during_interpreter_shutdown_is_kept(tmp_path: Path) -> None:
 
 
 def test_first_session_may_begin_during_interpreter_shutdown(tmp_path: Path) -> None:
-    """A destructor that logs at the program's end does not wait for a thread that can no longer be started."""
+    """A destructor that logs at exit does not wait for a thread that can no longer be started."""
     code = """
         from coagent_langchain import CoagentCallbackHandler
         class Late:
@@ -175,7 +175,7 @@ def test_first_session_may_begin_during_interpreter_shutdown(tmp_path: Path) -> 
 
 
 def test_flush_from_a_signal_handler(tmp_path: Path) -> None:
-    """A handler of SIGTERM may log and flush, whatever the thread was doing."""
+    """A SIGTERM handler may log and flush, whatever the thread was doing."""
     code = """
         def stop(*_):
             delivery.append(line("stopped"))
@@ -195,7 +195,7 @@ def test_flush_from_a_signal_handler(tmp_path: Path) -> None:
 
 
 def test_fork_child_sends_its_own_and_the_parents_stay_with_the_parent(tmp_path: Path) -> None:
-    """After a fork each process sends what it logged itself; nothing twice, nothing of the other's."""
+    """After a fork, each process sends only what it logged itself, once."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("before"))
 
@@ -212,7 +212,7 @@ def test_fork_child_sends_its_own_and_the_parents_stay_with_the_parent(tmp_path:
 
 
 def test_fork_child_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
-    """It would keep from everybody what its parent leaves, and what that has adopted, when the parent dies."""
+    """If the parent died, such a lock would keep others from adopting its segments and those it had adopted."""
     with FaultyServer(lambda request: Answer(503 if request.entries[0]["event_id"] == "left" else 200)) as server:
         folder = destination_folder(tmp_path, server.base_url)
         left_by_the_dead(folder, header(HEADER_BYTES) + line("left"))
@@ -230,7 +230,7 @@ def test_fork_child_holds_no_lock_of_its_parent(tmp_path: Path) -> None:
 
 
 def test_fork_child_leaves_no_connection_behind(tmp_path: Path) -> None:
-    """It closes its end of the parent's, so that Python has nothing to warn of; the parent's goes on."""
+    """The child closes its copy of the parent's connection, so Python does not warn; the parent's stays open."""
     code = """
         import warnings
         warnings.simplefilter("default", ResourceWarning)
@@ -249,7 +249,7 @@ def test_fork_child_leaves_no_connection_behind(tmp_path: Path) -> None:
 
 
 def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
-    """Children forked amid appends, flushes and foreign database threads never hang and never resend."""
+    """Children forked during appends, flushes and another library's database writes never hang and never resend."""
     over = threading.Event()
 
     def hammer() -> None:
@@ -289,7 +289,7 @@ def test_fork_while_threads_hold_every_lock(tmp_path: Path) -> None:
 
 
 def test_child_ends_though_the_connection_was_locked_at_the_fork(tmp_path: Path) -> None:
-    """A child that ends in the usual way does not wait for a connection pool that the parent was using."""
+    """A child that exits normally does not wait for a connection pool that the parent was using."""
     code = """
         delivery.append(line("parent"))
         assert delivery.flush(10)
@@ -348,7 +348,7 @@ def test_multiprocessing_workers_deliver(tmp_path: Path, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_sessions_of_workers_end_with_them(tmp_path: Path, method: str) -> None:
-    """Workers of pools and executors run no exit handlers, and end their sessions all the same."""
+    """Workers of pools and executors run no exit handlers, but still end their sessions."""
     (tmp_path / "program.py").write_text(
         textwrap.dedent(f"""
         import multiprocessing
@@ -378,7 +378,7 @@ def test_sessions_of_workers_end_with_them(tmp_path: Path, method: str) -> None:
 
 
 def run_program(folder: Path) -> list[dict[str, Any]]:
-    """Run a program that logs to a server of its own, quietly; what the server got."""
+    """Run a program that logs to a server of its own and must be silent; returns the entries the server received."""
     with FaultyServer() as server:
         environment = os.environ | {
             "PYTHONPATH": str(Path(__file__).parent.parent), "COAGENT_BASE_URL": server.base_url,
@@ -391,7 +391,7 @@ def run_program(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_worker_that_goes_on_with_its_parents_session_delivers(tmp_path: Path) -> None:
-    """The session is the parent's to end; what the forked worker logs in it arrives with the worker's end."""
+    """The parent ends the session; what the forked worker logs in it is delivered by the worker's exit."""
     (tmp_path / "program.py").write_text(
         textwrap.dedent("""
         import multiprocessing
@@ -416,7 +416,7 @@ def test_worker_that_goes_on_with_its_parents_session_delivers(tmp_path: Path) -
 
 
 def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> None:
-    """As with `gunicorn --preload`: made and used before the fork, shared by workers that are killed and replaced."""
+    """As with `gunicorn --preload`, workers that are killed and replaced share a delivery from before the fork."""
     code = """
         delivery.append(line("preload"))
         for generation in range(2):
@@ -448,7 +448,7 @@ def test_preloaded_application_delivers_from_every_worker(tmp_path: Path) -> Non
 
 
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:
-    """Two processes that live at the same time send what is theirs, once."""
+    """Two simultaneous processes send their own events, once."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         append_each(delivery, ids(20, "here"))
         status, _, _ = run(server, tmp_path, "append_each(delivery, ids(20, 'there'))")
@@ -458,7 +458,7 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
-    """A server and a folder are a destination, whatever the token; without a folder, a server and a token."""
+    """A destination is a server and a folder, whatever the token; without a folder, a server and a token."""
     server = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path / "one")
     same = [replace(server), replace(server, auth_token="old"), replace(server, auth_token="new")]
     nameless = replace(server, spool_dir=None)
@@ -470,7 +470,7 @@ def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
 
 
 def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Path) -> None:
-    """The worker does not wait out the minute after a 401; who has no token takes nobody's away."""
+    """The worker does not wait a minute after a 401; a handler without a token does not replace it."""
 
     def knows_new(request: Request) -> Answer:
         return Answer() if request.headers.get("Authorization") == "Bearer new" else Answer(401)
@@ -489,7 +489,7 @@ def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Pat
 
 
 def test_conversation_goes_on_with_a_renewed_token(tmp_path: Path) -> None:
-    """Handlers with another token number the session on, and the prompt that the old token could not send is there."""
+    """A handler with the new token continues the numbering and sends the prompt that the old one could not."""
     with launch(token="new") as server:
         for token in ("old", "new"):
             handler = CoagentCallbackHandler("talk", base_url=server.base_url, auth_token=token, spool_dir=tmp_path)
@@ -502,7 +502,7 @@ def test_conversation_goes_on_with_a_renewed_token(tmp_path: Path) -> None:
 
 
 def test_client_does_not_bring_an_old_token_back() -> None:
-    """The sessions of a client that has lived for long go with the token that came after its own."""
+    """The sessions of a long-lived client use the token that was set after its own."""
     with launch(token="new") as server, CoagentClient(server.base_url, "old") as client:
         with client.start_session("first"):
             pass
@@ -514,7 +514,7 @@ def test_client_does_not_bring_an_old_token_back() -> None:
 
 
 def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Two tenants that share a folder send with each other's token: one warning, without a token in it."""
+    """Two tenants that share a folder use each other's token: there is one warning, without a token in it."""
     settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
     for token in ("one", "renewed", "other"):
         shared(replace(settings, auth_token=token))
@@ -529,7 +529,7 @@ def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptur
 def test_token_that_takes_over_from_a_handler_that_lives_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A second tenant's handler would send what the first one logs: a warning, also when nothing waits yet."""
+    """A second tenant's token would send the first one's events: this warns even if none wait yet."""
 
     def handler(token: str | None) -> CoagentCallbackHandler:
         return CoagentCallbackHandler(base_url="http://127.0.0.1:1/api/v1", auth_token=token, spool_dir=tmp_path)
@@ -542,7 +542,7 @@ def test_token_that_takes_over_from_a_handler_that_lives_is_told_once(
 
 
 def test_token_that_takes_over_while_events_wait_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Those of a handler that is gone go with it too."""
+    """The new token also sends waiting events of a handler that is gone."""
     with FaultyServer(lambda request: Answer(401)) as server:
         settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="one")
         shared(settings).append(line("a"))
@@ -555,7 +555,7 @@ def test_token_that_takes_over_while_events_wait_is_told(tmp_path: Path, caplog:
 
 
 def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
-    """Appending on an event loop, with the server hung, leaves the loop free."""
+    """Appending on an event loop does not block it, even with a hung server."""
     code = """
         import asyncio
         async def main():
@@ -576,7 +576,7 @@ def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
 
 
 def test_workers_of_a_preloaded_handler_have_sessions_of_their_own() -> None:
-    """A handler without a session id that is made before a fork is another session in each child."""
+    """A handler without a session id, created before a fork, has another session in each child."""
     code = """
         import os
         from coagent_langchain import CoagentCallbackHandler
@@ -598,7 +598,7 @@ def test_workers_of_a_preloaded_handler_have_sessions_of_their_own() -> None:
 
 
 def test_session_object_of_before_a_fork_ends_with_the_block_of_a_worker() -> None:
-    """A preloaded application may make it once; the worker that enters it has a whole session."""
+    """A worker that enters a preloaded session object has a whole session."""
     code = """
         import os
         from coagent_langchain import CoagentCallbackHandler
