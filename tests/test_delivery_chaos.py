@@ -9,7 +9,7 @@ from tests.chaos import chaos
 
 def test_nothing_acknowledged_is_lost() -> None:
     """Processes that log, fork and are killed lose no appended event, and our server has each exactly once."""
-    with ThreadPoolExecutor() as pool:  # two runs, which pass most of their time waiting
+    with ThreadPoolExecutor() as pool:  # two runs, which spend most of their time waiting
         results = [*pool.map(lambda seed: chaos(seconds=8, seed=seed), (1, 2))]
     print(*results, sep="\n")  # noqa: T201 - pytest shows it when the test fails
 

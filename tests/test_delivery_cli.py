@@ -134,7 +134,7 @@ def test_folder_of_another_user_is_told_of(
     """An unreadable folder is not reported as an empty one."""
     with tempfile.TemporaryDirectory() as shared, FaultyServer() as server, monkeypatch.context() as patch:
         patch.delenv("COAGENT_BASE_URL", raising=False)
-        main(["spool", command, "--spool-dir", shared])  # loads what this user can load
+        main(["spool", command, "--spool-dir", shared])  # imports modules that the other user may not be able to read
         capsys.readouterr()
         leave(server, Path(shared), ids(1))
         os.chmod(shared, 0o755)

@@ -44,7 +44,7 @@ NOBODY = "http://127.0.0.1:9"
 
 
 class Ended(NamedTuple):
-    """How a demo ended, and what it said."""
+    """How a demo ended, and its output."""
 
     status: int
     stdout: str
@@ -52,14 +52,14 @@ class Ended(NamedTuple):
 
 
 class Demo(Protocol):
-    """Runs the demo to its end in this process, with variables."""
+    """Run the demo to its end in this process, with environment variables."""
 
     def __call__(self, *arguments: str, **environ: str) -> Ended: ...
 
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Ollama, and a data folder of its own; the demo itself sets `NO_PROXY`."""
+    """Set up a separate data folder and no Ollama; restore `NO_PROXY`, which the demo itself sets."""
     variables = {
         "XDG_DATA_HOME": str(tmp_path),
         "OLLAMA_HOST": NOBODY,
@@ -73,14 +73,14 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ollama() -> Iterator[OllamaStandIn]:
-    """An Ollama that has the model."""
+    """A stand-in for an Ollama that has the model."""
     with OllamaStandIn(answer, models=["llama3.2:latest"]) as server:
         yield server
 
 
 @pytest.fixture
 def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Demo:
-    """Runs the demo without a terminal, at a free port unless the arguments say another."""
+    """Return a function that runs the demo without a terminal, on a free port unless the arguments name one."""
 
     def run(*arguments: str, **environ: str) -> Ended:
         for name, value in environ.items():
@@ -91,7 +91,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def demo_process(*arguments: str, **environ: str) -> Ended:
-    """Run the demo as a process of its own, without a terminal."""
+    """Run the demo in a separate process, without a terminal."""
     command = [sys.executable, "-m", "coagent_langchain", "demo", *arguments]
     result = subprocess.run(
         command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
@@ -100,13 +100,13 @@ def demo_process(*arguments: str, **environ: str) -> Ended:
 
 
 def rows(output: str) -> list[list[str]]:
-    """The printed table: prompt, turn, type and who."""
+    """The rows of the printed table: prompt, turn, type and issuer."""
     cells = [line.split() for line in output.splitlines() if re.match(r" +\d+ +\d+  [a-z]", line)]
     return [[word for word in row[:4] if not word.isdigit() or row.index(word) < 2] for row in cells]
 
 
 def test_demo_without_ollama_names_its_stand_in() -> None:
-    """All events of the worked example, in order, read back from the server; the stand-in is named."""
+    """All events of the worked example are read back from the server, in order; the stand-in is named."""
     result = demo_process("--port", "0", "--no-serve")
 
     assert (result.status, result.stderr) == (0, "")
@@ -115,7 +115,7 @@ def test_demo_without_ollama_names_its_stand_in() -> None:
 
 
 def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> None:
-    """No address of a page that ends with it, but the command that serves what was kept."""
+    """The page ends with the demo, so it prints the command that serves the stored session."""
     last = demo_process("--port", "0", OLLAMA_HOST=ollama.url).stdout.splitlines()[-1]
 
     assert re.sub("agent-[0-9a-f]{8}", "agent-…", last) == (
@@ -131,7 +131,7 @@ def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> No
 def test_command_is_told_as_it_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, path: str, told: str
 ) -> None:
-    """By its name alone only where that is on the PATH: `make demo` starts one that is not."""
+    """It is given by name only if that is on the PATH: `make demo` starts one that is not."""
     (tmp_path / "coagent-langchain").touch(mode=0o755)
     folder = str(tmp_path)[1:]
     monkeypatch.setattr(sys, "argv", [started.format(folder)])
@@ -141,7 +141,7 @@ def test_command_is_told_as_it_was_started(
 
 
 def test_demo_uses_the_ollama_that_answers(demo: Demo, ollama: OllamaStandIn) -> None:
-    """A server at OLLAMA_HOST that has the model is taken, and named."""
+    """A server at OLLAMA_HOST that has the model is used and named."""
     result = demo(OLLAMA_HOST=ollama.url)
 
     assert (result.status, rows(result.stdout), len(ollama.requests)) == (0, EVENTS, 3)
@@ -159,7 +159,7 @@ def test_demo_tells_how_to_get_the_model(demo: Demo) -> None:
 
 @pytest.mark.parametrize("address", ["localhost:abc", "http://[::1"])
 def test_demo_tells_an_address_of_ollama_that_is_none(address: str) -> None:
-    """Its client raises where it is imported; the command names the variable."""
+    """Ollama's client raises on import; the command names the variable."""
     result = demo_process("--no-serve", OLLAMA_HOST=address)
 
     assert (result.status, result.stderr.count("\n")) == (1, 1)
@@ -167,7 +167,7 @@ def test_demo_tells_an_address_of_ollama_that_is_none(address: str) -> None:
 
 
 def test_demo_takes_another_port_when_its_own_is_taken(ollama: OllamaStandIn) -> None:
-    """The message names both."""
+    """The message names both ports."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         script = f"from coagent_langchain import cli; cli.demo.PORT = {port}; cli.main(['demo', '--no-serve'])"
@@ -180,14 +180,14 @@ def test_demo_takes_another_port_when_its_own_is_taken(ollama: OllamaStandIn) ->
 
 
 def test_demo_asks_no_proxy(demo: Demo, ollama: OllamaStandIn) -> None:
-    """All of it happens on this machine."""
+    """All of the demo runs on this machine."""
     result = demo(OLLAMA_HOST=ollama.url, HTTP_PROXY=NOBODY, NO_PROXY="example.org")
 
     assert (result.status, rows(result.stdout)) == (0, EVENTS)
 
 
 def test_demo_fails_when_the_port_that_was_asked_for_is_taken(demo: Demo) -> None:
-    """Who names a port wants that one."""
+    """A port that the user names is not replaced by another."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         result = demo("--port", str(port))
@@ -197,7 +197,7 @@ def test_demo_fails_when_the_port_that_was_asked_for_is_taken(demo: Demo) -> Non
 
 
 def test_demo_beside_a_server_that_has_the_store(demo: Demo, ollama: OllamaStandIn, tmp_path: Path) -> None:
-    """The store of a server that runs already is left to it."""
+    """A running server keeps its store to itself: the demo uses a temporary one."""
     with launch(f"sqlite://{tmp_path}/coagent-langchain/coagent.db"):
         result = demo(OLLAMA_HOST=ollama.url)
 
@@ -208,7 +208,7 @@ def test_demo_beside_a_server_that_has_the_store(demo: Demo, ollama: OllamaStand
 
 
 def test_demo_in_a_home_that_takes_no_store(demo: Demo, ollama: OllamaStandIn, tmp_path: Path) -> None:
-    """It is told, and the run is shown all the same."""
+    """The demo says so, and still shows the run."""
     (tmp_path / "file").write_text("")
     result = demo(OLLAMA_HOST=ollama.url, XDG_DATA_HOME=f"{tmp_path}/file/data")
 
@@ -218,7 +218,7 @@ def test_demo_in_a_home_that_takes_no_store(demo: Demo, ollama: OllamaStandIn, t
 
 
 def test_demo_fails_when_an_event_is_missing(demo: Demo) -> None:
-    """A model that fails leaves its prompt without a response: the demo says which, and why."""
+    """If the model fails, its prompt has no response: the demo says which one is missing, and why."""
 
     def dies(request: OllamaRequest) -> Reply:
         return Failure("out of memory") if "vegetarian" in request.prompt else answer(request)
@@ -234,7 +234,7 @@ def test_demo_fails_when_an_event_is_missing(demo: Demo) -> None:
 
 
 def test_small_model_that_forgets_the_tool_still_shows_one(demo: Demo) -> None:
-    """The agent looks the calories up itself."""
+    """The agent calls the tool itself."""
 
     def forgetful(request: OllamaRequest) -> Reply:
         reply = answer(request)
@@ -247,7 +247,7 @@ def test_small_model_that_forgets_the_tool_still_shows_one(demo: Demo) -> None:
 
 
 def test_demo_that_is_interrupted_leaves_a_cancelled_session(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a model call: quiet, everything delivered, every call closed."""
+    """On Ctrl-C during a model call, there is no output, everything is delivered, and every call is closed."""
     command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
     asked, interrupted = threading.Event(), threading.Event()
 
@@ -280,7 +280,7 @@ def test_demo_that_is_interrupted_leaves_a_cancelled_session(tmp_path: Path) -> 
 
 
 def test_demo_serves_until_interrupted_in_a_terminal(ollama: OllamaStandIn) -> None:
-    """In a terminal the page stays there until Ctrl-C."""
+    """In a terminal, the page is served until Ctrl-C."""
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
     environment = os.environ | {"OLLAMA_HOST": ollama.url, "NO_COLOR": "1"}

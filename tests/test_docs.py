@@ -1,4 +1,4 @@
-"""The documents are true: every snippet runs, every command parses, every link leads somewhere."""
+"""The documents are correct: every snippet runs, every command parses, every link has a target."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def blocks(path: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the snippets take for granted: a chain, an agent, and a server with a session at COAGENT_BASE_URL."""
+    """The names that snippets assume, and a server with a session at COAGENT_BASE_URL."""
     with launch() as server, OllamaStandIn(lambda request: f"About: {request.prompt}") as ollama:
         monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
         with CoagentClient(server.base_url) as client:
@@ -51,7 +51,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", [d for d in DOCUMENTS if blocks(d, "python")], ids=lambda d: d.stem)
 def test_snippets_run(path: Path, names: dict[str, Any]) -> None:
-    """The snippets of a document, one after the other, in the same names."""
+    """The snippets of a document run one after the other, with shared names."""
     for number, block in enumerate(blocks(path, "python"), 1):
         exec(compile(block, f"{path.name}, snippet {number}", "exec"), names)
     if path.stem == "sessions-and-turns":
@@ -59,7 +59,7 @@ def test_snippets_run(path: Path, names: dict[str, Any]) -> None:
 
 
 def test_numbers_of_the_sessions_document(names: dict[str, Any]) -> None:
-    """The comments in the document say the numbers that the events have."""
+    """The numbers in the document's comments are those of the events."""
     document = ROOT / "docs" / "sessions-and-turns.md"
     for block in blocks(document, "python"):
         exec(compile(block, document.name, "exec"), names)
@@ -78,7 +78,7 @@ def calls_of(session_id: str) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_commands_are_right(path: Path) -> None:
-    """Commands and options exist, `make` has its targets, `pip` its extras."""
+    """Commands and options exist, and so do the targets of `make` and the extras of `pip`."""
     lines = [line.partition(" #")[0].strip() for block in blocks(path, "console") for line in block.splitlines()]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
@@ -93,14 +93,14 @@ def test_commands_are_right(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """What a link to a heading of the document may name, as GitHub makes it."""
+    """The anchors of the document's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_links_lead_somewhere(path: Path) -> None:
-    """Each relative link is a file of the repository, and what it names in a document is a heading of that."""
+    """Each relative link is a file of the repository, and its anchor is a heading of that file."""
     links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
     files = [(path.parent / target if target else path, anchor) for target, anchor in links]
 
@@ -109,7 +109,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_figures_of_the_readme_are_those_that_were_measured() -> None:
-    """What the README says of its cost is in the wall times of docs/performance.md."""
+    """The README's figures for the cost are those of docs/performance.md."""
     table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").partition("## Wall time")[2]
     measured = dict(re.findall(r"^\| \**(ours|best peer / ours)\** \|(.*)\|$", table, re.MULTILINE)[:2])
     ours, ratio = ([float(n) for n in re.findall(r"[\d.]+(?=\** \()", measured[row])] for row in measured)
@@ -119,7 +119,7 @@ def test_figures_of_the_readme_are_those_that_were_measured() -> None:
 
 
 def test_every_argument_of_the_handler_is_documented() -> None:
-    """docs/getting-started.md has each with its default and its variable, in their order."""
+    """docs/getting-started.md lists them in order, with default and variable."""
     text = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `(\w+)` \| `(.+?)` \| `?(\w*)`? *\|", text.partition("## Settings")[2], re.MULTILINE)
     signature = inspect.signature(CoagentCallbackHandler.__init__).parameters.values()
@@ -128,7 +128,7 @@ def test_every_argument_of_the_handler_is_documented() -> None:
 
 
 def test_client_is_documented_whole() -> None:
-    """Every argument of its constructor, and every method but `close`, which `with` calls."""
+    """This is every argument of its constructor, and every method except `close`, which `with` calls."""
     text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     methods = [name for name in dir(CoagentClient) if not name.startswith("_") and name not in ("base_url", "close")]
 
@@ -137,7 +137,7 @@ def test_client_is_documented_whole() -> None:
 
 
 def test_methods_that_log_are_documented_with_their_arguments_in_order() -> None:
-    """Each by its signature; `max_retries`, which all take, is told once."""
+    """The table has each signature; `max_retries`, which all accept, is mentioned once."""
     rows = re.findall(r"^\| (`log_.*?) \| (.*?) \|(.*)\|$", (ROOT / "docs/client.md").read_text("utf-8"), re.MULTILINE)
     told = {method: [re.findall("`(.+?)`", part) for part in arguments]
             for methods, *arguments in rows for method in re.findall("`(.+?)`", methods)}  # fmt: skip
@@ -146,14 +146,14 @@ def test_methods_that_log_are_documented_with_their_arguments_in_order() -> None
 
 
 def arguments_of(method: Callable[..., object]) -> list[list[str]]:
-    """What the method takes by position, and by name only."""
+    """The method's positional and its keyword-only arguments."""
     taken = [p for p in inspect.signature(method).parameters.values() if p.name not in ("self", "max_retries")]
     told = {p: p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in taken}
     return [[text for p, text in told.items() if (p.kind is p.KEYWORD_ONLY) is by_name] for by_name in (False, True)]
 
 
 def test_every_hook_is_documented() -> None:
-    """docs/hooks.md says what becomes of each hook that LangChain calls."""
+    """docs/hooks.md says what happens in each hook that LangChain calls."""
     hooks = {name for name in dir(CoagentCallbackHandler) if name.startswith("on_")} - {"on_interrupt", "on_resume"}
     text = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
 
@@ -171,12 +171,12 @@ def events_document() -> Any:
 
 
 def test_event_reference_is_current() -> None:
-    """docs/events.md is what the models say; else: python docs/_events.py."""
+    """docs/events.md is generated from the models; to update it: python docs/_events.py."""
     assert events_document().render() == (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 
 
 def test_event_reference_has_every_field_of_meta() -> None:
-    """Those that capture names where it sets them, and those that stay without content."""
+    """These are the fields that capture sets, and those that are kept when content is not captured."""
     capture = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "coagent_langchain/capture").glob("*.py"))
     fields = {*re.findall(r'meta\["(\w+)"\]', capture), *_KEPT_INSIDE["meta"]}
     told = re.findall(r"`(\w+)`", str(events_document().META))
@@ -185,17 +185,17 @@ def test_event_reference_has_every_field_of_meta() -> None:
 
 
 def test_every_field_that_all_events_have_is_explained() -> None:
-    """In the reference and on the server's page about its API; what a type means is told of each."""
+    """All but `event_type` are described in the models, for the reference and the API page."""
     assert [name for name in ENVELOPE if not LogEntry.model_fields[name].description] == ["event_type"]
 
 
 def test_example_of_a_model_call_has_the_prompt_once() -> None:
-    """Its history is what came before."""
+    """Its history has only the messages before."""
     assert str(events_document().example_of(EventType.LLM_CALL)).count("Where to?") == 1
 
 
 def test_example_entries_are_valid_and_complete() -> None:
-    """There is an entry for each event type, and each is one that a server takes, without a field it does not know."""
+    """There is an entry for each event type, which a server accepts, without unknown fields."""
     document = events_document()
     entries = [LogEntry.model_validate(document.example_of(k)) for k in document.MEANING]
 

@@ -19,14 +19,14 @@ from tests.reading import types
 from tests.tools import add
 from tests.waiting import until
 
-# What `langgraph dev` lets pass, as `langgraph_runtime_inmem.queue` says (0.36), beside all of `os.path`.
+# What `langgraph dev` allows, according to `langgraph_runtime_inmem.queue` (0.36), besides all of `os.path`.
 ALLOWED = ("os.stat", "os.listdir", "os.remove", "io.BufferedReader.read", "io.BufferedWriter.write",
            "io.TextIOWrapper.read", "io.TextIOWrapper.write", "threading.Lock.acquire")  # fmt: skip
 
 
 @contextmanager
 def detector(allowed: Collection[str]) -> Iterator[None]:
-    """Have each blocking call in an event loop raise, but for those that are allowed."""
+    """Make each blocking call in an event loop raise, except those that are allowed."""
     made = BlockBuster()
     for name in list(made.functions):
         if name in allowed or (allowed and name.startswith("os.path.")):
@@ -49,7 +49,7 @@ async def ask(handler: CoagentCallbackHandler, allowed: Collection[str]) -> None
 def test_detector_of_blocking_calls_costs_no_event(
     tmp_path: Path, log: MemoryDelivery, handler: CoagentCallbackHandler, allowed: Collection[str]
 ) -> None:
-    """Also of the first ones, for which the spool's folder is made; where that may not be, by our own thread."""
+    """No event is lost, even if the spool's folder must be created by our own thread."""
     asyncio.run(ask(handler, ()))
     handler.close()
     with launch() as server:

@@ -1,4 +1,4 @@
-"""Each example runs by its one documented command, and what it logged is on the server."""
+"""Each example runs with its one documented command, and its events are on the server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client() -> Iterator[CoagentClient]:
 
 
 def run(name: str, client: CoagentClient, **environ: str) -> str:
-    """Run `python examples/NAME`; gives what it prints."""
+    """Run `python examples/NAME`; returns its output."""
     environment = {**os.environ, "COAGENT_BASE_URL": client.base_url, **environ}
     command = [sys.executable, *STRICT, f"examples/{name}.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -43,7 +43,7 @@ def sequence(client: CoagentClient, session_id: str) -> Sequence:
 
 
 def sessions(output: str) -> list[str]:
-    """The sessions that an example says to look at."""
+    """The session ids that an example prints."""
     return re.findall(r"(?:coagent-langchain show|session) (\S+)", output)
 
 
@@ -51,7 +51,7 @@ CALL: Sequence = [("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 
 
 
 def framed(*inner: tuple[str, int, int], last: int = 1) -> Sequence:
-    """A session's start and end around its events."""
+    """A session's start and end, with events between them."""
     return [("session_start", 1, 0), *inner, ("session_end", last, 0)]
 
 
@@ -67,7 +67,7 @@ def test_recipe_agent(client: CoagentClient) -> None:
 
 
 def test_recipe_agent_without_ollama_says_how_to_go_on(client: CoagentClient) -> None:
-    """One line in the place of a traceback."""
+    """It prints one line instead of a traceback."""
     environment = {**os.environ, "COAGENT_BASE_URL": client.base_url, "OLLAMA_HOST": "http://127.0.0.1:9"}
     command = [sys.executable, "examples/recipe_agent.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -93,7 +93,7 @@ def test_langgraph_agent(client: CoagentClient) -> None:
 
 
 def test_streaming(client: CoagentClient) -> None:
-    """A whole answer with its usage, and one that was left early with what had arrived."""
+    """One response is complete and has its usage; the abandoned one has what had arrived."""
     session_id = sessions(run("streaming", client))[0]
     whole, left = [e.raw for e in client.get_logs(session_id) if e.event_type == "llm_response"]
 
@@ -107,7 +107,7 @@ def test_streaming(client: CoagentClient) -> None:
 
 
 def test_rag(client: CoagentClient) -> None:
-    """The retriever's documents stand before the model's call."""
+    """The retriever's documents come before the model's call."""
     session_id = sessions(run("rag", client))[0]
     found = next(e.raw for e in client.get_logs(session_id) if e.event_type == "tool_response")
 
@@ -118,7 +118,7 @@ def test_rag(client: CoagentClient) -> None:
 
 
 def test_service(client: CoagentClient) -> None:
-    """Each conversation is a session; its questions are its prompts."""
+    """Each conversation is a session, and its questions are its prompts."""
     ada, bob = sessions(run("service", client))
     second: Sequence = [("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1)]
 
@@ -127,7 +127,7 @@ def test_service(client: CoagentClient) -> None:
 
 
 def test_worker_fork(client: CoagentClient) -> None:
-    """Parent and children each have a whole session on the server, and say that they are done, into a pipe too."""
+    """Parent and children each have a whole session and report that they are done, even into a pipe."""
     output = run("worker_fork", client, PYTHONUNBUFFERED="")
     first = sessions(output)[0]
 
@@ -136,7 +136,7 @@ def test_worker_fork(client: CoagentClient) -> None:
 
 
 def test_plain_functions(client: CoagentClient) -> None:
-    """Context manager and decorator, without a chain."""
+    """The context manager and the decorator work without a chain."""
     well, failed = sessions(run("plain_functions", client))
 
     assert sequence(client, well) == framed(*CALL)
@@ -145,7 +145,7 @@ def test_plain_functions(client: CoagentClient) -> None:
 
 
 def test_python_logging(client: CoagentClient) -> None:
-    """The records stand before the model's call, with their logger."""
+    """The records come before the model's call, with their logger."""
     session_id = sessions(run("python_logging", client))[0]
     said = [(e["output_data"]["message"], e["meta"]["logger"]) for e in client.get_logs(session_id)
             if e.event_type in ("info", "warning")]  # fmt: skip
@@ -154,7 +154,7 @@ def test_python_logging(client: CoagentClient) -> None:
 
 
 def test_redaction(client: CoagentClient) -> None:
-    """No mail address is on the server; the application sees its own."""
+    """No mail address is on the server, but the application sees its own."""
     output = run("redaction", client)
     logged = str([e.raw for e in client.get_logs(sessions(output)[0])])
 
@@ -163,7 +163,7 @@ def test_redaction(client: CoagentClient) -> None:
 
 
 def test_every_example_is_in_the_table() -> None:
-    """README.md of the examples names each file."""
+    """The examples' README.md lists each file."""
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     files = {path.stem for path in (ROOT / "examples").glob("*.py")} - {"scripted_model"}
 

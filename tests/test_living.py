@@ -1,4 +1,4 @@
-"""Objects that others keep alive."""
+"""The registry of living objects, and their renewal after a fork."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coagent_langchain.living import Living, renewed_after_fork
 
 
 class Kept:
-    """Something that is renewed in a child."""
+    """An object that is renewed in a child process."""
 
     renewed = 0
 
@@ -20,7 +20,7 @@ class Kept:
 
 
 def test_what_is_gone_is_forgotten_at_once() -> None:
-    """A program that makes a handler for each request does not gather references to them."""
+    """A program that creates a handler for each request does not accumulate references."""
     living: Living[Kept] = Living()
     kept = Kept()
     living.add(kept)

@@ -1,4 +1,4 @@
-"""Messages, answers and parameters come out right, in every provider's shape."""
+"""Messages, responses and parameters are read correctly in every provider's format."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def chat(*messages: AIMessage, **output: Any) -> LLMResult:
 
 
 def rebuilt(prompt: str | None, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages put together again as the module says."""
+    """The messages, rebuilt as the module's documentation says."""
     marked = [item for item in history if item.get("content_is_prompt")]
     items = [{"role": i["role"], "content": i.get("content", prompt)} for i in history]
     return items if marked or prompt is None else [*items, {"role": "user", "content": prompt}]
 
 
 def test_the_last_user_message_is_the_prompt() -> None:
-    """System messages are joined, the last user text is the prompt and not in the history."""
+    """System messages are joined; the last user text is the prompt and not in the history."""
     found = split([SystemMessage("a"), HumanMessage("1"), SystemMessage("b"), AIMessage("2"), HumanMessage("3")])
 
     assert found.prompt == "3"
@@ -60,7 +60,7 @@ def test_the_last_user_message_is_the_prompt() -> None:
 
 
 def test_an_agent_keeps_the_place_of_its_prompt() -> None:
-    """Inside an agent's loop the prompt is marked at its place, and its text is written once."""
+    """In an agent's loop, the prompt's place in the history is marked, and its text is written once."""
     found = split([HumanMessage("weather?"), ASKED, TOLD])
 
     assert found.prompt == "weather?"
@@ -83,7 +83,7 @@ def test_an_agent_keeps_the_place_of_its_prompt() -> None:
     ],
 )
 def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
-    """Prompt and history hold every message, in order."""
+    """Prompt and history contain every message, in order."""
     found = split(messages)
 
     roles = {"human": "user", "ai": "assistant", "tool": "tool"}
@@ -91,14 +91,14 @@ def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
 
 
 def test_a_named_prompt_keeps_its_name() -> None:
-    """A last user message that tells more than its text keeps its place in the history for it."""
+    """A last user message with more than text keeps its place in the history."""
     found = split([HumanMessage("hi", name="Ann")])
 
     assert (found.prompt, found.history) == ("hi", [{"role": "user", "name": "Ann", "content_is_prompt": True}])
 
 
 def test_a_multimodal_prompt_keeps_its_blocks() -> None:
-    """The prompt is the text; the message itself stays in the history with its media described."""
+    """The prompt is the text; the message stays in the history, with its media described."""
     blocks = [{"type": "text", "text": "what"}, {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}]
 
     found = split([HumanMessage([*blocks, {"type": "text", "text": "is it?"}])])
@@ -157,12 +157,12 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
     ],
 )
 def test_each_message_has_its_form(message: Any, expected: dict[str, Any]) -> None:
-    """Every kind of message, and what stands in place of one, has one plain form."""
+    """Every kind of message, or a value in place of one, has one plain form."""
     assert message_dict(message) == expected
 
 
 def test_long_texts_are_cut() -> None:
-    """A text over the limit is cut wherever it stands, and says so."""
+    """A text over the limit is cut wherever it occurs, with a note."""
     system, prompt, answer = (sign * (MAX_FIELD + 10) for sign in "sua")
     found = split([SystemMessage(system), HumanMessage(prompt), AIMessage([{"type": "text", "text": answer}])])
 
@@ -172,7 +172,7 @@ def test_long_texts_are_cut() -> None:
 
 
 def test_arguments_are_copied() -> None:
-    """What the application does to a tool call's arguments later does not show."""
+    """Later changes to a tool call's arguments have no effect."""
     message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"a": [1]}}])
 
     found = tool_calls_of(message)
@@ -182,7 +182,7 @@ def test_arguments_are_copied() -> None:
 
 
 def test_calls_that_could_not_be_parsed_are_marked() -> None:
-    """An invalid tool call keeps its raw arguments and error; the oldest form of a call is understood."""
+    """An invalid tool call keeps its raw arguments and error; the oldest format is read, too."""
     broken = AIMessage("", additional_kwargs={"tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{not json"}}]})  # fmt: skip
     old = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}})
@@ -194,7 +194,7 @@ def test_calls_that_could_not_be_parsed_are_marked() -> None:
 
 
 class Watched:
-    """Keeps its attributes behind a property that raises."""
+    """An object whose attributes are behind a property that raises."""
 
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
@@ -233,13 +233,13 @@ def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], 
     ],
 )
 def test_reasoning_is_found(message: AIMessage) -> None:
-    """Reasoning is read from every provider's place, and is no part of the text."""
+    """Reasoning is found wherever a provider puts it, and is not part of the text."""
     assert reasoning_of(message) == "hm"
     assert text_of(message) in ("a", "")
 
 
 def test_an_answer_has_everything() -> None:
-    """Text, calls, reasoning, reason to stop, model, other blocks and other candidates are read."""
+    """Text, calls, reasoning, finish reason, model, other blocks and other candidates are read."""
     first = AIMessage(
         [
             {"type": "reasoning", "reasoning": "hm"},
@@ -268,7 +268,7 @@ def test_an_answer_has_everything() -> None:
     ],
 )
 def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
-    """Where OpenAI's models have no content, their refusal or the transcript of their voice is what they say."""
+    """If an OpenAI response has no content, its refusal or its audio transcript is the text."""
     found = answer(chat(message))
 
     assert (found.text, found.tool_calls) == ("I cannot.", [])
@@ -293,14 +293,14 @@ def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
     ],
 )
 def test_sources_and_sound_are_kept_beside_the_text(message: AIMessage, expected: list[Any]) -> None:
-    """What an answer rests on, and its sound, is kept, in the content or where the provider leaves it beside."""
+    """Citations and audio are kept, whether they are in the content or beside it."""
     found = answer(chat(message))
 
     assert (found.text, found.blocks) == (text_of(message), expected)
 
 
 class Blocked(StrEnum):
-    """As Google's SDK names the reasons."""
+    """Block reasons as in Google's SDK."""
 
     PROHIBITED = "PROHIBITED_CONTENT"
 
@@ -315,12 +315,12 @@ class Blocked(StrEnum):
     ],
 )
 def test_a_reason_says_why_an_answer_is_not_whole(metadata: dict[str, Any], expected: str) -> None:
-    """OpenAI's Responses API says why an answer is incomplete, Gemini why there is none, in a place of its own."""
+    """OpenAI's Responses API and Gemini have fields of their own for why an answer is incomplete or missing."""
     assert answer(chat(AIMessage("", response_metadata=metadata))).finish_reason == expected
 
 
 def test_a_text_models_answer_is_read() -> None:
-    """A text model's generation gives its text and reason."""
+    """A text model's generation has the text and the finish reason."""
     result = LLMResult(generations=[[Generation(text="a", generation_info={"done_reason": "stop", "model": "llama3"})]])
 
     found = answer(result)
@@ -330,14 +330,14 @@ def test_a_text_models_answer_is_read() -> None:
 
 @pytest.mark.parametrize("result", [LLMResult(generations=[]), LLMResult(generations=[[]]), None, object()])
 def test_an_empty_result_is_an_empty_answer(result: Any) -> None:
-    """Where there is no candidate the text is unknown, not empty."""
+    """Without a candidate, the text is unknown, not empty."""
     found = answer(result)
 
     assert (found.text, found.tool_calls) == (None, [])
 
 
 def test_a_candidate_without_message_is_read() -> None:
-    """A chat generation whose message is missing still gives what it has."""
+    """A chat generation without a message still gives its text."""
     broken = ChatGeneration.model_construct(message=None, text="a", generation_info=None)
 
     found = answer(LLMResult.model_construct(generations=[[broken]], llm_output=None))
@@ -346,7 +346,7 @@ def test_a_candidate_without_message_is_read() -> None:
 
 
 def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
-    """Chunks merged by LangChain itself give text, calls and the reason once, though merging repeats it."""
+    """Merged chunks give text, calls and finish reason once, though merging repeats the reason."""
     pieces = [
         AIMessageChunk("Let me ", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
         AIMessageChunk("see", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
@@ -365,7 +365,7 @@ def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
 
 
 def test_parameters_are_an_allow_list() -> None:
-    """Known parameters come through; keys, headers, addresses, the default for streams and unknown ones do not."""
+    """Known parameters are kept; keys, headers, addresses, streaming defaults and unknown ones are not."""
     params = {
         "model": "gpt-4o", "temperature": 0.0, "max_tokens": 10, "stop": ["x"], "api_key": "sk-1", "base_url": "http://a",
         "extra_headers": {"Authorization": "Bearer x"}, "default_headers": {}, "openai_api_key": "sk-2", "user": "Ann",
@@ -382,7 +382,7 @@ def test_parameters_are_an_allow_list() -> None:
 
 @pytest.mark.parametrize("nothing", [None, {}, "text", []])
 def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
-    """Every argument may be missing or odd."""
+    """Every argument may be missing or malformed."""
     assert model_parameters(nothing, nothing, nothing, nothing) == {}
 
 
@@ -397,7 +397,7 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
     ],
 )
 def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provider: str | None) -> None:
-    """The model's type names it, else the package that its class comes from."""
+    """It is derived from the model's type, or else from the package of its class."""
     assert model_parameters(serialized, params, None, None).get("provider") == provider
 
 
@@ -418,7 +418,7 @@ def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provi
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:
-    """Tools are found in the shapes of OpenAI, Anthropic, Bedrock, Gemini, of schemas and of Cohere's objects."""
+    """Tools are found in the formats of OpenAI, Anthropic, Bedrock and Gemini, as schemas and as Cohere's objects."""
     assert model_parameters(None, params, None, None)["tools_offered"][0] == "weather"
 
 
@@ -439,7 +439,7 @@ def weather(city: str) -> str:
     ],
 )
 def test_real_models_parameters_are_read(model: Any, expected: tuple[Any, ...]) -> None:
-    """What the providers' own classes hand to callbacks gives model, provider and tools, and no key."""
+    """Model, provider and tools are read from what the providers' own classes pass to callbacks, but no key is."""
     bound = model.bind_tools([weather])
     params = model._get_invocation_params(**bound.kwargs)
 
@@ -451,7 +451,7 @@ def test_real_models_parameters_are_read(model: Any, expected: tuple[Any, ...]) 
 
 
 def test_structured_output_is_named() -> None:
-    """The schema's name is told, from LangChain's own mark or the provider's parameter."""
+    """The schema's name comes from LangChain's own marker or the provider's parameter."""
     schema = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": {}}}
     mark = {"ls_structured_output_format": {"kwargs": {}, "schema": {"title": "Forecast", "type": "object"}}}
 
@@ -460,14 +460,14 @@ def test_structured_output_is_named() -> None:
 
 
 def test_json_of_any_form_is_a_parameter() -> None:
-    """Where no schema is given, there is no name that could stand for it."""
+    """Without a schema, there is no name to record."""
     wanted = {"response_format": {"type": "json_object"}}
 
     assert model_parameters(None, wanted, None, None) == {"parameters": wanted}
 
 
 def test_a_real_call_gives_what_the_hooks_get() -> None:
-    """LangChain's own fake model, called, gives an answer that reads back."""
+    """The result of LangChain's own fake model can be read."""
     model = GenericFakeChatModel(messages=iter([AIMessage("a", tool_calls=[CALL])]))
 
     found = answer(model.generate([[HumanMessage("hi")]]))

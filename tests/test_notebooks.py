@@ -15,16 +15,16 @@ PICTURES = {"analysing_sessions": 3, "comparing_prompts": 3, "quick_start": 1}  
 
 
 def pictures(notebook: Any) -> int:
-    """How many plots and waterfalls the cells show."""
+    """The number of plots and waterfalls in the cells."""
     shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     return sum("image/png" in data or "<svg" in data.get("text/html", "") for data in shown)
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own parts
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from Jupyter's own packages
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path) -> None:
-    """Without an error or a warning in any cell."""
+    """No cell has an error or a warning."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
@@ -36,7 +36,7 @@ def test_notebook_runs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_first_cell_says_what_to_install(path: Path) -> None:
-    """One extra has what every notebook needs."""
+    """One extra installs what every notebook needs."""
     first = nbformat.read(path, as_version=4).cells[0].source
 
     assert first.endswith(

@@ -1,4 +1,4 @@
-"""What an exception means is read from its class, and told without secrets."""
+"""An exception's meaning is derived from its class, and it is reported without secrets."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, finge
 
 
 class Mute(Exception):
-    """An exception that cannot say what it is."""
+    """An exception whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no")
 
 
 class AwsError(Exception):
-    """As botocore raises it: the status stands in a dict."""
+    """An error as raised by botocore, with its status in a dict."""
 
     response: Any = {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 403}}  # noqa: RUF012
 
 
 class GraphLookalike(Exception):
-    """A user's own error named like control flow."""
+    """A user's own error, named like LangGraph's control flow."""
 
 
 GraphLookalike.__name__ = GraphLookalike.__qualname__ = "GraphInterrupt"
 
 
 def raised(error: BaseException) -> BaseException:
-    """The exception with a traceback, as a hook gets it."""
+    """The exception with a traceback, as a hook receives it."""
     try:
         raise error
     except BaseException as caught:  # noqa: BLE001 - a hook gets any
@@ -95,7 +95,7 @@ def invalid() -> ValidationError:
     ],
 )
 def test_each_exception_has_its_meaning(error: BaseException, outcome: str) -> None:
-    """Control flow of LangGraph and Python is told from failures by class, not by name."""
+    """Control flow of LangGraph and Python is distinguished from failures by class, not by name."""
     found = classify(error)
 
     assert found == outcome
@@ -103,7 +103,7 @@ def test_each_exception_has_its_meaning(error: BaseException, outcome: str) -> N
 
 
 def test_langgraph_is_never_imported() -> None:
-    """Classifying in a process without langgraph works and loads nothing."""
+    """Classification works without importing langgraph."""
     program = """
         import sys
         from coagent_langchain.capture.outcomes import classify
@@ -115,7 +115,7 @@ def test_langgraph_is_never_imported() -> None:
 
 
 def test_a_real_interrupt_gives_its_question() -> None:
-    """The exception of a real graph's `interrupt` gives id and value."""
+    """The id and value are read from the exception of a real graph's `interrupt`."""
     caught: list[BaseException] = []
 
     def ask(state: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_a_real_interrupt_gives_its_question() -> None:
     ],
 )
 def test_interrupts_are_listed(error: BaseException, expected: list[tuple[str, Any]]) -> None:
-    """All questions of an interrupt are found; where there is none the list is empty."""
+    """All questions of an interrupt are found; without any, the list is empty."""
     assert interrupts(error) == expected
 
 
@@ -158,7 +158,7 @@ def test_a_hand_off_tells_where_it_goes() -> None:
 
 
 def test_the_stack_tells_causes_and_groups() -> None:
-    """Causes, contexts and all members of a group stand in the stack."""
+    """The stack includes causes, contexts and all members of a group."""
     group = ExceptionGroup("both", [raised(ValueError("first")), raised(KeyError("second"))])
     try:
         raise RuntimeError("outer") from group
@@ -170,7 +170,7 @@ def test_the_stack_tells_causes_and_groups() -> None:
 
 
 def test_the_stack_is_bounded() -> None:
-    """A very long stack keeps its beginning and its end, and says what is missing."""
+    """A very long stack keeps its beginning and its end, and says how much is missing."""
     found = stack_trace(raised(ValueError("start " + "x" * 500_000 + " end")))
 
     assert len(found) < MAX_STACK + 100
@@ -180,7 +180,7 @@ def test_the_stack_is_bounded() -> None:
 
 
 def test_endless_recursion_has_a_stack() -> None:
-    """The stack of a recursion error is told in short."""
+    """The stack of a recursion error is abbreviated."""
 
     def down() -> None:
         down()
@@ -192,7 +192,7 @@ def test_endless_recursion_has_a_stack() -> None:
 
 
 def test_mute_exceptions_are_told() -> None:
-    """An exception whose text raises, holds surrogates, or is empty still has a message and a stack that encode."""
+    """An exception with an unreadable, unencodable or empty text still has a message and a stack."""
     assert error_message(Mute()) == "<its text could not be read: RuntimeError>"
     assert error_message(ValueError("a\ud800")) == "a\\ud800"
     assert error_message(ValueError()) == "ValueError"
@@ -201,7 +201,7 @@ def test_mute_exceptions_are_told() -> None:
 
 
 def test_long_messages_are_cut() -> None:
-    """A message over the limit is cut and says so."""
+    """A message over the limit is cut, with a note."""
     found = error_message(ValueError("x" * 100_000))
 
     assert found.startswith("x" * MAX_MESSAGE)
@@ -209,12 +209,12 @@ def test_long_messages_are_cut() -> None:
 
 
 def test_message_a_little_too_long_is_shown_as_far_as_it_may_be() -> None:
-    """All that may be shown of it is."""
+    """The cut message has as many characters as the limit allows."""
     assert error_message(ValueError("x" * (MAX_MESSAGE + 1))) == "x" * MAX_MESSAGE + "… [cut: 1 of 20,001 characters]"
 
 
 def test_cut_leaves_no_part_of_a_secret() -> None:
-    """What stands across the end of a message, or either end of what a stack leaves out, is gone whole."""
+    """A secret at the cut, or at either end of what a stack omits, is removed entirely."""
     secret = "sk-ant-" + "a" * 97
     message = error_message(ValueError("x" * (MAX_MESSAGE - 30) + f" {secret} " + "y" * 100_000))
     stack = stack_trace(raised(ValueError(" ".join(["z" * 30, *[secret] * 20_000]))))
@@ -224,8 +224,8 @@ def test_cut_leaves_no_part_of_a_secret() -> None:
 
 @pytest.mark.parametrize("said", ["plain words, " * 500_000, "-eyJ" * 100_000])
 def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
-    """What is cut off anyway is not searched for secrets."""
-    began = time.thread_time()  # of this thread alone: what else the machine does is no matter
+    """Text that is cut off is not searched for secrets."""
+    began = time.thread_time()  # of this thread only, whatever else the machine does
     error_message(ValueError(said))
     stack_trace(raised(ValueError(said)))
 
@@ -257,7 +257,7 @@ def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
     ],
 )
 def test_severity_is_sensible(error: BaseException, expected: str) -> None:
-    """Trouble from outside is medium, what needs a person high, danger for the process critical."""
+    """External trouble is medium, what needs a human is high, and what endangers the process is critical."""
     assert severity(error) == expected
 
 
@@ -277,7 +277,7 @@ def test_severity_is_sensible(error: BaseException, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_secrets_are_redacted(secret: str) -> None:
-    """Keys, tokens and passwords in errors are replaced, what stands around them stays."""
+    """Keys, tokens and passwords in errors are replaced; the surrounding text stays."""
     found = error_message(ValueError(f"before {secret} after"))
 
     words = ("abcdefgh", "abc", "hunter2", "IOSFODNN", "eyJ", "nature")
@@ -295,12 +295,12 @@ def test_secrets_are_redacted(secret: str) -> None:
     ],
 )  # fmt: skip
 def test_harmless_texts_stay(harmless: str) -> None:
-    """Words that only look like credentials are left alone."""
+    """Text that only looks like credentials is unchanged."""
     assert redacted(harmless) == harmless
 
 
 def test_secrets_in_a_stack_are_redacted() -> None:
-    """The stack's own texts are redacted too."""
+    """The texts in a stack trace are redacted, too."""
     found = stack_trace(raised(ValueError("key sk-proj-abcdefghijklmnop1234")))
 
     assert "abcdefghijklmnop" not in found.splitlines()[-1]
@@ -324,7 +324,7 @@ def test_severities_are_as_documented() -> None:
 
 @pytest.mark.parametrize("length", [10, 100_000])
 def test_fingerprint_tells_texts_apart_by_their_ends_and_length(length: int) -> None:
-    """The same text has the same one; a question before or behind a long context makes another."""
+    """Equal texts have the same one; a different beginning, end or length gives another."""
     body = "context " * (length // 8)
     texts = [f"A {body} C", f"B {body} C", f"A {body} D", f"A {body} CC"]
     assert len({fingerprint(each) for each in texts}) == len(texts)

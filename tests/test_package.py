@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and what it does in a clean environment, without extras and with each."""
+"""The wheel: its files, and how it works in a clean environment, without extras and with each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = ROOT / "coagent_langchain"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the working tree with what is installed."""
+    """The wheel, built from the working tree with the installed build tools."""
     folder = tmp_path_factory.mktemp("wheel")
     code = f"from hatchling.build import build_wheel; build_wheel({str(folder)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_has_every_file_of_the_package(wheel: Path) -> None:
-    """Modules, templates, styles, scripts and the typing marker; nothing else."""
+    """It has modules, templates, styles, scripts and the typing marker, and nothing else."""
     wanted = {
         str(path.relative_to(ROOT))
         for path in PACKAGE.rglob("*")
@@ -43,7 +43,7 @@ def test_wheel_has_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_wheel_has_the_example_as_a_file(wheel: Path) -> None:
-    """The demo's program is the one of the examples, not a link to it."""
+    """The demo's program is a copy of the example, not a link to it."""
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.read("coagent_langchain/recipe_agent.py").decode()
 
@@ -51,7 +51,7 @@ def test_wheel_has_the_example_as_a_file(wheel: Path) -> None:
 
 
 class Environment:
-    """A virtual environment with the wheel and nothing of ours around it."""
+    """A virtual environment with only the wheel, its extra and their dependencies."""
 
     def __init__(self, folder: Path, wheel: Path, extra: str) -> None:
         self.bin = folder / "bin"
@@ -79,7 +79,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    """A server elsewhere, with a session."""
+    """The address of a server outside the environment, with a session."""
     with launch() as server, CoagentClient(server.base_url) as client:
         client.log_session_start("elsewhere", "Hello")
         yield server.base_url
@@ -88,7 +88,7 @@ def base_url() -> Iterator[str]:
 @pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_core_works_without_extras(bare: Environment, base_url: str) -> None:
-    """A chain is logged to a server elsewhere, and read back."""
+    """A chain is logged to a server outside, and read back."""
     code = """
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from langchain_core.language_models import FakeListChatModel
@@ -109,7 +109,7 @@ print([e.event_type.value for e in CoagentClient().get_logs("bare")])
 @pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_command_line_works_without_extras(bare: Environment, base_url: str) -> None:
-    """What only reads needs no extra."""
+    """Commands that only read need no extra."""
     commands = ("runs --ids", "show elsewhere", "export elsewhere", "completion bash", "spool status")
     results = [bare.run("coagent-langchain", *words.split(), COAGENT_BASE_URL=base_url) for words in commands]
 
@@ -121,7 +121,7 @@ def test_command_line_works_without_extras(bare: Environment, base_url: str) -> 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_what_needs_an_extra_says_which(bare: Environment, command: str) -> None:
-    """One line that can be pasted, and no traceback."""
+    """The error is one line to copy, without a traceback."""
     result = bare.run("coagent-langchain", command)
 
     assert result.returncode == 1
@@ -158,7 +158,7 @@ assert cost("openai", "gpt-4o", Usage(1, 1))
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("extra", PROBES)
 def test_each_extra_brings_what_it_is_for(tmp_path: Path, wheel: Path, extra: str) -> None:
-    """In an environment of its own."""
+    """Each extra is installed in an environment of its own."""
     result = Environment(tmp_path / extra, wheel, extra).run("python", *STRICT, "-c", PROBES[extra])
 
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What users import, and what importing costs."""
+"""What users import, and what an import loads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def public(module: types.ModuleType) -> set[str]:
 
 
 def test_public_names_are_sorted_and_complete() -> None:
-    """`__all__` is what the package offers, in order."""
+    """`__all__` lists what the package offers, in order."""
     names = coagent_langchain.__all__
 
     assert names == sorted(names) == sorted(coagent_langchain._HOMES)
@@ -26,13 +26,13 @@ def test_public_names_are_sorted_and_complete() -> None:
 
 
 def test_names_of_testing_are_sorted_and_complete() -> None:
-    """The fakes that users' own tests import."""
+    """These are the fakes that users' own tests import."""
     assert testing.__all__ == sorted(testing.__all__)
     assert public(testing) - {"annotations"} == set(testing.__all__)
 
 
 def test_handlers_arguments_can_be_inspected() -> None:
-    """Editors and tools that ask for the signature see the arguments."""
+    """Editors and tools see the arguments in the signature."""
     assert list(inspect.signature(coagent_langchain.CoagentCallbackHandler).parameters) == [
         "session_id", "base_url", "auth_token", "spool_dir", "capture_content", "redact", "components", "sample_rate",
         "resume", "delivery",
@@ -40,7 +40,7 @@ def test_handlers_arguments_can_be_inspected() -> None:
 
 
 def test_public_names_are_documented() -> None:
-    """Each has a docstring, and so has each of its public methods."""
+    """Each has a docstring, and so have its public methods."""
     bare = []
     for name in coagent_langchain.__all__:
         value = getattr(coagent_langchain, name)
@@ -51,7 +51,7 @@ def test_public_names_are_documented() -> None:
 
 
 def test_import_leaves_the_network_and_the_server_alone() -> None:
-    """What is slow to import or an extra is imported when it is needed."""
+    """Slow imports and extras are loaded only when they are needed."""
     late = [
         "coagent_langchain.events",
         "coagent_langchain.client",
@@ -72,7 +72,7 @@ def test_import_leaves_the_network_and_the_server_alone() -> None:
 
 
 def test_import_on_windows_says_what_is_needed() -> None:
-    """At once, and not by the first thing that the standard library lacks there."""
+    """The error comes at once, not from the first missing part of the standard library."""
     code = "import os; os.name = 'nt'; import coagent_langchain"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 

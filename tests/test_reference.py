@@ -23,13 +23,13 @@ EXAMPLES = dict(re.findall(r"^## (.+?)\n\n```python\n(.*?)^```$", TEXT, re.MULTI
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    """The server that the examples log to, on a port of its own."""
+    """The server that the examples log to, on its own port."""
     with launch() as running:
         yield running
 
 
 def run(heading: str, server: Running, names: dict[str, Any]) -> dict[str, Any]:
-    """Execute the example under `heading` with `names` around it; gives its names."""
+    """Execute the example under `heading` with the given names; returns them with its own."""
     code = EXAMPLES[heading].replace("from coa_dev_coagent import", "from coagent_langchain import")
     exec(compile(code.replace("http://localhost:3000", server.url), heading, "exec"), names)
     return names
@@ -42,12 +42,12 @@ def events(server: Running, session_id: str) -> list[tuple[str, int, int]]:
 
 
 def failing(data: object) -> None:
-    """The reference's agent on a bad day."""
+    """The reference's agent function, failing."""
     raise ValueError("no data")
 
 
 def test_single_events(server: Running) -> None:
-    """Session start and end, LLM call and response, error: each by its example, in one session."""
+    """Session start and end, model call and response, and error work as in the examples, in one session."""
     usage = SimpleNamespace(input_tokens=10, output_tokens=20, total_tokens=30)
     response = SimpleNamespace(usage=usage, content="Insights")
     names: dict[str, Any] = {
@@ -67,7 +67,7 @@ def test_single_events(server: Running) -> None:
 
 
 def test_complete_recipe_example(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole example, through LangChain's real Ollama client."""
+    """The whole example runs through LangChain's real Ollama client."""
     with OllamaStandIn(["Three recipes.", "With calories.", "Without meat."], models=["llama2"]) as ollama:
         monkeypatch.setenv("OLLAMA_HOST", ollama.url)
         names = run("Complete Integration Example", server, {})
@@ -81,7 +81,7 @@ def test_complete_recipe_example(server: Running, monkeypatch: pytest.MonkeyPatc
 
 
 def test_complete_recipe_example_when_the_model_fails(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example's own error path."""
+    """The example's own error handling is logged."""
     with OllamaStandIn([], models=["another"]) as ollama:
         monkeypatch.setenv("OLLAMA_HOST", ollama.url)
         names = run("Complete Integration Example", server, {})
@@ -92,7 +92,7 @@ def test_complete_recipe_example_when_the_model_fails(server: Running, monkeypat
 
 
 def test_metadata_example(server: Running) -> None:
-    """The example's meta comes back as it was logged."""
+    """The example's meta is read back as it was logged."""
     meta = run("Metadata Best Practices", server, {})["meta"]
     with CoagentClient(server.base_url) as client:
         client.log_session_start("with-meta", "Analyze", meta=meta)
@@ -103,7 +103,7 @@ def test_metadata_example(server: Running) -> None:
 
 @pytest.fixture
 def names(server: Running) -> Iterator[dict[str, Any]]:
-    """The names that the pattern examples take for granted."""
+    """The names that the pattern examples assume."""
     import uuid
 
     with CoagentClient(server.base_url) as client:
@@ -121,7 +121,7 @@ def test_decorator_pattern(server: Running, names: dict[str, Any]) -> None:
 
 
 def test_decorator_pattern_without_a_server(names: dict[str, Any], server: Running) -> None:
-    """The agent's function runs, whatever becomes of its events."""
+    """The agent's function runs, whatever happens to its events."""
     with CoagentClient("http://127.0.0.1:9/api/v1", retry_backoff_factor=0.01) as client:
         names["client"] = client
         run("Decorator Pattern", server, names)
@@ -131,7 +131,7 @@ def test_decorator_pattern_without_a_server(names: dict[str, Any], server: Runni
 
 
 def test_context_manager_pattern(server: Running, names: dict[str, Any]) -> None:
-    """A session around a block, ended with an error when the block raises one."""
+    """The block is a session, with an error if the block raises one."""
     run("Context Manager Pattern", server, names)
     with pytest.raises(ValueError, match="broken"), names["logged_session"](names["client"], "Break") as broken:
         raise ValueError("broken")
