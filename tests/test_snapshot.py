@@ -1,4 +1,4 @@
-"""Any object becomes plain JSON of bounded size, and nothing of the object's own runs."""
+"""Any object becomes plain JSON of bounded size, and none of the object's own code runs."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ DIGEST = hashlib.sha256(PIXEL).hexdigest()
 
 
 def described(mime: str) -> dict[str, Any]:
-    """What stands in place of the pixel."""
+    """The description that replaces the pixel."""
     return {"mime": mime, "bytes": len(PIXEL), "sha256": DIGEST}
 
 
 class Hostile:
-    """Raises whatever one does to it."""
+    """An object that raises whatever is done to it."""
 
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -63,7 +63,7 @@ class Hostile:
 
 
 class Sly:
-    """Lies about its class, and would do something when read."""
+    """An object that lies about its class, and whose property must not run."""
 
     def __init__(self) -> None:
         self.size = 3
@@ -86,7 +86,7 @@ class Colour(enum.Enum):
 
 
 class Order(BaseModel):
-    """A pydantic model with a secret and a costly field."""
+    """A pydantic model with a secret, hidden fields and a computed field."""
 
     number: int
     token: SecretStr = SecretStr("sk-secret")
@@ -96,11 +96,11 @@ class Order(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def price(self) -> int:
-        """Never to be computed by a snapshot."""
+        """Must never be computed by a snapshot."""
         raise RuntimeError("a computed field ran")
 
     def model_dump(self, **kwargs: Any) -> Any:
-        """Never to be called by a snapshot."""
+        """Must never be called by a snapshot."""
         raise RuntimeError("model_dump ran")
 
 
@@ -113,7 +113,7 @@ class Line:
 
 
 class Pair(tuple[int, int]):
-    """A tuple without names."""
+    """A tuple subclass without field names."""
 
 
 class Slots:
@@ -138,7 +138,7 @@ Point = namedtuple("Point", "x y")
 
 
 def test_plain_values_stay_as_they_are() -> None:
-    """What is JSON already comes back equal, as a copy."""
+    """A value that is already JSON comes back equal, as a copy."""
     value = {"a": 1, "b": [1.5, None, True, {"c": "d"}], "e": ""}
 
     copy = snapshot(value)
@@ -149,7 +149,7 @@ def test_plain_values_stay_as_they_are() -> None:
 
 
 def test_snapshot_does_not_change_with_its_source() -> None:
-    """A later change of the source does not reach the snapshot."""
+    """Later changes to the source do not reach the snapshot."""
     flat, nested = {"a": 1}, {"a": [1]}
 
     copies = snapshot(flat), snapshot(nested)
@@ -226,7 +226,7 @@ def test_types_have_their_form(value: Any, expected: Any) -> None:
     ],
 )
 def test_what_is_no_datum_is_named(make: Any) -> None:
-    """Iterators, locks, functions, models, files, stores and what a tool is given of its graph are named, not read."""
+    """Iterators, locks, functions, models, files, stores and a tool's runtime are named, not read."""
     value = make()
     found = snapshot({"x": value})["x"]
 
@@ -236,12 +236,12 @@ def test_what_is_no_datum_is_named(make: Any) -> None:
 
 
 def test_an_enormous_integer_is_named() -> None:
-    """An integer that Python itself would not write out is told by its size."""
+    """An integer that Python itself refuses to convert to a string is described by its size."""
     assert snapshot([10**20_000]) == ["<integer of 66,439 bits>"]
 
 
 def test_iterators_are_not_advanced() -> None:
-    """A generator and an iterator give all their items after a snapshot."""
+    """A generator and an iterator still yield all their items after a snapshot."""
     numbers, letters = (n for n in range(3)), iter("ab")
     snapshot({"n": numbers, "l": [letters]})
 
@@ -249,7 +249,7 @@ def test_iterators_are_not_advanced() -> None:
 
 
 def test_hostile_objects_are_harmless() -> None:
-    """Objects that raise or lie when looked at leave a placeholder or their plain fields."""
+    """Objects that raise or lie when they are inspected become a placeholder or their plain fields."""
     found = snapshot([Hostile(), Sly()])
 
     assert found == [f"<{__name__}.Hostile>", {"__type__": f"{__name__}.Sly", "size": 3}]
@@ -271,7 +271,7 @@ def test_hostile_metaclass_is_harmless() -> None:
 
 
 def test_a_time_zone_that_raises_is_contained() -> None:
-    """Code of the object's own that cannot be avoided may raise: the value is marked unreadable."""
+    """If an object's own code cannot be avoided and raises, the value is marked as unreadable."""
 
     class Zone(datetime.tzinfo):
         def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
@@ -283,7 +283,7 @@ def test_a_time_zone_that_raises_is_contained() -> None:
 
 
 def test_cycles_end() -> None:
-    """A container inside itself is named, at whatever distance; the same object twice side by side is no cycle."""
+    """A container inside itself is named, at any distance; the same object twice side by side is not a cycle."""
     cycle: dict[str, Any] = {"list": []}
     cycle["list"].append(cycle)
     leaf = [1]
@@ -296,7 +296,7 @@ def test_cycles_end() -> None:
 
 
 def test_deep_values_are_cut() -> None:
-    """Below the greatest depth a container is named."""
+    """Below the maximum depth, a container is named."""
     deep: Any = "bottom"
     for _ in range(10_000):
         deep = [deep]
@@ -309,7 +309,7 @@ def test_deep_values_are_cut() -> None:
 
 
 def test_wide_values_are_cut_and_say_so() -> None:
-    """A container of very many entries keeps the first ones and says how many are missing."""
+    """A container with too many entries keeps the first ones and says how many are missing."""
     items = snapshot(list(range(MAX_ITEMS + 5)))
     entries = snapshot({str(n): n for n in range(MAX_ITEMS + 5)})
 
@@ -318,7 +318,7 @@ def test_wide_values_are_cut_and_say_so() -> None:
 
 
 def test_branching_values_are_bounded_in_total() -> None:
-    """A small object that unfolds into an enormous one is cut by the total, in time."""
+    """A small object that unfolds into an enormous one is cut by the total limit, without taking long."""
     bomb: Any = ["x"] * 100
     for _ in range(20):
         bomb = [bomb] * 100
@@ -327,7 +327,7 @@ def test_branching_values_are_bounded_in_total() -> None:
 
 
 def test_keys_that_look_alike_are_told_apart_in_time() -> None:
-    """Texts with the same beginning, or objects, as keys: each has an entry, and takes no longer than the first."""
+    """Long keys with a common prefix, and objects as keys, each have an entry, in linear time."""
     long = {"x" * 2000 + str(number): number for number in range(5_000)}
     objects = {object(): number for number in range(5_000)}
 
@@ -336,14 +336,14 @@ def test_keys_that_look_alike_are_told_apart_in_time() -> None:
 
 
 def test_a_dict_that_changes_meanwhile_is_read() -> None:
-    """Another thread may change a dict while it is read; here the garbage collector does, in the midst of it."""
+    """A thread may change a dict while it is read; here the garbage collector does so."""
     state = dict.fromkeys(map(str, range(8_000)))
     before = gc.get_threshold()
     gc.callbacks.append(change := lambda phase, info: state.update({f"new {len(state)}": None}))
     gc.collect()
     gc.set_threshold(7_000)
     try:
-        others = [[] for _ in range(3_000)]  # the collector runs 4,000 objects later
+        others = [[] for _ in range(3_000)]  # the collector runs after 4,000 more objects
         found = snapshot(state)
     finally:
         gc.set_threshold(*before)
@@ -354,7 +354,7 @@ def test_a_dict_that_changes_meanwhile_is_read() -> None:
 
 
 def test_a_dict_that_never_stands_still_says_so() -> None:
-    """It is not shown as an empty one; here the garbage collector changes it at each try."""
+    """It is not shown as empty; here the garbage collector changes it during each attempt."""
     state = dict.fromkeys(map(str, range(8_000)))
     before = gc.get_threshold()
     gc.callbacks.append(change := lambda phase, info: state.update({f"new {len(state)}": None}))
@@ -369,21 +369,21 @@ def test_a_dict_that_never_stands_still_says_so() -> None:
 
 
 def test_long_strings_are_cut_and_say_so() -> None:
-    """A string over the limit keeps its beginning and tells how much was cut; at the limit it is whole."""
+    """A string over the limit keeps its beginning and says how much was cut; at the limit it is complete."""
     assert text("x" * 10, 10) == "x" * 10
     assert snapshot({"a": "x" * 2000}, 1500) == {"a": "x" * 1500 + "… [cut: 500 of 2,000 characters]"}
     assert snapshot("x" * 300_000) == "x" * 300_000
 
 
 def test_strings_are_bounded_in_total() -> None:
-    """All strings of one snapshot together have four times the limit of one."""
+    """All strings of a snapshot together are limited to four times the limit of one."""
     found = snapshot(["x" * 1000] * 50, 1000)
 
     assert sum(len(s) for s in found) < 4 * 1000 + 50 * 50
 
 
 def test_messages_count_as_what_is_in_them() -> None:
-    """Messages in a value have no more room than dicts would have, neither for texts nor for entries."""
+    """Messages in a value have the same limits for texts and entries as dicts."""
     texts = [HumanMessage("x" * 2000)] * 50
     blocks = [HumanMessage([{"type": "table", "rows": list(range(9_000))}])] * 50
 
@@ -392,7 +392,7 @@ def test_messages_count_as_what_is_in_them() -> None:
 
 
 def test_secrets_are_not_read() -> None:
-    """Secret values, hidden and excluded fields, and attributes named like keys do not show."""
+    """Secret values, hidden and excluded fields, and attributes named like keys are left out."""
     found = orjson.dumps(
         snapshot([Order(number=1), Line("a"), Sly(), SecretStr("sk-secret"), {"t": SecretStr("sk-x")}])
     )
@@ -448,7 +448,7 @@ def test_secrets_are_not_read() -> None:
     ],
 )  # fmt: skip
 def test_media_are_described(block: Any, expected: Any) -> None:
-    """Base64 media and bytes become mime, size and digest, in every provider's shape."""
+    """Base64 media and bytes become MIME type, size and digest, in every provider's format."""
     assert snapshot(block) == expected
 
 
@@ -472,7 +472,7 @@ def test_plain_text_is_not_taken_for_media(block: dict[str, Any]) -> None:
 
 
 def test_known_media_are_bounded() -> None:
-    """The digests that are remembered stay few, however many media pass."""
+    """The number of cached digests is bounded, however many media are seen."""
     for number in range(media.MAX_KNOWN + 10):
         snapshot({"base64": base64.b64encode(str(number).encode()).decode()})
 
@@ -480,7 +480,7 @@ def test_known_media_are_bounded() -> None:
 
 
 def test_known_kinds_are_bounded() -> None:
-    """A program that makes types for ever does not grow the plans."""
+    """A program that keeps creating types does not grow the cache without limit."""
     for _ in range(kinds.MAX_KINDS + 10):
         snapshot(type("T", (), {})())
 
@@ -488,7 +488,7 @@ def test_known_kinds_are_bounded() -> None:
 
 
 def test_encode_safely_takes_what_json_cannot() -> None:
-    """Lone surrogates are written out, pairs joined, and odd types made safe; all else is unchanged."""
+    """Lone surrogates are escaped, pairs joined, and other types converted; everything else is unchanged."""
     entry = {"a": "x\ud800", "b": "\ud83d\ude00", "c": 2**70, "d": object(), "e": {"\udfff": 1}, "f": 1.5,
              "g": HumanMessage("x\ud800")}  # fmt: skip
 
@@ -502,7 +502,7 @@ def test_encode_safely_takes_what_json_cannot() -> None:
 
 
 def test_entry_that_a_server_would_refuse_for_its_size_is_cut() -> None:
-    """Many long texts together are cut, and say so, instead of being refused whole."""
+    """Many long texts together are cut, with a note, so that the entry is not refused."""
     entry = {"session_id": "s", "history": [{"role": "user", "content": "\x01" * 990_000} for _ in range(9)]}
 
     line = encode_safely(entry)
@@ -513,7 +513,7 @@ def test_entry_that_a_server_would_refuse_for_its_size_is_cut() -> None:
 
 
 def test_names_of_fields_and_short_values_outlive_the_cut_of_a_large_entry() -> None:
-    """Where the texts before have used up all room, an event still has its fields, numbers and short texts."""
+    """Even if texts use up the limit, an event keeps its fields, numbers and short texts."""
     texts = ["\x01" * 300_000] * 6
     entry = {"texts": texts, "calls": [{"id": "c1"}, "y" * 40, "z" * 41], "total_tokens": 12, "success": True}
 
@@ -557,7 +557,7 @@ ANYTHING = st.recursive(
 
 
 def parts_of(value: Any, depth: int = 0) -> Iterator[tuple[int, Any]]:
-    """Every value inside plain JSON, keys too, with its depth."""
+    """Every value in plain JSON, including keys, with its depth."""
     yield depth, value
     if isinstance(value, dict):
         yield from ((depth + 1, key) for key in value)
@@ -567,7 +567,7 @@ def parts_of(value: Any, depth: int = 0) -> Iterator[tuple[int, Any]]:
 
 @given(ANYTHING, st.integers(min_value=1, max_value=2000))
 def test_anything_becomes_bounded_json(value: Any, limit: int) -> None:
-    """Whatever the value, its snapshot holds plain types alone, of bounded depth and length, and encodes."""
+    """Every snapshot contains only plain types, has bounded depth and length, and can be encoded."""
     found = snapshot(value, limit)
     parts = list(parts_of(found))
 
@@ -579,7 +579,7 @@ def test_anything_becomes_bounded_json(value: Any, limit: int) -> None:
 
 @given(ANYTHING)
 def test_anything_can_be_encoded(value: Any) -> None:
-    """An entry with anything in it becomes one line of JSON."""
+    """An entry with any value in it becomes one line of JSON."""
     line = encode_safely({"value": value})
 
     assert line.count(b"\n") == 1

@@ -36,7 +36,7 @@ LINES = [b'{"n":%d}\n' % number for number in range(5)]
 
 
 def spool_in(folder: Path | None, quota: int = QUOTA) -> Spool:
-    """A spool of this process."""
+    """A spool owned by this process."""
     return Spool(folder, quota, ADDRESS)
 
 
@@ -46,7 +46,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def read_all(source: Spool | Adopted) -> bytes:
-    """Everything in a source, settled as it is read."""
+    """Read everything from a source, settling it block by block."""
     found = b""
     while block := source.read():
         found += block
@@ -80,7 +80,7 @@ def test_files_are_for_this_user_alone(tmp_path: Path) -> None:
 
 
 def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
-    """After a restart reading goes on behind what was settled."""
+    """After a restart, reading continues after what was settled."""
     spool = spool_in(tmp_path / "d")
     spool.append(b"".join(LINES), 5)
     spool.read()
@@ -90,7 +90,7 @@ def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
 
 
 def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file, and for a new one the folder with its name: without it the file is lost with the machine."""
+    """A new file needs its folder synced, too: without its name, it is lost in a crash of the machine."""
     synced: list[str] = []
     reach_the_disk = os.fsync
 
@@ -126,12 +126,12 @@ def test_file_without_a_name_needs_no_sync(tmp_path: Path) -> None:
     ("http://me:hush@logs.example.org:3000/api/v1", "logs.example.org"), ("https://[::1]/api/v1", "__1"),
 ])  # fmt: skip
 def test_folder_is_named_by_the_server(address: str, host: str) -> None:
-    """Who looks at the spool sees which folder is whose; a hash tells the addresses of one host apart."""
+    """A user sees which server a folder is for; a hash distinguishes addresses on the same host."""
     assert re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{8}}", destination_folder(Path(), address).name)
 
 
 def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
-    """A batch has a thousand entries or a megabyte, whichever comes first, but one large entry goes whole."""
+    """A batch has up to a thousand entries or a megabyte, but at least one entry of any size."""
     many, large, huge = b"{}\n" * 2500, (b'"' + b"x" * 400_000 + b'"\n') * 3, b'"' + b"x" * 3_000_000 + b'"\n'
     found = []
     for content in (many, large, huge):
@@ -144,7 +144,7 @@ def test_a_batch_is_bounded_by_count_and_bytes(tmp_path: Path) -> None:
 
 
 def test_settled_segments_are_removed(tmp_path: Path) -> None:
-    """A full segment goes when all of it is settled, and with `release` every file."""
+    """A full segment is removed once it is settled; `release` removes every segment and the lock."""
     spool = spool_in(tmp_path / "d")
     block = b'"' + b"x" * (SEGMENT_BYTES // 4) + b'"\n'
     for _ in range(9):
@@ -159,7 +159,7 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
 
 
 def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
-    """A process that lives for months opens many files, two descriptors each: the last one's and the lock's stay."""
+    """A long-lived process opens many files: only the last segment's two descriptors and the lock's stay."""
     spool, before = spool_in(tmp_path / "d"), open_files()
     for _ in range(4):
         spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
@@ -169,7 +169,7 @@ def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:
-    """A file of which everything is settled becomes empty and goes on, in this process and for the next."""
+    """A file whose entries are all settled is emptied and used again, by this process and for the next."""
     spool = spool_in(tmp_path / "d")
     spool.append(b'"' + b"x" * 100_000 + b'"\n', 1)
     read_all(spool)
@@ -181,7 +181,7 @@ def test_recycled_file_is_used_again(tmp_path: Path) -> None:
 
 
 def test_recycled_file_makes_room(tmp_path: Path) -> None:
-    """What was in it takes nothing of the quota any more, however often that happens."""
+    """Its former content no longer counts against the quota, however often it is recycled."""
     spool = spool_in(tmp_path / "d", quota=150_000)
     for _ in range(5):
         spool.append(b'"' + b"x" * 100_000 + b'"\n', 1)
@@ -209,7 +209,7 @@ def test_recycled_file_makes_room(tmp_path: Path) -> None:
          "offset in the header", "offset inside a line", "sound"],
 )  # fmt: skip
 def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, expected: bytes) -> None:
-    """Torn tails are left out, and a header that cannot be true means: from the beginning."""
+    """Torn lines at the end are left out, and an impossible header means reading from the beginning."""
     left_by_the_dead(tmp_path / "d", content)
     adopted = DeadOwners(tmp_path / "d").next()
     assert adopted is not None
@@ -220,7 +220,7 @@ def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, exp
 
 
 def test_short_write_is_taken_back(tmp_path: Path) -> None:
-    """Where the disk takes half a line the entry is refused, counted, and leaves nothing behind; later ones go on."""
+    """If the disk takes half a line, the entry is refused, counted and removed; later ones are written."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     with largest_file(HEADER_BYTES + len(LINES[0]) + 5):
@@ -235,7 +235,7 @@ def test_short_write_is_taken_back(tmp_path: Path) -> None:
 
 
 def test_quota_refuses_the_newest_and_counts(tmp_path: Path) -> None:
-    """A full quota refuses what comes; what is there stays, and settling makes room again."""
+    """A full quota refuses new entries; stored ones stay, and settling makes room again."""
     spool = spool_in(tmp_path / "d", quota=HEADER_BYTES + SEGMENT_BYTES)
     block = b'"' + b"x" * (SEGMENT_BYTES // 2 - 3) + b'"\n'
     for _ in range(3):
@@ -249,7 +249,7 @@ def test_quota_refuses_the_newest_and_counts(tmp_path: Path) -> None:
 
 
 def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
-    """The quota is the folder's, not each process's."""
+    """The quota is for the folder, not for each process."""
     left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + b"x" * 10_000)
     spool = spool_in(tmp_path / "d", quota=10_100)
     spool.measure_others()
@@ -261,7 +261,7 @@ def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["a file", "below a file", "a dangling link"])
 def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str) -> None:
-    """Where the folder cannot be made, entries are kept until the process ends, and the reason is known."""
+    """If the folder cannot be created, entries are kept until the process ends, and the reason is stored."""
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
     folder = {"a file": "file", "below a file": "file/x/y", "a dangling link": "link"}[what]
@@ -273,7 +273,7 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
 
 
 def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -> None:
-    """Where the folder cannot be used, the temporary one stands in; memory is for who has chosen it."""
+    """The temporary folder replaces an unusable one; only a spool without a folder is in memory."""
     (tmp_path / "file").write_text("")
     opened = []
     for folder in (tmp_path / "file", None):
@@ -285,7 +285,7 @@ def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -
 
 
 def test_memory_stands_in_where_there_is_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose file system is read-only."""
+    """This happens in a container with a read-only file system."""
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     spool = spool_in(tmp_path / "file")
@@ -295,7 +295,7 @@ def test_memory_stands_in_where_there_is_no_temporary_folder(tmp_path: Path, mon
 
 
 def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
-    """A file could be made, but nothing written: that error names no file."""
+    """A file can be created but not written, and the write error names no file."""
     spool = spool_in(tmp_path / "d")
     with largest_file(0):
         spool.append(LINES[0], 1)
@@ -304,7 +304,7 @@ def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
 
 
 def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None:
-    """Where the folder can be used no more, what other processes keep in it takes nothing of the fallback's room."""
+    """If the folder becomes unusable, other processes' files there do not count against the fallback's quota."""
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES))
     os.truncate(path, 2 * NAMELESS_BYTES)
     spool = spool_in(tmp_path / "d")
@@ -318,7 +318,7 @@ def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None
 
 
 def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a folder no file of another process takes anything, in the working directory either."""
+    """Without a folder, no files of others count, not even those in the working directory."""
     (tmp_path / "file").write_text("")
     (tmp_path / "large").touch()
     os.truncate(tmp_path / "large", 2 * NAMELESS_BYTES)
@@ -332,7 +332,7 @@ def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, mo
 
 
 def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path: Path) -> None:
-    """A batch may be under way meanwhile, and more comes: a later process finds all that is not settled, in order."""
+    """With a batch being sent and more arriving, a later process finds all unsettled entries in order."""
     (tmp_path / "d").write_text("")
     spool = spool_in(tmp_path / "d")
     large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
@@ -353,7 +353,7 @@ def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path:
 
 
 def test_folder_that_can_be_used_again_has_its_quota_again(tmp_path: Path) -> None:
-    """The bound of memory ends with what it was for."""
+    """The limit for memory ends with the fallback."""
     (tmp_path / "d").write_text("")
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
@@ -366,13 +366,13 @@ def test_folder_that_can_be_used_again_has_its_quota_again(tmp_path: Path) -> No
 
 
 def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What memory still takes would be refused there."""
+    """It would refuse entries that memory can still take."""
     (tmp_path / "d").write_text("")
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     (tmp_path / "d").unlink()
     state = list(os.statvfs(tmp_path))
-    state[4] = NAMELESS_BYTES // state[1] - 1  # the blocks that are available
+    state[4] = NAMELESS_BYTES // state[1] - 1  # the available blocks
     monkeypatch.setattr(os, "fstatvfs", lambda descriptor: os.statvfs_result(state))
     spool.return_to_folder()
 
@@ -380,7 +380,7 @@ def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatc
 
 
 def test_move_that_the_disk_cuts_short_is_taken_back(tmp_path: Path) -> None:
-    """A quota of the user's shows in no count of free blocks: what waits stays where it is."""
+    """A user's disk quota is not visible in the free blocks: waiting entries then stay where they are."""
     (tmp_path / "d").write_text("")
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
@@ -401,7 +401,7 @@ def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
 
 
 def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
-    """A nameless file may turn out to be memory: from then on 16 MB are the most, whatever the folder's quota is."""
+    """A nameless file may turn out to be memory, so its limit is 16 MB, whatever the folder's quota is."""
     (tmp_path / "file").write_text("")
     spool = spool_in(tmp_path / "file" / "d")
     for _ in range(20):
@@ -411,7 +411,7 @@ def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_made_again(tmp_path: Path) -> None:
-    """Somebody who removes the folder does not stop delivery: the open file is read on, the next has a folder again."""
+    """Removing the folder does not stop delivery: the open file is still read, and the next file has a new folder."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     for path in (tmp_path / "d").iterdir():
@@ -426,7 +426,7 @@ def test_missing_folder_is_made_again(tmp_path: Path) -> None:
 
 
 def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None:
-    """Nobody takes a living process for a dead one because its lock file went with the folder."""
+    """A living process does not look dead because its lock file was removed with the folder."""
     spool = spool_in(tmp_path / "d")
     spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
     shutil.rmtree(tmp_path / "d")
@@ -437,7 +437,7 @@ def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None
 
 
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
-    """Its entries are lost and wait no more; those of the other files are read."""
+    """Its entries are lost and no longer wait; those of the other files are read."""
     spool = spool_in(tmp_path / "d")
     block = b'"' + b"x" * (SEGMENT_BYTES // 4) + b'"\n'
     for _ in range(6):
@@ -448,7 +448,7 @@ def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
 
 
 def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a folder nothing is written anywhere that has a name, and 16 MB are the most."""
+    """Without a folder, no named file is written, and the limit is 16 MB."""
     monkeypatch.chdir(tmp_path)
     spool = spool_in(None)
     block = b'"' + b"x" * 1_000_000 + b'"\n'
@@ -459,7 +459,7 @@ def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch:
 
 
 def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
-    """The files of a process that lives are its own."""
+    """The files of a living process stay its own."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
 
@@ -467,7 +467,7 @@ def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
 
 
 def test_two_spools_in_one_folder_do_not_mix(tmp_path: Path) -> None:
-    """Each reads what it wrote itself."""
+    """Each reads only what it wrote itself."""
     one, two = spool_in(tmp_path / "d"), spool_in(tmp_path / "d")
     one.append(LINES[1], 1)
     two.append(LINES[2], 1)
@@ -476,7 +476,7 @@ def test_two_spools_in_one_folder_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
-    """Segments come in the order in which they were written, the owner with the oldest first."""
+    """The owner with the oldest segment comes first, and its segments in the order they were written."""
     for number, owner in enumerate(["9-00000001", "3-00000002"]):
         for part in range(2):
             path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[2 * number + part], owner, part)
@@ -491,7 +491,7 @@ def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
 
 
 def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Path) -> None:
-    """The folder is listed once a round, however many have died, so that thousands of them are soon sent."""
+    """The folder is listed once per round, so that thousands of owners do not take long."""
     for number in range(3):
         path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], f"9-0000000{number}")
         os.utime(path, (1000 + number, 1000 + number))
@@ -507,7 +507,7 @@ def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Pa
 
 
 def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
-    """Each file is closed and gone when it is settled, the lock file with the last of them."""
+    """Each file is closed and removed when it is settled, the lock file with the last of them."""
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
     before = open_files()
@@ -522,7 +522,7 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
 
 
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
-    """While somebody sends a dead owner's entries nobody else does."""
+    """While one process sends a dead owner's entries, no other does."""
     left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
     first = DeadOwners(tmp_path / "d").next()
     second = DeadOwners(tmp_path / "d").next()
@@ -532,7 +532,7 @@ def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
 def test_other_users_files_are_left_alone(tmp_path: Path) -> None:
-    """In a shared folder another user's entries are not sent with this user's token."""
+    """In a shared folder, another user's entries are not sent with this user's token."""
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
     os.chown(path, 12345, 12345)
 
@@ -540,7 +540,7 @@ def test_other_users_files_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
-    """A link with a segment's name leads nowhere."""
+    """A symbolic link with a segment's name is ignored."""
     target = tmp_path / "private"
     target.write_bytes(header(HEADER_BYTES) + LINES[0])
     (tmp_path / "d").mkdir()
@@ -550,7 +550,7 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
-    """A lock file goes with its owner, nothing of it stays open, and the name can be claimed again."""
+    """The lock file is removed and closed with its owner, and the name can be claimed again."""
     before = open_files()
     owner = Owner.create(tmp_path)
     refused = Owner.claim(tmp_path, owner.name)
@@ -562,7 +562,7 @@ def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
 
 
 def test_folder_that_knows_no_locks_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be held is not left lying about, once more for each process."""
+    """A lock file that cannot be locked is removed: each process would leave another."""
 
     def unknown(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
@@ -578,7 +578,7 @@ def test_folder_that_knows_no_locks_is_left_as_it_was(tmp_path: Path, monkeypatc
 def test_lock_file_that_goes_while_it_is_claimed_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_anew: bool
 ) -> None:
-    """Who locks a file that has just been removed holds nothing, also if another has its name by then."""
+    """A lock on a file just removed claims nothing, even if a new file has its name by then."""
     owner, lock = Owner.create(tmp_path), fcntl.flock
 
     def slow(descriptor: int, operation: int) -> None:
@@ -593,7 +593,7 @@ def test_lock_file_that_goes_while_it_is_claimed_is_nobodys(
 
 
 def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
-    """A signal handler may log in the middle of an append of its own thread: the lock does not block it."""
+    """A signal handler may log during an append in its own thread: the lock does not block it."""
     spool = spool_in(tmp_path / "d")
     with spool._lock:
         spool.append(LINES[0], 1)
@@ -603,7 +603,7 @@ def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
 
 
 class Interrupted(Pwrite):
-    """A write in the middle of which a signal handler runs, once."""
+    """A write that is interrupted once by a signal handler."""
 
     def __init__(self, handler: Callable[[], None], after_the_write: bool) -> None:
         super().__init__()
@@ -622,7 +622,7 @@ class Interrupted(Pwrite):
 
 @pytest.mark.parametrize("after_the_write", [False, True])
 def test_signal_handler_amid_a_write_appends_and_reads(tmp_path: Path, after_the_write: bool) -> None:
-    """A signal handler that logs while its thread writes can also wait for delivery: the line of before is there."""
+    """A signal handler that logs during a write may also flush: the interrupted line is already there."""
     spool = spool_in(tmp_path / "d")
     read: list[bytes] = []
 
@@ -640,7 +640,7 @@ def test_signal_handler_amid_a_write_appends_and_reads(tmp_path: Path, after_the
 
 @pytest.mark.parametrize("after_the_write", [False, True])
 def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_write: bool) -> None:
-    """What a signal handler logs may fill the file: the line of before is in it, the next in another."""
+    """If the handler's events fill the file, the interrupted line is in it, and the next one in another."""
     spool = spool_in(tmp_path / "d")
     large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
 
@@ -656,7 +656,7 @@ def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_
 
 
 def test_signal_handler_just_before_a_write_leaves_nothing_to_write(tmp_path: Path) -> None:
-    """What logs there has written the line of its thread, too: a second one would be found after a crash."""
+    """The handler also writes its thread's line, which must not be written a second time."""
 
     spool = spool_in(tmp_path / "d")
     handlers = [lambda: spool.append(LINES[1], 1)]
@@ -675,7 +675,7 @@ def test_signal_handler_just_before_a_write_leaves_nothing_to_write(tmp_path: Pa
 
 
 def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signal handlers that log while a file is made, and while the one before is closed, find one that is open."""
+    """Handlers that log while a file is created, and while the previous one is closed, find an open one."""
     spool = spool_in(tmp_path / "d")
     large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
     spool.append(large, 1)
@@ -702,7 +702,7 @@ def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("after_the_write", [False, True])
 def test_interrupt_amid_a_write_costs_nothing(tmp_path: Path, after_the_write: bool) -> None:
-    """Ctrl-C leaves `append`, and the line is kept all the same, once."""
+    """KeyboardInterrupt leaves `append`, and the line is still kept, once."""
     spool = spool_in(tmp_path / "d")
 
     def handler() -> None:
@@ -716,7 +716,7 @@ def test_interrupt_amid_a_write_costs_nothing(tmp_path: Path, after_the_write: b
 
 
 def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None:
-    """Before a line is written, the garbage collector may close a stream, which logs: both are kept."""
+    """The garbage collector may close a stream before a write, which then logs: both lines are kept."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     has_place, late = spool._has_place, [LINES[1]]
@@ -734,7 +734,7 @@ def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None
 
 
 def test_disk_without_space_leaves_nothing_open(tmp_path: Path) -> None:
-    """Where there is no space for a file, and none for one without a name, nothing is left of it; memory stands in."""
+    """If neither a named nor a nameless file has space, both are closed, and memory is used later."""
     spool, before = spool_in(tmp_path / "d"), open_files()
     with largest_file(0):
         for _ in range(10):
@@ -746,7 +746,7 @@ def test_disk_without_space_leaves_nothing_open(tmp_path: Path) -> None:
 
 
 def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken disk is asked again and again; each time what was opened is closed."""
+    """A broken disk is tried again and again; each time, the opened file is closed."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     before = open_files()
@@ -765,7 +765,7 @@ def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatc
 
 
 def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> None:
-    """Where a signal handler finishes a line that the disk took half of, nothing of it or behind it is taken back."""
+    """If a handler finishes a line that was half written, neither it nor the next one is taken back."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
 
@@ -783,7 +783,7 @@ def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> Non
 
 
 def test_write_keeps_the_interpreter_s_lock() -> None:
-    """No other thread runs while a line is written: the writer would wait for it, up to a switch interval."""
+    """No other thread runs during a write: the writer would have to wait for the GIL, up to a switch interval."""
     wakened, ran = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -809,7 +809,7 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 
 
 def test_python_without_ctypes_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a dynamic linker that does not hand out the C library: `os.pwrite` stands in."""
+    """Without ctypes, or if the C library cannot be loaded, `os.pwrite` is used."""
     monkeypatch.setitem(sys.modules, "ctypes", None)
     _holding.cache_clear()
     spool = spool_in(tmp_path / "d")
@@ -820,7 +820,7 @@ def test_python_without_ctypes_writes_all_the_same(tmp_path: Path, monkeypatch: 
 
 
 def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a write longer than a switch interval the next ones let other threads run, each time for longer."""
+    """After a write longer than a switch interval, the next writes release the GIL, more of them each time."""
     polite: list[bytes] = []
     pwrite, write = Pwrite(lambda: next(times)).write, os.pwrite
     slow = [0, 1_000_000, 2_000_000, 8_000_000, 9_000_000, 15_000_000]  # the second and the third write
@@ -843,7 +843,7 @@ def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatc
 
 
 def test_disk_says_why_it_takes_nothing() -> None:
-    """A write that fails raises with the system's reason."""
+    """A failed write raises with the system's reason."""
     reading = os.open(os.devnull, os.O_RDONLY)
     with pytest.raises(OSError, match="Bad file descriptor"):
         Pwrite().write(reading, b"x", 0)
@@ -851,7 +851,7 @@ def test_disk_says_why_it_takes_nothing() -> None:
 
 
 def test_threads_append_at_the_same_time(tmp_path: Path) -> None:
-    """Whatever the threads' order, each line is there once and whole, and a reader never looks behind a gap."""
+    """In any order of threads, each line is there once and complete, and a reader never sees past a gap."""
     spool = spool_in(tmp_path / "d")
     found: list[bytes] = []
 
@@ -876,7 +876,7 @@ def test_threads_append_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
-    """A machine that crashed may leave NULs in a file, maybe after half a line: what follows is a line."""
+    """A machine's crash may leave NULs in a file, even after half a line: what follows is still read."""
     hole = b'{"tor' + b"\0" * 40
     left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
     adopted = DeadOwners(tmp_path).next()
@@ -886,7 +886,7 @@ def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
 
 
 def test_acknowledgement_that_cannot_be_written_counts(tmp_path: Path) -> None:
-    """A disk that fails costs a repetition by a later process, never a flush that waits for ever."""
+    """A failing disk causes at most a repetition by a later process, not a flush that waits for ever."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     spool._reader = Reader(os.open(segments(tmp_path / "d")[0], os.O_RDONLY))
@@ -896,7 +896,7 @@ def test_acknowledgement_that_cannot_be_written_counts(tmp_path: Path) -> None:
 
 
 def test_file_that_is_emptied_during_a_sync_is_synced_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server takes everything while the disk is slow: what is written next has to reach the disk as well."""
+    """If the server takes everything during a slow sync, what is written next must be synced, too."""
     spool = spool_in(tmp_path)
     syncs = itertools.count(1)
 
