@@ -1,4 +1,4 @@
-"""The public fakes: Ollama's real clients talk to the stand-in, and events are kept in memory."""
+"""The public fakes: Ollama's real clients work with the stand-in, and events are kept in memory."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def pantry(item: str) -> int:
 
 
 def chat(stand_in: OllamaStandIn, **options: Any) -> ChatOllama:
-    """LangChain's client for the stand-in, which is asked whether it has the model."""
+    """LangChain's client for the stand-in, which checks that the model exists."""
     return ChatOllama(model="llama3.2", base_url=stand_in.url, validate_model_on_init=True, **options)
 
 
 def test_chat_model_gets_the_scripted_text_and_usage() -> None:
-    """One word is one token, in the prompt as in the answer."""
+    """Each word counts as one token, in prompt and response."""
     with OllamaStandIn(["Rice with beans."]) as stand_in:
         message = chat(stand_in).invoke([("system", "Be a chef."), ("user", "What is for dinner?")])
 
@@ -62,7 +62,7 @@ def test_chat_model_gets_the_scripted_text_and_usage() -> None:
 
 @pytest.mark.parametrize("text", ["Soup.\n", "  Soup. \n\nStew.\t ", "\n", ""])
 def test_text_comes_as_it_was_scripted(text: str) -> None:
-    """With all its white space, streamed and whole."""
+    """All white space is kept, streamed or not."""
     with OllamaStandIn([text, text]) as stand_in:
         model = chat(stand_in)
 
@@ -70,7 +70,7 @@ def test_text_comes_as_it_was_scripted(text: str) -> None:
 
 
 def test_streamed_text_comes_word_by_word() -> None:
-    """A stream has a piece for each word and ends with the usage."""
+    """A stream has a chunk for each word and ends with the usage."""
     with OllamaStandIn(["Rice with beans."]) as stand_in:
         pieces = list(chat(stand_in).stream("Dinner?"))
 
@@ -79,7 +79,7 @@ def test_streamed_text_comes_word_by_word() -> None:
 
 
 def test_async_chat_model() -> None:
-    """The async client works as the sync one."""
+    """The async client works like the sync one."""
     with OllamaStandIn(["Soup."]) as stand_in:
         message = asyncio.run(chat(stand_in).ainvoke("Dinner?"))
 
@@ -87,12 +87,12 @@ def test_async_chat_model() -> None:
 
 
 def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """A client with a time-out, streaming or not, leaves nothing on the host's stderr."""
+    """A client that disconnects, streaming or not, leaves nothing on the host's stderr."""
     with OllamaStandIn(["Rice with beans."] * 2, tokens_per_second=10) as stand_in:
         for number, stream in enumerate((True, False), 1):
             body = json.dumps({"model": "llama3.2", "prompt": "Dinner?", "stream": stream})
             with socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # sends a reset
                 client.sendall(f"POST /api/generate HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
                 until(lambda number=number: len(stand_in.requests) == number)
 
@@ -110,7 +110,7 @@ def test_text_model_reads_the_counts_of_generate() -> None:
 
 
 def test_tool_use_reaches_the_chat_model() -> None:
-    """A `ToolUse` in the script comes out as a tool call with its arguments."""
+    """A `ToolUse` in the script becomes a tool call with its arguments."""
     with OllamaStandIn([ToolUse("pantry", {"item": "rice"})]) as stand_in:
         message = chat(stand_in).bind_tools([pantry]).invoke("Is there rice?")
 
@@ -119,7 +119,7 @@ def test_tool_use_reaches_the_chat_model() -> None:
 
 
 def test_structured_output_from_a_model_or_a_mapping() -> None:
-    """A pydantic model or a mapping in the script is sent as the JSON that `format` asks for."""
+    """A pydantic model or a mapping in the script is sent as the JSON that `format` requests."""
     with OllamaStandIn([Recipe(name="Stew", minutes=40), {"name": "Soup", "minutes": 20}]) as stand_in:
         model = chat(stand_in).with_structured_output(Recipe)
         recipes = [model.invoke("A recipe, please"), model.invoke("Another one")]
@@ -128,13 +128,13 @@ def test_structured_output_from_a_model_or_a_mapping() -> None:
 
 
 def test_text_where_json_is_asked_for_is_an_error() -> None:
-    """A script that does not fit the request is told, not sent."""
+    """A reply that does not fit the request raises an error instead of being sent."""
     with OllamaStandIn(["Stew"]) as stand_in, pytest.raises(ollama.ResponseError, match="asks for JSON"):
         chat(stand_in).with_structured_output(Recipe).invoke("A recipe, please")
 
 
 def test_thinking_comes_before_the_text() -> None:
-    """A reasoning model's thoughts are kept apart from its answer."""
+    """A reasoning model's thinking is separate from its answer."""
     with OllamaStandIn([Answer("Soup.", thinking="It is cold outside.")]) as stand_in:
         message = chat(stand_in, reasoning=True).invoke("Dinner?")
 
@@ -142,7 +142,7 @@ def test_thinking_comes_before_the_text() -> None:
 
 
 def test_function_as_script_sees_the_request() -> None:
-    """A function answers each request by what it asks."""
+    """A function answers each request by its content."""
 
     def echo(request: OllamaRequest) -> str:
         return request.prompt.upper()
@@ -154,7 +154,7 @@ def test_function_as_script_sees_the_request() -> None:
 
 
 def test_failure_has_its_status_and_message() -> None:
-    """A `Failure` is an HTTP error of Ollama's shape."""
+    """A `Failure` is an HTTP error in Ollama's format."""
     failed = pytest.raises(ollama.ResponseError, match="out of memory")
     with OllamaStandIn([Failure("out of memory", status=503)]) as stand_in, failed as caught:
         chat(stand_in).invoke("Dinner?")
@@ -163,7 +163,7 @@ def test_failure_has_its_status_and_message() -> None:
 
 
 def test_failure_in_the_middle_of_a_stream() -> None:
-    """A connection that is cut reaches the client after the pieces that were sent."""
+    """A client sees the broken connection after the chunks that were sent."""
     seen = []
     with OllamaStandIn([Failure(after=2)]) as stand_in, pytest.raises(httpx.RemoteProtocolError):
         seen.extend(piece.content for piece in chat(stand_in).stream("Dinner?"))
@@ -172,27 +172,27 @@ def test_failure_in_the_middle_of_a_stream() -> None:
 
 
 def test_reply_that_is_none_is_refused_at_once() -> None:
-    """In a list a function is no reply: it stands for the whole list."""
+    """A function is not a reply in a list: it replaces the whole list."""
     with pytest.raises(TypeError, match=r"a reply must be a str, mapping, .* or Failure: <function "):
         OllamaStandIn(["Soup.", lambda request: "Stew."])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("reply", ["Soup.", {"dish": "soup"}, ToolUse("cook")])
 def test_one_reply_instead_of_a_list_is_refused_at_once(reply: Any) -> None:
-    """A text would be a list of characters, and a mapping one of its keys."""
+    """A string would be a list of characters, and a mapping a list of its keys."""
     message = f"the script must be a list of replies, or a function: [{reply!r}]"
     with pytest.raises(TypeError, match=re.escape(message)):
         OllamaStandIn(reply)
 
 
 def test_one_model_instead_of_a_list_is_refused_at_once() -> None:
-    """A name would be a list of models with one letter each."""
+    """A name would be a list of one-letter models."""
     with pytest.raises(TypeError, match=r"^models must be a list of names: \['qwen3'\]$"):
         OllamaStandIn(["Soup."], models="qwen3")
 
 
 def test_what_the_stand_in_does_not_speak_is_named() -> None:
-    """Embeddings, for example."""
+    """The error names the missing endpoint, such as that for embeddings."""
     with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match=r"^the stand-in has no /api/embed "):
         ollama.Client(stand_in.url).embed("llama3.2", "Soup.")
 
@@ -202,19 +202,19 @@ def test_what_the_stand_in_does_not_speak_is_named() -> None:
     [(lambda request: 3, "TypeError: a reply must be a str"), (lambda request: {}["x"], "KeyError: 'x'")],
 )
 def test_function_that_fails_is_told_to_the_client(script: Any, message: str) -> None:
-    """What is wrong with it stands in the client's exception."""
+    """The client's exception contains the function's error."""
     with OllamaStandIn(script) as stand_in, pytest.raises(ollama.ResponseError, match=f"the script raised {message}"):
         chat(stand_in).invoke("q")
 
 
 def test_end_of_the_script_is_told() -> None:
-    """A list that has come to its end answers with an error that says so."""
+    """When the list is exhausted, the response is an error that says so."""
     with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match="no reply 1"):
         chat(stand_in).invoke("Dinner?")
 
 
 def test_unknown_model_is_not_found() -> None:
-    """The stand-in has the models that it was given, as Ollama has those that were pulled."""
+    """The stand-in has only the models it was given, as Ollama has only those pulled."""
     not_found = pytest.raises(ollama.ResponseError, match="model 'llama3' not found")
     with OllamaStandIn([], models=["qwen3:8b"]) as stand_in, not_found:
         ollama.Client(stand_in.url).generate("llama3", "Dinner?")
@@ -228,7 +228,7 @@ def client() -> Iterator[ollama.Client]:
 
 
 def test_ollamas_own_client_lists_and_shows(client: ollama.Client) -> None:
-    """`list`, `show` and `ps` are answered."""
+    """`list`, `show` and `ps` work."""
     names = [m.model for m in client.list().models]
 
     assert (names, client.show("qwen3:8b").capabilities, list(client.ps().models)) == (
@@ -239,14 +239,14 @@ def test_ollamas_own_client_lists_and_shows(client: ollama.Client) -> None:
 
 
 def test_ollamas_own_client_without_streaming(client: ollama.Client) -> None:
-    """An answer that is not streamed is one JSON object with text and counts; a name stands for its `:latest`."""
+    """A response without streaming is one JSON object with text and counts; a name implies its `:latest`."""
     answer = client.generate("llama3.2", "What is for dinner?")
 
     assert (answer.response, answer.prompt_eval_count, answer.eval_count) == ("Soup for two.", 4, 3)
 
 
 def test_abandoned_stream_leaves_the_stand_in_well() -> None:
-    """A client that goes away in the middle of a stream does not disturb the next one."""
+    """A client that disconnects during a stream does not affect the next one."""
     with OllamaStandIn(["word " * 2000, "Soup."], tokens_per_second=20_000) as stand_in:
         for _ in chat(stand_in).stream("Tell me a long story"):
             break
@@ -256,7 +256,7 @@ def test_abandoned_stream_leaves_the_stand_in_well() -> None:
 
 
 def test_memory_delivery_keeps_entries() -> None:
-    """Every line becomes an entry; the short form is what tests compare."""
+    """Each line becomes an entry; `sequence` is the short form that tests compare."""
     entry = {"session_id": "s", "event_id": "e", "event_type": "info", "timestamp": 1, "prompt_number": 1}
     delivery = MemoryDelivery()
     delivery.append(encode(entry | {"turn_number": 0}) + encode(entry | {"turn_number": 1}), 2)
@@ -266,7 +266,7 @@ def test_memory_delivery_keeps_entries() -> None:
 
 
 def test_capture_events_needs_no_handler() -> None:
-    """What runs in the block is logged, what runs after it is not."""
+    """Runs in the block are logged, runs after it are not."""
     with OllamaStandIn(["one", "two"]) as stand_in:
         with capture_events() as logged:
             chat(stand_in).invoke("Dinner?")

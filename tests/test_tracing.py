@@ -1,4 +1,4 @@
-"""The handler on every chain: by context manager, by variable, by command; and Python's logging."""
+"""The handler on every chain, by context manager, variable or command; and Python's logging."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.exit(3)
 
 
 def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
-    """Inside the block every chain is logged, also in a plain thread; outside none is."""
+    """In the block, every chain is logged, even in a plain thread; outside, none is."""
     model = chat("a")
     with tracing(CoagentCallbackHandler(delivery=log)):
         model.invoke("here")
@@ -49,7 +49,7 @@ def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
 
 
 def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> None:
-    """A run that has a handler of ours already is not logged twice."""
+    """A run that already has a handler of ours is not logged twice."""
     other = MemoryDelivery()
     with tracing(CoagentCallbackHandler(delivery=log)):
         chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=other)]})
@@ -60,13 +60,13 @@ def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> No
 @pytest.mark.parametrize("place", [lambda given: tracing(given).__enter__(), CoagentLogHandler])
 @pytest.mark.parametrize("given", ["session-1", logging.INFO, CoagentCallbackHandler])
 def test_what_is_no_handler_is_refused_at_once(place: Callable[[Any], object], given: object) -> None:
-    """An id, a level or the class in the handler's place raises, instead of failing in each run of the application."""
+    """An id, a level or the class as `handler` raises, instead of failing in each run."""
     with pytest.raises(ConfigurationError, match=r"handler must be a CoagentCallbackHandler\(\), not .*"):
         place(given)
 
 
 def test_variable_that_is_no_truth_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt variable raises at once and names itself."""
+    """A variable with an invalid value raises at once, with its name."""
     monkeypatch.setenv("COAGENT_TRACING", "maybe")
     with pytest.raises(ConfigurationError, match="COAGENT_TRACING must be true or false"):
         enable()
@@ -74,7 +74,7 @@ def test_variable_that_is_no_truth_value_is_refused(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("way", ["variable", "command"])
 def test_program_is_logged_without_a_change(way: str, tmp_path: Path) -> None:
-    """A program that does not know us is logged, by variable or by command, and keeps its exit status."""
+    """A program that does not use this package is logged, by variable or command, and keeps its exit status."""
     script = tmp_path / "app.py"
     script.write_text(PROGRAM if way == "command" else "import coagent_langchain\n" + PROGRAM)
     with server.launch() as running:
@@ -87,12 +87,12 @@ def test_program_is_logged_without_a_change(way: str, tmp_path: Path) -> None:
         events = [event.event_type.value for event in client.get_logs(client.get_runs()[0])]
 
     assert (result.returncode, result.stderr, result.stdout) == (3, "", "")
-    told = ["error"] if way == "command" else []  # by the command, which sees how the program ends
+    told = ["error"] if way == "command" else []  # from the command, which sees how the program ends
     assert events == ["session_start", "user_input", *told, "session_end"]
 
 
 def test_end_of_the_block_does_not_wait_for_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session is over, and what waits is the exit's or the worker's to deliver."""
+    """The session ends; waiting events are delivered by the worker or at exit."""
     monkeypatch.setenv("COAGENT_BASE_URL", "http://127.0.0.1:9/api/v1")
     monkeypatch.setenv("COAGENT_SPOOL_DIR", str(tmp_path))
     with tracing() as handler:
@@ -105,7 +105,7 @@ def test_end_of_the_block_does_not_wait_for_the_server(tmp_path: Path, monkeypat
 
 
 def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery) -> None:
-    """`logger.exception()` reports it; neither the tool, the chain around nor the session report it again."""
+    """`logger.exception()` reports it; tool, chain and session do not report it again."""
     handler = CoagentCallbackHandler(delivery=log)
     logger = logging.getLogger("kitchen")
     forward = CoagentLogHandler(handler)
@@ -132,7 +132,7 @@ def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery
 
 
 def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
-    """Records of four levels are events with the numbers of the run that they were made in."""
+    """Records of four levels become events with the numbers of the run that logged them."""
     handler = CoagentCallbackHandler("s", delivery=log)
     logger = logging.getLogger("kitchen")
     logger.setLevel(logging.DEBUG)
@@ -162,7 +162,7 @@ def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
 
 
 def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
-    """Nor what libraries say in the thread that sends: a delivery in trouble must not have ever more to send."""
+    """Nor are those of libraries in the sending thread: failing delivery must not create more events."""
     handler = CoagentCallbackHandler(delivery=log)
     for name, thread in (("coagent_langchain", "MainThread"), ("urllib3", "coagent-delivery"), ("urllib3", None)):
         record = logging.LogRecord(name, logging.WARNING, "", 0, name, None, None)
@@ -176,7 +176,7 @@ def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
 
 
 def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None:
-    """Each would be redacted too, and logged again."""
+    """Otherwise each would be redacted and logged again, without end."""
     logger = logging.getLogger("kitchen")
     logger.setLevel(logging.INFO)
 
@@ -193,7 +193,7 @@ def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None
 
 
 def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:
-    """The application's mistake costs neither the message nor a word about an error of ours."""
+    """An application's wrong arguments neither lose the message nor count as an internal error."""
     handler = CoagentCallbackHandler(delivery=log)
     record = logging.LogRecord("kitchen", logging.INFO, "", 0, "two %s %s", ("one",), None)
     with handler.session("Cook"):
@@ -203,7 +203,7 @@ def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelive
 
 
 def test_log_records_outside_a_run_belong_to_the_session_around(log: MemoryDelivery) -> None:
-    """A record inside `with handler.session(...)` is an event of that session."""
+    """A record in `with handler.session(...)` is an event of that session."""
     handler = CoagentCallbackHandler(delivery=log)
     record = logging.LogRecord("kitchen", logging.INFO, "", 0, "hello", None, None)
     with handler.session("Cook", session_id="s"):

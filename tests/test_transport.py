@@ -1,4 +1,4 @@
-"""One POST and what its answer means."""
+"""One POST, and what its response means."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MATRIX = {
 
 @pytest.mark.parametrize(("status", "meaning"), [(s, m) for m, statuses in MATRIX.items() for s in statuses])
 def test_status_matrix(status: int, meaning: Meaning) -> None:
-    """Each status of the matrix has one meaning for a batch."""
+    """Each status has one meaning for a batch."""
     with FaultyServer(lambda request: Answer(status, b"" if status in (204, 301) else b"{}")) as server:
         outcome = Transport(server.base_url).post(b"[{},{}]")
 
@@ -44,7 +44,7 @@ def test_status_matrix(status: int, meaning: Meaning) -> None:
 
 @pytest.mark.parametrize(("kept", "connections"), [(60.0, 1), (0.0, 3)])
 def test_connection_that_has_rested_is_not_used_again(kept: float, connections: int) -> None:
-    """The server may close it in the moment of the next request; one that is in use goes on."""
+    """The server may close an idle connection just as it is used again; an active one is reused."""
     with FaultyServer() as server:
         transport = Transport(server.base_url)
         transport.kept_s = kept
@@ -54,7 +54,7 @@ def test_connection_that_has_rested_is_not_used_again(kept: float, connections: 
 
 
 def test_every_status_means_what_the_docs_say() -> None:
-    """The table of docs/delivery.md is what `judge` makes of a batch, for each status from 200 to 599."""
+    """The table of docs/delivery.md matches `judge` for a batch, for each status from 200 to 599."""
     text = (Path(__file__).parent.parent / "docs" / "delivery.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (\d[^|]+) \|", text, re.MULTILINE)
     means = [Meaning.STORED, Meaning.REFUSED, Meaning.REFUSED, Meaning.SPLIT, Meaning.RETRY, Meaning.PAUSE]
@@ -78,12 +78,12 @@ def test_every_status_means_what_the_docs_say() -> None:
     ],
 )
 def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
-    """A 200 counts only when the body does not contradict it."""
+    """A 200 counts only if the body does not contradict it."""
     assert judge(Outcome(200, body), 2).meaning is meaning
 
 
 def test_named_entries_are_taken_from_the_answer() -> None:
-    """`errors` name entries by index, with field and message on one line; what is no index of the batch is ignored."""
+    """`errors` names entries by index, with field and message on one line; invalid indexes are ignored."""
     named = r'{"index": 0}, {"index": 2, "field": "event_id", "message": "is\n\u001b[1mmissing"}'
     body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, 7]}}'
 
@@ -91,7 +91,7 @@ def test_named_entries_are_taken_from_the_answer() -> None:
 
 
 def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
-    """A command tells by it what to do: a page that says nothing is no server that is away."""
+    """A command's advice depends on it: a page without a reason is not an absent server."""
     answers = [Outcome(200, "<html>"), Outcome(302), Outcome(401, "{}"), Outcome(503), Outcome(None, "refused")]
 
     assert [judge(answer, 2).status for answer in answers] == [200, 302, 401, 503, None]
@@ -113,12 +113,12 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
      "(the server does not use TLS: its address begins with http://, not https://)"),
 ])  # fmt: skip
 def test_reason_is_one_line_that_says_what_to_do(outcome: Outcome, reason: str) -> None:
-    """A page counts as its text, and where the mistake is plain, its remedy follows."""
+    """A page is reduced to its text; if the mistake is clear, the remedy follows."""
     assert judge(outcome, 2).reason == reason
 
 
 def test_conflict_on_one_entry_means_stored_before() -> None:
-    """409 on a batch says nothing about its entries, on a single entry it says that it is there."""
+    """A 409 says nothing about the entries of a batch, but that a single entry is already stored."""
     assert [judge(Outcome(409), count).meaning for count in (1, 2)] == [Meaning.STORED, Meaning.REFUSED]
 
 
@@ -137,12 +137,12 @@ def test_conflict_on_one_entry_means_stored_before() -> None:
     ],
 )
 def test_retry_after_in_both_forms(header: str | None, seconds: float) -> None:
-    """Seconds and dates are understood, nonsense is not, and nothing may stop us longer than five minutes."""
+    """Seconds and dates are read, anything else is ignored, and the maximum is five minutes."""
     assert retry_after(header, NOW) == seconds
 
 
 def test_refused_connection_is_an_outcome() -> None:
-    """Nobody listening is an outcome to retry, not an exception."""
+    """A refused connection is an outcome to retry, not an exception."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -152,7 +152,7 @@ def test_refused_connection_is_an_outcome() -> None:
 
 
 def test_reset_is_an_outcome() -> None:
-    """A connection that is reset in the middle is an outcome to retry."""
+    """A connection reset during the request is an outcome to retry."""
     with FaultyServer(lambda request: Answer(None)) as server:
         outcome = Transport(server.base_url).post(b"{}")
 
@@ -160,7 +160,7 @@ def test_reset_is_an_outcome() -> None:
 
 
 def test_silence_is_an_outcome() -> None:
-    """A server that does not answer within the time-out is an outcome to retry."""
+    """No response within the timeout is an outcome to retry."""
     with FaultyServer(lambda request: Answer(hangs=True)) as server:
         transport = Transport(server.base_url)
         transport.timeout = (1.0, 0.1)
@@ -170,7 +170,7 @@ def test_silence_is_an_outcome() -> None:
 
 
 def test_something_that_is_no_http_is_an_outcome() -> None:
-    """Garbage instead of HTTP is an outcome to retry, told by its beginning, on one line."""
+    """Garbage instead of HTTP is an outcome to retry; the reason has its beginning, on one line."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -196,7 +196,7 @@ def test_token_is_sent_as_bearer() -> None:
 
 
 def test_answer_that_a_proxy_has_compressed_is_read() -> None:
-    """As nginx does with `gzip on` and JSON among its types."""
+    """nginx compresses with `gzip on` if JSON is among its types."""
     body = gzip.compress(b'{"success": true}')
     with FaultyServer(lambda request: Answer(200, body, {"Content-Encoding": "gzip"})) as server:
         outcome = Transport(server.base_url).post(b"{}")
@@ -205,7 +205,7 @@ def test_answer_that_a_proxy_has_compressed_is_read() -> None:
 
 
 def test_redirect_is_not_followed() -> None:
-    """A redirect does not carry the token and the entries to another place."""
+    """A redirect does not send the token and the entries elsewhere."""
     with FaultyServer() as elsewhere:
         location = {"Location": f"{elsewhere.base_url}/logs"}
         with FaultyServer(lambda request: Answer(307, headers=location)) as server:
@@ -215,7 +215,7 @@ def test_redirect_is_not_followed() -> None:
 
 
 def test_redirect_is_told_without_its_query() -> None:
-    """Whoever logs to http:// where the server wants https:// reads that; what a query holds may be secret."""
+    """The reason has the redirect's address, such as https:// for http://; a query may contain secrets."""
     location = {"Location": "https://logs.example.org/api/v1/logs?state=secret#there"}
     with FaultyServer(lambda request: Answer(308, headers=location)) as server:
         outcome = Transport(server.base_url).post(b"{}")
@@ -225,7 +225,7 @@ def test_redirect_is_told_without_its_query() -> None:
 
 
 def test_token_does_not_come_back_in_an_outcome() -> None:
-    """A server that repeats the token in its answer does not bring it into a reason or a log line."""
+    """A token that the server repeats does not get into a reason or a log line."""
     with FaultyServer(lambda request: Answer(401, f"bad token {TOKEN}".encode())) as server:
         outcome = Transport(server.base_url, TOKEN).post(b"{}")
 
@@ -245,7 +245,7 @@ class _Ok(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tls_port() -> Iterator[tuple[int, str]]:
-    """A server with a certificate of an authority that nobody knows, and that authority's file in the environment."""
+    """A server with a certificate from an unknown authority; yields its port and the authority's file."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -256,7 +256,7 @@ def tls_port() -> Iterator[tuple[int, str]]:
 
 
 def test_unknown_certificate_is_not_accepted(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS is verified unless somebody takes pains."""
+    """TLS is verified by default."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
 
@@ -266,14 +266,14 @@ def test_unknown_certificate_is_not_accepted(tls_port: tuple[int, str], monkeypa
 
 
 def test_custom_authority_by_the_usual_variable(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`REQUESTS_CA_BUNDLE` names the authority of one's own."""
+    """`REQUESTS_CA_BUNDLE` sets a custom authority."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_port[1])
 
     assert Transport(f"https://127.0.0.1:{tls_port[0]}/api/v1").post(b"{}").status == 200
 
 
 def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`HTTP_PROXY` is used, and what goes wrong there does not show the proxy's password."""
+    """`HTTP_PROXY` is used, and its errors do not show the proxy's password."""
     monkeypatch.setenv("http_proxy", "http://user:hush@127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
 
@@ -284,7 +284,7 @@ def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_no_proxy_leads_to_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where `HTTP_PROXY` is set alone: the proxy's localhost is another."""
+    """This holds even if only `HTTP_PROXY` is set: the proxy's localhost is another machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with FaultyServer() as server:
         outcome = Transport(server.base_url.replace("127.0.0.1", host)).post(b"{}")
@@ -293,7 +293,7 @@ def test_no_proxy_leads_to_this_machine(host: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_package_import_stays_light() -> None:
-    """Importing delivery's door does not import the network."""
+    """Importing the package `delivery` does not import `requests`."""
     code = "import sys, coagent_langchain.delivery; print('requests' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

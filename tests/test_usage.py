@@ -1,4 +1,4 @@
-"""Token usage comes from one source, includes what was cached, and is absent where it is unknown."""
+"""Token usage comes from one source, includes cached tokens, and is absent if unknown."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ANTHROPIC = {
 def chat(
     standard: Any = None, metadata: Any = None, info: Any = None, output: Any = None, further: Any = None
 ) -> LLMResult:
-    """A chat result with numbers in the given places."""
+    """A chat result with usage in the given places."""
     message = AIMessage("hi", response_metadata=metadata or {}, additional_kwargs=further or {})
     message.usage_metadata = standard
     return LLMResult(generations=[[ChatGeneration(message=message, generation_info=info)]], llm_output=output)
@@ -73,13 +73,13 @@ def anthropic() -> LLMResult:
 
 
 def numbers(found: Usage | None) -> tuple[Any, ...]:
-    """Input, output and total."""
+    """Input, output and total tokens."""
     assert found is not None
     return found.input_tokens, found.output_tokens, found.total_tokens
 
 
 def test_openai() -> None:
-    """OpenAI's input includes the cached part; details are verbatim."""
+    """A result as langchain-openai creates it from an API response."""
     found = usage(openai())
 
     assert numbers(found) == (100, 20, 120)
@@ -92,7 +92,7 @@ def test_openai() -> None:
 
 @pytest.mark.parametrize("tier", ["flex", "priority"])
 def test_openai_service_tiers(tier: str) -> None:
-    """The keys of a service tier come through, and count as cached input."""
+    """A service tier's keys are kept, and its cached input is recognised."""
     found = usage(openai(service_tier=tier))
 
     assert numbers(found) == (100, 20, 120)
@@ -101,12 +101,12 @@ def test_openai_service_tiers(tier: str) -> None:
 
 
 def test_openai_with_several_candidates() -> None:
-    """Each candidate repeats the response's tokens: they are counted once."""
+    """Each candidate repeats the response's tokens, which are counted once."""
     assert numbers(usage(openai(choices=[CHOICE, {**CHOICE, "index": 1}]))) == (100, 20, 120)
 
 
 def test_candidates_of_different_calls_are_summed() -> None:
-    """Candidates with numbers of their own are added, details too."""
+    """Candidates with different usage are added up, including details."""
     parts = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n, "output_token_details": {"reasoning": n}}
              for n in (2, 3)]  # fmt: skip
     result = LLMResult(generations=[[ChatGeneration(message=AIMessage("", usage_metadata=part)) for part in parts]])
@@ -118,7 +118,7 @@ def test_candidates_of_different_calls_are_summed() -> None:
 
 
 def test_openai_streamed() -> None:
-    """Chunks merged by LangChain, the last with the usage, give the same numbers without any llm_output."""
+    """Merged chunks, the last with the usage, give the same numbers without any llm_output."""
     model = ChatOpenAI(model="gpt-4o", api_key="x")
     chunks = [
         {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": None}]},
@@ -135,7 +135,7 @@ def test_openai_streamed() -> None:
 
 
 def test_anthropic() -> None:
-    """Anthropic's cached input is part of the input; writes by lifetime come through where the total says 0."""
+    """A result as langchain-anthropic creates it from an API response."""
     found = usage(anthropic())
 
     assert numbers(found) == (1205, 7, 1212)
@@ -146,7 +146,7 @@ def test_anthropic() -> None:
 
 
 def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
-    """The provider's own numbers exclude the cache: alone they are made inclusive, beside LangChain's ignored."""
+    """The provider's own numbers exclude the cache: they are made inclusive, or ignored beside LangChain's."""
     result = anthropic()
     both = usage(result)
     result.generations[0][0].message.usage_metadata = None
@@ -203,7 +203,7 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
     ],
 )  # fmt: skip
 def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
-    """OpenAI, Responses, DeepSeek, four of Bedrock, LiteLLM, Gemini, watsonx, Ollama: inclusive, kept raw."""
+    """Each provider's numbers become inclusive, and are kept as they were under `raw`."""
     found = from_raw(raw, cached=False)
 
     assert numbers(found) == expected
@@ -234,12 +234,12 @@ def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], detai
     ],
 )
 def test_each_place_is_read(place: dict[str, Any]) -> None:
-    """Wherever a provider leaves its numbers they are found."""
+    """Usage is found wherever a provider puts it."""
     assert numbers(usage(chat(**place))) == (6, 2, 8)
 
 
 def test_providers_own_numbers_are_taken_in_order() -> None:
-    """Of several places the first counts, and nothing is merged."""
+    """Of several places, the first counts, and nothing is merged."""
     places = {
         "output": {"usage": {"input_tokens": 4, "output_tokens": 1}},
         "info": {"usage": {"input_tokens": 3, "output_tokens": 1}},
@@ -251,7 +251,7 @@ def test_providers_own_numbers_are_taken_in_order() -> None:
 
 
 def test_one_source_wins_in_order() -> None:
-    """With numbers in every place the message's own are taken, and nothing of the others."""
+    """If every place has usage, only the message's own counts."""
     other = {"prompt_tokens": 900, "completion_tokens": 900, "prompt_tokens_details": {"cached_tokens": 900}}
     standard = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     places = {"metadata": {"token_usage": other}, "info": {"usage_metadata": other}, "output": {"token_usage": other}}
@@ -272,34 +272,34 @@ def test_one_source_wins_in_order() -> None:
     ],
 )
 def test_unknown_is_absent(result: Any) -> None:
-    """Where nobody counted there is no usage, not zero tokens."""
+    """Without any usage, the result is None, not zero tokens."""
     assert usage(result) is None
 
 
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_langchains_own_form_is_known_in_another_place_by_either_of_its_details(side: str) -> None:
-    """Where only one side has details, they are kept."""
+    """Details of only one side are kept, too."""
     own = {"input_tokens": 6, "output_tokens": 2, "total_tokens": 8, f"{side}_token_details": {"audio": 1}}
 
     assert usage(chat(info={"usage_metadata": own})) == Usage(6, 2, 8, {f"{side}_token_details": {"audio": 1}})
 
 
 def test_details_without_anything_in_them_are_no_details() -> None:
-    """As OpenAI's are where nothing was read from a cache."""
+    """OpenAI's details are empty if nothing was read from a cache."""
     own = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_token_details": {}}
 
     assert usage(chat(own)) == Usage(1, 2, 3)
 
 
 def test_zeros_do_not_hide_another_source() -> None:
-    """A message that reports zeros is passed over for a place with numbers."""
+    """If a message reports only zeros, the next place with numbers is used."""
     zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 
     assert numbers(usage(chat(zeros, output={"token_usage": OPENAI}))) == (100, 20, 120)
 
 
 def test_input_below_its_cache_is_corrected() -> None:
-    """Input that cannot include its own cached part is made inclusive, and the reported number is kept."""
+    """Input below its own cached part is made inclusive, and the reported number is kept."""
     own = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "input_token_details": {"cache_read": 1000}}
 
     found = usage(chat(own))
@@ -309,7 +309,7 @@ def test_input_below_its_cache_is_corrected() -> None:
 
 
 def test_output_beside_its_reasoning_is_corrected() -> None:
-    """An output that leaves out its reasoning, which the total counts, is made inclusive: xAI with `ChatOpenAI`."""
+    """Output that excludes reasoning, which the total includes, is made inclusive: xAI with `ChatOpenAI`."""
     parts = {"output_token_details": {"reasoning": 20}}
 
     found = usage(chat({"input_tokens": 1200, "output_tokens": 30, "total_tokens": 1250, **parts}))
@@ -319,18 +319,18 @@ def test_output_beside_its_reasoning_is_corrected() -> None:
 
 
 class Ends(BaseCallbackHandler):
-    """Reads usage where a handler does: at the end of each run."""
+    """Reads usage where the handler does: at the end of each model run."""
 
     def __init__(self) -> None:
         self.found: list[Usage | None] = []
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Keep what `usage` says."""
+        """Keep the result of `usage`."""
         self.found.append(usage(response))
 
 
 def test_langchains_own_cache_is_told() -> None:
-    """The second, cached answer of a real model is marked, with its tokens; the first is not."""
+    """The second response of a real model, from the cache, is marked and has its tokens; the first is not marked."""
     answers = iter([AIMessage("hi", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3})])
     model, ends = GenericFakeChatModel(messages=answers, cache=InMemoryCache()), Ends()
 
@@ -341,20 +341,20 @@ def test_langchains_own_cache_is_told() -> None:
 
 
 def test_a_cached_answer_without_tokens_is_told_too() -> None:
-    """A cache hit whose tokens nobody knows is still a cache hit."""
+    """A cache hit with unknown tokens is still a cache hit."""
     assert usage(chat({"total_cost": 0})) == Usage(details={"total_cost": 0}, cached=True)
 
 
 @pytest.fixture
 def ollama() -> Iterator[OllamaStandIn]:
-    """A server that speaks Ollama's API."""
+    """A stand-in with Ollama's API."""
     with OllamaStandIn(["It is sunny."] * 4) as server:
         yield server
 
 
 @pytest.mark.parametrize("kind", [ChatOllama, OllamaLLM])
 def test_ollama_chat_and_text(ollama: OllamaStandIn, kind: Any) -> None:
-    """Ollama's chat and text models tell their tokens, streamed and not."""
+    """Ollama's chat and text models report their tokens, streamed or not."""
     model, ends = kind(model="llama3.2", base_url=ollama.url), Ends()
 
     model.invoke("What is the weather?", config={"callbacks": [ends]})
@@ -366,7 +366,7 @@ def test_ollama_chat_and_text(ollama: OllamaStandIn, kind: Any) -> None:
 
 
 def test_text_batches_are_honest() -> None:
-    """A text model's batch is told on its first run, marked with the prompts that it covers; the others have none."""
+    """A text model's batch has its usage on the first run, with the number of prompts; the others have none."""
     output = {"token_usage": {"prompt_tokens": 60, "completion_tokens": 20, "total_tokens": 80}}
     batch = LLMResult(generations=[[Generation(text="a")], [Generation(text="b")]], llm_output=output)
 
@@ -378,7 +378,7 @@ def test_text_batches_are_honest() -> None:
 
 
 def test_text_streams_are_read() -> None:
-    """Text chunks merged by LangChain give Bedrock's metrics."""
+    """Merged text chunks have Bedrock's metrics."""
     metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}
     merged = GenerationChunk(text="a") + GenerationChunk(text="b", generation_info=metrics)
 
@@ -386,7 +386,7 @@ def test_text_streams_are_read() -> None:
 
 
 def test_streamed_anthropic_parts_are_summed_by_langchain() -> None:
-    """Input at the start and output at the end of a stream, merged by LangChain, give one usage."""
+    """Input at the start and output at the end of a stream, merged, give one usage."""
     start = {"input_tokens": 10, "output_tokens": 0, "total_tokens": 10, "input_token_details": {"cache_read": 4}}
     end = {"input_tokens": 0, "output_tokens": 5, "total_tokens": 5}
     merged = ChatGenerationChunk(message=AIMessageChunk("a", usage_metadata=start)) + ChatGenerationChunk(
@@ -400,7 +400,7 @@ def test_streamed_anthropic_parts_are_summed_by_langchain() -> None:
 
 
 def test_the_result_is_left_alone() -> None:
-    """Reading changes nothing in what the application gets."""
+    """Reading does not change what the application gets."""
     result = anthropic()
     before = copy.deepcopy(result)
     usage(result)
@@ -425,7 +425,7 @@ GARBAGE = st.recursive(
 
 @given(GARBAGE, GARBAGE, GARBAGE, GARBAGE)
 def test_garbage_never_raises(standard: Any, metadata: Any, info: Any, output: Any) -> None:
-    """Whatever lies where numbers should, the answer is whole, non-negative and inclusive, or nothing."""
+    """Whatever is in place of the numbers, usage is integers, non-negative and inclusive, or None."""
     message = AIMessage.model_construct(content="", usage_metadata=standard, response_metadata=metadata)
     generation = ChatGeneration.model_construct(message=message, generation_info=info, text="")
 

@@ -31,13 +31,13 @@ from tests.waiting import until
 
 
 def poison(request: Request) -> Answer:
-    """Refuse every request with `e5` in it, as a whole and without a name."""
+    """Refuse every request that contains `e5`, without naming it."""
     bad = any(entry["event_id"] == "e5" for entry in request.entries)
     return Answer(400, b'{"success": false, "message": "bad entry"}') if bad else Answer()
 
 
 def naming(request: Request) -> Answer:
-    """Store the good entries and name `e5`, as our own server does."""
+    """Refuse a request that contains `e5`, and name it by index."""
     for index, entry in enumerate(request.entries):
         if entry["event_id"] == "e5":
             body = b'{"success": false, "errors": [{"index": %d, "field": "x", "message": "bad"}]}' % index
@@ -46,12 +46,12 @@ def naming(request: Request) -> Answer:
 
 
 def small_only(request: Request) -> Answer:
-    """Take no body above 1 kB."""
+    """Refuse bodies over 1 kB."""
     return Answer(413) if request.size > 1000 else Answer()
 
 
 def no_arrays(request: Request) -> Answer:
-    """A server that knows single entries only."""
+    """Accept single entries only."""
     return Answer(422, b'{"success": false, "message": "expected an object"}') if request.array else Answer()
 
 
@@ -62,7 +62,7 @@ def first(number: int, answer: Answer) -> Behaviour:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The longest pause that could have been drawn after each failure; what is drawn is the shortest, which is none."""
+    """The upper bound of each random delay; the delay itself is always the shortest, 0."""
     longest: list[float] = []
 
     def drawn(draw: random.Random, shortest: float, most: float) -> float:
@@ -91,7 +91,7 @@ TROUBLES = {
 @pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_everything_arrives_in_order(tmp_path: Path, trouble: str) -> None:
-    """Whatever the server does for a while, every entry arrives, in order, and nothing is rejected."""
+    """Despite temporary faults, every entry arrives, in order, and none is rejected."""
     with FaultyServer(TROUBLES[trouble]) as server, delivery_to(server.base_url, tmp_path) as delivery:
         append_each(delivery, ids(40))
         flushed = delivery.flush(20)
@@ -103,7 +103,7 @@ def test_everything_arrives_in_order(tmp_path: Path, trouble: str) -> None:
 
 @pytest.mark.parametrize("behave", [poison, naming])
 def test_poison_is_isolated(tmp_path: Path, behave: Behaviour) -> None:
-    """One entry that the server never takes costs no other, and is kept with the reason."""
+    """An entry that the server never accepts does not affect others, and is kept with the reason."""
     with FaultyServer(behave) as server, delivery_to(server.base_url, tmp_path) as delivery:
         append_each(delivery, ids(40))
         assert delivery.flush(10)
@@ -116,7 +116,7 @@ def test_poison_is_isolated(tmp_path: Path, behave: Behaviour) -> None:
 
 
 def test_poison_is_isolated_without_a_folder_too() -> None:
-    """There is no place to keep it: it is counted, and costs no other."""
+    """Without a folder to keep it in, it is only counted, and does not affect others."""
     with FaultyServer(naming) as server, delivery_to(server.base_url, None) as delivery:
         append_each(delivery, ids(10))
         flushed, stats = delivery.flush(10), delivery.stats()
@@ -126,7 +126,7 @@ def test_poison_is_isolated_without_a_folder_too() -> None:
 
 
 def test_a_named_entry_costs_one_request_more(tmp_path: Path) -> None:
-    """Where the server names the bad entry nothing has to be searched for."""
+    """If the server names the bad entry, no search is needed."""
     with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(b"".join(line(event_id) for event_id in ids(40)), 40)
         assert delivery.flush(10)
@@ -144,7 +144,7 @@ def test_search_for_poison_is_short(tmp_path: Path) -> None:
 
 
 def test_entry_too_large_for_the_server_is_rejected(tmp_path: Path) -> None:
-    """A single entry that is still too large goes to the rejected ones, the others arrive."""
+    """A single entry that is too large is rejected, and the others arrive."""
     with FaultyServer(small_only) as server, delivery_to(server.base_url, tmp_path) as delivery:
         for event_id, text in (("a", ""), ("b", "x" * 2000), ("c", "")):
             delivery.append(line(event_id, text))
@@ -155,7 +155,7 @@ def test_entry_too_large_for_the_server_is_rejected(tmp_path: Path) -> None:
 
 
 def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
-    """What a crash of the machine may leave in a file is set aside, its neighbours arrive with the next request."""
+    """Damaged lines, as after a crash of the machine, are set aside; the others arrive with the next request."""
 
     def strict(request: Request) -> Answer:
         return Answer() if request.entries else Answer(400, b"not JSON")
@@ -171,7 +171,7 @@ def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
 
 
 def test_entry_as_deep_as_can_be_is_rejected_like_any_other(tmp_path: Path) -> None:
-    """What cannot be written inside of another object is kept as text; the queue goes on."""
+    """It cannot be nested in a record, so it is kept as a string; the queue continues."""
     deep = b'{"event_id":"deep","a":' + b"[" * 253 + b"]" * 253 + b"}\n"
 
     def behave(request: Request) -> Answer:
@@ -191,7 +191,7 @@ def test_entry_as_deep_as_can_be_is_rejected_like_any_other(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("startable", [0, 1])
 def test_system_that_gives_no_threads(tmp_path: Path, startable: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a thread cannot be started, closing raises nothing, what waits stays, and the next `append` tries again."""
+    """If threads cannot be started, closing raises nothing, events stay, and the next `append` tries again."""
     start, left = threading.Thread.start, [startable]
 
     def refuse(thread: threading.Thread) -> None:
@@ -223,7 +223,7 @@ def test_single_entries_go_without_an_array(tmp_path: Path) -> None:
 
 
 def test_server_without_arrays_is_asked_once(tmp_path: Path) -> None:
-    """After the first batch such a server gets single entries only."""
+    """After the first batch, such a server only gets single entries."""
     with FaultyServer(no_arrays) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(b"".join(line(event_id) for event_id in ids(16)), 16)
         assert delivery.flush(10)
@@ -236,7 +236,7 @@ def test_server_without_arrays_is_asked_once(tmp_path: Path) -> None:
 
 
 def test_server_that_refuses_large_arrays_gets_others(tmp_path: Path) -> None:
-    """Two entries that are too large together go one by one; the next two, which are not, in one request again."""
+    """Two entries that are too large together are sent singly; the next two are again sent together."""
     with FaultyServer(small_only) as server, delivery_to(server.base_url, tmp_path) as delivery:
         for text in ("x" * 500, ""):
             delivery.append(line("a", text) + line("b", text), 2)
@@ -247,7 +247,7 @@ def test_server_that_refuses_large_arrays_gets_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [line("a") * BATCH_ENTRIES, line("a", "x" * BATCH_BYTES)], ids=["many", "large"])
 def test_full_batch_does_not_wait_for_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: bytes) -> None:
-    """As many entries as go in one request, or as many bytes, are sent at once."""
+    """As many entries or bytes as fit into one request are sent at once."""
     monkeypatch.setattr(worker, "GATHER_S", 60.0)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(batch, batch.count(b"\n"))
@@ -256,10 +256,10 @@ def test_full_batch_does_not_wait_for_more(tmp_path: Path, monkeypatch: pytest.M
     assert arrived
 
 
-@pytest.mark.usefixtures("pauses")  # a failure that is no wrong set-up would be tried again at once
+@pytest.mark.usefixtures("pauses")  # any other failure would be retried at once
 @pytest.mark.parametrize("status", [302, 401, 403, 404, 405])
 def test_wrong_set_up_keeps_everything(tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong token or address pauses: nothing is lost or rejected, one warning says why."""
+    """With a wrong token or address, delivery pauses: no event is lost or rejected, and one warning says why."""
     with (
         FaultyServer(lambda request: Answer(status)) as server,
         delivery_to(server.base_url, tmp_path, auth_token=TOKEN) as delivery,
@@ -279,7 +279,7 @@ def test_wrong_set_up_keeps_everything(tmp_path: Path, status: int, caplog: pyte
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_respected(tmp_path: Path, status: int) -> None:
-    """A server that asks for a second gets it, whoever flushes."""
+    """The requested delay of a second is respected, even during a flush."""
     arrived: list[float] = []
 
     def busy(request: Request) -> Answer:
@@ -296,7 +296,7 @@ def test_retry_after_is_respected(tmp_path: Path, status: int) -> None:
 
 
 def test_closing_ends_a_pause_that_the_server_has_asked_for(tmp_path: Path) -> None:
-    """`flush` respects it; the end of the program does not wait five minutes."""
+    """`flush` respects it, but the end of the program does not wait five minutes."""
     asks = Answer(503, headers={"Retry-After": "300"})
     with FaultyServer(lambda request: asks) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
@@ -307,7 +307,7 @@ def test_closing_ends_a_pause_that_the_server_has_asked_for(tmp_path: Path) -> N
 
 
 def test_backoff_has_full_jitter_and_a_bound() -> None:
-    """Waits spread over the whole span, which doubles up to 30 s, even after very many tries."""
+    """Delays spread over the whole span, which doubles up to 30 s, even after very many attempts."""
     spans = [[backoff(attempt) for _ in range(300)] for attempt in (1, 5, 2000)]
 
     assert [max(span) <= bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
@@ -315,7 +315,7 @@ def test_backoff_has_full_jitter_and_a_bound() -> None:
 
 
 def test_pauses_grow_until_the_server_takes_something(tmp_path: Path, pauses: list[float]) -> None:
-    """A server that is away for long is asked ever less often, one that was away for a moment soon again."""
+    """Delays grow while the server fails, and start again from the first one after a success."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         for event_id, failures in ("a", 3), ("b", 1):
             server.behave = first(len(server.requests) + failures, Answer(503))
@@ -338,7 +338,7 @@ def test_clock_jumps_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("pauses")
 def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that fails ten times is one warning, and its recovery one more, with the count."""
+    """Ten failures are one warning, and the recovery is another, with the count."""
     with FaultyServer(first(10, Answer(503, b"later"))) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(b"".join(line(event_id) for event_id in ids(3)), 3)
         assert delivery.flush(20)
@@ -351,7 +351,7 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
 
 
 def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that answers every second request with 429 gets a line for failing and one for working."""
+    """If every second response is 429, there is one line for the failure and one for the recovery."""
     with (
         FaultyServer(lambda request: Answer(429 if request.number % 2 else 200, b"{}")) as server,
         delivery_to(server.base_url, tmp_path) as delivery,
@@ -368,7 +368,7 @@ def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pyt
 
 
 def test_log_says_what_was_rejected_in_the_servers_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A rejected event is told with its fault; as nothing had stopped, nothing works again."""
+    """The line for a rejected event has its fault; delivery has not stopped, so it does not "work again"."""
     with FaultyServer(naming) as server, delivery_to(server.base_url, tmp_path) as delivery:
         append_each(delivery, ids(7))
         assert delivery.flush(10)
@@ -380,7 +380,7 @@ def test_log_says_what_was_rejected_in_the_servers_words(tmp_path: Path, caplog:
 def test_log_says_later_what_it_had_no_line_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line a minute is enough to tell of every event that will not arrive, and of the latest reasons."""
+    """One line a minute reports all events that will not arrive, and the latest reasons."""
     told = notices.Notices("here")
     told.wrong("no answer", 3)
     for number in range(3):
@@ -396,7 +396,7 @@ def test_log_says_later_what_it_had_no_line_for(
 
 
 def test_token_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No log line, repr, spool file or rejected entry has the token, even if the server repeats it."""
+    """No log line, repr, spool file or rejected entry contains the token, even if the server repeats it."""
     answer = Answer(400, f"what is {TOKEN}?".encode())
     with (
         FaultyServer(lambda request: answer) as server,
@@ -427,7 +427,7 @@ def test_password_in_the_address_is_nowhere(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_append_does_not_wait_for_a_hung_server(tmp_path: Path) -> None:
-    """A server that never answers costs the application nothing; `flush` and `close` keep their time."""
+    """A hung server does not block the application; `flush` and `close` keep their timeouts."""
     with (
         FaultyServer(lambda request: Answer(hangs=True)) as server,
         delivery_to(server.base_url, tmp_path, exit_timeout=0.3) as delivery,
@@ -442,12 +442,12 @@ def test_append_does_not_wait_for_a_hung_server(tmp_path: Path) -> None:
         took = time.monotonic() - started
         server.close()
 
-    assert (appended < 1.0, flushed, took < 5.0) == (True, False, True)  # a server that hangs is given 30 s
+    assert (appended < 1.0, flushed, took < 5.0) == (True, False, True)  # the request timeout is 30 s
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
-    """A thread that dies, of whatever, is replaced with the next append."""
+    """A thread that died for any reason is replaced at the next append."""
     before = threading.enumerate()
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
@@ -461,14 +461,14 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
         thread.join(10)
         delivery.append(line("c"))
         flushed = delivery.flush(10)
-        # the former has ended, too
+        # the former sync thread has ended, too
         until(lambda: [each.name for each in threading.enumerate() if each not in before].count("coagent-sync") == 1)
 
     assert (thread.is_alive(), flushed, server.stored) == (False, True, ["a", "b", "c"])
 
 
 def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
-    """While a server hangs, what was appended is brought to the disk all the same."""
+    """While a server hangs, appended events are still synced to disk."""
     with (
         FaultyServer(lambda request: Answer(hangs=True)) as server,
         delivery_to(server.base_url, tmp_path) as delivery,
@@ -477,12 +477,12 @@ def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
         assert server.wait_for(lambda: bool(server.requests))
         delivery.append(line("b"))
         segment = delivery._spool._segments[0]
-        until(lambda: segment.synced == segment.size, seconds=2)  # half a second, and a busy machine
+        until(lambda: segment.synced == segment.size, seconds=2)  # half a second, plus time for a busy machine
         server.close()
 
 
 def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_path: Path) -> None:
-    """While a server hangs over what a dead process left, what was appended since is brought to the disk."""
+    """While a server hangs on a dead process's events, new ones are synced to disk."""
     with FaultyServer(lambda request: Answer(503)) as server:
         with delivery_to(server.base_url, tmp_path) as gone:
             gone.append(line("left"))
@@ -491,18 +491,18 @@ def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_pat
             delivery.append(line("a"))
             assert server.wait_for(lambda: "a" in server.stored)
             assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left")
-            time.sleep(2 * SYNC_S)  # what came before is synced
+            time.sleep(2 * SYNC_S)  # earlier events are synced
             delivery.append(line("b"))
             segment = delivery._spool._segments[-1]
-            until(lambda: segment.synced == segment.size, seconds=10)  # a server that hangs is given 30 s
+            until(lambda: segment.synced == segment.size, seconds=10)  # the request timeout is 30 s
             server.close()
 
 
 def test_threads_wait_for_what_was_replaced_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler of before gevent's patches, as with `gunicorn --preload`, waits by gevent's means in its threads."""
+    """A handler created before gevent's patches, as with `gunicorn --preload`, uses gevent's primitives."""
 
     class Replaced(threading.Event):
-        """Stands for gevent's."""
+        """Stands in for gevent's class."""
 
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         monkeypatch.setattr(queue, "SimpleQueue", queue._PySimpleQueue)  # type: ignore[attr-defined]
@@ -515,7 +515,7 @@ def test_threads_wait_for_what_was_replaced_with_them(tmp_path: Path, monkeypatc
 
 
 def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:
-    """What sent and what synced has ended when `close` returns."""
+    """The sending and syncing threads have ended when `close` returns."""
     before = set(threading.enumerate())
     with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
@@ -527,7 +527,7 @@ def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:
 
 
 def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
-    """`close` leaves no event and no thread behind, and a later event is delivered all the same."""
+    """`close` leaves no event behind, and a later event is still delivered."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         delivery.close()
@@ -539,7 +539,7 @@ def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
 
 
 def test_stats_tell_what_waits(tmp_path: Path) -> None:
-    """Waiting entries are counted with their bytes and the age of the oldest; the sums always agree."""
+    """Waiting entries are counted, with their bytes and the age of the oldest; the sums always agree."""
     with FaultyServer(lambda request: Answer(503)) as server, delivery_to(server.base_url, tmp_path) as delivery:
         append_each(delivery, ids(5))
         assert server.wait_for(lambda: len(server.requests) > 1)
@@ -553,14 +553,14 @@ def test_stats_tell_what_waits(tmp_path: Path) -> None:
 
 
 def test_age_is_told_by_the_timestamp() -> None:
-    """In seconds; a line that has none has no age."""
+    """The age is in seconds, and None for a line without a timestamp."""
     age = age_of(line("a", timestamp=int((time.time() - 90) * 1000))) or 0
 
     assert (90 <= age < 150, age_of(b"{}"), age_of(b"")) == (True, None, None)
 
 
 def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
-    """Entries of a delivery that ended while the server was away go with the next one, after its own."""
+    """Events left by a delivery that ended while the server was away are sent by the next, after its own."""
     with FaultyServer(lambda request: Answer(503)) as server:
         with delivery_to(server.base_url, tmp_path) as gone:
             append_each(gone, ids(3))
@@ -575,7 +575,7 @@ def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
 
 
 def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> None:
-    """A dead process is done with when the last of its entries is sent, not the first batch; then its files go."""
+    """A dead process's files are removed once its last entry is sent, not its first batch."""
     with FaultyServer() as server:
         folder = destination_folder(tmp_path, server.base_url)
         left_by_the_dead(folder, header(HEADER_BYTES) + b"".join(map(line, ids(2 * BATCH_ENTRIES + 1))))
@@ -588,7 +588,7 @@ def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> No
 
 
 def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A process without events of its own that wait says whose do."""
+    """A process that has no waiting events of its own says whose are waiting."""
     with FaultyServer(lambda request: Answer(503 if request.number > 1 else 200, b"{}")) as server:
         left_by_the_dead(destination_folder(tmp_path, server.base_url), header(HEADER_BYTES) + line("left"))
         with delivery_to(server.base_url, tmp_path) as delivery:
@@ -599,7 +599,7 @@ def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.
 
 
 def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks for dead processes again and again, also when it is never without events of its own for long."""
+    """It keeps looking for dead processes, even if it is never idle for long."""
     monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.5)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("new"))
@@ -617,7 +617,7 @@ def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypat
 
 
 def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:
-    """What a dead process left has its turn although the living one always has entries of its own."""
+    """A dead process's events are sent even if the living one always has events of its own."""
     with FaultyServer(lambda request: Answer(503)) as server:
         with delivery_to(server.base_url, tmp_path) as gone:
             append_each(gone, ids(3))
@@ -638,7 +638,7 @@ def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:
 
 
 def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path) -> None:
-    """A process that cannot send anything keeps to the quota that those before it have used up."""
+    """The quota includes what earlier processes left, even if nothing can be sent."""
     with FaultyServer(lambda request: Answer(503)) as server:
         with delivery_to(server.base_url, tmp_path) as gone:
             gone.append(line("left", "x" * 2000))
@@ -654,7 +654,7 @@ def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path
 def test_file_that_cannot_be_read_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: float
 ) -> None:
-    """What a dead process left unreadable has its turn once: what others left and what comes later is delivered."""
+    """An unreadable file is tried once: other dead processes' events and later ones are delivered."""
     with FaultyServer() as server:
         folder = destination_folder(tmp_path, server.base_url)
         for owner, modified in ("2-00000002", 1000), ("1-00000001", made):
@@ -679,7 +679,7 @@ def test_file_that_cannot_be_read_holds_nothing_up(
 
 
 def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
-    """Each destination has a folder of its own."""
+    """Each destination has its own folder."""
     with FaultyServer(lambda request: Answer(503)) as one, FaultyServer() as other:
         with delivery_to(one.base_url, tmp_path) as delivery:
             delivery.append(line("for one"))
@@ -692,7 +692,7 @@ def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
 
 
 def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What the quota refuses is counted and said, never silent; `flush` does not wait for it."""
+    """Events that the quota refuses are counted and logged; `flush` does not wait for them."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path, spool_quota=500) as delivery:
         append_each(delivery, ids(10))
         flushed = delivery.flush(10)
@@ -706,7 +706,7 @@ def test_full_spool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 def full_spool_and_no_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> Iterator[tuple[FaultyServer, SpooledDelivery]]:
-    """A server that has been told to be away, and 9 events that the quota refuses after that."""
+    """A server whose failure has been logged, and 9 events that the quota then refuses."""
     with (
         FaultyServer(lambda request: Answer(503, b"later")) as server,
         delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
@@ -720,7 +720,7 @@ def full_spool_and_no_server(
 def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning about the server comes first, so that no other may come for a minute: they are not forgotten."""
+    """The server's warning allows no other for a minute: they are reported later."""
     with full_spool_and_no_server(tmp_path, caplog) as (server, delivery):
         server.behave = healthy
         assert delivery.flush(20)
@@ -736,7 +736,7 @@ def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
 def test_events_refused_while_the_server_is_away_are_told_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A program that ends within the minute has lost them in silence otherwise; they are told once."""
+    """A program that ends within the minute reports them once at exit, not never."""
     with full_spool_and_no_server(tmp_path, caplog) as (server, delivery):
         for _ in range(2):
             delivery.close(elapsed=math.inf)
@@ -750,7 +750,7 @@ def test_events_refused_while_the_server_is_away_are_told_at_the_end(
 def test_events_refused_while_the_worker_hangs_are_told_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread that tells of them waits for the server: at the exit nobody waits for it."""
+    """The thread that reports them is waiting for the server, and the exit does not wait for it."""
     with (
         FaultyServer(lambda request: Answer(hangs=True)) as server,
         delivery_to(server.base_url, tmp_path, spool_quota=1000) as delivery,
@@ -766,7 +766,7 @@ def test_events_refused_while_the_worker_hangs_are_told_at_the_end(
 
 
 def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log says how many events were lost with it, and they are counted as refused."""
+    """The log says how many events were lost with it, and they count as refused."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         for number in range(6):
             delivery._spool.append(line(f"e{number}", "x" * (1 << 20)), 1)  # while nothing is sent
@@ -781,7 +781,7 @@ def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCa
 def test_removed_file_is_told_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long ago the log said anything, later events do not bring it up again."""
+    """Later events do not report it again, however long ago the last log line was."""
     monkeypatch.setattr(notices, "INTERVAL_S", 0.0)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         for number in range(6):
@@ -801,13 +801,13 @@ def test_removed_file_is_told_of_once(
 def test_spool_that_cannot_be_read_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the disk is in the way, which may be right again a second later."""
+    """A disk error is logged, and reading is retried after a second, because it may be temporary."""
     pread, broken = os.pread, threading.Event()
     tries: list[float] = []
 
     def failing(*arguments: int) -> bytes:
         if broken.is_set():
-            if threading.current_thread().name == "coagent-delivery":  # and not the one that syncs
+            if threading.current_thread().name == "coagent-delivery":  # not the one that syncs
                 tries.append(time.monotonic())
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pread(*arguments)
@@ -825,7 +825,7 @@ def test_spool_that_cannot_be_read_is_told(
 
 
 def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A folder that cannot be written costs safety, not events; one warning says so."""
+    """An unwritable folder loses durability, not events; one warning says so."""
     (tmp_path / "file").write_text("")
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path / "file" / "below") as delivery:
         append_each(delivery, ids(3))
@@ -837,7 +837,7 @@ def test_unusable_folder_still_delivers(tmp_path: Path, caplog: pytest.LogCaptur
 def test_folder_that_can_be_used_again_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that began on a full disk is not without its folder for ever; it says so when it has it again."""
+    """A process that started on a full disk returns to its folder later, and logs that."""
     monkeypatch.setattr(worker, "MEASURE_EVERY_S", 0.05)
     (tmp_path / "spool").write_text("")
     address = "http://127.0.0.1:1/api/v1"
@@ -853,7 +853,7 @@ def test_folder_that_can_be_used_again_is_used(
 
 
 def test_nothing_is_parsed_on_the_way(tmp_path: Path) -> None:
-    """What goes over the wire is what was appended, byte for byte."""
+    """The request body is what was appended, byte for byte."""
     with FaultyServer(lambda request: Answer(200, OK)) as server, delivery_to(server.base_url, None) as delivery:
         delivery.append(line("a", "é\\u0000\n") + line("b"), 2)
         assert delivery.flush(10)
