@@ -46,7 +46,7 @@ class Result:
     Attributes:
         acknowledged: event ids whose `append` had returned.
         lost: those of them that are not on our own server.
-        sent: how often each event was sent and stored by the faulty server.
+        sent: how often the faulty server received and stored each event.
         twice: events that are more than once on our own server, which is behind the faulty one.
         killed: processes that were sent SIGKILL at random.
         stuck: processes that did not end by themselves in time.

@@ -56,7 +56,7 @@ ENTRIES = [
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    """A server with two sessions."""
+    """The address of a server with two sessions."""
     with launch() as server, CoagentClient(server.base_url) as client:
         assert client.store_logs(ENTRIES).success
         yield server.base_url

@@ -41,7 +41,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    """A server."""
+    """The address of a server."""
     with launch() as server:
         yield server.base_url
 

@@ -652,7 +652,7 @@ def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
 
 
 def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
-    """Each call makes only one try only until the server is reached again."""
+    """The limit of one try per call ends when the server is reached again."""
     script: list[tuple[int | None, dict[str, str]]] = [(None, {}), (None, {}), (200, {}), (None, {})]
     with Scripted(*script) as scripted, patient(scripted.base_url, max_retries=1) as client:
         results = [client.log_info("s", "hello") for _ in range(3)]

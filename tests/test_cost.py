@@ -1,4 +1,4 @@
-"""A call's cost is what the price list says, asked once per model."""
+"""A call's cost is that of the price list, looked up once per model."""
 
 from __future__ import annotations
 

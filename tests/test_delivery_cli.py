@@ -22,7 +22,7 @@ from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
 
 def leave(server: FaultyServer, folder: Path, event_ids: list[str], base_url: str = "") -> None:
-    """A program that ended while the server was away."""
+    """Leave events behind, as a program that ended while the server was away."""
     server.behave = lambda request: Answer(503)
     with delivery_to(base_url or server.base_url, folder) as delivery:
         append_each(delivery, event_ids)

@@ -1,4 +1,4 @@
-"""Delivery and the life of processes: fork, kill, exit, and whoever comes after."""
+"""Delivery across the lifetimes of processes: fork, kill, exit, and the process that comes next."""
 
 from __future__ import annotations
 

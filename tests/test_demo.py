@@ -1,4 +1,4 @@
-"""`coagent-langchain demo`, with Ollama and without; as a process of its own where its start or its end counts."""
+"""`coagent-langchain demo`, with and without Ollama; in a separate process if its start or end matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks in an event loop under a detector of blocking calls, as LangGraph's development server has one."""
+"""Hooks in an event loop with a detector of blocking calls, like that of LangGraph's development server."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
 
 
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The recovery from an error in parsing a response is in that response's turn, though its model ran elsewhere."""
+    """The recovery from an error in parsing a response is in that response's turn, though the model is a sibling."""
     parse = RunnableLambda(lambda answer: int(answer.content)).with_fallbacks([RunnableLambda(lambda _: 0)])
     (chat("many") | parse).invoke("How many?", {"callbacks": [handler]})
 

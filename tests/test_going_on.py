@@ -612,7 +612,7 @@ def test_answer_in_a_later_block_of_the_session(
 
 
 def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer is logged in the prompt, and its turn continues."""
+    """The answer is logged in that prompt, which continues."""
     agent = asking_agent()
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
     with handler.session("Ask") as session, session.prompt("do it"):

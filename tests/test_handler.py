@@ -395,7 +395,7 @@ def test_parallel_branches_number_by_start(log: MemoryDelivery, handler: Coagent
 
 
 def test_error_is_one_event_where_it_arose(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An exception that climbs through a chain is logged once, with its path, and reaches the application."""
+    """An exception that propagates through a chain is logged once, with its path, and reaches the application."""
     chain = (RunnableLambda(lambda x: x) | chat(ValueError("no gas"))).with_config(run_name="cook")
     with pytest.raises(ValueError, match="no gas"):
         chain.invoke("soup", {"callbacks": [handler]})

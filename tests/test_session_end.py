@@ -191,7 +191,7 @@ def test_call_that_is_open_when_its_session_ends_ends_with_it(
 def test_run_that_is_open_when_all_sessions_end_is_cancelled(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """This includes a chain that has called nothing yet, so that its session is not logged before the process ends."""
+    """This includes a chain that has called nothing yet, whose session is only logged then."""
     RunnableLambda(lambda _: handler._sessions.end_all()).invoke("q", {"callbacks": [handler]})
 
     assert [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries] == [

@@ -273,7 +273,7 @@ def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str
 
 
 def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -> None:
-    """The temporary folder replaces an unusable one; only a spool without a folder is in memory."""
+    """The temporary folder replaces an unusable one; only a spool without a folder starts in memory."""
     (tmp_path / "file").write_text("")
     opened = []
     for folder in (tmp_path / "file", None):
@@ -823,7 +823,7 @@ def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatc
     """After a write longer than a switch interval, the next writes release the GIL, more of them each time."""
     polite: list[bytes] = []
     pwrite, write = Pwrite(lambda: next(times)).write, os.pwrite
-    slow = [0, 1_000_000, 2_000_000, 8_000_000, 9_000_000, 15_000_000]  # the second and the third write
+    slow = [0, 1_000_000, 2_000_000, 8_000_000, 9_000_000, 15_000_000]  # slow second and third writes
     times = itertools.chain(slow, itertools.count())
 
     def counted(descriptor: int, data: bytes, offset: int) -> int:

@@ -48,7 +48,7 @@ def chat(
 
 
 def openai(**more: Any) -> LLMResult:
-    """What langchain-openai makes of a response of the API."""
+    """A result as langchain-openai creates it from an API response."""
     model = ChatOpenAI(model="gpt-4o", api_key="x")
     response = {
         "id": "1",
@@ -63,7 +63,7 @@ def openai(**more: Any) -> LLMResult:
 
 
 def anthropic() -> LLMResult:
-    """What langchain-anthropic makes of a response of the API."""
+    """A result as langchain-anthropic creates it from an API response."""
     response = Message.model_validate({
         "id": "1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
         "stop_sequence": None, "content": [{"type": "text", "text": "hi"}], "usage": ANTHROPIC,
@@ -79,7 +79,7 @@ def numbers(found: Usage | None) -> tuple[Any, ...]:
 
 
 def test_openai() -> None:
-    """A result as langchain-openai creates it from an API response."""
+    """OpenAI's input includes the cached part; details are kept unchanged."""
     found = usage(openai())
 
     assert numbers(found) == (100, 20, 120)
@@ -135,7 +135,7 @@ def test_openai_streamed() -> None:
 
 
 def test_anthropic() -> None:
-    """A result as langchain-anthropic creates it from an API response."""
+    """Anthropic's input includes the cached part; cache writes by lifetime are kept even if their total is 0."""
     found = usage(anthropic())
 
     assert numbers(found) == (1205, 7, 1212)
