@@ -17,7 +17,7 @@ _KEYED = re.compile(r"(F\d+|\d+)(?: (\S+#\d+))?: ")
 
 
 def tests() -> dict[str, list[tuple[str, str]]]:
-    """Per fact or complaint: (node id, first docstring line without the key) of each of its tests."""
+    """For each fact or complaint: (node id, first docstring line without the key) of each of its tests."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path in sorted(HERE.glob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -29,18 +29,18 @@ def tests() -> dict[str, list[tuple[str, str]]]:
 
 
 class Results:
-    """A pytest plugin that notes how each test function ended, over all its parameters."""
+    """A pytest plugin that records the outcome of each test function, over all its parameters."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, set[str]] = defaultdict(set)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a phase that failed, or the call itself."""
+        """Record the outcome of the call, or of any phase that failed."""
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[report.nodeid.rpartition("/")[2].partition("[")[0]].add(report.outcome)
 
     def of(self, name: str) -> str:
-        """`yes`, `no` or `not run`."""
+        """Whether the test holds: `yes`, `no` or `not run`."""
         outcomes = self.outcomes.get(name, {"skipped"})
         return "no" if "failed" in outcomes else "yes" if "passed" in outcomes else "not run"
 

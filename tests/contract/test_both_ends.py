@@ -1,4 +1,4 @@
-"""The contract holds at the old end of the supported range too; the other tests run with the newest that installs."""
+"""The contract also holds at the old end of the supported range; the other tests use the newest versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def floor_of_core() -> str:
 
 @pytest.fixture(scope="module")  # before the test's environment: pip may need the developer's proxy
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the oldest versions, installed by pip."""
+    """A Python interpreter with the oldest versions, installed by pip."""
     folder = tmp_path_factory.mktemp("oldest")
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -39,7 +39,7 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_contract_holds_with_the_oldest_versions(oldest: Path) -> None:
-    """With the oldest langchain-core, langgraph and langchain all contract tests pass."""
+    """All contract tests pass with the oldest langchain-core, langgraph and langchain."""
     names = [p for p in sorted(Path(__file__).parent.glob("test_*.py")) if p.name != Path(__file__).name]
     command = [oldest, "-m", "pytest", "-p", "no:cacheprovider", *names]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -31,7 +31,7 @@ HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_
 def test_session_of_configurable_without_metadata(
     shape: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """36 langchain-ai/langchain#37373: `configurable` is no longer in metadata; the session is found all the same."""
+    """36 langchain-ai/langchain#37373: `configurable` is no longer in metadata; the session is still found."""
     chain: Any = RunnableLambda(lambda x: x) | chat("soup")
     if shape == "nested":
         chain = RunnableLambda(lambda x: x) | (RunnableLambda(lambda x: x) | chat("soup"))
@@ -45,7 +45,7 @@ def test_session_of_configurable_without_metadata(
 
 @pytest.mark.parametrize("odd", [None, {}, {"id": None}, {"id": []}, {"id": [7]}, {"name": 7}, "text", 7])
 def test_odd_serialized_is_no_matter(odd: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """37 langchain-ai/langchain#26773: `serialized=None`, or anything else, crashes no start hook."""
+    """37 langchain-ai/langchain#26773: `serialized=None`, or any other value, crashes no start hook."""
     for hook, payload in (
         ("on_chain_start", {"a": 1}),
         ("on_chat_model_start", [[]]),
@@ -62,14 +62,14 @@ def test_odd_serialized_is_no_matter(odd: Any, log: MemoryDelivery, handler: Coa
 @pytest.mark.internal_errors
 @pytest.mark.parametrize("hook", sorted(name for name in dir(CoagentCallbackHandler) if name.startswith("on_")))
 def test_hook_without_any_argument_is_quiet(hook: str, handler: CoagentCallbackHandler) -> None:
-    """38 langchain-ai/langchain#39633: what a version of LangChain leaves out raises into no application."""
+    """38 langchain-ai/langchain#39633: an argument that LangChain omits raises nothing into the application."""
     getattr(handler, hook)()
 
     assert state_of(handler) == EMPTY
 
 
 def test_end_without_a_start_is_logged_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """38 langchain-ai/langchain#39633: a call whose start another handler silenced has its call and its response."""
+    """38 langchain-ai/langchain#39633: a call whose start another handler silenced still gets call and response."""
     run_id = uuid4()
     handler.on_llm_end(ANSWER, run_id=run_id)
     handler.on_llm_end(ANSWER, run_id=run_id)
@@ -95,7 +95,7 @@ def test_error_without_a_start_is_logged(kind: str, log: MemoryDelivery, handler
 
 
 def test_component_without_a_start_is_logged(log: MemoryDelivery) -> None:
-    """38 langchain-ai/langchain#39633: so is that of a chain which has events, with its beginning and its end."""
+    """38 langchain-ai/langchain#39633: the same holds for a component, with its enter and exit events."""
     handler = CoagentCallbackHandler(delivery=log, components="all")
     root = uuid4()
     handler.on_chain_start({}, "q", run_id=root)
@@ -105,7 +105,7 @@ def test_component_without_a_start_is_logged(log: MemoryDelivery) -> None:
 
 
 def test_text_call_beside_handlers_that_are_not_inline(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """38 langchain-ai/langchain#39633: the async text model's start reaches us whoever else listens."""
+    """38 langchain-ai/langchain#39633: the async text model's start reaches us, whichever other handlers listen."""
 
     class Other(AsyncCallbackHandler):
         pass
@@ -117,7 +117,7 @@ def test_text_call_beside_handlers_that_are_not_inline(log: MemoryDelivery, hand
 
 
 def test_graph_hooks_are_there_with_and_without_langgraph(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """39 mlflow/mlflow#26025: `on_interrupt` and `on_resume` exist in any case, and take any event."""
+    """39 mlflow/mlflow#26025: `on_interrupt` and `on_resume` always exist and accept any event."""
     for event in (None, object(), "text"):
         handler.on_interrupt(event)
         handler.on_resume(event)
@@ -126,7 +126,7 @@ def test_graph_hooks_are_there_with_and_without_langgraph(log: MemoryDelivery, h
 
 
 def test_first_token_without_on_llm_new_token(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """40 langfuse/langfuse#15615: `on_stream_event` tells of the first token; markers without content do not."""
+    """40 langfuse/langfuse#15615: `on_stream_event` marks the first token; events without content do not."""
     run_id = uuid4()
     handler.on_chat_model_start({}, [[]], run_id=run_id)
     for event in ("message-start", "content-block-start"):
@@ -141,7 +141,7 @@ def test_first_token_without_on_llm_new_token(log: MemoryDelivery, handler: Coag
 @pytest.mark.filterwarnings("ignore:astream_events version='v1'")
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_astream_events_logs_the_same(version: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """40 langfuse/langfuse#15615: with `astream_events` v1 and v2 the run is whole, with its first token's time."""
+    """40 langfuse/langfuse#15615: with `astream_events` v1 and v2 the run is complete, with time to first token."""
 
     async def main() -> None:
         chain = RunnableLambda(lambda x: x) | chat("one two")
@@ -155,7 +155,7 @@ def test_astream_events_logs_the_same(version: Any, log: MemoryDelivery, handler
 
 
 def test_parallel_calls_of_one_tool_are_told_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """41 langchain-ai/langchain#34168: every tool run carries the id of the call that asked for it, on both events."""
+    """41 langchain-ai/langchain#34168: both events of every tool run carry the id of the call that requested it."""
 
     @tool
     def add(a: int, b: int) -> int:
@@ -176,7 +176,7 @@ def test_parallel_calls_of_one_tool_are_told_apart(log: MemoryDelivery, handler:
 def test_tool_call_id_of_the_message_where_the_start_had_none(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """41 langchain-ai/langchain#34168: without the id at the start it is taken from the tool's message."""
+    """41 langchain-ai/langchain#34168: if the start has no id, it is taken from the tool's message."""
     run_id = uuid4()
     handler.on_tool_start({"name": "add"}, "{'a': 1}", run_id=run_id)
     handler.on_tool_end(ToolMessage("2", tool_call_id="c1"), run_id=run_id)
@@ -187,8 +187,7 @@ def test_tool_call_id_of_the_message_where_the_start_had_none(
 
 @pytest.mark.parametrize("given", [r"{'pattern': '\d+'}", "{width: 5in}", r"{'code': '\xZZ'}", "{'a', 'b'}"])
 def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """41 langchain-ai/langchain#34168: Python's parser would warn of an odd escape or number, on the application's
-    standard error."""
+    """41 langchain-ai/langchain#34168: an invalid escape or number must not make Python's parser warn on stderr."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         handler.on_tool_start({"name": "find"}, given, run_id=uuid4())
@@ -198,7 +197,7 @@ def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, hand
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_parameter_names_are_cores(hook: str) -> None:
-    """37 langchain-ai/langchain#26773: every hook takes core's parameters under core's names, and any new keyword."""
+    """37 langchain-ai/langchain#26773: every hook uses core's parameter names, and accepts any new keyword."""
     core = inspect.signature(getattr(BaseCallbackHandler, hook)).parameters
     own = inspect.signature(getattr(Hooks, hook)).parameters
 

@@ -24,7 +24,7 @@ CONFIG: dict[str, Any] = {"configurable": {"thread_id": "t"}}
 
 
 class State(TypedDict, total=False):
-    """Answers of the graph's nodes."""
+    """What the graph's nodes have been answered."""
 
     a: str
     b: str
@@ -36,7 +36,7 @@ def oversight(log: MemoryDelivery) -> list[tuple[str, Any]]:
 
 
 def asking(*names: str) -> Any:
-    """A graph whose nodes, side by side, ask a question each."""
+    """A graph whose parallel nodes each ask a question."""
     graph = StateGraph(State)
     for name in names:
         graph.add_node(name + "_node", lambda state, name=name: {name: interrupt(f"{name}?")})
@@ -46,7 +46,7 @@ def asking(*names: str) -> Any:
 
 @pytest.mark.parametrize("place", ["chain", "tool", "retriever"])
 def test_interrupts_are_no_errors_anywhere(place: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """30 langfuse/langfuse#6704: an interrupt in a chain, a tool or a retriever is a question, not a failure."""
+    """30 langfuse/langfuse#6704: an interrupt in a chain, tool or retriever is a question, not a failure."""
 
     @tool
     def ask(q: str) -> str:
@@ -71,7 +71,7 @@ def test_interrupts_are_no_errors_anywhere(place: str, log: MemoryDelivery, hand
 
 
 def test_interrupted_node_says_so(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """31 langchain-ai/langsmith-sdk#1127: the node's exit has the outcome `interrupted`, and the session goes on."""
+    """31 langchain-ai/langsmith-sdk#1127: the node's exit has the outcome `interrupted`, and the session continues."""
     graph = asking("a").compile(checkpointer=InMemorySaver())
     graph.invoke({}, {**CONFIG, "callbacks": [handler]})
     graph.invoke(Command(resume="yes"), {**CONFIG, "callbacks": [handler]})
@@ -83,7 +83,7 @@ def test_interrupted_node_says_so(log: MemoryDelivery, handler: CoagentCallbackH
 
 
 def test_users_error_with_an_interrupts_name_is_an_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """32 Arize-ai/openinference#3316: classes are asked, not names or texts: a user's `GraphInterrupt` is an error."""
+    """32 Arize-ai/openinference#3316: classes decide, not names or texts: a user's `GraphInterrupt` is an error."""
 
     class GraphInterrupt(Exception):
         pass
@@ -99,7 +99,7 @@ def test_users_error_with_an_interrupts_name_is_an_error(log: MemoryDelivery, ha
 
 
 def test_the_question_is_in_the_event(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """33 PostHog/posthog-js#4345: several questions at once are an event each, with payload, and so are the answers."""
+    """33 PostHog/posthog-js#4345: each of several questions is an event with its payload, and so is each answer."""
     graph = asking("a", "b").compile(checkpointer=InMemorySaver())
     config: Any = {**CONFIG, "callbacks": [handler]}
     result = graph.invoke({}, config)
@@ -113,7 +113,7 @@ def test_the_question_is_in_the_event(log: MemoryDelivery, handler: CoagentCallb
 
 
 def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Where the resumed graph fails, its question is still open: a second answer is the same prompt's."""
+    """If the resumed graph fails, its question is still open: a second answer belongs to the same prompt."""
     faults = [ConnectionError("down")]
 
     def node(state: State) -> State:
@@ -138,7 +138,7 @@ def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, han
 
 
 def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """33 PostHog/posthog-js#4345: a node that asks twice is two questions and two answers, though ids repeat."""
+    """33 PostHog/posthog-js#4345: a node that asks twice logs two questions and two answers, though ids repeat."""
     graph = StateGraph(State)
     graph.add_node("node", lambda state: {"a": interrupt("first?") + interrupt("second?")})
     graph.add_edge(START, "node")
@@ -157,7 +157,7 @@ def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler:
 
 
 def test_interrupt_in_a_subgraph_is_answered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """33 PostHog/posthog-js#4345: a question from a subgraph is asked once, with its path, and answered once."""
+    """33 PostHog/posthog-js#4345: a question from a subgraph is logged once, with its path, and answered once."""
     outer = StateGraph(State)
     outer.add_node("inner", asking("a").compile())
     outer.add_edge(START, "inner")
@@ -194,7 +194,7 @@ def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallba
 
 
 def test_graph_that_goes_on_unanswered_is_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """33 PostHog/posthog-js#4345: a person edits the state, so that there is nothing to ask; `invoke(None)` goes on."""
+    """33 PostHog/posthog-js#4345: a human edits the state, so nothing is left to ask; `invoke(None)` continues."""
     graph = StateGraph(State)
     graph.add_node("ask", lambda state: {"a": state.get("b") or interrupt("ok?")})
     graph.add_edge(START, "ask")
@@ -213,7 +213,7 @@ def test_graph_that_goes_on_unanswered_is_completed(log: MemoryDelivery, handler
 def test_question_that_a_new_input_came_instead_of_is_not_answered(
     answer: Any, answered: list[tuple[int, str]], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """33 PostHog/posthog-js#4345: the answer is one to the latest question of the thread, in that one's prompt."""
+    """33 PostHog/posthog-js#4345: an answer belongs to the thread's latest question, and to that question's prompt."""
     graph = asking("a").compile(checkpointer=InMemorySaver())
     config: Any = {**CONFIG, "callbacks": [handler]}
     for given in ({"b": "one"}, {"b": "two"}, answer):
@@ -224,7 +224,7 @@ def test_question_that_a_new_input_came_instead_of_is_not_answered(
 
 
 def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
-    """33 PostHog/posthog-js#4345: a handler that has not seen the question logs the answer, and opens no user input."""
+    """33 PostHog/posthog-js#4345: a handler that has not seen the question logs the answer, and no user input."""
     saver = InMemorySaver()
     graph = asking("a").compile(checkpointer=saver)
     graph.invoke({}, {**CONFIG, "callbacks": [CoagentCallbackHandler(delivery=MemoryDelivery())]})
@@ -236,7 +236,7 @@ def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
 
 
 def test_status_of_a_tool_message_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """34 langfuse/langfuse-python#1718: `handle_tool_error=True` ends well for LangChain, and failed all the same."""
+    """34 langfuse/langfuse-python#1718: with `handle_tool_error=True` LangChain reports success for a failure."""
 
     @tool
     def bad(food: str) -> str:
@@ -252,7 +252,7 @@ def test_status_of_a_tool_message_is_read(log: MemoryDelivery, handler: CoagentC
 
 
 def test_status_of_a_message_in_a_command_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """34 langfuse/langfuse-python#1718: a tool that changes the state says in it that it failed; older ones do not."""
+    """34 langfuse/langfuse-python#1718: a failed message for this call in a `Command` counts; older ones do not."""
 
     @tool
     def rename(name: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
@@ -269,7 +269,7 @@ def test_status_of_a_message_in_a_command_is_read(log: MemoryDelivery, handler: 
 
 
 def agents_with_a_hand_over() -> Any:
-    """A swarm: Alice's tool hands over to Bob, in the graph above hers."""
+    """A swarm: Alice's tool hands over to Bob in the parent graph."""
 
     @tool
     def to_bob(why: str) -> Any:
@@ -287,7 +287,7 @@ def agents_with_a_hand_over() -> Any:
 
 
 def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: `Command(goto, graph=PARENT)` is one routing event, and no error."""
+    """35 langfuse/langfuse#5035: `Command(goto, graph=PARENT)` is one routing event, and not an error."""
     agents_with_a_hand_over().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     (routing,) = of_type(log, "routing")
@@ -301,7 +301,7 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
 def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """35 langfuse/langfuse#5035: as of several hand-overs at once, which supervisors make by `Send`."""
+    """35 langfuse/langfuse#5035: for example with several hand-overs at once, which supervisors make by `Send`."""
 
     @tool
     def to_bob(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
@@ -317,7 +317,7 @@ def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
 
 
 def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: what goes up to the graph above, which goes on by its own edges, is no error."""
+    """35 langfuse/langfuse#5035: a `Command` to a parent graph that follows its own edges is not an error."""
     inner = StateGraph(State).add_node("leave", lambda state: Command(graph=Command.PARENT)).add_edge(START, "leave")
     graph = StateGraph(State).add_node("in", inner.compile()).add_edge(START, "in").compile()
     graph.invoke({}, {"callbacks": [handler]})
@@ -330,7 +330,7 @@ def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: Coa
 
 @pytest.mark.parametrize("who", ["node", "tool"])
 def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: a node's or a tool's own `Command(goto)` is one routing event."""
+    """35 langfuse/langfuse#5035: a `Command(goto)` of a node or a tool is one routing event."""
 
     @tool
     def move(why: str) -> Any:
@@ -357,7 +357,7 @@ def test_goto_inside_a_graph_is_routing(who: str, log: MemoryDelivery, handler: 
 
 
 def test_sends_are_routing_to_each(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: a `Command` with several `Send`s is an event for each target, once."""
+    """35 langfuse/langfuse#5035: a `Command` with several `Send`s is one event for each target."""
     graph = StateGraph(State)
     graph.add_node("first", lambda state: Command(goto=[Send(f"{to}_node", {}) for to in "aba"]))
     for name in ("a", "b"):

@@ -39,37 +39,37 @@ PACKAGE = str(Path(coagent_langchain.__file__).parent)
 
 
 class Nowhere:
-    """A delivery that keeps nothing."""
+    """A delivery that discards everything."""
 
     def append(self, lines: bytes, count: int = 1) -> None:
-        """Drop."""
+        """Discard the entry."""
 
     def flush(self, timeout: float) -> bool:
-        """Nothing waits."""
+        """Nothing to send."""
         return True
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def stats(self) -> Stats:
-        """Nothing is counted."""
+        """Nothing to count."""
         return Stats()
 
 
 def ours() -> int:
-    """Bytes that our own modules hold."""
+    """Bytes allocated by our own modules."""
     gc.collect()
     found = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, f"{PACKAGE}/*")])
     return sum(statistic.size for statistic in found.statistics("filename"))
 
 
 def test_thousands_of_runs_leave_no_growth() -> None:
-    """24 comet-ml/opik#7516: after the first runs, a thousand more hold no more memory."""
+    """24 comet-ml/opik#7516: after the first runs, a thousand more take no more memory."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
     chain = RunnableLambda(lambda x: x) | chat("soup " * 200)
     config: Any = {"callbacks": [handler]}
     tracemalloc.start()
-    for _ in range(1_000):  # fills what is remembered of ended runs
+    for _ in range(1_000):  # fills the record of ended runs
         chain.invoke("question " * 200, config)
     before = ours()
     for _ in range(1_000):
@@ -78,11 +78,11 @@ def test_thousands_of_runs_leave_no_growth() -> None:
     tracemalloc.stop()
 
     assert state_of(handler) == EMPTY
-    assert after - before < 20_000  # bytes: not one object of each run
+    assert after - before < 20_000  # bytes: less than one object per run
 
 
 def test_nothing_of_ours_waits_for_the_garbage_collector() -> None:
-    """24 comet-ml/opik#7516: what ends is freed at once; the application's collector has nothing to do for us."""
+    """24 comet-ml/opik#7516: what ends is freed at once, and leaves nothing to the garbage collector."""
 
     @tool
     def add(a: int, b: int) -> int:
@@ -109,11 +109,11 @@ def test_nothing_of_ours_waits_for_the_garbage_collector() -> None:
 
 
 def test_the_garbage_collector_runs_no_more_often_for_us() -> None:
-    """24 comet-ml/opik#7516: in the long run as much is freed as is made: our hooks cause no collections."""
+    """24 comet-ml/opik#7516: in the long run our hooks free as much as they allocate: no extra collections."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
     chain = RunnableLambda(lambda x: x) | chat("soup")
     config: Any = {"callbacks": [handler]}
-    for _ in range(600):  # fills what is remembered of ended runs
+    for _ in range(600):  # fills the record of ended runs
         chain.invoke("question", config)
     before = gc.get_stats()[0]["collections"]
     for _ in range(600):
@@ -123,7 +123,7 @@ def test_the_garbage_collector_runs_no_more_often_for_us() -> None:
 
 
 def test_handlers_per_request_start_no_threads(log: MemoryDelivery) -> None:
-    """25 langfuse/langfuse#2974: a handler for each request costs no thread, and is gone after it."""
+    """25 langfuse/langfuse#2974: a handler per request starts no thread, and is freed after the request."""
     chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler("s", delivery=log)]})
     before = threading.active_count()
     gone = []
@@ -135,13 +135,13 @@ def test_handlers_per_request_start_no_threads(log: MemoryDelivery) -> None:
     gc.collect()
 
     assert threading.active_count() == before
-    # The first one's session is open: its outlet is kept, no handler is.
+    # The session of the first one is open: its outlet is kept, but no handler.
     assert [reference() for reference in gone] == [None] * 50
 
 
 @pytest.mark.parametrize("how", ["ends", "fails", "handled"])
 def test_nothing_of_the_application_is_kept(how: str) -> None:
-    """26 traceloop/openllmetry#2790: no message and no exception lives on after its run, in a session neither."""
+    """26 traceloop/openllmetry#2790: no message and no exception outlives its run, not even in a session."""
     kept: list[weakref.ref[Any]] = []
 
     class Failure(Exception):
@@ -175,7 +175,7 @@ def test_nothing_of_the_application_is_kept(how: str) -> None:
 
 
 def test_an_open_run_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """27 langchain-ai/langsmith-sdk#2097: while a call is open only ids, names and times are kept of it."""
+    """27 langchain-ai/langsmith-sdk#2097: of an open call only ids, names and times are kept."""
     message = HumanMessage("big " * 100)
     reference = weakref.ref(message)
     run_id = uuid4()
@@ -189,7 +189,7 @@ def test_an_open_run_holds_no_payload(log: MemoryDelivery, handler: CoagentCallb
 
 
 def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """27 langchain-ai/langsmith-sdk#2097: inside an explicit prompt, whose text is logged already, as well."""
+    """27 langchain-ai/langsmith-sdk#2097: the same holds in an explicit prompt, whose text is logged already."""
     message = HumanMessage("big " * 100)
     reference = weakref.ref(message)
     with handler.session("s") as session, session.prompt("cook"):
@@ -203,7 +203,7 @@ def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: 
 
 
 def test_calls_that_no_tool_of_langchain_answers_are_not_kept() -> None:
-    """24 comet-ml/opik#7516: what a model asks for, and the application does by itself, goes with the run."""
+    """24 comet-ml/opik#7516: tool calls that the application runs itself are not kept after the run."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
     tracemalloc.start()
     for number in range(100):
@@ -217,7 +217,7 @@ def test_calls_that_no_tool_of_langchain_answers_are_not_kept() -> None:
 
 @pytest.mark.parametrize("exit_path", ["abandoned", "cancelled", "failed", "failed root call", "ended"])
 def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """28 maximhq/maxim-py#142: however a run is left, nothing of it stays open."""
+    """28 maximhq/maxim-py#142: however a run is left, nothing of it remains open."""
     config: Any = {"callbacks": [handler]}
     chain = RunnableLambda(lambda x: x) | chat("one two three")
 
@@ -255,14 +255,14 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 
 
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
-    """Hooks on a tree with a clock of its own."""
+    """Hooks on a run tree with its own clock."""
     outlet = Outlet(log)
     binding = Binding(Sessions(), outlet, session_id="s")
     return Hooks(tree, Placing(tree, binding), outlet)
 
 
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:
-    """28 maximhq/maxim-py#142: a node that calls a broken model for ever keeps no more than the latest failures."""
+    """28 maximhq/maxim-py#142: a node that keeps calling a broken model keeps only the latest failures."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
 
     def insist(question: str) -> str:
@@ -273,11 +273,11 @@ def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None
 
     alive = int(RunnableLambda(insist).invoke("q", {"callbacks": [handler]}))
 
-    assert alive < 600  # the ended ones that are remembered, and 64 failures
+    assert alive < 600  # the record of ended runs, and 64 failures
 
 
 def test_error_logged_after_its_run_is_not_kept(log: MemoryDelivery) -> None:
-    """26 traceloop/openllmetry#2790: a task that logs an exception when its run is over keeps it no longer."""
+    """26 traceloop/openllmetry#2790: an exception that a task logs after the end of its run is not kept."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
     kept: list[weakref.ref[Exception]] = []
 
@@ -298,7 +298,7 @@ def test_error_logged_after_its_run_is_not_kept(log: MemoryDelivery) -> None:
 
 
 def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """28 maximhq/maxim-py#142: with too many open runs the oldest are given up, each call closed once."""
+    """28 maximhq/maxim-py#142: beyond the limit of open runs the oldest are dropped, each call closed once."""
     monkeypatch.setattr(runs, "MAX_OPEN", 20)
     monkeypatch.setattr(runs, "MAX_ENDED", 10)
     handler = CoagentCallbackHandler(delivery=log)
@@ -316,7 +316,7 @@ def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytes
 
 
 def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
-    """28 maximhq/maxim-py#142: a call whose root has ended may go on for a time, and is then closed."""
+    """28 maximhq/maxim-py#142: a call may outlive its root for a while, and is then closed."""
     now = [0]
     tree = RunTree(clock=lambda: now[0])
     hooks = hooks_with(tree, log)
@@ -337,7 +337,7 @@ def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> 
 
 
 def test_what_starts_after_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
-    """28 maximhq/maxim-py#142: a task that outlives its run may call a model whose end nobody tells."""
+    """28 maximhq/maxim-py#142: a task that outlives its run may call a model whose end is never reported."""
     now = [1]
     tree = RunTree(clock=lambda: now[0])
     hooks = hooks_with(tree, log)
@@ -352,7 +352,7 @@ def test_what_starts_after_its_root_is_closed_after_a_while(log: MemoryDelivery)
 
 
 def test_every_start_hook_has_its_end_and_its_error() -> None:
-    """29 confident-ai/deepeval#3303: the handler defines an end and an error for every start that LangChain has."""
+    """29 confident-ai/deepeval#3303: the handler has an end and an error hook for every start hook of LangChain."""
     core = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")}
     starts = {name.removesuffix("_start") for name in core if name.endswith("_start")} - {"on_chat_model"}
     needed = core | {f"{start}_{end}" for start in starts for end in ("end", "error")}
@@ -361,7 +361,7 @@ def test_every_start_hook_has_its_end_and_its_error() -> None:
 
 
 def test_failed_runs_are_complete(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """29 confident-ai/deepeval#3303: a run that fails, in a chain or in a tool, is logged to its end."""
+    """29 confident-ai/deepeval#3303: a run that fails, in a chain or in a tool, is logged completely."""
 
     @tool
     def bad(food: str) -> str:
@@ -377,7 +377,7 @@ def test_failed_runs_are_complete(log: MemoryDelivery, handler: CoagentCallbackH
 
 
 def test_an_answer_of_many_messages_is_not_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """26 traceloop/openllmetry#2790: outputs are read when the run ends, and let go of."""
+    """26 traceloop/openllmetry#2790: outputs are read when the run ends, and then released."""
     outputs = {"messages": [AIMessage("soup " * 50)]}
     reference = weakref.ref(outputs["messages"][0])
     RunnableLambda(lambda _: outputs.copy()).invoke("q", {"callbacks": [handler]})

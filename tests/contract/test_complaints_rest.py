@@ -34,7 +34,7 @@ from tests.tools import add
 def test_unknown_runs_are_no_noise(
     log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """42 langfuse/langfuse#808: ends, tokens and events of runs that nobody started say nothing and break nothing."""
+    """42 langfuse/langfuse#808: ends, tokens and events of unknown runs log nothing and break nothing."""
     for _ in range(100):
         handler.on_chain_end({}, run_id=uuid4())
         handler.on_llm_new_token("x", run_id=uuid4())
@@ -46,7 +46,7 @@ def test_unknown_runs_are_no_noise(
 
 
 def test_agent_hooks_open_and_close_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """43 langfuse/langfuse#8718: `on_agent_action` and `on_agent_finish` carry the chain's id, which goes on."""
+    """43 langfuse/langfuse#8718: `on_agent_action` and `on_agent_finish` carry the id of the chain, which continues."""
     run_id, call_id = uuid4(), uuid4()
     handler.on_chain_start({"name": "agent"}, {"input": "q"}, run_id=run_id)
     handler.on_agent_action(AgentAction("add", {"a": 1}, "thinking"), run_id=run_id)
@@ -60,7 +60,7 @@ def test_agent_hooks_open_and_close_nothing(log: MemoryDelivery, handler: Coagen
 
 
 def test_two_ways_to_attach_log_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """44 cognizant-ai-lab/neuro-san-studio#1292: explicit, bound and process-wide at once: every event once."""
+    """44 cognizant-ai-lab/neuro-san-studio#1292: explicit, bound and process-wide at once: one log entry per event."""
     graph = StateGraph(MessagesState)
     graph.add_node("cook", lambda state: {"messages": [chat("soup").invoke(state["messages"])]})
     graph.add_edge(START, "cook")
@@ -72,7 +72,7 @@ def test_two_ways_to_attach_log_once(log: MemoryDelivery, handler: CoagentCallba
 
 
 class Raising:
-    """An object that raises whenever it is looked at."""
+    """An object that raises on any access."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -89,7 +89,7 @@ class Raising:
 
 
 def cyclic() -> Any:
-    """A dict inside itself."""
+    """A dict that contains itself."""
     own: dict[str, Any] = {"a": 1}
     own["self"] = own
     return own
@@ -123,12 +123,12 @@ HOSTILE: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_any_object_can_go_in_and_out(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """45 langfuse/langfuse#948: no object loses an event, whether chains, nodes or tools take or give it."""
+    """45 langfuse/langfuse#948: no object costs an event, as input or output of chains, nodes or tools."""
     value = HOSTILE[kind]
 
     @tool
     def give(what: str) -> Any:
-        """Give it."""
+        """Return the value."""
         return value
 
     class Out(dict[str, Any]):
@@ -151,7 +151,7 @@ def test_any_object_can_go_in_and_out(kind: str, log: MemoryDelivery, handler: C
 
 @pytest.mark.parametrize("kind", ["text", "cause", "property", "group"])
 def test_any_exception_is_logged(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """45 langfuse/langfuse#948: an exception that cannot even be printed is an error event all the same."""
+    """45 langfuse/langfuse#948: an exception that cannot even be printed is still an error event."""
 
     class Odd(Exception):
         def __str__(self) -> str:
@@ -181,7 +181,7 @@ def test_any_exception_is_logged(kind: str, log: MemoryDelivery, handler: Coagen
 
 
 def test_iterators_are_not_consumed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """46 langchain-ai/deepagents#140: cyclic state is no recursion, and an iterator in it is not advanced."""
+    """46 langchain-ai/deepagents#140: cyclic state causes no recursion, and an iterator in it is not advanced."""
     iterator: Iterator[int] = iter(range(3))
     state: dict[str, Any] = {"iterator": iterator, "stream": (n for n in range(3))}
     state["self"] = state
@@ -209,7 +209,7 @@ def test_media_are_described_not_sent(log: MemoryDelivery, handler: CoagentCallb
 
 
 def test_too_long_fields_are_cut_one_by_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """47 comet-ml/opik#605: a field over the limit is cut and says so; the rest of the event is whole."""
+    """47 comet-ml/opik#605: a field over the limit is cut and marked; the rest of the event is complete."""
     chat("short").invoke("x" * 2_000_000, {"callbacks": [handler]})
 
     (call,), (answer,) = of_type(log, "llm_call"), of_type(log, "llm_response")
@@ -218,7 +218,7 @@ def test_too_long_fields_are_cut_one_by_one(log: MemoryDelivery, handler: Coagen
 
 
 def test_a_forked_worker_logs(log: MemoryDelivery) -> None:
-    """48 langfuse/langfuse#7414: a handler made before the fork sends from the child; the parent ends what it began."""
+    """48 langfuse/langfuse#7414: a handler made before a fork sends from the child; the parent ends its own calls."""
     with server.launch() as running:
         handler = CoagentCallbackHandler("s", base_url=running.base_url)
         run_id = uuid4()
@@ -226,7 +226,7 @@ def test_a_forked_worker_logs(log: MemoryDelivery) -> None:
         child = os.fork()
         if child == 0:
             chat("child").invoke("child", {"callbacks": [handler]})
-            handler.on_llm_end(None, run_id=run_id)  # the parent's call, which the child has a copy of
+            handler.on_llm_end(None, run_id=run_id)  # the parent's call; the child has a copy
             handler.close()
             os._exit(0 if handler.flush(10) else 1)
         status = os.waitpid(child, 0)[1]
@@ -239,7 +239,7 @@ def test_a_forked_worker_logs(log: MemoryDelivery) -> None:
 
 
 def test_time_to_the_first_token_is_not_the_whole_time(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """49 langfuse/langfuse#3554: the first chunk with content counts, not an empty one and not the end."""
+    """49 langfuse/langfuse#3554: the first chunk with content counts, not an empty one, and not the end."""
 
     class Paced(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
@@ -255,7 +255,7 @@ def test_time_to_the_first_token_is_not_the_whole_time(log: MemoryDelivery, hand
 
 
 def test_first_token_may_be_a_tool_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """49 langfuse/langfuse#3554: a streamed tool call is content too; what is not streamed has no such time."""
+    """49 langfuse/langfuse#3554: a streamed tool call is content too; without streaming there is no such time."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1")))
     list(model.stream("q", {"callbacks": [handler]}))
     model.invoke("q", {"callbacks": [handler]})
@@ -266,7 +266,7 @@ def test_first_token_may_be_a_tool_call(log: MemoryDelivery, handler: CoagentCal
 
 
 def test_first_token_may_be_reasoning_beside_the_content(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """49 langfuse/langfuse#3554: DeepSeek, xAI and Groq stream reasoning in `additional_kwargs`: it counts too."""
+    """49 langfuse/langfuse#3554: DeepSeek, xAI and Groq stream reasoning in `additional_kwargs`, which also counts."""
 
     class Thinking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
@@ -284,7 +284,7 @@ def test_first_token_may_be_reasoning_beside_the_content(log: MemoryDelivery, ha
 
 
 def test_tool_responses_are_there_with_output_and_id(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """50 PostHog/posthog-python#725: every tool call of an agent has a response with output, id, time and success."""
+    """50 PostHog/posthog-python#725: each tool call of an agent has a response with output, id, time and success."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
     create_agent(model, [add]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
@@ -297,7 +297,7 @@ def test_tool_responses_are_there_with_output_and_id(log: MemoryDelivery, handle
 
 
 def rows(number: int) -> dict[str, Any]:
-    """Inputs with so many rows."""
+    """Inputs with this many rows."""
     return {"rows": [{"n": n, "text": "row " * 20, "more": list(range(20))} for n in range(number)]}
 
 
@@ -309,12 +309,12 @@ def rows(number: int) -> dict[str, Any]:
 def test_large_inputs_do_not_block_the_event_loop(
     make: Callable[[], Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """51 langchain-ai/langsmith-sdk#882: what is read is bounded: ten times the input takes the loop no longer."""
+    """51 langchain-ai/langsmith-sdk#882: reading is bounded: ten times the input blocks the loop no longer."""
     given = make()
     best = 9.9
     for _ in range(3):
         run_id = uuid4()
-        before = time.thread_time()  # of this thread alone: what else the machine does is no matter
+        before = time.thread_time()  # of this thread alone, whatever else the machine is doing
         handler.on_chain_start(None, given, run_id=run_id)
         handler.on_chain_end(given, run_id=run_id)
         best = min(best, time.thread_time() - before)
@@ -324,7 +324,7 @@ def test_large_inputs_do_not_block_the_event_loop(
 
 
 def test_callback_managers_are_left_alone() -> None:
-    """52 mlflow/mlflow#14533: attaching the handler, to a run or to the process, patches nothing of LangChain."""
+    """52 mlflow/mlflow#14533: attaching the handler, to a run or process-wide, patches nothing in LangChain."""
     before = {name: vars(cls).copy() for name, cls in (("m", CallbackManager), ("b", BaseCallbackManager))}
     with tracing(CoagentCallbackHandler(delivery=MemoryDelivery())) as handler:
         chat("a").invoke("q", {"callbacks": [handler]})
@@ -334,7 +334,7 @@ def test_callback_managers_are_left_alone() -> None:
 
 @pytest.mark.parametrize("way", ["astream_events", "astream", "stream"])
 def test_events_reach_the_application_unchanged(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """52 mlflow/mlflow#14533: what the application is streamed is the same with the handler and without."""
+    """52 mlflow/mlflow#14533: the application's stream is the same with and without the handler."""
     agent = create_agent(chat("one two three"), [])
     given: Any = {"messages": [HumanMessage("go", id="h")]}
 
@@ -360,7 +360,7 @@ def test_every_stream_mode_is_logged(mode: Any, log: MemoryDelivery, handler: Co
 
 
 def test_logging_of_the_application_is_untouched(log: MemoryDelivery) -> None:
-    """23 openlit/openlit#861: making and using a handler adds no log handler and changes no level."""
+    """23 openlit/openlit#861: creating and using a handler adds no log handler and changes no level."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level, logging.lastResort)
     chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=log)]})

@@ -22,7 +22,7 @@ def response(log: MemoryDelivery, place: int = -1) -> dict[str, Any]:
 
 
 def tokens(log: MemoryDelivery, place: int = -1) -> tuple[Any, Any, Any]:
-    """Input, output and total of the last response."""
+    """Input, output and total tokens of the last response."""
     own = response(log, place)
     return own.get("input_tokens"), own.get("output_tokens"), own.get("total_tokens")
 
@@ -34,7 +34,7 @@ def details(log: MemoryDelivery) -> dict[str, Any]:
 
 
 class Streamed(ScriptedChat):
-    """A model that streams these chunks."""
+    """A model that streams the given chunks."""
 
     chunks: list[Any]
 
@@ -44,7 +44,7 @@ class Streamed(ScriptedChat):
 
 
 def test_streamed_usage_is_read_from_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """1 langfuse/langfuse#2521: tokens of a streamed call, whose result has no `llm_output`."""
+    """1 langfuse/langfuse#2521: tokens of a streamed call, whose result has no `llm_output`, are found."""
     list(chat("one two").stream("q", {"callbacks": [handler]}))
 
     assert tokens(log) == (10, 4, 14)
@@ -81,7 +81,7 @@ def test_result_without_llm_output_is_enough(log: MemoryDelivery, handler: Coage
     "output", [None, {}, {"token_usage": None}, {"usage": {"input_tokens": "many"}}, {"token_usage": ["odd"]}]
 )
 def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """5 langfuse/langfuse#1424: a missing or odd field of a provider's dict loses neither event nor text."""
+    """5 langfuse/langfuse#1424: a missing or unexpected field of a provider's dict costs neither event nor text."""
     from uuid import uuid4
 
     run_id = uuid4()
@@ -94,7 +94,7 @@ def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, hand
 
 
 def test_reasoning_tokens_are_carried_through(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """6 PostHog/posthog-python#268: details, reasoning among them, are in the event as the model reports them."""
+    """6 PostHog/posthog-python#268: details such as reasoning tokens are logged as the model reports them."""
     usage = {**USAGE, "output_token_details": {"reasoning": 3, "audio": 1}, "input_token_details": {"audio": 2}}
     chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
 
@@ -105,7 +105,7 @@ def test_reasoning_tokens_are_carried_through(log: MemoryDelivery, handler: Coag
 
 
 def test_anthropic_input_includes_the_cache_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """7 PostHog/posthog#39901: LangChain's input includes the cache, Anthropic's own does not: never mixed."""
+    """7 PostHog/posthog#39901: LangChain's input includes the cache, Anthropic's own does not: they are never mixed."""
     message = AIMessage(
         "soup",
         usage_metadata={"input_tokens": 110, "output_tokens": 5, "total_tokens": 115,
@@ -130,7 +130,7 @@ def test_cache_is_not_added_to_totals_again(log: MemoryDelivery, handler: Coagen
 
 
 def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """9 langchain-ai/langsmith-sdk#2519: an input below its own cached part cannot include it, so it is added."""
+    """9 langchain-ai/langsmith-sdk#2519: an input below its own cached part cannot include it: they are added."""
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"cache_read": 100}}
     chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentC
 
 
 def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: one source is read."""
+    """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: only one is read."""
     from uuid import uuid4
 
     run_id = uuid4()
@@ -152,7 +152,7 @@ def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: Coage
 
 
 def test_cache_hit_is_marked_and_not_summed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """11 langfuse/langfuse#2112: what LangChain's own cache answers is marked, and is in no total."""
+    """11 langfuse/langfuse#2112: a response from LangChain's own cache is marked, and is in no total."""
     model = chat("soup").model_copy(update={"cache": InMemoryCache()})
     for _ in range(3):
         model.invoke("q", {"callbacks": [handler]})
@@ -163,7 +163,7 @@ def test_cache_hit_is_marked_and_not_summed(log: MemoryDelivery, handler: Coagen
 
 
 def test_raw_usage_is_kept_beside_the_normalised(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """12 Arize-ai/openinference#2381: Bedrock's input below its cache is made inclusive, its own numbers are kept."""
+    """12 Arize-ai/openinference#2381: Bedrock's input below its cache is made inclusive; its own numbers are kept."""
     raw = {"inputTokens": 4, "cacheReadInputTokens": 90, "outputTokens": 5}
     chat(AIMessage("soup", response_metadata={"usage": raw})).invoke("q", {"callbacks": [handler]})
 
@@ -171,7 +171,7 @@ def test_raw_usage_is_kept_beside_the_normalised(log: MemoryDelivery, handler: C
 
 
 def test_service_tier_details_are_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """6 PostHog/posthog-python#268: keys with a service tier's prefix and cache lifetimes come through verbatim."""
+    """6 PostHog/posthog-python#268: keys with a service tier prefix and cache lifetimes are kept verbatim."""
     found = {"flex_cache_read": 4, "flex": 9, "ephemeral_5m_input_tokens": 2, "cache_creation": 0}
     usage = {**USAGE, "input_token_details": found}
     chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def test_service_tier_details_are_kept(log: MemoryDelivery, handler: CoagentCall
 
 
 def test_text_batch_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """10 langfuse/langfuse#12306: a text batch reports its total on the first run: marked so, summed once."""
+    """10 langfuse/langfuse#12306: a text batch reports its total on the first run, which is marked: summed once."""
 
     class Batch(ScriptedText):
         def _generate(self, prompts: Any, *args: Any, **kwargs: Any) -> LLMResult:

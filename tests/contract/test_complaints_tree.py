@@ -21,7 +21,7 @@ CHAIN = RunnableLambda(lambda x: x) | chat("soup")
 
 
 def parents(log: MemoryDelivery) -> dict[str, str | None]:
-    """The parent's run id of every run that has an entry."""
+    """The parent run id of every run that has an entry."""
     return {e["meta"]["trace"]["run_id"]: e["meta"]["trace"].get("parent_run_id") for e in log.entries}
 
 
@@ -47,7 +47,7 @@ def test_children_of_fallbacks_have_their_parent(
 
 
 def test_handler_passed_again_in_a_node_keeps_one_trace(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """14 comet-ml/opik#2839: a handler that is passed again inside a node logs that call inside the run."""
+    """14 comet-ml/opik#2839: a handler that is passed again inside a node logs that call within the run."""
 
     def node(state: Any) -> Any:
         return {"messages": [CHAIN.invoke(state["messages"], {"callbacks": [handler]})]}
@@ -62,7 +62,7 @@ def test_handler_passed_again_in_a_node_keeps_one_trace(log: MemoryDelivery, han
 
 
 def test_shared_handler_in_parallel_keeps_runs_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """15 langfuse/langfuse#3491: many runs of one handler at once: every call is under its own root and input."""
+    """15 langfuse/langfuse#3491: many concurrent runs of one handler: each call is under its own root and input."""
 
     async def main() -> None:
         await asyncio.gather(
@@ -88,7 +88,7 @@ def test_runs_of_a_batch_are_not_nested(way: str, log: MemoryDelivery, handler: 
 
 
 def test_nested_graphs_keep_their_levels(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """17 langfuse/langfuse#8854: a graph in a graph in a graph: each node is below the node that holds it."""
+    """17 langfuse/langfuse#8854: with graphs nested in graphs, each node is below the node that contains it."""
 
     def graph_of(name: str, inner: Any) -> Any:
         graph = StateGraph(MessagesState)
@@ -109,7 +109,7 @@ def test_nested_graphs_keep_their_levels(log: MemoryDelivery, handler: CoagentCa
 
 
 def test_consecutive_calls_do_not_nest(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """18 braintrustdata/braintrust-sdk-python#621: calls one after the other in one task are roots, not a spiral."""
+    """18 braintrustdata/braintrust-sdk-python#621: consecutive calls in one task are roots, not ever deeper."""
 
     async def main() -> None:
         for _ in range(5):
@@ -154,7 +154,7 @@ def test_shielded_end_callbacks_find_their_run(log: MemoryDelivery, handler: Coa
 def test_streams_closed_in_another_context_are_quiet(
     log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """21 traceloop/openllmetry#3231: a generator that is closed in another context neither crashes nor complains."""
+    """21 traceloop/openllmetry#3231: a generator that is closed in another context neither crashes nor warns."""
     stream = CHAIN.stream("q", {"callbacks": [handler]})
     next(stream)
     thread = threading.Thread(target=stream.close)  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def test_streams_closed_in_another_context_are_quiet(
 
 
 def test_no_context_of_ours_is_left_behind(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """22 langfuse/langfuse#8780: hooks set no context variable, so there is nothing to detach and nothing to leak."""
+    """22 langfuse/langfuse#8780: hooks set no context variable, so nothing needs detaching and nothing leaks."""
     import contextvars
 
     before = dict(contextvars.copy_context())
@@ -179,7 +179,7 @@ def test_no_context_of_ours_is_left_behind(log: MemoryDelivery, handler: Coagent
 def test_many_calls_log_nothing_on_their_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """23 openlit/openlit#861: no traceback and no warning per invocation, in sync, async and streamed runs."""
+    """23 openlit/openlit#861: no traceback or warning per invocation, in sync, async and streamed runs."""
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:
