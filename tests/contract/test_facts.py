@@ -1,4 +1,4 @@
-"""What LangChain and LangGraph really do (facts F1 to F23), and that the handler gets each of them right."""
+"""What LangChain and LangGraph really do (facts F1 to F23), and that the handler handles each of them."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def fail(food: str) -> str:
 
 
 class Other(BaseCallbackHandler):
-    """Another handler of the application's."""
+    """Another handler of the application."""
 
     run_inline = True
 
 
 class OtherAsync(AsyncCallbackHandler):
-    """Another handler of the application's, asynchronous."""
+    """Another handler of the application, asynchronous."""
 
 
 async def cancelled(run: Any, model: Silent) -> None:
-    """Start `run` and cancel it once the model was asked."""
+    """Start `run` and cancel it once the model has been called."""
     task = asyncio.create_task(run)
     await model.asked.wait()
     task.cancel()
@@ -62,7 +62,7 @@ async def cancelled(run: Any, model: Silent) -> None:
 def test_async_text_call_has_its_start_beside_any_other_handler(
     others: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F1: an inline handler takes `on_llm_start` from the others; ours is inline, so it has it always."""
+    """F1: an inline handler takes `on_llm_start` from the others; ours is inline, so it always gets it."""
     asyncio.run(ScriptedText(script=["soup"]).ainvoke("cook", {"callbacks": [*others, handler]}))
 
     assert types(log) == ONE_CALL
@@ -73,7 +73,7 @@ def test_async_text_call_has_its_start_beside_any_other_handler(
 def test_who_needs_the_start_of_async_text_calls_makes_ours_not_inline(
     inline: bool, heard: list[str], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F1: beside an inline handler LangChain tells that start to no other, nor to `astream_events`."""
+    """F1: beside an inline handler, LangChain passes that start neither to others nor to `astream_events`."""
     handler.run_inline = inline
 
     async def names() -> list[str]:
@@ -85,7 +85,7 @@ def test_who_needs_the_start_of_async_text_calls_makes_ours_not_inline(
 
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
 def test_session_id_in_configurable_is_found(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F2: keys of `configurable` do not reach handlers; the session is the one that they name all the same."""
+    """F2: keys of `configurable` do not reach handlers; the session that they name is found all the same."""
     chain = RunnableLambda(lambda x: x) | chat("soup")
     chain.invoke("cook", {"callbacks": [handler], "configurable": {key: "thread-7"}})
 
@@ -96,7 +96,7 @@ def test_session_id_in_configurable_is_found(key: str, log: MemoryDelivery, hand
 def test_ambient_configurable_is_found_in_every_way_to_run(
     way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F3: the enclosing config is at hand in sync and async callbacks, and empty at the root's start."""
+    """F3: the enclosing config is available in sync and async callbacks, and empty at the start of the root."""
     chain = RunnableLambda(lambda x: x) | chat("soup")
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "thread-7"}}
 
@@ -120,7 +120,7 @@ def test_ambient_configurable_is_found_in_every_way_to_run(
 def test_interrupt_that_rises_through_levels_is_asked_once(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F4: an interrupt is raised once per nesting level; it is one `human_oversight`, and no error."""
+    """F4: an interrupt is raised once per nesting level; it is one `human_oversight`, and not an error."""
     agent = create_agent(chat(calls(("ask", {"question": "ok?"}, "c1")), "done"), [ask])
     graph = StateGraph(MessagesState)
     graph.add_node("inner", agent)
@@ -135,7 +135,7 @@ def test_interrupt_that_rises_through_levels_is_asked_once(
 
 @pytest.mark.parametrize("way", ["explicit", "hook"])
 def test_interrupt_is_logged_with_and_without_the_graphs_own_hooks(way: str, log: MemoryDelivery) -> None:
-    """F5: `on_interrupt` reaches explicit handlers only; one that is attached to the process hears of it as well."""
+    """F5: `on_interrupt` reaches explicit handlers only; a handler attached process-wide logs the interrupt too."""
     agent = asking_agent()
     handler = CoagentCallbackHandler(delivery=log)
     config: Any = {"configurable": {"thread_id": "t"}}
@@ -181,7 +181,7 @@ def test_interrupted_tool_goes_on_in_its_turn(log: MemoryDelivery, handler: Coag
 def test_abandoned_stream_is_an_outcome_with_what_arrived(
     what: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F7: a consumer that stops early ends the parent before the child, with `GeneratorExit`: no error, text kept."""
+    """F7: a consumer that stops early ends the parent before the child, by `GeneratorExit`: no error, text kept."""
     model = chat("one two three")
     runnable: Any = model if what == "model" else RunnableLambda(lambda x: x) | model
     stream = runnable.stream("q", {"callbacks": [handler]})
@@ -196,7 +196,7 @@ def test_abandoned_stream_is_an_outcome_with_what_arrived(
 
 
 def test_abandoned_async_stream_is_an_outcome(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F7: an async generator that nobody reads on ends when it is collected, and is closed once."""
+    """F7: an async generator that is not exhausted ends when it is collected, and is closed once."""
 
     async def main() -> None:
         stream = (RunnableLambda(lambda x: x) | chat("one two three")).astream("q", {"callbacks": [handler]})
@@ -211,7 +211,7 @@ def test_abandoned_async_stream_is_an_outcome(log: MemoryDelivery, handler: Coag
 
 
 def test_call_without_an_end_is_closed_with_its_root(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F8: a cancelled model call has no end event: its root's end closes it."""
+    """F8: a cancelled model call has no end event: the end of its root closes it."""
 
     async def main() -> None:
         model = Silent()
@@ -239,7 +239,7 @@ def test_cancelled_root_call_is_closed_with_its_session(log: MemoryDelivery, han
 
 
 def test_runs_that_generate_forgets_are_closed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F8: `generate([a, bad, c])` starts three calls and ends one of them: `close` ends the others."""
+    """F8: `generate([a, bad, c])` starts three calls and ends one: `close` ends the others."""
     model = chat("a", ValueError("bad"), "c")
     with pytest.raises(ValueError, match="bad"):
         model.generate([[HumanMessage("a")], [HumanMessage("b")], [HumanMessage("c")]], callbacks=[handler])
@@ -253,7 +253,7 @@ def test_runs_that_generate_forgets_are_closed(log: MemoryDelivery, handler: Coa
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("place", ["root", "inside"])
 def test_fallback_is_one_prompt(place: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F9: the children of `with_fallbacks` come as its siblings, at the top as roots: they are its children."""
+    """F9: the children of `with_fallbacks` arrive as siblings, or at the top as roots, but are its children."""
     fallback: Any = chat(ValueError("down")).with_fallbacks([chat("ok")])
     runnable = fallback if place == "root" else (RunnableLambda(lambda x: x) | fallback).with_config(run_name="outer")
     config: Any = {"callbacks": [handler]}
@@ -276,7 +276,7 @@ def test_fallback_is_one_prompt(place: str, way: str, log: MemoryDelivery, handl
 
 
 def test_handler_passed_again_opens_no_second_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F10: a nested call with the same handler arrives as a root; it belongs to the run around it."""
+    """F10: a nested call with the same handler arrives as a root; it belongs to the enclosing run."""
 
     def node(state: Any) -> Any:
         return {"messages": [chat("soup").invoke(state["messages"], {"callbacks": [handler]})]}
@@ -293,7 +293,7 @@ def test_handler_passed_again_opens_no_second_prompt(log: MemoryDelivery, handle
 
 
 def test_the_ambient_run_is_the_parent_in_async_too(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F11: the true parent is in the surrounding config, for coroutines as for functions."""
+    """F11: the true parent is in the enclosing config, for coroutines as for functions."""
 
     async def cook(food: str) -> Any:
         return await chat("soup").ainvoke(food, {"callbacks": [handler]})
@@ -309,7 +309,7 @@ def test_the_ambient_run_is_the_parent_in_async_too(log: MemoryDelivery, handler
 
 @pytest.mark.parametrize("way", ["list", "bound", "manager"])
 def test_the_same_handler_twice_logs_once(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F12: the same instance attached twice gets every event twice; the log has each once, remarks too."""
+    """F12: the same instance attached twice gets every event twice; each is logged once, custom events too."""
     from langchain_core.callbacks import dispatch_custom_event
 
     def step(value: str) -> str:
@@ -331,7 +331,7 @@ def test_the_same_handler_twice_logs_once(way: str, log: MemoryDelivery, handler
 def test_a_later_cache_hit_changes_nothing_that_was_logged(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F13: the result is the cached object, and changes later: the first event keeps its numbers, the hit is marked."""
+    """F13: the result is the cached object and changes later: the first event keeps its numbers, the hit is marked."""
     model = chat("soup").model_copy(update={"cache": InMemoryCache()})
     for _ in range(2):
         model.invoke("q", {"callbacks": [handler]})
@@ -344,7 +344,7 @@ def test_a_later_cache_hit_changes_nothing_that_was_logged(
 
 
 def test_hooks_run_in_the_callers_thread(log: MemoryDelivery) -> None:
-    """F14: the handler is inline: no executor thread is started for its hooks, not for a token either."""
+    """F14: the handler is inline: no executor thread is started for its hooks, not even for tokens."""
     seen: set[str] = set()
 
     class Watching(CoagentCallbackHandler):
@@ -363,7 +363,7 @@ def test_hooks_run_in_the_callers_thread(log: MemoryDelivery) -> None:
 
 @pytest.mark.internal_errors
 def test_nothing_that_breaks_in_the_handler_reaches_the_application(internal_errors: list[Exception]) -> None:
-    """F15: LangChain lets some exceptions of handlers through; ours lets none out of a hook."""
+    """F15: LangChain lets some exceptions of handlers through; our hooks raise none."""
 
     class Broken(MemoryDelivery):
         def append(self, lines: bytes, count: int = 1) -> None:
@@ -378,7 +378,7 @@ def test_nothing_that_breaks_in_the_handler_reaches_the_application(internal_err
 
 
 def test_process_wide_tracing_reaches_plain_threads(log: MemoryDelivery) -> None:
-    """F16: a context variable that is set is invisible in a plain thread; our attachment is not."""
+    """F16: a context variable is invisible in a plain thread; our attachment is not."""
     with tracing(CoagentCallbackHandler(delivery=log)):
         thread = threading.Thread(target=contextvars.Context().run, args=(chat("soup").invoke, "q"))
         thread.start()
@@ -388,7 +388,7 @@ def test_process_wide_tracing_reaches_plain_threads(log: MemoryDelivery) -> None
 
 
 def test_threads_inside_a_node_are_logged_by_process_wide_tracing(log: MemoryDelivery) -> None:
-    """F17: a thread without copied context makes no callbacks of its own; attached to the process there are some."""
+    """F17: a thread without a copied context has no callbacks, unless a handler is attached process-wide."""
 
     def node(value: str) -> str:
         thread = threading.Thread(target=chat("soup").invoke, args=("inner",))
@@ -404,7 +404,7 @@ def test_threads_inside_a_node_are_logged_by_process_wide_tracing(log: MemoryDel
 
 
 def test_agent_and_middleware_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F18: `create_agent` tells the agent's name in metadata; middleware hooks are nodes of it."""
+    """F18: `create_agent` puts the agent's name into metadata; its middleware hooks are nodes."""
 
     class Counting(AgentMiddleware):
         def before_model(self, state: Any, runtime: Any) -> Any:
@@ -420,7 +420,7 @@ def test_agent_and_middleware_are_named(log: MemoryDelivery, handler: CoagentCal
 
 
 def test_structured_output_call_is_marked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F18: `ToolStrategy` answers its own tool call, no tool runs: the node's exit names the call."""
+    """F18: `ToolStrategy` answers its own tool call without running a tool: the node's exit names the call."""
 
     class Recipe(BaseModel):
         """A recipe."""
@@ -439,7 +439,7 @@ def test_structured_output_call_is_marked(log: MemoryDelivery, handler: CoagentC
 def test_rescued_tool_error_is_an_error_and_a_recovery(
     way: str, severity: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """F19: a rescued failure comes as `on_tool_error`, or as an end with status error: both are told and recovered."""
+    """F19: a rescued failure arrives as `on_tool_error`, or as an end with status error: error and recovery."""
     from langchain.agents.middleware import wrap_tool_call
     from langchain_core.messages import ToolMessage
 
@@ -468,7 +468,7 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
 
 
 def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F20: attempts are child runs with a tag, no `on_retry`: calls, errors and recoveries carry the number."""
+    """F20: attempts are child runs with a tag, without `on_retry`: calls, errors and recoveries carry the number."""
     model = chat(ValueError("1"), ValueError("2"), "ok").with_retry(wait_exponential_jitter=False)
     model.invoke("q", {"callbacks": [handler]})
 
@@ -487,7 +487,7 @@ def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: Coage
 
 
 def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F21: `stream_events(version="v3")` tells of tokens by `on_stream_event` alone: the time to the first is there."""
+    """F21: `stream_events(version="v3")` reports tokens by `on_stream_event` alone, which gives time to first token."""
     model = chat("one two three")
     if not hasattr(model, "stream_events"):
         pytest.skip("this langchain-core has no stream_events(version='v3')")
@@ -500,7 +500,7 @@ def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCa
 
 
 def test_stream_events_v3_that_breaks_keeps_what_arrived(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F21: what `on_llm_error` is given of such a stream has no text: the error has the words that were told before."""
+    """F21: `on_llm_error` of such a stream gets no text: the error has the text that was streamed before."""
 
     class Broken(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
@@ -517,7 +517,7 @@ def test_stream_events_v3_that_breaks_keeps_what_arrived(log: MemoryDelivery, ha
 
 
 def test_handler_can_be_copied_and_pickled() -> None:
-    """F22: a copy is the handler itself; what is unpickled is a new one with the same settings."""
+    """F22: copying returns the handler itself; unpickling returns a new one with the same settings."""
     handler = CoagentCallbackHandler(
         "s", base_url="http://localhost:1/api/v1", auth_token="token", spool_dir="off", capture_content=False,
         redact=dict, components="all", sample_rate=0.5,
@@ -534,7 +534,7 @@ def test_handler_can_be_copied_and_pickled() -> None:
 
 
 def test_pickled_handler_keeps_its_delivery(log: MemoryDelivery) -> None:
-    """F22: what it logs, in a worker say, goes to a copy of that, never to a server that nobody has named."""
+    """F22: what it logs, for example in a worker, goes to a copy of its delivery, never to a default server."""
     again = pickle.loads(pickle.dumps(CoagentCallbackHandler(delivery=log)))
     again.log("info", "from the worker")
 
@@ -543,7 +543,7 @@ def test_pickled_handler_keeps_its_delivery(log: MemoryDelivery) -> None:
 
 
 def test_invoke_stays_invoke(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F23: some handlers turn the application's `invoke` into streaming; ours has nothing of theirs."""
+    """F23: some handlers turn the application's `invoke` into streaming; ours does not."""
     streamed: list[int] = []
 
     class Watching(ScriptedChat):

@@ -1,4 +1,4 @@
-"""Flows that applications have, whole: nested agents, structured output, sampling, resumed sessions, threads."""
+"""Complete flows as applications have them: nested agents, structured output, sampling, resumed sessions, threads."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_agent_as_a_tool(log: MemoryDelivery, handler: CoagentCallbackHandler
 
 
 def test_an_agent_as_a_tool_is_drawn_inside_its_tool(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The inner graph's own run has no event: `within_run_id` leads over it, and the timeline follows."""
+    """The inner graph's own run has no event: `within_run_id` skips it, and the timeline follows."""
     inner = create_agent(chat("three"), [], name="inner")
 
     @tool
@@ -100,12 +100,12 @@ MODEL_NODE = ("model", [("scripted-1", [])])
 
 
 def outline(bar: timeline.Bar) -> list[tuple[str, Any]]:
-    """What stands below a bar, by label."""
+    """The tree below a bar, by label."""
     return [(child.label, outline(child)) for child in bar.children]
 
 
 def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A failed call that is made again and ends well is recovered by a retry, and says which attempt it is."""
+    """A failed call that is repeated and succeeds is recovered by a retry, and carries its attempt number."""
     tries: list[int] = []
 
     @tool
@@ -133,7 +133,7 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
 
 
 def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An entrypoint and its tasks stand in the tree as the nodes of a graph do; what runs in a task is its own."""
+    """An entrypoint and its tasks are in the tree as a graph's nodes are; what runs in a task is below it."""
 
     @task
     def draft(topic: str) -> str:
@@ -156,7 +156,7 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
 def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What a cancelled run was waiting for ends with it, and before it, though the run around them goes on."""
+    """What a cancelled run was waiting for ends with it, and before it, though the enclosing run continues."""
     inner = create_agent(Silent(), [], name="inner")
 
     @tool
@@ -181,7 +181,7 @@ def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
 
 
 def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> None:
-    """Some servers number the calls of each answer from 0: in a batch every tool belongs to its own prompt."""
+    """Some servers number the calls of each response from 0: in a batch every tool belongs to its own prompt."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def run(city: str) -> str:
@@ -203,7 +203,7 @@ def test_tool_calls_with_the_same_id_keep_their_prompts(log: MemoryDelivery) -> 
 def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Two agents of one run work at once, and the server numbers both their calls from 0: each tool has its turn."""
+    """Two parallel agents of one run, with a server that numbers both their calls from 0: each tool has its turn."""
     both_have_asked = threading.Barrier(2)
 
     @tool
@@ -225,7 +225,7 @@ def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
 
 
 def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery) -> None:
-    """A person's answer belongs to the question of its own thread, and goes on in that prompt."""
+    """A human's answer belongs to the question of its own thread, and continues that prompt."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def ask(state: MessagesState) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery)
 def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
     prompt: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Its tools, and the calls that are given their answers, are roots: they stay in the prompt that asked for them."""
+    """Its tools, and the calls that receive their results, are roots: they stay in the prompt that requested them."""
     config: Any = {"callbacks": [handler]}
     asking = [calls(("add", {"a": n, "b": n}, f"c{n}"), ("add", {"a": n, "b": 0}, f"d{n}")) for n in (1, 2)]
     agent = prompt | chat(asking[0], "two", asking[1], "four")
@@ -277,7 +277,7 @@ def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
 def test_graph_that_is_given_a_models_calls_stays_in_its_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Such as one of tools alone: the messages end with what the model asks for."""
+    """For example a graph of tools alone: its input ends with the model's tool calls."""
     config: Any = {"callbacks": [handler]}
     graph = StateGraph(MessagesState)
     graph.add_node("tools", lambda state: {"messages": [add.invoke(c) for c in state["messages"][-1].tool_calls]})
@@ -293,7 +293,7 @@ def test_graph_that_is_given_a_models_calls_stays_in_its_prompt(
 def test_answer_of_a_tool_that_nobody_is_known_to_have_asked_for(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where another process has called the model, what it is given is a prompt of its own."""
+    """If another process called the model, a call with the tool's result is a prompt of its own."""
     chat("soup").invoke("cook", {"callbacks": [handler]})
     asked = [HumanMessage("2 + 2?"), calls(("add", {"a": 2, "b": 2}, "c1")), ToolMessage("4", tool_call_id="c1")]
     chat("four").invoke(asked, {"callbacks": [handler]})
@@ -302,7 +302,7 @@ def test_answer_of_a_tool_that_nobody_is_known_to_have_asked_for(
 
 
 def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Every call says which agent and node made it, and where in the graphs that is."""
+    """Each call carries the agent and node that made it, and its path through the graphs."""
     graph = StateGraph(MessagesState)
     for name, answer in (("alice", "a"), ("bob", "b")):
         graph.add_node(name, create_agent(chat(answer), [], name=name))
@@ -317,9 +317,9 @@ def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHa
 def test_path_of_an_agent_that_is_called_again(
     checkpointer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A node that calls an agent twice is one place of the path, each time, also where the agent keeps its state.
+    """A node that calls an agent twice has the same path each time, even if the agent keeps its state.
 
-    LangGraph's count is no name, and has no id beside the name of a node above such an agent.
+    The count of calls in LangGraph's namespace is not a name, and a node above such an agent has a name without an id.
     """
     agent = create_agent(chat("a", "b"), [], name="alice", checkpointer=checkpointer)
     graph = StateGraph(MessagesState)
@@ -332,7 +332,7 @@ def test_path_of_an_agent_that_is_called_again(
 
 
 def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A call that `with_structured_output` asks for is marked in the response: no tool will answer it."""
+    """A call that `with_structured_output` requests is marked in the response: no tool will answer it."""
     model = chat(calls(("Recipe", {"name": "soup"}, "c1"))).with_structured_output(Recipe)
     result = model.invoke("q", {"callbacks": [handler]})
 
@@ -341,14 +341,14 @@ def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: Co
 
 
 def test_call_names_the_schema_of_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """That of `with_structured_output`, whichever way the model is told of it."""
+    """The schema of `with_structured_output`, however the model receives it."""
     chat("soup").with_structured_output(Recipe).invoke("q", {"callbacks": [handler]})
 
     assert [e["meta"]["structured_output"] for e in of_type(log, "llm_call")] == ["Recipe"]
 
 
 def test_structured_output_beside_real_tools(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """With `ToolStrategy` and tools, only the call that no tool answers is named by the node's exit."""
+    """With `ToolStrategy` and tools, the node's exit names only the call that no tool answers."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1")), calls(("Recipe", {"name": "soup"}, "c2")))
     agent = create_agent(model, [add], response_format=ToolStrategy(Recipe))
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
@@ -359,7 +359,7 @@ def test_structured_output_beside_real_tools(log: MemoryDelivery, handler: Coage
 
 
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node that LangGraph's own retry policy runs again: one error, one recovery by retry, numbered attempts."""
+    """A node that LangGraph's own retry policy repeats: one error, one recovery by retry, numbered attempts."""
     graph = StateGraph(MessagesState)
     model = chat(ConnectionError("down"), "soup")
     policy = RetryPolicy(initial_interval=0.001, max_attempts=3, jitter=False)
@@ -386,7 +386,7 @@ def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHand
 
 
 def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node that ended well at the second try has recovered, also in a graph that asks a person or fails later."""
+    """A node that succeeds at the second attempt has recovered, even in a graph that asks a human or fails later."""
     graph = StateGraph(MessagesState)
     model = chat(ConnectionError("down"), "soup", ValueError("burnt"))
     policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False, retry_on=ConnectionError)
@@ -411,7 +411,7 @@ def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handl
 def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_recovered(
     then: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The second try does what it was to do, though it ends by an exception of LangGraph's."""
+    """The second attempt succeeds, though it ends with an exception of LangGraph."""
     model = chat(ConnectionError("down"), "soup")
 
     def step(state: MessagesState) -> Command[str]:
@@ -439,7 +439,7 @@ def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_
 def test_a_node_that_another_one_stands_in_for_is_no_retry(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Where every try of a node fails and its error handler goes on, the last error is handled, none retried."""
+    """If every attempt of a node fails and its error handler continues, the last error is handled, none retried."""
     if "error_handler" not in inspect.signature(StateGraph.add_node).parameters:
         pytest.skip("this langgraph has no error handlers")
     graph = StateGraph(MessagesState)
@@ -467,11 +467,11 @@ def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: C
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
 def test_sampling_decides_per_root(rate: float, log: MemoryDelivery) -> None:
-    """A root is logged whole or not at all, decided by its id; what is left out leaves no state."""
+    """A root is logged completely or not at all, decided by its id; what is left out leaves no state."""
     handler = CoagentCallbackHandler(delivery=log, sample_rate=rate)
     chain = RunnableLambda(lambda x: x) | chat("soup").with_fallbacks([chat("other")])
     for number in range(200):
-        # Ids whose low 32 bit are spread evenly, as random ones are.
+        # Ids whose low 32 bits are evenly distributed, as in random ones.
         low = (2 * number + 1) * 0xFFFFFFFF // 400
         chain.invoke("q", {"callbacks": [handler], "run_id": UUID(int=(7 << 64) + (number << 33) + low)})
 
@@ -481,7 +481,7 @@ def test_sampling_decides_per_root(rate: float, log: MemoryDelivery) -> None:
 
 
 def test_resume_continues_the_servers_numbers() -> None:
-    """With `resume=True` a new process goes on with the next prompt, and starts no second session."""
+    """With `resume=True` a new process continues with the next prompt, and does not start the session again."""
     with server.launch() as running:
         for resume in (False, True):
             handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
@@ -503,7 +503,7 @@ def test_resume_continues_the_servers_numbers() -> None:
 
 @pytest.mark.parametrize("stops", ["to ask", "in an error"])
 def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
-    """With `resume=True` a new process goes on with its last prompt and turn, for nobody has asked anything new."""
+    """With `resume=True` a new process continues its last prompt and turn if there is no new request."""
 
     def step(state: MessagesState) -> MessagesState:
         if stops == "to ask":
@@ -542,7 +542,7 @@ def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
 
 
 def test_resume_goes_on_in_the_prompt_that_the_application_names() -> None:
-    """It knows which of its prompts has asked; the server knows the last one alone."""
+    """The application knows which of its prompts asked; the server knows only the last one."""
     run_id, metadata = UUID(int=1), {"thread_id": "t", "prompt_number": 2}
     with server.launch() as running:
         client = CoagentClient(running.base_url)
@@ -558,13 +558,13 @@ def test_resume_goes_on_in_the_prompt_that_the_application_names() -> None:
 
 
 def forget_sessions(handler: CoagentCallbackHandler) -> None:
-    """Have the process know as little of its sessions as another one would."""
+    """Make the process forget its sessions, as if it were another one."""
     handler._sessions._open.clear()
     handler._sessions._last_prompts.clear()
 
 
 def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> None:
-    """Branches that start in several threads at once find one session and one prompt, each time."""
+    """Branches that start concurrently in several threads find one session and one prompt, each time."""
     barrier = threading.Barrier(4, timeout=10)
 
     def wait(value: Any) -> Any:
@@ -584,7 +584,7 @@ def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> Non
 
 
 def test_roots_that_start_together_share_the_handlers_session(log: MemoryDelivery) -> None:
-    """Runs without any session id that begin in many threads at once are prompts of one session."""
+    """Runs without a session id that begin concurrently in many threads are prompts of one session."""
     for _ in range(20):
         handler = CoagentCallbackHandler(delivery=MemoryDelivery())
         log = handler._delivery  # type: ignore[assignment]
@@ -605,7 +605,7 @@ def test_roots_that_start_together_share_the_handlers_session(log: MemoryDeliver
 
 
 def test_a_task_that_outlives_its_run_is_a_run_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A chain that begins in the background after the run around it has ended is a prompt of its own."""
+    """A chain that begins in the background after the enclosing run has ended is a prompt of its own."""
     later: list[asyncio.Task[Any]] = []
     ended = asyncio.Event()
 
@@ -654,7 +654,7 @@ def test_totals_of_a_whole_conversation(log: MemoryDelivery, handler: CoagentCal
 
 @pytest.mark.parametrize("how", ["cancelled", "failed", "completed"])
 def test_status_of_a_session_is_its_last_runs(how: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A handler that is closed after a cancelled run ends its session as cancelled, after a failed one as failed."""
+    """A handler that is closed after a cancelled run ends its session as cancelled, after a failed run as failed."""
 
     async def main() -> None:
         started = asyncio.Event()
@@ -680,11 +680,11 @@ def test_status_of_a_session_is_its_last_runs(how: str, log: MemoryDelivery, han
 
 
 class Mine(CoagentCallbackHandler):
-    """A handler that an application has extended."""
+    """An application's subclass of the handler."""
 
 
 def test_a_subclass_survives_pickling() -> None:
-    """An application's own subclass is unpickled as what it is."""
+    """An application's subclass is unpickled as that class."""
     again = pickle.loads(pickle.dumps(Mine("s", spool_dir="off")))
 
     assert isinstance(again, Mine)
@@ -692,7 +692,7 @@ def test_a_subclass_survives_pickling() -> None:
 
 
 class Incomparable:
-    """Raises when it is compared, as an array does that is asked for one truth."""
+    """Raises when it is compared, as an array does whose truth value is ambiguous."""
 
     def __eq__(self, other: object) -> bool:
         raise ValueError("ambiguous")
@@ -703,7 +703,7 @@ class Incomparable:
 def test_what_stands_in_the_place_of_a_role_is_not_compared(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A pair may be a message, or two values of any kind: in what a chain is given and in what a node returns."""
+    """A pair may be a message, or two values of any kind, both in a chain's input and in a node's output."""
     graph = StateGraph(dict).add_node("first", lambda state: {"messages": [(Incomparable(), 1)]})
     app = graph.add_edge(START, "first").compile()
     app.invoke({"messages": [(Incomparable(), 1)]}, {"callbacks": [handler]})
@@ -712,7 +712,7 @@ def test_what_stands_in_the_place_of_a_role_is_not_compared(
 
 
 def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
-    """What each node said itself, in the order of their ends."""
+    """What each node said itself, in the order in which the nodes ended."""
     return [
         (e["target_component"]["name"], [m["content"] for m in e["output_data"]["messages"]])
         for e in of_type(log, "component_exit")
@@ -721,7 +721,7 @@ def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
 
 
 def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """No model's event has it; what a model or a person said is counted, and not repeated."""
+    """No model event has it; messages of a model or a human are counted, and not repeated."""
 
     def say(state: MessagesState) -> dict[str, Any]:
         said = chat("soup").invoke("q")
@@ -736,7 +736,7 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
 
 
 def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A `ChatMessage` of the user's is the question, one of the assistant's that no model gave is the node's own."""
+    """A `ChatMessage` of the user is the prompt; one of the assistant that no model produced is the node's own."""
     said = ChatMessage("soup", role="assistant")
     graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [said]}).add_edge(START, "say").compile()
     graph.invoke({"messages": [ChatMessage("Lunch?", role="user")]}, {"callbacks": [handler]})
@@ -746,14 +746,14 @@ def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handl
 
 
 class Conversation(BaseModel):
-    """A graph's state that is no dict."""
+    """A graph state that is not a dict."""
 
     messages: Annotated[list[Any], add_messages] = []
     asked: int = 0
 
 
 def test_state_that_is_an_object_is_told_as_its_fields(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node may return the whole state: its messages are counted, and not repeated, as those of a dict."""
+    """A node may return the whole state: its messages are counted, and not repeated, as with a dict."""
 
     def ask(state: Conversation) -> Conversation:
         return Conversation(messages=[*state.messages, chat("soup").invoke("q"), AIMessage("a")], asked=1)
@@ -769,7 +769,7 @@ def test_state_that_is_an_object_is_told_as_its_fields(log: MemoryDelivery, hand
 def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """As where a node puts messages together itself before it returns them."""
+    """For example if the node merges messages itself before it returns them."""
 
     def say(state: MessagesState) -> dict[str, Any]:
         return {"messages": add_messages([], [AIMessage("a")])}
@@ -783,7 +783,7 @@ def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
 def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """As agents do that put their name to an answer."""
+    """For example an agent that puts its name on a response."""
 
     def say(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage(chat("soup").invoke("q").content, name="cook")]}
@@ -795,7 +795,7 @@ def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
 
 
 def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The graphs around it return it again, as does a later run that gets the whole conversation."""
+    """The enclosing graphs return it again, as does a later run that receives the whole conversation."""
     inner = StateGraph(MessagesState).add_node(
         "say", lambda state: {"messages": [AIMessage(str(len(state["messages"])))]}
     )
@@ -809,7 +809,7 @@ def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCall
 
 
 def test_components_can_be_chosen(log: MemoryDelivery) -> None:
-    """`components="all"` tells of every runnable but plumbing, `"none"` of no component; calls always."""
+    """`components="all"` logs every runnable except plumbing, `"none"` no component; calls are always logged."""
     for components, expected in (("all", True), ("none", False)):
         own = MemoryDelivery()
         handler = CoagentCallbackHandler(delivery=own, components=components)
@@ -820,7 +820,7 @@ def test_components_can_be_chosen(log: MemoryDelivery) -> None:
 
 
 def test_runnable_that_is_hidden_is_no_component(log: MemoryDelivery) -> None:
-    """LangChain's tag for plumbing holds for everything that has it."""
+    """LangChain's tag for plumbing applies to everything that has it."""
     handler = CoagentCallbackHandler(delivery=log, components="all")
     hidden = RunnableLambda(str.upper, name="hidden").with_config(tags=["langsmith:hidden"])
     (hidden | RunnableLambda(str.lower, name="shown")).invoke("q", {"callbacks": [handler]})
@@ -829,7 +829,7 @@ def test_runnable_that_is_hidden_is_no_component(log: MemoryDelivery) -> None:
 
 
 def test_turn_and_place_are_known_at_any_depth(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A model and tools below very many chains, of one branch or of two."""
+    """A model and tools below very many chains, in one branch or in two."""
 
     def begin_chains(branch: int) -> list[UUID]:
         ids = [UUID(int=1_000 * branch + depth) for depth in range(100)]
@@ -851,7 +851,7 @@ def test_turn_and_place_are_known_at_any_depth(log: MemoryDelivery, handler: Coa
 
 
 def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
-    """What runs after a failure in the same node makes up for nothing, and only the node is one."""
+    """What runs after a failure in the same node is not a recovery, and only the node is a node."""
 
     def fail(_: object) -> None:
         raise ValueError("down")
@@ -881,7 +881,7 @@ def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> N
 
 
 def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> None:
-    """Where control goes is no component's beginning or end."""
+    """Routing is not the beginning or end of a component."""
     handler = CoagentCallbackHandler(delivery=log, components="none")
     graph = StateGraph(MessagesState).add_node("first", lambda state: Command(goto="last"), destinations=("last",))
     app = graph.add_node("last", lambda state: None).add_edge(START, "first").compile()
@@ -892,7 +892,7 @@ def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> 
 
 
 def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An application that seeds `random` gets the same numbers with the handler, also while sending is tried again."""
+    """An application that seeds `random` gets the same numbers with the handler, even while delivery is retried."""
     random.seed(7)
     expected = random.getstate()
     chat("soup").invoke("q", {"callbacks": [handler]})
@@ -903,7 +903,7 @@ def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, han
 
 
 def answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
-    """What tools have answered: turn, id, name, success and outcome."""
+    """The tool responses: turn, id, name, success and outcome."""
     return [
         (e["turn_number"], e["meta"]["tool_call_id"], e["tool_response"]["tool_name"], e["tool_response"]["success"],
          e["meta"].get("outcome"))
@@ -913,7 +913,7 @@ def answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("components", ["nodes", "none"])
 def test_tool_that_the_model_has_made_up_is_a_call_that_failed(components: str, log: MemoryDelivery) -> None:
-    """LangGraph answers in its place, without a hook; a call whose id comes again later is another one."""
+    """LangGraph answers it without a hook; a call that reuses the id later is another one."""
     handler = CoagentCallbackHandler(delivery=log, components=components)
     model = chat(calls(("magic", {}, "1"), ("add", {"a": 1, "b": 2}, "2")), calls(("magic", {}, "2")), "done")
     agent = create_agent(model, [add])
@@ -934,7 +934,7 @@ def test_tool_that_the_model_has_made_up_is_a_call_that_failed(components: str, 
 def test_tool_that_failed_beside_a_made_up_one_is_no_call_of_its_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Both are answered with an error by one node: the one that has run was told by its hooks."""
+    """One node answers both with an error; hooks reported the one that ran."""
     model = chat(calls(("magic", {}, "1"), ("add", {"a": "many"}, "2")))
     graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
     app = (
@@ -964,7 +964,7 @@ DESCRIBED = {**IMAGE, "base64": {"mime": "image/png", "bytes": 5, "sha256": hash
 def test_answer_in_content_blocks_reads_as_its_text(
     log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any, status: Any, output: Any, message: str | None
 ) -> None:
-    """As tools of MCP servers answer; blocks remain where there is more than text."""
+    """As tools of MCP servers respond; blocks are kept if there is more than text."""
 
     @tool
     def read(table: str) -> Any:
@@ -981,7 +981,7 @@ def test_answer_in_content_blocks_reads_as_its_text(
 def test_call_that_a_node_refuses_has_failed(
     log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any
 ) -> None:
-    """As LangChain's limit of tool calls does, which answers for the tool itself."""
+    """For example by LangChain's limit of tool calls, which answers in place of the tool."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "1")))
 
     def limit(state: MessagesState) -> MessagesState:
@@ -997,7 +997,7 @@ def test_call_that_a_node_refuses_has_failed(
 
 
 def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A middleware may know the answer already: no tool runs, so that no hook tells."""
+    """A middleware may know the answer already: no tool runs, so no hook reports it."""
 
     @wrap_tool_call
     def cached(request: Any, run: Any) -> ToolMessage:
@@ -1018,7 +1018,7 @@ def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, han
 def test_tool_that_a_node_runs_without_its_call_is_told_once(
     log: MemoryDelivery, handler: CoagentCallbackHandler, arguments: dict[str, int]
 ) -> None:
-    """The node answers the call itself, with what the tool gave it or with its error."""
+    """The node answers the call itself, with the tool's result or with its error."""
     model = chat(calls(("add", arguments, "1")))
 
     def tools(state: MessagesState) -> MessagesState:
@@ -1036,8 +1036,8 @@ def test_tool_that_a_node_runs_without_its_call_is_told_once(
 
 
 def test_a_structured_answer_beside_messages_of_an_sdk(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node that calls a provider's SDK by itself returns messages with calls of another form: its exit is logged."""
-    sdk = pytest.importorskip("openai.types.chat")  # is not among the oldest versions
+    """A node that calls a provider's SDK returns messages with calls in another form: its exit is logged."""
+    sdk = pytest.importorskip("openai.types.chat")  # not among the oldest versions
     function = {"id": "c1", "type": "function", "function": {"name": "Recipe", "arguments": "{}"}}
     message = sdk.ChatCompletionMessage.model_validate({"role": "assistant", "tool_calls": [function]})
     graph = StateGraph(dict).add_node("cook", lambda state: {"messages": [message], "structured_response": "soup"})
@@ -1048,7 +1048,7 @@ def test_a_structured_answer_beside_messages_of_an_sdk(log: MemoryDelivery, hand
 
 
 class Weather(BaseModel):
-    """What an agent is to answer with."""
+    """The schema of an agent's answer."""
 
     city: str
     degrees: int
@@ -1057,7 +1057,7 @@ class Weather(BaseModel):
 def test_structured_answer_that_is_refused_is_a_call_that_failed(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangChain tells the model what is wrong and asks again: no hook tells, and it costs tokens."""
+    """LangChain tells the model what is wrong and asks again: no hook reports it, and it costs tokens."""
     script = [calls(("Weather", {"city": "Rome", "degrees": warm}, str(warm))) for warm in ("hot", 30)]
     agent = create_agent(chat(*script), [], response_format=ToolStrategy(Weather))
     agent.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
@@ -1070,7 +1070,7 @@ def test_structured_answer_that_is_refused_is_a_call_that_failed(
 
 
 def test_old_errors_in_a_conversation_are_not_told_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A node may hand the whole conversation on: what was answered in it before is none of its answers."""
+    """A node may pass on the whole conversation: what was answered in it before is not the node's answer."""
 
     def handed_on(state: MessagesState) -> MessagesState:
         return {"messages": state["messages"]}

@@ -1,4 +1,4 @@
-"""The table of docs/hooks.md: each row is tried, and every hook is in it."""
+"""The table of docs/hooks.md: each row is run, and every hook is listed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def cook(food: str) -> str:
 
 
 def graph(node: Callable[[Any], Any], **more: Any) -> Any:
-    """A graph of one node and a last one."""
+    """A graph of one given node and a last one."""
     own = StateGraph(MessagesState)
     own.add_node("node", node, **more)
     own.add_node("last", lambda state: {"messages": []})
@@ -62,12 +62,12 @@ def graph(node: Callable[[Any], Any], **more: Any) -> Any:
 
 
 def config(handler: CoagentCallbackHandler) -> Any:
-    """What every run is given."""
+    """The config of every run."""
     return {"callbacks": [handler], "configurable": {"thread_id": "t"}}
 
 
 def in_call(handler: CoagentCallbackHandler, *hooks: str) -> None:
-    """Start a model call and call one-argument hooks in it."""
+    """Start a model call and call the hooks in it that take one argument."""
     run_id = uuid4()
     handler.on_chat_model_start({}, [[]], run_id=run_id)
     for hook in hooks:
@@ -76,13 +76,13 @@ def in_call(handler: CoagentCallbackHandler, *hooks: str) -> None:
 
 
 def failing(run: Callable[[], Any]) -> None:
-    """Run what raises."""
+    """Run what is expected to raise."""
     with pytest.raises(ValueError, match="no"):
         run()
 
 
 def model_errors(handler: CoagentCallbackHandler) -> None:
-    """A failure, and a stream that is left."""
+    """A failure, and an abandoned stream."""
     in_call(handler, "on_llm_error")
     stream = chat("one two").stream("q", config(handler))
     next(stream)
@@ -90,7 +90,7 @@ def model_errors(handler: CoagentCallbackHandler) -> None:
 
 
 def remarks(handler: CoagentCallbackHandler, run_id: UUID) -> None:
-    """The hooks that only say something."""
+    """The hooks that only report something."""
     handler.on_chain_start({}, "q", run_id=run_id)
     handler.on_text("text", run_id=run_id)
     handler.on_retry(SimpleNamespace(attempt_number=1, outcome=None), run_id=run_id)
@@ -104,27 +104,27 @@ def judge(handler: CoagentCallbackHandler, run_id: UUID) -> None:
 
 
 def decisions(handler: CoagentCallbackHandler, run_id: UUID) -> None:
-    """The agent's hooks."""
+    """The hooks of an agent."""
     handler.on_chain_start({}, "q", run_id=run_id)
     handler.on_agent_action(AgentAction("cook", "leek", ""), run_id=run_id)
     handler.on_agent_finish(AgentFinish({}, ""), run_id=run_id)
 
 
 def both(run: Any, handler: CoagentCallbackHandler) -> None:
-    """Once well and once not."""
+    """Run once with success and once with failure."""
     run.invoke("leek" if run is not cook else {"food": "leek"}, config(handler))
     failing(lambda: run.invoke("fail" if run is not cook else {"food": "fail"}, config(handler)))
 
 
 def ask(handler: CoagentCallbackHandler) -> None:
-    """A question and its answer."""
+    """Ask a question and answer it."""
     asking = graph(lambda state: interrupt("ok?") and {"messages": []})
     asking.invoke({"messages": []}, config(handler))
     asking.invoke(Command(resume="yes"), config(handler))
 
 
 def recover(handler: CoagentCallbackHandler) -> None:
-    """A fallback that helps."""
+    """A failure, and a fallback that succeeds."""
     RunnableLambda(fail).with_fallbacks([RunnableLambda(str)]).invoke("q", config(handler))
 
 
@@ -158,7 +158,7 @@ TRIED: list[tuple[str, Callable[[Any], Any], set[str]]] = [
 def test_each_row_becomes_what_it_says(
     row: str, run: Callable[[Any], Any], beside: set[str], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """What a row's hooks become is what its second column names, and nothing else but what stands around it."""
+    """A row's hooks produce the events that its second column names, besides those of the surrounding run."""
     (said,) = [becomes for calls, becomes in ROWS.items() if calls.startswith(row)]
     named = {name for name in re.findall(r"`(\w+)`", said) if name in {each.value for each in EventType}}
     run(handler)
@@ -174,7 +174,7 @@ def test_every_row_is_tried() -> None:
 
 
 def test_every_hook_is_in_the_table() -> None:
-    """All hooks of LangChain and LangGraph are named in the first column."""
+    """All hooks of LangChain and LangGraph are in the first column."""
     hooks = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")} | {"on_interrupt", "on_resume"}
 
     assert hooks - set(re.findall(r"on_\w+", " ".join(ROWS))) == set()

@@ -1,4 +1,4 @@
-"""Whatever sequence of hooks comes, legal or not: nothing raised, numbers in order, every call closed once."""
+"""Whatever the sequence of hooks, legal or not: nothing is raised, numbers are in order, each call is closed once."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def play(sequence: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> tuple[M
 
 
 def check(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What holds after every sequence."""
+    """Check what holds after every sequence."""
     assert guard.collected == []
     assert state_of(handler) == EMPTY
     for entry in log.entries:
@@ -157,7 +157,7 @@ def check(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
 
 
 def check_numbers(log: MemoryDelivery) -> None:
-    """Turns of a prompt are 1 to n in order; a call and its response carry the same numbers."""
+    """Turns of a prompt are 1 to n in order; a call and its response have the same numbers."""
     for session, prompt in {(e["session_id"], e["prompt_number"]) for e in log.entries}:
         own = [e for e in log.entries if (e["session_id"], e["prompt_number"]) == (session, prompt)]
         turns = [e["turn_number"] for e in own if e["event_type"] == "llm_call"]
@@ -172,7 +172,7 @@ def check_numbers(log: MemoryDelivery) -> None:
 
 
 def check_totals(log: MemoryDelivery) -> None:
-    """Each session starts and ends once, and its end counts what it logged."""
+    """Each session starts and ends once, and its end has the totals of what it logged."""
     for session in {entry["session_id"] for entry in log.entries}:
         own = [entry for entry in log.entries if entry["session_id"] == session]
         count = Counter(entry["event_type"] for entry in own)
@@ -185,7 +185,7 @@ def check_totals(log: MemoryDelivery) -> None:
             "errors": count["error"],
             "recoveries": count["recovery"],
         }
-        tokens = [e["llm_response"].get("total_tokens") for e in own if "llm_response" in e]  # a failed stream's too
+        tokens = [e["llm_response"].get("total_tokens") for e in own if "llm_response" in e]  # of a failed stream too
         assert totals.get("total_tokens") == (sum(t for t in tokens if t) or None)
 
 

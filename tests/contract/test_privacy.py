@@ -1,4 +1,4 @@
-"""Without content nothing that anybody said leaves the process, in any field of any event; redaction fails closed."""
+"""Without content, no field of any event has anything that anybody said; redaction fails closed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Library(BaseRetriever):
 
 
 class Recipe(BaseModel):
-    """What a model is to give."""
+    """The schema of a model's answer."""
 
     name: str
 
@@ -55,12 +55,12 @@ def bad(food: str) -> str:
 
 @tool
 def ask(question: str) -> str:
-    """Ask a person."""
+    """Ask a human."""
     return str(interrupt({"question": SECRET}))
 
 
 def everything(handler: CoagentCallbackHandler) -> None:
-    """Run what gives every type of event that the handler knows, with the secret wherever somebody may say it."""
+    """Run flows that produce every type of event, with the secret wherever somebody may say it."""
     config: Any = {"callbacks": [handler], "metadata": {"note": SECRET}, "tags": [SECRET],
                    "configurable": {"thread_id": "t"}}  # fmt: skip
     lenient = bad.model_copy(update={"handle_tool_error": True})
@@ -99,7 +99,7 @@ def everything(handler: CoagentCallbackHandler) -> None:
 
 
 def test_every_type_of_event_is_tried(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The flows of this file give every type of event that the handler writes, with the secret in most of them."""
+    """The flows of this file produce every type of event that the handler writes, with the secret in most of them."""
     everything(handler)
 
     assert set(types(log)) == HANDLER_TYPES
@@ -109,7 +109,7 @@ def test_every_type_of_event_is_tried(log: MemoryDelivery, handler: CoagentCallb
 
 
 def test_without_content_nothing_said_is_written(log: MemoryDelivery) -> None:
-    """With `capture_content=False` the secret is in no field of any event; ids, numbers and timing are there."""
+    """With `capture_content=False` the secret is in no field of any event."""
     everything(CoagentCallbackHandler(delivery=log, capture_content=False))
 
     assert set(types(log)) == HANDLER_TYPES
@@ -122,13 +122,13 @@ def test_without_content_nothing_said_is_written(log: MemoryDelivery) -> None:
 
 
 def fields(log: MemoryDelivery) -> set[str]:
-    """What the entries name, one level deep."""
+    """Field names of the entries, one level deep."""
     inside = {f"{name}.{key}" for e in log.entries for name in e if isinstance(e[name], dict) for key in e[name]}
     return inside | {name for e in log.entries for name in e if not isinstance(e[name], dict)}
 
 
 def test_without_content_everything_else_is_written(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """What is left out is what people, models and tools said, and what the application attached; nothing beside it."""
+    """Only what humans, models and tools said and what the application attached is left out."""
     bare = MemoryDelivery()
     for each in (handler, CoagentCallbackHandler(delivery=bare, capture_content=False)):
         everything(each)
@@ -146,7 +146,7 @@ def test_without_content_everything_else_is_written(log: MemoryDelivery, handler
 
 
 def test_without_content_errors_name_their_cause_and_calls_their_schema(log: MemoryDelivery) -> None:
-    """The one is an id, the other a name like those of the tools that are offered."""
+    """The cause is an id, and the schema is a name like those of the offered tools."""
     handler = CoagentCallbackHandler(delivery=log, capture_content=False)
 
     def fail(_: str) -> None:
@@ -170,7 +170,7 @@ def redact(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_redactor_sees_every_event(log: MemoryDelivery) -> None:
-    """A redactor is given every event before it is written: what it takes out is in no field."""
+    """A redactor is given every event before it is written: what it removes is in no field."""
     everything(CoagentCallbackHandler(delivery=log, redact=redact))
 
     assert set(types(log)) == HANDLER_TYPES
@@ -180,7 +180,7 @@ def test_redactor_sees_every_event(log: MemoryDelivery) -> None:
 @pytest.mark.internal_errors
 @pytest.mark.parametrize("how", ["raises", "returns nothing", "raises for some", "second raises"])
 def test_redactor_that_fails_costs_the_content(how: str, log: MemoryDelivery) -> None:
-    """A redactor that raises, or gives no entry, costs the entry its content, not more: it fails closed."""
+    """A redactor that raises, or returns no entry, costs the entry its content and no more: it fails closed."""
 
     def broken(entry: dict[str, Any]) -> Any:
         if how == "returns nothing":
@@ -209,7 +209,7 @@ def test_redactor_that_fails_costs_the_content(how: str, log: MemoryDelivery) ->
 def test_redactor_that_fails_is_told_what_it_did(
     redactor: Any, fault: str, error: type | None, log: MemoryDelivery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, as the user's fault and not ours; with a traceback where the redactor raised."""
+    """Once, as an error of the user and not of the package; with a traceback if the redactor raised."""
     everything(CoagentCallbackHandler(delivery=log, redact=redactor))
 
     assert [
@@ -218,7 +218,7 @@ def test_redactor_that_fails_is_told_what_it_did(
 
 
 def test_redactor_cannot_change_the_application(log: MemoryDelivery) -> None:
-    """A redactor that empties what it is given empties the event, not the application's objects."""
+    """A redactor that empties its argument empties the event, not the application's objects."""
 
     def empty(entry: dict[str, Any]) -> dict[str, Any]:
         entry.get("tool_call", {}).get("parameters", {}).clear()
@@ -232,7 +232,7 @@ def test_redactor_cannot_change_the_application(log: MemoryDelivery) -> None:
 
 
 def test_keys_and_headers_are_never_written(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Model parameters are an allow-list: a key, a header or an address with a password is in no event."""
+    """Model parameters are an allow-list: no event has a key, a header or an address with a password."""
     key = "sk-" + "a1b2" * 8
     run_id = uuid4()
     handler.on_chat_model_start(
@@ -248,7 +248,7 @@ def test_keys_and_headers_are_never_written(log: MemoryDelivery, handler: Coagen
 def test_error_that_a_tool_answers_with_has_no_keys_where_it_is_told_as_an_error(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """The tool's answer is content, which the model is sent too: it stays as it is."""
+    """The tool's response is content, which the model receives too: it is unchanged."""
     key = "sk-" + "a1b2" * 8
 
     @tool
@@ -266,7 +266,7 @@ def test_error_that_a_tool_answers_with_has_no_keys_where_it_is_told_as_an_error
 
 
 def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A key or password in a run's metadata is not written; what stands beside it is."""
+    """A key or password in a run's metadata is not written; the rest of the metadata is."""
     metadata = {"openai_api_key": "sk-1", "db_password": "hunter2", "tenant": "acme"}
     chat("a").invoke("q", {"callbacks": [handler], "metadata": metadata})
 
@@ -275,7 +275,7 @@ def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: 
 
 
 def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) -> None:
-    """What a session, a prompt and a remark are given as `meta` is content, whatever its keys are named."""
+    """The `meta` given to a session, a prompt or a log call is content, whatever its keys are called."""
     handler = CoagentCallbackHandler(delivery=log, capture_content=False)
     with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
         handler.log("info", "cooked", meta={"status": "secret"})
@@ -286,7 +286,7 @@ def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) 
 
 @pytest.mark.internal_errors
 def test_redactor_that_fails_costs_the_users_own_meta(log: MemoryDelivery) -> None:
-    """As without content: whatever its keys are named, also in a run. What the handler says itself stays."""
+    """Without content, whatever its keys are called, also within a run. The handler's own fields are kept."""
 
     def broken(entry: dict[str, Any]) -> Any:
         raise RuntimeError("broken")
@@ -314,7 +314,7 @@ def _masked(entry: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("rule", [{"redact": _masked}, {"capture_content": False}], ids=["redact", "no content"])
 @pytest.mark.parametrize("way", ["same id", "block", "block that fails"])
 def test_a_handlers_rule_holds_in_a_session_of_anothers(way: str, rule: dict[str, Any], log: MemoryDelivery) -> None:
-    """Whoever began the session and logs its end: what runs with a careful handler leaves through that one alone."""
+    """Whoever began the session and logs its end: the content of a run leaves only through the run's own handler."""
     open_one, careful = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log, **rule)
     model = chat(ValueError(SECRET)) if way == "block that fails" else chat(SECRET)
     chain = RunnableLambda(str) | model
@@ -334,7 +334,7 @@ def test_a_handlers_rule_holds_in_a_session_of_anothers(way: str, rule: dict[str
 
 
 def test_block_around_a_careful_handlers_session_repeats_no_answer(log: MemoryDelivery) -> None:
-    """Who ends a session that a handler with a rule has begun does not know the rule: its answer is not repeated."""
+    """A block that ends a session which another handler began does not know its rule, so it repeats no response."""
     open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler("s", delivery=log, redact=_masked)
     (RunnableLambda(str) | chat(SECRET)).invoke("q", {"callbacks": [careful]})
     with open_one.session("plain", session_id="s"):
@@ -345,7 +345,7 @@ def test_block_around_a_careful_handlers_session_repeats_no_answer(log: MemoryDe
 
 
 def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: MemoryDelivery) -> None:
-    """Where it leaves the block of a session that another handler has begun."""
+    """If it leaves the block of a session that another handler began."""
     open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=log, redact=_masked)
     with contextlib.suppress(RuntimeError), open_one.session("plain"):
         chat("a").invoke("q", {"callbacks": [careful]})
@@ -357,7 +357,7 @@ def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: 
 
 
 def test_redactor_may_run_chains(log: MemoryDelivery) -> None:
-    """A `redact` that asks a chain of its own, in a run that has no session yet, is asked once for each event."""
+    """A `redact` that invokes a chain, in a run without a session so far, is called once for each event."""
     classify = RunnableLambda(lambda text: text) | RunnableLambda(lambda text: text)
 
     def redact(entry: dict[str, Any]) -> dict[str, Any]:

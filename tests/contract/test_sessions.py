@@ -1,4 +1,4 @@
-"""Which session a run is logged in, how often, and with which number where several processes serve a conversation."""
+"""Which session a run is logged in, how often, and with which number if several processes serve a conversation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ for question in sys.stdin:
 
 
 def test_block_around_a_run_comes_before_the_handlers_own_session(log: MemoryDelivery) -> None:
-    """The block counts first, then the handler's session, then the run's metadata."""
+    """The session of a block takes precedence, then the handler's, then that of the run's metadata."""
     handler = CoagentCallbackHandler("handler", delivery=log)
     config: RunnableConfig = {"callbacks": [handler], "metadata": {"session_id": "metadata"}}
     with handler.session("Cook", session_id="block"):
@@ -46,7 +46,7 @@ def test_block_around_a_run_comes_before_the_handlers_own_session(log: MemoryDel
 
 
 def test_sampling_leaves_in_what_is_opened_by_hand(log: MemoryDelivery) -> None:
-    """A session and a prompt of the application's own are logged, also where every run in them is left out."""
+    """A session and a prompt opened explicitly are logged, even if every run in them is left out."""
     handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
     with handler.session("Cook") as session, session.prompt("Dinner?"):
         chat("soup").invoke("q", {"callbacks": [handler]})
@@ -55,7 +55,7 @@ def test_sampling_leaves_in_what_is_opened_by_hand(log: MemoryDelivery) -> None:
 
 
 def test_handler_is_closed_in_a_run_that_sampling_left_out(log: MemoryDelivery) -> None:
-    """What it has in the log ends; of the run there is nothing to end."""
+    """The session that it has logged ends; of the run there is nothing to end."""
     handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
     handler.log("info", "hello")
     RunnableLambda(lambda _: handler.close()).invoke("q", {"callbacks": [handler]})
@@ -74,7 +74,7 @@ def test_two_handlers_of_one_run_log_it_twice(log: MemoryDelivery) -> None:
 
 @contextmanager
 def worker(base_url: str, *how: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that answers a line at a time, each with a handler of its own for the session "talk"."""
+    """A process that answers one line at a time, each with its own handler for the session "talk"."""
     environment = {**os.environ, "COAGENT_BASE_URL": base_url}
     command = [sys.executable, "-c", WORKER, *how]
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def worker(base_url: str, *how: str) -> Iterator[subprocess.Popen[str]]:
     ids=["number", "resume", "nothing"],
 )
 def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], numbers: list[int]) -> None:
-    """In a row by `prompt_number`, and by `resume` with a `flush` after each; else each counts for itself."""
+    """Consecutive with `prompt_number`, and with `resume` and a `flush` after each; else each counts for itself."""
     with launch() as server, ExitStack() as workers:
         pair = [workers.enter_context(worker(server.base_url, *how)) for _ in range(2)]
         for number, chosen in enumerate((0, 1, 0, 0, 1), 1):
@@ -110,7 +110,7 @@ def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], number
 
 
 def test_a_block_resumes_too() -> None:
-    """With `resume=True` a `with handler.session()` block goes on with the server's numbers, without another start."""
+    """With `resume=True` a `with handler.session()` block continues the server's numbering, without another start."""
     with launch() as server:
         for _ in range(2):
             handler = CoagentCallbackHandler("talk", base_url=server.base_url, spool_dir="off", resume=True)
@@ -127,7 +127,7 @@ def test_a_block_resumes_too() -> None:
 
 @pytest.mark.parametrize("way", ["block", "run"])
 def test_what_resumes_starts_again_what_has_ended_here(way: str) -> None:
-    """What a process logs after an end is a session of its own, whatever went before in another process."""
+    """What a process logs after an end starts the session again, whatever another process logged before."""
     with launch() as server:
         with CoagentClient(server.base_url) as client:
             client.log_user_input("talk", "Breakfast?", prompt_number=1, turn_number=0)
