@@ -1,7 +1,7 @@
 """A test double of a ClickHouse server: its HTTP dialect in front of the real engine in this process (chdb).
 
-No ClickHouse server can be installed from a package index. What answers here is the engine of one; what is not is the
-network side of it: sessions, users, compression, limits, asynchronous inserts.
+No ClickHouse server can be installed from a package index. The engine here is the real one; the network side (sessions,
+users, compression, limits, asynchronous inserts) is missing.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class Door:
-    """Listens on a free port of 127.0.0.1; a context manager.
+    """A server on a free port of 127.0.0.1; a context manager.
 
     Parameters:
-        path: the engine's folder; one a process.
+        path: the engine's folder; one per process.
 
     Attributes:
-        failures: what to do with the next requests: an HTTP status instead of an answer, "hang up" instead of one,
-            "stall" until `moving` is set and answer then, "swallow" the answer and hang up; 0 answers.
+        failures: what to do with each of the next requests: an HTTP status to respond with, "hang up" without a
+            response, "stall" until `moving` is set and then respond, "swallow" the response and hang up; 0 responds.
         always: the same for all requests.
-        moving: cleared while what stalls shall wait.
-        asked_by: user and password of the last request; None where it has none.
+        moving: cleared while stalled requests must wait.
+        asked_by: user and password of the last request; None if it has none.
     """
 
     def __init__(self, path: str) -> None:
-        import chdb  # late: who leaves heavy tests out need not have it
+        import chdb  # late: only heavy tests need it
 
         self.failures: list[int | str] = []
         self.always: int | str | None = None
@@ -57,7 +57,7 @@ class Door:
         self._engine.close()
 
     def run(self, query: str, body: bytes, parameters: dict[str, str]) -> bytes:
-        """Run a query, with what follows it as its data."""
+        """Run a query, followed by its data."""
         text = f"{query}\n{body.decode()}" if query else body.decode()
         with self._one_at_a_time:
             result: bytes = self._engine.query(text, "TabSeparated", params=parameters or None).bytes()
@@ -118,7 +118,7 @@ class Door:
 
 
 def _form(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of a form: how the client sends a question with long parameters."""
+    """The fields of a form, as the client sends a query with long parameters."""
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
     return {
         str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True).decode()

@@ -25,7 +25,7 @@ _databases = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of ClickHouse's engine: one a process."""
+    """The folder of ClickHouse's engine: one per process."""
     return str(tmp_path_factory.mktemp("chdb"))
 
 
@@ -40,7 +40,7 @@ def door(engine: str) -> Iterator[object]:
 
 @pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store: SQLite, ClickHouse's engine in the process, the same over HTTP."""
+    """An empty store: SQLite, ClickHouse's engine in the process, or the same over HTTP."""
     opened = opener(request)(tmp_path)
     yield opened
     opened.close()
@@ -48,12 +48,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def beside(store: Store, tmp_path: Path) -> Any:
-    """What deletes from the store while it is open: for SQLite, another connection to its file."""
+    """A deleter for the open store: for SQLite, another connection to its file."""
     return StoreFile(tmp_path / "coagent.db") if isinstance(store, SqliteStore) else store
 
 
 def opener(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
-    """What opens a store of the kind that the test runs with."""
+    """A function that opens a store of the kind under test."""
     database = f"test{next(_databases)}"
     if request.param == "sqlite":
         return lambda folder: server.open_store(f"sqlite://{folder}/coagent.db")

@@ -1,4 +1,4 @@
-"""What the tests of a session's presentation share: timelines of entries, as people would note them."""
+"""Shared by the tests of a session's presentation: the timelines of entries in a short notation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
 
 
 def reader(entries: Iterable[dict[str, Any]]) -> Read:
-    """Finds these entries by time and arrival, as the pages ask the store for them."""
+    """Finds these entries by time and arrival, with the interface that pages read a store by."""
     kept = {(entry["timestamp"], seq): entry for seq, entry in enumerate(entries, 1)}
     return lambda at, seq: kept[at, seq]
 
@@ -46,18 +46,18 @@ def judged(entries: list[dict[str, Any]], *places: int) -> Detail:
 
 
 def drawn(made: Timeline) -> list[str]:
-    """The tree as people would note it: indent, kind, label, status."""
+    """The tree in a short notation: indent, kind, label, status."""
     return [line for root in made.roots for line in lines(root)]
 
 
 def oversight(story: Story, status: str, interrupt_id: str | None, value: Any) -> None:
-    """What is asked of a human, or what the human answers."""
+    """Log a question to a human, or the human's answer."""
     given = {"interrupt_id": interrupt_id, "value": value}
     story.log("human_oversight", 0, story.root, name="ask", meta={"status": status}, input_data=given)
 
 
 def lines(bar: Bar, depth: int = 0) -> list[str]:
-    """A bar and what is below it."""
+    """The lines of a bar and those below it."""
     own = f"{'  ' * depth}{bar.kind} {bar.label} {bar.status}"
     return [own, *(line for child in bar.children for line in lines(child, depth + 1))]
 

@@ -1,4 +1,4 @@
-"""Files of stores: their modes, old ones, damaged ones."""
+"""Store files: their modes, old versions, damage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def mode(path: Path) -> int:
 
 
 def make_first_version(path: Path) -> None:
-    """Turn a store's file back to what the first version of the package made."""
+    """Turn a store's file into one that the first version of the package made."""
     with contextlib.closing(connect(path)) as first:
         first.execute("CREATE INDEX entries_errors ON entries (session, timestamp) WHERE type = 11")
         for name in ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "failure_ms",
@@ -25,7 +25,7 @@ def make_first_version(path: Path) -> None:
 
 
 def damage(path: Path, table: str) -> None:
-    """Overwrite the page of a database that leads to a table's rows."""
+    """Overwrite the root page of a table in a database file."""
     with contextlib.closing(connect(path)) as connection:
         page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0] - 1
     with path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Entries to store, with times and ids that stand still."""
+"""Entries to store, with fixed times and ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 def entry(event_type: str = "info", at: int = 0, session_id: str = "s", **fields: Any) -> dict[str, Any]:
-    """A valid entry, `at` milliseconds after `T0`, with an event id of its own unless one is given."""
+    """A valid entry, `at` milliseconds after `T0`, by default with an event id of its own."""
     base = {"version": "2.0.0", "session_id": session_id, "prompt_number": 1, "turn_number": 0,
             "event_id": f"e{next(_numbers)}", "event_type": event_type, "timestamp": T0 + at}  # fmt: skip
     return base | fields
@@ -48,11 +48,11 @@ def event_ids(found: Iterable[Entry]) -> list[str]:
 
 
 def hits(store: Store, session_id: str, text: str, limit: int = 100) -> list[str]:
-    """The event ids of the entries of a session that a text finds, in the order of the answer, without copies."""
+    """The event ids of a session's entries that a search finds, in the order of the result, without duplicates."""
     ids = {one.seq: orjson.loads(one.body)["event_id"] for one in store.entries(session_id)}
     return [ids[seq] for seq in store.search(session_id, text, limit) if seq in ids]
 
 
 def holding(store: Store, text: str) -> list[str]:
-    """The ids of the sessions that a text finds, sorted."""
+    """The ids of the sessions that a search finds, sorted."""
     return sorted(session.session_id for session in store.sessions(Query(text=text, limit=200)).sessions)

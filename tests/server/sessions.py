@@ -248,7 +248,7 @@ def trip(
 
 
 def restarted(session_id: str = "support-bot-restarted") -> list[Entry]:
-    """One conversation in two processes, the second a minute after the first: each counts its prompts from 1."""
+    """One conversation in two processes, the second a minute after the first: each numbers its prompts from 1."""
     written = []
     for process, questions in enumerate((("Where is my parcel?", "And when?"), ("Still not here", "Refund it"))):
         story = Story(session_id, T0 + process * 60_000, first=100 * process)
@@ -259,7 +259,7 @@ def restarted(session_id: str = "support-bot-restarted") -> list[Entry]:
 
 
 def failed(session_id: str = "invoice-reader-71", at: int = T0) -> list[Entry]:
-    """A run that breaks: a tool error that the agent handles, then a model error that nobody does."""
+    """A run that fails: a tool error that the agent handles, then an unhandled model error."""
     story = Story(session_id, at).ask("Read invoice 4711.pdf and file it", {"context": {"tags": ["staging"]}})
     call = {"id": "c1", "name": "read_pdf", "args": {"path": "4711.pdf"}}
     story.model(
@@ -302,14 +302,14 @@ def failed(session_id: str = "invoice-reader-71", at: int = T0) -> list[Entry]:
 
 
 def running(session_id: str = "support-bot-live", at: int = T0) -> list[Entry]:
-    """A session that is still going: a model call without its response yet."""
+    """A session that is running: a model call without a response so far."""
     story = Story(session_id, at).ask("Where is my parcel 9Z-118?")
     story.call("Where is my parcel 9Z-118?", issuer="support")
     return story.entries
 
 
 def plain(session_id: str = "agent-run-plain", at: int = T0) -> list[Entry]:
-    """A client without run ids: pairs by prompt, turn, tool name and order alone."""
+    """A client without run ids: its events pair by prompt, turn, tool name and order alone."""
     story = Story(session_id, at)
     story.log("session_start", prompt="Analyze customer feedback")
     for turn in (1, 2):
@@ -335,7 +335,7 @@ def plain(session_id: str = "agent-run-plain", at: int = T0) -> list[Entry]:
 
 
 def big(events: int) -> Iterator[Entry]:
-    """About `events` entries of 1 KB: an agent that calls a model and three tools a turn, for ever."""
+    """About `events` entries of 1 KB: an agent that calls a model and three tools in every turn."""
     story = Story(f"big-{events}")
     words = "result of the search with prices, dates and a note on what to check before the next step runs again; "
     story.ask("Go through every page of the archive and list what changed")

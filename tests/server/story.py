@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Entry = dict[str, Any]
-T0 = 1_790_000_000_000  # Unix milliseconds at which every story begins unless told otherwise
+T0 = 1_790_000_000_000  # default start of every story, in Unix milliseconds
 
 
 class Story:
@@ -23,19 +23,19 @@ class Story:
         self.root, self.began, self._given = "", at, 0
 
     def news(self) -> list[Entry]:
-        """The entries since it was asked for them last."""
+        """The entries since the last call."""
         given, self._given = self._given, len(self.entries)
         return self.entries[given:]
 
     def run(self) -> str:
-        """Make the next run id."""
+        """Make a new run id."""
         self._runs += 1
         return f"{self.session_id}-run-{self._runs}"
 
     def log(
         self, event_type: str, turn: int = 0, run: str = "", parent: str = "", name: str = "", **fields: Any
     ) -> Entry:
-        """Write one entry at the present time."""
+        """Log one entry at the current time."""
         meta = dict(fields.pop("meta", {}))
         if run:
             meta["trace"] = {"run_id": run, "root_run_id": self.root or run, "name": name}
@@ -59,12 +59,12 @@ class Story:
         return entry
 
     def wait(self, ms: int) -> Story:
-        """Let time pass."""
+        """Move the clock."""
         self.now += ms
         return self
 
     def ask(self, text: str, meta: Entry | None = None) -> Story:
-        """Begin the session, or its next prompt, with the user's words."""
+        """Begin the session, or its next prompt, with the user's input."""
         if self.entries:
             self.prompt += 1
             self.turn = 0
@@ -80,7 +80,7 @@ class Story:
         return self.wait(3)
 
     def model(self, prompt: str, answer: str, ms: int, tokens: tuple[int, int], **more: Any) -> str:
-        """One model call that answers; gives its run id."""
+        """One model call with its response; returns its run id."""
         run = self.call(prompt, **more)
         self.wait(ms)
         self.answer(run, answer, ms, tokens, **more)
@@ -97,7 +97,7 @@ class Story:
         history: list[Entry] | None = None,
         **_: Any,
     ) -> str:
-        """One `llm_call`; gives its run id."""
+        """One `llm_call`; returns its run id."""
         self.turn += 1
         run = self.run()
         messages = history or [{"role": "user", "content": prompt}]
@@ -163,14 +163,14 @@ class Story:
     def tool(
         self, name: str, arguments: Entry, output: Any, ms: int, call_id: str, parent: str = "", turn: int = 0
     ) -> str:
-        """One tool call that succeeds; gives its run id."""
+        """One tool call that succeeds; returns its run id."""
         run = self.tool_call(name, arguments, call_id, parent, turn)
         self.wait(ms)
         self.tool_done(run, name, output, ms, call_id, parent, turn)
         return run
 
     def tool_call(self, name: str, arguments: Entry, call_id: str, parent: str = "", turn: int = 0) -> str:
-        """One `tool_call`; gives its run id."""
+        """One `tool_call`; returns its run id."""
         run = self.run()
         self.log(
             "tool_call",
@@ -198,7 +198,7 @@ class Story:
         )
 
     def enter(self, name: str, parent: str = "", kind: str = "node") -> str:
-        """A component begins; gives its run id."""
+        """A component begins; returns its run id."""
         run = self.run()
         self.log(
             "component_enter",
@@ -225,7 +225,7 @@ class Story:
         )
 
     def end(self, response: str, status: str = "completed") -> list[Entry]:
-        """End the session; gives all its entries."""
+        """End the session; returns all its entries."""
         self.turn = 0
         elapsed = self.now - self.began
         self.log("session_end", output_data={"response": response}, meta={"status": status, "elapsed_time_ms": elapsed})

@@ -1,4 +1,4 @@
-"""The JSON API over loopback, as any client speaks it."""
+"""The JSON API over loopback, as any client uses it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def get(running: Running, path: str, **parameters: str) -> Any:
 
 
 def test_one_entry_and_an_array_are_stored(running: Running) -> None:
-    """The two answers of the API tutorial, word for word."""
+    """The two requests of the API tutorial, word for word."""
     one, two, three = entry(), entry(at=1), entry(at=2)
 
     assert post(running, one).json() == {"success": True, "message": "Log entry stored successfully"}
@@ -51,7 +51,7 @@ def test_unknown_session_is_an_empty_array(running: Running) -> None:
 
 
 def test_runs_and_their_summaries(running: Running) -> None:
-    """Ids, or each session in short."""
+    """Ids, or a summary of each session."""
     post(running, [entry("session_start", 5, "b", prompt="Plan"), entry(session_id="a", at=7),
                    entry("error", 8, "b"), entry("session_end", 9, "b"),
                    entry("error", 10, "c", error_info={"error_type": "ValueError", "error_message": "no"}),
@@ -75,7 +75,7 @@ def test_ids_travel_in_paths(running: Running, session_id: str) -> None:
     one = entry(session_id=session_id)
     post(running, one)
     path = requests.utils.quote(session_id, safe="")
-    # dots are not quoted by any client, and `..` would be resolved on the way
+    # no client quotes dots, and `..` would be resolved on the way
     path = path.replace(".", "%2E")
 
     assert get(running, f"logs/{path}") == [one]
@@ -83,7 +83,7 @@ def test_ids_travel_in_paths(running: Running, session_id: str) -> None:
 
 
 def test_line_break_at_the_end_of_an_id_counts(running: Running) -> None:
-    """It is another session than the one without it."""
+    """An id that ends with one is another session than the id without it."""
     post(running, entry(session_id="trip"))
 
     assert get(running, "logs/trip%0A") == []
@@ -99,7 +99,7 @@ def test_both_shapes_of_additional_properties_come_back(running: Running) -> Non
 
 
 def test_bytes_come_back_as_they_were_posted(running: Running) -> None:
-    """An array with white space, escapes and odd numbers: each entry is returned exactly as it stood."""
+    """An array with white space, escapes and odd numbers: each entry is returned byte for byte."""
     first, second = (json.dumps(entry(at=n, text='comma, ] } "quote\\" ü', big=10**30), indent=2) for n in range(2))
     second = second.replace("2.0.0", "2.0\\u002e0")
     body = f" [ {first} ,\n{second}\t] ".encode()
@@ -109,7 +109,7 @@ def test_bytes_come_back_as_they_were_posted(running: Running) -> None:
 
 
 def test_a_long_session_comes_piece_by_piece(running: Running) -> None:
-    """Megabytes are never held at once: the answer has no length of its own, and is whole all the same."""
+    """Megabytes are never held at once: the response is chunked, and complete."""
     entries = [entry(at=number, text="x" * 1000) for number in range(900)]
     post(running, entries)
 
@@ -119,7 +119,7 @@ def test_a_long_session_comes_piece_by_piece(running: Running) -> None:
 
 
 def test_partly_bad_batch_stores_the_good_and_names_the_bad(running: Running) -> None:
-    """Index and field of each fault; the good entries are there."""
+    """The index and field of each fault are named; the valid entries are stored."""
     good, also_good = entry(), entry(at=1)
     bad = entry() | {"timestamp": "now", "llm_response": {"input_tokens": 1.5}}
     answer = post(running, [good, bad, 7, also_good, entry("party")])
@@ -133,7 +133,7 @@ def test_partly_bad_batch_stores_the_good_and_names_the_bad(running: Running) ->
 
 
 def test_missing_fields_are_named(running: Running) -> None:
-    """Each required field that is not there."""
+    """Each required field that is missing."""
     answer = post(running, {"version": "2.0.0", "session_id": "s"}).json()
 
     assert [error["field"] for error in answer["errors"]] == [
@@ -156,7 +156,7 @@ def test_deprecated_shape_gets_a_clear_answer(running: Running) -> None:
     (b'{"a": 1e999}', 400), (b'{"a": "\\ud800"}', 400), (b"[" * 3000, 400), (b"[" + b"1," * 1000 + b"1]", 413),
 ])  # fmt: skip
 def test_bodies_that_cannot_be_read(running: Running, body: bytes, status: int) -> None:
-    """Each is answered with what is wrong, none with a 500."""
+    """Each gets an error that says what is wrong, never a 500."""
     answer = requests.post(
         f"{running.base_url}/logs", data=body, headers={"Content-Type": "application/json"}, timeout=10
     )
@@ -165,7 +165,7 @@ def test_bodies_that_cannot_be_read(running: Running, body: bytes, status: int) 
 
 
 def test_gzip_is_unpacked(running: Running) -> None:
-    """A compressed body is stored like another."""
+    """A compressed body is stored like any other."""
     one = entry()
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     requests.post(f"{running.base_url}/logs", data=gzip.compress(json.dumps(one).encode()), headers=headers, timeout=10)
@@ -178,14 +178,14 @@ def test_gzip_is_unpacked(running: Running) -> None:
     ("gzip", gzip.compress(b"{}") + b"more", 400),
 ])  # fmt: skip
 def test_wrong_encodings_are_refused(running: Running, encoding: str, body: bytes, status: int) -> None:
-    """Broken or unknown compression."""
+    """Compression that is broken or unknown."""
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
 
     assert requests.post(f"{running.base_url}/logs", data=body, headers=headers, timeout=10).status_code == status
 
 
 def test_gzip_bomb_is_refused_in_little_memory(running: Running) -> None:
-    """100 MB in 100 KB: unpacking stops at the limit."""
+    """100 MB in 100 KB: decompression stops at the limit."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(b" " * 10_000_000) for _ in range(10)) + packer.flush()
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -198,7 +198,7 @@ def test_gzip_bomb_is_refused_in_little_memory(running: Running) -> None:
 
 
 def test_too_large_bodies_are_refused(running: Running) -> None:
-    """With a length or in chunks."""
+    """With a content length or in chunks."""
     headers = {"Content-Type": "application/json"}
     chunks = (b" " * 1_000_000 for _ in range(11))
 
@@ -207,7 +207,7 @@ def test_too_large_bodies_are_refused(running: Running) -> None:
 
 
 def test_entry_limits(running: Running) -> None:
-    """Size and depth of one entry; its neighbour is stored."""
+    """Size and depth of one entry; the entry beside it is stored."""
     deep: Any = 1
     for _ in range(101):
         deep = [deep]
@@ -219,7 +219,7 @@ def test_entry_limits(running: Running) -> None:
 
 
 def test_many_objects_side_by_side_are_not_deep(running: Running) -> None:
-    """However many there are, and whatever brackets its texts hold."""
+    """However many there are, and whatever brackets their texts contain."""
     one = entry(input_data={"rows": [{"n": [n]} for n in range(200)], "text": "[{" * 200})
 
     assert post(running, one).status_code == 200
@@ -227,7 +227,7 @@ def test_many_objects_side_by_side_are_not_deep(running: Running) -> None:
 
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH"])
 def test_what_cannot_be_done_is_405(running: Running, method: str) -> None:
-    """Also without the content type that a body would need; the answer names what can be done."""
+    """Even without the content type that a body would need; the response names the allowed methods."""
     answer = requests.request(method, f"{running.base_url}/logs/s", timeout=10)
 
     assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, {"GET", "HEAD"})
@@ -264,7 +264,7 @@ def test_filters_project(running: Running) -> None:
     "[].reverse(prompt)",
 ])  # fmt: skip
 def test_functions_write_what_jmespath_says(running: Running, pre: str) -> None:
-    """Those that count what they write give what the library's own do."""
+    """The functions that count their output give the same results as the library's own."""
     entries = [entry(at=n, prompt=f"Zürich {n}", input_data={"n": n}) for n in range(2)]
     post(running, entries)
 
@@ -275,7 +275,7 @@ def test_functions_write_what_jmespath_says(running: Running, pre: str) -> None:
     (3, None), (4, "a filter has at most 200 parts and 3 lists, objects and flattenings"),
 ])  # fmt: skip
 def test_filter_may_multiply_three_times(running: Running, fans: int, told: str | None) -> None:
-    """One that asks for more is told the limit, in those words alone."""
+    """An expression that multiplies more often is refused with the limit, and nothing else."""
     post(running, entry("info", input_data={"n": 1}))
     pre = {"pre": " | ".join(["[0:1]", *["[@]"] * fans])}
     answer = requests.get(f"{running.base_url}/filter_logs/s", params=pre, timeout=10)
@@ -289,9 +289,9 @@ def test_filter_may_multiply_three_times(running: Running, fans: int, told: str 
     r'`"\ud800"`',
 ])  # fmt: skip
 def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
-    """Wrong, too long, too deep, or multiplying: a 400 that says so, in no time."""
+    """Invalid, too long, too deep, or multiplying: a 400 with the reason, at once."""
     post(running, [entry(at=n, prompt="x" * 100) for n in range(300)])
-    began = time.process_time()  # of the processor: a machine may be busy
+    began = time.process_time()  # processor time: the machine may be busy
     answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": pre}, timeout=60)
     took = time.process_time() - began
 
@@ -299,7 +299,7 @@ def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
 
 
 def test_filter_whose_result_is_no_json_is_refused(running: Running) -> None:
-    """A sum beyond 64 bits: a 400 that says so."""
+    """A sum beyond 64 bits: a 400 with the reason."""
     post(running, [entry("info", n, input_data={"n": 2**64 - 1}) for n in range(2)])
     answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": "sum([].input_data.n)"}, timeout=10)
 
@@ -319,7 +319,7 @@ def test_unknown_paths_and_methods_answer_json(running: Running) -> None:
 
 
 def test_openapi_names_every_route(running: Running) -> None:
-    """The document has the paths that the API has."""
+    """The document has exactly the paths of the API."""
     document = get(running, "openapi.json")
 
     assert document == openapi.document()

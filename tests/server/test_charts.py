@@ -1,4 +1,4 @@
-"""The figures beside the timeline: token bars, the tables of models and tools, the sums."""
+"""The figures beside the timeline: token bars, tables of models and tools, totals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.server.story import Story
 
 
 def test_median_and_longest_leave_out_what_was_answered_in_place_of_the_call() -> None:
-    """How long the tool or the model takes tells only what it answered itself."""
+    """Only the tool's or model's own responses say how long it takes."""
     story = Story("s").ask("mail")
     for took, outcome in ((900, ""), (0, "not run"), (1000, "answered by node")):
         run = story.tool_call("send_mail", {}, f"c{took}")
@@ -30,7 +30,7 @@ def test_median_and_longest_leave_out_what_was_answered_in_place_of_the_call() -
 
 
 def test_token_bars_stack_to_the_highest_call() -> None:
-    """Heights are in proportion; cached input is part of the input."""
+    """Heights are proportional; cached input is part of the input."""
     bars = token_bars(timeline(sessions.recipe()).models)
 
     assert [(bar.cached, bar.fresh, bar.output) for bar in bars] == [
@@ -41,7 +41,7 @@ def test_token_bars_stack_to_the_highest_call() -> None:
 
 
 def test_answers_from_a_cache_use_nothing() -> None:
-    """What the second call names was used by the first: prompt and overview have the sums of the session."""
+    """The first call used the tokens that the second one names: prompt and overview have the session's totals."""
     story = Story("s").ask("hello")
     for reused in (False, True):
         story.model("a", "1", 5, (10, 2), cached=4)
@@ -56,7 +56,7 @@ def test_answers_from_a_cache_use_nothing() -> None:
 
 
 def test_many_calls_share_bars() -> None:
-    """A thousand calls make at most 120 bars, and none is left out."""
+    """A thousand calls make at most 120 bars, and none is omitted."""
     calls = timeline(sessions.big(10_000)).models
     bars = token_bars(calls)
 

@@ -1,4 +1,4 @@
-"""What only ClickHouse does: traps of its JSON type, tables of published servers, a database that is away."""
+"""What only ClickHouse does: traps of its JSON type, tables of published servers, an unavailable database."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def store(opened: Callable[[str], Store]) -> Store:
 
 
 def sql(door: Door, text: str) -> str:
-    """Ask the engine beside the store."""
+    """Query the engine directly, beside the store."""
     return door.run(text, b"", {}).decode().strip()
 
 
@@ -77,7 +77,7 @@ def sql(door: Door, text: str) -> str:
     {"session_id": "s", "prompt": "tab\tnew\nline 'quote' \\ back"},
 ])  # fmt: skip
 def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
-    """What ClickHouse would change, reorder or refuse comes back byte for byte, and its neighbours with it."""
+    """Values that ClickHouse would change, reorder or refuse come back byte for byte, and so do entries beside them."""
     body = orjson.dumps(entry() | fields)
     neighbours = new(entry(at=-1), entry(at=1))
     store.append([neighbours[0], NewEntry(orjson.loads(body), body), neighbours[1]]).result(timeout=10)
@@ -86,7 +86,7 @@ def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
 
 
 def test_figures_of_an_entry_that_the_json_type_refuses_are_counted(store: Store) -> None:
-    """A key that is there twice to ClickHouse, somewhere in the user's own metadata, hides no tokens."""
+    """A key that is a duplicate to ClickHouse, somewhere in the user's own metadata, hides no tokens."""
     twice = {"user": {"id": 1}, "user.id": 2}
     put(store, entry("llm_response", llm_response={"input_tokens": 3, "output_tokens": 2},
                      performance_metrics={"cost": 0.5},
@@ -99,7 +99,7 @@ def test_figures_of_an_entry_that_the_json_type_refuses_are_counted(store: Store
 
 
 def test_depth_up_to_the_limit_stays_readable(store: Store) -> None:
-    """An entry of 100 levels is stored and every read of its session works."""
+    """An entry of 100 levels is stored, and every read of its session works."""
     deep: Any = 1
     for _ in range(97):
         deep = {"d": deep}
@@ -118,7 +118,7 @@ def test_timestamps_are_never_multiplied(store: Store, door: Door) -> None:
 
 
 def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> None:
-    """Same columns in the same order, 17 types with their numbers, then ours."""
+    """Same columns in the same order, the 17 types with their numbers, then our additions."""
     where = f"database = '{store._db}' AND table = 'log_entries'"  # type: ignore[attr-defined]
 
     assert sql(door, f"SELECT name FROM system.columns WHERE {where} ORDER BY position").split() == [
@@ -130,7 +130,7 @@ def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> No
 
 
 def published_table(door: Door, database: str) -> None:
-    """A database as a published server left it, with two sessions, one of them with an entry twice."""
+    """A database as a published server left it, with two sessions, one of them with a duplicate entry."""
     sql(door, f"CREATE DATABASE {database}")
     sql(door, PUBLISHED.format(db=database))
     rows = [
@@ -147,7 +147,7 @@ def published_table(door: Door, database: str) -> None:
 
 
 def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str], Store]) -> None:
-    """Its entries, roll-up and text, though our columns are not there."""
+    """Entries, roll-up and text are found, though our columns are missing."""
     published_table(door, database := next(_names))
     store = opened(database)
     session = store.session("old")
@@ -165,7 +165,7 @@ def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str
 
 
 def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Callable[[str], Store]) -> None:
-    """Without our columns the text has a place in `additional_properties`; copies are still known."""
+    """Without our columns the text is kept in `additional_properties`; duplicates are still recognized."""
     published_table(door, database := next(_names))
     store = opened(database)
     one = entry("llm_call", at=900, session_id="old", meta={"z": None, "a": 1}, team="b")
@@ -178,7 +178,7 @@ def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Cal
 
 
 def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is given twice."""
+    """No number is assigned twice."""
     numbers = Numbers()
     given = [*numbers.take(3)]
     monkeypatch.setattr(time, "time_ns", lambda: 0)
@@ -188,7 +188,7 @@ def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.M
 
 
 def test_types_that_a_published_table_lacks_are_refused_per_event(door: Door, opened: Callable[[str], Store]) -> None:
-    """`info` gets a clear answer; the entry beside it is stored."""
+    """`info` is refused with a clear error; the entry beside it is stored."""
     published_table(door, database := next(_names))
     with server.launch(opened(database)) as running:
         good = entry("llm_call", session_id="new")
@@ -203,7 +203,7 @@ def test_types_that_a_published_table_lacks_are_refused_per_event(door: Door, op
 
 @pytest.mark.parametrize("failure", [503, 500, "hang up"])
 def test_database_that_is_away_answers_503(door: Door, store: Store, failure: int | str) -> None:
-    """Every call says when to try again, and nothing is lost or doubled when the client does."""
+    """Every request says when to retry, and nothing is lost or duplicated when the client does."""
     with server.launch(store) as running:
         one = entry()
         door.always = failure
@@ -218,7 +218,7 @@ def test_database_that_is_away_answers_503(door: Door, store: Store, failure: in
 
 
 def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
-    """The same entries sent again, alone or among others, are known."""
+    """The same entries sent again, alone or among others, are recognized."""
     first, second = entry(), entry(at=1)
     put(store, first)
     put(store, second, first)
@@ -231,7 +231,7 @@ def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
 def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_comes_again(
     opened: Callable[[str], Store], door: Door
 ) -> None:
-    """The figures are right again, and those of the session's other entries with them."""
+    """The figures are right again, including those of the session's other entries."""
     database = next(_names)
     store = opened(database)
     first, second = (entry("llm_response", at, llm_response={"total_tokens": 5}) for at in (0, 1))
@@ -250,7 +250,7 @@ def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_com
 def test_entries_with_one_id_are_all_counted_when_the_roll_up_is_made(
     opened: Callable[[str], Store], door: Door
 ) -> None:
-    """Without a prompt, too."""
+    """Even if they have no prompt."""
     database = next(_names)
     put(opened(database), *(entry("info", event_id="e", output_data={"n": number}) for number in (1, 2)))
     sql(door, f"DROP VIEW {database}.coagent_sessions_view")
@@ -260,7 +260,7 @@ def test_entries_with_one_id_are_all_counted_when_the_roll_up_is_made(
 
 
 def test_two_servers_share_one_database(opened: Callable[[str], Store]) -> None:
-    """What one stores the other shows, and neither stores a copy of the other's."""
+    """Each shows what the other stores, and stores no duplicate of it."""
     database = next(_names)
     one, other = opened(database), opened(database)
     put(one, shared := entry())
@@ -272,7 +272,7 @@ def test_two_servers_share_one_database(opened: Callable[[str], Store]) -> None:
 
 
 def test_roll_up_of_an_earlier_version_is_brought_up_to_date(opened: Callable[[str], Store], door: Door) -> None:
-    """One that did not count what is open counts it from now on, and keeps what it has."""
+    """A roll-up that did not count open calls counts them from now on, and keeps its other figures."""
     database = next(_names)
     put(opened(database), entry("llm_call"))
     for statement in (
@@ -288,7 +288,7 @@ def test_roll_up_of_an_earlier_version_is_brought_up_to_date(opened: Callable[[s
 
 
 def test_roll_up_of_an_earlier_version_can_be_counted_anew(opened: Callable[[str], Store], door: Door) -> None:
-    """Its columns stand in another order."""
+    """Its columns are in another order."""
     database = next(_names)
     opened(database)
     sql(door, f"ALTER TABLE {database}.coagent_sessions DROP COLUMN open_calls")
@@ -301,7 +301,7 @@ def test_roll_up_of_an_earlier_version_can_be_counted_anew(opened: Callable[[str
 
 
 def test_group_commit_makes_few_inserts(store: Store, door: Door) -> None:
-    """300 appends at once are stored in a few parts."""
+    """300 concurrent appends are stored in a few parts."""
     futures = [store.append(new(entry(at=n))) for n in range(300)]
     for future in futures:
         future.result(timeout=30)
@@ -329,14 +329,14 @@ def test_wrong_addresses_are_refused_without_the_password(address: str) -> None:
     ("", ("default", "")),
 ])  # fmt: skip
 def test_database_is_asked_by_the_user_of_the_address(door: Door, given: str, user: tuple[str, str]) -> None:
-    """What cannot stand in an address is escaped there; without a user it is ClickHouse's own default."""
+    """Special characters are percent-encoded in the address; without a user it is ClickHouse's default user."""
     server.open_store(f"clickhouse://{given}127.0.0.1:{door.port}/{next(_names)}").close()
 
     assert door.asked_by == user
 
 
 def test_database_to_delete_from_is_not_made(door: Door, tmp_path: Path) -> None:
-    """A mistyped name or folder is told, and leaves nothing behind."""
+    """A mistyped name or folder is reported, and nothing is created."""
     mistyped = f"clickhouse://me:secret@127.0.0.1:{door.port}/coagnet", f"chdb://{tmp_path}/coagnet"
     said = []
     for address in mistyped:
@@ -349,7 +349,7 @@ def test_database_to_delete_from_is_not_made(door: Door, tmp_path: Path) -> None
 
 
 def test_database_of_another_server_can_be_deleted_from(door: Door) -> None:
-    """One with a published server's table alone."""
+    """A database that has only a published server's table."""
     database = next(_names)
     sql(door, f"CREATE DATABASE {database}")
     sql(door, PUBLISHED.format(db=database))
@@ -358,7 +358,7 @@ def test_database_of_another_server_can_be_deleted_from(door: Door) -> None:
 
 
 def test_address_that_asks_for_tls_is_not_asked_without(door: Door) -> None:
-    """No password goes to a database that does not speak it."""
+    """No password is sent to a database that does not speak TLS."""
     door.asked_by = None
     with pytest.raises(ConfigurationError, match="cannot be used"):
         server.open_store(f"clickhouse://me:secret@127.0.0.1:{door.port}/{next(_names)}?secure=true")
@@ -367,7 +367,7 @@ def test_address_that_asks_for_tls_is_not_asked_without(door: Door) -> None:
 
 
 def test_database_has_a_name_of_its_own_without_one_in_the_address(door: Door) -> None:
-    """Not the one that ClickHouse calls default."""
+    """Not ClickHouse's own default database."""
     with contextlib.closing(server.open_store(f"clickhouse://127.0.0.1:{door.port}")) as store:
         put(store, entry(session_id="in coagent"))
 
@@ -375,7 +375,7 @@ def test_database_has_a_name_of_its_own_without_one_in_the_address(door: Door) -
 
 
 def test_engine_that_cannot_start_is_told_on_one_line() -> None:
-    """Without the stack of its own code."""
+    """Without the engine's own stack trace."""
     command = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store", "chdb:///proc/x"]
     failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
@@ -384,7 +384,7 @@ def test_engine_that_cannot_start_is_told_on_one_line() -> None:
 
 
 def test_engine_in_the_process_keeps_what_it_is_given(engine: str) -> None:
-    """A store in a folder, without a server of ClickHouse."""
+    """A store in a folder, without a ClickHouse server."""
     one = entry(session_id="in the process")
     for _ in range(2):
         with contextlib.closing(server.open_store(f"chdb://{engine}")) as store:
@@ -395,7 +395,7 @@ def test_engine_in_the_process_keeps_what_it_is_given(engine: str) -> None:
 
 
 def test_unreachable_database_is_named(door: Door) -> None:
-    """At the start it is a configuration error, without the password in it."""
+    """At the start it is a configuration error, whose message has no password."""
     with pytest.raises(ConfigurationError, match="cannot be used") as raised:
         server.open_store("clickhouse://me:hunter2@127.0.0.1:1/coagent")
 
@@ -403,7 +403,7 @@ def test_unreachable_database_is_named(door: Door) -> None:
 
 
 def test_unavailable_is_what_the_store_raises(door: Door, store: Store) -> None:
-    """The store's own word, with a time."""
+    """The store's own exception, with the time to wait."""
     door.always = 503
     with pytest.raises(Unavailable) as raised:
         store.session_ids()

@@ -1,4 +1,4 @@
-"""A ClickHouse that is down, slow, or gone in the middle: the server says so, and the client's spool holds."""
+"""A ClickHouse that is down, slow, or lost in mid-request: the server says so, and the client's spool keeps events."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.server.samples import entry
 from tests.waiting import until
 
 pytestmark = pytest.mark.heavy
-SLOW = 1.0  # seconds after which the impatient store takes the database for down
+SLOW = 1.0  # seconds after which the impatient store considers the database down
 _names = (f"outage{number}" for number in itertools.count(1))
 
 
 @contextlib.contextmanager
 def opened(door: Door, make: Callable[[], Store]) -> Iterator[Store]:
-    """A store that is closed when the door is open again."""
+    """A store; the door is open again before it is closed."""
     store = make()
     try:
         yield store
@@ -48,7 +48,7 @@ def store(door: Door) -> Iterator[Store]:
 
 @pytest.fixture
 def impatient(door: Door) -> Iterator[Store]:
-    """The same with a database that has a second to answer."""
+    """A store that gives the database one second to respond."""
 
     def connect() -> Any:
         return clickhouse_connect.get_client(
@@ -60,7 +60,7 @@ def impatient(door: Door) -> Iterator[Store]:
 
 
 def stored(store: Store, session_id: str) -> Counter[str]:
-    """How often each event id of a session is in the database's table, copies that pages leave out included."""
+    """How often each event id of a session is in the table, including duplicates that pages leave out."""
     rows = store._writer._client.query(  # type: ignore[attr-defined]
         f"SELECT event_id FROM {store._db}.log_entries WHERE session_id = {{s:String}}",  # type: ignore[attr-defined]
         parameters={"s": session_id},
@@ -70,7 +70,7 @@ def stored(store: Store, session_id: str) -> Counter[str]:
 
 @pytest.mark.parametrize("failure", [503, "hang up"])
 def test_the_spool_holds_what_is_logged_during_an_outage(door: Door, store: Store, failure: int | str) -> None:
-    """A chain runs while the database is away; when it is back, everything is there once and in order."""
+    """A chain runs while the database is down; once it is back, everything is stored once and in order."""
     with server.launch(store) as running:
         handler = CoagentCallbackHandler(base_url=running.base_url, session_id="outage")
         door.always = failure
@@ -93,7 +93,7 @@ def test_the_spool_holds_what_is_logged_during_an_outage(door: Door, store: Stor
 
 @pytest.mark.parametrize("answered", [0, 1], ids=["while it looks for copies", "while it inserts"])
 def test_a_slow_database_answers_503_in_time(door: Door, impatient: Store, answered: int) -> None:
-    """The client hears within the time-out when to come again; what the database does late is not stored twice."""
+    """The client learns within the time-out when to retry; what the database inserts late is not duplicated."""
     with server.launch(impatient) as running:
         batch = [entry("llm_call", session_id="slow", meta={"model": "llama3.2"}) for _ in range(2)]
         door.failures = [*[0] * answered, "stall"]
@@ -103,7 +103,7 @@ def test_a_slow_database_answers_503_in_time(door: Door, impatient: Store, answe
         waited = time.monotonic() - began
         door.moving.set()
         if answered:
-            until(lambda: stored(impatient, "slow").total() == 2)  # the insert that nobody waits for any more
+            until(lambda: stored(impatient, "slow").total() == 2)  # the insert that the server gave up on
         accepted = requests.post(f"{running.base_url}/logs", json=batch, timeout=30)
         found = stored(impatient, "slow")
 
@@ -113,7 +113,7 @@ def test_a_slow_database_answers_503_in_time(door: Door, impatient: Store, answe
 
 
 def test_an_answer_that_gets_lost_stores_nothing_twice(door: Door, store: Store) -> None:
-    """The database has inserted and hangs up before it says so."""
+    """The database inserts and hangs up before it responds."""
     with server.launch(store) as running:
         one = entry(session_id="lost")
         door.failures = [0, "swallow"]

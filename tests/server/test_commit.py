@@ -1,4 +1,4 @@
-"""Group commit: what waits is bounded, and nobody is told too early."""
+"""Group commit: the queue is bounded, and nothing is acknowledged too early."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from coagent_langchain.server.store.commit import GroupCommit
 
 
 def of(*sizes: int) -> list[NewEntry]:
-    """Entries of so many bytes each."""
+    """Entries of the given sizes in bytes."""
     return [NewEntry({}, b"x" * size) for size in sizes]
 
 
 class Held:
-    """A commit that begins at once and ends when it is let go."""
+    """A commit that begins at once and ends when it is released."""
 
     def __init__(self) -> None:
-        self.groups: list[list[int]] = []  # the sizes of what was committed together
+        self.groups: list[list[int]] = []  # the sizes of what each commit wrote
         self.go, self.busy = threading.Event(), threading.Event()
 
     def __call__(self, entries: list[NewEntry]) -> None:
@@ -29,7 +29,7 @@ class Held:
 
 
 def test_what_waits_is_committed_together() -> None:
-    """While one commit is under way, the next collects."""
+    """While one commit is in progress, the next batch collects."""
     held = Held()
     commits = GroupCommit(held, most=4)
     first = commits.submit(of(1))
@@ -46,7 +46,7 @@ def test_what_waits_is_committed_together() -> None:
 
 
 def test_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory stays bounded, by what the entries take, not by how many: who comes too late shall come again."""
+    """Memory is bounded by the size of the entries, not their number: what exceeds the limit is to be retried."""
     monkeypatch.setattr(commit, "WAITING", 30)
     held = Held()
     commits = GroupCommit(held, most=10)
@@ -63,7 +63,7 @@ def test_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_failed_commit_is_told_to_its_own_only() -> None:
-    """Those who wait get the error; the next commit goes on."""
+    """Those whose entries are in it get the error; the next commit proceeds."""
 
     def store(entries: list[NewEntry]) -> None:
         if entries == of(1):
@@ -79,7 +79,7 @@ def test_failed_commit_is_told_to_its_own_only() -> None:
 
 
 def test_closing_waits_until_all_is_committed() -> None:
-    """What was submitted before, however slow the disk."""
+    """Whatever was submitted before is committed, however slow the disk."""
     held = Held()
     commits = GroupCommit(held, most=1)
     futures = [commits.submit(of(size)) for size in (1, 2, 3)]
@@ -93,7 +93,7 @@ def test_closing_waits_until_all_is_committed() -> None:
 
 
 def test_client_that_goes_away_stops_nobody() -> None:
-    """Who cancels while waiting is left out, who cancels too late is stored; the writer goes on for the others."""
+    """Cancelled early, its entries are left out; cancelled too late, they are stored; the writer continues."""
     held = Held()
     commits = GroupCommit(held, most=1)
     first = commits.submit(of(1))

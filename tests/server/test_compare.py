@@ -1,4 +1,4 @@
-"""Two sessions side by side: the tools, the failures and the answer of each prompt."""
+"""Two sessions side by side: the tools, the failures and the response of each prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.server.story import Story
 
 
 def test_comparison_names_the_tools_in_their_order() -> None:
-    """Of each prompt, but not those that a tool has called."""
+    """The tools of each prompt, without those that a tool called."""
     assert [side.tools for side in comparison(sessions.trip())] == [
         ["flight_search", "train_search", "research_agent", "train_search"],
         ["book_train"],
@@ -18,7 +18,7 @@ def test_comparison_names_the_tools_in_their_order() -> None:
 
 
 def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
-    """Of parallel branches the last is what ended last, wherever it began; the tools stand as they were called."""
+    """Of parallel branches the last to end counts, wherever it began; the tools are in the order of their calls."""
     story = Story("s").ask("Rome?")
     slow = story.tool_call("tickets", {}, "c1")
     story.tool("wiki", {}, "sunny", 5, "c2")
@@ -31,7 +31,7 @@ def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
 
 @pytest.mark.parametrize(("recovered", "error"), [(False, "ValueError: no sources"), (True, "")])
 def test_comparison_tells_what_failed_before_another_branch_answered(recovered: bool, error: str) -> None:
-    """As the details of the prompt do; what the agent has recovered from is only counted."""
+    """As in the details of the prompt; errors that the agent recovered from are only counted."""
     story = Story("s").ask("Rome?")
     info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no sources"}
     node = story.enter("cite")
@@ -46,7 +46,7 @@ def test_comparison_tells_what_failed_before_another_branch_answered(recovered: 
 
 
 def test_comparison_has_the_first_prompts_alone() -> None:
-    """A page of them: a session may have thousands."""
+    """One page of them: a session may have thousands."""
     story = Story("s")
     for number in range(51):
         story.ask(str(number))

@@ -1,4 +1,4 @@
-"""docs/compose/compose.yaml: ClickHouse and two servers behind a proxy, as far as it can be judged unstarted."""
+"""docs/compose/compose.yaml: ClickHouse and two servers behind a proxy, checked without starting them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVERS = ("one", "two")
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    """The file, with the merges of YAML done."""
+    """The file, with YAML merges resolved."""
     parsed: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return parsed
 
@@ -48,7 +48,7 @@ def test_only_the_proxy_is_reached_and_from_this_machine_alone(compose: dict[str
 
 
 def test_the_database_says_when_it_is_healthy_and_keeps_its_data(compose: dict[str, Any]) -> None:
-    """Asked where ClickHouse answers; its folder is a volume with a name."""
+    """The check queries ClickHouse's own port; its data folder is a named volume."""
     database = compose["services"]["clickhouse"]
     check = database["healthcheck"]
 
@@ -60,7 +60,7 @@ def test_the_database_says_when_it_is_healthy_and_keeps_its_data(compose: dict[s
 
 
 def test_servers_are_started_with_what_the_command_line_knows(compose: dict[str, Any]) -> None:
-    """Their arguments parse, and their store is the database that the file makes."""
+    """Their arguments parse, and their store is the database that the file creates."""
     made = compose["services"]["clickhouse"]["environment"]
     for name in SERVERS:
         given = parser().parse_args(["serve", *compose["services"][name]["command"]])
@@ -73,7 +73,7 @@ def test_servers_are_started_with_what_the_command_line_knows(compose: dict[str,
 
 
 def test_the_proxy_knows_both_servers(compose: dict[str, Any]) -> None:
-    """At the port they listen on, a browser always at the same one, bodies as large as they take."""
+    """At the port they listen on, with a browser always at the same server, and bodies up to the servers' limit."""
     settings = compose["configs"]["proxy"]["content"]
     port = parser().parse_args(["serve"]).port
 
@@ -84,7 +84,7 @@ def test_the_proxy_knows_both_servers(compose: dict[str, Any]) -> None:
 
 
 def test_no_secret_stands_in_it(compose: dict[str, Any]) -> None:
-    """Each comes from the environment, and its absence stops the start."""
+    """Each secret comes from the environment; without it, nothing starts."""
     text = FILE.read_text(encoding="utf-8")
     variables = re.findall(r"\$\{(\w+)([^}]*)\}", text)
     environments = [service.get("environment", {}) for service in compose["services"].values()]
@@ -96,7 +96,7 @@ def test_no_secret_stands_in_it(compose: dict[str, Any]) -> None:
 
 
 def test_docker_takes_it(compose: dict[str, Any]) -> None:
-    """`docker compose config`, where there is one."""
+    """`docker compose config`, if Docker is installed."""
     try:
         subprocess.run(["docker", "compose", "version"], capture_output=True, check=True, timeout=20)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""The conversation of a session: who said what, what failed, and what is said once."""
+"""The conversation of a session: who said what, what failed, and what is shown only once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.server.story import T0, Story
 
 
 def test_what_a_node_says_itself_is_an_answer() -> None:
-    """In its row, in Conversation after what was in it, in the details and as the prompt's answer in a comparison."""
+    """In its row, in Conversation after the node's calls, in the details and as the answer in a comparison."""
     story = Story("s").ask("Rome?")
     node = story.enter("guard")
     story.model("Is it allowed?", "No.", 5, (1, 1), parent=node)
@@ -31,7 +31,7 @@ def test_what_a_node_says_itself_is_an_answer() -> None:
 
 
 def test_call_that_no_tool_ran_for_is_an_answer() -> None:
-    """Structured output, in Conversation and as the prompt's answer in a comparison; what a tool ran is shown once."""
+    """Structured output, in Conversation and as the prompt's answer in a comparison; a call of a tool is shown once."""
     story = Story("s").ask("Soup?")
     asked = [{"name": "search", "args": {"query": "soup"}, "id": "1"}]
     story.model("Soup?", "", 5, (1, 1), calls=asked)
@@ -45,7 +45,7 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
 
 
 def test_conversation_tells_what_failed_and_why() -> None:
-    """A model's error under the name of who called it or its own, a tool's below its arguments, each with its stack.
+    """A model's error under the name of its caller or its own, a tool's below its arguments, each with its stack trace.
 
     Each item leads to the row of its first entry.
     """
@@ -70,7 +70,7 @@ def test_conversation_tells_what_failed_and_why() -> None:
 
 
 def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
-    """As other clients log it: the response alone tells it."""
+    """As other clients log it: only the response has the reason."""
     story = Story("s").ask("mail")
     answer = {"tool_name": "send_mail", "success": False, "error_message": "no such address"}
     story.log("tool_response", 1, tool_response=answer)
@@ -80,7 +80,7 @@ def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
 
 
 def test_answer_without_words_has_the_tools_that_it_asks_for_in_any_form() -> None:
-    """As in CoAgent's reference: nobody knows which of them ran, so they stand in the answer."""
+    """As in CoAgent's reference: it is unknown which of them ran, so they are shown in the answer."""
     story = Story("s").ask("Rain?")
     story.log("llm_response", 1, llm_response={"response": "", "tool_calls": {"tools_used": ["radar"]}})
     (*_, answer) = conversation(story.entries)
@@ -107,7 +107,7 @@ def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
 
 
 def test_answer_of_a_client_without_run_ids_moves_no_prompt() -> None:
-    """What follows it in the next prompt belongs there: that both name no run joins them to nothing."""
+    """What follows it in the next prompt belongs there: two entries without a run id are not joined by that."""
     story = Story("s").ask("Book it")
     for status, value in (("interrupted", "Really?"), ("resumed", "yes")):
         story.log("human_oversight", 1, meta={"status": status}, input_data={"value": value})
@@ -126,7 +126,7 @@ def test_answer_of_a_client_without_run_ids_moves_no_prompt() -> None:
 def test_what_other_clients_say_elsewhere_is_read(
     kind: str, fields: dict[str, Any], note: str, parts: list[tuple[str, str]]
 ) -> None:
-    """The reference names no field for a message; a prompt may stand in one of its two places alone."""
+    """The reference names no field for a message; a prompt may be in only one of its two places."""
     entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
     made = conversation([entry])
 
@@ -138,7 +138,7 @@ def test_what_other_clients_say_elsewhere_is_read(
 
 
 def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
-    """What a person is asked is not to be unfolded first."""
+    """A question to a human must be visible without unfolding anything."""
     story = Story("s").ask("Book it")
     run = story.tool_call("book", {"train": "AVE"}, "c1")
     given = {"interrupt_id": "i", "value": "Really?"}
@@ -151,7 +151,7 @@ def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
 
 
 def test_conversation_names_images_and_files() -> None:
-    """Of the prompt once, though each turn sends them again, and of an answer; also where there are no words."""
+    """A prompt's once, though each turn sends them again, and an answer's; even if there is no text."""
     story = Story("s").ask("What is it?")
     asked = [ASKED | {"content": [{"type": "text", "text": "What is it?"}, IMAGE, FILE]}]
     for answer in ("A cat.", ""):
@@ -169,7 +169,7 @@ def test_conversation_names_images_and_files() -> None:
 
 
 def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
-    """Once, as what the user said: not the JSON that the handler logs in place of words."""
+    """Once, as what the user said: not the JSON that the handler logs in place of text."""
     prompt = orjson.dumps([IMAGE]).decode()
     story = Story("s").ask(prompt)
     story.model(prompt, "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
@@ -184,7 +184,7 @@ def test_conversation_names_the_images_of_a_prompt_without_words() -> None:
     ("not captured", "content not captured"), ("redact failed", "content left out: redact failed"),
 ])  # fmt: skip
 def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -> None:
-    """Else a session logged without contents would have none, and no calls of models with their figures."""
+    """Otherwise a session logged without content would show no answers, and no model calls with their figures."""
     story = Story("s").ask("")
     story.model("", "", 5, (1, 1))
     story.entries[-1]["meta"]["content"] = reason
@@ -197,7 +197,7 @@ def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -
 
 
 def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
-    """The same words in another prompt are not left out."""
+    """The same words in another prompt are not omitted."""
     story = Story("s")
     for _ in range(2):
         story.ask("Go on").model("Go on", "Done.", 5, (1, 1))

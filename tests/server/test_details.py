@@ -1,4 +1,4 @@
-"""The details of a bar or an entry: its parts, messages, facts, images."""
+"""The details of a bar or an entry: its parts, messages, fields, images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.server.story import T0, Story
 
 
 def test_details_of_one_entry_tell_how_its_bar_went() -> None:
-    """The Events tab shows entries one by one: a call has ended though its own entry does not say so."""
+    """The Events tab shows single entries: a call has ended even if its own entry does not say so."""
     story = Story("s").ask("hello")
     failing = story.call("hello")
     story.log("error", 1, failing, error_info={"error_id": "e-1", "error_type": "Timeout"})
@@ -37,7 +37,7 @@ def test_details_of_one_entry_tell_how_its_bar_went() -> None:
 
 
 def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
-    """Where no entry of it names a time, from its first to its last; where one does, that one is told."""
+    """The time from its first entry to its last, unless an entry names a duration."""
     story = Story("s").ask("hello")
     run = story.tool_call("track", {}, "c1")
     story.wait(640).tool_done(run, "track", "here", 500, "c1")
@@ -48,7 +48,7 @@ def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
 
 
 def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
-    """The message stands with the error, not again with the response; so does the error's id."""
+    """The message is shown with the error, not again with the response; so is the error's id."""
     story = Story("s").ask("pay")
     run = story.tool_call("pay", {"amount": 5}, "c1")
     info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
@@ -79,7 +79,7 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
 def test_details_end_with_what_a_client_has_written_of_its_own(
     kind: str, fields: dict[str, Any], parts: list[tuple[str, str]]
 ) -> None:
-    """Each field once; what stands elsewhere in the details is not among them, nor is what has no value."""
+    """Each field once; neither what is shown elsewhere in the details nor what has no value."""
     entry = Story("s").log(kind, **fields, span_attributes={"team": "eu"}, nothing=None)
     (one,) = detail([Entry(1, T0, orjson.dumps(entry))]).entries
 
@@ -90,7 +90,7 @@ def test_details_end_with_what_a_client_has_written_of_its_own(
 
 @pytest.mark.parametrize(("started", "parts"), [("book " * 500, ["Prompt"]), ("Booking", ["Session", "Prompt"])])
 def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str]) -> None:
-    """They are the user's, also where the session begins with other words: a name that its block was given."""
+    """It is the user's, even if the session begins with other words: the name that its block was given."""
     story = Story("s").ask("book " * 500)
     story.entries[0]["prompt"] = started
     made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries, 1)])
@@ -107,7 +107,7 @@ def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str])
 def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
     places: tuple[int, ...], known: dict[str, Any], titles: list[str]
 ) -> None:
-    """Those are in the title and the attributes. Then its error and what it changed, also a `message`."""
+    """Its names are in the title and the attributes. Then its error and what it changed, including a `message`."""
     story = Story("s")
     story.leave(story.enter("plan"), "plan", 5)
     for entry in story.entries:
@@ -132,7 +132,7 @@ def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
                              *[("Tool weather", "24 degrees", False)] * 3]),
 ])  # fmt: skip
 def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts: list[tuple[str, str, bool]]) -> None:
-    """As the user's, unfolded, however long the history is; where no message is marked as its own, it comes last."""
+    """As the user's, unfolded, however long the history is; if no message is marked as the prompt, it comes last."""
     story = Story("s")
     story.call("Rome?", history=history)
     made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
@@ -141,7 +141,7 @@ def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts
 
 
 def test_folded_message_that_asks_for_tools_names_them() -> None:
-    """Its calls begin with their ids, as providers write them; a call without a name stands as it was logged."""
+    """Its calls begin with their ids, as providers write them; a call without a name is shown as logged."""
     calls = [[{"id": "call_1", "name": "search"}, {"id": "call_2", "name": "book"}], [{"id": 3}]]
     story = Story("s")
     asking = [{"role": "assistant", "content": "", "tool_calls": each} for each in calls]
@@ -158,7 +158,7 @@ def test_folded_message_that_asks_for_tools_names_them() -> None:
     (300, 60, ["Tool weather"] * 59),
 ])  # fmt: skip
 def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: list[str]) -> None:
-    """All before the one that is named but the prompt's, which is shown from the start."""
+    """All before the named message, except the prompt, which is shown from the start."""
     story = Story("s")
     story.call("Rome?", history=[ASKED, *[TOOL] * (messages - 1)])
 
@@ -166,7 +166,7 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
 
 
 def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
-    """As the button that copies it follows the path, through texts that are JSON, too."""
+    """As the copy button follows the path, also through texts that are JSON."""
     story = Story("said").ask('{"question": "Why?"}')
     story.log("llm_call", 1, llm_call={"history": {"messages": [{"role": "assistant", "tool_calls": [{"name": "x"}]}]}})
     story.log("info", output_data={"message": "hello"})
@@ -193,7 +193,7 @@ def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
 
 
 def test_details_have_the_facts_of_an_entry() -> None:
-    """Its place and time, then every number and short text, each under the name of its group; no structure."""
+    """Its path and time, then every number and short text under the name of its group; no structures."""
     story = Story("s")
     long = {"error_message": "x" * 201, "error_type": "ValueError", "tags": ["a"], "error_severity": None}
     story.log("error", 2, "r", name="cook", error_info=long, meta={"retry": True, "model": "m", "parameters": {"n": 1}})
@@ -226,7 +226,7 @@ def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts:
     [([TOOL], ["llm_call", "history", 0]), ({"messages": [TOOL]}, ["llm_call", "history", "messages", 0])],
 )
 def test_message_is_found_where_it_was_logged(history: Any, path: list[str | int]) -> None:
-    """In a list or in an object of messages; the button that copies it asks for it there."""
+    """In a list or in an object of messages; the copy button asks for it there."""
     (shown,) = judged([Story("s").log("llm_call", 1, llm_call={"history": history})], 0).entries
 
     assert [part.path for part in shown.parts] == [orjson.dumps([*path, "content"]).decode()]
@@ -239,7 +239,7 @@ def test_message_is_found_where_it_was_logged(history: Any, path: list[str | int
     {"type": "image", "source": {"type": "url", "url": "https://example.org/cat.png"}},
 ], ids=["openai", "responses", "langchain", "anthropic"])  # fmt: skip
 def test_images_elsewhere_are_named_by_their_address(block: dict[str, Any]) -> None:
-    """The question beside one is shown as a text, as beside an image that was logged."""
+    """The question beside one is shown as text, as beside an image that was logged."""
     story = Story("s")
     story.call("What is it?", history=[ASKED | {"content": [{"type": "text", "text": "What is it?"}, block]}])
     (asked,) = judged(story.entries, 0).entries[0].parts
@@ -254,12 +254,12 @@ def test_images_elsewhere_are_named_by_their_address(block: dict[str, Any]) -> N
     {"url": "https://example.org/cat.png"}, {"type": "image", "url": None},
 ])  # fmt: skip
 def test_other_addresses_are_no_images(value: dict[str, Any]) -> None:
-    """A tool's results have addresses of many things."""
+    """A tool's results contain addresses of many things."""
     assert media([value]) == []
 
 
 def test_details_name_images_and_files() -> None:
-    """Of what a model was sent, in place of its message's blocks, and of what it answered."""
+    """Those that a model was sent, in place of its message's blocks, and those of its response."""
     story = Story("s")
     story.model("What is it?", "A cat.", 5, (1, 1), history=[ASKED | {"content": [IMAGE]}])
     story.entries[-1]["meta"]["blocks"] = [FILE, FILE]
@@ -273,7 +273,7 @@ def test_details_name_images_and_files() -> None:
 
 @pytest.mark.parametrize("more", [[], [{"type": "text", "text": "Quickly!"}]], ids=["one text", "two"])
 def test_details_show_the_one_text_beside_images_as_text(more: list[dict[str, Any]]) -> None:
-    """And not as a tree, as several texts are; what is copied is what is shown."""
+    """Not as a tree, as several texts are; what is copied is what is shown."""
     content = [IMAGE, {"type": "text", "text": "What is it?"}, FILE, *more]
     story = Story("s")
     story.call("What is it?", history=[ASKED | {"content": content}])
