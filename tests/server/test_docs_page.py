@@ -1,4 +1,4 @@
-"""The page about the API: everything that the OpenAPI document has, and commands that work."""
+"""The page about the API: everything in the OpenAPI document, and commands that work."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def page(running: Running, **headers: str) -> str:
 
 
 def words(section: str) -> str:
-    """What a reader sees of a piece of HTML."""
+    """The visible text of a piece of HTML."""
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section)))
 
 
 def section(text: str, anchor: str) -> str:
-    """What a reader sees of one section."""
+    """The visible text of one section."""
     return words(text.split(f'id="{anchor}"', 1)[1].split("</section>")[0])
 
 
 def commands(text: str) -> list[str]:
-    """The commands to copy."""
+    """The commands offered for copying."""
     return [html.unescape(found) for found in re.findall(r'<pre id="curl-\d+"[^>]*>(.*?)</pre>', text, re.DOTALL)]
 
 
 def test_every_request_of_the_document_is_on_the_page(running: Running) -> None:
-    """Method, path, summary, each parameter, each answer with its meaning."""
+    """Method, path, summary, each parameter, each response with its meaning."""
     document = requests.get(f"{running.base_url}/openapi.json", timeout=10).json()
     text = page(running)
     given = [(method, path, one) for path, methods in document["paths"].items() for method, one in methods.items()]
@@ -57,7 +57,7 @@ def test_every_request_of_the_document_is_on_the_page(running: Running) -> None:
 
 
 def test_what_a_filter_gives_may_be_any_json(running: Running) -> None:
-    """It depends on the expression; only what is refused is a result."""
+    """The result depends on the expression; the schema called Result is only that of a refusal."""
     seen = section(page(running), "request-4")
 
     assert "200 any JSON the requested data" in seen
@@ -65,7 +65,7 @@ def test_what_a_filter_gives_may_be_any_json(running: Running) -> None:
 
 
 def test_every_event_type_has_its_fields_and_an_example(running: Running) -> None:
-    """The fields of a type's objects, one by one; the example as JSON that the server takes."""
+    """The fields of a type's objects one by one, and an example as JSON that the server accepts."""
     text = page(running)
     examples = [
         orjson.loads(html.unescape(text.split(f'id="example-{kind}"')[1].split(">", 1)[1].split("</pre>")[0]))
@@ -95,7 +95,7 @@ def test_every_object_of_the_document_is_on_the_page(running: Running) -> None:
 
 
 def test_every_link_of_the_page_leads_somewhere(running: Running) -> None:
-    """Anchors are there once each, other addresses answer; so do the document's own references."""
+    """Each anchor exists once, other addresses respond, and the document's own references resolve."""
     text = page(running)
     anchors = re.findall(r' id="([^"]+)"', text)
     links = set(re.findall(r'(?:href|src)="([^"]+)"', text))
@@ -113,7 +113,7 @@ def test_every_link_of_the_page_leads_somewhere(running: Running) -> None:
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_the_commands_work_as_they_are_copied(token: str | None) -> None:
-    """In a shell, one after the other: the entry of the first is what the others read."""
+    """In a shell, one after the other: the first one's entry is what the others read."""
     with server.launch(token=token) as running:
         text = page(running, **({"Authorization": f"Bearer {token}"} if token else {}))
         answers: list[Any] = []
@@ -136,7 +136,7 @@ def test_the_commands_work_as_they_are_copied(token: str | None) -> None:
 
 
 def test_the_page_needs_the_token(running: Running) -> None:
-    """401 without it; with it the page says so, and without one it says that none is asked for."""
+    """401 without it; with it the page mentions it, and without one it says that none is required."""
     with server.launch(token=TOKEN) as closed:
         refused = requests.get(f"{closed.url}/docs", timeout=10).status_code
         opened = page(closed, Authorization=f"Bearer {TOKEN}")
@@ -148,7 +148,7 @@ def test_the_page_needs_the_token(running: Running) -> None:
 
 
 def test_the_pages_link_to_it(running: Running) -> None:
-    """From the head of every page."""
+    """From the header of every page."""
     browser = {"Accept": "text/html"}
     pages = [requests.get(running.url + path, headers=browser, timeout=10).text
              for path in ("/", "/compare", "/docs", "/sessions/x")]  # fmt: skip
@@ -157,7 +157,7 @@ def test_the_pages_link_to_it(running: Running) -> None:
 
 
 def test_the_page_has_no_script_or_style_of_its_own(running: Running) -> None:
-    """What the content policy would stop is not there: everything comes from /static."""
+    """Everything is loaded from /static; the content policy would block anything else."""
     text = page(running)
     scripts = re.findall(r"<script\b([^>]*)>(.*?)</script>", text, re.DOTALL)
 

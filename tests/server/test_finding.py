@@ -17,7 +17,7 @@ from tests.server.samples import T0, entry, hits, holding, put
 
 
 def some_sessions(store: Store) -> None:
-    """Three sessions that differ in everything that can be asked for."""
+    """Three sessions that differ in everything that can be searched for."""
     put(store,
         entry("session_start", 0, "a", prompt="Bake bread", meta={"tags": ["kitchen"]}),
         entry("session_end", 90, "a"),
@@ -65,7 +65,7 @@ def test_sessions_are_found(store: Store, query: Query, expected: str) -> None:
 @pytest.mark.parametrize("sort", ["cost", "total_tokens"])
 @pytest.mark.parametrize(("ascending", "expected"), [(True, "cba"), (False, "bca")])
 def test_sessions_without_a_figure_come_last(store: Store, sort: Sort, ascending: bool, expected: str) -> None:
-    """What is unknown is neither more nor less than what is known, be that nothing."""
+    """Unknown is neither more nor less than a known figure, not even than 0."""
     put(store, entry(session_id="a"))
     for name, tokens, cost in (("b", 1, 0.5), ("c", 0, 0.25)):
         put(store, entry("llm_response", session_id=name, llm_response={"input_tokens": tokens},
@@ -83,14 +83,14 @@ def test_page_knows_how_many_there_are(store: Store) -> None:
 
 
 def test_choices_of_the_filters(store: Store) -> None:
-    """Every model and tag there is."""
+    """Every model and tag in the store."""
     some_sessions(store)
 
     assert (store.facets("model"), store.facets("tag")) == (["gpt-4o", "llama3"], ["kitchen", "travel"])
 
 
 def test_choices_are_what_most_sessions_have(store: Store) -> None:
-    """Where there are too many, the rare are left out, however often one session names them."""
+    """If there are too many, rare ones are omitted, however often one session names them."""
     rare = [f"rare {number:03}" for number in range(MAX_FACETS)]
     put(store, *(entry(session_id="a", at=at, meta={"tags": [tag]}) for at, tag in enumerate(rare)))
     put(store, *(entry(session_id="a", at=at, meta={"tags": rare[-1:]}) for at in range(300, 309)))
@@ -128,14 +128,14 @@ finds = pytest.mark.parametrize(("text", "expected"), [
 
 @finds
 def test_search_finds_words(store: Store, text: str, expected: list[str]) -> None:
-    """Beginnings of words in any value, not the names of fields; newest arrival first."""
+    """Prefixes of words in any value, but not field names; newest arrival first."""
     put(store, *(entry(event_id=name, **fields) for name, fields in WORDS.items()))
 
     assert hits(store, "s", text) == expected
 
 
 def test_search_finds_letters_that_were_posted_as_escapes(store: Store) -> None:
-    """JSON may write any letter so."""
+    """JSON may write any letter as an escape."""
     body = orjson.dumps(entry(event_id="e1", prompt="deploy")).replace(b"deploy", b"\\u0064eploy")
     store.append(read(body, store.event_types).entries).result(timeout=10)
 
@@ -144,14 +144,14 @@ def test_search_finds_letters_that_were_posted_as_escapes(store: Store) -> None:
 
 @finds
 def test_list_finds_sessions_by_the_same_words(store: Store, text: str, expected: list[str]) -> None:
-    """Whatever finds an entry in its session finds the session in the list."""
+    """Whatever finds an entry in its session also finds the session in the list."""
     put(store, *(entry(session_id=f"in {name}", event_id=name, **fields) for name, fields in WORDS.items()))
 
     assert holding(store, text) == sorted(f"in {name}" for name in expected)
 
 
 def test_list_finds_sessions_whatever_their_ids_hold(store: Store) -> None:
-    """By a word of their events, also where SQLite's functions would cut the id."""
+    """By a word of their events, even if SQLite's functions would truncate the id."""
     ids = ["a\x00b", 'a"b', "a'b", "ü"]
     put(store, *(entry(session_id=name, output_data={"message": "everywhere"}) for name in ids))
 
@@ -159,7 +159,7 @@ def test_list_finds_sessions_whatever_their_ids_hold(store: Store) -> None:
 
 
 def test_search_in_one_session(store: Store) -> None:
-    """Those of others are not found; if there are more than asked for, the newest are."""
+    """Only entries of that session are found; beyond the limit, the newest."""
     put(store, *(entry(session_id=f"s{n % 2}", event_id=f"e{n}", at=-n, prompt="word") for n in range(8)))
 
     assert (hits(store, "s0", "word"), hits(store, "s0", "word", 2)) == (["e6", "e4", "e2", "e0"], ["e6", "e4"])
@@ -167,7 +167,7 @@ def test_search_in_one_session(store: Store) -> None:
 
 @pytest.mark.parametrize("text", ["", '" '])
 def test_search_without_words_finds_nothing(store: Store, text: str) -> None:
-    """Nor does a quotation mark alone."""
+    """A lone quotation mark finds nothing either."""
     put(store, entry())
 
     assert store.search("s", text, 100) == []
@@ -175,7 +175,7 @@ def test_search_without_words_finds_nothing(store: Store, text: str) -> None:
 
 @pytest.mark.parametrize(("more", "cut"), [(0, ""), (1, "found")])
 def test_search_finds_the_newest_hundred_sessions(store: Store, more: int, cut: str) -> None:
-    """A word in the events of very many sessions: the list has the newest, and says where there is more."""
+    """For a word in the events of very many sessions the list has the newest, and says that there are more."""
     ids = [f"s{n:03}" for n in range(100 + more)]
     put(store, *(entry(session_id=name, output_data={"message": "everywhere"}) for name in ids for _ in range(2)))
     page = store.sessions(Query(text="everywhere", limit=200))
@@ -184,7 +184,7 @@ def test_search_finds_the_newest_hundred_sessions(store: Store, more: int, cut: 
 
 
 def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signs are in no index: the list shows what was found until then and says so; inside one session all is read."""
+    """Symbols are in no index: the list shows what it found in time and says so; in one session everything is read."""
     put(store, entry(event_id="e1", prompt="a snowman ☃"))
     monkeypatch.setattr(text, "LONGEST", 0)
 
@@ -193,7 +193,7 @@ def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.Monk
 
 
 def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A note below the list, and only then."""
+    """A note below the list, and only if it did."""
     put(running.store, *(entry(session_id=f"s{n}", prompt="a snowman ☃") for n in range(100)))
 
     def noted() -> list[str]:
@@ -214,7 +214,7 @@ def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.Mo
 
 
 def test_request_does_not_wait_for_ever_for_others_that_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While all connections to the database are taken, the answer is to come again."""
+    """While all connections to the database are taken, the client is told to retry."""
     monkeypatch.setattr(readers, "WAIT", 0.01)
     with ExitStack() as others:
         for _ in range(readers.READERS):

@@ -1,4 +1,4 @@
-"""The search index beside a store's file: made late, made again, and never in the way."""
+"""The search index beside a store's file: built late, rebuilt, and never in the way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import until
 
 
 def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None:
-    """What stands in its place is named, and when that is gone the store opens."""
+    """The obstacle is named, and once it is gone the store opens."""
     (tmp_path / "coagent.db.search").mkdir()
     with pytest.raises(ConfigurationError) as refused:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
@@ -32,7 +32,7 @@ def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None
 
 
 def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When the server starts, which says so."""
+    """When the server starts, which reports it."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
@@ -48,7 +48,7 @@ def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
-    """Nobody shall take the store for lost; all else goes on."""
+    """The store itself must not appear damaged; everything else keeps working."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
@@ -63,7 +63,7 @@ def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
 
 
 def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """The index is written while another connection holds the entries' file for writing."""
+    """The index is written while another connection holds a write lock on the entries' file."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
     with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
@@ -72,7 +72,7 @@ def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None
 
 
 def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
-    """Before it is indexed, after, and after the index was deleted, search finds the same."""
+    """Search finds the same before indexing, after it, and after the index was deleted."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o ☃") for n in range(100)))
     texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line", "☃", "g"]
@@ -90,13 +90,13 @@ def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("re\u0301sume\u0301", "re\u0301sume\u0301"),  # accents as signs of their own, as macOS writes file names
-    ("🤖agent", "agent"),  # newer than SQLite's table of Unicode
+    ("re\u0301sume\u0301", "re\u0301sume\u0301"),  # accents as combining characters, as macOS writes file names
+    ("🤖agent", "agent"),  # newer than SQLite's Unicode tables
     ("\u0130stanbul", "\u0130stanbul"),
     ("aa\u19b0bb", "aa\u19b0bb"),  # one word to us, two to SQLite
 ])  # fmt: skip
 def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str) -> None:
-    """Where SQLite takes signs and letters otherwise than the search, what is indexed is found all the same."""
+    """Indexed text is found even if SQLite classifies its characters differently from the search."""
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
         put(store, entry(session_id="found", prompt="first"), entry(session_id="found", output_data={"said": text}))
         put(store, *(entry(session_id="other", prompt="something else") for _ in range(3 * index.BLOCK)))
@@ -108,7 +108,7 @@ def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str)
 def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried again and again until then."""
+    """Writing is retried until then."""
     monkeypatch.setattr(index, "RETRY", 0.01)
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
         put(store, *(entry(at=n) for n in range(3 * index.BLOCK)))
@@ -117,7 +117,7 @@ def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
     tried = threading.Event()
 
     def latest() -> int:
-        if next(asked) > 12:  # a try asks four times
+        if next(asked) > 12:  # an attempt asks four times
             tried.set()
         return 3 * index.BLOCK
 
@@ -132,7 +132,7 @@ def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
 
 
 def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
-    """What comes after pruning everything is found, though its blocks were indexed before."""
+    """A new entry after everything was pruned is found, though blocks with those numbers were indexed before."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     put(store, *(entry(prompt="old") for n in range(64)))
     until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What bounds memory, processor and risk of a server, where nobody sees it from outside."""
+"""What bounds memory, processor time and risk of a server, where it cannot be observed from outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.server.samples import entry, put
 
 @pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_VIEWS", 2)])
 def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
-    """The one that was looked at longest ago is built again, the others are the same; the latest always stays."""
+    """The least recently viewed one is rebuilt, the others are kept; the latest always stays."""
     monkeypatch.setattr(timelines, limit, most)
     for name, size in {"a": 3, "b": 3, "c": 3, "large": 9}.items():
         put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
@@ -33,7 +33,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
         assert session is not None
         return kept.get(session).timeline
 
-    first = {name: look(name) for name in "abac"}  # b is dropped for c
+    first = {name: look(name) for name in "abac"}  # b is evicted for c
     again = {name: look(name) is first[name] for name in "acb"}
     large = look("large")
 
@@ -42,7 +42,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
 
 
 def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(tmp_path: Path) -> None:
-    """Though it has as many entries."""
+    """Even if it has as many entries."""
     address = f"sqlite://{tmp_path}/coagent.db"
     shown = []
     with server.launch(address) as running:
@@ -56,7 +56,7 @@ def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(tmp_path:
 
 
 def test_search_inside_a_session_ends_with_so_many_hits(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A word of every event: the newest are found."""
+    """For a word of every event, the newest are found."""
     monkeypatch.setattr(fragments, "MAX_HITS", 2)
     put(running.store, *(entry(at=at, prompt="everywhere") for at in range(3)))
     found = requests.get(f"{running.url}/view/find/=s?q=everywhere", timeout=10).json()["seqs"]
@@ -65,7 +65,7 @@ def test_search_inside_a_session_ends_with_so_many_hits(running: Running, monkey
 
 
 def test_pages_of_large_events_are_whole(running: Running) -> None:
-    """Though the store gives only two of them at a time."""
+    """Even though the store returns only two of them at a time."""
     put(running.store, *(entry(at=number, event_id=str(number), prompt="long " * 1_400_000) for number in range(3)))
     rows = requests.get(f"{running.url}/view/events/=s", timeout=10).json()["rows"]
     found = requests.get(f"{running.url}/view/find/=s?q=long", timeout=10).json()["seqs"]
@@ -84,7 +84,7 @@ def test_filter_reads_so_many_bytes(running: Running, monkeypatch: pytest.Monkey
 
 
 def test_filter_that_multiplies_is_refused() -> None:
-    """Within all limits of its text it asks for more values than an answer may have."""
+    """Within all limits on its text, it asks for more values than a response may have."""
     hundred_times = f"[{','.join('@' * 100)}]"
     with pytest.raises(filters.FilterError) as raised:
         filters.apply(hundred_times, list(range(20_000)))
@@ -100,14 +100,14 @@ def test_filter_whose_result_is_too_long_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_filter_that_copies_too_often_is_refused() -> None:
-    """What is nested multiplies: two lists of eleven make 121 of one value."""
+    """Nesting multiplies: two lists of eleven make 121 copies of one value."""
     eleven = f"[{','.join('@' * 11)}]"
     with pytest.raises(filters.FilterError, match="at most 100 times, not 121"):
         filters.apply(f"{eleven} | {eleven}", [])
 
 
 def test_filter_may_have_many_columns_side_by_side() -> None:
-    """What stands side by side adds up: two tables of eleven columns make 22."""
+    """What is side by side adds up: two tables of eleven columns make 22."""
     columns = f"[*].{{{', '.join(f'c{number}: n' for number in range(11))}}}"
     found = filters.apply(f"{{a: {columns}, b: {columns}}}", [{"n": 1}])
 
@@ -115,12 +115,12 @@ def test_filter_may_have_many_columns_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("growing", [
-    f"{'to_string(to_array(' * 40}@{'))' * 40}",  # each level doubles the quotes of the one inside
+    f"{'to_string(to_array(' * 40}@{'))' * 40}",  # each level doubles the quotes of the inner one
     "join([0], @)",
     "[*].reverse(@)",
 ])  # fmt: skip
 def test_filter_whose_functions_write_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, growing: str) -> None:
-    """Before the text is made: an expression of a few hundred characters could fill the memory."""
+    """Before the text is built: an expression of a few hundred characters could fill the memory."""
     monkeypatch.setattr(filters, "MAX_WRITTEN", 10_000)
     with pytest.raises(filters.FilterError, match="produce at most 10000 characters"):
         filters.apply(growing, ["x" * 1000] * 20)
@@ -133,7 +133,7 @@ def test_filter_that_writes_too_many_values_is_refused() -> None:
 
 
 def test_filter_is_told_shortly_what_does_not_fit() -> None:
-    """JMESPath's own message repeats the value, which may be a whole entry."""
+    """JMESPath's own message repeats the value, which may be an entire entry."""
     with pytest.raises(filters.FilterError) as raised:
         filters.apply("sum(@)", ["x" * 1_000_000])
 
@@ -142,7 +142,7 @@ def test_filter_is_told_shortly_what_does_not_fit() -> None:
 
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
 def test_index_waits_for_the_end_of_a_burst(tmp_path: Path, behind: int, indexed: bool) -> None:
-    """While many entries come it leaves the processor to them, unless it is very far behind."""
+    """While many entries arrive it leaves the processor to them, unless it is very far behind."""
     server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
     (tmp_path / "coagent.db.search").unlink()
     seen: list[int] = []
@@ -164,7 +164,7 @@ def test_index_waits_for_the_end_of_a_burst(tmp_path: Path, behind: int, indexed
 
 
 def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
-    """SQLite's FULL is 2: each commit waits for the disk, in WAL mode too."""
+    """SQLite's FULL is 2: each commit waits for the disk, also in WAL mode."""
     store: Store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
     assert isinstance(store, SqliteStore)
     synchronous = store._writer.execute("PRAGMA synchronous").fetchone()
@@ -174,7 +174,7 @@ def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:
 
 
 def test_batches_of_many_sizes_leave_little_in_memory(tmp_path: Path) -> None:
-    """Each size has statements of its own, which keep what they stored last: of these 99 MB, less than half."""
+    """Each size has its own statements, which keep what they stored last: less than half of these 99 MB remains."""
     code = """
 import sys
 from pathlib import Path
@@ -201,7 +201,7 @@ store.close()
 
 
 def test_connections_that_read_are_used_again(tmp_path: Path) -> None:
-    """One after another makes do with one, and closing leaves none."""
+    """Sequential readers share one connection, and closing leaves none open."""
     database.make_private(path := tmp_path / "file.db")
     opened: list[sqlite3.Connection] = []
 

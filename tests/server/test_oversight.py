@@ -1,4 +1,4 @@
-"""Questions to a person and their answers, as the timeline joins them."""
+"""Questions to a human and their answers, as the timeline joins them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.server.story import T0, Story
 
 
 def test_question_that_was_answered_elsewhere_is_not_unanswered() -> None:
-    """The process that asked goes on and does not know the answer."""
+    """The process that asked continues and does not know the answer."""
     story = Story("s").ask("book")
     oversight(story, "interrupted", "int-1", "Book it?")
     oversight(story, "resumed", None, "yes")
@@ -23,7 +23,7 @@ def test_question_that_was_answered_elsewhere_is_not_unanswered() -> None:
 
 @pytest.mark.parametrize("answer", ["int-1", None])
 def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
-    """A process that resumes what another one asked does not know the interrupt's id; nothing stays open for it."""
+    """A process that resumes another one's question does not know the interrupt's id; nothing stays open for it."""
     story = Story("s").ask("book").wait(5)
     oversight(story, "interrupted", "int-1", "Book it?")
     oversight(story.wait(60), "resumed", answer, "yes")
@@ -42,7 +42,7 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
      "weather(city: Rome), pay() → approve, reject: no way"),
 ])  # fmt: skip
 def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: Any, note: str) -> None:
-    """In few words, also those of LangChain's middleware for approvals."""
+    """In short, also for questions of LangChain's approval middleware."""
     story = Story("s").ask("book")
     oversight(story, "interrupted", "int-1", asked)
     oversight(story, "resumed", "int-1", answered)
@@ -57,7 +57,7 @@ def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: A
 def test_details_of_a_human_step_tell_question_and_answer_apart(
     answered: str | None, status: str, titles: list[str]
 ) -> None:
-    """Each under its own title; the step is done once it is answered."""
+    """Each has its own title; the step is done once it is answered."""
     story = Story("s").ask("book")
     oversight(story, "interrupted", "int-1", "Book it?")
     if answered:
@@ -68,7 +68,7 @@ def test_details_of_a_human_step_tell_question_and_answer_apart(
 
 
 def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
-    """Two questions, one of them answered by name; the answer after that is for the other, the next for none."""
+    """Two questions, one answered by name; the next answer is for the other one, the one after that for none."""
     story = Story("s").ask("book")
     for name in ("int-1", "int-2"):
         oversight(story.wait(10), "interrupted", name, f"{name}?")
@@ -84,7 +84,7 @@ def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
     ("completed", ["ok", "unanswered", "unanswered"]), ("interrupted", ["ok", "unanswered", "waiting"]),
 ])  # fmt: skip
 def test_question_that_nobody_answers_does_not_wait_for_ever(status: str, shown: list[str]) -> None:
-    """An event says so, or the session's end does, unless it ends with the question."""
+    """An event says that it is unanswered, or the end of the session does, unless it ends with the question."""
     story = Story("s").ask("book")
     for name in ("int-1", "int-2", "int-3"):
         oversight(story, "interrupted", name, f"{name}?")
@@ -96,7 +96,7 @@ def test_question_that_nobody_answers_does_not_wait_for_ever(status: str, shown:
 
 
 def test_answer_to_a_question_that_is_not_open_leaves_the_others_open() -> None:
-    """One that was answered before, and one that nobody asked: each stands for itself."""
+    """Answers to an answered question and to one that nobody asked are rows of their own."""
     story = Story("s").ask("book")
     for name in ("int-1", "int-2"):
         oversight(story, "interrupted", name, f"{name}?")
@@ -109,7 +109,7 @@ def test_answer_to_a_question_that_is_not_open_leaves_the_others_open() -> None:
 
 
 def test_run_that_answers_goes_on_with_the_prompt_that_asked() -> None:
-    """The other process counts from 1 again; its number is that of an earlier question."""
+    """The other process numbers from 1 again; its prompt number is that of an earlier question."""
     story = Story("s").ask("hello").ask("book")
     oversight(story.wait(5), "interrupted", "int-1", "Book it?")
     story.prompt, story.root = 1, story.run()
@@ -123,7 +123,7 @@ def test_run_that_answers_goes_on_with_the_prompt_that_asked() -> None:
 
 @pytest.mark.parametrize(("status", "prompt"), [("completed", "ok"), ("cancelled", "cancelled")])
 def test_end_with_a_question_says_nothing_of_a_prompt_that_the_answer_continues(status: str, prompt: str) -> None:
-    """It goes as the end after it says, in a block of its own, and with a prompt that the answer has for itself."""
+    """Its status is that of the next end, in another block and after the prompt that the answer opened."""
     story = Story("s").ask("book")
     oversight(story, "interrupted", "int-1", "Book it?")
     story.end("interrupted", "interrupted")
@@ -138,7 +138,7 @@ def test_end_with_a_question_says_nothing_of_a_prompt_that_the_answer_continues(
 
 
 def test_prompt_that_was_stopped_is_not_continued_by_what_ends_later() -> None:
-    """Neither by the answer to a call that was under way, nor by a question that nobody answers."""
+    """Neither by the response to a call in progress, nor by an unanswered question."""
     story = Story("s").ask("first")
     run = story.call("first")
     story.end("cancelled", "cancelled")

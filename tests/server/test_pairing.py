@@ -1,4 +1,4 @@
-"""Which response or error closes which call, and which bar a recovery belongs to."""
+"""Which response or error closes which call, and to which bar a recovery belongs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
 
 
 def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
-    """Which response comes first does not matter where each names its call."""
+    """The order of responses does not matter if each names its call."""
     story = Story("plain").ask("Find both")
     for call_id in ("a", "b"):
         story.log("tool_call", 1, tool_call={"tool_name": "search"}, meta={"tool_call_id": call_id})
@@ -60,12 +60,12 @@ def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
 @pytest.mark.parametrize(("times", "paired"), [
     ([(30, 20), (50, 50)], [("a", 50, "1"), ("b", 20, "0")]),  # the second call, which began at 10, ended first
     ([(30, 27), (50, 45)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 3 and the second at 5: no call fits
-    ([(30, 0), (50, 0)], [("a", 30, "0"), ("b", 40, "1")]),  # a client that measures nothing
+    ([(30, 0), (50, 0)], [("a", 30, "0"), ("b", 40, "1")]),  # a client that measures no durations
 ])  # fmt: skip
 def test_without_ids_tools_side_by_side_pair_by_their_times(
     times: list[tuple[int, int]], paired: list[tuple[str, int, str]]
 ) -> None:
-    """The response that came first closes the call that began when it must have; the first call, if none fits."""
+    """The first response closes the call that began when its duration says; the first call, if none fits."""
     story = Story("plain").ask("Find both")
     began = story.now
     for place, name in enumerate("ab"):
@@ -83,7 +83,7 @@ def test_without_ids_tools_side_by_side_pair_by_their_times(
 
 
 def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
-    """Which is then no call that nobody has answered."""
+    """The call is then not open any more."""
     story = Story("plain").ask("Why?")
     story.log("llm_call", 1, prompt="Why?", meta={"model": "m"})
     story.wait(20)
@@ -94,7 +94,7 @@ def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
 
 
 def test_call_keeps_the_model_that_it_names() -> None:
-    """Where its response names a version of it; else it has the response's."""
+    """Even if its response names a version of it; a call that names none gets the response's."""
     story = Story("s").ask("Why?")
     for asked in ("gpt-5", ""):
         story.answer(story.call("Why?", model=asked), "So", 10, (1, 1), model="gpt-5-2026")
@@ -103,7 +103,7 @@ def test_call_keeps_the_model_that_it_names() -> None:
 
 
 def test_error_closes_the_call_that_it_names() -> None:
-    """A failed model call is one bar from call to error, and says why."""
+    """A failed model call is one bar from call to error, and shows the reason."""
     failed = failures(sessions.failed())
 
     assert [(bar.kind, bar.status, bar.duration, bar.note.split(":")[0], len(bar.events)) for bar in failed] == [
@@ -113,7 +113,7 @@ def test_error_closes_the_call_that_it_names() -> None:
 
 
 def test_failed_tool_names_the_type_of_its_error() -> None:
-    """The response, which comes after the error, has the message alone."""
+    """The response, which follows the error, has only the message."""
     story = Story("s").ask("pay")
     run = story.tool_call("pay", {"amount": 5}, "c1")
     info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no money left"}
@@ -130,7 +130,7 @@ def test_failed_tool_names_the_type_of_its_error() -> None:
     (None, "recovered"),
 ])  # fmt: skip
 def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: str) -> None:
-    """The bar has call, error and recovery, and its note says how it was recovered."""
+    """The bar has call, error and recovery, and its note says how it recovered."""
     entries = sessions.trip()
     recovery = next(entry for entry in entries if entry["event_type"] == "recovery")
     recovery["error_info"]["recovery_strategy"] = strategy
@@ -149,7 +149,7 @@ def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
 
 @pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])
 def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: tuple[str, str]) -> None:
-    """A tool that answers with an error has its recovery before its response, one that raises after it."""
+    """A tool that responds with an error logs its recovery before its response, one that raises logs it after."""
     story = Story("s").ask("pay")
     run = story.tool_call("pay", {"amount": 5}, "c1")
     info = {"error_id": "e-1", "error_type": "ToolError", "error_message": "no money left"}

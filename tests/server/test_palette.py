@@ -1,4 +1,4 @@
-"""The palette of the style sheet: text can be read, in light and dark, computed from the colours themselves."""
+"""The palette of the style sheet: legible in light and dark mode, computed from the colours themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHEET = Path(__file__).parents[2] / "coagent_langchain/server/static/viewer.css"
 PALETTE = dict(re.findall(r"--([\w-]+): light-dark\((#\w{6}, #\w{6})\);", SHEET.read_text(encoding="utf-8")))
 TEXTS = ("text", "muted", "accent", "bad", "ok", "warn")
 GROUNDS = ("bg", "panel", "raised", "accent-soft")
-MARKS = ("accent", "tool", "bad")  # bars and icons: 3 to 1 is enough for what is not text
+MARKS = ("accent", "tool", "bad")  # bars and icons: 3 to 1 suffices for non-text
 
 
 def luminance(colour: str) -> float:
@@ -38,13 +38,13 @@ def test_every_text_stands_out_from_every_ground(theme: int) -> None:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_error_box_can_be_read(theme: int) -> None:
-    """Error text on its own ground."""
+    """Error text on its own background."""
     assert contrast("bad", "bad-soft", theme) >= 4.5
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_what_a_search_found_can_be_read(theme: int) -> None:
-    """Text on the marks of a search."""
+    """Text on the highlights of a search."""
     assert contrast("text", "found", theme) >= 4.5
 
 

@@ -1,4 +1,4 @@
-"""Answers of models as HTML: what Markdown becomes, what stays text, and what hostile text costs."""
+"""Model responses as HTML: how Markdown is rendered, what stays text, and what hostile text costs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TAG = re.compile(
 
 
 def test_headings_stand_below_those_of_the_page() -> None:
-    """The page and its parts have three levels."""
+    """The page and its parts use three levels."""
     assert str(prose("# a\n## b\n### c\n#### d\nwords")) == (
         '<h4 dir="auto">a</h4><h5 dir="auto">b</h5><h6 dir="auto">c</h6><h6 dir="auto">d</h6><p dir="auto">words</p>'
     )
 
 
 def test_heading_is_one_level_below_the_one_that_it_belongs_to() -> None:
-    """Whatever level an answer begins with, and whichever it leaves out."""
+    """Whatever level a response begins with, and whichever it skips."""
     assert str(prose("### a\n##### b\n#### c\n# d\n### e")) == (
         '<h4 dir="auto">a</h4><h5 dir="auto">b</h5><h5 dir="auto">c</h5><h4 dir="auto">d</h4><h5 dir="auto">e</h5>'
     )
@@ -46,7 +46,7 @@ def test_line_of_dashes_is_a_rule() -> None:
 
 
 def test_words_are_emphasized_in_every_way_of_writing() -> None:
-    """Stars and underscores, one, two or three; an underscore inside a word is one."""
+    """Asterisks and underscores, one, two or three; an underscore inside a word stays one."""
     assert str(prose("*a* _b_ **c** __d__ ***e*** ~~f~~ g_h_i `j*`")) == (
         '<p dir="auto"><em>a</em> <em>b</em> <strong>c</strong> <strong>d</strong> <em><strong>e</strong></em> <s>f</s>'
         " g_h_i <code>j*</code></p>"
@@ -54,24 +54,24 @@ def test_words_are_emphasized_in_every_way_of_writing() -> None:
 
 
 def test_backslash_takes_the_meaning_from_a_sign() -> None:
-    """The sign stands there, the backslash does not; before anything else it does."""
+    """The character is shown, the backslash is not; before anything else the backslash is shown."""
     assert str(prose(r"\*a\* \# 1\. C:\dir")) == r'<p dir="auto">*a* # 1. C:\dir</p>'
 
 
 def test_lines_of_a_paragraph_stay_lines() -> None:
-    """Whatever stands at their ends."""
+    """Whatever is at their ends."""
     assert str(prose("a\nb  \nc\\\nd")) == '<p dir="auto">a\nb\nc\nd</p>'
 
 
 def test_numbers_go_on_over_blank_lines_and_code() -> None:
-    """Code that is indented as the words of an item belongs to it."""
+    """Code that is indented as the text of an item belongs to the item."""
     assert str(prose("1. a\n\n   ```py\n   x\n   ```\n\n2. b")) == (
         '<ol dir="auto"><li><p>a</p><pre data-lang="py">x</pre></li><li><p>b</p></li></ol>'
     )
 
 
 def test_list_begins_with_its_first_number() -> None:
-    """Also where something stood between."""
+    """Even if something comes between."""
     assert str(prose("1. a\n\nwords\n\n2. b\n3) c")) == (
         '<ol dir="auto"><li>a</li></ol><p dir="auto">words</p><ol start="2" dir="auto"><li>b</li></ol>'
         '<ol start="3" dir="auto"><li>c</li></ol>'
@@ -91,7 +91,7 @@ def test_item_goes_on_in_the_next_line() -> None:
 
 
 def test_tasks_have_boxes() -> None:
-    """As signs, nothing to click; what is in other brackets stays."""
+    """As characters that cannot be clicked; other bracketed text is unchanged."""
     assert str(prose("- [ ] a\n- [x] `b`\n- [c] d\n- [X]e")) == (
         '<ul dir="auto"><li class="task">☐ a</li><li class="task">☑ <code>b</code></li><li>[c] d</li><li>[X]e</li></ul>'
     )
@@ -103,7 +103,7 @@ def test_box_stands_before_the_first_paragraph_of_a_task() -> None:
 
 
 def test_brackets_in_the_code_of_an_item_are_no_box() -> None:
-    """Code stays as it is, also as the second block."""
+    """Code is unchanged, also as the second block."""
     assert str(prose("- ```\n  a\n  ```\n  ```\n  [ ] b\n  ```")) == (
         '<ul dir="auto"><li><pre>a</pre><pre>[ ] b</pre></li></ul>'
     )
@@ -119,14 +119,14 @@ def test_quotes_hold_blocks() -> None:
 
 @pytest.mark.parametrize("fence", ["```", "~~~~"])
 def test_code_stays_as_it_is(fence: str) -> None:
-    """Nothing in it is a sign; its language is named."""
+    """Nothing in it is markup; its language is shown."""
     assert str(prose(f"{fence}py\n<x> **b**\n\n  # c\n{fence}")) == (
         '<pre data-lang="py">&lt;x&gt; **b**\n\n  # c</pre>'
     )
 
 
 def test_code_without_an_end_goes_on() -> None:
-    """An answer is cut where it is long."""
+    """A response is cut where it is long."""
     assert str(prose("```\nnever closed")) == "<pre>never closed</pre>"
 
 
@@ -136,12 +136,12 @@ def test_indented_lines_are_code() -> None:
 
 
 def test_language_cannot_leave_its_attribute() -> None:
-    """All that stands behind the fence is shown, escaped."""
+    """Everything after the fence is shown, escaped."""
     assert str(prose('```a"> <b>\nx\n```')) == '<pre data-lang="a&#34;&gt; &lt;b&gt;">x</pre>'
 
 
 def test_tables_have_heads_and_alignment() -> None:
-    """In a box that scrolls; alignment is a class, since the pages allow no styles."""
+    """In a box that scrolls; alignment is a class, because the pages allow no inline styles."""
     assert str(prose("| a | b | c |\n|:--|:-:|--:|\n| 1 | <i> | `x` |")) == (
         '<div class="wide"><table dir="auto"><thead><tr><th class="left">a</th><th class="center">b</th>'
         '<th class="right">c</th></tr></thead><tbody><tr><td class="left">1</td><td class="center">&lt;i&gt;</td>'
@@ -158,7 +158,7 @@ def test_tables_need_no_outer_pipes() -> None:
 
 
 def test_pipes_stay_in_cells() -> None:
-    """After a backslash, and where a row has more of them than columns."""
+    """After a backslash, and if a row has more pipes than columns."""
     assert str(prose("|a|b|\n|-|-|\n|1\\|2|str|None|int|\n")) == (
         '<div class="wide"><table dir="auto"><thead><tr><th>a</th><th>b</th></tr></thead>'
         "<tbody><tr><td>1|2</td><td>str | None|int</td></tr></tbody></table></div>"
@@ -172,12 +172,12 @@ def test_pipes_stay_in_cells() -> None:
      "&lt;b&gt; &#8238;"],
 )  # fmt: skip
 def test_links_images_and_html_stay_text(text: str) -> None:
-    """As the model wrote them: a log offers nothing to click, and hides nothing."""
+    """As the model wrote them: a log has nothing to click, and hides nothing."""
     assert str(prose(text)) == f'<p dir="auto">{html.escape(text)}</p>'
 
 
 def test_definitions_of_links_stay_and_make_none() -> None:
-    """The library would leave them out."""
+    """The library would omit them."""
     assert str(prose("[y]\n\n[y]: https://evil.example")) == (
         '<p dir="auto">[y]</p><p dir="auto">[y]: https://evil.example</p>'
     )
@@ -191,7 +191,7 @@ def test_invisible_characters_are_shown_in_words_code_and_language() -> None:
 
 
 def test_quotes_end_in_the_depth() -> None:
-    """What is deeper is text."""
+    """Deeper quotes are text."""
     deep = '<blockquote dir="auto">' + "<blockquote>" * (MAX_DEPTH - 1)
     assert str(prose("> " * (MAX_DEPTH + 2) + "a")) == f"{deep}<p>&gt; &gt; a</p>{'</blockquote>' * MAX_DEPTH}"
 
@@ -213,7 +213,7 @@ def test_short_rows_do_not_fill_a_huge_table() -> None:
      pytest.param("".join(f"{'>' * n} a\n" for n in range(300)), id="nested quotes")],
 )  # fmt: skip
 def test_hostile_text_costs_little(unit: str) -> None:
-    """Far more of it than a page shows, of whatever sign: neither long, nor deep, nor large."""
+    """However much of it there is, of whatever character: the result is fast, shallow and small."""
     made = prose((unit * (HUGE // len(unit) + 1))[:HUGE])
 
     assert len(made) < 12 * HUGE
@@ -221,7 +221,7 @@ def test_hostile_text_costs_little(unit: str) -> None:
 
 @given(st.lists(st.sampled_from([*SIGNS, "word", "word"]), max_size=60))
 def test_no_word_is_lost(parts: list[str]) -> None:
-    """Whatever Markdown it stands in, in its order; and there are no tags but these."""
+    """Whatever Markdown it is in, and in order; there are no tags but the expected ones."""
     words = [f" w{number}x" if part == "word" else part for number, part in enumerate(parts)]
     made = str(prose("".join(words)))
 

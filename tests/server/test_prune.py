@@ -1,4 +1,4 @@
-"""`coagent-langchain prune` and `delete`: what goes, what stays, and what is told."""
+"""`coagent-langchain prune` and `delete`: what is deleted, what is kept, and what is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.waiting import until
 
 
 def test_prune_beside_a_running_server(tmp_path: Path) -> None:
-    """The command deletes old sessions of a store in use, and the server goes on."""
+    """The command deletes old sessions of a store in use, and the server keeps running."""
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
         put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
         code = main(["prune", "--older-than", "30d", "--store", f"sqlite://{tmp_path}/coagent.db"])
@@ -35,7 +35,7 @@ def test_prune_beside_a_running_server(tmp_path: Path) -> None:
 
 
 def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
-    """Neither the file nor the index has what was deleted; the next server finds what was kept."""
+    """Neither the file nor the index has any deleted text; the next server finds what was kept."""
     address = f"sqlite://{tmp_path}/coagent.db"
     store = server.open_store(address)
     put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
@@ -54,7 +54,7 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
 
 
 def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A dry run lists what would go, beside a running server too, and deletes nothing."""
+    """A dry run lists what would be deleted, also beside a running server, and deletes nothing."""
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
         put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
         code = main(["prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db"])
@@ -66,7 +66,7 @@ def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It needs no server that has started first."""
+    """No server needs to have started first."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, entry())
@@ -77,7 +77,7 @@ def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pyt
 
 
 def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An older package would not delete what it does not know."""
+    """An older package does not delete from a schema that it does not know."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, entry())
@@ -95,7 +95,7 @@ def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys
 
 @pytest.mark.parametrize("running", [False, True])
 def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool) -> None:
-    """Those that are named go, with a server and without one, and no others; without one no word of them is left."""
+    """Only the named ones are deleted, with or without a server; without one none of their text remains."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with server.launch(address) as used:
         put(used.store, *(entry(session_id=name, prompt=f"{name}finch") for name in ("zebra", "gold", "kept")))
@@ -112,7 +112,7 @@ def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistyped id is told before anything is gone."""
+    """A mistyped id is reported before anything is deleted."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, entry(session_id="kept"))
@@ -125,7 +125,7 @@ def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, caps
 
 
 def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:
-    """A full disk is told, the sessions and the index are gone all the same, and the file is free for a server."""
+    """A full disk is reported; the sessions and the index are still deleted, and a server can open the file."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow " * 500_000))
@@ -152,7 +152,7 @@ def test_wrong_ages_are_refused(text: str) -> None:
 def test_another_file_is_told_and_left(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no database is told in a line, and left as it is."""
+    """A file that is not a database is reported in one line, and unchanged."""
     (tmp_path / "notes.txt").write_text("not a database\n" * 100)
     code = main([*words, "--store", f"sqlite://{tmp_path}/notes.txt"])
     said = capsys.readouterr().err
@@ -162,7 +162,7 @@ def test_another_file_is_told_and_left(
 
 
 def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No table of ours gets into it."""
+    """No table of ours is created in it."""
     with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE sessions (id)")
         code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/other.db"])
@@ -173,7 +173,7 @@ def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path that is not there is no store, and none is made."""
+    """A path that does not exist is not a store, and none is created."""
     code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db"])
 
     assert (code, capsys.readouterr().err) == (1, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")

@@ -1,4 +1,4 @@
-"""What a row of the timeline says: label, note, status."""
+"""The texts of a row in the timeline: label, note, status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.server.story import T0, Story
     ("Sunny.", [], "Sunny."),
 ])  # fmt: skip
 def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list[str], note: str) -> None:
-    """The tools first: a long text is cut at its end."""
+    """The tools first, because a long text is cut at its end."""
     story = Story("s").ask("hello")
     story.model("hello", said, 5, (1, 1), calls=[{"name": name, "args": {}} for name in calls])
     (bar,) = timeline(story.entries).models
@@ -41,7 +41,7 @@ def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list
 def test_rare_events_say_what_they_hold_and_warn_of_what_went_wrong(
     kind: str, fields: dict[str, Any], note: str, status: str
 ) -> None:
-    """No error was logged, so their prompt has not failed. The details have no status for what cannot have one."""
+    """No error was logged, so their prompt has not failed. The details show no status for what cannot have one."""
     story = Story("s").ask("Where to?")
     story.log(kind, **fields)
     prompt = timeline(story.entries).roots[0]
@@ -56,7 +56,7 @@ def test_rare_events_say_what_they_hold_and_warn_of_what_went_wrong(
     ([{"text": "sunny"}], '[{"text":"sunny"}]'), ([{"type": "text", "text": "sunny"}, 1], None), ([], "[]"),
 ])  # fmt: skip
 def test_row_of_a_tool_has_the_texts_of_content_blocks_alone(result: Any, note: str | None) -> None:
-    """A list of anything else stands there as it is."""
+    """A list of anything else is shown as it is."""
     story = Story("s").ask("Rome?")
     story.tool("weather", {}, result, 5, "c1")
     (tool,) = timeline(story.entries).tools
@@ -65,7 +65,7 @@ def test_row_of_a_tool_has_the_texts_of_content_blocks_alone(result: Any, note: 
 
 
 def test_call_that_was_not_run_is_no_error() -> None:
-    """Neither in its row, which says why, nor in its prompt's, nor in the table of tools, nor in the session's sum."""
+    """Not in its row, which says why, nor in its prompt's, the table of tools or the session's total."""
     story = Story("s").ask("mail")
     run = story.tool_call("send_mail", {"to": "ada"}, "c1")
     answer = {"tool_name": "send_mail", "result": {"output": "no"}, "success": False, "error_message": "no, thanks"}
@@ -80,7 +80,7 @@ def test_call_that_was_not_run_is_no_error() -> None:
 
 
 def test_call_that_a_node_answered_says_so() -> None:
-    """It went well, though no tool has run."""
+    """It succeeded, though no tool ran."""
     story = Story("s").ask("Rome?")
     run = story.tool_call("weather", {"city": "Rome"}, "c1")
     answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
@@ -92,7 +92,7 @@ def test_call_that_a_node_answered_says_so() -> None:
 
 
 def test_empty_prompt_has_no_answer_for_a_title() -> None:
-    """What the model said to it would read as if the user had said it."""
+    """The model's response to it would read as the user's words."""
     story = Story("s").ask("")
     story.model("", "How can I help?", 5, (1, 1))
 
@@ -102,7 +102,7 @@ def test_empty_prompt_has_no_answer_for_a_title() -> None:
 
 
 def test_answer_from_a_cache_says_so() -> None:
-    """Its row would be a call of a millisecond that took no tokens. The prompt went well."""
+    """Otherwise its row would be a call of a millisecond without tokens. The prompt succeeded."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 1, (10, 2))
     story.entries[-1]["meta"]["cached"] = True
@@ -126,7 +126,7 @@ def test_row_of_an_error_names_its_type_once() -> None:
 
 
 def test_row_tells_turn_and_caller_before_its_note() -> None:
-    """Apart from it: the note is what was logged, and runs in its own direction."""
+    """In a field of its own: the note is logged text, with its own direction."""
     story = Story("s").ask("hello")
     story.model("hello", "مرحبا", 5, (1, 1), issuer="planner")
     _, row = rows(timeline(story.entries), T0)
@@ -159,7 +159,7 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
-    """Status and time as `session_end` names them, in the row and in the details."""
+    """Status and time of `session_end`, in the row and in the details."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 400, (1, 1))
     story.wait(90_000).end("bye", status)
@@ -178,7 +178,7 @@ def test_end_whose_answer_is_its_status_says_it_once() -> None:
 
 @pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])
 def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
-    """Whatever stands in the optional fields, the page can be drawn."""
+    """Whatever is in the optional fields, the page can be drawn."""
     story = Story("s").ask("hello")
     for event_type in ("llm_call", "llm_response", "tool_call", "tool_response", "error", "recovery", "component_enter",
                        "human_oversight", "routing", "info", "session_end"):  # fmt: skip
@@ -192,7 +192,7 @@ def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
 
 
 def test_rows_name_their_size_and_their_entries() -> None:
-    """What the browser folds by: level, label, rows below, and the entries as timestamp and seq."""
+    """What the browser folds by: level, label, number of rows below, and the entries as timestamp and seq."""
     made = rows(timeline(sessions.recipe()), T0)
 
     assert [(row[0], row[1], row[12], row[13]) for row in made] == [
@@ -226,7 +226,7 @@ def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
 
 
 def test_row_leaves_out_no_argument_or_call_without_a_sign() -> None:
-    """As many as there is room for, and `…` in the place of the others; also of what a person has to approve."""
+    """As many as fit, and `…` in place of the others; also for tools that a human must approve."""
     story = Story("s").ask("Go")
     many = [f"n{number}" for number in range(200)]
     for some in (many[:20], many):
