@@ -1,4 +1,4 @@
-"""A server that is started and closed in a program: its address, its threads, and requests that are under way."""
+"""A server started and closed within a program: its address, its threads, and requests in progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.waiting import until
 
 
 def test_taken_port_is_named() -> None:
-    """The message says how to see who has it."""
+    """The message says how to find the process that uses it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"127.0.0.1:{port}: Address already in use.*ss -ltnp"):
@@ -34,7 +34,7 @@ def test_taken_port_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["nosuchhost.invalid", "192.0.2.1"])
 def test_host_that_is_none_of_ours_is_named(host: str) -> None:
-    """The advice is about the host, not about the port; what is wrong with it is in the system's words."""
+    """The advice is about the host, not the port; the reason is in the system's words."""
     with pytest.raises(ConfigurationError) as raised:
         server.launch(host=host, port=3006, token="t")
     fault, _, advice = str(raised.value).partition(". --")
@@ -44,13 +44,13 @@ def test_host_that_is_none_of_ours_is_named(host: str) -> None:
 
 
 def test_wrong_store_is_told_before_a_taken_port() -> None:
-    """With another port the store would still be wrong."""
+    """Another port would not make the store valid."""
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError, match="a store is"):
         server.launch("coagent.db", port=other.getsockname()[1])
 
 
 def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
-    """Who opened it may try again with another port."""
+    """The caller who opened it may try another port."""
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
         with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
             server.launch(store, port=other.getsockname()[1])
@@ -60,7 +60,7 @@ def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
 
 
 def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
-    """A store that was opened for a server that did not start can be opened again."""
+    """A store that was opened for a server that failed to start can be opened again."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
         server.launch(address, port=other.getsockname()[1])
@@ -68,9 +68,9 @@ def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
 
 
 def test_system_without_threads_is_told(tmp_path: Path) -> None:
-    """As a mistake of the set-up; the store's file is free again, for whoever tries once more."""
+    """As a configuration error; the store's file is released for another attempt."""
     address = f"sqlite://{tmp_path}/coagent.db"
-    before = threading.stack_size(1 << 46)  # no thread has room for that
+    before = threading.stack_size(1 << 46)  # no thread can have so large a stack
     try:
         with pytest.raises(ConfigurationError, match="cannot start a server: can't start new thread; `ulimit -u`"):
             server.launch(address)
@@ -81,7 +81,7 @@ def test_system_without_threads_is_told(tmp_path: Path) -> None:
 
 
 def test_launch_leaves_signals_and_logging_alone() -> None:
-    """A host that embeds the server keeps its handlers."""
+    """A host that embeds the server keeps its signal handlers and logging configuration."""
     import logging
 
     before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), list(logging.getLogger().handlers))
@@ -93,7 +93,7 @@ def test_launch_leaves_signals_and_logging_alone() -> None:
 
 
 def test_closing_ends_every_thread(tmp_path: Path) -> None:
-    """Nothing of the server is left, and closing twice does nothing."""
+    """No thread of the server remains, and closing twice does nothing."""
     before = set(threading.enumerate())
     running = server.launch(f"sqlite://{tmp_path}/coagent.db")
     requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
@@ -104,7 +104,7 @@ def test_closing_ends_every_thread(tmp_path: Path) -> None:
 
 
 def seconds_to_close() -> float:
-    """How long it takes to close a server beside a connection that a client keeps."""
+    """How long it takes to close a server with an open keep-alive connection of a client."""
     with requests.Session() as client, server.launch() as running:
         client.get(f"{running.base_url}/runs", timeout=10)
         began = time.monotonic()
@@ -113,14 +113,14 @@ def seconds_to_close() -> float:
 
 
 def test_closing_waits_for_nothing_where_no_request_is_under_way() -> None:
-    """At least once, for a machine may be busy; uvicorn alone always pauses for a tenth of a second or two."""
+    """At least one of several times, since the machine may be busy; uvicorn alone always pauses for 0.1 s or more."""
     assert any(seconds_to_close() < 0.1 for _ in range(20))
 
 
 def test_request_under_way_is_answered_before_the_server_has_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody new is let in meanwhile; what is answered is stored."""
+    """No new request is accepted meanwhile; what is acknowledged is stored."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 30)  # for a busy machine
     running = server.launch(f"sqlite://{tmp_path}/coagent.db")
     answers: list[int] = []
@@ -140,7 +140,7 @@ def test_request_under_way_is_answered_before_the_server_has_closed(
 
 
 def listens(url: str) -> bool:
-    """Whether somebody takes connections at an address."""
+    """Whether anything accepts connections at an address."""
     try:
         socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)).close()
     except ConnectionRefusedError:
@@ -151,7 +151,7 @@ def listens(url: str) -> bool:
 def test_request_that_waits_for_the_database_is_told_to_come_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the server stops: it waits for a while, and its log has no traceback."""
+    """The server waits for a while before it stops, and its log has no traceback."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 0)
     running = server.launch(f"sqlite://{tmp_path}/coagent.db")
     answers: list[requests.Response] = []
@@ -172,17 +172,17 @@ def test_request_that_waits_for_the_database_is_told_to_come_again(
 
 
 def test_program_that_does_not_close_its_server_ends() -> None:
-    """No thread of the server keeps it."""
+    """No thread of the server keeps the program running."""
     code = "from coagent_langchain import server; server.launch()"
 
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=30).returncode == 0
 
 
 def test_start_answers_soon(store: Store) -> None:
-    """From launch to the first answer."""
+    """Time from launch to the first response."""
     began = time.monotonic()
     with server.launch(store) as running:
         requests.get(f"{running.base_url}/runs", timeout=10)
         took = time.monotonic() - began
 
-    assert took < START / 2  # on a busy machine, too
+    assert took < START / 2  # on a busy machine too

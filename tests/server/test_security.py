@@ -1,4 +1,4 @@
-"""Each line of what protects a server that a browser on the same machine can reach."""
+"""Everything that protects a server which a browser on the same machine can reach."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ def closed() -> Iterator[Running]:
 
 def ask(running: Running, method: str = "GET", path: str = "/api/v1/runs", body: bytes | None = None,
         **headers: str) -> requests.Response:  # fmt: skip
-    """A request with headers as given (underscores for dashes), redirects not followed."""
+    """A request with the given headers (underscores for dashes), without following redirects."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.request(method, running.url + path, data=body, headers=named, allow_redirects=False, timeout=10)
 
 
 def post(running: Running, **headers: str) -> int:
-    """The status of storing one good entry with these headers."""
+    """The status of storing one valid entry with these headers."""
     given = {"Content_Type": "application/json"} | headers
     return ask(running, "POST", "/api/v1/logs", json.dumps(entry()).encode(), **given).status_code
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:3000", "[::1]:3000", "[::1]"])
 def test_loopback_names_are_served(running: Running, host: str) -> None:
-    """Every way to write this machine."""
+    """All names of this machine."""
     assert ask(running, Host=host).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.com", "localhost.evil.com", "127.0.0.1.nip.io", "localhost.", "",
                                   "evil.com:3000", "localhost:80@evil.com", "::1"])  # fmt: skip
 def test_other_names_are_refused(running: Running, host: str) -> None:
-    """A page that rebinds its own name to 127.0.0.1 reads nothing."""
+    """A page that rebinds its own name to 127.0.0.1 can read nothing."""
     assert ask(running, Host=host).status_code == 421
 
 
@@ -75,7 +75,7 @@ def test_other_names_are_refused(running: Running, host: str) -> None:
     ({"Origin": "http://127.0.0.1:1"}, 403),
 ])  # fmt: skip
 def test_pages_of_other_origins_cannot_write(running: Running, headers: dict[str, str], status: int) -> None:
-    """What a browser says about the sender decides; programs say nothing and may."""
+    """The browser's own headers about the sender decide; programs send none and may write."""
     port = str(urlsplit(running.url).port)
 
     assert post(running, **{name: value.format(port=port) for name, value in headers.items()}) == status
@@ -86,12 +86,12 @@ def test_pages_of_other_origins_cannot_write(running: Running, headers: dict[str
     ("text/plain", 415), ("application/x-www-form-urlencoded", 415), ("", 415), ("application/jsonp", 415),
 ])  # fmt: skip
 def test_only_json_is_taken(running: Running, content_type: str, status: int) -> None:
-    """A form or plain text, which a page may send anywhere without asking, is refused."""
+    """A form or plain text, which a page may send to any origin without asking, is refused."""
     assert post(running, Content_Type=content_type) == status
 
 
 def test_no_cors(running: Running) -> None:
-    """No answer invites another origin, a preflight included."""
+    """No response allows another origin, not even to a preflight."""
     answers = [ask(running, Origin="https://evil.com"), ask(running, "OPTIONS", Origin="https://evil.com",
                Access_Control_Request_Method="POST")]  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_no_cors(running: Running) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/runs", "/nothing", "/api/v1/logs/x"])
 def test_every_answer_has_the_headers(running: Running, path: str) -> None:
-    """Content policy and its companions, errors included."""
+    """Content policy and the other security headers, errors included."""
     headers = ask(running, path=path).headers
 
     assert {name: headers.get(name) for name in EXPECTED} == EXPECTED
@@ -120,7 +120,7 @@ EXPECTED = {
 
 
 def routes(found: list[BaseRoute]) -> Iterator[tuple[str, str]]:
-    """Method and a path of every route of the application."""
+    """Method and path of every route of the application."""
     for route in found:
         assert isinstance(route, Route)
         path = re.sub(r"\{[^}]*\}", "x", route.path)
@@ -132,7 +132,7 @@ ROUTES = sorted({*routes([*api.routes, *views.routes]), ("GET", "/nothing"), ("G
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_route_needs_the_token(closed: Running, method: str, path: str) -> None:
-    """No route answers without it, and none is refused with it."""
+    """Every route refuses requests without it, and none refuses it."""
     kept = {"Content_Type": "application/json"}
 
     assert ask(closed, method, path, **kept).status_code == 401
@@ -141,7 +141,7 @@ def test_every_route_needs_the_token(closed: Running, method: str, path: str) ->
 
 
 def test_the_token_opens(closed: Running) -> None:
-    """As the published client sends it; in any other form it does not."""
+    """As the published client sends it, and in no other form."""
     assert ask(closed, Authorization=f"Bearer {TOKEN}").status_code == 200
     assert ask(closed, Authorization=f"bearer  {TOKEN} ").status_code == 200
     assert ask(closed, Authorization=TOKEN).status_code == 401
@@ -151,7 +151,7 @@ def test_the_token_opens(closed: Running) -> None:
 
 
 def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
-    """In the header and in the first page's address; who gave none is told that one is needed."""
+    """In the header and in the first page's address; without any, the message says that one is required."""
     answers = [ask(closed), ask(closed, Authorization="Bearer nope"), ask(closed, path="/?token=nope")]
     how = "Authorization: Bearer <token>; in a browser open /?token=<token>"
 
@@ -161,7 +161,7 @@ def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
 
 
 def test_a_browser_without_a_token_gets_a_page(closed: Running) -> None:
-    """It says how to open the viewer; its own requests and other programs still get JSON."""
+    """It says how to open the viewer; the page's own requests and other programs still get JSON."""
     page = ask(closed, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
     wrong = ask(closed, path="/?token=nope", Accept="text/html")
 
@@ -174,7 +174,7 @@ def test_a_browser_without_a_token_gets_a_page(closed: Running) -> None:
 
 
 def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -> None:
-    """As often as it is asked, and it is gone from the address; a wrong one does not, nor on another page."""
+    """Any number of times, and it is removed from the address; a wrong one does not, nor does it on another page."""
     for _ in range(2):
         answer = ask(closed, path=f"/?token={TOKEN}&q=x")
         assert (answer.status_code, answer.headers["Location"]) == (303, "/?q=x")
@@ -189,7 +189,7 @@ def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -
     ("/\t/evil.com", "/"), ("\t//evil.com", "/"), ("/x\r\nSet-Cookie: a=b", "/"), ("/\u2215evil.com", "/"),
 ])  # fmt: skip
 def test_token_leads_on_to_a_path_of_this_server_only(closed: Running, given: str, leads: str) -> None:
-    """Not to what a browser would take for another server's address."""
+    """Not to one that a browser would take for another server's address."""
     answer = ask(closed, path="/?" + urlencode({"token": TOKEN, "next": given}))
 
     assert (answer.status_code, answer.headers["Location"]) == (303, leads)
@@ -201,7 +201,7 @@ def test_token_leads_on_to_a_path_of_this_server_only(closed: Running, given: st
     ("/?q=%22%3E%3Cscript%3E", "/?q=%22%3E%3Cscript%3E"),
 ])  # fmt: skip
 def test_page_that_asks_for_the_token_knows_where_it_leads(closed: Running, path: str, asked: str) -> None:
-    """To the address that was asked for, also after a wrong token; no token is written into the page."""
+    """To the requested address, even after a wrong token; no token is written into the page."""
     page = ask(closed, path=path, Accept="text/html").text
 
     assert re.findall(r'name="next" value="([^"]*)"', page) == [asked]
@@ -209,7 +209,7 @@ def test_page_that_asks_for_the_token_knows_where_it_leads(closed: Running, path
 
 
 def test_browser_that_is_let_in_already_does_not_keep_the_token_in_its_address(closed: Running) -> None:
-    """The cookie does not let a page through whose address has the token."""
+    """A page whose address has the token redirects even with the cookie."""
     cookie = ask(closed, path=f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
     again = ask(closed, path=f"/?token={TOKEN}&q=x", Cookie=cookie)
 
@@ -217,7 +217,7 @@ def test_browser_that_is_let_in_already_does_not_keep_the_token_in_its_address(c
 
 
 def test_only_what_dresses_the_page_that_asks_for_the_token_is_open(closed: Running) -> None:
-    """Its style sheet and the icon; no script, no other style, no writing."""
+    """Its style sheet and the icon; no script, no other style, no writes."""
     static = importlib.resources.files("coagent_langchain.server") / "static"
     paths = [f"/static/{file.name}" for file in static.iterdir()]
 
@@ -226,7 +226,7 @@ def test_only_what_dresses_the_page_that_asks_for_the_token_is_open(closed: Runn
 
 
 def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
-    """The opened address works once, leaves no secret in the address bar, and the cookie opens from then on."""
+    """The address works once, leaves no secret in the address bar, and sets a cookie that keeps working."""
     path = closed.login_url().removeprefix(closed.url)
     welcome = ask(closed, path=path)
     cookie = welcome.headers["Set-Cookie"]
@@ -238,14 +238,14 @@ def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
 
 
 def test_cookie_of_another_start_is_worth_nothing(closed: Running) -> None:
-    """Each start has a secret of its own."""
+    """Each start has its own secret."""
     cookie = ask(closed, path=closed.login_url().removeprefix(closed.url)).headers["Set-Cookie"].partition(";")[0]
     with server.launch(token=TOKEN) as other:
         assert ask(other, Cookie=cookie).status_code == 401
 
 
 def test_welcome_redirects_to_itself_only(closed: Running) -> None:
-    """No address of the request is redirected to."""
+    """It never redirects to an address taken from the request."""
     ticket = closed.login_url().partition("ticket=")[2]
 
     assert ask(closed, path=f"//evil.com/?ticket={ticket}").headers["Location"] == "/"
@@ -261,7 +261,7 @@ def skip_without_ipv6() -> None:
 
 @pytest.mark.parametrize(("host", "address"), [("localhost", "http://127.0.0.1"), ("::1", "http://[::1]")])
 def test_own_names_of_the_machine_need_no_token(host: str, address: str) -> None:
-    """Only this machine reaches them; what is given is an address that opens."""
+    """Only this machine can reach them; the reported address works."""
     if ":" in host:
         skip_without_ipv6()
     with server.launch(host=host) as running:
@@ -270,7 +270,7 @@ def test_own_names_of_the_machine_need_no_token(host: str, address: str) -> None
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has 127.0.0.1 alone")
 def test_every_loopback_address_is_reached_by_its_own_name() -> None:
-    """A server on another one than 127.0.0.1 answers at the address that it gives."""
+    """A server on another address than 127.0.0.1 responds at the address that it reports."""
     with server.launch(host="127.0.0.2") as running:
         codes = [
             ask(running).status_code,
@@ -281,7 +281,7 @@ def test_every_loopback_address_is_reached_by_its_own_name() -> None:
 
 
 def test_proxy_may_keep_the_name_that_the_client_asked_for(closed: Running) -> None:
-    """With a token, which a page that rebinds its own name does not have; and over TLS the cookie is for TLS alone."""
+    """With a token, which a page that rebinds its own name lacks; over TLS the cookie is `Secure`."""
     served = ask(closed, path="/api/v1/runs", Host="logs.example.com", Authorization=f"Bearer {TOKEN}")
     welcome = ask(closed, path=f"/?token={TOKEN}", Host="logs.example.com", X_Forwarded_Proto="https")
 
@@ -291,13 +291,13 @@ def test_proxy_may_keep_the_name_that_the_client_asked_for(closed: Running) -> N
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_other_addresses_need_a_token(host: str) -> None:
-    """Listening beyond this machine without a token is refused with what to do."""
+    """Listening beyond this machine without a token is refused, with advice."""
     with pytest.raises(ConfigurationError, match=r"--token or COAGENT_AUTH_TOKEN"):
         server.launch(host=host)
 
 
 def test_with_a_token_it_listens_anywhere(store: Store) -> None:
-    """On all addresses, under any name, for who has the token."""
+    """On all addresses, under any name, for clients with the token."""
     with server.launch(store, host="0.0.0.0", token=TOKEN) as opened:
         port = urlsplit(opened.url).port
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -310,7 +310,7 @@ def test_with_a_token_it_listens_anywhere(store: Store) -> None:
 def test_bodies_are_never_logged(
     running: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither a good body nor a bad one shows up in logs, of whatever level, or output."""
+    """Neither a valid body nor an invalid one appears in logs, at any level, or in output."""
     caplog.set_level(logging.DEBUG)
     for content in (entry(prompt="secret-word"), entry(prompt="secret-word") | {"timestamp": "secret-word"}):
         requests.post(f"{running.base_url}/logs", json=content, timeout=10)
@@ -319,7 +319,7 @@ def test_bodies_are_never_logged(
 
 
 def test_request_that_breaks_off_is_no_error_of_the_server(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """As that of a program which was killed: the log of the server has no traceback."""
+    """For example of a program that was killed: the server's log has no traceback."""
     with server.launch(store) as opened:
         address = urlsplit(opened.url)
         with socket.create_connection((address.hostname, address.port)) as connection:
@@ -331,7 +331,7 @@ def test_request_that_breaks_off_is_no_error_of_the_server(store: Store, caplog:
 
 
 def test_search_text_is_no_query_language(store: Store) -> None:
-    """Whatever FTS5 or SQL would make of it, it is words."""
+    """Whatever FTS5 or SQL would make of it, it is searched as words."""
     put(store, entry(prompt="plain AND simple"))
     texts = ['"', "a OR b", "NEAR(a b)", "col:x", "^a", "a*", "-a", "'; --", "(", "\\", "%", "AND", "*", "a\x00b"]
 
@@ -340,7 +340,7 @@ def test_search_text_is_no_query_language(store: Store) -> None:
 
 
 def test_closing_waits_for_no_live_view(running: Running) -> None:
-    """A server with an open stream does not wait for as long as it waits for requests; the stream ends well."""
+    """A server with an open stream does not wait as it does for requests; the stream ends cleanly."""
     with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
         stream = answer.iter_content(None)
         first = next(stream)
@@ -353,7 +353,7 @@ def test_closing_waits_for_no_live_view(running: Running) -> None:
 
 
 def test_live_views_are_few(running: Running) -> None:
-    """Twenty streams at a time; one more is told to come later."""
+    """Twenty concurrent streams; one more is told to retry later."""
     with contextlib.ExitStack() as streams:
         opened = [
             streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10)) for _ in range(20)
@@ -365,7 +365,7 @@ def test_live_views_are_few(running: Running) -> None:
 
 
 def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
-    """Whoever was told to come later gets it."""
+    """A client that was told to retry later gets it."""
     with contextlib.ExitStack() as streams:
         for _ in range(20):
             streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10))
@@ -374,13 +374,13 @@ def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
 
 
 def test_live_view_asks_proxies_not_to_buffer_it(running: Running) -> None:
-    """As nginx understands it, which would keep news back until it has a page of them."""
+    """In nginx's terms, which would otherwise hold events back until a buffer is full."""
     with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
 
 
 def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
-    """HEAD is answered and over, though its connections stay open."""
+    """HEAD is answered and ends, though its connection stays open."""
     with contextlib.ExitStack() as connections:
         for _ in range(20):
             connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)

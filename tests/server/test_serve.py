@@ -1,4 +1,4 @@
-"""`coagent-langchain serve`: a process that runs until it is told."""
+"""`coagent-langchain serve`: a process that runs until it gets a signal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.server.samples import entry
 
 @pytest.mark.parametrize("token", ["a b", "é", "a\nb"])
 def test_token_that_clients_refuse_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody could send it: by `launch`, and on the command line as wrong usage."""
+    """No client could send it: `launch` raises, and the command line calls it wrong usage."""
     with pytest.raises(ConfigurationError, match="token must be a string of printable ASCII characters"):
         server.launch(token=token)
     with pytest.raises(SystemExit) as left:
@@ -36,7 +36,7 @@ def test_token_that_clients_refuse_is_refused(token: str, capsys: pytest.Capture
 
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])
 def test_wrong_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said before anything starts."""
+    """It is reported before anything starts."""
     with pytest.raises(SystemExit) as raised:
         main(["serve", "--port", port])
 
@@ -45,7 +45,7 @@ def test_wrong_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
-    """What its library logs does not stand beside the message."""
+    """Its library's own log does not appear beside the message."""
     line = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0", "--store",
             "clickhouse://127.0.0.1:9/coagent"]  # fmt: skip
     result = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -56,7 +56,7 @@ def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def serving(folder: Path, *options: str, code: str = "", **pipes: Any) -> Iterator[subprocess.Popen[str]]:
-    """`serve` in a process of its own, by the command or by other code; it does not outlive a test that fails."""
+    """`serve` in its own process, by the command or by the given code; it is killed after the test."""
     program = ["-c", code] if code else ["-m", "coagent_langchain"]
     line = [sys.executable, *program, "serve", "--port", "0", "--store", f"sqlite://{folder}/coagent.db", *options]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **pipes) as process:
@@ -67,7 +67,7 @@ def serving(folder: Path, *options: str, code: str = "", **pipes: Any) -> Iterat
 
 
 def printed(process: subprocess.Popen[str]) -> list[str]:
-    """What a server says when it has started: the addresses of its viewer, its API and its store."""
+    """What a server prints when it has started: the addresses of its viewer, API and store."""
     assert process.stdout is not None
     return [process.stdout.readline().split()[-1] for _ in range(3)]
 
@@ -78,7 +78,7 @@ def printed(process: subprocess.Popen[str]) -> list[str]:
     (signal.SIGTERM, ["--token", "abc", "--host", "0.0.0.0"], socket.gethostname()),
 ])  # fmt: skip
 def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str], name: str) -> None:
-    """It prints where it is, by the machine's name if others reach it, answers, and a signal ends it well."""
+    """It prints its addresses, by the machine's name if others can reach it, and exits cleanly on a signal."""
     with serving(tmp_path, *arguments) as process:
         told = printed(process)[:2]
         viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in told)
@@ -91,7 +91,7 @@ def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: lis
 
 
 def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
-    """A line with the time says why it refuses requests."""
+    """A timestamped line says why it refuses requests."""
     with serving(tmp_path, stderr=subprocess.PIPE) as process:
         _, api, _ = printed(process)
         (tmp_path / "coagent.db").unlink()
@@ -103,7 +103,7 @@ def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_files_are_one_line_of_its_log(tmp_path: Path) -> None:
-    """They wait, and are answered when others have gone."""
+    """They wait, and are served when others have closed."""
     code = """
 import resource, sys
 from coagent_langchain import cli
@@ -128,7 +128,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def test_many_signals_end_it_as_one_does(tmp_path: Path) -> None:
-    """Whoever is impatient interrupts the handler of the first by the second."""
+    """A second signal interrupts the handler of the first."""
     code = """
 import sys
 from coagent_langchain import cli

@@ -1,4 +1,4 @@
-"""What every store does, whatever database is behind it."""
+"""What every store does, whatever its database."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_copy_is_kept_once(store: Store) -> None:
 
 
 def test_event_id_used_for_another_event_loses_nothing(store: Store) -> None:
-    """Two different entries with one event id are both kept; asked for by id, the earlier comes."""
+    """Two different entries with one event id are both kept; a query by id returns the earlier."""
     late, early = entry(at=2, event_id="same", prompt="b"), entry(at=1, event_id="same", prompt="a")
     put(store, late, early)
 
@@ -90,7 +90,7 @@ def test_event_id_used_for_another_event_loses_nothing(store: Store) -> None:
 
 
 def test_same_event_id_in_another_session_is_another_entry(store: Store) -> None:
-    """Ids are unique in their session only."""
+    """Ids are unique only within their session."""
     put(store, entry(session_id="a", event_id="x"), entry(session_id="b", event_id="x"))
 
     assert [orjson.loads(store.entry(s, "x").body)["session_id"] for s in "ab"] == ["a", "b"]
@@ -98,7 +98,7 @@ def test_same_event_id_in_another_session_is_another_entry(store: Store) -> None
 
 
 def test_entries_come_by_time_then_arrival(store: Store) -> None:
-    """Late entries take their place; equal times keep the order of arrival."""
+    """A late entry is inserted at its time; equal times keep the order of arrival."""
     first, second, third, fourth = entry(at=5), entry(at=1), entry(at=5), entry(at=3)
     put(store, first, second)
     put(store, third, fourth)
@@ -107,7 +107,7 @@ def test_entries_come_by_time_then_arrival(store: Store) -> None:
 
 
 def test_pages_join_without_gap_or_overlap(store: Store) -> None:
-    """Page after page gives every entry once, also where many share a time."""
+    """Paging returns every entry once, even if many share a timestamp."""
     put(store, *(entry(at=number // 7) for number in range(40)))
     pages, after = [], None
     while page := store.entries("s", after=after, limit=6):
@@ -119,28 +119,28 @@ def test_pages_join_without_gap_or_overlap(store: Store) -> None:
 
 
 def test_place_before_every_arrival(store: Store) -> None:
-    """An address that nobody gave asks for it: of a moment, it is the place before its first entry."""
+    """A hand-made address may ask for it: it is the place before the first entry of its millisecond."""
     put(store, entry(at=1), entry(at=2))
 
     assert store.entries("s", after=Cursor(T0 + 1, -1)) == store.entries("s")
 
 
 def test_unknown_session_is_empty(store: Store) -> None:
-    """Nothing is there, and nothing breaks."""
+    """It is empty, and nothing fails."""
     assert store.entries("none") == []
     assert store.session("none") is None
     assert list(every_entry(store, "none")) == []
 
 
 def test_roll_up_counts_everything(store: Store) -> None:
-    """A session's figures after its entries came in order."""
+    """A session's figures if its entries arrive in order."""
     put(store, *rich_session())
 
     assert store.session("s") == ROLLED_UP
 
 
 def test_title_is_the_beginning_of_the_first_prompt(store: Store) -> None:
-    """On one line, and 200 characters of it, however long the prompt is."""
+    """On one line, at most 200 characters, however long the prompt is."""
     put(store, entry("user_input", 0, prompt="Plan \n" + "x" * 500), entry("user_input", 1, prompt="and then?"))
 
     assert store.session("s").title == "Plan " + "x" * 195
@@ -148,7 +148,7 @@ def test_title_is_the_beginning_of_the_first_prompt(store: Store) -> None:
 
 @pytest.mark.parametrize("blank", ["", " \n", "\u3000"])
 def test_title_is_the_first_prompt_with_words(store: Store, blank: str) -> None:
-    """One of space alone, whatever its language, is none."""
+    """A prompt of white space alone, in any script, is skipped."""
     put(store, entry("session_start", 0, prompt=blank))
     put(store, entry("user_input", 1, prompt="\u3000Plan\u2028it\xa0"))
 
@@ -157,7 +157,7 @@ def test_title_is_the_first_prompt_with_words(store: Store, blank: str) -> None:
 
 @pytest.mark.parametrize("kind", ["session_start", "user_input"])
 def test_title_is_a_prompt_that_stands_among_the_inputs(store: Store, kind: str) -> None:
-    """As a client of one's own may log it; an input of another type is none."""
+    """As a third-party client may log it; an input of another type is ignored."""
     put(store, entry("session_start", input_data={"prompt": ["no text"]}), entry("user_input", 1, input_data=None))
     put(store, entry(kind, 2, prompt="", input_data={"prompt": "Plan \nit"}))
 
@@ -165,7 +165,7 @@ def test_title_is_a_prompt_that_stands_among_the_inputs(store: Store, kind: str)
 
 
 def test_title_of_one_moment_is_the_prompt_of_the_session(store: Store) -> None:
-    """A run that begins in the millisecond of its session does not change it, whatever it says."""
+    """A run that begins in the same millisecond as its session does not change it, whatever its prompt."""
     put(store, entry("session_start", prompt="Weekly report"), entry("user_input", prompt="How many?"),
         entry("llm_call", prompt="Answer: how many?"))  # fmt: skip
 
@@ -174,7 +174,7 @@ def test_title_of_one_moment_is_the_prompt_of_the_session(store: Store) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> None:
-    """Late, twice, out of order, in any batches: the figures are the same."""
+    """Late, duplicate, out of order, in any batches: the figures are the same."""
     shuffle = random.Random(seed)
     entries = rich_session() * 2
     shuffle.shuffle(entries)
@@ -191,7 +191,7 @@ def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> 
     ({"status": "sunny"}, "completed"), ({"status": 5}, "completed"),
 ])  # fmt: skip
 def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None:
-    """A session's end names its status; what it does not know counts as completed."""
+    """A session's end has its status; an unknown one counts as completed."""
     put(store, entry("session_start", 0), entry("session_end", 9, **({"meta": meta} if meta else {})))
 
     assert store.session("s").status == status
@@ -203,7 +203,7 @@ def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None
     ({"error_type": "E", "error_message": "x" * 500}, "E: " + "x" * 197), ({}, ""), (None, ""),
 ])  # fmt: skip
 def test_failed_session_tells_its_last_error(store: Store, info: dict | None, failure: str) -> None:
-    """On one line, and 200 characters of it, wherever in the session it stands and in whatever order it comes."""
+    """On one line, at most 200 characters, wherever in the session it is and in whatever order it arrives."""
     put(store, entry("session_end", 9, meta={"status": "failed"}), entry("error", 5, error_info=info))
     put(store, entry("error", 3, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
 
@@ -211,14 +211,14 @@ def test_failed_session_tells_its_last_error(store: Store, info: dict | None, fa
 
 
 def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
-    """Its errors were recovered, or it goes on."""
+    """Its errors were recovered from, or it continues."""
     put(store, entry("error", error_info={"error_message": "no"}), entry("session_end", 1))
 
     assert store.session("s").failure == ""
 
 
 def test_activity_after_the_end_means_running(store: Store) -> None:
-    """A session that goes on is running again until its next end."""
+    """A session that continues is running again until its next end."""
     now = now_ms()
     put(store, entry("session_end", timestamp=now, meta={"status": "failed"}))
     put(store, entry("user_input", timestamp=now + 3, prompt="and?"))
@@ -229,7 +229,7 @@ def test_activity_after_the_end_means_running(store: Store) -> None:
 
 
 def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
-    """Once a person was asked the session is interrupted, however long it takes, until an answer or more work comes."""
+    """Once a human was asked the session is interrupted, however long it takes, until an answer or other activity."""
     asked = now_ms() - 31 * 60_000
     put(store, entry("llm_call", timestamp=asked - 1))
     put(store, entry("human_oversight", timestamp=asked, meta={"status": "interrupted"}))
@@ -242,7 +242,7 @@ def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
 
 
 def test_oversight_that_says_nothing_of_a_question_changes_no_status(store: Store) -> None:
-    """Whoever logs one by hand may leave its meta out."""
+    """An event logged by hand may have no `meta`."""
     put(store, entry("human_oversight", 9))
     put(store, entry("session_end", 8, meta={"status": "failed"}))
 
@@ -250,7 +250,7 @@ def test_oversight_that_says_nothing_of_a_question_changes_no_status(store: Stor
 
 
 def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) -> None:
-    """Half an hour after its last event a session has no end; it is found as what it is called."""
+    """Half an hour after its last event a session has no end; the filter uses the status that is shown."""
     put(store, entry("llm_call", session_id="silent", timestamp=now_ms() - 31 * 60_000))
     put(store, entry("llm_call", session_id="running", timestamp=now_ms() - 29 * 60_000))
     found = {status: [(s.session_id, s.status) for s in store.sessions(Query(status=status)).sessions]
@@ -272,9 +272,9 @@ def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) 
     (["user_input"], 40, "idle"),
 ])  # fmt: skip
 def test_session_in_which_nothing_is_open_is_idle(store: Store, kinds: list[str], silent_s: int, status: str) -> None:
-    """It runs while a call or a node is open, and half a minute longer: between two calls, or with a client's user."""
+    """It is running while a call or node is open and half a minute longer: between calls, or while a user thinks."""
     last = now_ms() - silent_s * 1000
-    for kind in reversed(kinds):  # whatever the order in which they come
+    for kind in reversed(kinds):  # whatever the order of arrival
         meta = {"meta": {"execution_time_ms": 7}} if kind == "failed llm_call" else {}
         put(store, entry("error" if meta else kind, timestamp=last, **meta))
 
@@ -284,7 +284,7 @@ def test_session_in_which_nothing_is_open_is_idle(store: Store, kinds: list[str]
 
 @pytest.mark.parametrize("ascending", [True, False])
 def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> None:
-    """What runs has its time until now; where nothing is open, until its last event."""
+    """A running session's duration lasts until now; if nothing is open, until its last event."""
     now = now_ms()
     put(store, entry("llm_call", session_id="pauses", timestamp=now - 605_000),
         entry("llm_response", session_id="pauses", timestamp=now - 10_000))  # fmt: skip
@@ -301,7 +301,7 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
 
 
 def test_prompts_of_several_processes_count_all(store: Store) -> None:
-    """Each counts from 1, with turns, and the list is sorted by the sum; who logs no user input has its numbers."""
+    """Each numbers from 1, with turns, and the list is sorted by the sum; without user input the numbers count."""
     put(store, *restarted("processes"))
     put(store, *(entry("llm_call", number, "numbers", prompt_number=number) for number in (1, 2, 3)))
     found = store.sessions(Query(sort="prompts", ascending=True)).sessions
@@ -311,7 +311,7 @@ def test_prompts_of_several_processes_count_all(store: Store) -> None:
 
 
 def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
-    """A zero that is named is one, each kind for itself, also in an answer from a cache."""
+    """A reported zero is a zero, for each kind separately; a response from a cache counts as none."""
     put(store, entry("llm_response", llm_response={"response": "Hi"}))
     seen = [store.session("s")]
     put(store, entry("llm_response", 1, llm_response={"input_tokens": 0}))
@@ -325,7 +325,7 @@ def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
 
 
 def test_recovery_that_did_not_succeed_is_none(store: Store) -> None:
-    """One that does not say how it went is one."""
+    """A recovery that does not say whether it succeeded counts."""
     put(store, *(entry("recovery", at, error_info=info) for at, info in enumerate(
         ({"recovery_successful": True}, {"recovery_successful": False}, {"error_id": "e-1"}))))  # fmt: skip
 
@@ -333,7 +333,7 @@ def test_recovery_that_did_not_succeed_is_none(store: Store) -> None:
 
 
 def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> None:
-    """An answer from a cache and one without tokens need none; a price of 0 is one."""
+    """A response from a cache and one without tokens need none; a price of 0 is a price."""
     tokens = {"input_tokens": 3, "output_tokens": 1}
     put(store, entry("llm_response", llm_response=tokens), entry("llm_response", 1, llm_response={"total_tokens": 4}),
         entry("llm_response", 2, llm_response=tokens, meta={"cached": True}), entry("llm_response", 3),
@@ -347,7 +347,7 @@ def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> N
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
-    """Token counts that cannot be are not counted, and an odd meta is passed over: a number is no model."""
+    """Impossible token counts are ignored, and so is an odd `meta`: a number is not a model."""
     put(store, entry("llm_response", llm_response={"input_tokens": 2**62, "output_tokens": -5},
                      meta={"usage": [], "tags": "x", "model": 7, "context": []}))  # fmt: skip
 
@@ -356,7 +356,7 @@ def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
 
 
 def test_long_models_and_tags_are_cut(store: Store) -> None:
-    """They are choices of a filter, and found by what is left of them."""
+    """They are choices of a filter, and found by the rest of them."""
     long = "ü" * 300
     put(store, entry("llm_call", meta={"model": long, "tags": [long], "context": {"tags": [long + "!"]}}))
     found = [(each.models, each.tags) for each in store.sessions(Query(model=long[:200], tag=long[:200])).sessions]
@@ -365,7 +365,7 @@ def test_long_models_and_tags_are_cut(store: Store) -> None:
 
 
 def test_runs_come_earliest_first(store: Store) -> None:
-    """All ids, and each session in short."""
+    """All ids, and a summary of each session."""
     put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="early", at=5),
         entry("llm_response", 20, "late", llm_response={"total_tokens": 7}),
         entry("error", 25, "late", error_info={"error_message": "no"}),
@@ -379,13 +379,13 @@ def test_runs_come_earliest_first(store: Store) -> None:
 
 
 def test_unknown_sort_is_refused(store: Store) -> None:
-    """What is no sort never becomes a part of the SQL."""
+    """An unknown sort never becomes part of the SQL."""
     with pytest.raises(ValueError, match="unknown sort 'id; --'"):
         store.sessions(Query(sort="id; --"))  # type: ignore[arg-type]
 
 
 def test_news_is_what_arrived_meanwhile(store: Store) -> None:
-    """News of a session goes by arrival, not by time; what came after the moment that is asked for is the next news."""
+    """News goes by arrival, not by time; what arrives after the given moment is the next news."""
     put(store, entry(at=9), entry(session_id="other"))
     seen = store.latest()
     put(store, entry(at=1))
@@ -397,7 +397,7 @@ def test_news_is_what_arrived_meanwhile(store: Store) -> None:
 
 
 def test_append_that_fails_leaves_nothing(store: Store) -> None:
-    """Neither its entry nor its figures; the next one is stored."""
+    """Neither its entry nor its figures; the next append is stored."""
     unknown = NewEntry(entry("unknown", session_id="failed"), b"{}")
     with pytest.raises((KeyError, Unavailable)):
         store.append([unknown]).result(timeout=10)
@@ -407,7 +407,7 @@ def test_append_that_fails_leaves_nothing(store: Store) -> None:
 
 
 def test_export_reads_page_by_page(store: Store) -> None:
-    """A big session comes whole."""
+    """A large session is returned completely."""
     entries = [entry(at=number) for number in range(1203)]
     put(store, *entries[:1000])
     put(store, *entries[1000:])
@@ -416,7 +416,7 @@ def test_export_reads_page_by_page(store: Store) -> None:
 
 
 def test_large_entries_come_fewer_at_a_time(store: Store) -> None:
-    """However many are asked for: a page has 16 MB at most, and an entry may have half as much."""
+    """Whatever the limit: a page has 16 MB at most, and an entry may have half as much."""
     put(store, *(entry(at=number, event_id=str(number), prompt="long " * 1_400_000) for number in range(3)))
     pages = [store.entries("s")]
     pages.append(store.entries("s", after=pages[0][-1].cursor))
@@ -426,7 +426,7 @@ def test_large_entries_come_fewer_at_a_time(store: Store) -> None:
 
 
 def test_prune_deletes_old_sessions_whole(store: Store, beside: Any) -> None:
-    """A session goes when its last entry is too old; one that went on stays whole."""
+    """A session is deleted if its last entry is too old; one that continued is kept complete."""
     put(store, entry(session_id="old", at=1, prompt="gone"), entry(session_id="old", at=50))
     put(store, entry(session_id="kept", at=2, prompt="here"), entry(session_id="kept", at=100))
     pruned = beside.prune(T0 + 100)
@@ -437,7 +437,7 @@ def test_prune_deletes_old_sessions_whole(store: Store, beside: Any) -> None:
 
 
 def test_prune_deletes_very_many_sessions(store: Store, beside: Any) -> None:
-    """More than one step of it takes."""
+    """More than are deleted in one step."""
     put(store, *(entry(session_id=f"old {n}") for n in range(999)), entry(session_id="kept", at=100))
     pruned = beside.prune(T0 + 100)
 
@@ -445,7 +445,7 @@ def test_prune_deletes_very_many_sessions(store: Store, beside: Any) -> None:
 
 
 def test_delete_takes_the_named_sessions_alone(store: Store, beside: Any) -> None:
-    """Whatever is in an id; one that is not there does not matter."""
+    """Whatever is in an id; one that does not exist does not matter."""
     ids = ["a", "a'b", "a\x00b", "ü"]
     put(store, *(entry(session_id=name, at=at) for name in ids for at in (1, 2)))
     deleted = beside.delete([*ids[1:], "nobody"])
@@ -454,7 +454,7 @@ def test_delete_takes_the_named_sessions_alone(store: Store, beside: Any) -> Non
 
 
 def test_what_was_pruned_can_come_again(store: Store, beside: Any) -> None:
-    """An entry that was deleted is new when it is sent again."""
+    """A deleted entry is new when it is sent again."""
     one = entry(prompt="phoenix")
     put(store, one)
     beside.prune(T0 + 1)
@@ -465,7 +465,7 @@ def test_what_was_pruned_can_come_again(store: Store, beside: Any) -> None:
 
 
 def test_ids_of_any_characters(store: Store) -> None:
-    """Slashes, quotes, controls and other scripts in ids do no harm."""
+    """Slashes, quotes, control characters and other scripts in ids are harmless."""
     ids = ["a/b:c+d", "ü 中文 🎉", "'; DROP TABLE entries; --", "a\x00b", "%_", '"', "x" * 512]
     put(store, *(entry(session_id=name, event_id=name, at=n) for n, name in enumerate(ids)))
 
@@ -474,14 +474,14 @@ def test_ids_of_any_characters(store: Store) -> None:
 
 
 def test_many_sessions_in_one_append(store: Store) -> None:
-    """A batch may spread over as many sessions as it has entries."""
+    """A batch may have as many sessions as entries."""
     put(store, *(entry(session_id=f"s{n}", at=n) for n in range(1000)))
 
     assert store.sessions(Query(limit=1)).total == 1000
 
 
 def test_appends_from_many_threads_all_arrive(store: Store) -> None:
-    """What is acknowledged is there, whoever sent it."""
+    """Every acknowledged entry is stored, whichever thread sent it."""
     futures = [store.append(new(entry(session_id=f"s{n % 3}", at=n))) for n in range(300)]
     for future in futures:
         future.result(timeout=10)
@@ -490,7 +490,7 @@ def test_appends_from_many_threads_all_arrive(store: Store) -> None:
 
 
 def test_cursor_of_an_entry(store: Store) -> None:
-    """The place of an entry is its time and arrival."""
+    """The cursor of an entry is its time and arrival number."""
     put(store, entry(at=4))
     (found,) = store.entries("s")
 

@@ -1,4 +1,4 @@
-"""The file of a store: who may open it, where it is made, and what is said when that fails."""
+"""The file of a store: who may open it, where it is created, and what is reported if that fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
 
 
 def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
-    """The second is told which process has it; after the first has closed it may."""
+    """The error names the process that has it; once the first is closed, the second can open it."""
     address = f"sqlite://{tmp_path}/coagent.db"
     first = server.open_store(address)
     with pytest.raises(ConfigurationError, match=rf"in use by another server \(process {os.getpid()}\)"):
@@ -47,7 +47,7 @@ def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no other server that stands in the way, and no second one could be refused."""
+    """The error does not name another server, since without locks a second one could not be refused."""
 
     def unknown(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -62,7 +62,7 @@ def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: p
 
 
 def test_folder_is_no_store(tmp_path: Path) -> None:
-    """It is said once, and no lock file is left beside it."""
+    """One error, and no lock file is left beside the folder."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError) as raised:
         server.open_store(f"sqlite://{tmp_path}/folder")
@@ -72,7 +72,7 @@ def test_folder_is_no_store(tmp_path: Path) -> None:
 
 
 def test_missing_folders_are_named_and_not_made(tmp_path: Path) -> None:
-    """Only the last folder is made: more of them are likely a mistake in the path."""
+    """Only the last folder is created: more missing ones are probably a mistake in the path."""
     with pytest.raises(ConfigurationError) as raised:
         server.open_store(f"sqlite://{tmp_path}/a/b/coagent.db")
 
@@ -81,7 +81,7 @@ def test_missing_folders_are_named_and_not_made(tmp_path: Path) -> None:
 
 
 def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default address is nobody's mistake: in a container nothing of it may be there yet."""
+    """The user does not choose the default address: in a new container none of its folders exist."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share" / "data"))
     make_own_folder(default_store())
     server.open_store(default_store()).close()
@@ -102,7 +102,7 @@ def test_mistyped_store_is_told_without_its_password() -> None:
 def test_home_that_takes_no_store_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a container whose home is read-only; what can be done is said."""
+    """For example in a container with a read-only home; the message says what to do."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}/file/data")
 
@@ -114,7 +114,7 @@ def test_home_that_takes_no_store_is_named(
 
 
 def test_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
-    """The lock file has no space for the number of the process; nothing but the database says so."""
+    """The lock file has no space for the process id; only the database's error is reported."""
     with largest_file(0), pytest.raises(ConfigurationError) as raised:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
 
@@ -129,7 +129,7 @@ def test_wrong_addresses_are_refused(address: str) -> None:
 
 
 def test_store_in_nobodys_home_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """The user behind the tilde is mistyped."""
+    """The user after the tilde does not exist."""
     with pytest.raises(SystemExit) as left:
         main(["serve", "--store", "sqlite://~nobody-here/x.db"])
 
@@ -143,7 +143,7 @@ def test_store_in_nobodys_home_is_wrong_usage(capsys: pytest.CaptureFixture[str]
      ("mysql://x", "sqlite:///var/lib/coagent.db")],
 )  # fmt: skip
 def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who gives a file in another way is told how to write it."""
+    """For a file given in another form, the message says how to write it."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError) as raised:
         server.open_store(given)
@@ -152,7 +152,7 @@ def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypat
 
 
 def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path with two slashes at its beginning is named with one."""
+    """A path with two leading slashes is reported with one."""
     main(["prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db"])
 
     assert capsys.readouterr().err == f"coagent-langchain: there is no store at {tmp_path}/none.db\n"
@@ -163,7 +163,7 @@ def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pyt
     "clickhouse://me:hush@host/coagent?secure=1", "chdb://x",
 ])  # fmt: skip
 def test_wrong_address_of_clickhouse_is_refused(address: str) -> None:
-    """An option that it does not know would be passed over, and send the password without TLS."""
+    """An unknown option would be ignored, and the password sent without TLS."""
     with pytest.raises(ConfigurationError) as raised:
         server.open_store(address)
 
@@ -174,13 +174,13 @@ def test_wrong_address_of_clickhouse_is_refused(address: str) -> None:
 
 
 def test_clickhouse_has_another_port_for_tls() -> None:
-    """It is taken where the address names none."""
+    """It is the default if the address names no port."""
     with pytest.raises(ConfigurationError, match="8443"):
         server.open_store("clickhouse://127.0.0.1/coagent?secure=true")
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """It is named and left as it was."""
+    """It is named and unchanged."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 1000)
     with pytest.raises(ConfigurationError, match=r"notes.txt cannot be used as a store") as refused:
@@ -188,11 +188,11 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
     assert path.read_text() == "not a database " * 1000
     assert _open_in(tmp_path) == []
-    del refused  # until here it has kept whatever was left open
+    del refused  # until here it would keep open files alive
 
 
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """An older package does not write into what it does not know."""
+    """An older package does not write to a schema that it does not know."""
     server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
     connection = sqlite3.connect(tmp_path / "coagent.db")
     connection.execute("PRAGMA user_version = 99")
@@ -201,11 +201,11 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         server.open_store(f"sqlite://{tmp_path}/coagent.db")
 
     assert _open_in(tmp_path) == []
-    del refused  # until here it has kept whatever was left open
+    del refused  # until here it would keep open files alive
 
 
 def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> None:
-    """No file of it stays open while somebody looks at the error."""
+    """No file of it stays open while the exception is alive."""
     path = tmp_path / "coagent.db"
     server.open_store(f"sqlite://{path}").close()
     damage(path, "entries")
@@ -214,17 +214,17 @@ def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> N
 
     assert str(refused.value) == f"{path} cannot be used as a store: database disk image is malformed"
     assert _open_in(tmp_path) == []
-    del refused  # until here it has kept whatever was left open
+    del refused  # until here it would keep open files alive
 
 
 def _open_in(folder: Path) -> list[str]:
-    """The files of a folder that this process has open."""
+    """The files in a folder that this process has open."""
     links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
     return [name for link in links if (name := os.readlink(link)).startswith(str(folder))]
 
 
 def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
-    """It is brought up to date with what it holds."""
+    """It is migrated, and keeps its entries."""
     address = f"sqlite://{tmp_path}/coagent.db"
     store = server.open_store(address)
     put(
@@ -245,7 +245,7 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
 
 
 def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: Path) -> None:
-    """Who sends them is told to come again; the store goes on as if they had not come."""
+    """The client is told to retry; the store continues as if they had not arrived."""
     big = entry(prompt="x" * 2_000_000)
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
         with largest_file(1_000_000):
@@ -260,7 +260,7 @@ def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: 
 
 @pytest.mark.parametrize("replaced", [False, True])
 def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, replaced: bool) -> None:
-    """Nobody would find again what it stored; the next server stores it where it belongs."""
+    """Entries stored there would be lost; the next server stores them where they belong."""
     path = tmp_path / "coagent.db"
     with server.launch(f"sqlite://{path}") as running:
         put(running.store, entry())
@@ -283,7 +283,7 @@ def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, rep
 
 
 def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
-    """To who logs, who then keeps the events, and to who reads."""
+    """To clients that log, which then keep their events, and to those that read."""
     path = tmp_path / "coagent.db"
     with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
         put(store, entry())
@@ -301,7 +301,7 @@ def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
 
 
 def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Once a minute, however often they come again."""
+    """Once a minute, however often they recur."""
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
         (tmp_path / "coagent.db").unlink()
         for _ in range(3):
@@ -313,7 +313,7 @@ def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
-    """SIGKILL in the middle of posts: everything that was answered is there afterwards."""
+    """SIGKILL in the middle of posts: everything that was acknowledged is still there."""
     code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
            "print(r.base_url, flush=True); import time; time.sleep(60)"  # fmt: skip
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

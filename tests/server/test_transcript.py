@@ -20,7 +20,7 @@ from tests.server.story import T0, Story
     ("info", {"message": "on its way", "meta": {"a": 1}}, ["message"]),
 ])  # fmt: skip
 def test_markdown_has_all_content_once(kind: str, fields: dict[str, Any], blocks: list[str]) -> None:
-    """Also fields that other clients add; a user's prompt, which is logged in two places, is not said twice."""
+    """Including fields that other clients add; a prompt that is logged in two places is shown once."""
     entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
 
     assert re.findall(r"\*\*(.*?)\*\*", "".join(transcript.entries([orjson.dumps(entry)]))) == blocks

@@ -35,7 +35,7 @@ FIELDS = st.dictionaries(st.sampled_from(sorted(LogEntry.model_fields)), VALUES 
 
 
 def model_faults(content: dict[str, Any]) -> set[str]:
-    """The fields with which the wire model finds fault, in strict mode; a version must be named."""
+    """The fields that the wire model rejects in strict mode; `version` is required here."""
     found = set() if "version" in content else {"version"}
     try:
         LogEntry.model_validate_json(orjson.dumps(content), strict=True)
@@ -45,7 +45,7 @@ def model_faults(content: dict[str, Any]) -> set[str]:
 
 
 def location(loc: tuple[Any, ...]) -> str:
-    """Where pydantic points, as the answer of the server names it: unions and list positions left out."""
+    """A pydantic location as the server names it: without unions and list positions."""
     kinds = {"str", "int", "float", "bool", "dict[str,any]", "list[any]"}
     return ".".join(part for part in loc if isinstance(part, str) and part not in kinds)
 
@@ -59,7 +59,7 @@ def location(loc: tuple[Any, ...]) -> str:
 @example({"session_id": ""}, set())
 @example({"timestamp": 2**53 + 1}, set())
 def test_validation_agrees_with_the_wire_model(fields: dict[str, Any], missing: set[str]) -> None:
-    """The hand-made checks and pydantic find fault with the same fields."""
+    """The hand-written checks and pydantic reject the same fields."""
     content = {name: value for name, value in (entry() | fields).items() if name not in missing}
 
     assert {name for name, _ in faults(content, orjson.dumps(content), ALL)} == model_faults(content)
@@ -68,7 +68,7 @@ def test_validation_agrees_with_the_wire_model(fields: dict[str, Any], missing: 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans())
 def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | None, escape: bool) -> None:
-    """However an array is written, its parts are what stood between the commas."""
+    """However an array is written, its parts are the texts between the commas."""
     texts = [json.dumps(value, indent=indent, ensure_ascii=escape) for value in values]
     try:
         body = f"[ {' , '.join(texts)}\n]".encode()
@@ -86,7 +86,7 @@ def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | N
 @example([{}, {"x": [{"version": 1}, {"version": 2}]}], ", ", False, False)
 @example([{"x": '},{"version"'}, {"x": '}, {"version"'}], ",", True, False)
 def test_each_entry_keeps_its_own_text(fields: list[dict], comma: str, compact: bool, first: bool) -> None:
-    """However the entries of a batch look and are separated, each good one comes with what stood between the commas."""
+    """However the entries of a batch look and are separated, each valid one has its text between the commas."""
     entries = [one | entry() if first and number % 2 else entry() | one for number, one in enumerate(fields)]
     texts = [json.dumps(one, separators=(",", ":") if compact else None).encode() for one in entries]
     expected = []
@@ -120,7 +120,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     )
 )
 def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: list[dict[str, Any]]) -> None:
-    """Stored or refused with a reason; what was stored can be read, listed, filtered and found."""
+    """It is stored or refused with a reason; what was stored can be read, listed, filtered and found."""
     try:
         body = orjson.dumps(entries)
     except TypeError:  # lone surrogates
@@ -140,7 +140,7 @@ def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: lis
 
 @pytest.mark.parametrize("number", ["1.0", "1e2", "-0", "4294967295", "4294967296", "-1", "12345678901234567890123"])
 def test_counters_are_integers_in_range(number: str) -> None:
-    """A number that is not a plain integer of 32 bits is no counter."""
+    """A number that is not a plain 32-bit integer is not a counter."""
     body = orjson.dumps(entry(turn_number=77)).replace(b":77", f":{number}".encode())
 
     assert [fault["field"] for fault in read(body, ALL).faults] == (
@@ -149,7 +149,7 @@ def test_counters_are_integers_in_range(number: str) -> None:
 
 
 def test_types_that_the_database_lacks_are_refused_by_name() -> None:
-    """A store of the 17 published types refuses the three others per entry, with a clear answer."""
+    """A store of the 17 published types refuses the three others per entry, with a clear error."""
     published = frozenset(list(EventType)[:17])
     batch = read(orjson.dumps([entry("info"), entry("llm_call")]), published)
 
