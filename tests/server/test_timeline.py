@@ -11,7 +11,7 @@ from tests.server.story import T0, Story
 
 
 def test_tree_follows_parent_runs_and_turns_group_what_belongs_together() -> None:
-    """Nodes hold their calls, a sub-agent stands inside the tool that called it, a retry beside its failed attempt."""
+    """Nodes contain their calls, a sub-agent is inside the tool that called it, a retry beside its failed attempt."""
     assert drawn(timeline(sessions.trip())) == [
         "prompt Plan a three-day trip from Madrid to Barcelona in March for two people, under 600 euros ok",
         "  turn Turn 1 ok",
@@ -43,7 +43,7 @@ def test_tree_follows_parent_runs_and_turns_group_what_belongs_together() -> Non
 
 
 def test_what_has_no_turn_does_not_part_a_turn() -> None:
-    """A message between a model's call and the tools that it asked for, from a client that counts no turns for it."""
+    """A message between a model's call and its tool calls, from a client that sets no turn on it."""
     story = Story("s").ask("Where?")
     story.model("Where?", "", 10, (1, 1))
     story.log("info", 0, story.root, output_data={"message": "asks for a tool"})
@@ -55,7 +55,7 @@ def test_what_has_no_turn_does_not_part_a_turn() -> None:
 
 
 def test_each_user_input_opens_a_prompt() -> None:
-    """A process that goes on with a conversation counts from 1 again: its prompts stand apart, after the first end."""
+    """A process that continues a conversation numbers from 1 again: its prompts are separate, after the first end."""
     assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [
         (1, "prompt Where is my parcel? ok"), (1, "  model gemma3:4b ok"),
         (2, "prompt And when? ok"), (2, "  model gemma3:4b ok"),
@@ -68,7 +68,7 @@ def test_each_user_input_opens_a_prompt() -> None:
 
 @pytest.mark.parametrize("took", [0, 10])
 def test_end_stands_where_it_came(took: int) -> None:
-    """Also where the next prompt comes in the same millisecond, with a call that says that it began before."""
+    """Even if the next prompt begins in the same millisecond, with a call whose duration says that it began before."""
     story = Story("s").ask("first")
     story.end("1")
     story.ask("second").answer(story.call("second"), "2", took, (1, 1))
@@ -81,7 +81,7 @@ def test_end_stands_where_it_came(took: int) -> None:
 
 @pytest.mark.parametrize("at", [0, 5_000], ids=["before", "after"])
 def test_start_of_a_session_tells_nothing_of_how_long_a_prompt_took(at: int) -> None:
-    """A process that joins a conversation logs one; it may lie long before the question, and long after."""
+    """A process that joins a conversation logs a start, which may be long before the prompt or long after it."""
     asked = {
         "event_type": "user_input",
         "prompt_number": 1,
@@ -114,7 +114,7 @@ def test_content_that_a_handler_left_out_is_named() -> None:
 
 
 def test_prompts_of_one_number_at_the_same_time_keep_their_own_calls() -> None:
-    """Two workers serve one conversation: what happens goes to the question of its own root run, not to the latest."""
+    """With two workers in one conversation, each event belongs to the prompt of its own root run, not to the latest."""
     one, two = Story("s", T0).ask("first"), Story("s", T0 + 1, first=100).ask("second")
     one.model("to the first", "1", 400, (1, 1))
     two.model("to the second", "2", 100, (1, 1))
@@ -127,7 +127,7 @@ def test_prompts_of_one_number_at_the_same_time_keep_their_own_calls() -> None:
 
 
 def test_calls_of_a_run_that_asked_nothing_go_to_the_question_before_them() -> None:
-    """Prompts that name no run, as `session.prompt("…")` logs them: time tells which of one number is meant."""
+    """If prompts name no run, as with `session.prompt("…")`, time decides between those of the same number."""
     story = Story("s")
     for question in ("first", "second"):
         story.wait(10).log("user_input", prompt=question)
@@ -155,7 +155,7 @@ def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> Non
 
 
 def test_answers_without_calls_and_names_are_called_by_their_kind() -> None:
-    """A client that logs answers alone need not name a model; the tree, the tables and the chart all show something."""
+    """A client that logs only responses need not name a model; tree, tables and chart still show something."""
     story = Story("s").ask("why?")
     story.log("llm_response", 1, llm_response={"response": "so"})
     story.log("tool_response", 1, tool_response={"result": {"output": 1}})
@@ -169,7 +169,7 @@ def test_answers_without_calls_and_names_are_called_by_their_kind() -> None:
 
 
 def test_number_below_zero_is_unknown() -> None:
-    """As in the list's sums: a client that subtracts the wrong way round makes no chart point downwards."""
+    """As in the list's totals: if a client subtracts the wrong way round, no bar of the chart points downwards."""
     story = Story("s").ask("why?")
     story.log("llm_response", 1, llm_response={"input_tokens": -5, "output_tokens": 2, "execution_time_ms": -3})
     story.log("session_end", meta={"elapsed_time_ms": -9})
@@ -190,7 +190,7 @@ def test_several_runs_inside_one_prompt_stay_there() -> None:
 
 
 def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
-    """Found by LangGraph's checkpoint namespace, which both name."""
+    """It is found by LangGraph's checkpoint namespace, which both have."""
     story = Story("s").ask("Why?")
     meta = {"framework": {"checkpoint_ns": "planner:1"}}
     node = story.run()
@@ -201,7 +201,7 @@ def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
 
 
 def test_attempts_of_a_node_stand_beside_each_other() -> None:
-    """LangGraph's RetryPolicy: each attempt has the same parent run and the same checkpoint namespace; all count."""
+    """LangGraph's RetryPolicy: attempts have the same parent run and checkpoint namespace, and all count."""
     story = Story("s").ask("hello")
     place = {"framework": {"node": "fetch", "checkpoint_ns": "fetch:1"}}
     target = {"name": "fetch", "component_type": "node"}
@@ -226,7 +226,7 @@ def test_attempts_of_a_node_stand_beside_each_other() -> None:
     (False, ["1", "2"], "recovered"), (False, ["1"], "error"), (True, ["1", "2"], "error"),
 ])  # fmt: skip
 def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recovered: list[str], status: str) -> None:
-    """Unless something below it was not recovered, or the node raised something itself."""
+    """Unless something below it was not recovered, or the node itself raised."""
     story = Story("s").ask("hello")
     node, target = story.run(), {"name": "fetch", "component_type": "node"}
     story.log("component_enter", 0, node, "graph", "fetch", target_component=target)
@@ -248,7 +248,7 @@ def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recover
 
 
 def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
-    """It may count them from 1, as where its handler does not ask the server; a tool that it runs again is none."""
+    """The other process may number from 1 if its handler does not ask the server; a rerun tool adds no turn."""
     story = Story("s").ask("hello")
     story.model("a", "1", 5, (1, 1))
     story.tool_call("book", {}, "c1", story.root)
@@ -263,7 +263,7 @@ def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
 
 
 def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> None:
-    """Also a sub-agent's turns; and an error counts once, as `errors` of the session does, whatever it ended."""
+    """Including a sub-agent's turns; an error counts once, as in the session's `errors`, whatever it ended."""
     story = Story("s").ask("hello")
     node = story.enter("tools")
     tool = story.tool_call("agent", {}, "c1", node)
@@ -283,7 +283,7 @@ def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> Non
     ("interrupted", "waiting", "waiting", "waiting for an answer · 2 turns"), ("cancelled", "ok", "ok", "2 turns"),
 ])  # fmt: skip
 def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, status: str, words: str) -> None:
-    """As what ended last in it; what was stopped before that did not stop the prompt."""
+    """The last to end decides; what was cancelled before that does not count."""
     story = Story("s").ask("hello")
     for outcome in (first, second):
         story.model("hello", "", 40, (0, 0), outcome=outcome)
@@ -296,7 +296,7 @@ def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, statu
 
 @pytest.mark.parametrize(("calls", "words"), [(0, "cancelled"), (1, "cancelled · 1 turn")])
 def test_prompt_of_a_session_that_was_cancelled_lasts_until_then(calls: int, words: str) -> None:
-    """Also where no call was under way that could say so; the prompts before it ended well."""
+    """Even if no call was in progress; the prompts before it succeeded."""
     story = Story("s").ask("first").ask("second")
     for _ in range(calls):
         story.model("second", "hi", 400, (1, 1))
@@ -311,7 +311,7 @@ def test_prompt_of_a_session_that_was_cancelled_lasts_until_then(calls: int, wor
 
 @pytest.mark.parametrize(("status", "prompt"), [("idle", "ok"), ("completed", "ok"), ("cancelled", "error")])
 def test_end_of_a_session_changes_no_prompt_that_was_not_stopped(status: str, prompt: str) -> None:
-    """An end long after the last answer tells nothing of the prompt, nor does a cancellation of what failed."""
+    """An end long after the last response does not change the prompt, nor does a cancellation after an error."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 400, (1, 1))
     if prompt == "error":
@@ -322,7 +322,7 @@ def test_end_of_a_session_changes_no_prompt_that_was_not_stopped(status: str, pr
 
 
 def test_end_of_a_process_does_not_stop_the_prompt_of_another() -> None:
-    """As in a rolling deployment: one process is stopped in its prompt while another is at work in the next one."""
+    """As in a rolling deployment: one process is stopped in its prompt while another works on the next one."""
     old = Story("s").ask("old")
     run = old.call("old")
     new = Story("s", T0 + 20, first=100).ask("new")
@@ -339,14 +339,14 @@ def test_end_of_a_process_does_not_stop_the_prompt_of_another() -> None:
 
 
 def test_call_without_response_is_open() -> None:
-    """A session that still runs has no end yet, nor has its prompt."""
+    """A running session has no end yet, and neither has its prompt."""
     prompt = timeline(sessions.running()).roots[0]
 
     assert [(bar.status, bar.duration) for bar in (prompt, *prompt.children)] == [("open", None), ("open", None)]
 
 
 def test_turn_with_an_open_call_is_open() -> None:
-    """As long as its last call has no end, nor has the turn."""
+    """While its last call has no end, neither has the turn."""
     story = Story("s").ask("Where?")
     story.model("Where?", "", 10, (1, 1))
     run = story.tool_call("map", {}, "1")
@@ -360,7 +360,7 @@ def test_turn_with_an_open_call_is_open() -> None:
 
 
 def test_response_without_call_is_as_long_as_it_says() -> None:
-    """A client that logs responses alone still gets bars: they begin `execution_time_ms` earlier."""
+    """A client that logs only responses still gets bars: they begin `execution_time_ms` earlier."""
     story = Story("s", at=10_000)
     story.log("llm_response", 1, llm_response={"response": "hi", "execution_time_ms": 400})
     (bar,) = timeline(story.entries).models
@@ -369,7 +369,7 @@ def test_response_without_call_is_as_long_as_it_says() -> None:
 
 
 def test_failed_call_is_as_long_as_its_error_says() -> None:
-    """A client that logs the call and its error together says by `execution_time_ms` how long it took."""
+    """A client that logs a call and its error together reports the duration by `execution_time_ms`."""
     story = Story("s", at=10_000)
     story.log("llm_call", 1, prompt="Why?")
     story.log("error", 1, error_info={"error_message": "out of memory"}, meta={"execution_time_ms": 800})
@@ -379,7 +379,7 @@ def test_failed_call_is_as_long_as_its_error_says() -> None:
 
 
 def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
-    """A prompt's figures are the sums of what is below it, sub-agents included."""
+    """A prompt's figures are the totals of what is below it, including sub-agents."""
     first, second, _ = timeline(sessions.trip()).roots
 
     assert [(p.input, p.output, p.cached, round(p.cost, 5), p.errors) for p in (first, second)] == [
@@ -389,7 +389,7 @@ def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
 
 
 def test_hostile_run_ids_make_no_cycle_and_lose_no_row() -> None:
-    """Runs that name each other, or themselves, as parents: every bar is in the tree once."""
+    """If runs name each other or themselves as parents, every bar is in the tree exactly once."""
     story = Story("s").ask("hello")
     for run, parent in (("a", "b"), ("b", "a"), ("c", "c")):
         story.log("tool_call", 1, run, parent, tool_call={"tool_name": run, "parameters": {}})

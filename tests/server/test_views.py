@@ -32,7 +32,7 @@ from tests.server import samples, sessions
 from tests.server.story import T0, Story
 
 TRIP = quote("trip-planner/2026-11-22T13:04:18+00:00", safe="")
-ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # of a browser that is to show a page
+ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # a browser's, for a page
 
 
 def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
@@ -55,7 +55,7 @@ def titles(server: Running, query: str = "") -> list[str]:
 
 @pytest.fixture
 def three(running: Running) -> Running:
-    """A server with three sessions: a completed one, a failed one and a running one, an hour apart."""
+    """A server with three sessions an hour apart: one completed, one failed, one without an end."""
     for hour, made in enumerate((sessions.recipe("recipe"), sessions.failed("broken"), sessions.running("live"))):
         for entry in made:
             entry["timestamp"] += hour * 3_600_000
@@ -80,7 +80,7 @@ def three(running: Running) -> Running:
     ],
 )
 def test_list_filters_and_sorts(three: Running, query: str, expected: list[str]) -> None:
-    """What the address asks for; what makes no sense in it does not filter."""
+    """As the address says; unknown values do not filter."""
     assert titles(three, query) == expected
 
 
@@ -109,7 +109,7 @@ def test_large_counts_are_short_in_columns(number: int | None, written: str) -> 
     (7_500_000, "2 h 05 min"), (172_800_000, "2 d 0 h"), (273_600_000, "3 d 4 h"),
 ])  # fmt: skip
 def test_durations_are_written_in_their_largest_units(ms: int | None, written: str) -> None:
-    """Clocks of two machines may differ: what ends before it begins has none."""
+    """Clocks of two machines may differ: a session that ends before it begins has no duration."""
     assert duration(ms) == written
 
 
@@ -118,12 +118,12 @@ def test_durations_are_written_in_their_largest_units(ms: int | None, written: s
     (1234.5, "$1,234.50"),
 ])  # fmt: skip
 def test_costs_are_written_with_the_digits_that_tell(dollars: float | None, written: str) -> None:
-    """Four below a dollar, cents from there on."""
+    """Four decimals below a dollar, two above."""
     assert cost(dollars) == written
 
 
 def test_list_says_what_it_did_not_understand(three: Running) -> None:
-    """What makes no sense in the address does not filter, and the page says so; what is right is not named."""
+    """Unknown values in the address do not filter, and the page names them, but not the valid ones."""
     odd = get(three, "/?status=bogus&sort=-first&period=2h&type=&tag=nightly").text
     notes = [re.findall(r'role="note">(.*?)<', page) for page in (odd, get(three, "/?status=failed&sort=cost").text)]
 
@@ -132,7 +132,7 @@ def test_list_says_what_it_did_not_understand(three: Running) -> None:
 
 
 def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
-    """Two hundred of them; one that the address asks for stands there too, chosen."""
+    """There are two hundred; one that is in the address is offered too, and selected."""
     made = sessions.recipe("recipe")
     log(running, [*made, made[0] | {"event_id": "many", "meta": {"tags": [f"tag{n:03}" for n in range(300)]}}])
     choices, with_rare = (
@@ -157,7 +157,7 @@ def test_list_shows_figures_of_a_session(three: Running) -> None:
 
 
 def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None:
-    """In the list, which can be filtered for it, and on its page: a word, and in its title what it means."""
+    """In the list, which can be filtered by it, and on its page: a word, and its meaning in the tooltip."""
     pattern = r'class="status s-no-end" title="([^"]*)"'
     pages = [get(three, path).text for path in ("/?status=no+end", "/sessions/live")]
 
@@ -168,7 +168,7 @@ def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None
 
 
 def test_running_session_shows_the_time_since_its_start(running: Running) -> None:
-    """In the list and on its page, without a script too: not the time between its first and last event."""
+    """In the list and on its page, even without scripts: not the time between its first and last event."""
     began = now_ms() - 7_500_000
     story = Story("live", began).ask("go").wait(7_400_000)
     story.call("go")
@@ -179,7 +179,7 @@ def test_running_session_shows_the_time_since_its_start(running: Running) -> Non
 
 
 def test_duration_stops_where_nothing_is_open(running: Running) -> None:
-    """The session is still called running for a while: its next call may come any moment."""
+    """The session is still running for a while: its next call may come at any moment."""
     story = Story("pauses", now_ms() - 9_000).ask("go")
     story.model("go", "gone", 4_000, (1, 1))
     log(running, story.entries)
@@ -189,7 +189,7 @@ def test_duration_stops_where_nothing_is_open(running: Running) -> None:
 
 
 def test_list_has_pages(running: Running) -> None:
-    """Fifty sessions a page; the second has the rest, and a way back."""
+    """Fifty sessions per page; the second has the rest, and a way back."""
     for number in range(52):
         log(running, sessions.running(f"s{number:02}", T0 + number))
     second = get(running, "/?page=2").text
@@ -206,7 +206,7 @@ def test_list_has_pages(running: Running) -> None:
     ("/nowhere", 404, ["Not found", "All sessions"]),
 ])  # fmt: skip
 def test_browser_that_is_answered_no_gets_a_page(three: Running, path: str, status: int, told: list[str]) -> None:
-    """What is wrong, why, and a way back; a program gets JSON, and from the API so does everybody."""
+    """What is wrong, why, and a way back; other programs get JSON, and the API always responds with JSON."""
     page, data = get(three, path, ACCEPT), get(three, path)
     main = page.text.partition("<main")[2].partition("</main>")[0]
 
@@ -216,7 +216,7 @@ def test_browser_that_is_answered_no_gets_a_page(three: Running, path: str, stat
 
 
 def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of everything else, in a page, which says when to come again."""
+    """Like every error: as a page, with a `Retry-After`."""
     monkeypatch.setattr(readers, "WAIT", 0.01)
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     with launch(store) as running:
@@ -228,7 +228,7 @@ def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path, monkeypa
 
 
 def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Running) -> None:
-    """As text, whatever the address says; not of an event that is."""
+    """As text, whatever the address contains; a known event is not reported."""
     notes = [re.findall(r'id="unknown".*?>(.*?)<', get(three, f"/sessions/recipe{query}").text)
              for query in ("?event=%3Cb%3E", "?event=recipe-000003", "?event=", "")]  # fmt: skip
 
@@ -236,7 +236,7 @@ def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Ru
 
 
 def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
-    """It shows six; all of them on hover."""
+    """It shows six, and all of them on hover."""
     tags = [f"tag{number}" for number in range(9)]
     log(running, Story("s").ask("x", {"context": {"tags": tags}}).entries)
     title, shown = re.findall(r'<dt>Tags</dt><dd title="(.*?)">(.*?)</dd>', get(running, "/view/head/=s").text)[0]
@@ -247,14 +247,14 @@ def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])
 def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
-    """A screen reader jumps to it."""
+    """Screen readers jump to it."""
     assert len(re.findall("<h1[ >]", get(three, path, ACCEPT).text)) == 1
 
 
 @pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head", "detail",
                                   "earlier", "text"])  # fmt: skip
 def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
-    """What a page fetches of a session that was pruned meanwhile."""
+    """For example what a page fetches of a session that was pruned meanwhile."""
     answer = get(running, f"/view/{path}/=nowhere?e=1-1")
 
     assert (answer.status_code, answer.json()["message"]) == (404, "There is no session with this id.")
@@ -262,7 +262,7 @@ def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) ->
 
 @pytest.mark.parametrize("query", ["", "?e=", "?e=1-1", "?e=1-9999999999999999999", "?e=x-y", "?e=" + "9" * 40 + "-1"])
 def test_unknown_event_is_404(three: Running, query: str) -> None:
-    """No reference, a wrong one, one beyond all numbers."""
+    """No reference, a malformed one, one beyond all numbers."""
     assert get(three, f"/view/detail/=recipe{query}").status_code == 404
 
 
@@ -273,7 +273,7 @@ def test_unknown_text_is_404(three: Running, path: str) -> None:
 
 
 def test_text_that_is_json_nested_too_deep_is_given_as_it_is_alone(running: Running) -> None:
-    """An entry has bounds, a text in it has none: what lies in such JSON cannot be written as JSON again."""
+    """Entries have limits, text in them has none: values inside such JSON cannot be serialized again."""
     log(running, [samples.entry(prompt="[" * 300 + "]" * 300)])
     url = f"/view/text/=s?e={samples.T0}-1&path="
 
@@ -284,18 +284,18 @@ def test_text_that_is_json_nested_too_deep_is_given_as_it_is_alone(running: Runn
                                    "from=" + "9" * 5000, "offset=" + "9" * 5000])  # fmt: skip
 @pytest.mark.parametrize("name", ["events", "raw", "conversation"])
 def test_odd_numbers_in_an_address_never_break_a_page(three: Running, name: str, query: str) -> None:
-    """Pages beyond the end are empty, nonsense is refused."""
+    """Pages beyond the end are empty, invalid numbers are refused."""
     assert get(three, f"/view/{name}/=recipe?{query}").status_code in (200, 400)
 
 
 @pytest.mark.parametrize("page", ["-1", "x", "²", "9" * 30, "9" * 5000])
 def test_odd_page_of_the_list_is_a_page(three: Running, page: str) -> None:
-    """Beyond the end it is the last one, nonsense the first."""
+    """Beyond the end it is the last page, for an invalid number the first."""
     assert titles(three, f"?page={page}") == ["live", "broken", "recipe"]
 
 
 def test_events_come_in_pages_and_by_type(three: Running) -> None:
-    """Offset and limit; a type narrows; words find content."""
+    """By offset and limit; a type narrows; words find content."""
 
     def types(query: str) -> list[str]:
         return [row[2] for row in get(three, f"/view/events/=recipe?{query}").json()["rows"]]
@@ -306,7 +306,7 @@ def test_events_come_in_pages_and_by_type(three: Running) -> None:
 
 
 def test_events_of_a_type_may_stand_far_apart(running: Running) -> None:
-    """Some beside each other, others between events of other types, all in the same millisecond."""
+    """Some adjacent, others between events of other types, all in the same millisecond."""
     kinds = ["debug", "info", "debug", "debug", "info", "error", "debug"]
     log(running, [samples.entry(kind, event_id=str(place)) for place, kind in enumerate(kinds)])
 
@@ -314,7 +314,7 @@ def test_events_of_a_type_may_stand_far_apart(running: Running) -> None:
 
 
 def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> None:
-    """The pieces, put together, are the text; `whole` gives it at once."""
+    """The concatenated pieces are the text; `whole` returns it at once."""
     answer = "".join(f"line {number}\n" for number in range(40_000))
     story = Story("long").ask("Write")
     story.model("Write", answer, 900, (1, 1))
@@ -332,7 +332,7 @@ def test_long_text_comes_in_pieces_that_join_to_the_whole(running: Running) -> N
 
 
 def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
-    """A tool's result in the details, in the conversation and as a message; what is copied is as it was logged."""
+    """A tool's result in the details, in the conversation and as a message; copying gives the logged text."""
     value = {"city": "Rome", "days": [{"high": 24}], "report": "dry " * 1000}
     logged = orjson.dumps(value).decode()
     story = Story("s").ask("Rome?")
@@ -352,7 +352,7 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
 
 
 def test_large_field_leaves_room_for_those_after_it() -> None:
-    """A tool's long table is cut, and not the figures that stand behind it; a list is cut at its end."""
+    """A tool's long table is cut, but not the figures after it; a list is cut at its end."""
     read = [re.sub("<[^>]+>", " ", tree(value, "1-1", ())).split() for value in (
         {"rows": [*range(1000)], "total": 7, "more": {"page": 2}}, [*range(1000)],
     )]  # fmt: skip
@@ -362,7 +362,7 @@ def test_large_field_leaves_room_for_those_after_it() -> None:
 
 
 def test_value_that_is_nested_too_deep_is_cut_and_says_so() -> None:
-    """However deep it is: all of it is a click away."""
+    """However deep it is; Raw shows all of it."""
     value: Any = {"last": 1, "of": 2}
     for _ in range(2_000):
         value = {"in": value}
@@ -372,7 +372,7 @@ def test_value_that_is_nested_too_deep_is_cut_and_says_so() -> None:
 
 
 def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
-    """In the details, in the conversation, and as the session's response; one that is no JSON stays text."""
+    """In the details, in the conversation and as the session's response; one that is not JSON stays text."""
     value = {"city": "Rome", "days": [{"high": 24}]}
     logged = orjson.dumps(value).decode()
     story = Story("s").ask("Rome?")
@@ -393,12 +393,12 @@ def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "[]", "[1] see below", '{"a": 1', "x" * 9, "[" * 5000, f'["{"x" * 100_000}"]'])
 def test_what_is_no_json_or_too_long_for_a_tree_stays_text(text: str) -> None:
-    """As it was logged."""
+    """Exactly as it was logged."""
     assert parsed(text) is None
 
 
 def test_agents_inside_agents_without_end_still_open(running: Running) -> None:
-    """Two thousand tools, each inside the one before: every page answers, the timeline has them all."""
+    """Two thousand tools, each inside the previous one: every page responds, the timeline has them all."""
     story = Story("deep").ask("go down")
     parent = story.root
     for number in range(2_000):
@@ -415,7 +415,7 @@ def test_agents_inside_agents_without_end_still_open(running: Running) -> None:
 
 
 def test_timeline_follows_late_entries(three: Running) -> None:
-    """What is kept of a session is made anew when an entry came since."""
+    """A session's cached timeline is rebuilt when an entry has arrived since."""
     before = get(three, "/view/timeline/=live").json()["entries"]
     log(three, [sessions.running("live")[0] | {"event_id": "late", "timestamp": T0 - 5}])
 
@@ -438,7 +438,7 @@ def test_details_of_every_row_are_found_on_every_store(store: Store) -> None:
 
 
 def test_export_gives_back_what_was_posted(running: Running) -> None:
-    """JSON lines: every entry as it came, in order."""
+    """JSON lines: every entry as it was posted, in order."""
     log(running, sessions.trip())
     lines = get(running, f"/export/{TRIP}?format=jsonl").content.splitlines()
 
@@ -449,7 +449,7 @@ def test_export_gives_back_what_was_posted(running: Running) -> None:
     ("jsonl", "application/x-ndjson"), ("csv", "text/csv; charset=utf-8"), ("md", "text/markdown; charset=utf-8"),
 ])  # fmt: skip
 def test_export_is_a_file_with_the_sessions_name(running: Running, ending: str, media: str) -> None:
-    """As far as every system takes it for the name of a file."""
+    """Characters that are not safe in file names on every system are replaced."""
     log(running, sessions.trip())
     headers = get(running, f"/export/{TRIP}?format={ending}").headers
 
@@ -460,7 +460,7 @@ def test_export_is_a_file_with_the_sessions_name(running: Running, ending: str, 
 
 
 def test_csv_runs_no_formula() -> None:
-    """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and newlines stay one cell."""
+    """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and newlines stay in one cell."""
     texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1+1", 'a "b", c', "plain"]
     story = Story("s")
     for text in texts:
@@ -473,7 +473,7 @@ def test_csv_runs_no_formula() -> None:
 
 
 def test_csv_leaves_unknown_figures_empty() -> None:
-    """What no entry names is no zero; a zero that it names is one. An answer from a cache is marked."""
+    """A missing figure is not a zero, a reported zero is one. A response from a cache is marked."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["performance_metrics"] = {"cost": 0.0}
@@ -503,7 +503,7 @@ def test_session_whose_id_has_a_line_break_is_shown(running: Running) -> None:
 
 
 def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
-    """The highest timestamp that is taken finds its entry again."""
+    """The highest accepted timestamp finds its entry again."""
     log(running, [samples.entry(timestamp=MAX_TIMESTAMP)])
     timeline = get(running, "/view/timeline/=s").json()
     at, seq = timeline["rows"][-1][13]
@@ -512,7 +512,7 @@ def test_event_of_the_last_moment_can_be_opened(running: Running) -> None:
 
 
 def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> None:
-    """Only the line breaks between its values go: numbers stay as they were written."""
+    """Only line breaks between its values are removed: numbers stay as they were written."""
     body = (
         orjson.dumps(samples.entry()).replace(b",", b",\r\n")[:-1] + b',"meta":{"n":12345678901234567890123, "f":1.50}}'
     )
@@ -523,7 +523,7 @@ def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> 
 
 
 def test_markdown_export_fences_what_has_fences(running: Running) -> None:
-    """An answer with a code block does not end the block that it stands in."""
+    """A response with a code block does not end the block that contains it."""
     story = Story("s").ask("code, please")
     story.model("code, please", "```python\nprint(1)\n```", 5, (1, 1))
     log(running, story.entries)
@@ -532,14 +532,14 @@ def test_markdown_export_fences_what_has_fences(running: Running) -> None:
 
 
 def test_unknown_export_format_is_refused(three: Running) -> None:
-    """The answer names the formats."""
+    """The error names the formats."""
     answer = get(three, "/export/recipe?format=exe")
 
     assert (answer.status_code, "jsonl, csv, md" in answer.text) == (400, True)
 
 
 def test_compare_marks_the_words_that_differ() -> None:
-    """Left what is gone, right what is new; the same words stay unmarked."""
+    """Removed words on the left, added ones on the right; common words are not marked."""
     assert [str(side) for side in marked("two nights at Ronda", "two nights at <b>Fuster")] == [
         '<p dir="auto">two nights at <del>Ronda</del></p>',
         '<p dir="auto">two nights at <ins>&lt;b&gt;Fuster</ins></p>',
@@ -547,7 +547,7 @@ def test_compare_marks_the_words_that_differ() -> None:
 
 
 def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
-    """No mark stands around the beginning of a list or the end of what is bold; JSON stays as it was logged."""
+    """No mark spans the beginning of a list item or the end of bold text; JSON stays as it was logged."""
     assert [str(side) for side in marked("Take the **09:12 train**.", "Take:\n\n- the **10:40 train**")] == [
         '<p dir="auto"><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>',
         '<p dir="auto"><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
@@ -573,12 +573,12 @@ def test_answer_reads_as_prose_wherever_it_stands(running: Running) -> None:
 
 
 def shown(server: Running, path: str) -> str:
-    """The words of a page, one space between them."""
+    """The visible text of a page, with single spaces."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))
 
 
 def test_table_of_very_many_tools_has_the_busiest(running: Running) -> None:
-    """Whoever names each call anew makes the page no larger than that, and it says how many there are."""
+    """A client that names each call differently makes the page no larger, and the table says how many there are."""
     story = Story("s").ask("Hi")
     for number in range(230):
         story.tool(f"tool {number}", {}, "done", 5, str(number))
@@ -604,7 +604,7 @@ TEXT, SCAN = {"type": "text", "text": "Two rows"}, {"type": "image", "base64": {
 def test_what_a_tool_gave_back_stands_apart_from_what_came_with_it(
     running: Running, result: dict[str, Any], note: str, content: str
 ) -> None:
-    """Its artifact and its graph's command have parts of their own; images are named."""
+    """Its artifact and its graph command have their own parts; images are named."""
     story = Story("s").ask("Hi")
     story.tool("read", {}, "", 5, "1")
     story.entries[-1]["tool_response"]["result"] = result
@@ -620,7 +620,7 @@ def test_what_a_tool_gave_back_stands_apart_from_what_came_with_it(
 
 @pytest.mark.parametrize("arrived", ["1, 2,", ""])
 def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: str) -> None:
-    """Above what had arrived, also where that is nothing."""
+    """Above the partial response, even if there is none."""
     story = Story("s").ask("Count")
     story.model("Count", arrived, 40, (0, 0), outcome="cancelled")
     log(running, story.entries)
@@ -632,7 +632,7 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
 
 
 def test_what_a_model_was_sent_is_not_called_a_prompt(running: Running) -> None:
-    """A prompt is the user's request: what a model is sent in it has a name of its own."""
+    """A prompt is the user's request; what a model receives has another name."""
     story = Story("s").ask("Where is my parcel?")
     story.model("Write a query for: parcel", "SELECT 1", 40, (0, 0))
     log(running, story.entries)
@@ -642,7 +642,7 @@ def test_what_a_model_was_sent_is_not_called_a_prompt(running: Running) -> None:
 
 
 def test_model_that_is_its_own_issuer_is_named_once(running: Running) -> None:
-    """Beside its answer."""
+    """Beside its response."""
     story = Story("s").ask("Count")
     story.model("Count", "1", 40, (0, 0), issuer="Scripted", model="Scripted")
     log(running, story.entries)
@@ -680,12 +680,12 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
     ],
 )
 def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> None:
-    """Also where it was cut off anywhere; what only looks like it stays as it is."""
+    """Wherever it was cut off; text that only looks like one is unchanged."""
     assert in_words(text) == words
 
 
 def test_session_without_a_prompt_is_called_by_its_id(running: Running) -> None:
-    """In the list, on its page and in the live head of that."""
+    """In the list, on its page and in the page's live header."""
     log(running, [samples.entry(session_id="nightly")])
     pages = "".join(get(running, path).text for path in ("/", "/sessions/nightly", "/view/head/=nightly"))
 
@@ -695,7 +695,7 @@ def test_session_without_a_prompt_is_called_by_its_id(running: Running) -> None:
 
 
 def test_session_of_several_inputs_has_their_words_for_a_title(running: Running) -> None:
-    """In the list, on its page and in the timeline; the conversation has the pairs, and no input a second time."""
+    """In the list, on its page and in the timeline; the conversation has the pairs, and no input twice."""
     story = Story("s").ask('{"source":"English","glossary":"","passage":"The report"}')
     story.model("The report", "Le rapport", 5, (1, 1))
     log(running, story.entries)
@@ -728,7 +728,7 @@ REFUSAL = {"decisions": [{"type": "reject", "message": "too dear"}]}
 def test_conversation_has_question_and_answer_in_words(
     running: Running, asked: object, answered: object, read: list[str]
 ) -> None:
-    """In the open, the answer as a person's; the value that they are taken from is folded below."""
+    """Not folded, the answer as a human's; the underlying value is folded below."""
     story = Story("s").ask("book")
     for status, value in (("interrupted", asked), ("resumed", answered)):
         given = {"interrupt_id": "i-1", "value": value}
@@ -761,7 +761,7 @@ def test_what_is_folded_begins_with_what_is_in_it(running: Running) -> None:
 
 
 def test_compare_puts_figures_side_by_side(three: Running) -> None:
-    """What each took, and the difference."""
+    """The figures of each, and the difference."""
     assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
 
 
@@ -770,14 +770,14 @@ def test_compare_puts_figures_side_by_side(three: Running) -> None:
     (0.5, 0.5, "same"), (None, 0.5, ""),
 ])  # fmt: skip
 def test_small_difference_of_costs_is_told_in_words(left: float | None, right: float, told: str) -> None:
-    """There is no sign before `<`."""
+    """No sign can precede `<`."""
     first, second = Session("a", 0, 0, cost=left), Session("b", 0, 0, cost=right)
 
     assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
 
 
 def test_reported_zero_is_no_unknown_number(running: Running) -> None:
-    """In the list, in the head, in the table of models and in a comparison: `0` and `–`."""
+    """In the list, in the header, in the table of models and in a comparison: `0` and `–`."""
     reported, silent = Story("reported", T0 + 1).ask("Hi"), Story("silent").ask("Hi")
     reported.model("Hi", "", 5, (0, 0))
     silent.model("Hi", "", 5, (0, 0))
@@ -798,7 +798,7 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
 
 
 def test_tokens_of_which_only_the_sum_is_reported_are_shown(running: Running) -> None:
-    """In the head, in a comparison and as Markdown: `–` is for what nobody reported."""
+    """In the header, in a comparison and as Markdown: `–` is only for what is not reported."""
     split, whole = Story("split", T0 + 1).ask("Hi"), Story("whole").ask("Hi")
     split.model("Hi", "Hello", 5, (9, 1))
     whole.log("llm_response", 1, llm_response={"response": "Hello", "total_tokens": 1200})
@@ -814,7 +814,7 @@ def test_tokens_of_which_only_the_sum_is_reported_are_shown(running: Running) ->
 
 
 def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
-    """In the list, in the head, in a comparison, as Markdown and in the terminal; nowhere if all have a price."""
+    """In the list, in the header, in a comparison, as Markdown and in the terminal; nowhere if all have a price."""
     some, every = Story("some", T0 + 1).ask("Hi"), Story("every").ask("Hi")
     for story in (some, every):
         story.model("Hi", "Hello", 5, (9, 1))
@@ -839,7 +839,7 @@ def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
 
 
 def test_compare_puts_prompts_side_by_side(running: Running) -> None:
-    """What the user said, not the session's title; what failed; and which prompt the other session has not."""
+    """What the user said, not the session's title; what failed; and which prompt the other session lacks."""
     story = Story("one").ask("Weather in Rome?")
     story.entries[0]["prompt"] = "Weather"
     story.model("Weather in Rome?", "I will look.", 5, (1, 1))
@@ -884,7 +884,7 @@ def test_compare_asks_for_what_is_missing(three: Running) -> None:
 
 
 def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
-    """Links to the comparison with each other session, the latest first; before one is chosen, links that choose it."""
+    """Links to the comparison with each other session, the latest first; if none is chosen, links that choose one."""
     assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare").text) == [
         "/compare?s=live", "/compare?s=broken", "/compare?s=recipe",
     ]  # fmt: skip
@@ -894,7 +894,7 @@ def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
 
 
 def test_details_without_content_say_so(running: Running) -> None:
-    """Of a node that changed nothing, and of a call that was logged without its content."""
+    """For a node that changed nothing, and for a call that was logged without its content."""
     story = Story("s")
     story.leave(story.enter("plan"), "plan", 5)
     story.log("llm_call", 1, llm_call={"issuer": "agent"})
@@ -911,7 +911,7 @@ def test_details_without_content_say_so(running: Running) -> None:
 def test_error_leads_to_all_sessions_with_errors_like_it(
     running: Running, number: int, session: str, found: list[list[str]]
 ) -> None:
-    """Of its type, in its component, whatever each says; one that has no type leads nowhere."""
+    """Of its type, in its component, whatever their messages; an error without a type has no link."""
     for place, (name, error_type, component_id) in enumerate([
         ("once", "RateLimitError", "agent"), ("again", "RateLimitError", "agent"),
         ("spoken", "HTTP 429", 'the "big" model'), ("elsewhere", "RateLimitError", "mail"),
@@ -927,7 +927,7 @@ def test_error_leads_to_all_sessions_with_errors_like_it(
 
 
 def test_static_files_are_looked_up_by_name(running: Running) -> None:
-    """Scripts come with their type; nothing outside of the folder is reachable."""
+    """Scripts have their media type; nothing outside the folder can be reached."""
     assert get(running, "/static/page.js").headers["content-type"].startswith("text/javascript")
     assert [
         get(running, f"/static/{name}").status_code for name in ("../views.py", "%2e%2e%2fviews.py", "nope.js")
@@ -945,7 +945,7 @@ def test_scripts_stay_small(running: Running) -> None:
 
 
 def test_every_script_that_another_one_imports_is_loaded_with_the_page(running: Running) -> None:
-    """Before it is asked for: the browser need not read one script to find the next."""
+    """In advance: the browser need not parse one script to find the next."""
     log(running, [samples.entry(session_id="s")])
     loaded = set(re.findall(r'"/static/(\w+)\.js"', get(running, "/sessions/s").text))
     imported = {
@@ -964,7 +964,7 @@ def messages(server: Running, query: str = "") -> Iterator[Iterator[str]]:
 
 
 def test_live_view_tells_of_news(running: Running) -> None:
-    """That of the list of any session's, that of a session of its own alone; both say where they begin."""
+    """The list's for every session, a session's only for its own; both begin with an id."""
     with messages(running) as every, messages(running, "?session=b") as one:
         begun = [next(every), next(one)]
         log(running, [samples.entry(session_id="a")])
@@ -977,7 +977,7 @@ def test_live_view_tells_of_news(running: Running) -> None:
 
 
 def test_live_view_says_that_it_is_still_there(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Now and then while nothing happens, so that a connection that is dead is noticed."""
+    """At intervals while nothing happens, so that a dead connection is noticed."""
     monkeypatch.setattr(live, "POLL_S", 0.01)
     monkeypatch.setattr(live, "BEAT_S", 0.015)
     with messages(running) as told:
