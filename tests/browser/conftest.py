@@ -17,16 +17,16 @@ from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright looks for its own
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright searches for its own
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
 BATCH = 500
-TIMEOUT = 12_000  # milliseconds: a busy machine is slow, not wrong; pages look for news after 15 s anyway
+TIMEOUT = 12_000  # milliseconds: a busy machine is slow, not wrong; pages check for events after 15 s anyway
 Post = Callable[[Iterable[dict[str, Any]]], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in this folder, and skip it where there is no Chromium; CI must not skip it."""
+    """Mark the tests in this folder, and skip them if there is no Chromium; CI must not skip them."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.browser)
@@ -53,7 +53,7 @@ def server() -> Iterator[Running]:
 
 @pytest.fixture
 def post(server: Running) -> Post:
-    """Logs entries over HTTP, as a client does."""
+    """A function that logs entries over HTTP, as a client does."""
 
     def send(entries: Iterable[dict[str, Any]]) -> None:
         waiting = list(entries)
@@ -69,7 +69,7 @@ def post(server: Running) -> Post:
 
 @pytest.fixture
 def context(browser: Browser, server: Running) -> Iterator[BrowserContext]:
-    """A browser profile that knows the server's address: `page.goto("/")`."""
+    """A browser context with the server's address as base URL: `page.goto("/")`."""
     window = {"width": 1400, "height": 900}
     context = browser.new_context(base_url=server.url, viewport=window, locale="en-US", timezone_id="UTC")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -80,7 +80,7 @@ def context(browser: Browser, server: Running) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A page; what it reports as an error (a script's, or one against the security policy) fails the test."""
+    """A page; an error that it reports (of a script, or against the security policy) fails the test."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -1,4 +1,4 @@
-"""What the tests of a session's page share: sessions to look at, and how the page is opened and read."""
+"""Shared by the tests of a session's page: sessions to show, and how to open and read the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CUT = "All work and no play. " * 200
 
 
 def talk(prompts: int) -> Story:
-    """A session of so many short prompts, each a rule, the user's words and an answer, that goes on."""
+    """A running session of the given number of short prompts, each a rule, the user's input and a response."""
     story = Story("live", now_ms() - 60_000)
     for number in range(prompts):
         story.ask(f"Question {number}")
@@ -24,19 +24,19 @@ def talk(prompts: int) -> Story:
 
 
 def visit(page: Page, path: str = PATH) -> None:
-    """Open a session's page and wait until it is there."""
+    """Open a session's page and wait until it is loaded."""
     page.goto(path)
     page.wait_for_selector("#session[data-ready]")
 
 
 def follow(page: Page, path: str = "/sessions/live") -> None:
-    """Open a session's page and wait until it shows what comes."""
+    """Open a session's page and wait until it is live."""
     visit(page, path)
     expect(page.locator("#live")).to_have_text("Live")
 
 
 def labels(page: Page) -> list[str]:
-    """The labels of the rows in sight, from top to bottom."""
+    """The labels of the visible rows, from top to bottom."""
     found: list[str] = page.locator("#tree .row").evaluate_all(
         """rows => rows.filter(row => row.checkVisibility())
         .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)

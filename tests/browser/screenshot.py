@@ -1,4 +1,4 @@
-"""Make the picture of the README: `python -m tests.browser.screenshot [FILE]`, by default docs/images/session.png."""
+"""Make the README's screenshot: `python -m tests.browser.screenshot [FILE]`, by default docs/images/session.png."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT = Path(__file__).parents[2] / "docs/images/session.png"
 
 
 def main(target: Path) -> None:
-    """Log a session with tools, a sub-agent, a retry and a human, and photograph its page."""
+    """Log a session with tools, a sub-agent, a retry and a human, and take a screenshot of its page."""
     with launch() as server, sync_playwright() as playwright:
         entries = sessions.trip(SESSION, now_ms() - 240_000)
         requests.post(f"{server.base_url}/logs", json=entries, timeout=30).raise_for_status()

@@ -1,4 +1,4 @@
-"""What the pages are without colours of their own (forced colours), and for hands and eyes that need more room."""
+"""The pages in forced colours, and for people who need larger targets or larger text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.server.story import Story
 
 
 def painted(found: Locator) -> list[str]:
-    """How each of these bars is painted: in stripes, plain, or as the page behind it."""
+    """How each of these bars is painted: striped, plain, or like the page behind it."""
     said: list[str] = found.evaluate_all("""bars => bars.map(bar => {
         const { backgroundColor, backgroundImage } = getComputedStyle(bar), page = getComputedStyle(document.body);
         return backgroundImage !== "none" ? "stripes" : backgroundColor === page.backgroundColor ? "" : "plain"; })""")
@@ -24,7 +24,7 @@ def painted(found: Locator) -> list[str]:
 
 
 def test_bars_are_seen_in_forced_colours(page: Page, post: Post) -> None:
-    """They are no part of the page's own ground; what failed is striped."""
+    """They differ from the page's background; failed ones are striped."""
     post(sessions.trip(TRIP))
     page.emulate_media(forced_colors="active")
     visit(page)
@@ -45,7 +45,7 @@ def test_bars_are_seen_in_forced_colours(page: Page, post: Post) -> None:
 def test_what_a_background_tells_is_told_in_forced_colours_too(
     page: Page, post: Post, path: str, key: str, chosen: str, style: str
 ) -> None:
-    """The selected row has a frame, and words that only one answer has are underlined."""
+    """The selected row has a frame, and words that only one of the responses has are underlined."""
     post([*sessions.trip(TRIP), *sessions.recipe()])
     page.emulate_media(forced_colors="active")
     page.goto(path)
@@ -58,7 +58,7 @@ def test_what_a_background_tells_is_told_in_forced_colours_too(
 
 
 def test_chosen_tab_differs_from_the_others_in_forced_colours(page: Page, post: Post) -> None:
-    """By the line below it, which the others have in the colour of the page."""
+    """By its underline, which the others have in the page's background colour."""
     post(sessions.trip(TRIP))
     page.emulate_media(forced_colors="active")
     visit(page)
@@ -68,7 +68,7 @@ def test_chosen_tab_differs_from_the_others_in_forced_colours(page: Page, post: 
 
 
 def test_link_in_a_sentence_is_underlined(page: Page, post: Post) -> None:
-    """Where nothing is found and in the help: its colour alone does not tell it from the words around it."""
+    """In empty results and in the help: colour alone does not distinguish it from the text around it."""
     post(sessions.recipe())
     page.goto("/?q=nothing")
     lines = page.locator("p a").evaluate_all("all => all.map(a => getComputedStyle(a).textDecorationLine)")
@@ -78,7 +78,7 @@ def test_link_in_a_sentence_is_underlined(page: Page, post: Post) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/compare?s=a&s=b", "/sessions/a?tab=conversation", "/sessions/a"])
 def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
-    """A screen reader goes from heading to heading; an answer has some of its own, whatever level they begin with."""
+    """Screen readers navigate by headings; responses have headings of their own, beginning at any level."""
     for name in ("a", "b"):
         story = Story(name).ask("Refund?")
         story.tool("refund", {}, "done", 5, "c1")
@@ -97,7 +97,7 @@ def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
 
 
 def test_headings_of_the_details_are_their_words_alone(page: Page, post: Post) -> None:
-    """A list of headings does not say of each that it can be copied."""
+    """A list of headings does not repeat the copy button for each."""
     post(sessions.trip(TRIP))
     visit(page)
     page.locator("#tree .row.k-tool").first.click()
@@ -117,7 +117,7 @@ def test_headings_of_the_details_are_their_words_alone(page: Page, post: Post) -
     ],
 )
 def test_small_targets_have_24_pixels(page: Page, post: Post, path: str, target: str) -> None:
-    """What stands close below another one can be hit by an unsteady hand."""
+    """A target close to another one can be hit by an unsteady hand."""
     post(sessions.trip(TRIP))
     page.goto(path)
     page.wait_for_selector(target, state="attached")
@@ -131,7 +131,7 @@ def test_small_targets_have_24_pixels(page: Page, post: Post, path: str, target:
 def test_tablet_shows_links_that_a_mouse_finds_by_hovering(
     browser: Browser, server: Running, post: Post, touch: bool, opacity: str
 ) -> None:
-    """The way from the conversation to the timeline."""
+    """The link from the conversation to the timeline."""
     post(sessions.recipe())
     window = {"width": 1024, "height": 768}
     with browser.new_context(base_url=server.url, viewport=window, is_mobile=touch, has_touch=touch) as context:
@@ -144,7 +144,7 @@ def test_tablet_shows_links_that_a_mouse_finds_by_hovering(
 
 
 def test_low_window_shows_the_selected_row(page: Page, post: Post) -> None:
-    """As of a page that is zoomed to 200 %: it scrolls, until tabs and rows fill it."""
+    """For example on a page zoomed to 200 %: it scrolls until tabs and rows fill it."""
     post(sessions.trip(TRIP))
     page.set_viewport_size({"width": 960, "height": 480})
     visit(page)
@@ -166,7 +166,7 @@ def test_low_window_shows_the_selected_row(page: Page, post: Post) -> None:
     ],
 )
 def test_nothing_leaves_its_place_at_400_percent(page: Page, post: Post, path: str, key: str, parts: str) -> None:
-    """Of a window of 1280 pixels 320 are left: what has no room goes to the next line."""
+    """Of a window of 1280 pixels 320 are left: what does not fit wraps."""
     post([*sessions.trip(TRIP), *sessions.recipe()])
     page.set_viewport_size({"width": 320, "height": 480})
     page.goto(path)
@@ -181,7 +181,7 @@ def test_nothing_leaves_its_place_at_400_percent(page: Page, post: Post, path: s
 
 
 def test_keys_of_one_character_can_be_switched_off(page: Page, post: Post) -> None:
-    """For all pages, in the list of keys: who dictates says letters by the way. The other keys stay."""
+    """For all pages, in the list of keys: speech input may type single letters. The other keys remain."""
     post(sessions.recipe("recipe"))
     page.goto("/")
     page.keyboard.press("?")

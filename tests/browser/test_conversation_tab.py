@@ -1,4 +1,4 @@
-"""The Conversation tab while a session goes on: what is read stays as it is, and what comes is shown."""
+"""The Conversation tab while a session is running: what is being read stays unchanged, and new items appear."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.server.story import Story
 
 
 def answers(page: Page) -> list[str]:
-    """What the model said, from top to bottom."""
+    """The model's responses, from top to bottom."""
     return page.locator("#conversation .answer .text").all_text_contents()
 
 
 def test_news_leave_alone_what_is_read(page: Page, post: Post) -> None:
-    """A selection, the rest of a long text, what was unfolded and the focus stay; an open call gets its answer."""
+    """Selection, loaded rest of a long text, unfolded items and focus stay; an open call gets its response."""
     story = Story("live", now_ms() - 60_000).ask("Write")
     story.model("Write", CUT, 5, (1, 1))
     story.tool("track", {"id": "9Z-118"}, "here", 5, "c1")
@@ -38,7 +38,7 @@ def test_news_leave_alone_what_is_read(page: Page, post: Post) -> None:
 
 
 def test_sub_agent_grows_inside_its_unfolded_tool(page: Page, post: Post) -> None:
-    """What a running tool has inside is added to what is read there already."""
+    """New content of a running tool is appended to what is already shown."""
     story = Story("live", now_ms() - 60_000).ask("Plan")
     tool = story.tool_call("research", {"topic": "hotels"}, "c1")
     story.model("hotels", CUT, 5, (1, 1), parent=tool)
@@ -56,8 +56,8 @@ def test_sub_agent_grows_inside_its_unfolded_tool(page: Page, post: Post) -> Non
 
 
 def test_conversation_goes_on_at_its_end_when_further_pages_were_loaded(page: Page, post: Post) -> None:
-    """Who has read to the end gets what comes there, also where it begins another page."""
-    story = talk(25)  # two items each, of which a page has 40
+    """A reader at the end gets new items, even if they begin another page."""
+    story = talk(25)  # two items each; a page has 40
     post(story.news())
     follow(page, "/sessions/live?tab=conversation")
     page.click("#conversation [data-next]")
@@ -73,7 +73,7 @@ def test_conversation_goes_on_at_its_end_when_further_pages_were_loaded(page: Pa
 
 
 def test_news_do_not_load_what_was_not_asked_for(page: Page, post: Post) -> None:
-    """Whoever reads the first page keeps it, and the button says how many more there are now."""
+    """A reader on the first page stays there, and the button is updated with the number of further items."""
     story = talk(25)
     post(story.news())
     follow(page, "/sessions/live?tab=conversation")
@@ -86,7 +86,7 @@ def test_news_do_not_load_what_was_not_asked_for(page: Page, post: Post) -> None
 
 
 def test_error_names_no_duration(page: Page, post: Post) -> None:
-    """It is a moment; a call that failed has taken its time."""
+    """An error is a moment in time; only a call that failed has a duration."""
     story = Story("s").ask("Go")
     info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no", "stack_trace": "Traceback\n" * 40}
     story.log("error", error_info=info)
@@ -103,7 +103,7 @@ def test_error_names_no_duration(page: Page, post: Post) -> None:
 
 
 def test_conversation_and_details_print_whole(page: Page, post: Post) -> None:
-    """Not what was in sight of them; without what can only be pressed."""
+    """Including what is out of view, and without controls."""
     story = talk(20)
     story.model("Long", "All work and no play.\n\n" * 60, 5, (1, 1))
     post(story.entries)

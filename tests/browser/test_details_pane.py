@@ -1,4 +1,4 @@
-"""The details beside the tabs: keys, and what they are opened with."""
+"""The details pane: keys, and how it is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.pages import TRIP, visit
 from tests.server import sessions
 from tests.server.story import Story
 
-# The browser scrolls smoothly: where the pane stands in the end.
+# The browser scrolls smoothly: the final position.
 WATCH = """pane => {
   window.place = new Promise((stands, fails) => {
     pane.addEventListener("scrollend", () => stands(pane.scrollTop), { once: true })
@@ -22,7 +22,7 @@ WATCH = """pane => {
 
 
 def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> None:
-    """Arrows, Page Down, End and Home are the browser's there, and the focus is seen; j goes on to the next row."""
+    """Arrows, Page Down, End and Home are the browser's there, and the focus is visible; j moves to the next row."""
     story = Story("s").ask("Write")
     story.model("Write", "All work and no play.\n\n" * 80, 5, (1, 1))
     post(story.end("done"))
@@ -54,7 +54,7 @@ def test_keys_scroll_the_details_that_have_the_focus(page: Page, post: Post) -> 
 def test_link_opens_the_event_in_the_tab_that_it_names(
     page: Page, post: Post, tab: str, title: str, entries: int
 ) -> None:
-    """The row of the table of events is one event, the others' is a call with its response."""
+    """A row of the events table is one event; rows elsewhere are a call with its response."""
     made = sessions.trip("trip")
     post(made)
     place = next(place for place, entry in enumerate(made) if "tool_response" in entry and entry["tool_response"]
@@ -74,7 +74,7 @@ def test_link_opens_the_event_in_the_tab_that_it_names(
 
 @pytest.mark.parametrize(("tab", "place"), [("timeline", "#detail"), ("conversation", ".conversation")])
 def test_long_name_of_an_error_makes_nothing_wider(page: Page, post: Post, tab: str, place: str) -> None:
-    """On a phone, the name of a class with its module is wider than the page; the message below it still wraps."""
+    """On a phone the class name with its module is wider than the page; the message below it still wraps."""
     story = Story("s").ask("Go")
     story.log("error", error_info={"error_type": "langchain_google_genai.chat_models." * 3, "error_message": "E" * 500})
     post(story.end("done"))
@@ -88,7 +88,7 @@ def test_long_name_of_an_error_makes_nothing_wider(page: Page, post: Post, tab: 
 
 
 def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> None:
-    """Of a long history the last ones stand there; the others come at a click, and the search marks them."""
+    """A long history shows its last messages; a click fetches the others, and the search highlights them."""
     story = Story("s").ask("Go")
     history = [{"role": "user", "content": f"Message {number}."} for number in range(300)]
     story.model("Go", "Done.", 5, (1, 1), history=history)
@@ -97,7 +97,7 @@ def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> No
     page.locator("#tree .row.k-model").click()
     messages = page.locator("#detail [data-of=content] summary")
     counts = []
-    for number in (7, 207, 298):  # two and the prompt's own are unfolded
+    for number in (7, 207, 298):  # two, and the prompt's own, are unfolded
         expect(messages).to_have_count(number)
         counts.append(page.locator("#detail .found").count())
         if number < 298:
@@ -109,7 +109,7 @@ def test_earlier_messages_are_fetched_and_searched(page: Page, post: Post) -> No
 
 
 def test_tabs_and_names_of_attributes_fit_on_a_phone(page: Page, post: Post) -> None:
-    """The tabs of an error stand in one line; a name is parted at its dots and underscores, not within a word."""
+    """The tabs of an error fit on one line; a name breaks at its dots and underscores, not within a word."""
     page.set_viewport_size({"width": 390, "height": 844})
     story = Story("s").ask("Rome?")
     node = story.enter("cite")
@@ -127,7 +127,7 @@ def test_tabs_and_names_of_attributes_fit_on_a_phone(page: Page, post: Post) -> 
 
 
 def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> None:
-    """In the reader's zone; the date is shown on hover."""
+    """In the reader's time zone; the date is shown on hover."""
     story = Story("s", 1_790_000_000_123).ask("hello")
     story.model("hello", "hi", 400, (1, 1))
     post(story.entries)
@@ -144,7 +144,7 @@ def test_details_tell_the_time_to_the_millisecond(page: Page, post: Post) -> Non
 
 
 def test_details_go_on_telling_the_time_itself(page: Page, post: Post) -> None:
-    """What is told to the millisecond does not become `2 min. ago`."""
+    """A time in milliseconds does not become `2 min. ago`."""
     post(sessions.running("live"))
     page.clock.install()
     visit(page, "/sessions/live")
@@ -158,7 +158,7 @@ def test_details_go_on_telling_the_time_itself(page: Page, post: Post) -> None:
 
 
 def test_details_of_another_row_say_that_they_are_stale(page: Page, post: Post) -> None:
-    """While those of the selected one are on the way."""
+    """While those of the selected row are being fetched."""
     post(sessions.trip(TRIP))
     visit(page)
     page.locator("#tree .row.k-model").first.click()
@@ -175,7 +175,7 @@ def test_details_of_another_row_say_that_they_are_stale(page: Page, post: Post) 
 
 
 def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
-    """What lands in the clipboard can be given to an assistant as it is."""
+    """The copied text can be given to an assistant as it is."""
     post(sessions.failed())
     visit(page, "/sessions/invoice-reader-71")
     page.click("#first-error")
@@ -187,7 +187,7 @@ def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
 
 
 def test_long_answer_is_shown_piece_by_piece(page: Page, post: Post) -> None:
-    """5 MB: the page shows 2,000 characters, fetches the rest in pieces, and copies all of it."""
+    """5 MB: the page shows 2,000 characters, fetches the rest in pieces, and copies everything."""
     answer = "All work and no play. " * 230_000
     story = Story("long").ask("Write")
     story.model("Write", answer, 900, (1, 1))
@@ -210,7 +210,7 @@ def test_long_answer_is_shown_piece_by_piece(page: Page, post: Post) -> None:
 @pytest.mark.parametrize("width", [360, 390, 600, 780, 1280])
 @pytest.mark.parametrize("row", [".k-component", ".k-prompt"])
 def test_cross_ends_the_first_row_of_the_details(page: Page, post: Post, width: int, row: str) -> None:
-    """Nothing stands at its right, beside a short title and a long one."""
+    """Nothing is to its right, with a short title and with a long one."""
     post(sessions.trip())
     page.set_viewport_size({"width": width, "height": 800})
     visit(page)
@@ -224,7 +224,7 @@ def test_cross_ends_the_first_row_of_the_details(page: Page, post: Post, width: 
 
 
 def test_back_closes_the_details_on_a_phone(page: Page, post: Post) -> None:
-    """They cover the page there; Forward opens them again, and closing them leaves nothing in the history."""
+    """They cover the page there; Forward opens them again, and closing them leaves no history entry."""
     post(sessions.trip())
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/")
@@ -247,7 +247,7 @@ def test_back_closes_the_details_on_a_phone(page: Page, post: Post) -> None:
 
 
 def test_back_leaves_the_page_where_the_details_stand_beside_it(page: Page, post: Post) -> None:
-    """On a wide window rows are selected one after the other: none of them is an entry of the history."""
+    """In a wide window selecting rows adds no history entries."""
     post(sessions.trip())
     page.goto("/")
     visit(page)

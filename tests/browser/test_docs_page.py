@@ -1,4 +1,4 @@
-"""The page about the API in a browser: reached, read, copied from, on a phone too."""
+"""The page about the API in a browser: reaching it, reading it, copying from it, on a phone too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_head_leads_to_it_and_the_contents_into_it(page: Page) -> None:
 
 
 def test_a_command_is_copied_as_it_stands(page: Page) -> None:
-    """The button beside it puts it into the clipboard."""
+    """The button beside it copies it to the clipboard."""
     page.goto("/docs")
     page.get_by_label("Copy the command").first.click()
     page.wait_for_selector("button.done")
@@ -33,7 +33,7 @@ SEEN = "button => [button.ariaLabel, getComputedStyle(button, '::after').content
 
 
 def test_copying_is_said_for_a_moment(page: Page) -> None:
-    """By a sign and a name in the button's place, also after a second click."""
+    """By a symbol and a name in the button's place, even after a second click."""
     page.clock.install()
     page.goto("/docs")
     button = page.locator(".paste .copy").first
@@ -49,7 +49,7 @@ def test_copying_is_said_for_a_moment(page: Page) -> None:
 
 @pytest.mark.parametrize("width", [1400, 800, 360])
 def test_nothing_sticks_out_sideways(page: Page, width: int) -> None:
-    """No width makes the page scroll sideways, and on a phone the text has the whole of it."""
+    """No width makes the page scroll sideways, and on a phone the text uses the full width."""
     page.set_viewport_size({"width": width, "height": 800})
     page.goto("/docs")
     inner, text = page.evaluate("[document.documentElement.scrollWidth, document.querySelector('main').clientWidth]")
@@ -59,7 +59,7 @@ def test_nothing_sticks_out_sideways(page: Page, width: int) -> None:
 
 
 def test_links_in_the_text_are_underlined(page: Page) -> None:
-    """They do not differ from it by their colour alone."""
+    """Colour alone does not distinguish them from the text."""
     page.goto("/docs")
     links = page.locator(".manual main :is(p, td) a")
     lines = links.evaluate_all("all => all.map((each) => getComputedStyle(each).textDecorationLine)")

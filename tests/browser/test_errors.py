@@ -1,4 +1,4 @@
-"""The way to what failed: the figure in the head, the key `e`, and the details of what failed of something below it."""
+"""How to find what failed: the figure in the header, the key `e`, and the details of what failed because of a child."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.server.story import Story
 
 
 def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
-    """The figure in the header selects the row that failed and shows its stack trace."""
+    """The figure in the header selects the failed row and shows its stack trace."""
     post(sessions.trip())
     visit(page)
     page.click("#first-error")
@@ -22,7 +22,7 @@ def test_errors_link_jumps_to_the_first_error(page: Page, post: Post) -> None:
 
 
 def test_first_error_is_one_that_was_not_recovered(page: Page, post: Post) -> None:
-    """It ended the run, and may come after many retries. `e` goes on from there, through all of them."""
+    """It ended the run, and may come after many retries. `e` continues from there, through all errors."""
     story = Story("s").ask("hello")
     for number, kind in enumerate(("Timeout", "Timeout", "RateLimit", "Timeout")):
         run = story.call("hello", model=f"m-{number}")
@@ -42,7 +42,7 @@ def test_first_error_is_one_that_was_not_recovered(page: Page, post: Post) -> No
 
 
 def test_next_error_is_the_call_that_failed_not_the_nodes_around_it(page: Page, post: Post) -> None:
-    """A node's own entries do not say what failed; one that has an error of its own is not left out."""
+    """A node's own entries do not say what failed; a node that has an error of its own is not skipped."""
     story = Story("s").ask("hello")
     outer = story.enter("outer")
     inner = story.enter("inner", outer)
@@ -77,7 +77,7 @@ def test_first_error_of_an_agent_in_a_tool_is_the_call_that_failed(page: Page, p
 
 
 def test_details_of_what_failed_of_its_child_lead_to_it(page: Page, post: Post) -> None:
-    """A prompt and a node whose own entries do not say why; not to what was recovered from."""
+    """For a prompt and a node whose own entries give no reason; not to an error that was recovered from."""
     story = Story("s").ask("hello")
     outer = story.enter("outer")
     inner = story.enter("inner", outer)

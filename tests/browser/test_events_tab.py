@@ -13,7 +13,7 @@ from tests.server.story import Story
 
 
 def test_events_are_red_where_something_failed(page: Page, post: Post) -> None:
-    """Not where a call was interrupted or not run."""
+    """But not if a call was interrupted or not run."""
     story = Story("s").ask("mail")
     for outcome, success in (("", True), ("", False), ("interrupted", None), ("not run", False)):
         run = story.tool_call("send_mail", {}, "c1")
@@ -44,7 +44,7 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
 
 @pytest.mark.parametrize(("tab", "word"), [("timeline", "#tree .row.k-model b"), ("events", "#events .row .type")])
 def test_word_of_a_row_can_be_selected(page: Page, post: Post, tab: str, word: str) -> None:
-    """To be copied: the click chooses the row and shows its details, and the word stays selected."""
+    """For copying: the click selects the row and shows its details, and the word stays selected."""
     post(sessions.recipe())
     visit(page, f"/sessions/recipe-agent-6f2c1e08?tab={tab}")
     page.locator(word).nth(0).click()
@@ -61,7 +61,7 @@ def test_word_of_a_row_can_be_selected(page: Page, post: Post, tab: str, word: s
 
 
 def test_events_without_a_row_have_none_to_go_to(page: Page, post: Post) -> None:
-    """Where nothing is found, j asks the server for nothing and chooses nothing."""
+    """If nothing is found, j requests nothing and selects nothing."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08?tab=events")
     page.fill("#search", "nothing-like-that")
@@ -76,7 +76,7 @@ def test_events_without_a_row_have_none_to_go_to(page: Page, post: Post) -> None
 
 
 def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Post) -> None:
-    """Where the columns have no room, as on a phone, each keeps its name above it; rows reach as far as the head."""
+    """If columns do not fit, as on a phone, each keeps its name above it; rows are as wide as the head."""
     post(sessions.trip(TRIP))
     page.set_viewport_size({"width": 390, "height": 800})
     visit(page, f"{PATH}?tab=events")
@@ -93,7 +93,7 @@ def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Pos
 
 
 def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None:
-    """Each type has its number as of now, and the one that is chosen stays so."""
+    """Each type has its current number of events, and the chosen one stays chosen."""
     story = Story("live", now_ms() - 60_000).ask("mail")
     post(story.news())
     follow(page, "/sessions/live?tab=events")
@@ -110,7 +110,7 @@ def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None
 
 
 def test_chosen_type_of_events_is_kept_in_the_address(page: Page, post: Post) -> None:
-    """After a reload, the same events are shown, also beside the details of one of them; all of them have no type."""
+    """A reload shows the same events, even beside the details of one of them; "All types" is not in the address."""
     post(sessions.trip(TRIP))
     visit(page, f"{PATH}?tab=events")
     page.select_option("#type", "tool_call")
@@ -127,7 +127,7 @@ def test_chosen_type_of_events_is_kept_in_the_address(page: Page, post: Post) ->
 
 
 def test_late_entries_come_into_their_place_in_raw(page: Page, post: Post) -> None:
-    """As those of another process, which sends later: each entry is there once, in order of time."""
+    """For example those of another process that sends later: each entry is there once, ordered by time."""
     story = Story("live", now_ms() - 60_000).ask("mail")
     story.tool("send_mail", {}, "sent", 5, "c1")
     post([entry for entry in story.entries if entry["event_type"] != "tool_call"])

@@ -1,4 +1,4 @@
-"""Figures that the browser writes (timeline, events) and those that the server writes (list, details) are the same."""
+"""Figures formatted by the browser (timeline, events) and by the server (list, details) are the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COSTS = [0.00009, 0.0001, 0.00425, 0.9999, 1, 12.3, 999.99, 1234.5, 1_234_567.89
 def test_browser_writes_figures_as_the_server_does(
     page: Page, name: str, write: Callable[[float], str], figures: Sequence[float]
 ) -> None:
-    """Also halves, which two languages round differently, and thousands of dollars."""
+    """Including halves, which the two languages round differently, and thousands of dollars."""
     page.goto("/")
     written = page.evaluate(
         "([name, figures]) => import('/static/format.js').then((format) => figures.map(format[name]))", [name, figures]

@@ -14,7 +14,7 @@ MORE = "#detail [data-of=content] [data-more]"
 
 
 def failing() -> Story:
-    """A session that goes on, with more tools than the table beside the chart shows, and an error."""
+    """A running session with more tools than the table beside the chart shows, and an error."""
     story = Story("live", now_ms() - 60_000).ask("Go through the archive")
     for number in range(6):
         story.tool(f"tool_{number}", {}, "ok", 5, f"c{number}")
@@ -24,7 +24,7 @@ def failing() -> Story:
 
 @pytest.mark.parametrize("place", ["#first-error", "#overview [data-show=all]"])
 def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str) -> None:
-    """The link to the first error and the button of a table are the same ones after new events as before."""
+    """The link to the first error and a table's button are the same elements before and after new events."""
     story = failing()
     post(story.news())
     follow(page)
@@ -37,7 +37,7 @@ def test_head_keeps_the_focus_when_news_come(page: Page, post: Post, place: str)
 
 
 def test_head_keeps_what_is_selected_in_it_when_news_come(page: Page, post: Post) -> None:
-    """A title that is about to be copied."""
+    """For example a title that is about to be copied."""
     story = failing()
     post(story.news())
     follow(page)
@@ -51,7 +51,7 @@ def test_head_keeps_what_is_selected_in_it_when_news_come(page: Page, post: Post
 
 @pytest.mark.parametrize(("tab", "prompts"), [("conversation", 120), ("raw", 40)])
 def test_button_for_more_keeps_the_focus(page: Page, post: Post, tab: str, prompts: int) -> None:
-    """Who presses Enter can press it again."""
+    """Enter can be pressed again at once."""
     post(talk(prompts).entries)
     visit(page, f"/sessions/live?tab={tab}")
     button = page.locator(f"#{tab} [data-next]")
@@ -63,7 +63,7 @@ def test_button_for_more_keeps_the_focus(page: Page, post: Post, tab: str, promp
 
 
 def test_end_of_a_long_text_leaves_the_focus_to_what_scrolls(page: Page, post: Post) -> None:
-    """The button is gone then: the arrow keys go on scrolling the details."""
+    """The button is gone then: the arrow keys still scroll the details."""
     story = Story("live", now_ms() - 60_000).ask("Write")
     story.model("Write", CUT, 5, (1, 1))
     post(story.entries)
@@ -76,11 +76,11 @@ def test_end_of_a_long_text_leaves_the_focus_to_what_scrolls(page: Page, post: P
 
 
 def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: BrowserContext, post: Post) -> None:
-    """Its button is no dead one after an answer that did not come."""
+    """Its button still works after a failed request."""
     story = Story("live", now_ms() - 60_000).ask("Write")
     story.model("Write", CUT, 5, (1, 1))
     post(story.entries)
-    page = context.new_page()  # one that may report the answer as an error
+    page = context.new_page()  # unlike the fixture's page, it may report the response as an error
     visit(page, "/sessions/live")
     page.locator("#tree .row.k-model").click()
     page.route("**/view/text/**", lambda route: route.fulfill(status=503, body=b""), times=1)
@@ -92,7 +92,7 @@ def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: Brows
 
 
 def test_details_that_cover_the_page_have_the_focus(page: Page, post: Post) -> None:
-    """On a phone, or where the page is zoomed: the next key goes to what is seen, and after Esc to the row again."""
+    """On a phone, or on a zoomed page: the next key acts on the details, and after Esc on the row again."""
     post(failing().entries)
     page.set_viewport_size({"width": 390, "height": 844})
     visit(page, "/sessions/live")

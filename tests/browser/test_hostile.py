@@ -1,4 +1,4 @@
-"""Hostile text in every field of an entry, as value and as key: shown, not run."""
+"""Hostile text in every field of an entry, as value and as key: it is shown, not run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TYPES = ["session_start", "user_input", "llm_call", "llm_response", "tool_call",
 
 
 def poisoned(text: str, event_type: str, number: int) -> dict[str, Any]:
-    """One entry with the text in every field that takes one, and as a key wherever keys are free."""
+    """One entry with the text in every field that accepts it, and as a key wherever keys are free-form."""
     tree = {text: text, "list": [text, {text: text}], "deep": {text: {text: [text]}}}
     return {
         "version": "2.0.0", "session_id": f"s {text}", "prompt_number": 1, "turn_number": 1, "event_type": event_type,
@@ -52,7 +52,7 @@ def poisoned(text: str, event_type: str, number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", PAYLOADS)
 def test_hostile_text_is_shown_and_not_run(page: Page, post: Post, text: str) -> None:
-    """List, all tabs, all details, comparison: no script runs, no element of the text exists, nothing is requested."""
+    """List, tabs, details, comparison: no script runs, no element from the text exists, nothing is requested."""
     post(poisoned(text, event_type, number) for number, event_type in enumerate(TYPES))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -79,7 +79,7 @@ def test_hostile_text_is_shown_and_not_run(page: Page, post: Post, text: str) ->
 
 
 def test_text_reads_as_it_was_logged(page: Page, post: Post) -> None:
-    """Markup is readable as text; keys too."""
+    """Markup is readable as text, also in keys."""
     post([poisoned(SCRIPT, "tool_call", 1)])
     page.goto(f"/sessions/{quote(f's {SCRIPT}', safe='')}?event={quote(f'1 {SCRIPT}')}")
     page.wait_for_selector("#detail .json")
@@ -89,7 +89,7 @@ def test_text_reads_as_it_was_logged(page: Page, post: Post) -> None:
 
 
 def test_invisible_characters_are_visible(page: Page, post: Post) -> None:
-    """A text cannot hide or turn round what stands beside it."""
+    """Text cannot hide or reorder what is beside it."""
     post([poisoned("safe\u202egnp.exe\u0007", "user_input", 1)])
     page.goto("/")
 
@@ -106,7 +106,7 @@ def test_invisible_characters_are_visible(page: Page, post: Post) -> None:
     ],
 )
 def test_right_to_left_names_turn_nothing_beside_them(page: Page, post: Post, path: str, names: str) -> None:
-    """A title and an id in Arabic have their own direction wherever they stand, and begin at the left as others do."""
+    """A title and an id in Arabic have their own direction everywhere, and are aligned left like others."""
     ids = ["جلسة-1 (final)/2026", "جلسة-2 (final)/2026"]
     for session_id in ids:
         post(Story(session_id).ask("ما هو الطقس؟ (today)").entries)
@@ -120,7 +120,7 @@ def test_right_to_left_names_turn_nothing_beside_them(page: Page, post: Post, pa
 
 
 def test_markdown_links_are_inert(page: Page, post: Post) -> None:
-    """A link in an answer is text with its address, not something to click."""
+    """A link in a response is text with its address, and cannot be clicked."""
     post([poisoned("[x](https://evil.example)", "llm_response", 1)])
     page.goto(f"/sessions/{quote('s [x](https://evil.example)', safe='')}?tab=conversation")
     page.wait_for_selector(".said.answer")
@@ -130,7 +130,7 @@ def test_markdown_links_are_inert(page: Page, post: Post) -> None:
 
 
 def test_table_begins_where_its_words_do(page: Page, post: Post) -> None:
-    """Of a script that runs to the left at the right, below the paragraphs."""
+    """With a right-to-left script it begins at the right, below the paragraphs."""
     story = Story("s").ask("?")
     for cells in ("| أ | ب |\n|-|-|\n| 1 | 2 |", "| a | b |\n|-|-|\n| 1 | 2 |"):
         story.model("?", cells, 5, (1, 1))
