@@ -1,4 +1,4 @@
-"""The list of sessions as people use it: keyboard, filters, sorting, choosing two to compare, live."""
+"""The list of sessions as people use it: keyboard, filters, sorting, choosing two to compare, live updates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.server.story import T0, Story
 
 
 def titles(page: Page) -> list[str]:
-    """The titles of the list, from top to bottom."""
+    """The titles in the list, from top to bottom."""
     return page.locator("td.c-title a").all_inner_texts()
 
 
@@ -45,7 +45,7 @@ def test_keys_move_through_the_list_and_open_a_session(page: Page, post: Post) -
     [("tr:nth-child(2) td a", "/sessions/s49"), ("th >> text=Errors", "/?sort=-errors"), ("[rel=next]", "/?page=2")],
 )
 def test_enter_follows_the_link_that_has_the_focus(page: Page, post: Post, focused: str, address: str) -> None:
-    """Another session, a column's head, the next page: not the row that j marked."""
+    """Another session, a column header, the next page: not the row that j marked."""
     post(entry for number in range(51) for entry in sessions.running(f"s{number}", T0 + number))
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -56,7 +56,7 @@ def test_enter_follows_the_link_that_has_the_focus(page: Page, post: Post, focus
 
 
 def test_enter_opens_the_marked_row_where_nothing_has_the_focus(page: Page, post: Post) -> None:
-    """A click beside the list takes the focus, not the mark."""
+    """A click beside the list removes the focus, but not the mark."""
     fill(post)
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -83,7 +83,7 @@ def test_a_filter_applies_at_once_and_can_be_cleared(page: Page, post: Post) -> 
 
 @pytest.mark.parametrize("width", [800, 1100, 1280, 1920])
 def test_the_table_stays_where_it_is_when_filters_are_set(page: Page, post: Post, width: int) -> None:
-    """Clear takes its room from the search, and the columns keep theirs also where no session matches."""
+    """Clear takes its space from the search box; columns keep theirs even if no session matches."""
     fill(post)
     page.set_viewport_size({"width": width, "height": 600})
     places = []
@@ -96,7 +96,7 @@ def test_the_table_stays_where_it_is_when_filters_are_set(page: Page, post: Post
 
 
 def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
-    """The head of a column sorts descending, then ascending, and says so; what has no figure comes last both times."""
+    """Its header sorts descending, then ascending, and shows which; missing figures come last both times."""
     fill(post)
     page.goto("/")
     page.click("th >> text=Tokens in")
@@ -113,7 +113,7 @@ def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
 
 @pytest.mark.parametrize("width", [800, 1100, 1280, 1920])
 def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) -> None:
-    """Small and large figures, and how many models and tags there are more; long titles and names alone are cut."""
+    """Small and large figures, and the number of models and tags; only long titles and names are cut."""
     story = Story("long").ask("word " * 60, {"context": {"tags": ["production-eu-west-1", "second", "third"]}})
     for model, dollars in (("claude-sonnet-4-5-20250929", 0.0), ("gpt-5-mini", 1234.5)):
         story.model("x", "y", 65 * 60_000, (5_300_000, 400_000), model=model, cost=dollars)
@@ -149,7 +149,7 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) 
     ],
 )
 def test_a_narrow_window_leaves_out_columns_not_the_id(page: Page, post: Post, width: int, columns: str) -> None:
-    """A long title and a UUID stand one below the other in at least 320 pixels; the page does not scroll sideways."""
+    """A long title and a UUID fit one below the other from 320 pixels on; the page does not scroll sideways."""
     session_id = "0f8b1c2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
     post(Story(session_id).ask("word " * 60).entries)
     page.set_viewport_size({"width": width, "height": 600})
@@ -185,7 +185,7 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, width: int) -> None:
-    """On a phone, a long name goes on in the next line of its own column."""
+    """On a phone a long name wraps within its own column."""
     names = ["claude-sonnet-4-5-20250929", "openai/gpt-oss-120b-instruct"]
     for session_id in ("one", "two"):
         story = Story(session_id).ask("x")
@@ -204,7 +204,7 @@ def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, widt
 
 
 def test_compare_is_in_sight_once_a_session_is_chosen(page: Page, post: Post) -> None:
-    """Under a long list the button waits at the end; a tick brings it to the foot of the window."""
+    """With a long list the button waits at the end; a tick brings it to the bottom of the window."""
     for number in range(40):
         post(sessions.running(f"s{number}", T0 + number))
     page.goto("/")
@@ -215,7 +215,7 @@ def test_compare_is_in_sight_once_a_session_is_chosen(page: Page, post: Post) ->
 
 
 def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
-    """Where titles are the same, the ids are seen."""
+    """If titles are the same, the ids are shown."""
     post(sessions.running("one"))
     post(sessions.running("two"))
     page.set_viewport_size({"width": 390, "height": 844})
@@ -225,7 +225,7 @@ def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) ->
 
 
 def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post) -> None:
-    """As it leaves out a cost that nobody knows."""
+    """As it omits an unknown cost."""
     post(sessions.running("live"))
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/")
@@ -236,7 +236,7 @@ def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post
 
 @pytest.mark.parametrize(("path", "place"), [("/", "td:nth-child(5)"), ("/sessions/live", "dt:text('Duration') + dd")])
 def test_duration_goes_on_while_a_session_runs(page: Page, post: Post, path: str, place: str) -> None:
-    """In the list and in the head of its page: the time since its start, though no event comes."""
+    """In the list and in the page's header: the time since its start, though no event arrives."""
     post(sessions.running("live", now_ms() - 95_000))
     page.goto(path)
     page.wait_for_selector("#live.on")
@@ -250,7 +250,7 @@ def test_duration_goes_on_while_a_session_runs(page: Page, post: Post, path: str
     ("/", "td.c-time"), ("/sessions/live", "dt:text('Started') + dd"), ("/sessions/live?tab=conversation", "h2 time"),
 ])  # fmt: skip
 def test_how_long_ago_goes_on_while_the_page_is_open(page: Page, post: Post, path: str, place: str) -> None:
-    """In the list, in the head of a session's page and between its prompts, though no event comes."""
+    """In the list, in a session page's header and between its prompts, though no event arrives."""
     post(sessions.running("live", now_ms() - 14_000))
     page.clock.install()
     page.goto(path)
@@ -261,7 +261,7 @@ def test_how_long_ago_goes_on_while_the_page_is_open(page: Page, post: Post, pat
 
 
 def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:
-    """Closed it says how many filters are set; open it has all of them, large enough for a finger, and the sorting."""
+    """Closed it shows the number of filters; open it has all of them, large enough for a finger, and sorting."""
     fill(post)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/?model=gemma3:4b")
@@ -289,7 +289,7 @@ def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> No
 
 
 def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> None:
-    """A new session appears on top; ticks stay."""
+    """A new session appears on top; ticks are kept."""
     fill(post)
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -302,7 +302,7 @@ def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> No
 
 
 def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path) -> None:
-    """Another program deletes them, and no event comes."""
+    """Another program deletes them, which logs no event."""
     store = f"sqlite://{tmp_path}/coagent.db"
     with launch(store) as server:
         for made in (sessions.recipe("old"), sessions.running("new", now_ms() - 3_600_000)):
@@ -320,7 +320,7 @@ def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path)
 
 
 def test_look_for_deleted_sessions_leaves_a_selection_alone(page: Page, post: Post) -> None:
-    """Where nothing has changed, the list stays as it is."""
+    """If nothing has changed, the list is not replaced."""
     fill(post)
     page.clock.install()
     page.goto("/")
@@ -335,7 +335,7 @@ def test_look_for_deleted_sessions_leaves_a_selection_alone(page: Page, post: Po
 
 
 def test_back_from_a_comparison_the_two_can_be_compared_again(page: Page, post: Post) -> None:
-    """The browser ticks them again: the button and the other boxes know it."""
+    """The browser restores the ticks; the button and the other boxes follow."""
     fill(post)
     page.goto("/")
     page.locator("input[value=recipe]").check()
@@ -351,7 +351,7 @@ def test_back_from_a_comparison_the_two_can_be_compared_again(page: Page, post: 
 
 @pytest.mark.parametrize("focused", ["input[value=broken]", "[data-href$=recipe] a", "th >> text=Cost"])
 def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focused: str) -> None:
-    """The mark stays on its session; what has the focus keeps it, be it a box, a title or a column's head."""
+    """The mark stays on its session; the focus stays on a box, a title or a column header."""
     fill(post)
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -369,7 +369,7 @@ def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focu
     (47 * 3600, "2 days ago"), (29.6 * 86_400, "1 mo. ago"), (364 * 86_400, "1 yr. ago"),
 ])  # fmt: skip
 def test_how_long_ago_is_rounded_before_its_unit_is_chosen(page: Page, seconds: float, told: str) -> None:
-    """Never `60 min. ago`, nor `yesterday` of the day before it."""
+    """Never `60 min. ago`, nor `yesterday` for the day before."""
     page.goto("/")
     said = page.evaluate("""async (seconds) => {
         const { ago } = await import("/static/page.js");
@@ -380,7 +380,7 @@ def test_how_long_ago_is_rounded_before_its_unit_is_chosen(page: Page, seconds: 
 
 
 def test_how_long_ago_goes_on_with_each_second(page: Page, post: Post) -> None:
-    """As the duration beside it does."""
+    """As the duration beside it."""
     post(sessions.running("live", now_ms() - 2_000))
     page.goto("/")
     page.wait_for_selector("#live.on")
@@ -391,7 +391,7 @@ def test_how_long_ago_goes_on_with_each_second(page: Page, post: Post) -> None:
 
 
 def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
-    """Where its word has no room, a screen reader still says where it leads."""
+    """Its text does not fit there, but a screen reader still says where it leads."""
     post(sessions.recipe("recipe"))
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto("/sessions/recipe")
@@ -401,7 +401,7 @@ def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
 
 
 def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
-    """An arrow key sets it further; it does not begin at the top of the page again."""
+    """An arrow key changes it again; the focus does not return to the top of the page."""
     fill(post)
     page.goto("/")
     page.locator("select[name=period]").focus()
@@ -417,7 +417,7 @@ def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
 
 @pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}?tab=conversation", "/compare?s={}&s={}", "/"])
 def test_phone_breaks_long_words(page: Page, post: Post, path: str) -> None:
-    """An id, a title, a tag and a tool of hundreds of characters without a space do not widen the page."""
+    """An id, title, tag and tool name of hundreds of characters without spaces do not widen the page."""
     name = "x" * 490
     story = Story(name).ask("\u00dc" * 300, {"context": {"tags": ["production-eu-west-1" * 4]}})
     story.tool("t" * 300, {}, "y", 5, "c1")
@@ -430,7 +430,7 @@ def test_phone_breaks_long_words(page: Page, post: Post, path: str) -> None:
 
 
 def test_head_of_a_comparison_has_no_empty_name(page: Page, post: Post) -> None:
-    """The first column names the rows: its head is no head, and as wide as they are."""
+    """The first column names the rows: its corner cell is not a header, and as wide as the names."""
     post(sessions.recipe("one"))
     page.goto("/compare?s=one&s=one")
     corner, name = page.locator("thead td"), page.locator("tbody th").first

@@ -1,4 +1,4 @@
-"""A page that follows the log, and what it says when the server is away."""
+"""A page that follows the log, and what it shows when the server is unreachable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import until
 
 
 def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
-    """A running session's page follows the log, and keeps what is selected; one that has ended is not called live."""
+    """A running session's page follows the log and keeps the selection; an ended session is not called live."""
     story = Story("live").ask("Where is my parcel?")
     run = story.call("Where is my parcel?")
     post(story.news())
@@ -40,7 +40,7 @@ def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
 def test_page_that_found_no_room_becomes_live_when_there_is(
     context: BrowserContext, server: Running, post: Post
 ) -> None:
-    """A stream that the server refused is asked for again, and what came meanwhile is shown."""
+    """A stream that the server refused is requested again, and what arrived meanwhile is shown."""
     story = Story("live").ask("Where is my parcel?")
     post(story.news())
     page = context.new_page()
@@ -71,7 +71,7 @@ def test_new_session_appears_in_the_list(page: Page, post: Post) -> None:
 
 
 def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Running, post: Post) -> None:
-    """A click after the server ended does not just do nothing."""
+    """A click after the server has stopped shows an error."""
     post(sessions.recipe())
     page = context.new_page()
     visit(page, "/sessions/recipe-agent-6f2c1e08")
@@ -87,7 +87,7 @@ def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Runn
 def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
     browser: Browser, tmp_path: Path, key: str, content: str, times: int
 ) -> None:
-    """A tab that was opened and the details of a row that was clicked, without asking again."""
+    """An opened tab and the details of a clicked row, without another click."""
     store = f"sqlite://{tmp_path}/coagent.db"
     with launch(store) as server:
         requests.post(f"{server.base_url}/logs", json=sessions.recipe("recipe"), timeout=10).raise_for_status()

@@ -1,4 +1,4 @@
-"""A server with a token, as a browser without one meets it."""
+"""A server with a token, opened in a browser without one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_token_that_is_typed_leads_to_the_page_that_was_asked_for(page: Page) -> None:
-    """After a wrong one, too; then its address has no token, nor has the page before it in the history."""
+    """Even after a wrong one; neither the page's address nor the previous one in the history has the token."""
     page.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("The token is wrong")
@@ -42,7 +42,7 @@ def test_token_that_is_typed_leads_to_the_page_that_was_asked_for(page: Page) ->
 
 
 def test_page_that_asks_for_the_token_has_the_viewers_style(page: Page) -> None:
-    """On a phone, too: it fits, and the field has the focus."""
+    """On a phone too: it fits, and the field has the focus."""
     fields = page.locator(".unlock :is([type=password], button)")
 
     expect(page.get_by_label("Token")).to_be_focused()

@@ -1,4 +1,4 @@
-"""What comes out on paper."""
+"""The pages on paper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECIPE = "recipe-agent-6f2c1e08"
 
 @pytest.mark.parametrize("path", ["/", f"/sessions/{RECIPE}", f"/compare?s={RECIPE}&s={RECIPE}"])
 def test_paper_tells_the_date_not_how_long_ago(page: Page, post: Post, path: str) -> None:
-    """Nobody knows when it was printed; the screen goes on telling how long ago."""
+    """The time of printing is unknown later; the screen keeps showing how long ago."""
     post(sessions.recipe(RECIPE, T0))
     page.goto(path)
     time = page.locator("td time, dd time").first
@@ -30,13 +30,13 @@ def test_paper_tells_the_date_not_how_long_ago(page: Page, post: Post, path: str
 
 
 def texts(pdf: bytes) -> int:
-    """How many pieces of text a PDF shows."""
+    """The number of text objects in a PDF."""
     streams = re.findall(rb"FlateDecode.*?stream\r?\n(.*?)endstream", pdf, re.DOTALL)
     return sum(zlib.decompress(stream).count(b" Tj") for stream in streams)
 
 
 def test_comparison_begins_on_the_first_page(page: Page, post: Post) -> None:
-    """Below the bar, which does not stand there alone, also where it has just no room on one page."""
+    """The bar is not alone on a page, even if the comparison just fails to fit on one page."""
     post(sessions.trip("trip"))
     page.goto("/compare?s=trip&s=trip")
     page.set_viewport_size({"width": 800, "height": 600})

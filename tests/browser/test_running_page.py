@@ -1,4 +1,4 @@
-"""A session's page while the session runs: what is selected, zoomed to and read goes on with it."""
+"""A session's page while the session is running: selection, zoom and reading position are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.server.story import Story
 
 
 def running() -> tuple[Story, str]:
-    """A session with one model call that has no answer yet, begun 5 seconds ago; gives the call's run id too."""
+    """A session with one model call without a response, begun 5 seconds ago; also returns the call's run id."""
     story = Story("live", now_ms() - 5_000).ask("Where is my parcel?")
     return story, story.call("Where is my parcel?")
 
@@ -27,7 +27,7 @@ def bar(page: Page) -> tuple[int, int]:
 
 
 def test_running_rows_reach_to_now_and_tell_the_time_that_passed(page: Page, post: Post) -> None:
-    """Nothing has come for 5 seconds: the axis goes on, and the time with it."""
+    """Nothing has arrived for 5 seconds: the axis and the durations keep growing."""
     post(running()[0].entries)
     visit(page, "/sessions/live")
     row = page.locator("#tree .row.k-model")
@@ -43,7 +43,7 @@ def test_running_rows_reach_to_now_and_tell_the_time_that_passed(page: Page, pos
 
 
 def test_running_row_that_is_unfolded_ends_where_the_axis_does(page: Page, post: Post) -> None:
-    """Also between two looks at the clock: the axis is as long as at the last one."""
+    """Even between two clock ticks: the axis is as long as at the last one."""
     page.clock.install()
     post(running()[0].entries)
     visit(page, "/sessions/live")
@@ -56,7 +56,7 @@ def test_running_row_that_is_unfolded_ends_where_the_axis_does(page: Page, post:
 
 
 def test_call_without_end_in_a_session_that_ended_is_unfinished(page: Page, post: Post) -> None:
-    """It does not run: no time passes, and no page says that it is running."""
+    """It is not running: its time does not grow, and no page calls it running."""
     story = Story("dead").ask("hello")
     story.tool_call("track", {}, "c1")
     post(story.wait(500).end("bye"))
@@ -72,7 +72,7 @@ def test_call_without_end_in_a_session_that_ended_is_unfinished(page: Page, post
 
 
 def test_details_of_a_running_call_get_its_answer(page: Page, post: Post) -> None:
-    """The pane is fetched again when its row has more entries, and stays on the tab that was chosen."""
+    """The pane is fetched again when its row gets more entries, and stays on the chosen tab."""
     story, run = running()
     post(story.news())
     follow(page)
@@ -87,7 +87,7 @@ def test_details_of_a_running_call_get_its_answer(page: Page, post: Post) -> Non
 
 
 def test_zoom_stays_when_something_comes(page: Page, post: Post) -> None:
-    """The axis still spans the row that was zoomed to, and the button still says so."""
+    """The axis still spans the zoomed row, and the button still shows it."""
     story, run = running()
     story.wait(400).answer(run, "It arrives tomorrow.", 400, (20, 8))
     post(story.news())
@@ -103,7 +103,7 @@ def test_zoom_stays_when_something_comes(page: Page, post: Post) -> None:
 
 
 def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> None:
-    """A turn has no entries of its own: the pane does not go on showing what is not selected."""
+    """A turn has no entries of its own: the pane does not keep showing the previous row."""
     story, run = running()
     story.wait(400).answer(run, "", 400, (20, 8))
     story.tool("track", {}, "on its way", 100, "c1")
@@ -118,7 +118,7 @@ def test_turn_closes_the_details_of_the_row_before(page: Page, post: Post) -> No
 
 
 def test_raw_gets_what_comes_below_what_is_read(page: Page, post: Post) -> None:
-    """What is folded stays folded, and what a search leaves out stays out."""
+    """Folded entries stay folded, and entries that a search hides stay hidden."""
     story, run = running()
     post(story.news())
     follow(page, "/sessions/live?tab=raw")
@@ -140,7 +140,7 @@ def test_raw_gets_what_comes_below_what_is_read(page: Page, post: Post) -> None:
 def test_page_falls_still_when_the_program_is_gone(
     page: Page, post: Post, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No event says so: the page looks for itself, and its calls are unfinished from then on."""
+    """No event reports it: the page checks by itself, and then shows the calls as unfinished."""
     post(running()[0].entries)
     page.clock.install()
     page.goto(path)

@@ -1,4 +1,4 @@
-"""The search in a session: what it leaves over, what it marks, and where it leads."""
+"""The search in a session: what it shows, what it highlights, and where it leads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.server.story import Story
 
 
 def test_search_keeps_hits_and_what_they_hang_on(page: Page, post: Post) -> None:
-    """Words of any event's content find its row, deep inside a sub-agent too."""
+    """Words of any event's content find its row, even deep inside a sub-agent."""
     post(sessions.trip())
     visit(page)
     page.fill("#search", "lesseps courtyard")
@@ -25,7 +25,7 @@ def test_search_keeps_hits_and_what_they_hang_on(page: Page, post: Post) -> None
 
 
 def marked(page: Page, words: str, box: str) -> list[str]:
-    """The texts below an element that are marked once words were searched for, in order."""
+    """The highlighted texts below an element after a search, in order."""
     page.fill("#search", words)
     found: list[str] = page.evaluate("""async ([first, box]) => {
         for (;;) {
@@ -38,7 +38,7 @@ def marked(page: Page, words: str, box: str) -> list[str]:
 
 
 def test_search_marks_what_it_finds_in_texts(page: Page, post: Post) -> None:
-    """Words by their beginning in any case, phrases as one; what is folded says so. Nothing once nothing is sought."""
+    """Words by prefix in any case, phrases as a whole; folded parts say that they match. Nothing without a search."""
     story = Story("s").ask("Where is my Parcel?")
     story.model("Where is my Parcel?", "The parcel (9Z-118) arrives.\narrives, not subparcels", 10, (1, 1))
     story.tool("track", {"id": "9z-118"}, "x", 10, "c1")
@@ -61,7 +61,7 @@ def test_search_marks_what_it_finds_in_texts(page: Page, post: Post) -> None:
 
 @pytest.mark.parametrize(("tab", "said", "asks"), [("timeline", "#none", "find"), ("raw", "#raw .nothing", "raw")])
 def test_search_without_a_hit_says_so(page: Page, post: Post, tab: str, said: str, asks: str) -> None:
-    """Once, also when more events come that have not the words."""
+    """Once, even if more events without the words arrive."""
     story = Story("live").ask("Rome?")
     post(story.entries)
     follow(page, f"/sessions/live?tab={tab}")
@@ -76,7 +76,7 @@ def test_search_without_a_hit_says_so(page: Page, post: Post, tab: str, said: st
 
 
 def test_enter_in_the_search_selects_the_first_hit(page: Page, post: Post) -> None:
-    """Not the prompt that it hangs on; what was just typed counts."""
+    """Not the prompt above it; the search uses what was just typed."""
     post(sessions.trip("trip"))
     visit(page, "/sessions/trip")
     page.fill("#search", "QX71BD")
@@ -88,7 +88,7 @@ def test_enter_in_the_search_selects_the_first_hit(page: Page, post: Post) -> No
 
 
 def test_search_without_a_hit_leaves_no_row(page: Page, post: Post) -> None:
-    """What says so stands in place of the rows, and is gone with the words."""
+    """The message replaces the rows, and disappears with the words."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe")
     page.fill("#search", "zebra")
@@ -101,7 +101,7 @@ def test_search_without_a_hit_leaves_no_row(page: Page, post: Post) -> None:
 
 
 def test_escape_leaves_the_search_and_its_words(page: Page, post: Post) -> None:
-    """What is sought stays, and so does what it leaves over."""
+    """The words stay, and so do the rows that they find."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe")
     page.fill("#search", "halloumi")
@@ -114,7 +114,7 @@ def test_escape_leaves_the_search_and_its_words(page: Page, post: Post) -> None:
 
 
 def test_search_in_a_conversation_leads_to_the_timeline(page: Page, post: Post) -> None:
-    """Which shows each event that was found, be it one or several."""
+    """The timeline shows each event that was found, one or several."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe?tab=conversation")
     found = page.locator("#found")
@@ -126,7 +126,7 @@ def test_search_in_a_conversation_leads_to_the_timeline(page: Page, post: Post) 
 
 
 def test_search_is_in_the_address(page: Page, post: Post) -> None:
-    """A list that was searched leads to its sessions with the words; a reload keeps them, in each tab."""
+    """A link from a searched list keeps the words; a reload keeps them too, in every tab."""
     post(sessions.trip("trip"))
     page.goto("/?q=lesseps+courtyard")
     page.click(".c-title a")
@@ -146,7 +146,7 @@ def test_search_is_in_the_address(page: Page, post: Post) -> None:
 
 
 def test_session_that_was_found_by_its_id_is_shown_whole(page: Page, post: Post) -> None:
-    """By a part of a word, as only the list finds it: in its events nothing does, and the words are gone."""
+    """By a part of an id, which only the list searches: the session's events do not match, so the words are dropped."""
     post(sessions.recipe("recipe6f2c"))
     page.goto("/?q=6f2c")
     page.click(".c-title a")

@@ -15,7 +15,7 @@ from tests.waiting import until
 
 
 def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
-    """A screen reader hears where a row stands, though only some rows exist."""
+    """A screen reader announces the position of a row, though only some rows exist."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08")
     rows = page.locator("#tree [role=treeitem]:not([hidden])")
@@ -26,7 +26,7 @@ def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
 
 
 def test_other_tab_marks_what_the_details_show(page: Page, post: Post) -> None:
-    """A row of the timeline in Events, from where j goes on, and an event in the timeline; as the address says."""
+    """A timeline row in Events, from where j continues, and an event in the timeline; as in the address."""
     post(sessions.trip(TRIP))
     visit(page)
     page.click("#first-error")
@@ -70,7 +70,7 @@ def test_keys_move_fold_and_open(page: Page, post: Post) -> None:
 @pytest.mark.parametrize(("tabs", "names"), [(".tabbar", ["Raw", "Timeline", "Conversation"]),
                                             ("#detail", ["Raw", "Content", "Attributes"])])  # fmt: skip
 def test_arrow_keys_go_from_tab_to_tab(page: Page, post: Post, tabs: str, names: list[str]) -> None:
-    """Round and round, with the focus, in the page and in the details."""
+    """They wrap around, with the focus, in the page and in the details."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08")
     page.locator("#tree .row.k-model").first.click()
@@ -85,7 +85,7 @@ def test_arrow_keys_go_from_tab_to_tab(page: Page, post: Post, tabs: str, names:
 
 
 def test_end_stands_where_the_last_prompt_ends(page: Page, post: Post) -> None:
-    """An hour without a question after it takes no room on the time axis."""
+    """An hour after it without a prompt takes no room on the time axis."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 5_000, (1, 1))
     post(story.wait(3_600_000).end("idle", "idle"))
@@ -99,7 +99,7 @@ def test_end_stands_where_the_last_prompt_ends(page: Page, post: Post) -> None:
 
 
 def test_question_mark_shows_the_keys_and_slash_searches(page: Page, post: Post) -> None:
-    """`?` opens the list of keys; `/` goes to the search; Escape leaves it."""
+    """`?` opens the list of keys; `/` moves to the search; Escape leaves it."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08")
     page.keyboard.press("?")
@@ -113,7 +113,7 @@ def test_question_mark_shows_the_keys_and_slash_searches(page: Page, post: Post)
 
 @pytest.mark.parametrize(("name", "inside"), [("Export", "CSV"), ("Columns", "Event id")])
 def test_escape_closes_an_open_menu_first(page: Page, post: Post, name: str, inside: str) -> None:
-    """Its button has the focus then; the next Escape closes the details."""
+    """The focus returns to its button; the next Escape closes the details."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe?tab=events")
     page.locator("#events .row[data-index='1']").click()
@@ -132,7 +132,7 @@ def test_escape_closes_an_open_menu_first(page: Page, post: Post, name: str, ins
 
 
 def test_menu_closes_when_something_else_is_opened(page: Page, post: Post) -> None:
-    """Another menu, by click or key; the details of a row, by its key; what follows the menu, by Tab."""
+    """Another menu, by click or key; the details of a row, by its key; the next control, by Tab."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe?tab=events")
     export, columns = (page.locator("summary", has_text=name) for name in ("Export", "Columns"))
@@ -164,7 +164,7 @@ def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, co
 
 @pytest.mark.parametrize(("width", "whole"), [(1400, True), (390, False)])
 def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, width: int, whole: bool) -> None:
-    """Never cut to `2 …`: where they have no room beside the label, the label has all of it."""
+    """Never cut to `2 …`: if they do not fit beside the label, the label takes all the space."""
     post(sessions.recipe())
     page.set_viewport_size({"width": width, "height": 800})
     visit(page, "/sessions/recipe-agent-6f2c1e08")
@@ -178,7 +178,7 @@ def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, width:
 
 
 def test_zoom_waits_for_a_row_that_is_selected(page: Page, post: Post) -> None:
-    """Without one there is nothing to zoom to, and the button says so."""
+    """Without a selection there is nothing to zoom to, and the button shows it."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08")
     zoom = page.locator("#zoom")
@@ -192,7 +192,7 @@ def test_zoom_waits_for_a_row_that_is_selected(page: Page, post: Post) -> None:
 
 
 def test_event_has_a_permalink(page: Page, post: Post) -> None:
-    """The address of a selected event opens the same event again, in a session whose id has / : and +."""
+    """The address of a selected event reopens it, in a session whose id has / : and +."""
     post(sessions.trip())
     visit(page)
     page.locator("#tree .row b", has_text="book_train").click()
@@ -218,7 +218,7 @@ def test_note_that_an_event_is_unknown_goes_when_another_is_opened(page: Page, p
 
 @pytest.mark.parametrize("session_id", ["a/b", "/a/", "a:b+c d", "ünï ✓", "50%", "a?b#c", "..", "."])
 def test_session_has_a_permalink_whatever_its_id(page: Page, post: Post, session_id: str) -> None:
-    """The list's link leads to the session."""
+    """The link in the list leads to the session."""
     post(sessions.recipe(session_id))
     page.goto("/")
     page.click(".c-title a")
@@ -229,7 +229,7 @@ def test_session_has_a_permalink_whatever_its_id(page: Page, post: Post, session
 
 
 def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
-    """Who spoke, in order; tools folded between; the sub-agent's words are inside its tool."""
+    """Who spoke, in order; folded tools between; a sub-agent's messages inside its tool."""
     post(sessions.trip())
     visit(page, f"{PATH}?tab=conversation")
     page.wait_for_selector("#conversation .said")
@@ -245,7 +245,7 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
 @pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"), ("timeline", "#tree .row.k-model i"),
                                           ("events", "#events .row[data-index='1'] :nth-child(6)")])  # fmt: skip
 def test_text_from_right_to_left_is_cut_at_its_end(page: Page, post: Post, tab: str, text: str) -> None:
-    """In a script that runs so, too, one reads the beginning of what has no room."""
+    """In a right-to-left script, too, the beginning is what can be read of text that does not fit."""
     story = Story("s").ask("خطط لي رحلة لثلاثة أيام " * 12)
     story.model("x", "خطط لي رحلة لثلاثة أيام " * 12, 5, (1, 1))
     post(story.end("تم"))
@@ -266,7 +266,7 @@ WAITS = """() => [["#tree", "::before"], ["#conversation", "::before"], ["#event
 
 @pytest.mark.parametrize("tab", ["timeline", "conversation", "events", "raw"])
 def test_tab_says_that_it_loads(page: Page, post: Post, tab: str) -> None:
-    """Where the server takes its time: an empty panel looked as if there was nothing."""
+    """If the server takes time, an empty panel would look as if there were nothing."""
     post(sessions.trip(TRIP))
     held: list[Route] = []
     page.route(f"**/view/{tab}/**", lambda route: held.append(route))
@@ -280,7 +280,7 @@ def test_tab_says_that_it_loads(page: Page, post: Post, tab: str) -> None:
 
 
 def test_panel_that_a_key_opens_shows_the_focus_on_its_tab(page: Page, post: Post) -> None:
-    """The keys 2 to 4 frame the tab, not the whole panel."""
+    """The keys 2 to 4 put a focus ring around the tab, not around the whole panel."""
     post(sessions.trip())
     visit(page)
     page.keyboard.press("2")
@@ -292,7 +292,7 @@ def test_panel_that_a_key_opens_shows_the_focus_on_its_tab(page: Page, post: Pos
 
 
 def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) -> None:
-    """The busiest stand there; the rest at a press, also once more has come. Four need no button."""
+    """The busiest are shown; a click shows the rest, also after more has arrived. Four need no button."""
     story = Story("s").ask("Hi")
     story.model("Hi", "", 5, (9, 1))
     for number in range(6):
@@ -317,7 +317,7 @@ def test_tables_of_models_and_tools_open_to_all_of_them(page: Page, post: Post) 
 
 
 def test_tables_of_models_and_tools_open_in_a_narrow_window(page: Page, post: Post) -> None:
-    """There the rows need the room: the tables come at a press, whole, and go at the next. Paper has no button."""
+    """There the rows need the space: a click shows the complete tables, the next hides them. Paper has no button."""
     page.set_viewport_size({"width": 390, "height": 844})
     post(sessions.trip("trip"))
     visit(page, "/sessions/trip")
@@ -335,7 +335,7 @@ def test_tables_of_models_and_tools_open_in_a_narrow_window(page: Page, post: Po
 
 
 def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> None:
-    """What models and tools did moves up; nothing is drawn for nothing."""
+    """The tables of models and tools move up; no empty chart is drawn."""
     post(sessions.running("live"))
     visit(page, "/sessions/live")
 
@@ -344,7 +344,7 @@ def test_session_without_tokens_has_no_token_chart(page: Page, post: Post) -> No
 
 
 def test_tokens_that_no_model_reports_are_no_zeros(page: Page, post: Post) -> None:
-    """In the timeline and in the table of events, where a tool has neither."""
+    """In the timeline and in the events table, where a tool has no tokens either."""
     story = Story("s").ask("Hi")
     story.model("Hi", "", 5, (0, 0))
     story.model("Hi", "", 5, (0, 0))
@@ -366,7 +366,7 @@ def test_tokens_that_no_model_reports_are_no_zeros(page: Page, post: Post) -> No
 
 @pytest.mark.parametrize("window", [(1400, 900), (960, 480), (390, 844)])
 def test_large_session_has_few_elements(page: Page, post: Post, window: tuple[int, int]) -> None:
-    """10,000 events: only the rows in sight exist, the last one can be reached; also in a low window, or on a phone."""
+    """10,000 events: only visible rows exist, and the last one can be reached; also in a low window and on a phone."""
     post(sessions.big(10_000))
     page.set_viewport_size({"width": window[0], "height": window[1]})
     visit(page, "/sessions/big-10000")
@@ -379,7 +379,7 @@ def test_large_session_has_few_elements(page: Page, post: Post, window: tuple[in
 
 
 def test_theme_is_kept(page: Page, post: Post) -> None:
-    """The button goes from the system's theme to the other one, and the next page has it."""
+    """The button switches from the system's theme to the other one, and the next page uses it."""
     page.goto("/")
     page.click("#theme")
     page.goto("/")
@@ -432,7 +432,7 @@ def test_wide_table_of_an_answer_scrolls_by_itself(page: Page, post: Post, place
 @pytest.mark.parametrize("width", [360, 390, 600, 780])
 @pytest.mark.parametrize("tab", ["timeline", "events"])
 def test_narrow_window_leaves_room_to_search(page: Page, post: Post, width: int, tab: str) -> None:
-    """The box shows all that it says of itself, beside the tools or in a row of its own."""
+    """The search box shows its whole placeholder, beside the tools or in its own row."""
     post(sessions.trip())
     page.set_viewport_size({"width": width, "height": 800})
     visit(page, f"{PATH}?tab={tab}")

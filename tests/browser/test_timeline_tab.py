@@ -1,4 +1,4 @@
-"""The Timeline tab: what its rows and buttons say, and in which order its rows stand in the document."""
+"""The Timeline tab: the texts of its rows and buttons, and the order of its rows in the document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.server.story import Story
 
 
 def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
-    """Also once a single row was folded or unfolded by hand."""
+    """Even after a single row was folded or unfolded by hand."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe")
     button, twist = page.locator("#fold"), page.locator("#tree .row.k-prompt .twist").first
@@ -24,7 +24,7 @@ def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
 
 
 def test_rows_stand_in_the_document_as_they_are_seen(page: Page, post: Post) -> None:
-    """A screen reader goes through them in that order, wherever the list was scrolled to and however it was folded."""
+    """Screen readers read them in that order, wherever the list was scrolled to and however it was folded."""
     post(sessions.big(1_000))
     visit(page, "/sessions/big-1000")
     orders = []
@@ -40,7 +40,7 @@ def test_rows_stand_in_the_document_as_they_are_seen(page: Page, post: Post) -> 
 
 
 def test_legend_of_the_token_chart_is_whole(page: Page, post: Post) -> None:
-    """Beside long names of models and tools it takes a second line."""
+    """Beside long names of models and tools it wraps to a second line."""
     story = Story("s").ask("x")
     for number in range(4):
         story.model("x", "y", 5, (1_000_000, 20_000), model=f"very-long-model-name-{number}-20250929", cost=0.5)
@@ -56,7 +56,7 @@ def test_legend_of_the_token_chart_is_whole(page: Page, post: Post) -> None:
 
 
 def test_zoom_looks_pressed_while_it_is(page: Page, post: Post) -> None:
-    """Not like the button beside it."""
+    """Its border has another colour while it is pressed, and not afterwards."""
     post(sessions.recipe("recipe"))
     visit(page, "/sessions/recipe")
     page.keyboard.press("j")
@@ -69,7 +69,7 @@ def test_zoom_looks_pressed_while_it_is(page: Page, post: Post) -> None:
 
 
 def test_turn_and_caller_stand_whole_before_a_note_that_is_cut(page: Page, post: Post) -> None:
-    """The note gives way, whatever direction it runs in."""
+    """The note gives way, whatever its direction."""
     story = Story("s").ask("Plan")
     story.model("Plan", "خطط لي رحلة لثلاثة أيام " * 12, 5, (1, 1), issuer="planner")
     post(story.entries)
@@ -89,12 +89,12 @@ def bars(page: Page) -> list[tuple[str, int, int]]:
 
 
 def asked(story: Story, status: str, run: str = "") -> None:
-    """A question to a person, or the answer."""
+    """Log a question to a human, or the answer."""
     story.log("human_oversight", 1, run or story.root, meta={"status": status}, input_data={"value": "Really?"})
 
 
 def test_long_wait_for_a_person_takes_no_room(page: Page, post: Post) -> None:
-    """The bars of what worked before and after it are as long as that took. Its time is told."""
+    """The bars of work before and after it keep their lengths. Its duration is shown."""
     story = Story("s").ask("Delete it").wait(-3)
     story.model("Delete it", "May I?", 500, (1, 1))
     node = story.enter("approval")
@@ -115,7 +115,7 @@ def test_long_wait_for_a_person_takes_no_room(page: Page, post: Post) -> None:
 
 
 def test_work_beside_a_question_to_a_person_keeps_its_room(page: Page, post: Post) -> None:
-    """Of the wait only that part is left out in which nothing else went on."""
+    """Only the part of the wait without any other activity is left out."""
     story = Story("s").ask("Delete it").wait(-3)
     run = story.tool_call("scan", {}, "c1")
     asked(story, "interrupted")
@@ -132,7 +132,7 @@ def test_work_beside_a_question_to_a_person_keeps_its_room(page: Page, post: Pos
 
 
 def test_short_wait_for_a_person_is_drawn_as_long_as_it_was(page: Page, post: Post) -> None:
-    """So that the bar of its prompt is as long as its time says."""
+    """The length of its prompt's bar matches the duration shown."""
     story = Story("s").ask("Delete it").wait(-3)
     asked(story, "interrupted")
     story.wait(3000)
@@ -145,7 +145,7 @@ def test_short_wait_for_a_person_is_drawn_as_long_as_it_was(page: Page, post: Po
 
 
 def test_longest_call_leads_to_its_row(page: Page, post: Post) -> None:
-    """What was slow, in a session of any size."""
+    """It leads to what was slow, in a session of any size."""
     story = Story("s").ask("Search")
     for number, took in enumerate((5, 900, 7)):
         story.tool("search", {"page": number}, "ok", took, f"c{number}")
