@@ -218,7 +218,7 @@ def test_too_long_fields_are_cut_one_by_one(log: MemoryDelivery, handler: Coagen
 
 
 def test_a_forked_worker_logs(log: MemoryDelivery) -> None:
-    """48 langfuse/langfuse#7414: a handler made before a fork sends from the child; the parent ends its own calls."""
+    """48 langfuse/langfuse#7414: a handler made before a fork sends from the child; the parent ends what it started."""
     with server.launch() as running:
         handler = CoagentCallbackHandler("s", base_url=running.base_url)
         run_id = uuid4()

@@ -224,7 +224,7 @@ def test_call_without_an_end_is_closed_with_its_root(log: MemoryDelivery, handle
 
 
 def test_cancelled_root_call_is_closed_with_its_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F8: a model call that is itself the root has no event at all: the end of the session closes it."""
+    """F8: if a cancelled model call is itself the root, no end event follows at all: the session's end closes it."""
 
     async def main() -> None:
         model = Silent()

@@ -135,7 +135,7 @@ def test_row_tells_turn_and_caller_before_its_note() -> None:
 
 
 def test_call_tells_its_turn_where_no_row_above_does() -> None:
-    """In parallel branches, which began in the turn before, and after the first call of a node or a sub-agent."""
+    """For calls in parallel branches, which began a turn earlier, and after the first of a node or sub-agent."""
     story = Story("s").ask("Rome?")
     story.model("Rewrite", "Rome", 5, (1, 1))
     for name in ("wiki", "tickets"):
@@ -170,7 +170,7 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
 
 
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
-    """The handler's response of a session without an answer is the status itself."""
+    """If a session has no answer, the handler's `response` is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)
 
     assert row[4] == "failed"
