@@ -9,12 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 KNOWN = {
-    "import_time": "what importing the package costs",
+    "import_time": "the cost of importing the package",
     "growth": "depth, width and history: linear at worst",
-    "capture": "what the pure functions of capture cost",
-    "hooks": "what each hook costs, hot and between LangChain's own work",
-    "threads": "what it costs to give up the interpreter's lock for each line",
-    "delivery": "what the queue on disk takes and gives",
+    "capture": "the cost of capture's pure functions",
+    "hooks": "the cost of each hook, hot and between LangChain's own work",
+    "threads": "the cost of releasing the interpreter's lock for each line",
+    "delivery": "the throughput of the queue on disk",
     "server": "events a second into the server",
     "stores": "SQLite beside ClickHouse",
     "viewer": "pages of large runs",

@@ -1,4 +1,4 @@
-"""One cell of the tables: one handler doing one kind of work in this process, told as a line of JSON.
+"""One cell of the tables: one handler doing one kind of work in this process, reported as a line of JSON.
 
 python -m benchmarks.cell HANDLER WORK --url SINK [--runs N] [--profile | --callgrind]
 """

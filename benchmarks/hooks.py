@@ -1,9 +1,9 @@
-"""What each hook of ours takes: called again and again, and between LangChain's own work, where caches are cold.
+"""The time of each of our hooks: called repeatedly, and between LangChain's own work, where caches are cold.
 
     python -m benchmarks.hooks [WORK …]
 
-The hooks of one run are recorded and played back with new run ids, without a server: everything but delivery is in it,
-the spool too. The second column is what an application pays.
+The hooks of one run are recorded and replayed with new run ids, without a server: everything but delivery is included,
+also the spool. The second column is what an application pays.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     make bench-peers      or      python -m benchmarks.peers [--only ours,nothing] [--work a,b] [--rounds 3] [--quick]
 
-Every cell is a fresh process; the rounds go over all handlers in turn, so that a slow minute of the machine meets all.
-Wall time is of the calling thread, without the final flush; CPU time is of the whole process, the flush included; both
-over the same work with no handler. The environment of the peers is made in `.venv/peers` when it is first needed.
+Every cell is a fresh process; the rounds go over all handlers in turn, so that a slow minute affects them all.
+Wall time is that of the calling thread, without the final flush; CPU time is that of the whole process, including the
+flush; both are relative to the same work with no handler. The peers' environment is created in `.venv/peers` when it is
+first needed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Where the time goes, by line and by function: a sampling profiler out of the standard library.
+"""Where the time goes, by line and by function: a sampling profiler built on the standard library.
 
     python -m benchmarks.profile WORK [--handler ours] [--runs N]
 
-A timer on the process' CPU time interrupts the main thread, which notes its stack. Unlike cProfile this does not make
-short functions look dear. Work (f) runs in other threads, which a signal cannot see: use (a) in its place.
+A timer on the process's CPU time interrupts the main thread, which records its stack. Unlike cProfile, this does not
+make short functions look expensive. Work (f) runs in other threads, which a signal cannot see: use (a) instead.
 """
 
 from __future__ import annotations

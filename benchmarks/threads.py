@@ -1,9 +1,9 @@
-"""What it costs to give up the interpreter's lock for each line: alone, and beside a thread that computes.
+"""The cost of releasing the interpreter's lock for each line: alone, and beside a thread that computes.
 
     python -m benchmarks.threads [--runs 1000] [--rounds 5]
 
 The chain of `benchmarks.work`, with handlers in turn. *os.pwrite* is ours with a spool that is written by `os.pwrite`,
-which gives the lock up: who waits for it is wakened, finds it taken again, and begins to wait anew.
+which releases the lock: a waiting thread is woken, finds the lock taken again, and has to wait anew.
 """
 
 from __future__ import annotations
