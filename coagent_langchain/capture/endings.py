@@ -88,13 +88,7 @@ class Endings(Sweeper):
             course.response = None
         # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
         if broke_off and not (outcome == Outcome.ABANDONED and waits and run.asked):
-            course.status = "failed" if failed else "cancelled"
-            for key, question in run.answered.items():
-                course.pending.ask(key, question._replace(is_answered=True))
-            if run.request is not None and run.unresolved:
-                prompt.run_failed(run.request, run.unresolved)
-            if run.thread is not None:
-                course.pending.stop(run.thread, Stop(prompt, asking=False, errors=run.unresolved))
+            self._broke_off(run, prompt, failed=failed)
         else:
             course.status = "interrupted" if waits else "completed"
             if run.framework is not None or run.asked:  # else it is not a graph: what waits in its thread is another's
@@ -109,6 +103,17 @@ class Endings(Sweeper):
         self._leave(run, course)
         if self._tree.crowded:
             self.sweep()
+
+    def _broke_off(self, root: Root, prompt: Prompt, *, failed: bool) -> None:
+        """Note that a root failed or was cancelled, and what a run that repeats or continues it needs to know."""
+        course = prompt.course
+        course.status = "failed" if failed else "cancelled"
+        for key, question in root.answered.items():
+            course.pending.ask(key, question._replace(is_answered=True))
+        if root.request is not None and root.unresolved:
+            prompt.run_failed(root.request, root.unresolved)
+        if root.thread is not None:
+            course.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
 
     def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
         """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
