@@ -145,6 +145,11 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
             ToolMessage("no", tool_call_id="1", status="error"),
             {"role": "tool", "content": "no", "tool_call_id": "1", "status": "error"},
         ),
+        (
+            HumanMessage("Here is a summary", additional_kwargs={"lc_source": "summarization"}),  # as the middleware
+            {"role": "user", "content": "Here is a summary", "source": "summarization"},
+        ),
+        (HumanMessage("a", additional_kwargs={"lc_source": ["b"]}), {"role": "user", "content": "a"}),
         (FunctionMessage("a", name="f"), {"role": "function", "content": "a", "name": "f"}),
         (ChatMessage("a", role="developer"), {"role": "developer", "content": "a"}),
         (ChatMessage("a", role="human"), {"role": "user", "content": "a"}),

@@ -106,11 +106,13 @@ def _take_prompt(history: list[dict[str, Any]], place: int) -> str:
     return joined(content, "\n")
 
 
+MAX_SOURCE = 200  # characters; it names a part of LangChain, such as `summarization`
+
 _known_roles: dict[type, str] = {}  # of LangChain's own classes, except `ChatMessage`, which has a `role`
 
 
 def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
-    """One message as `{role, content, tool_calls?, tool_call_id?, name?, status?}`."""
+    """One message as `{role, content, tool_calls?, tool_call_id?, name?, status?, source?}`."""
     role = _known_roles.get(type(message))
     fields = message.__dict__ if role else fields_of(message)
     if "content" not in fields:
@@ -135,6 +137,8 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
             item["status"] = snapshot(fields["status"], limit)
     if name := fields.get("name"):
         item["name"] = name if type(name) is str and len(name) <= limit else snapshot(name, limit)
+    if (extra := fields.get("additional_kwargs")) and isinstance(source := as_dict(extra).get("lc_source"), str):
+        item["source"] = text(source, MAX_SOURCE)
     return item
 
 

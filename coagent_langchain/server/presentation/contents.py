@@ -71,11 +71,13 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
         return [of_value(one.title, message, ref, one.path)]
     role = formats.preview(text(message.get("role")) or "message", 40).capitalize()
     name = formats.preview(text(message.get("name")), 60)
+    source = formats.preview(text(message.get("source")), 60)
+    title = f"{role} {name}".strip() + (f" (added by {source})" if source else "")
     content = message.get("content")
     parts = []
     if content or not message.get("tool_calls"):
         words, path = one.words
-        parts.append(of_value(f"{role} {name}".strip(), words, ref, path))
+        parts.append(of_value(title, words, ref, path))
     if calls := message.get("tool_calls"):
         asked = of_value(f"{role}: tool calls", calls, ref, [*one.path, "tool_calls"])
         asked.brief = asks_for(calls) or asked.brief  # rather than the ids that they begin with
