@@ -434,6 +434,13 @@ def test_tags_of_a_branch_are_the_users_own(log: MemoryDelivery, handler: Coagen
     assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": ["branch:main"]}]
 
 
+def test_tag_against_streaming_is_not_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Middleware puts LangGraph's `nostream` on its own calls: as a label it would say nothing."""
+    chat("a").invoke("q", {"callbacks": [handler], "tags": ["nostream", "nostream2"]})
+
+    assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": ["nostream2"]}]
+
+
 def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """`log_error(error)` works: the message and type are those of the exception."""
     handler.log_error(KeyError("k"))

@@ -29,7 +29,8 @@ _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
 _HISTORY_RUN = "check_sync_or_async"  # inside a `RunnableWithMessageHistory`
 _COLLECTIONS = (list, tuple, set, frozenset)
-_BRANCH_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)")  # how a `RunnableBranch` numbers its parts
+# How a `RunnableBranch` numbers its parts; and what keeps a model's tokens out of LangGraph's stream.
+_CONTROL_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)|nostream")
 
 
 def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
@@ -55,7 +56,7 @@ def read_tags(run: Run, tags: Any) -> None:
         if not isinstance(tag, str) or tag.startswith(_SEQUENCE_TAG):
             continue
         if not tag.startswith(_OWN_TAGS):
-            if not _BRANCH_TAG.fullmatch(tag):
+            if not _CONTROL_TAG.fullmatch(tag):
                 run.tags = [*run.tags, tag]
         elif tag.startswith(_STEP_TAG):
             run.is_step = True
