@@ -26,7 +26,7 @@ _KEPT_INSIDE = {
                        "status", "elapsed_time_ms", "execution_time_ms", "prompts", "turns", "llm_calls", "tool_calls",
                        "errors", "recoveries", "input_tokens", "output_tokens", "total_tokens", "cost",
                        "unpriced_calls", "level", "logger", "attempt", "path", "interrupt_id", "error_id", "caused_by",
-                       "source_component", "structured_output"}),
+                       "source", "source_component", "structured_output"}),
 }  # fmt: skip
 
 

@@ -33,6 +33,10 @@ META = [
     ("`tools_offered`, `structured_output`",
      "`llm_call`",
      "names of the tools that the model may call, and of the schema that its response must have"),
+    ("`source`",
+     "`llm_call`",
+     "the part of LangChain that calls the model for its own purpose: `summarization`, `tool_selection`, "
+     "`tool_emulation`"),
     ("`finish_reason`, `reasoning`, `blocks`, `alternatives`",
      "`llm_response`",
      "as the provider reports it; the model's reasoning; content other than text; further candidates"),

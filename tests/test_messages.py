@@ -455,6 +455,17 @@ def test_real_models_parameters_are_read(model: Any, expected: tuple[Any, ...]) 
     assert "sk-x" not in repr(found)
 
 
+def test_part_of_langchain_that_calls_a_model_is_named() -> None:
+    """A middleware marks the calls that it makes for itself; anything but a name is ignored."""
+    sources: list[Any] = ["tool_selection", "", 3]
+
+    assert [model_parameters(None, None, {"lc_source": each}, None) for each in sources] == [
+        {"source": "tool_selection"},
+        {},
+        {},
+    ]
+
+
 def test_structured_output_is_named() -> None:
     """The schema's name comes from LangChain's own marker or the provider's parameter."""
     schema = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": {}}}

@@ -45,8 +45,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         options: the call's options (`stop`, `ls_structured_output_format`); may be None.
 
     Returns:
-        `model`, `provider`, `temperature`, `max_tokens`, `parameters`, `tools_offered` and `structured_output`, each
-        only if known.
+        `model`, `provider`, `temperature`, `max_tokens`, `parameters`, `tools_offered`, `structured_output` and
+        `source` (the part of LangChain that calls the model for its own purpose), each only if known.
     """
     params = invocation_params if isinstance(invocation_params, dict) else {}
     facts = metadata if isinstance(metadata, dict) else {}
@@ -74,6 +74,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
             plain[key] = value if type(value) in _PLAIN else snapshot(value, MAX_PARAMETER)
     if not params.keys().isdisjoint(_TOOL_KEYS) and (tools := tools_offered(params)):
         found["tools_offered"] = tools
+    if "lc_source" in facts and (source := _text(facts["lc_source"])):
+        found["source"] = source
     return found
 
 
