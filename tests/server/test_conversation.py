@@ -196,6 +196,28 @@ def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -
     ]
 
 
+def test_conversation_says_for_what_langchain_itself_called_a_model() -> None:
+    """A middleware's answer is not the agent's."""
+    story = Story("s").ask("Rome?")
+    story.model("Which tools?", "weather", 5, (1, 1))
+    next(each for each in story.entries if each["event_type"] == "llm_call")["meta"]["source"] = "tool_selection"
+    made = conversation(story.entries)
+
+    assert [item.title for item in made] == ["Prompt 1", "User", "To the model", "agent (tool_selection)"]
+
+
+def test_conversation_folds_what_is_long_but_not_the_users_words() -> None:
+    """A middleware may send a model the whole conversation, to summarize it: what was said must still be found."""
+    story = Story("s").ask("Go on " * 300)
+    story.model("Summarize: " + "word " * 300, "Short.", 5, (1, 1))
+    made = [item for item in conversation(story.entries) if item.kind == "user"]
+
+    assert [(item.title, [(part.title, part.brief[:15]) for part in item.parts]) for item in made] == [
+        ("User", []),
+        ("To the model", [("1,511 characters", "Summarize: word")]),
+    ]
+
+
 def test_conversation_shows_a_prompt_that_is_asked_again() -> None:
     """The same words in another prompt are not omitted."""
     story = Story("s")

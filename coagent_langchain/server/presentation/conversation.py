@@ -27,11 +27,13 @@ from coagent_langchain.server.presentation.parts import (
 )
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject, JsonPath
 
 PAGE = 40  # items of one fetch
 INNER = 30  # bars folded into one tool call
 MAX_CALLS = 20  # tool calls of one answer
+MAX_UNFOLDED = 1_000  # characters of what a program sent to a model: such prompts may hold whole documents
 MAX_DEPTH = 3  # agents inside agents; deeper ones are only in the timeline
 Read = Callable[[int, int], JsonObject | None]  # (timestamp, seq) → the entry
 Ran = frozenset[tuple[int, int, str]]  # prompt, turn and name of each tool that ran
@@ -140,6 +142,10 @@ class _Reader:
             if entry.get("event_type") == "llm_response":
                 continue
             words, attached = self._words(ref, entry), self._media(entry)
+            prompt, _ = prompt_of(entry)
+            if words and bar.kind != "prompt" and len(prompt) > MAX_UNFOLDED:
+                long = Part(counted(len(prompt), "character"), words, brief=preview(prompt))
+                return [Item("user", bar, "To the model", attached, [long])]
             if words or attached:
                 title = "User" if bar.kind == "prompt" else "To the model" if words else "Attached"
                 return [Item("user", bar, title, words + attached)]
