@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from coagent_langchain.cli.store import make_own_folder, silence_clickhouse, store_option
 from coagent_langchain.cli.text import argument
-from coagent_langchain.config import check_token
+from coagent_langchain.config import VARIABLES, Settings, check_token
 from coagent_langchain.errors import ConfigurationError, logger
 
 PORT = 3000
@@ -34,7 +34,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--token",
         type=argument(lambda given: check_token(given, "it")),
-        default=os.environ.get("COAGENT_AUTH_TOKEN"),
         help="bearer token that clients must send (default: COAGENT_AUTH_TOKEN)",
     )
     store_option(parser)
@@ -56,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     from coagent_langchain import server
 
+    host, port, token = options.host, options.port, _token(options.token)
     # Not an `Event`: of two signals at once, the second handler would wait for the lock that the first one holds.
     stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,13 +65,18 @@ def run(options: argparse.Namespace) -> int:
         make_own_folder(options.store)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error}. Choose another place with --store") from error
-    host, port, token = options.host, options.port, options.token
     with _log_shown(), server.launch(options.store, host=host, port=port, token=token) as running:
         print(f"Log viewer: {_named(running.login_url() if token else running.url)}")
         print(f"API:        {_named(running.base_url)}")
         print(f"Store:      {server.public_address(options.store)}", flush=True)
         stop.get()
     return 0
+
+
+def _token(given: str | None) -> str | None:
+    """The token that was given, else the variable's; the other variables are for clients, and not checked."""
+    variable = VARIABLES["auth_token"]
+    return Settings.load({variable: os.environ.get(variable, "")}, auth_token=given).auth_token
 
 
 @contextlib.contextmanager

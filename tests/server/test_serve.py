@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -54,6 +55,16 @@ def test_dead_clickhouse_is_one_line(tmp_path: Path) -> None:
     assert result.stderr.startswith("coagent-langchain: the ClickHouse database cannot be used: ")
 
 
+def test_wrong_variable_of_the_token_is_one_line() -> None:
+    """It names the variable, as every command that reads it does, and no option that nobody gave."""
+    line = [sys.executable, "-m", "coagent_langchain", "serve", "--port", "0"]
+    environ = {**os.environ, "COAGENT_AUTH_TOKEN": "a b"}
+    result = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+    said = "coagent-langchain: COAGENT_AUTH_TOKEN must be a string of printable ASCII characters without spaces\n"
+    assert (result.returncode, result.stderr) == (1, said)
+
+
 @contextlib.contextmanager
 def serving(folder: Path, *options: str, code: str = "", **pipes: Any) -> Iterator[subprocess.Popen[str]]:
     """`serve` in its own process, by the command or by the given code; it is killed after the test."""
@@ -88,6 +99,17 @@ def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: lis
 
     assert [address.rpartition(":")[0] for address in told] == [f"http://{name}"] * 2
     assert (statuses, ended) == ([200, 401 if arguments else 200], 0)
+
+
+def test_serve_takes_its_token_from_the_variable(tmp_path: Path) -> None:
+    """The other variables are for clients: a server starts even if one of them is wrong."""
+    environ = {**os.environ, "COAGENT_AUTH_TOKEN": "abc", "COAGENT_BASE_URL": "nonsense"}
+    with serving(tmp_path, env=environ) as process:
+        _, api, _ = printed(process)
+        statuses = [requests.get(f"{api}/runs", headers=headers, timeout=10).status_code
+                    for headers in ({}, {"Authorization": "Bearer abc"})]  # fmt: skip
+
+    assert statuses == [401, 200]
 
 
 def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
