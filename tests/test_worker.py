@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
+import logging
 import math
 import os
 import queue
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -445,26 +446,34 @@ def test_append_does_not_wait_for_a_hung_server(tmp_path: Path) -> None:
     assert (appended < 1.0, flushed, took < 5.0) == (True, False, True)  # the request timeout is 30 s
 
 
+class Leaving(logging.Handler):
+    """An application's log handler that ends the thread that logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.exit()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
-    """A thread that died for any reason is replaced at the next append."""
+    """A thread that died for any reason is replaced at the next append, together with the thread that syncs."""
     before = threading.enumerate()
-    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
-        delivery.append(line("a"))
-        assert delivery.flush(10)
-        until(lambda: delivery._worker.idle)
-        thread = next(
-            t for t in threading.enumerate() if t.name == "coagent-delivery" and t is delivery._worker._thread
-        )
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
-        delivery.append(line("b"))
-        thread.join(10)
-        delivery.append(line("c"))
-        flushed = delivery.flush(10)
-        # the former sync thread has ended, too
-        until(lambda: [each.name for each in threading.enumerate() if each not in before].count("coagent-sync") == 1)
 
-    assert (thread.is_alive(), flushed, server.stored) == (False, True, ["a", "b", "c"])
+    def threads() -> list[str]:
+        return sorted(each.name for each in threading.enumerate() if each not in before and "coagent" in each.name)
+
+    log, leaving = logging.getLogger("coagent_langchain"), Leaving()
+    with FaultyServer(first(1, Answer(503))) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        log.addHandler(leaving)
+        try:
+            delivery.append(line("a"))
+            until(lambda: threads() == ["coagent-sync"])
+        finally:
+            log.removeHandler(leaving)
+        delivery.append(line("b"))
+        flushed = delivery.flush(10)
+        until(lambda: threads() == ["coagent-delivery", "coagent-sync"])
+
+    assert (flushed, server.stored) == (True, ["a", "b"])
 
 
 def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
