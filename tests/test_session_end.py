@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,8 +18,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-from coagent_langchain import CoagentCallbackHandler, course, registry
-from coagent_langchain import session as session_module
+from coagent_langchain import CoagentCallbackHandler, registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, chat
 from tests.reading import ONE_CALL, of_type
@@ -46,8 +44,8 @@ def test_clock_that_is_put_forward_takes_no_time_away(log: MemoryDelivery, monke
     """A session whose end is read from another clock than its events has a duration of 0, not a negative one."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    now_ms = session_module.now_ms
-    monkeypatch.setattr(session_module, "now_ms", lambda: now_ms() + 60_000)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)
     handler.close()
 
     assert log.entries[-1]["meta"]["elapsed_time_ms"] == 0
@@ -80,11 +78,10 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
 
 
 def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clocks that sessions use forward by a minute."""
-    now_ms, monotonic = session_module.now_ms, session_module.time.monotonic
-    for module in (session_module, course):
-        monkeypatch.setattr(module, "now_ms", lambda: now_ms() + 60_000)
-    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: monotonic() + 60))
+    """Set the machine's clocks forward by a minute."""
+    now, monotonic = time.time_ns, time.monotonic
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 60)
 
 
 def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,13 +104,16 @@ def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: C
     assert (end["timestamp"] - last["timestamp"] >= 25, end["meta"]["elapsed_time_ms"] >= 25) == (True, True)
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["left", "ended inside"])
 def test_session_with_a_block_ends_with_it(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+    early: bool, log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block determines when its session ends."""
-    with handler.session("Cook"):
+    """A block determines when its session ends, or an `end()` inside it does."""
+    with handler.session("Cook") as session:
         chat("a").invoke("q", {"callbacks": [handler]})
         pass_a_minute(monkeypatch)
+        if early:
+            session.end()
 
     last, end = log.entries[-2:]
     assert (end["timestamp"] - last["timestamp"] >= 60_000, end["meta"]["elapsed_time_ms"] >= A_MINUTE) == (True, True)
