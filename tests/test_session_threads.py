@@ -151,7 +151,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
             time.sleep(0.05)
         start(thread)
 
-    monkeypatch.setattr(registry, "_thread", None)
+    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
     threads = [threading.Thread(target=handler.log, args=("info", "hello")) for handler in handlers]
@@ -277,7 +277,7 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
 
     for _ in range(2):
         RunnableLambda(str).invoke("q", {"callbacks": [handler]})
-        monkeypatch.setattr(handler._sessions, "get", found)
+        monkeypatch.setattr(handler._sessions, "get", found)  # another thread would hardly ever hit this moment
     handler.close()
 
     assert log.sequence == [
@@ -298,7 +298,7 @@ def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
         return end(*args)
 
     with handler.session("Cook", session_id="s"):
-        monkeypatch.setattr(handler._sessions, "end", late)
+        monkeypatch.setattr(handler._sessions, "end", late)  # another thread would hardly ever hit this moment
     handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
     handler.on_llm_end(None, run_id=call)
     handler.on_chain_end("a", run_id=root)

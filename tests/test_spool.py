@@ -692,6 +692,7 @@ def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pyt
         if len(handlers) == 1 and len(spool._segments) > 2:
             handlers.pop()()
 
+    # a real signal would hardly ever arrive at these moments
     monkeypatch.setattr(Segment, "create", created)
     monkeypatch.setattr(Segment, "finish", finished)
     spool.append(LINES[2], 1)

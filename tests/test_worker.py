@@ -676,7 +676,7 @@ def test_file_that_cannot_be_read_holds_nothing_up(
                 raise PermissionError(errno.EACCES, "no")
             return opened(file, *arguments)
 
-        monkeypatch.setattr(os, "open", forbidden)
+        monkeypatch.setattr(os, "open", forbidden)  # root may read every file
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("a"))
             adopted = server.wait_for(lambda: len(server.stored) == 2)
