@@ -1,0 +1,133 @@
+"""What a node says itself, without a model, and what stands in the place of a message."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from langchain_core.messages import AIMessage, ChatMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import chat
+from tests.reading import of_type, types
+
+
+class Incomparable:
+    """Raises when it is compared, as an array does whose truth value is ambiguous."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_stands_in_the_place_of_a_role_is_not_compared(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A pair may be a message, or two values of any kind, both in a chain's input and in a node's output."""
+    graph = StateGraph(dict).add_node("first", lambda state: {"messages": [(Incomparable(), 1)]})
+    app = graph.add_edge(START, "first").compile()
+    app.invoke({"messages": [(Incomparable(), 1)]}, {"callbacks": [handler]})
+
+    assert types(log) == ["session_start", "component_enter", "component_exit", "user_input"]
+
+
+def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
+    """What each node said itself, in the order in which the nodes ended."""
+    return [
+        (e["target_component"]["name"], [m["content"] for m in e["output_data"]["messages"]])
+        for e in of_type(log, "component_exit")
+        if "messages" in e.get("output_data", {})
+    ]
+
+
+def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """No model event has it; messages of a model or a human are counted, and not repeated."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        said = chat("soup").invoke("q")
+        return {"messages": [said, AIMessage("a"), ("ai", "b"), {"role": "assistant", "content": "c"}, ("user", "d")]}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    assert left["meta"]["messages"] == 5
+    assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A `ChatMessage` of the user is the prompt; one of the assistant that no model produced is the node's own."""
+    said = ChatMessage("soup", role="assistant")
+    graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [said]}).add_edge(START, "say").compile()
+    graph.invoke({"messages": [ChatMessage("Lunch?", role="user")]}, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["Lunch?"]
+    assert own_words(log) == [("say", ["soup"])]
+
+
+class Conversation(BaseModel):
+    """A graph state that is not a dict."""
+
+    messages: Annotated[list[Any], add_messages] = []
+    asked: int = 0
+
+
+def test_state_that_is_an_object_is_told_as_its_fields(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node may return the whole state: its messages are counted, and not repeated, as with a dict."""
+
+    def ask(state: Conversation) -> Conversation:
+        return Conversation(messages=[*state.messages, chat("soup").invoke("q"), AIMessage("a")], asked=1)
+
+    graph = StateGraph(Conversation).add_node("ask", ask).add_edge(START, "ask").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    assert left["meta"]["messages"] == 3
+    assert left["output_data"] == {"asked": 1, "messages": [{"role": "assistant", "content": "a"}]}
+
+
+def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """For example if the node merges messages itself before it returns them."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": add_messages([], [AIMessage("a")])}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == [("say", ["a"])]
+
+
+def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """For example an agent that puts its name on a response."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(chat("soup").invoke("q").content, name="cook")]}
+
+    graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == []
+
+
+def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The enclosing graphs return it again, as does a later run that receives the whole conversation."""
+    inner = StateGraph(MessagesState).add_node(
+        "say", lambda state: {"messages": [AIMessage(str(len(state["messages"])))]}
+    )
+    app = StateGraph(MessagesState).add_node("agent", inner.add_edge(START, "say").compile())
+    app = app.add_node("all", lambda state: state).add_edge(START, "agent").add_edge("agent", "all")
+    graph = app.compile(checkpointer=InMemorySaver())
+    for _ in range(2):
+        graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert own_words(log) == [("say", ["1"]), ("say", ["3"])]

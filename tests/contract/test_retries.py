@@ -1,0 +1,186 @@
+"""Attempts: what is repeated, replaced or gone on with after a failure, and what only looks like that."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ToolRetryMiddleware
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, RetryPolicy, interrupt
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import calls, chat
+from tests.reading import of_type, types
+
+
+def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A failed call that is repeated and succeeds is recovered by a retry, and carries its attempt number."""
+    tries: list[int] = []
+
+    @tool
+    def flaky(a: int) -> int:
+        """Fail once."""
+        tries.append(a)
+        if len(tries) < 2:
+            raise ValueError("not yet")
+        return a
+
+    model = chat(calls(("flaky", {"a": 1}, "c1")), "done")
+    retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
+    create_agent(model, [flaky], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert [e["meta"].get("attempt") for e in of_type(log, "tool_call")] == [None, 2]
+    assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [False, True]
+    assert recovery["error_info"] == {
+        "error_id": error["event_id"],
+        "component_id": "flaky",
+        "recovery_strategy": "retry",
+        "recovery_actions": ["attempt 2 succeeded"],
+        "recovery_successful": True,
+    }
+
+
+def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that LangGraph's own retry policy repeats: one error, one recovery by retry, numbered attempts."""
+    graph = StateGraph(MessagesState)
+    model = chat(ConnectionError("down"), "soup")
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=3, jitter=False)
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert types(log) == [
+        "session_start",
+        "user_input",
+        "component_enter",
+        "llm_call",
+        "error",
+        "component_exit",
+        "component_enter",
+        "llm_call",
+        "llm_response",
+        "component_exit",
+        "recovery",
+    ]
+    info = of_type(log, "recovery")[0]["error_info"]
+    assert (info["error_id"], info["recovery_strategy"]) == (of_type(log, "error")[0]["event_id"], "retry")
+    assert [e["meta"].get("attempt") for e in of_type(log, "component_enter")] == [None, 2]
+
+
+def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that succeeds at the second attempt has recovered, even in a graph that asks a human or fails later."""
+    graph = StateGraph(MessagesState)
+    model = chat(ConnectionError("down"), "soup", ValueError("burnt"))
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False, retry_on=ConnectionError)
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy)
+    graph.add_node("burn", lambda state: {"messages": [model.invoke("q")]})
+    graph.add_edge(START, "cook")
+    graph.add_edge("cook", "burn")
+    with pytest.raises(ValueError, match="burnt"):
+        graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    told = [e for e in log.entries if e["event_type"] in ("error", "recovery")]
+    ids = [e["error_info"]["error_id"] for e in told]
+    assert [(e["event_type"], e["error_info"]["component_id"]) for e in told] == [
+        ("error", "ScriptedChat"),
+        ("recovery", "cook"),
+        ("error", "ScriptedChat"),
+    ]
+    assert (ids[0] == ids[1], told[1]["error_info"]["recovery_strategy"]) == (True, "retry")
+
+
+@pytest.mark.parametrize("then", ["asks", "hands over"])
+def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_recovered(
+    then: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The second attempt succeeds, though it ends with an exception of LangGraph."""
+    model = chat(ConnectionError("down"), "soup")
+
+    def step(state: MessagesState) -> Command[str]:
+        model.invoke("q")
+        if then == "asks":
+            interrupt("ok?")
+        return Command(goto="last", graph=Command.PARENT)
+
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False)
+    inner = StateGraph(MessagesState).add_node("step", step, retry_policy=policy).add_edge(START, "step").compile()
+    graph = StateGraph(MessagesState).add_node("inner", inner, destinations=("last",)).add_edge(START, "inner")
+    app = graph.add_node("last", lambda state: None).compile(checkpointer=InMemorySaver())
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert recovery["error_info"] == {
+        "error_id": error["event_id"],
+        "component_id": "step",
+        "recovery_strategy": "retry",
+        "recovery_actions": ["attempt 2 succeeded"],
+        "recovery_successful": True,
+    }
+
+
+def test_a_node_that_another_one_stands_in_for_is_no_retry(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """If every attempt of a node fails and its error handler continues, the last error is handled, none retried."""
+    if "error_handler" not in inspect.signature(StateGraph.add_node).parameters:
+        pytest.skip("this langgraph has no error handlers")
+    graph = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False)
+    stand_in: Any = {"error_handler": lambda state: {"messages": [AIMessage("bread")]}}
+    model = chat(ConnectionError("down"))
+    graph.add_node("cook", lambda state: {"messages": [model.invoke("q")]}, retry_policy=policy, **stand_in)
+    graph.add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    errors, recoveries = of_type(log, "error"), of_type(log, "recovery")
+    told = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in recoveries]
+    assert (len(errors), told) == (2, [(errors[1]["event_id"], "handled")])
+
+
+def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Two failed models are two errors; the exception that leaves the run is not a third."""
+    model = chat(ValueError("1")).with_fallbacks([chat(KeyError("2"))])
+    with pytest.raises(ValueError, match="1"):
+        model.invoke("q", {"callbacks": [handler]})
+
+    assert [e["error_info"]["error_type"] for e in of_type(log, "error")] == ["ValueError", "KeyError"]
+    assert of_type(log, "recovery") == []
+
+
+def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
+    """What runs after a failure in the same node is not a recovery, and only the node is a node."""
+
+    def fail(_: object) -> None:
+        raise ValueError("down")
+
+    def work(state: object) -> None:
+        try:
+            RunnableLambda(fail).invoke(state)
+        finally:
+            RunnableLambda(str).with_config(run_name="tidy up").invoke(state)
+
+    handler = CoagentCallbackHandler(delivery=log, components="all")
+    app = StateGraph(MessagesState).add_node("work", work).add_edge(START, "work").compile()
+    with pytest.raises(ValueError, match="down"):
+        app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    named = [(e["event_type"], e["target_component"]["name"], e["target_component"]["component_type"],
+              e["meta"].get("attempt")) for e in log.entries if "target_component" in e]  # fmt: skip
+    assert named == [
+        ("component_enter", "work", "node", None),
+        ("component_enter", "fail", "orchestrator", None),
+        ("component_exit", "fail", "orchestrator", None),
+        ("component_enter", "tidy up", "orchestrator", None),
+        ("component_exit", "tidy up", "orchestrator", None),
+        ("component_exit", "work", "node", None),
+    ]
+    assert [kind for kind in types(log) if kind in ("error", "recovery")] == ["error"]
