@@ -14,6 +14,8 @@ from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.pruning import StoreFile
 from coagent_langchain.server.store.sqlite import SqliteStore
+from tests.server import sessions
+from tests.server.pages import log
 
 KINDS = [
     "sqlite",
@@ -73,3 +75,13 @@ def running() -> Iterator[Running]:
     """A server with an empty store."""
     with server.launch() as launched:
         yield launched
+
+
+@pytest.fixture
+def three(running: Running) -> Running:
+    """A server with three sessions an hour apart: one completed, one failed, one without an end."""
+    for hour, made in enumerate((sessions.recipe("recipe"), sessions.failed("broken"), sessions.running("live"))):
+        for entry in made:
+            entry["timestamp"] += hour * 3_600_000
+        log(running, made)
+    return running

@@ -1,12 +1,19 @@
-"""Two sessions side by side: the tools, the failures and the response of each prompt."""
+"""Two sessions side by side: the tools, the failures, the figures and the response of each prompt."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from coagent_langchain import CoagentClient
+from coagent_langchain.server.presentation.compare import figures, marked
+from coagent_langchain.server.running import Running
+from coagent_langchain.server.store import Session
 from tests.server import sessions
 from tests.server.drawing import comparison
-from tests.server.story import Story
+from tests.server.pages import get, log, shown
+from tests.server.story import T0, Story
 
 
 def test_comparison_names_the_tools_in_their_order() -> None:
@@ -52,3 +59,155 @@ def test_comparison_has_the_first_prompts_alone() -> None:
         story.ask(str(number))
 
     assert [side.prompt for side in comparison(story.entries)] == [str(number) for number in range(50)]
+
+
+def test_compare_marks_the_words_that_differ() -> None:
+    """Removed words on the left, added ones on the right; common words are not marked."""
+    assert [str(side) for side in marked("two nights at Ronda", "two nights at <b>Fuster")] == [
+        '<p dir="auto">two nights at <del>Ronda</del></p>',
+        '<p dir="auto">two nights at <ins>&lt;b&gt;Fuster</ins></p>',
+    ]
+
+
+def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
+    """No mark spans the beginning of a list item or the end of bold text; JSON stays as it was logged."""
+    assert [str(side) for side in marked("Take the **09:12 train**.", "Take:\n\n- the **10:40 train**")] == [
+        '<p dir="auto"><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>',
+        '<p dir="auto"><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
+    ]
+    assert [str(side) for side in marked('{"a": "**1**"}', '{"a": "**2**"}')] == [
+        "<pre>{&#34;a&#34;: <del>&#34;**1**&#34;}</del></pre>", "<pre>{&#34;a&#34;: <ins>&#34;**2**&#34;}</ins></pre>",
+    ]  # fmt: skip
+
+
+def test_compare_puts_figures_side_by_side(three: Running) -> None:
+    """The figures of each, and the difference."""
+    assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
+
+
+@pytest.mark.parametrize(("left", "right", "told"), [
+    (0.5, 0.50005, "<$0.0001 more (+0%)"), (0.0002, 0.00015, "<$0.0001 less (−25%)"), (0.5, 0.75, "+$0.2500 (+50%)"),
+    (0.5, 0.5, "same"), (None, 0.5, ""),
+])  # fmt: skip
+def test_small_difference_of_costs_is_told_in_words(left: float | None, right: float, told: str) -> None:
+    """No sign can precede `<`."""
+    first, second = Session("a", 0, 0, cost=left), Session("b", 0, 0, cost=right)
+
+    assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
+
+
+def test_reported_zero_is_no_unknown_number(running: Running) -> None:
+    """In the list, in the header, in the table of models and in a comparison: `0` and `–`."""
+    reported, silent = Story("reported", T0 + 1).ask("Hi"), Story("silent").ask("Hi")
+    reported.model("Hi", "", 5, (0, 0))
+    silent.model("Hi", "", 5, (0, 0))
+    answer = silent.entries[-1]
+    del answer["llm_response"]["input_tokens"], answer["llm_response"]["output_tokens"], answer["meta"]["usage"]
+    log(running, reported.end("") + silent.end(""))
+    rows = re.findall(r'data-unit="tokens in">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
+    heads = [re.findall(r"<dt>Tokens (?:in|out)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
+             for name in ("reported", "silent")]  # fmt: skip
+    models = [shown(running, f"/view/overview/={name}").split()[-2:] for name in ("reported", "silent")]
+    compared = shown(running, "/compare?s=reported&s=silent")
+
+    assert rows == [("0", "0"), ("–", "–")]
+    assert heads == [["0", "0"], ["–", "–"]]
+    assert models == [["0", "–"], ["–", "–"]]
+    assert "Tokens in 0 – of it cached 0 – Tokens out 0 – Cost" in compared
+    assert re.findall(r"(\S+ → \S+) tokens", compared) == ["0 → 0", "– → –"]
+
+
+def test_tokens_of_which_only_the_sum_is_reported_are_shown(running: Running) -> None:
+    """In the header, in a comparison and as Markdown: `–` is only for what is not reported."""
+    split, whole = Story("split", T0 + 1).ask("Hi"), Story("whole").ask("Hi")
+    split.model("Hi", "Hello", 5, (9, 1))
+    whole.log("llm_response", 1, llm_response={"response": "Hello", "total_tokens": 1200})
+    log(running, split.end("") + whole.end(""))
+    heads = [re.findall(r"<dt>(Tokens.*?)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
+             for name in ("split", "whole")]  # fmt: skip
+
+    assert heads == [
+        [("Tokens in", "9"), ("Tokens out", "1")], [("Tokens", "1,200"), ("Tokens in", "–"), ("Tokens out", "–")],
+    ]  # fmt: skip
+    assert "Tokens 10 1,200 +1,190 (+11,900%) Tokens in 9 – of" in shown(running, "/compare?s=split&s=whole")
+    assert "- Tokens: 1,200\n- Tokens in, out: –, –\n" in get(running, "/export/whole?format=md").text
+
+
+def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
+    """In the list, in the header, in a comparison, as Markdown and in the terminal; nowhere if all have a price."""
+    some, every = Story("some", T0 + 1).ask("Hi"), Story("every").ask("Hi")
+    for story in (some, every):
+        story.model("Hi", "Hello", 5, (9, 1))
+        story.entries[-1]["performance_metrics"] = {"cost": 0.02}
+    some.model("Hi", "Hello again", 5, (9, 1))
+    some.entries[-1].pop("performance_metrics", None)
+    log(running, some.end("") + every.end(""))
+    told = "1 call without a price"
+    rows = re.findall(r'<td class="num from-1000"( title="[^"]*")?>(\$.*?)<', get(running, "/").text)
+    heads = [re.search(r"<dt>Cost</dt><dd>(.*?)</dd>", get(running, f"/view/head/={name}").text)[1]  # type: ignore[index]
+             for name in ("some", "every")]  # fmt: skip
+    lines = [re.search("- Cost: (.*)", get(running, f"/export/{name}?format=md").text)[1]  # type: ignore[index]
+             for name in ("some", "every")]  # fmt: skip
+    with CoagentClient(running.base_url) as client:
+        facts = [client.session(name).facts[-2:] for name in ("some", "every")]
+
+    assert rows == [(f' title="{told}"', "$0.0200+"), ("", "$0.0200")]
+    assert heads == [f"$0.0200 <small>{told}</small>", "$0.0200"]
+    assert "Calls without a price 1 0 " in shown(running, "/compare?s=some&s=every")
+    assert lines == [f"$0.0200, {told}", "$0.0200"]
+    assert facts == [["$0.0200", told], ["9→1 tokens", "$0.0200"]]
+
+
+def test_compare_puts_prompts_side_by_side(running: Running) -> None:
+    """What the user said, not the session's title; what failed; and which prompt the other session lacks."""
+    story = Story("one").ask("Weather in Rome?")
+    story.entries[0]["prompt"] = "Weather"
+    story.model("Weather in Rome?", "I will look.", 5, (1, 1))
+    run = story.ask("And in Pisa?").call("And in Pisa?")
+    story.log("error", 1, run, error_info={"error_id": "e", "error_type": "RateLimitError", "error_message": "later"})
+    log(running, story.entries)
+    log(running, Story("two").ask("Weather in Rome?").entries)
+    prompts = shown(running, "/compare?s=one&s=two").partition("Prompt 1")[2].partition("Keyboard")[0]
+
+    assert prompts.strip() == (
+        "First: one Weather in Rome? 8 ms 1 turn 1 → 1 tokens I will look. "
+        "Second: two Weather in Rome? 0 ms 0 turns – → – tokens No answer "
+        "Prompt 2 First: one And in Pisa? 3 ms 1 turn – → – tokens 1 error RateLimitError: later "
+        "Second: two This session has no prompt 2."
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [(50, ""), (51, "1 more prompt not compared"), (53, "3 more prompts not compared")],
+)
+def test_compare_says_that_later_prompts_are_left_out(running: Running, prompts: int, told: str) -> None:
+    """It compares the first fifty."""
+    story = Story("long")
+    for number in range(prompts):
+        story.ask(f"Question {number}")
+    log(running, [*story.entries, *sessions.recipe("recipe")])
+    page = shown(running, "/compare?s=recipe&s=long")
+
+    assert re.findall(r"\d+ more prompts? not compared", page) == ([told] if told else [])
+    assert ("Prompt 50" in page, "Prompt 51" in page) == (True, False)
+
+
+def test_compare_asks_for_what_is_missing(three: Running) -> None:
+    """With one session, or an unknown one, the page asks for the other; with none, for two."""
+    needed = "Choose two sessions, or enter their ids."
+    assert [needed in get(three, path).text for path in ("/compare", "/compare?s=&s=", "/compare?s=recipe")] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert "Choose the second, or enter its id." in get(three, "/compare?s=recipe").text
+    assert "There is no session nope." in get(three, "/compare?s=recipe&s=nope").text
+
+
+def test_compare_offers_recent_sessions_as_the_second(three: Running) -> None:
+    """Links to the comparison with each other session, the latest first; if none is chosen, links that choose one."""
+    assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare").text) == [
+        "/compare?s=live", "/compare?s=broken", "/compare?s=recipe",
+    ]  # fmt: skip
+    assert re.findall(r'href="(/compare\?[^"]*)"', get(three, "/compare?s=recipe").text) == [
+        "/compare?s=recipe&amp;s=live", "/compare?s=recipe&amp;s=broken",
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.prose import prose
+from coagent_langchain.server.running import Running
 from tests.server.drawing import ASKED, FILE, IMAGE, comparison, conversation, judged, timeline
+from tests.server.pages import get, log, shown
 from tests.server.story import T0, Story
 
 
@@ -244,3 +248,80 @@ def test_title_of_a_session_stands_for_the_user_only_where_no_input_is_logged(
 
     assert said == [("Prompt 1", ""), *user]
     assert [side.prompt for side in comparison(story.entries)] == [compared]
+
+
+def test_answer_reads_as_prose_wherever_it_stands(running: Running) -> None:
+    """In the details of its call and of the session's end, in the conversation, and in a comparison."""
+    said = "Take the **09:12**:\n\n- to *Atocha*"
+    for session_id in ("one", "two"):
+        story = Story(session_id).ask("When?")
+        story.model("When?", said, 5, (1, 1))
+        log(running, story.end(said))
+    at = {entry["event_type"]: f"{entry['timestamp']}-{seq}" for seq, entry in enumerate(story.entries[:4], 6)}
+    at["session_end"] = f"{story.entries[4]['timestamp']}-10"
+    pages = (f"/view/detail/=two?e={at['llm_response']}", f"/view/detail/=two?e={at['session_end']}",
+             "/view/conversation/=two", "/compare?s=one&s=two")  # fmt: skip
+
+    assert [str(prose(said)) in get(running, page).text for page in pages] == [True] * 4
+
+
+@pytest.mark.parametrize("arrived", ["1, 2,", ""])
+def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: str) -> None:
+    """Above the partial response, even if there is none."""
+    story = Story("s").ask("Count")
+    story.model("Count", arrived, 40, (0, 0), outcome="cancelled")
+    log(running, story.entries)
+
+    assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
+        "Count", "agent", "gemma3:4b", "0", "→", "0", "tokens", "40", "ms", "cancelled", "Show", "in", "the",
+        "timeline", *arrived.split(),
+    ]  # fmt: skip
+
+
+REQUEST = {"action_requests": [{"name": "book_train", "args": {"seats": 2}}]}
+REFUSAL = {"decisions": [{"type": "reject", "message": "too dear"}]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "read"),
+    [
+        ("Book it?\nNow?", "yes", ["Book it?\nNow?", "yes"]),
+        ({"question": "Book it?", "price": 12}, True, ["Book it?", "Asked", "true"]),
+        (REQUEST, REFUSAL, ["book_train(seats: 2)", "Asked", "reject: too dear", "Answered"]),
+        ({"price": 12}, {"pay": False}, ["price: 12", "pay: false"]),
+        (None, None, []),
+    ],
+)
+def test_conversation_has_question_and_answer_in_words(
+    running: Running, asked: object, answered: object, read: list[str]
+) -> None:
+    """Not folded, the answer as a human's; the underlying value is folded below."""
+    story = Story("s").ask("book")
+    for status, value in (("interrupted", asked), ("resumed", answered)):
+        given = {"interrupt_id": "i-1", "value": value}
+        story.log("human_oversight", 1, story.root, meta={"status": status}, input_data=given)
+    log(running, story.entries)
+    page = get(running, "/view/conversation/=s").text.partition("A human was asked")[2]
+    read_first, folded = r'<div class="text">(.*?)</div>(?:</div></div>)?(?=<|\n)', "<summary><b>(.*?)</b>.*?</details>"
+    found = re.findall(f"{read_first}|{folded}", page, re.DOTALL)
+
+    assert "<h3>Human</h3>" in page
+    assert [re.sub(r"<[^>]+>", "", text or fold) for text, fold in found] == read
+
+
+def test_what_is_folded_begins_with_what_is_in_it(running: Running) -> None:
+    """An interrupt's question in the conversation as compact JSON, a history's tool calls in the details by name."""
+    story = Story("s").ask("book")
+    asked = {"interrupt_id": "i-1", "value": {"question": "Book it?", "price": 12}}
+    story.log("human_oversight", 1, story.root, meta={"status": "interrupted"}, input_data=asked)
+    calls = [{"name": "weather", "args": {"city": "Rome"}}]
+    said = [{"role": role, "content": role} for role in ("tool", "assistant")]
+    story.model("hi", "ho", 5, (1, 1), history=[{"role": "assistant", "content": "", "tool_calls": calls}, *said])
+    log(running, story.entries)
+    call = story.entries[-2]
+    pages = ("conversation/=s", f"detail/=s?e={call['timestamp']}-{len(story.entries) - 1}")
+
+    assert [html.unescape(found) for path in pages for found in
+            re.findall(r"<summary><b>[^<]*</b><span>(.*?)</span>", get(running, f"/view/{path}").text)] == [
+        '{"question":"Book it?","price":12}', '→ weather',
+    ]  # fmt: skip

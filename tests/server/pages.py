@@ -1,0 +1,36 @@
+"""Shared by the tests of pages: logging to a server, and what its pages show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+
+from coagent_langchain.server.running import Running
+
+ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # a browser's, for a page
+
+
+def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
+    """Log entries as a client does."""
+    answer = requests.post(f"{server.base_url}/logs", json=list(entries), timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def get(server: Running, path: str, accept: str = "*/*") -> requests.Response:
+    """A page or fragment."""
+    return requests.get(server.url + path, timeout=30, headers={"Accept": accept})
+
+
+def titles(server: Running, query: str = "") -> list[str]:
+    """The session ids of the list, from top to bottom."""
+    page = get(server, f"/{query}")
+    page.raise_for_status()
+    return re.findall(r'name="s" value="([^"]*)"', page.text)
+
+
+def shown(server: Running, path: str) -> str:
+    """The visible text of a page, with single spaces."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", get(server, path).text))

@@ -1,0 +1,205 @@
+"""The list of sessions, over HTTP: filters, columns, figures and titles."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from coagent_langchain.server.presentation.formats import compact, cost, duration
+from coagent_langchain.server.running import Running
+from coagent_langchain.wire import now_ms
+from tests.server import samples, sessions
+from tests.server.pages import get, log, shown, titles
+from tests.server.story import T0, Story
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["live", "broken", "recipe"]),
+        ("?sort=first", ["recipe", "broken", "live"]),
+        ("?sort=-total_tokens", ["recipe", "broken", "live"]),
+        ("?sort=nonsense&page=x&status=nonsense", ["live", "broken", "recipe"]),
+        ("?status=failed", ["broken"]),
+        ("?type=error", ["broken"]),
+        ("?model=gemma3:4b", ["live", "recipe"]),
+        ("?tag=staging", ["broken"]),
+        ("?q=halloumi", ["recipe"]),
+        ("?q=nothing+like+it", []),
+        ("?period=30d", []),
+    ],
+)
+def test_list_filters_and_sorts(three: Running, query: str, expected: list[str]) -> None:
+    """As the address says; unknown values do not filter."""
+    assert titles(three, query) == expected
+
+
+def test_list_has_the_sessions_of_a_period(running: Running) -> None:
+    """Those that had an event in it."""
+    for name, minutes in (("recent", 30), ("older", 90), ("old", 25 * 60)):
+        log(running, [samples.entry(session_id=name) | {"timestamp": now_ms() - minutes * 60_000}])
+
+    assert [titles(running, f"?period={each}") for each in ("1h", "24h", "7d")] == [
+        ["recent"], ["recent", "older"], ["recent", "older", "old"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "written"), [
+    (None, "–"), (0, "0"), (9_999_999, "9,999,999"), (10_000_000, "10.0 M"), (111_111_000, "111.1 M"),
+    (999_949_999, "999.9 M"), (999_950_000, "1.0 B"), (123_456_789_012, "123.5 B"), (10**13, "10.0 T"),
+    (10**16, "10000.0 T"),
+])  # fmt: skip
+def test_large_counts_are_short_in_columns(number: int | None, written: str) -> None:
+    """Rounded before the unit is chosen."""
+    assert compact(number) == written
+
+
+@pytest.mark.parametrize(("ms", "written"), [
+    (None, "–"), (-1, "–"), (0, "0 ms"), (999, "999 ms"), (59_949, "59.9 s"), (59_950, "1 min 00 s"),
+    (7_500_000, "2 h 05 min"), (172_800_000, "2 d 0 h"), (273_600_000, "3 d 4 h"),
+])  # fmt: skip
+def test_durations_are_written_in_their_largest_units(ms: int | None, written: str) -> None:
+    """Clocks of two machines may differ: a session that ends before it begins has no duration."""
+    assert duration(ms) == written
+
+
+@pytest.mark.parametrize(("dollars", "written"), [
+    (None, "–"), (0, "$0.00"), (0.00009, "<$0.0001"), (0.0001, "$0.0001"), (0.99994, "$0.9999"), (1, "$1.00"),
+    (1234.5, "$1,234.50"),
+])  # fmt: skip
+def test_costs_are_written_with_the_digits_that_tell(dollars: float | None, written: str) -> None:
+    """Four decimals below a dollar, two above."""
+    assert cost(dollars) == written
+
+
+def test_list_says_what_it_did_not_understand(three: Running) -> None:
+    """Unknown values in the address do not filter, and the page names them, but not the valid ones."""
+    odd = get(three, "/?status=bogus&sort=-first&period=2h&type=&tag=nightly").text
+    notes = [re.findall(r'role="note">(.*?)<', page) for page in (odd, get(three, "/?status=failed&sort=cost").text)]
+
+    assert notes == [["Ignored as unknown: status=bogus, period=2h"], []]
+    assert re.findall(r'class="choice by-(\w+) on"', odd) == ["tag"]
+
+
+def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
+    """There are two hundred; one that is in the address is offered too, and selected."""
+    made = sessions.recipe("recipe")
+    log(running, [*made, made[0] | {"event_id": "many", "meta": {"tags": [f"tag{n:03}" for n in range(300)]}}])
+    choices, with_rare = (
+        re.search(r'<select name="tag">(.*?)</select>', get(running, path).text)[1] for path in ("/", "/?tag=tag299")
+    )
+
+    assert choices.count("<option") == 201
+    assert with_rare == choices.replace(" selected", "") + '<option value="tag299" selected>tag299</option>'
+    assert titles(running, "?tag=tag299") == ["recipe"]
+
+
+def test_list_shows_figures_of_a_session(three: Running) -> None:
+    """Status as a word, title, why it failed, duration, counts, tokens, errors, model."""
+    row = get(three, "/?status=failed").text.split("<tr data-href")[1].split(">", 1)[1].split("</tr>")[0]
+    words = re.sub(r"\s+", " ", re.sub(r"<time.*?</time>|<[^>]+>", " ", row)).strip()
+
+    assert words == (
+        "failed Read invoice 4711.pdf and file it broken "
+        "RateLimitError: 429: number of request tokens has exceeded your per-minute rate limit "
+        "10.7 s 1 2 2 1 212 22 $0.0003 1 claude-haiku-4-5 staging"
+    )
+
+
+def test_session_without_an_end_says_why_it_is_called_so(three: Running) -> None:
+    """In the list, which can be filtered by it, and on its page: a word, and its meaning in the tooltip."""
+    pattern = r'class="status s-no-end" title="([^"]*)"'
+    pages = [get(three, path).text for path in ("/?status=no+end", "/sessions/live")]
+
+    assert titles(three, "?status=no+end") == ["live"]
+    assert [re.findall(pattern, page) for page in pages] == [
+        ["No session_end, and there has been no event for 30 minutes or longer"]
+    ] * 2
+
+
+def test_running_session_shows_the_time_since_its_start(running: Running) -> None:
+    """In the list and on its page, even without scripts: not the time between its first and last event."""
+    began = now_ms() - 7_500_000
+    story = Story("live", began).ask("go").wait(7_400_000)
+    story.call("go")
+    log(running, story.entries)
+    found = [re.findall(r'data-since="(\d+)">([^<]*)<', get(running, path).text) for path in ("/", "/sessions/live")]
+
+    assert found == [[(str(began), "2 h 05 min")]] * 2
+
+
+def test_duration_stops_where_nothing_is_open(running: Running) -> None:
+    """The session is still running for a while: its next call may come at any moment."""
+    story = Story("pauses", now_ms() - 9_000).ask("go")
+    story.model("go", "gone", 4_000, (1, 1))
+    log(running, story.entries)
+    pages = [get(running, path).text for path in ("/", "/sessions/pauses")]
+
+    assert [("s-running" in page, "data-since" in page, "4.0 s" in page) for page in pages] == [(True, False, True)] * 2
+
+
+def test_list_has_pages(running: Running) -> None:
+    """Fifty sessions per page; the second has the rest, and a way back."""
+    for number in range(52):
+        log(running, sessions.running(f"s{number:02}", T0 + number))
+    second = get(running, "/?page=2").text
+
+    assert titles(running, "?page=2") == ["s01", "s00"]
+    assert re.findall(r'rel="(prev|next)" href="([^"]*)"', second) == [("prev", "/?page=1")]
+    assert get(running, "/?page=99").text.replace("page=99&amp;", "page=2&amp;") == second
+
+
+@pytest.mark.parametrize("page", ["-1", "x", "²", "9" * 30, "9" * 5000])
+def test_odd_page_of_the_list_is_a_page(three: Running, page: str) -> None:
+    """Beyond the end it is the last page, for an invalid number the first."""
+    assert titles(three, f"?page={page}") == ["live", "broken", "recipe"]
+
+
+def test_session_without_a_prompt_is_called_by_its_id(running: Running) -> None:
+    """In the list, on its page and in the page's live header."""
+    log(running, [samples.entry(session_id="nightly")])
+    pages = "".join(get(running, path).text for path in ("/", "/sessions/nightly", "/view/head/=nightly"))
+
+    assert re.findall(r"<(?:h1|title|a) ?[^>]*>(nightly.*?)</", pages) == [
+        "nightly", "nightly · CoAgent", "nightly", "nightly",
+    ]  # fmt: skip
+
+
+def test_session_of_several_inputs_has_their_words_for_a_title(running: Running) -> None:
+    """In the list, on its page and in the timeline; the conversation has the pairs, and no input twice."""
+    story = Story("s").ask('{"source":"English","glossary":"","passage":"The report"}')
+    story.model("The report", "Le rapport", 5, (1, 1))
+    log(running, story.entries)
+    title = "source: English · passage: The report"
+    pages = [get(running, path).text for path in ("/", "/sessions/s")]
+
+    assert re.findall(r'<a dir="auto" href="/sessions/s">(.*?)</a>', pages[0]) == [title]
+    assert re.findall(r"<(?:h1[^>]*|title)>(.*?)</", pages[1]) == [f"{title} · CoAgent", title]
+    assert get(running, "/view/timeline/=s").json()["rows"][0][3] == title
+    assert shown(running, "/view/conversation/=s").partition("User")[2].split() == [
+        "source:", "English", "passage:", "The", "report", "agent", "gemma3:4b", "1", "→", "1", "tokens", "5", "ms",
+        "Show", "in", "the", "timeline", "Le", "rapport",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "session", "found"), [
+    (0, "once", [["again", "once"]]), (2, "spoken", [["spoken"]]), (5, "untyped", []),
+])  # fmt: skip
+def test_error_leads_to_all_sessions_with_errors_like_it(
+    running: Running, number: int, session: str, found: list[list[str]]
+) -> None:
+    """Of its type, in its component, whatever their messages; an error without a type has no link."""
+    for place, (name, error_type, component_id) in enumerate([
+        ("once", "RateLimitError", "agent"), ("again", "RateLimitError", "agent"),
+        ("spoken", "HTTP 429", 'the "big" model'), ("elsewhere", "RateLimitError", "mail"),
+        ("other", "KeyError", "agent"), ("untyped", "", "agent"),
+    ]):  # fmt: skip
+        info = {"error_type": error_type, "component_id": component_id, "error_message": f"request {place}"}
+        log(running, [samples.entry(session_id=name, event_type="error", timestamp=T0 + place, error_info=info)])
+    log(running, [samples.entry(session_id="told", event_type="info", prompt="agent: RateLimitError")])
+    details = get(running, f"/view/detail/={session}?e={T0 + number}-{number + 1}").text
+    leads = re.findall(r'href="/([^"]*)">Find in all sessions', details)
+
+    assert [titles(running, html.unescape(query)) for query in leads] == found
