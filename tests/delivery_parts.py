@@ -1,4 +1,4 @@
-"""Shared by the delivery tests: entries, and deliveries to a faulty server."""
+"""Shared by the delivery tests: entries, spools, and deliveries to a faulty server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import Any
 import orjson
 
 from coagent_langchain.config import Settings
+from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.spooled import SpooledDelivery
 
 TOKEN = "secret-token-4711"
+QUOTA = 1 << 30
+ADDRESS = "http://localhost:3000/api/v1"
+LINES = [b'{"n":%d}\n' % number for number in range(5)]
 
 
 def line(event_id: str, text: str = "", timestamp: int = 1_700_000_000_000) -> bytes:
@@ -60,3 +65,22 @@ def append_each(delivery: SpooledDelivery, event_ids: list[str]) -> None:
     """Append an entry for each id."""
     for event_id in event_ids:
         delivery.append(line(event_id))
+
+
+def spool_in(folder: Path | None, quota: int = QUOTA) -> Spool:
+    """A spool owned by this process."""
+    return Spool(folder, quota, ADDRESS)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segment files of a folder."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+def read_all(source: Spool | Adopted) -> bytes:
+    """Read everything from a source, settling it block by block."""
+    found = b""
+    while block := source.read():
+        found += block
+        source.settle(len(block), block.count(b"\n"))
+    return found

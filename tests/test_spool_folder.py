@@ -1,0 +1,229 @@
+"""A spool whose folder cannot be used, is full, goes away or comes back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.delivery.adoption import DeadOwners, waiting_lines
+from coagent_langchain.delivery.destination import address_of, make_private_folder
+from coagent_langchain.delivery.segment import HEADER_BYTES, header
+from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES
+from tests.delivery_parts import ADDRESS, LINES, left_by_the_dead, read_all, segments, spool_in
+from tests.disk import largest_file, open_files
+
+
+@pytest.mark.parametrize("what", ["a file", "below a file", "a dangling link"])
+def test_unusable_folder_falls_back_to_a_nameless_file(tmp_path: Path, what: str) -> None:
+    """If the folder cannot be created, entries are kept until the process ends, and the reason is stored."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    folder = {"a file": "file", "below a file": "file/x/y", "a dangling link": "link"}[what]
+    spool = spool_in(tmp_path / folder)
+    for line in LINES:
+        spool.append(line, 1)
+
+    assert (spool.written, spool.read(), bool(spool.fallback)) == (5, b"".join(LINES), True)
+
+
+def test_nameless_file_lies_on_the_disk_before_it_takes_memory(tmp_path: Path) -> None:
+    """The temporary folder replaces an unusable one; only a spool without a folder starts in memory."""
+    (tmp_path / "file").write_text("")
+    opened = []
+    for folder in (tmp_path / "file", None):
+        spool = spool_in(folder)
+        spool.append(LINES[0], 1)
+        opened.append(os.readlink(f"/proc/self/fd/{spool._segments[0].descriptor}"))
+
+    assert [path.startswith("/memfd:") for path in opened] == [False, True]
+
+
+def test_memory_stands_in_where_there_is_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This happens in a container with a read-only file system."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    spool = spool_in(tmp_path / "file")
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.read()) == (1, LINES[0])
+
+
+def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
+    """A file can be created but not written, and the write error names no file."""
+    spool = spool_in(tmp_path / "d")
+    with largest_file(0):
+        spool.append(LINES[0], 1)
+
+    assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
+
+
+def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None:
+    """If the folder becomes unusable, other processes' files there do not count against the fallback's quota."""
+    path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES))
+    os.truncate(path, 2 * NAMELESS_BYTES)
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    spool.measure_others()
+    (tmp_path / "d").rename(tmp_path / "gone")
+    (tmp_path / "d").touch()
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
+
+
+def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder, no files of others count, not even those in the working directory."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2 * NAMELESS_BYTES)
+    monkeypatch.chdir(tmp_path)
+    spool = spool_in(tmp_path / "file" / "d")
+    spool.append(LINES[0], 1)
+    spool.measure_others()
+    spool.append(LINES[1], 1)
+
+    assert (spool.written, spool.refused, bool(spool.fallback)) == (2, 0, True)
+
+
+def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path: Path) -> None:
+    """With a batch being sent and more arriving, a later process finds all unsettled entries in order."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
+    for lines in (LINES[0], large, LINES[1]):
+        spool.append(lines, 1)
+    sent = spool.read()
+    (tmp_path / "d").unlink()
+    spool.return_to_folder()
+    spool.settle(len(sent), 1)
+    spool.append(LINES[2], 1)
+    spool.append(large, 1)
+    spool.append(LINES[3], 1)
+    found = [list(waiting_lines(path)) for path in segments(tmp_path / "d")]
+
+    assert (sent, spool.fallback) == (LINES[0], None)
+    assert found == [[large[:-1]], [LINES[1][:-1], LINES[2][:-1], large[:-1]], [LINES[3][:-1]]]
+    assert read_all(spool) == large + LINES[1] + LINES[2] + large + LINES[3]
+
+
+def test_folder_that_can_be_used_again_has_its_quota_again(tmp_path: Path) -> None:
+    """The limit for memory ends with the fallback."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    spool.return_to_folder()
+    for _ in range(20):
+        spool.append(b"x" * ((1 << 20) - 1) + b"\n", 1)
+
+    assert (spool.written, spool.refused) == (21, 0)
+
+
+def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would refuse entries that memory can still take."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    state = list(os.statvfs(tmp_path))
+    state[4] = NAMELESS_BYTES // state[1] - 1  # the available blocks
+    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: os.statvfs_result(state))
+    spool.return_to_folder()
+
+    assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
+
+
+def test_move_that_the_disk_cuts_short_is_taken_back(tmp_path: Path) -> None:
+    """A user's disk quota is not visible in the free blocks: waiting entries then stay where they are."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    with largest_file(HEADER_BYTES + 1):
+        spool.return_to_folder()
+
+    assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])
+
+
+def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
+    """An empty file in its place would hide which server the folder is for."""
+    with largest_file(0):
+        make_private_folder(tmp_path / "d", ADDRESS)
+    make_private_folder(tmp_path / "d", ADDRESS)
+
+    assert address_of(tmp_path / "d") == ADDRESS
+
+
+def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
+    """A nameless file may turn out to be memory, so its limit is 16 MB, whatever the folder's quota is."""
+    (tmp_path / "file").write_text("")
+    spool = spool_in(tmp_path / "file" / "d")
+    for _ in range(20):
+        spool.append(b"x" * ((1 << 20) - 1) + b"\n", 1)
+
+    assert (spool.written, spool.refused) == (NAMELESS_BYTES // (1 << 20) - 1, 5)  # the headers take a little
+
+
+def test_missing_folder_is_made_again(tmp_path: Path) -> None:
+    """Removing the folder does not stop delivery: the open file is still read, and the next file has a new folder."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    for path in (tmp_path / "d").iterdir():
+        path.unlink()
+    (tmp_path / "d").rmdir()
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    spool.append(LINES[1], 1)
+    found = read_all(spool)
+
+    assert (spool.written, spool.settled, spool.refused, spool.fallback) == (3, 3, 0, None)
+    assert (found.startswith(LINES[0]), found.endswith(LINES[1])) == (True, True)
+
+
+def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None:
+    """A living process does not look dead because its lock file was removed with the folder."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    shutil.rmtree(tmp_path / "d")
+    (tmp_path / "d").mkdir()  # by another process
+    spool.append(LINES[0], 1)
+
+    assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (1, None)
+
+
+def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
+    """Its entries are lost and no longer wait; those of the other files are read."""
+    spool = spool_in(tmp_path / "d")
+    block = b'"' + b"x" * (SEGMENT_BYTES // 4) + b'"\n'
+    for _ in range(6):
+        spool.append(block, 1)
+    segments(tmp_path / "d")[0].unlink()
+
+    assert (read_all(spool), spool.lost, spool.settled) == (block * 2, 4, 6)
+
+
+def test_memory_only_leaves_no_file_and_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder, no named file is written, and the limit is 16 MB."""
+    monkeypatch.chdir(tmp_path)
+    spool = spool_in(None)
+    block = b'"' + b"x" * 1_000_000 + b'"\n'
+    for _ in range(20):
+        spool.append(block, 1)
+
+    assert (spool.written, spool.refused, list(tmp_path.iterdir())) == (NAMELESS_BYTES // len(block), 4, [])
+
+
+def test_disk_without_space_leaves_nothing_open(tmp_path: Path) -> None:
+    """If neither a named nor a nameless file has space, both are closed, and memory is used later."""
+    spool, before = spool_in(tmp_path / "d"), open_files()
+    with largest_file(0):
+        for _ in range(10):
+            spool.append(LINES[0], 1)
+        opened = open_files() - before
+    spool.append(LINES[1], 1)
+
+    assert (opened, spool.refused, spool.read()) == (1, 10, LINES[1])  # the lock of the folder's owner
