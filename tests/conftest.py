@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +64,19 @@ def log() -> MemoryDelivery:
 def handler(log: MemoryDelivery) -> CoagentCallbackHandler:
     """A handler without a session id."""
     return CoagentCallbackHandler(delivery=log)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The upper bound of each random delay; the delay itself is always the shortest, 0."""
+    longest: list[float] = []
+
+    def drawn(draw: random.Random, shortest: float, most: float) -> float:
+        longest.append(most)
+        return shortest
+
+    monkeypatch.setattr(random.SystemRandom, "uniform", drawn)
+    return longest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

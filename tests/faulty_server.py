@@ -64,6 +64,20 @@ def healthy(request: Request) -> Answer:
     return Answer()
 
 
+def naming(request: Request) -> Answer:
+    """Refuse a request that contains `e5`, and name it by index."""
+    for index, entry in enumerate(request.entries):
+        if entry["event_id"] == "e5":
+            body = b'{"success": false, "errors": [{"index": %d, "field": "x", "message": "bad"}]}' % index
+            return Answer(400, body, stores=False)
+    return Answer()
+
+
+def first(number: int, answer: Answer) -> Behaviour:
+    """Give `answer` to the first `number` requests, then be healthy."""
+    return lambda request: answer if request.number <= number else Answer()
+
+
 class FaultyServer:
     """Serve `POST /api/v1/logs` as `behave` says; a context manager.
 

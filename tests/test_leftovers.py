@@ -1,0 +1,155 @@
+"""What dead processes left is sent by the next one, or by one that is running."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coagent_langchain.delivery import worker
+from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
+from coagent_langchain.delivery.sync import SYNC_S
+from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
+from tests.faulty_server import Answer, FaultyServer, Request, healthy
+from tests.waiting import until
+
+
+def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_path: Path) -> None:
+    """While a server hangs on a dead process's events, new ones are synced to disk."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            gone.append(line("left"))
+        server.behave = lambda request: Answer(hangs=request.entries[0]["event_id"] == "left")
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            assert server.wait_for(lambda: "a" in server.stored)
+            assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left")
+            time.sleep(2 * SYNC_S)  # earlier events are synced
+            delivery.append(line("b"))
+            segment = delivery._spool._segments[-1]
+            until(lambda: segment.synced == segment.size, seconds=10)  # the request timeout is 30 s
+            server.close()
+
+
+def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
+    """Events left by a delivery that ended while the server was away are sent by the next, after its own."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            append_each(gone, ids(3))
+            gone.flush(0.1)
+        server.behave = healthy
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: len(server.stored) == 4)
+            delivery.flush(5)
+
+    assert (arrived, server.stored) == (True, ["new", *ids(3)])
+
+
+def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> None:
+    """A dead process's files are removed once its last entry is sent, not its first batch."""
+    with FaultyServer() as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        left_by_the_dead(folder, header(HEADER_BYTES) + b"".join(map(line, ids(2 * BATCH_ENTRIES + 1))))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: len(server.stored) == 2 * BATCH_ENTRIES + 2)
+            until(lambda: not [*folder.glob("1-deadbeef*")])
+
+    assert (arrived, server.stored) == (True, ["new", *ids(2 * BATCH_ENTRIES + 1)])
+
+
+def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that has no waiting events of its own says whose are waiting."""
+    with FaultyServer(lambda request: Answer(503 if request.number > 1 else 200, b"{}")) as server:
+        left_by_the_dead(destination_folder(tmp_path, server.base_url), header(HEADER_BYTES) + line("left"))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            until(lambda: bool(caplog.messages))
+
+    assert caplog.messages == [f"delivery to {server.base_url}: HTTP 503: {{}}; events of ended programs are waiting"]
+
+
+def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps looking for dead processes, even if it is never idle for long."""
+    monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.5)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("new"))
+        until(lambda: delivery._worker.idle)  # it has looked for the first time
+        left = left_by_the_dead(destination_folder(tmp_path, server.base_url), header(HEADER_BYTES) + line("left"))
+
+        def goes_on() -> bool:
+            delivery.append(line("more"))
+            return delivery.flush(10) and "left" in server.stored
+
+        until(goes_on, seconds=10)
+        until(lambda: not left.exists())
+
+    assert server.stored.count("left") == 1
+
+
+def test_busy_process_sends_what_was_left_too(tmp_path: Path) -> None:
+    """A dead process's events are sent even if the living one always has events of its own."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            append_each(gone, ids(3))
+            gone.flush(0.1)
+        with delivery_to(server.base_url, tmp_path) as delivery:
+
+            def busy(request: Request) -> Answer:
+                delivery.append(line(f"{request.number}"))
+                return Answer()
+
+            server.behave = busy
+            delivery.append(line("new"))
+            arrived = server.wait_for(lambda: "e2" in server.stored)
+            server.behave = healthy
+            delivery.flush(5)
+
+    assert (arrived, server.stored[:4]) == (True, ["new", *ids(3)])
+
+
+def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path) -> None:
+    """The quota includes what earlier processes left, even if nothing can be sent."""
+    with FaultyServer(lambda request: Answer(503)) as server:
+        with delivery_to(server.base_url, tmp_path) as gone:
+            gone.append(line("left", "x" * 2000))
+        with delivery_to(server.base_url, tmp_path, spool_quota=3000) as delivery:
+            delivery.append(line("a", "x" * 200))
+            assert server.wait_for(lambda: any(request.entries[0]["event_id"] == "a" for request in server.requests))
+            delivery.append(line("b", "x" * 500))
+
+    assert (delivery.stats().written, delivery.stats().refused) == (1, 1)
+
+
+@pytest.mark.parametrize("made", [1, time.time() + 1000], ids=["the oldest", "the newest"])
+def test_file_that_cannot_be_read_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: float
+) -> None:
+    """An unreadable file is tried once: other dead processes' events and later ones are delivered."""
+    with FaultyServer() as server:
+        folder = destination_folder(tmp_path, server.base_url)
+        for owner, modified in ("2-00000002", 1000), ("1-00000001", made):
+            path = left_by_the_dead(folder, header(HEADER_BYTES) + line(owner), owner)
+            os.utime(path, (modified, modified))
+        opened = os.open
+
+        def forbidden(file: Any, *arguments: Any) -> int:
+            if file == path:
+                raise PermissionError(errno.EACCES, "no")
+            return opened(file, *arguments)
+
+        monkeypatch.setattr(os, "open", forbidden)  # root may read every file
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("a"))
+            adopted = server.wait_for(lambda: len(server.stored) == 2)
+            until(lambda: delivery._worker.idle)
+            delivery.append(line("b"))
+            flushed = delivery.flush(10)
+
+    assert (adopted, flushed, server.stored, path.exists()) == (True, True, ["a", "2-00000002", "b"], True)
