@@ -1,0 +1,203 @@
+"""The requests of `CoagentClient`: retries, a server that is away, threads and processes that share it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from coagent_langchain import CoagentClient, ConfigurationError
+from coagent_langchain.client import SETTLE_TIMEOUT
+from coagent_langchain.eventlog import LogResult
+from coagent_langchain.server.running import Running
+from tests.client.scripted import Scripted, patient
+
+
+def test_many_threads_share_a_client(client: CoagentClient) -> None:
+    """No event is lost or mixed up."""
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: client.log_info(f"threads-{n % 4}", str(n)), range(200)))
+    messages = {e["output_data"]["message"] for n in range(4) for e in client.get_logs(f"threads-{n}")}
+
+    assert all(r.success for r in results)
+    assert messages == {str(n) for n in range(200)}
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 503, 520, 599, None])
+def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) -> None:
+    """A retried entry keeps its id, so the server stores it once."""
+    with Scripted((status, {}), (status, {})) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello")
+
+    assert result.success
+    assert (len(scripted.bodies), len(set(scripted.bodies))) == (3, 1)
+
+
+@pytest.mark.parametrize(("status", "said"), [
+    (301, "scripted"), (400, "scripted"), (404, "scripted (does base_url end with /api/v1?)"), (422, "scripted"),
+    (401, "scripted (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+])  # fmt: skip
+def test_what_will_not_pass_is_tried_once(status: int, said: str) -> None:
+    """A refusal is reported in the server's words; a wrong path or token with a hint on what to check."""
+    with Scripted((status, {})) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello")
+
+    assert (result.success, len(scripted.bodies)) == (False, 1)
+    assert re.search(rf"failed after 1 try in [\d.]+ s: HTTP {status}: {re.escape(said)}$", result.message)
+
+
+def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
+    """It is not followed: the token goes only to `base_url`."""
+    headers = {"Location": "https://logs.example.org/api/v1/logs"}
+    with Scripted((308, headers)) as scripted, patient(scripted.base_url) as client:
+        message = client.log_info("s", "hello").message
+
+    told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
+    assert message.endswith(f"HTTP 308: {told}")
+
+
+def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's proxy does not know the server on the user's own machine."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with CoagentClient(server.base_url) as client:
+        assert client.log_info("near", "hello").success
+
+
+def test_retries_come_to_an_end() -> None:
+    """`max_retries` of the client, or of the call, limits the tries."""
+    with Scripted(*[(503, {})] * 10) as scripted, patient(scripted.base_url, max_retries=2) as client:
+        first = client.log_info("s", "hello")
+        tries = len(scripted.bodies)
+        client.log_info("s", "hello", max_retries=0)
+
+    assert (first.success, tries, len(scripted.bodies)) == (False, 3, 4)
+    assert "failed after 3 tries" in first.message
+
+
+def test_fewer_than_no_retries_are_one_try() -> None:
+    """A negative number in a logging call must not stop the application."""
+    with Scripted(*[(503, {})] * 2) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello", max_retries=-1)
+
+    assert (result.success, "failed after 1 try" in result.message, len(scripted.bodies)) == (False, True, 1)
+
+
+@pytest.mark.parametrize("odd", ["3", 1.5])
+def test_retries_that_are_no_number_are_refused_by_the_result(
+    client: CoagentClient, caplog: pytest.LogCaptureFixture, odd: Any
+) -> None:
+    """They are refused at the first call, not by an exception when the server is away for the first time."""
+    result = client.log_info("s", "hello", max_retries=odd)
+
+    assert result == LogResult(False, f"max_retries must be a whole number, not {odd!r}")
+    assert result.message in caplog.text
+
+
+def test_retry_after_is_obeyed() -> None:
+    """The delay is as long as the server asks."""
+    with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
+        started = time.monotonic()
+        result = client.log_info("s", "hello")
+
+    assert result.success
+    assert time.monotonic() - started >= 1
+
+
+def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: pytest.LogCaptureFixture) -> None:
+    """The first call retries, the next ones try once; the result and one log line for each say so."""
+    with patient("http://127.0.0.1:9/api/v1") as client, caplog.at_level(logging.WARNING):
+        results = [client.log_info("s", "hello") for _ in range(3)]
+
+    assert [r.success for r in results] == [False] * 3
+    assert ["4 tries" in r.message for r in results] == [True, False, False]
+    assert re.search(r": ConnectionError: (\[Errno \d+\] )?Connection refused$", results[0].message)
+    assert caplog.messages == [f"not stored: 1 log entry: {r.message}" for r in results]
+
+
+def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
+    """If three requests fail, the cause is given once."""
+    entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
+    with patient("http://127.0.0.1:9/api/v1") as client:
+        result = client.store_logs([entry] * 1200)
+
+    assert (result.success, result.message.count("Connection refused")) == (False, 1)
+    assert result.message.startswith("0 log entries stored; POST ")
+
+
+def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
+    """The limit of one try per call ends when the server is reached again."""
+    script: list[tuple[int | None, dict[str, str]]] = [(None, {}), (None, {}), (200, {}), (None, {})]
+    with Scripted(*script) as scripted, patient(scripted.base_url, max_retries=1) as client:
+        results = [client.log_info("s", "hello") for _ in range(3)]
+
+    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True, True], 5)
+
+
+def test_server_that_answers_is_not_away() -> None:
+    """After a failed call with 503 responses, the next one is retried as usual."""
+    with Scripted(*[(503, {})] * 3) as scripted, patient(scripted.base_url, max_retries=1) as client:
+        results = [client.log_info("s", "hello") for _ in range(2)]
+
+    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True], 4)
+
+
+def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
+    """Events of the client's sessions are sent first, but not if the last call could not reach the server."""
+    with patient("http://127.0.0.1:9/api/v1") as client:
+        client.log_info("s", "hello")
+        with client.start_session("Plan", session_id="s"):
+            started = time.monotonic()
+            client.log_info("s", "hello")
+            took = time.monotonic() - started
+
+    assert took < SETTLE_TIMEOUT
+
+
+def test_closing_ends_a_pause() -> None:
+    """`close` from another thread does not wait for the next retry."""
+    with Scripted(*[(503, {"Retry-After": "25"})] * 4) as scripted:
+        client = patient(scripted.base_url)
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(client.log_info, "s", "hello")
+            while not scripted.bodies:
+                pass
+            client.close()
+            result = future.result(timeout=5)
+        late = client.log_info("s", "late")
+
+    assert (result.success, late.success, late.message) == (False, False, "the client is closed; create a new one")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [({"base_url": "localhost"}, "base_url"), ({"timeout": 0}, "timeout"), ({"max_retries": -1}, "max_retries"),
+     ({"max_retries": 1.5}, "max_retries"), ({"retry_backoff_factor": float("nan")}, "retry_backoff_factor")],
+)  # fmt: skip
+def test_wrong_settings_are_told_at_once(arguments: dict[str, Any], name: str) -> None:
+    """The message names the argument."""
+    with pytest.raises(ConfigurationError, match=name):
+        CoagentClient(**arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_has_a_connection_of_its_own() -> None:
+    """A connection is reused from call to call, but a child process shares neither it nor the threads' locks."""
+    with Scripted() as scripted, patient(scripted.base_url) as client:
+        results = [client.log_info("s", "parent"), client.log_info("s", "parent")]
+        with client._connection._lock:  # as if a thread had just begun a request
+            if (pid := os.fork()) == 0:
+                signal.alarm(10)
+                os._exit(0 if client.log_info("s", "child").success else 1)
+            _, status = os.waitpid(pid, 0)
+        results.append(client.log_info("s", "parent"))
+    parent, again, child, last = scripted.ports
+
+    assert ([r.success for r in results], status) == ([True] * 3, 0)
+    assert (parent == again == last, child != parent) == (True, True)
