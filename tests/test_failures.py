@@ -334,6 +334,18 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     assert strategies(log) == [("handled", ["both continued"])]
 
 
+def test_branch_that_begins_after_another_failed_is_not_its_fallback(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Nothing makes up for a model that fails in one branch; what its chain raises is that error, not a second one."""
+    branches = RunnableParallel(a=chat(ValueError("down")), b=chat("ok"))
+
+    with pytest.raises(ValueError, match="down"):
+        branches.invoke("q", {"callbacks": [handler], "max_concurrency": 1})
+
+    assert [kind for kind, _, turn in log.sequence if turn] == ["llm_call", "error", "llm_call", "llm_response"]
+
+
 def test_recovery_has_the_turn_of_its_error(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The recovery from an error in parsing a response is in that response's turn, though the model is a sibling."""
     parse = RunnableLambda(lambda answer: int(answer.content)).with_fallbacks([RunnableLambda(lambda _: 0)])

@@ -19,6 +19,7 @@ _HIDDEN_TAG = "langsmith:hidden"
 _SEQUENCE_TAG = "seq:step:"
 _STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
+_BRANCH_TAG = "map:key:"
 _PACKAGES = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 # Metadata that LangChain and LangGraph add themselves, or that is elsewhere in the entry.
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
@@ -26,7 +27,7 @@ _OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task
                        "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
 _known_as_ours: set[str] = set(_OWN_KEYS)
 _MAX_KNOWN = 1_000
-_OWN_TAGS = (_STEP_TAG, "map:key:", _RETRY_TAG, "langsmith:", "langgraph:")
+_OWN_TAGS = (_STEP_TAG, _BRANCH_TAG, _RETRY_TAG, "langsmith:", "langgraph:")
 _HISTORY_RUN = "check_sync_or_async"  # inside a `RunnableWithMessageHistory`
 _COLLECTIONS = (list, tuple, set, frozenset)
 # How a `RunnableBranch` numbers its parts; and what keeps a model's tokens out of LangGraph's stream.
@@ -51,7 +52,7 @@ def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Map
 
 
 def read_tags(run: Run, tags: Any) -> None:
-    """Note what a run's tags say: whether it is a graph's step or hidden, its attempt, and the user's own tags."""
+    """Note what a run's tags say: whether it is a step, a branch or hidden, its attempt, and the user's own tags."""
     for tag in tags if isinstance(tags, _COLLECTIONS) else ():
         if not isinstance(tag, str) or tag.startswith(_SEQUENCE_TAG):
             continue
@@ -62,6 +63,8 @@ def read_tags(run: Run, tags: Any) -> None:
             run.is_step = True
         elif tag == _HIDDEN_TAG:
             run.is_hidden = True
+        elif tag.startswith(_BRANCH_TAG):
+            run.is_branch = True
         elif tag.startswith(_RETRY_TAG) and tag[len(_RETRY_TAG) :].isdigit() and not run.attempt:
             run.attempt = int(tag[len(_RETRY_TAG) :])
             if run.parent is not None:

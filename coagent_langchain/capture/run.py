@@ -44,6 +44,7 @@ class Run:
         own_turn: the turn of a model call, or the one that requested a tool; None if it has none of its own.
         tags: the user's own.
         is_step: whether a graph's engine runs it, as a step of its own.
+        is_branch: whether a `RunnableParallel` runs it beside others, none of which it repeats.
         is_hidden: whether LangChain marks it as plumbing.
         failed_nodes: the attempts so far of graph nodes below this run that failed, by checkpoint namespace.
         call: what repeated calls have in common, None if unknown: the fingerprint of a model's prompt, the id of a tool
@@ -64,6 +65,7 @@ class Run:
     own_turn: int | None = None
     late = False  # its start was not reported, or its end is unknown
     is_step = False
+    is_branch = False
     is_hidden = False
     repeated = recovered = False
     tags: Sequence[str] = ()
@@ -188,7 +190,7 @@ class Run:
         repeated by only one other.
         """
         parent = self.parent
-        if parent is None or not parent.failures or parent.name == FALLBACKS:  # which logs its own recovery
+        if parent is None or not parent.failures or self.is_branch or parent.name == FALLBACKS:  # it logs a recovery
             return
         with _lock:
             candidates = [each for each in parent.failures
