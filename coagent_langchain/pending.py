@@ -24,14 +24,14 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
-        self._waiting: dict[str, dict[str, Any] | None] = {}  # calls that have not run, as they were logged
+        self._waiting: dict[str, dict[str, Any] | None] = {}  # calls that have not run
         self._shared: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._asked)
 
     def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
-        """Record which turn requested a tool call and, until it has run, the call as it was logged."""
+        """Record which turn requested a tool call and, until it has run, the call: its name and whatever is needed."""
         with _lock:
             if self.has_not_run(call_id) and self._asked[call_id] != (prompt, turn):
                 self._shared.add(call_id)
@@ -55,8 +55,15 @@ class ToolCalls:
         """Record that a tool has run."""
         self._waiting.pop(call_id, None)
 
+    def ran_by_name(self, name: str) -> None:
+        """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
+        for call_id, call in list(self._waiting.items()):
+            if call is not None and call.get("name") == name:
+                self.ran(call_id)
+                return
+
     def call(self, call_id: str) -> dict[str, Any] | None:
-        """A call that has not run yet, as `{id, name, args}`; None if unknown."""
+        """A call that has not run yet, as `{id, name, args}` or less; None if unknown."""
         return self._waiting.get(call_id)
 
     def has_not_run(self, call_id: str) -> bool:
@@ -72,7 +79,7 @@ class ToolCalls:
         """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
         for call_id, (prompt, turn) in earlier._asked.copy().items():
             if prompt in again:
-                self.ask(call_id, again[prompt], turn)
+                self.ask(call_id, again[prompt], turn, earlier._waiting.get(call_id))
                 if call_id not in earlier._waiting:
                     self.ran(call_id)
 

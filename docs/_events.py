@@ -50,7 +50,8 @@ META = [
     ("`outcome`",
      "calls and nodes that did not end normally",
      "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
-     "`unknown`; for a node, and for a model that failed because of a run inside it, also `error`"),
+     "`answered by application`, `unknown`; for a node, and for a model that failed because of a run inside it, "
+     "also `error`"),
     ("`attempt`", "repeated attempts", "the number of the attempt, from 2 on"),
     ("`late`", "`llm_call`", "true: LangChain reported the call only when it ended"),
     ("`error_id`", "a failed `tool_response`", "the id of its `error`"),

@@ -373,13 +373,17 @@ def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient)
         entry("refused", 4, "tool_call", 1, 2, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
         entry("refused", 5, "tool_response", 1, 2, tool_response={"tool_name": "trains", "success": True},
               meta={"outcome": "answered by node"}),
+        entry("refused", 6, "tool_call", 1, 3, tool_call={"tool_name": "buses", "parameters": {"to": "Rome"}}),
+        entry("refused", 7, "tool_response", 1, 3, tool_response={"tool_name": "buses", "success": True},
+              meta={"outcome": "answered by application"}),
     ])  # fmt: skip
     lines = [re.sub("  +", "  ", line) for line in run("show", "refused").splitlines()]
 
     assert lines[3:] == [
-        "✓ Prompt 1: Mail  4.0 s",
+        "✓ Prompt 1: Mail  6.0 s",
         "├─ · mail  not run · Turn 1 · no, thanks  1.0 s",
-        "└─ ✓ trains  answered by node · Turn 2 · to: Rome  1.0 s",
+        "├─ ✓ trains  answered by node · Turn 2 · to: Rome  1.0 s",
+        "└─ ✓ buses  answered by application · Turn 3 · to: …  1.0 s",
     ]
 
 

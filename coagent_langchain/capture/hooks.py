@@ -14,7 +14,7 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
-from coagent_langchain.capture.unrun_tools import log_unrun_tools
+from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
 from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
@@ -37,9 +37,13 @@ class Hooks(Asides):
             run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
             if run is not None:
                 self._streams[run.key] = []
+                given = only if isinstance(only, list) else [only]
+                conversation = split(given)
+                if (history := conversation.history) and history[-1]["role"] == "tool":
+                    log_answers_to_model(self._recorder, run, given)
                 self._recorder.call_started(
                     run,
-                    split(only if isinstance(only, list) else [only]),
+                    conversation,
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
                 )
 

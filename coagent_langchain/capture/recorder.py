@@ -186,7 +186,9 @@ class Recorder:
                 if calls is not None:
                     calls.ran(tool_call_id)
         else:
-            run.root.unasked_tools |= {run.name}
+            for calls in (run.root.tool_calls, course.pending.tool_calls):
+                if calls is not None:
+                    calls.ran_by_name(run.name)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

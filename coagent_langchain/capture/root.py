@@ -24,7 +24,6 @@ class Root(Run):
         pending_input: its inputs, until they are logged.
         tool_calls: the tool calls that its models requested; None before the first one.
         said: fingerprints of the messages of its models and nodes.
-        unasked_tools: the names of tools that ran without a tool call id.
         becoming: the prompt that is about to be assigned to it; what a `redact` runs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
@@ -38,7 +37,6 @@ class Root(Run):
     thread: Any = None
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
-    unasked_tools: frozenset[str] = frozenset()
     becoming: Prompt | None = None
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
@@ -79,4 +77,4 @@ class Root(Run):
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.ask(tool_call_id, prompt, turn, call)
-        prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn)
+        prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn, {"name": call["name"]})

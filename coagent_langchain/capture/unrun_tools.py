@@ -1,8 +1,9 @@
-"""Tool calls answered without running a tool: the model made it up, or a middleware refused or answered the call."""
+"""Tool calls that are answered although no hook reports a tool run: by a graph's node, or by the application itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ _ABSENT = object()
 
 
 def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> None:
-    """Log the tool calls that a graph node answers itself: as LangChain ran no tool, no hook reports them.
+    """Log the tool calls that a graph node answers itself: the model made up the tool, or a middleware answers.
 
     Parameters:
         node: the node that ends.
@@ -31,11 +32,33 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
             # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
-            failed = structured is None or fields_of(message).get("status") == "error"
+            failed = structured is None or _is_error(message)
             if (failed or structured is _ABSENT) and _is_unrun(root, message):
-                name, arguments = _asked(root, message, messages)
-                if name not in root.unasked_tools:
-                    _log(recorder, node, message, name, arguments, failed)
+                outcome = "not run" if failed else "answered by node"
+                _log(recorder, node, node, message, messages, outcome, failed=failed)
+
+
+def log_answers_to_model(recorder: Recorder, model: Run, messages: Sequence[Any]) -> None:
+    """Log the tool calls that the application answers itself, in a loop of its own: only the next model call shows it.
+
+    Parameters:
+        model: the model that is about to be called.
+        messages: its input.
+    """
+    if recorder.prompt_of(model).course.pending.tool_calls.all_ran:
+        return
+    answers = list(takewhile(_is_answer, reversed(messages)))
+    for message in reversed(answers):
+        if _is_unrun(model.root, message):
+            _log(recorder, model, model.parent, message, messages, "answered by application", failed=_is_error(message))
+
+
+def _is_answer(message: Any) -> bool:
+    return isinstance(fields_of(message).get("tool_call_id"), str)
+
+
+def _is_error(message: Any) -> bool:
+    return bool(fields_of(message).get("status") == "error")
 
 
 def _is_unrun(root: Root, answer: Any) -> bool:
@@ -44,27 +67,28 @@ def _is_unrun(root: Root, answer: Any) -> bool:
     return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _log(recorder: Recorder, node: Run, answer: Any, name: str, arguments: Any, failed: bool) -> None:
-    run = recorder.tree.start(uuid4(), "tool", name, node)
+def _log(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any], outcome: str, *,
+         failed: bool) -> None:  # fmt: skip
+    """Log the call and the answer as a tool run below `parent`, or as a root, with the place and prompt of `beside`."""
+    name, arguments = _asked(beside.root, answer, messages)
+    run = recorder.tree.start(uuid4(), "tool", name, parent)
     if run is None:
         return
-    run.framework, run.context, run.late = node.framework, node.context, True
+    run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
     found = tool_result(answer)
     run.tool_call_id = found.tool_call_id
     recorder.tool_started(run, arguments)
     error = failure_text(found.result["output"]) if failed else None
-    outcome = "not run" if failed else "answered by node"
     recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
     recorder.tree.end(run.run_id)
 
 
-def _asked(root: Root, answer: Any, beside: list[Any]) -> tuple[str, Any]:
-    """The name and arguments of a call: as noted in this run, else from the requesting message, if it is there too."""
+def _asked(root: Root, answer: Any, beside: Sequence[Any]) -> tuple[str, Any]:
+    """The name and arguments of a call: from the requesting message, if it is there too, else as noted."""
     fields = fields_of(answer)
     call_id, name = fields["tool_call_id"], fields.get("name")
-    call = root.calls_with(call_id).call(call_id)
-    if call is None:
-        asked = (call for message in beside for call in tool_calls_of(message))
-        call = next((call for call in asked if call.get("id") == call_id), {})
+    asked = (call for message in reversed(beside) for call in tool_calls_of(message))  # backwards: ids may repeat
+    call = next((call for call in asked if call.get("id") == call_id), None)
+    call = call or root.calls_with(call_id).call(call_id) or {}
     name = name or call.get("name")
     return name if isinstance(name, str) else "tool", call.get("args")

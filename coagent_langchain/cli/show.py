@@ -17,14 +17,15 @@ from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.formats import duration, mapping, preview, tokens, visible
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.server.presentation.moments import BY_NODE, FROM_CACHE, shorten
+from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE, shorten
 from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between polls of a session that is followed
 WIDE = 60  # columns from which there is room for tokens
 COLOURS = {"prompt": "bold", "model": "blue", "tool": "cyan", "retriever": "magenta", "human": "yellow", "error": "red"}
-SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), BY_NODE: ("✓", "green"), FROM_CACHE: ("✓", "green"),
+SIGNS = {"ok": ("✓", "green"), "completed": ("✓", "green"), FROM_CACHE: ("✓", "green"),
+         BY_NODE: ("✓", "green"), BY_APPLICATION: ("✓", "green"),
          "error": ("✗", "red"), "failed": ("✗", "red"), "recovered": ("↻", "yellow"),
          "open": ("…", "yellow"), "waiting": ("?", "yellow")}  # fmt: skip
 

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.server.presentation.moments import BY_NODE, FROM_CACHE
+from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import NO_END
 
@@ -18,6 +18,7 @@ STATUS_ICONS = {
     "completed": "ok",
     "ok": "ok",
     BY_NODE: "ok",
+    BY_APPLICATION: "ok",
     FROM_CACHE: "ok",
     "failed": "error",
     "error": "error",

@@ -11,7 +11,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -238,6 +238,56 @@ def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, han
         {"tool_name": "add", "result": {"output": "3"}, "success": True}
     ]
     assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_call_that_the_application_answers_is_told_before_the_model_gets_the_answer(
+    wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """In a loop of its own, around the models or inside a chain, it may answer by a plain function."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1"), ("div", {"a": 1, "b": 0}, "2")), "done")
+
+    def loop(question: str, config: RunnableConfig) -> Any:
+        asked = model.invoke(question, config)
+        results = [ToolMessage("3", tool_call_id="1"), ToolMessage("by zero", tool_call_id="2", status="error")]
+        return model.invoke([HumanMessage(question), asked, *results], config)
+
+    config: RunnableConfig = {"callbacks": [handler]}
+    _ = RunnableLambda(loop).invoke("q", config) if wrapped else loop("q", config)
+
+    both = [("tool_call", 1, 1), ("tool_response", 1, 1)]
+    assert log.sequence[2:] == [("llm_call", 1, 1), ("llm_response", 1, 1), *both, *both,
+                                ("llm_call", 1, 2), ("llm_response", 1, 2)]  # fmt: skip
+    by_application = "answered by application"
+    assert answers(log) == [(1, "1", "add", True, by_application), (1, "2", "div", False, by_application)]
+    assert [e["tool_call"]["parameters"] for e in of_type(log, "tool_call")] == [{"a": 1, "b": 2}, {"a": 1, "b": 0}]
+    told = [e["tool_response"] for e in of_type(log, "tool_response")]
+    assert [(each["result"], each.get("error_message")) for each in told] == [
+        ({"output": "3"}, None),
+        ({"output": "by zero"}, "by zero"),
+    ]
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_tool_that_the_application_runs_without_its_call_is_told_once(
+    wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The message that it makes of the result is no second call, not even if the model asks for the tool again."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1")), calls(("add", {"a": 3, "b": 3}, "2")), "done")
+
+    def loop(question: str, config: RunnableConfig) -> Any:
+        messages: list[Any] = [HumanMessage(question)]
+        while (asked := model.invoke(messages, config)).tool_calls:
+            (call,) = asked.tool_calls
+            result = add.invoke(call["args"], config) if call["id"] == "1" else 6
+            messages += [asked, ToolMessage(str(result), tool_call_id=call["id"])]
+        return asked
+
+    config: RunnableConfig = {"callbacks": [handler]}
+    _ = RunnableLambda(loop).invoke("q", config) if wrapped else loop("q", config)
+
+    assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == [None, "answered by application"]
 
 
 @pytest.mark.parametrize("arguments", [{"a": 1, "b": 2}, {"a": 1}])

@@ -79,15 +79,16 @@ def test_call_that_was_not_run_is_no_error() -> None:
     assert [rolled.errors for rolled in roll_up(story.entries)] == [0]
 
 
-def test_call_that_a_node_answered_says_so() -> None:
-    """It succeeded, though no tool ran."""
+@pytest.mark.parametrize("outcome", ["answered by node", "answered by application"])
+def test_call_that_no_tool_answered_says_so(outcome: str) -> None:
+    """It succeeded, though no run of a tool was reported."""
     story = Story("s").ask("Rome?")
     run = story.tool_call("weather", {"city": "Rome"}, "c1")
     answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
-    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "answered by node"})
+    story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
 
     assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
-        ["prompt", "ok", "Rome?", "", ""], ["tool", "answered by node", "weather", "city: Rome", "answered by node"],
+        ["prompt", "ok", "Rome?", "", ""], ["tool", outcome, "weather", "city: Rome", outcome],
     ]  # fmt: skip
 
 

@@ -18,8 +18,9 @@ from coagent_langchain.wire import JsonObject
 MAX_NAME = 120  # characters of a name in a row
 NOT_RUN = "not run"  # outcome of a call that got an error without its tool running, so the tool did not fail
 BY_NODE = "answered by node"  # the same, with a result
+BY_APPLICATION = "answered by application"  # outcome of a call that the program's own loop of model and tools answered
 FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
-IN_PLACE = (NOT_RUN, BY_NODE, FROM_CACHE)  # the tool or model itself did nothing
+IN_PLACE = (NOT_RUN, BY_NODE, BY_APPLICATION, FROM_CACHE)  # the tool or model itself is not known to have run
 
 
 @dataclass(slots=True)
