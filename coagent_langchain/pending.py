@@ -57,10 +57,13 @@ class ToolCalls:
 
     def ran_by_name(self, name: str) -> None:
         """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
-        for call_id, call in list(self._waiting.items()):
-            if call is not None and call.get("name") == name:
-                self.ran(call_id)
-                return
+        if (call_id := self.waiting_for(name)) is not None:
+            self.ran(call_id)
+
+    def waiting_for(self, name: str) -> str | None:
+        """The id of the first call for this tool that has not run."""
+        waiting = list(self._waiting.items())
+        return next((call_id for call_id, call in waiting if call is not None and call.get("name") == name), None)
 
     def call(self, call_id: str) -> dict[str, Any] | None:
         """A call that has not run yet, as `{id, name, args}` or less; None if unknown."""

@@ -115,13 +115,18 @@ class Binding:
     def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
         """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
 
-        In an application that calls the model and tools in its own loop, each of these calls is a root.
+        In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
+        invoked with the arguments alone is taken for a waiting call of its name, if the latest prompt has one.
         """
-        call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
-        calls = session.course.pending.tool_calls
+        calls, is_tool = session.course.pending.tool_calls, root.kind == "tool"
+        known_id = root.tool_call_id if is_tool else last_call(inputs)
+        call_id = calls.waiting_for(root.name) if is_tool and known_id is None else known_id
         if call_id is None or calls.is_shared(call_id):
             return None
-        prompt, root.turn = calls.asked_by(call_id) or (None, 0)
+        prompt, turn = calls.asked_by(call_id) or (None, 0)
+        if prompt is None or (known_id is None and prompt.number != session.course.last_prompt):
+            return None
+        root.turn = turn
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, number: int | None, answer: Any) -> Prompt:

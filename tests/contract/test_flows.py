@@ -52,9 +52,15 @@ def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery)
     ]
 
 
+def run_with_arguments_alone(call: Any, config: Any) -> ToolMessage:
+    """Run the tool without the id of its call, as older tutorials do."""
+    return ToolMessage(str(add.invoke(call["args"], config)), tool_call_id=call["id"])
+
+
+@pytest.mark.parametrize("run", [add.invoke, run_with_arguments_alone])
 @pytest.mark.parametrize("prompt", [RunnableLambda(lambda asked: asked["messages"]), RunnablePassthrough()])
 def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
-    prompt: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+    prompt: Any, run: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Its tools, and the calls that receive their results, are roots: they stay in the prompt that requested them."""
     config: Any = {"callbacks": [handler]}
@@ -66,7 +72,7 @@ def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
         while isinstance(messages[-1], (HumanMessage, ToolMessage)):
             given = {"messages": messages} if isinstance(prompt, RunnableLambda) else messages
             answer = agent.invoke(given, config)
-            messages += [answer, *(add.invoke(call, config) for call in answer.tool_calls)]
+            messages += [answer, *(run(call, config) for call in answer.tool_calls)]
 
     told = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries]
     tool = ["tool_call", "tool_response"]

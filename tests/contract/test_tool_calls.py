@@ -74,6 +74,17 @@ def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
     assert (called, sorted(asked.values())) == (asked, [1, 2])
 
 
+def test_tool_that_no_model_has_asked_for_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Neither before a model asks for it, nor if the only call for it was left waiting in an earlier prompt."""
+    config: Any = {"callbacks": [handler]}
+    add.invoke({"a": 1, "b": 1}, config)
+    chat(calls(("add", {"a": 2, "b": 2}, "c1"))).invoke("2 + 2?", config)
+    chat("soup").invoke("cook", config)
+    add.invoke({"a": 3, "b": 3}, config)
+
+    assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "tool_call")] == [(1, 0), (4, 0)]
+
+
 def test_graph_that_is_given_a_models_calls_stays_in_its_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
