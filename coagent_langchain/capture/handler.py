@@ -82,7 +82,8 @@ class CoagentCallbackHandler(Hooks):
         check_resume(resume, session_id)
         self._arguments = {"session_id": session_id, "base_url": base_url, "auth_token": auth_token,
                            "spool_dir": spool_dir, "capture_content": capture_content, "redact": redact,
-                           "components": components, "sample_rate": sample_rate, "delivery": delivery}  # fmt: skip
+                           "components": components, "sample_rate": sample_rate, "resume": resume,
+                           "delivery": delivery}  # fmt: skip
         self._settings = Settings.load(base_url=base_url, auth_token=auth_token, spool_dir=spool_dir,
                                        capture_content=capture_content)  # fmt: skip
         if session_id is not None:

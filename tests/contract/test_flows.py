@@ -118,6 +118,21 @@ def test_resume_continues_the_servers_numbers() -> None:
     ]
 
 
+def test_pickled_handler_resumes_where_it_is_unpickled() -> None:
+    """A worker that gets a handler with `resume=True` continues with the next prompt, too."""
+    with server.launch() as running:
+        handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=True)
+        chat("soup").invoke("q", {"callbacks": [handler]})
+        assert handler.flush(10)
+        forget_sessions(handler)
+        again = pickle.loads(pickle.dumps(handler))
+        chat("soup").invoke("q", {"callbacks": [again]})
+        assert again.flush(10)
+        logged = CoagentClient(running.base_url).get_logs("s")
+
+    assert [e.prompt_number for e in logged if e.event_type.value in ("session_start", "user_input")] == [1, 1, 2]
+
+
 @pytest.mark.parametrize("stops", ["to ask", "in an error"])
 def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
     """With `resume=True` a new process continues its last prompt and turn if there is no new request."""
