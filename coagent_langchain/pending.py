@@ -151,8 +151,19 @@ class Pending:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
-        """The questions still open in a thread, by interrupt id."""
-        return {key: question for key, question in list(self.questions.items()) if question.thread == thread}
+        """The questions still open in a thread, by interrupt id.
+
+        A chain around a graph does not know its thread (None). If none is known to be open in the thread, those that
+        may be are returned, provided that one prompt asked them all.
+        """
+        found = self._open_in(thread)
+        if found:
+            return found
+        questions = self.questions.copy() if thread is None else self._open_in(None)
+        return questions if len({question.prompt for question in questions.values()}) == 1 else {}
+
+    def _open_in(self, thread: Any) -> dict[str, Question]:
+        return {key: question for key, question in self.questions.copy().items() if question.thread == thread}
 
     def withdraw(self, thread: Any, kept: Container[str] = ()) -> list[str]:
         """Drop questions that no longer need an answer: the thread's graph has continued or asked something else.
@@ -165,7 +176,7 @@ class Pending:
         """
         if thread is None:
             return []
-        gone = [key for key in self.asked_in(thread) if key not in kept]
+        gone = [key for key in self._open_in(thread) if key not in kept]
         questions = [(key, self.questions.pop(key, None)) for key in gone]
         return [key for key, question in questions if question is not None and not question.is_answered]
 

@@ -293,6 +293,36 @@ def test_question_that_a_graph_in_a_chain_asks_replaces_the_one_before(
     ]
 
 
+@pytest.mark.parametrize("asks_in_chain", [True, False])
+def test_answer_may_take_another_way_than_the_question(
+    asks_in_chain: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A service may ask in a function around its graph, which does not know the thread, and answer outside of it."""
+    graph = asking_graph("hotel")
+    chain = RunnableLambda(lambda given: graph.invoke(given, {"configurable": {"thread_id": "t"}}))
+    asks, answers = (chain, graph) if asks_in_chain else (graph, chain)
+    with handler.session("s"):
+        asks.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+        answers.invoke(Command(resume="yes"), in_thread(handler, "t"))
+
+    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "yes")]
+    assert ({entry["prompt_number"] for entry in log.entries}, log.entries[-1]["meta"]["status"]) == ({1}, "completed")
+
+
+def test_answer_to_one_of_several_questions_in_chains_names_none(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Two functions around graphs have asked: nothing says whose question the answer to one graph is for."""
+    graph, asked = asking_graph("hotel"), {"messages": [("user", "go")]}
+    chain = RunnableLambda(lambda thread: graph.invoke(asked, {"configurable": {"thread_id": thread}}))
+    with handler.session("s"):
+        for thread in ("a", "b"):
+            chain.invoke(thread, {"callbacks": [handler]})
+        graph.invoke(Command(resume="yes"), in_thread(handler, "b"))
+
+    assert questions(log) == [(0, "interrupted", "hotel?"), (1, "interrupted", "hotel?"), (2, "resumed", "yes")]
+
+
 def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed_too(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

@@ -62,8 +62,8 @@ class HumanAnswers:
             if question := pending.questions.pop(interrupt_id, None):
                 root.answered = {**root.answered, interrupt_id: question}
             self._emit(run, prompt, interrupt_id, value)
-        if asked:
-            pending.stopped.pop(root.thread, None)
+        for question in asked.values():
+            pending.stopped.pop(question.thread, None)
         return {*asked, *answers}
 
     def _emit(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
