@@ -157,6 +157,24 @@ def test_exception_raised_from_another_is_an_error_that_names_it(
     assert recovered == [inner["event_id"], outer["event_id"]]
 
 
+@pytest.mark.parametrize("call", ["invoke", "stream"])
+def test_error_of_a_graph_whose_parent_is_not_its_node_is_told_once(
+    call: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph names the chain around the outer graph as the parent of a graph in a node that is a chain itself."""
+
+    def fail(state: MessagesState) -> MessagesState:
+        raise ValueError("no stock")
+
+    same: Any = RunnableLambda(lambda given: given)
+    inner = StateGraph(MessagesState).add_node("inner", fail).add_edge(START, "inner").compile()
+    outer = StateGraph(MessagesState).add_node("outer", same | inner).add_edge(START, "outer").compile()
+    with pytest.raises(ValueError, match="no stock"):
+        _ = list(getattr(same | outer, call)({"messages": [("user", "go")]}, {"callbacks": [handler]}))
+
+    assert [entry["meta"]["path"][-1] for entry in of_type(log, "error")] == ["inner"]
+
+
 def test_group_is_reported_with_what_is_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A group whose members were all reported is not logged again; one with a new member is."""
 

@@ -234,9 +234,17 @@ class Run:
                 parent.failed_nodes[namespace] = max(self.attempt, 1)
 
     def reported_beside(self, error: BaseException) -> str | None:
-        """The id under which a sibling reported `error`: what one step of a stream raises, all of them raise."""
-        if self.kind == "chain" and self.parent is not None:
-            for failure in self.parent.failures or ():
+        """The id under which a sibling reported `error`, or that of a run above.
+
+        What one step of a stream raises, all of them raise; and LangGraph reports a subgraph in a node that is a chain
+        as a child of the chain around the whole graph.
+        """
+        above = self.parent if self.kind == "chain" else None
+        for _ in range(MAX_CLIMB):
+            if above is None:
+                break
+            for failure in above.failures or ():
                 if failure.error is error and failure.run.failed_ns > self.started_ns:
                     return failure.error_id
+            above = above.parent
         return None
