@@ -1,0 +1,326 @@
+"""`show` and `export` against a real server: which session is meant, and what is written of it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from coagent_langchain import CoagentClient
+from coagent_langchain.cli import main
+from coagent_langchain.cli.show import follow
+from coagent_langchain.cli.text import fit
+from coagent_langchain.wire import now_ms
+from tests.cli.samples import ENTRIES, BasicServer, Run, entry
+from tests.loopback import serving
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_show_draws_the_tree(run: Run) -> None:
+    """The tree has prompt, model call, tool call and error with tokens and times; control characters are escaped."""
+    lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
+
+    assert lines == [
+        "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error",
+        "  1,200→30 tokens",
+        "Plan a trip",
+        "",
+        "✗ Prompt 1: Where to?  1,200→30  6.0 s",
+        "└─ ✗ Turn 1  1,200→30  5.0 s",
+        "  ├─ ✓ m-1  Rome.  1,200→30  2.0 s",
+        "  ├─ ✗ trains  strike ␛[31m  1.0 s",
+        "  └─ ✗ TrainError  strike  0 ms",
+        "✗ Session end  Error  7.9 s",
+    ]
+
+
+def test_show_wraps_its_head_and_tells_tokens_alike(
+    run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a title, the id is shown; unknown tokens are a dash, in rows only from 60 columns on."""
+    own.store_logs([
+        entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+        entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
+        entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
+    ])  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = run("show", "no-title").splitlines()
+    monkeypatch.setenv("COLUMNS", "60")
+    wide = run("show", "no-title").splitlines()
+
+    assert narrow[:4] == ["no-title  completed · 2.0 s · 1 prompt", "  1 model call · 2→– tokens", "no-title", ""]
+    assert (len(narrow[5]), re.findall(r"2→\S", "\n".join(narrow[4:]))) == (40, [])
+    assert (len(wide[4]), re.findall(r"2→\S", "\n".join(wide[3:]))) == (60, ["2→–", "2→–"])
+    monkeypatch.setenv("COLUMNS", "120")
+    assert re.search(r"^no-title .* no-title$", run("runs"), re.MULTILINE)
+
+
+def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
+    """This also holds if the second cut leaves the first one's ellipsis."""
+    assert [fit(text, 5) for text in ("abcdef", "abc…ef", "ab", "日本語です")] == ["abcd…", "abc… ", "ab   ", "日本…"]
+    assert [fit("abc", columns) for columns in (0, 1, 2)] == ["", "…", "a…"]
+
+
+def test_show_tells_none_from_unknown(run: Run, own: CoagentClient) -> None:
+    """A reported 0 is 0 in tree and JSON; an unreported number is a dash, and null among the totals."""
+    for name, told in (("zero", {"input_tokens": 7, "output_tokens": 0}), ("half", {"input_tokens": 7})):
+        own.store_logs([
+            entry(name, 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+            entry(name, 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response=told),
+        ])  # fmt: skip
+    trees = [re.findall(r"7→\S", run("show", name)) for name in ("zero", "half")]
+    shown = [json.loads(run("show", name, "--json")) for name in ("zero", "half")]
+
+    assert trees == [["7→0"] * 3, ["7→–"] * 3]
+    assert [each["totals"]["output_tokens"] for each in shown] == [0, None]
+    assert [each["tree"][0].get("output_tokens") for each in shown] == [0, None]
+
+
+def test_session_is_found_by_the_beginning_of_its_id(run: Run) -> None:
+    """A prefix is enough if it is unique."""
+    assert run("show", "tr") == run("show", "trip")
+    assert run("export", "tr") == run("export", "trip")
+
+
+def test_newest_session_needs_no_id(run: Run, own: CoagentClient) -> None:
+    """Without an id, the first session of the list is used."""
+    own.store_logs([entry("first", 9, "session_end", 1, 0), entry("first", 1, "session_start", 1, 0),
+                    entry("last", 2, "session_start", 1, 0), entry("last", 3, "session_end", 1, 0)])  # fmt: skip
+
+    assert run("show") == run("show", "last")
+    assert run("export") == run("export", "last")
+    assert len(run("show", "--follow").splitlines()) == 2
+
+
+def test_beginning_of_several_ids_names_some(run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest ones are named; a complete id matches even if others begin with it."""
+    own.store_logs([entry("trip" + "x" * n, n, "session_start", 1, 0) for n in range(8)])
+    code = main(["show", "tri"])
+    said = capsys.readouterr().err
+    whole = run("show", "trip")
+
+    some = ", ".join("trip" + "x" * n for n in (7, 6, 5, 4, 3))
+    assert (code, said) == (1, f"coagent-langchain: 'tri' matches 8 sessions: {some}, …\n")
+    assert whole.startswith("trip ")
+
+
+def test_no_session_at_all_is_told(own: CoagentClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that uses the newest session says that there is none."""
+    codes = [main(["show"]), main(["export"])]
+
+    assert (codes, capsys.readouterr().err) == (
+        [1, 1],
+        f"coagent-langchain: no sessions yet on {own.base_url}\n" * 2,
+    )
+
+
+def test_show_numbers_every_turn(run: Run, own: CoagentClient) -> None:
+    """A turn of one call is numbered in the call's line; remarks have the legend's sign, and their data."""
+    own.store_logs([
+        entry("remarks", 1, "user_input", 1, 0, prompt="Count"),
+        entry("remarks", 2, "info", 1, 0, output_data={"message": "progress"}, meta={"value": {"done": 3}}),
+        entry("remarks", 3, "warning", 1, 0, output_data={"message": "slow"}),
+        entry("remarks", 4, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+        entry("remarks", 5, "llm_response", 1, 1, llm_response={"response": "3"}, meta={"model": "m-1"}),
+    ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "remarks").splitlines()]
+
+    assert lines[3:] == [
+        "✓ Prompt 1: Count  4.0 s",
+        '├─ · Info  progress · {"done": 3}  0 ms',
+        "├─ · Warning  slow  0 ms",
+        "└─ ✓ m-1  Turn 1 · 3  1.0 s",
+    ]
+
+
+def test_show_says_what_was_stopped(run: Run, own: CoagentClient) -> None:
+    """It says so in words, because remarks have the same sign."""
+    own.store_logs([
+        entry("stopped", 1, "user_input", 1, 0, prompt="Count"),
+        entry("stopped", 2, "llm_call", 1, 1, prompt="Count", meta={"model": "m-1"}),
+        entry("stopped", 3, "llm_response", 1, 1, meta={"model": "m-1", "outcome": "cancelled"}),
+        entry("stopped", 4, "session_end", 1, 0, meta={"status": "idle", "elapsed_time_ms": 3000}),
+    ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "stopped").splitlines()]
+
+    assert lines[3:] == [
+        "· Prompt 1: Count  cancelled  2.0 s",
+        "└─ · m-1  cancelled · Turn 1 · Count  1.0 s",
+        "· Session end  idle  3.0 s",
+    ]
+
+
+def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient) -> None:
+    """It has no failure sign; a call that was not run says why, and the prompt succeeded."""
+    refused = {"tool_name": "mail", "success": False, "error_message": "no, thanks"}
+    own.store_logs([
+        entry("refused", 1, "user_input", 1, 0, prompt="Mail"),
+        entry("refused", 2, "tool_call", 1, 1, tool_call={"tool_name": "mail", "parameters": {"to": "ada"}}),
+        entry("refused", 3, "tool_response", 1, 1, tool_response=refused, meta={"outcome": "not run"}),
+        entry("refused", 4, "tool_call", 1, 2, tool_call={"tool_name": "trains", "parameters": {"to": "Rome"}}),
+        entry("refused", 5, "tool_response", 1, 2, tool_response={"tool_name": "trains", "success": True},
+              meta={"outcome": "answered by node"}),
+        entry("refused", 6, "tool_call", 1, 3, tool_call={"tool_name": "buses", "parameters": {"to": "Rome"}}),
+        entry("refused", 7, "tool_response", 1, 3, tool_response={"tool_name": "buses", "success": True},
+              meta={"outcome": "answered by application"}),
+    ])  # fmt: skip
+    lines = [re.sub("  +", "  ", line) for line in run("show", "refused").splitlines()]
+
+    assert lines[3:] == [
+        "✓ Prompt 1: Mail  6.0 s",
+        "├─ · mail  not run · Turn 1 · no, thanks  1.0 s",
+        "├─ ✓ trains  answered by node · Turn 2 · to: Rome  1.0 s",
+        "└─ ✓ buses  answered by application · Turn 3 · to: …  1.0 s",
+    ]
+
+
+@pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
+def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | None, word: str, time: str) -> None:
+    """A call is running, with its time until now, while its session is; then it is unfinished, as in the viewer."""
+    name = f"no-end-{word}"
+    begun = {"timestamp": now_ms() - 600_000}
+    own.store_logs([entry(name, 1, "user_input", 1, 0, prompt="Count") | begun,
+                    entry(name, 2, "llm_call", 1, 1, meta={"model": "m-1"}) | begun])  # fmt: skip
+    if status:
+        own.log_session_end(name, "Bye", 1, meta={"status": status})
+    lines = [re.sub(" +(10 min) \\d\\d s|  +", r"  \1", line) for line in run("show", name).splitlines()]
+
+    assert lines[0].split(" · ")[1].strip() == "10 min"
+    assert lines[3:5] == [f"… Prompt 1: Count  {word}  {time}", f"└─ … m-1  {word} · Turn 1  {time}"]
+
+
+def test_show_as_json(run: Run) -> None:
+    """It is the same tree, for programs."""
+    shown = json.loads(run("show", "trip", "--json"))
+    turn = shown["tree"][0]["children"][0]
+
+    assert (shown["status"], shown["totals"]["total_tokens"]) == ("failed", 1230)
+    assert [(bar["kind"], bar["label"], bar["status"]) for bar in turn["children"]] == [
+        ("model", "m-1", "ok"),
+        ("tool", "trains", "error"),
+        ("error", "TrainError", "error"),
+    ]
+
+
+def test_show_of_a_session_that_is_nested_very_deep(
+    run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a tree and a waterfall; JSON, which would nest too, is refused with one line."""
+    traces = [{"run_id": f"r{n}", "parent_run_id": f"r{n - 1}", "root_run_id": "r0"} for n in range(1500)]
+    own.store_logs([entry("deep", n, "component_enter", 1, 0, target_component={"name": f"node-{n}"},
+                          meta={"trace": trace}) for n, trace in enumerate(traces)])  # fmt: skip
+    picture = own.session("deep")._repr_html_()
+    last = run("show", "deep").splitlines()[-1]
+
+    assert ("└─ … node-1499" in last, "… and 1,301 more rows" in picture) == (True, True)
+    assert main(["show", "deep", "--json"]) == 1
+    assert "the session is nested too deep for one JSON document" in capsys.readouterr().err
+
+
+def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None:
+    """Events are printed as they arrive, even if the session begins later."""
+    shown: list[str] = []
+    watcher = threading.Thread(target=lambda: shown.append(run("show", "followed", "--follow")))
+    watcher.start()
+    own.log_session_start("followed", "Hello")
+    own.log_error("followed", 1, 0, "boom", "ValueError")
+    own.log_session_end("followed", "Bye", 1)
+    watcher.join(timeout=60)
+
+    assert [line.split()[1:3] for line in shown[0].splitlines()] == [
+        ["1.0", "session_start"],
+        ["1.0", "error"],
+        ["1.0", "session_end"],
+    ]
+
+
+def test_show_follows_a_session_that_goes_on_after_its_end(
+    own: CoagentClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each event is printed once, and an end that is followed by events is not the last."""
+
+    def story() -> Iterator[object]:
+        yield own.log_session_start("twice", "Hello")
+        own.log_session_end("twice", "Bye", 1)
+        yield own.log_user_input("twice", "One more", 2)
+        yield own.log_info("twice", "later", 2)
+        yield own.log_session_end("twice", "Bye", 2)
+
+    coming = story()
+
+    def go_on(seconds: float) -> None:
+        next(coming)
+
+    follow(own, "twice", go_on)
+
+    assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()] == [
+        ["1.0", "session_start"],
+        ["1.0", "session_end"],
+        ["2.0", "user_input"],
+        ["2.0", "info"],
+        ["2.0", "session_end"],
+    ]
+
+
+def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a prefix, which `show` without `--follow` accepts, it would wait for ever."""
+
+    def seen_enough(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with CoagentClient(base_url) as client, pytest.raises(KeyboardInterrupt):
+        follow(client, "tri", seen_enough)
+
+    assert capsys.readouterr().err == "waiting for session tri to begin; --follow needs a complete id\n"
+
+
+class OddServer(BasicServer):
+    """A CoAgent server that accepts entries without an id, and values that are not entries."""
+
+    body = json.dumps([{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]).encode()
+
+
+def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    """Entries without an id are told apart by their content."""
+    with (
+        serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer)) as port,
+        CoagentClient(f"http://127.0.0.1:{port}/api/v1") as client,
+    ):
+        follow(client, "odd")
+
+    assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
+        ["0.0"], ["0.0", "info", "Info"], ["1.0", "session_end", "Session", "end"],
+    ]  # fmt: skip
+
+
+def test_export_gives_the_entries_byte_for_byte(run: Run, own: CoagentClient) -> None:
+    """Each is on one line: numbers keep their form and digits, line breaks within an entry become spaces."""
+    one = (
+        b'{"version":"2.0.0","session_id":"exact","prompt_number":1,"turn_number":0,"event_id":"e","event_type":"info",'
+    )
+    one += b'"timestamp":1763800000000,"x":1.10,"y":1E2,"big":123456789012345678901234567890,"u":"\\u00e9, [\xc3\xa9]"}'
+    two = one.replace(b'"e"', b'"f"').replace(b",", b",\n ", 1)
+    for body in (one, two):
+        answer = requests.post(f"{own.base_url}/logs", data=body, headers=JSON, timeout=10)
+        assert answer.status_code == 200
+
+    assert run("export", "exact").encode() == one + b"\n" + two.replace(b"\n", b" ") + b"\n"
+
+
+def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file has the same lines, and stderr says how many."""
+    file = tmp_path / "trip.jsonl"
+    assert main(["export", "trip", "-o", str(file)]) == 0
+    exported = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    assert capsys.readouterr().err == f"8 events written to {file}\n"
+    assert [{k: e[k] for k in ENTRIES[0] if k in e} for e in exported] == [
+        {k: e[k] for k in ENTRIES[0] if k in e} for e in ENTRIES if e["session_id"] == "trip"
+    ]
