@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coagent_langchain.server.answers import failure
 from coagent_langchain.server.pages import for_a_person, render
 
-COOKIE = "coagent_session"
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # needed by the page that asks for the token; not secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path on this server: to a browser, `//x` and `/\x` name another host
 _MISDIRECTED = (
@@ -84,7 +83,7 @@ class Security:
                 await answer(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        if self._hosts and _hostname(headers.get("host", "")) not in self._hosts:
+        if self._hosts and _host(headers)[0] not in self._hosts:
             return failure(_MISDIRECTED, 421)  # not 400: the entries are valid, and the client keeps them
         if scope["method"] not in ("GET", "HEAD"):
             if not _same_origin(headers):
@@ -101,8 +100,8 @@ class Security:
         tickets, tokens = query.pop("ticket", []), query.pop("token", [])
         asked = _asked(scope["raw_path"].decode("latin-1"), query)
         if scope["method"] == "GET" and self._opens(scope["path"], tickets, tokens):
-            return self._welcome(asked, secure=scope["scheme"] == "https")
-        if _equal(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
+            return self._welcome(asked, cookie_name(headers), secure=scope["scheme"] == "https")
+        if _equal(cookie_parser(headers.get("cookie", "")).get(cookie_name(headers), ""), self._cookie):
             return None
         if scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
             return None
@@ -122,9 +121,9 @@ class Security:
                 return True
         return path == "/" and any(_equal(token, self._token or "") for token in tokens)
 
-    def _welcome(self, asked: str, *, secure: bool) -> Response:
+    def _welcome(self, asked: str, cookie: str, *, secure: bool) -> Response:
         response = RedirectResponse(asked, 303)
-        response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", path="/", secure=secure)
+        response.set_cookie(cookie, self._cookie, httponly=True, samesite="strict", path="/", secure=secure)
         return response
 
 
@@ -134,9 +133,16 @@ def _asked(path: str, query: dict[str, list[str]]) -> str:
     return given if _OWN.fullmatch(given) else "/"
 
 
-def _hostname(host: str) -> str:
+def cookie_name(headers: Headers) -> str:
+    """The name of the cookie, with the port in it: a browser sends a host's cookies to all servers on that host."""
+    return f"coagent_session_{_host(headers)[1]}".rstrip("_")
+
+
+def _host(headers: Headers) -> tuple[str, str]:
+    """The name and port of the Host header; the port is "" if it has none."""
+    host = headers.get("host", "").lower()
     name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).lower()
+    return (name, port) if colon and port.isdecimal() else (host, "")
 
 
 def _is_json(headers: Headers) -> bool:

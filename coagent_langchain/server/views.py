@@ -19,7 +19,7 @@ from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, left_out, pairs, sides
-from coagent_langchain.server.security import COOKIE
+from coagent_langchain.server.security import cookie_name
 from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import SORTS, Query, Sort
 from coagent_langchain.server.store.text import FOUND
@@ -124,7 +124,7 @@ def _base_url(request: Request) -> str:
 
 
 def _token_needed(request: Request) -> bool:
-    return "authorization" in request.headers or COOKIE in request.cookies
+    return "authorization" in request.headers or cookie_name(request.headers) in request.cookies
 
 
 def _list(request: Request) -> dict[str, Any]:

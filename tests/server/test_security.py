@@ -178,7 +178,7 @@ def test_the_token_in_the_first_pages_address_opens_a_browser(closed: Running) -
     for _ in range(2):
         answer = ask(closed, path=f"/?token={TOKEN}&q=x")
         assert (answer.status_code, answer.headers["Location"]) == (303, "/?q=x")
-        assert "coagent_session=" in answer.headers["Set-Cookie"]
+        assert "coagent_session_" in answer.headers["Set-Cookie"]
     assert ask(closed, path="/?token=wrong").status_code == 401
     assert ask(closed, path=f"/docs?token={TOKEN}").status_code == 401
 
@@ -241,7 +241,24 @@ def test_cookie_of_another_start_is_worth_nothing(closed: Running) -> None:
     """Each start has its own secret."""
     cookie = ask(closed, path=closed.login_url().removeprefix(closed.url)).headers["Set-Cookie"].partition(";")[0]
     with server.launch(token=TOKEN) as other:
-        assert ask(other, Cookie=cookie).status_code == 401
+        assert ask(other, Cookie=cookie, Host=urlsplit(closed.url).netloc).status_code == 401
+
+
+def test_two_servers_on_one_host_do_not_log_each_other_out(closed: Running) -> None:
+    """A browser keeps one cookie of a name for all ports of a host."""
+    with server.launch(token=TOKEN) as other, requests.Session() as browser:
+        for each in (closed, other):
+            browser.get(each.login_url())
+
+        assert [browser.get(each.url).status_code for each in (closed, other)] == [200, 200]
+
+
+@pytest.mark.parametrize("host", ["logs.example.com", "logs.example.com:", "logs.example.com:\xb2"])
+def test_browser_is_let_in_under_a_name_without_a_port(closed: Running, host: str) -> None:
+    """That of a proxy; what is no port does not get into the cookie's name."""
+    welcome = ask(closed, path=f"/?token={TOKEN}", Host=host)
+
+    assert welcome.headers["Set-Cookie"].partition("=")[0] == "coagent_session"
 
 
 def test_welcome_redirects_to_itself_only(closed: Running) -> None:
