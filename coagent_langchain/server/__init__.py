@@ -88,8 +88,8 @@ def check_address(address: str) -> str:
 
 
 def public_address(address: str) -> str:
-    """The address of a store without user and password."""
-    return re.sub(r"(?<=://)[^/]*@", "", address)
+    """The address of a store without user and password, even if they contain a `/` that is not percent-encoded."""
+    return re.sub(r"(?<!^sqlite://)(?<=://)[^/].*@", "", address)  # a path, which may contain an `@`, has no user
 
 
 def _is_clickhouse(address: str) -> bool:

@@ -89,14 +89,21 @@ def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.Mon
     assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
 
 
-def test_mistyped_store_is_told_without_its_password() -> None:
-    """A terminal's output may be kept."""
+@pytest.mark.parametrize("user", ["me:hush@", "me:hu/sh@", "m/e:hu@sh@"])
+def test_mistyped_store_is_told_without_its_password(user: str) -> None:
+    """A terminal's output may be kept; the special characters should be percent-encoded, but may not be."""
     with pytest.raises(ConfigurationError) as raised:
-        server.open_store("clickhose://me:hush@host/coagent")
+        server.open_store(f"clickhose://{user}host/coagent")
 
     assert str(raised.value).partition(";")[0] == (
         "a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not 'clickhose://host/coagent'"
     )
+
+
+@pytest.mark.parametrize("address", ["sqlite:///me@work/coagent.db", "sqlite://~/me@work.db"])
+def test_path_with_an_at_sign_is_told_in_full(address: str) -> None:
+    """What is before it is no password."""
+    assert server.public_address(address) == address
 
 
 def test_home_that_takes_no_store_is_named(
