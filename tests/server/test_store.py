@@ -355,6 +355,13 @@ def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
     assert (found.input_tokens, found.output_tokens, found.models, found.tags) == (None, None, (), ())
 
 
+def test_only_texts_are_tags(store: Store) -> None:
+    """Anything else in a list of tags is ignored, not converted."""
+    put(store, entry(meta={"tags": ["a", 1, 2.5, None, True, {"x": "y"}, ["z"], ""], "context": {"tags": [7, 'é"b']}}))
+
+    assert store.session("s").tags == ("a", 'é"b')
+
+
 def test_long_models_and_tags_are_cut(store: Store) -> None:
     """They are choices of a filter, and found by the rest of them."""
     long = "ü" * 300

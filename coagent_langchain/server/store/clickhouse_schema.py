@@ -79,10 +79,8 @@ _FAILURE = _on_one_line(f"arrayStringConcat(arrayFilter(text -> text != '', [{_E
 # of prompts in the same millisecond, the one with the lowest type, which the handler logs first: the session's own
 _WHEN = f"{_MS} * 32 + toInt8(event_type)"
 _META = "ifNull(toJSONString(meta), '')"
-_TAGS = (
-    f"arrayConcat(JSONExtract({_META}, 'tags', 'Array(String)'),"
-    f" JSONExtract({_META}, 'context', 'tags', 'Array(String)'))"
-)
+_GIVEN_TAGS = f"arrayConcat(JSONExtractArrayRaw({_META}, 'tags'), JSONExtractArrayRaw({_META}, 'context', 'tags'))"
+_TAGS = f"arrayMap(tag -> JSONExtractString(tag), arrayFilter(tag -> JSONType(tag) = 'String', {_GIVEN_TAGS}))"
 _IS_MODEL = f"JSONType({_META}, 'model') = 'String' AND JSONExtractString({_META}, 'model') != ''"
 _MODEL = f"if({_IS_MODEL}, [substringUTF8(JSONExtractString({_META}, 'model'), 1, {TITLE})], [])"
 
