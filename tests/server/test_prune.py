@@ -7,6 +7,7 @@ import contextlib
 import re
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from coagent_langchain import server
 from coagent_langchain.cli import main, prune
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import index
+from coagent_langchain.server.store import Pruned, index
 from coagent_langchain.server.store.database import connect
+from coagent_langchain.server.store.pruning import AT_ONCE
 from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.disk import largest_file
 from tests.server.files import make_first_version
@@ -65,6 +67,22 @@ def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert lines[-1] == "would delete 1 session with 1 event"
 
 
+def test_server_stores_while_many_sessions_are_deleted(tmp_path: Path) -> None:
+    """Its writer gets its turn again and again, instead of when everything is deleted."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with server.launch(address) as running, ThreadPoolExecutor() as threads:
+        for many in range(30):
+            put(running.store, *(entry(session_id=f"old-{many}-{number}") for number in range(AT_ONCE)))
+        pruned = threads.submit(server.open_beside(address).prune, T0 + 1)
+        left = set[int]()
+        while not pruned.done():
+            put(running.store, entry(session_id="young", at=60_000))
+            left.add(len(running.store.session_ids()))
+
+        assert (pruned.result().sessions, running.store.session_ids()) == (30 * AT_ONCE, ["young"])
+        assert len(left) > 20  # of 31, one for each transaction
+
+
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No server needs to have started first."""
     address = f"sqlite://{tmp_path}/coagent.db"
@@ -109,6 +127,17 @@ def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture
 
     assert capsys.readouterr().out == "deleted 2 sessions with 2 events\n"
     assert running or left == []
+
+
+def test_more_sessions_than_one_transaction_takes_are_deleted(tmp_path: Path) -> None:
+    """Also after as many that are missing."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    names = [f"s-{number}" for number in range(2 * AT_ONCE)]
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(session_id=name) for name in [*names, "kept"]))
+    deleted = server.open_beside(address).delete([*(f"no-{name}" for name in names), *names])
+    with contextlib.closing(server.open_store(address)) as store:
+        assert (deleted, store.session_ids()) == (Pruned(2 * AT_ONCE, 2 * AT_ONCE), ["kept"])
 
 
 def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from coagent_langchain.server.store.database import Lock, connect, transaction
 from coagent_langchain.server.store.schema import migrate, version_of
 
 AT_ONCE = 100  # sessions per transaction, so that a server can store in between
+PAUSE = 0.01  # seconds: SQLite has no queue, and a server that waits only looks now and then whether the file is free
 
 
 class StoreFile:
@@ -35,47 +37,50 @@ class StoreFile:
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""
-        return self._delete("last_ms < ?", [before_ms])
+        with self._connected(shrink=True) as connection:
+            return _sum(iter(lambda: _delete_some(connection, "last_ms < ?", [before_ms]), Pruned(0, 0)))
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """Delete these sessions; a missing one is not an error."""
-        return self._delete(sessions.named_in(session_ids), session_ids)
-
-    def _delete(self, condition: str, values: Sequence[Any]) -> Pruned:
-        with self._connected() as connection:
-            pruned = _delete_from(connection, condition, values)
-            _shrink(connection, self._path)
-        return pruned
+        parts = [session_ids[start : start + AT_ONCE] for start in range(0, len(session_ids), AT_ONCE)]
+        with self._connected(shrink=True) as connection:
+            return _sum(_delete_some(connection, sessions.named_in(some), some) for some in parts)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self, *, shrink: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(connect(self._path)) as connection:
                 if not version_of(connection):
                     raise sqlite3.NotSupportedError("it is not a store")
                 migrate(connection)
                 yield connection
+                if shrink:
+                    _shrink(connection, self._path)
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
 
 
-def _delete_from(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
-    count = entries = 0
-    while True:
-        with transaction(connection):
-            sql = f"SELECT id FROM sessions WHERE {condition} LIMIT ?"
-            found = connection.execute(sql, (*values, AT_ONCE)).fetchall()
-            for number in found:
-                entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
-                connection.execute("DELETE FROM prompts WHERE session = ?", number)
-                connection.execute("DELETE FROM facets WHERE session = ?", number)
-                connection.execute("DELETE FROM sessions WHERE id = ?", number)
-        count += len(found)
-        if len(found) < AT_ONCE:
-            return Pruned(count, entries)
+def _delete_some(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
+    """Delete at most `AT_ONCE` of the sessions that match a condition, then let a server store."""
+    entries = 0
+    with transaction(connection):
+        sql = f"SELECT id FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
+        found = connection.execute(sql, values).fetchall()
+        for number in found:
+            entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
+            connection.execute("DELETE FROM prompts WHERE session = ?", number)
+            connection.execute("DELETE FROM facets WHERE session = ?", number)
+            connection.execute("DELETE FROM sessions WHERE id = ?", number)
+    time.sleep(PAUSE)
+    return Pruned(len(found), entries)
+
+
+def _sum(steps: Iterable[Pruned]) -> Pruned:
+    made = [*steps]
+    return Pruned(sum(each.sessions for each in made), sum(each.entries for each in made))
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:
