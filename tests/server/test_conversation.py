@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from coagent_langchain.server.presentation.contents import of_entry
+from coagent_langchain.server.presentation.conversation import MAX_CALLS
 from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.running import Running
@@ -46,6 +47,18 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
 
     assert told == [("tool", "search", ""), ("answer", "agent", "→ Recipeminutes: 20")]
     assert [side.answer for side in comparison(story.entries)] == ['{\n  "minutes": 20\n}']
+
+
+def test_conversation_says_how_many_calls_of_an_answer_it_leaves_out() -> None:
+    """Of those that no tool ran for; a comparison has all of them."""
+    calls = [{"name": "Person", "args": {"age": age}, "id": f"{age}"} for age in range(MAX_CALLS + 14)]
+    story = Story("s").ask("Who?")
+    story.model("Who?", "", 5, (1, 1), calls=[{"name": "search", "args": {}, "id": "x"}, *calls])
+    story.tool("search", {}, "everybody", 5, "x")
+    answer = conversation(story.entries)[2].content.striptags()
+
+    assert answer.removeprefix("".join(f"→ Personage: {age}" for age in range(MAX_CALLS))) == "… 14 more, see Raw"
+    assert comparison(story.entries)[0].answer.count("age") == len(calls)
 
 
 def test_conversation_tells_what_failed_and_why() -> None:

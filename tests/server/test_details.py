@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from coagent_langchain.server.presentation.blocks import media
-from coagent_langchain.server.presentation.contents import earlier, of_entry
+from coagent_langchain.server.presentation.contents import MAX_CALLS, MAX_FIELDS, earlier, of_entry
 from coagent_langchain.server.presentation.details import detail
 from coagent_langchain.server.presentation.entries import asks_for
 from coagent_langchain.server.presentation.formats import brief
-from coagent_langchain.server.presentation.parts import Part
+from coagent_langchain.server.presentation.parts import MAX_WORDS, Part
 from coagent_langchain.server.store import Entry
 from tests.server import sessions
 from tests.server.drawing import ASKED, FILE, IMAGE, TOOL, judged, oversight
@@ -221,6 +221,19 @@ def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts:
     (shown,) = judged(story.entries, 0).entries
 
     assert [(part.title, " ".join(part.content.striptags().split())) for part in shown.parts] == parts
+
+
+@pytest.mark.parametrize(("fields", "most", "title"), [
+    ({"event_type": "llm_response",
+      "llm_response": {"tool_calls": {"calls": [{"name": "search", "args": {}}] * 50}}}, MAX_CALLS, "Tool calls"),
+    ({"event_type": "component_exit", "output_data": {"messages": [{"content": "Sorry."}] * 50}}, MAX_WORDS, "Says"),
+    ({"event_type": "info"} | {f"field_{number}": number for number in range(50)}, MAX_FIELDS, "Fields"),
+])  # fmt: skip
+def test_details_say_how_much_they_leave_out(fields: dict[str, Any], most: int, title: str) -> None:
+    """Tool calls of an answer, messages of a node, fields of a client's own."""
+    last = of_entry(fields, "1-1")[: most + 1][most:]
+
+    assert [(part.title, part.content.striptags()) for part in last] == [(title, f"… {50 - most} more, see Raw")]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from coagent_langchain.server.presentation.parts import (
     of_text,
     of_value,
     of_words,
+    unshown,
 )
 from coagent_langchain.server.presentation.sent import Sent, sent
 from coagent_langchain.texts import counted
@@ -27,6 +28,8 @@ from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 
 LATEST = 10  # messages of a call shown in the pane, besides the prompt's: few, so that the answer below is near
 EARLIER = 200  # further messages that one click loads
+MAX_CALLS = 20  # tool calls of an answer
+MAX_FIELDS = 40  # fields that no reader knows
 METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 
@@ -98,10 +101,12 @@ def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
     if attached := chips(meta.get("blocks")):
         parts.append(Part("Attached", attached))
     calls = answer.get("tool_calls")
-    for place, call in enumerate(listing(mapping(calls).get("calls"))[:20]):
+    listed = listing(mapping(calls).get("calls"))
+    for place, call in enumerate(listed[:MAX_CALLS]):
         name = formats.preview(text(mapping(call).get("name")) or "tool", 80)
         path: JsonPath = ["llm_response", "tool_calls", "calls", place, "args"]
         parts.append(of_value(f"Tool call: {name}", mapping(call).get("args"), ref, path))
+    parts += unshown("Tool calls", listed, MAX_CALLS)
     if calls and not mapping(calls).get("calls"):
         parts.append(of_value("Tool calls", calls, ref, ["llm_response", "tool_calls"]))
     return parts + _more(fields, ref, "llm_response")
@@ -206,10 +211,11 @@ def _generic(fields: JsonObject, ref: str) -> list[Part]:
         parts.append(of_text("Message", message, ref, ["output_data", "message"]))
         fields = _but(fields, "output_data", "message")
     rest = [name for name in fields if name not in (*ENVELOPE, *METADATA) and fields[name] is not None]
-    return parts + [
+    parts += [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), fields[name], ref, [name])
-        for name in rest[:40]
+        for name in rest[:MAX_FIELDS]
     ]
+    return parts + unshown("Fields", rest, MAX_FIELDS)
 
 
 _PARTS: dict[str, Callable[[JsonObject, str], list[Part]]] = {

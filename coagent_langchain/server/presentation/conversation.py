@@ -24,15 +24,16 @@ from coagent_langchain.server.presentation.parts import (
     of_text,
     of_value,
     of_words,
+    unshown,
 )
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject, JsonPath
 
-PAGE = 40  # items of one fetch
+PAGE = 40  # bars of one fetch
 INNER = 30  # bars folded into one tool call
-MAX_CALLS = 20  # tool calls of one answer
+MAX_CALLS = 20  # calls without a tool, of one answer
 MAX_UNFOLDED = 1_000  # characters of what a program sent to a model: such prompts may hold whole documents
 MAX_DEPTH = 3  # agents inside agents; deeper ones are only in the timeline
 Read = Callable[[int, int], JsonObject | None]  # (timestamp, seq) → the entry
@@ -99,7 +100,7 @@ def ran(bars: Iterable[Bar]) -> Ran:
 
 def unrun(bar: Bar, entry: JsonObject, tools: Ran) -> list[tuple[JsonPath, str, Any]]:
     """The calls in a model's answer for which no tool ran, e.g. structured output: place, name and arguments."""
-    calls = listing(mapping(mapping(entry.get("llm_response")).get("tool_calls")).get("calls"))[:MAX_CALLS]
+    calls = listing(mapping(mapping(entry.get("llm_response")).get("tool_calls")).get("calls"))
     names = [visible(text(mapping(call).get("name"))[:MAX_NAME]) or "tool" for call in calls]
     return [(["llm_response", "tool_calls", "calls", place, "args"], name, mapping(call).get("args"))
             for place, (name, call) in enumerate(zip(names, calls, strict=True))
@@ -230,10 +231,11 @@ class _Reader:
 
 def _calls(unrun: list[tuple[JsonPath, str, Any]], ref: str) -> Markup:
     """Calls as a part of the answer, each with its name and arguments."""
-    return Markup("").join(
+    shown = [
         Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, given, ref, path).content
-        for path, name, given in unrun
-    )
+        for path, name, given in unrun[:MAX_CALLS]
+    ]
+    return Markup("").join([*shown, *(part.content for part in unshown("Tool calls", unrun, MAX_CALLS))])
 
 
 def user_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:

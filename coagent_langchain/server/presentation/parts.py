@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +63,19 @@ def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
 
 def of_words(fields: JsonObject, ref: str) -> list[Part]:
     """Make parts from a node's own messages, which its exit contains."""
-    return [
-        of_answer("Says", said, ref, ["output_data", "messages", place, "content"])
-        for place, said in enumerate(own_words(fields)[:MAX_WORDS])
-        if said
+    words = own_words(fields)
+    said = [
+        of_answer("Says", message, ref, ["output_data", "messages", place, "content"])
+        for place, message in enumerate(words[:MAX_WORDS])
+        if message
     ]
+    return said + unshown("Says", words, MAX_WORDS)
+
+
+def unshown(title: str, values: Sequence[Any], most: int) -> list[Part]:
+    """Make a part that says that values beyond `most` are only in Raw; nothing if there are none."""
+    left = len(values) - most
+    return [Part(title, Markup('<p class="muted">… {} more, see Raw</p>').format(left))] if left > 0 else []
 
 
 def chips(value: Any) -> Markup:
