@@ -153,6 +153,15 @@ def _places(request: Request, view: View, words: str, event_type: str) -> Sequen
             if (hits is None or seq in hits) and (not event_type or timeline.types[place] == event_type)]  # fmt: skip
 
 
+def place(request: Request) -> Response:
+    """The place of an event in the table of all events."""
+    entry = chosen(request)[0]
+    try:
+        return answer({"place": view_of(request).timeline.seqs.index(entry.seq)})
+    except ValueError:  # a second copy of an event, or deleted in between
+        raise HTTPException(404, "There is no such event.") from None
+
+
 def find(request: Request) -> Response:
     """The seq of every event of the session that contains all words of `q`."""
     found = session_of(request)
@@ -224,6 +233,7 @@ routes: list[BaseRoute] = [
     _route("earlier", earlier),
     _route("text", text),
     _route("events", events),
+    _route("place", place),
     _route("find", find),
     _route("conversation", conversation),
     _route("raw", raw),

@@ -9,6 +9,7 @@ from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.browser.pages import PATH, TRIP, follow, visit
 from tests.server import sessions
+from tests.server.drawing import oversight
 from tests.server.story import Story
 
 
@@ -73,6 +74,17 @@ def test_events_without_a_row_have_none_to_go_to(page: Page, post: Post) -> None
 
     assert page.locator("#events").get_attribute("aria-activedescendant") is None
     assert asked == []
+
+
+def test_address_of_an_event_marks_its_row(page: Page, post: Post) -> None:
+    """Also after an event without a row in the timeline, such as one about a question that the log does not have."""
+    story = Story("asked").ask("book")
+    oversight(story, "unanswered", "int-1", None)
+    story.model("book", "Booked.", 5, (1, 1))
+    post(entries := story.end("Booked."))
+    visit(page, f"/sessions/asked?tab=events&event={entries[-1]['event_id']}")
+
+    expect(page.locator("#events .row.at")).to_contain_text("session_end")
 
 
 def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Post) -> None:

@@ -74,7 +74,7 @@ def test_every_page_has_one_main_heading(three: Running, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["timeline", "overview", "events", "conversation", "raw", "find", "head", "detail",
-                                  "earlier", "text"])  # fmt: skip
+                                  "earlier", "text", "place"])  # fmt: skip
 def test_fragments_of_an_unknown_session_are_404(running: Running, path: str) -> None:
     """For example what a page fetches of a session that was pruned meanwhile."""
     answer = get(running, f"/view/{path}/=nowhere?e=1-1")

@@ -176,10 +176,11 @@ class Events {
     this.box.setAttribute("aria-activedescendant", `event-${index}`);
   }
 
-  /** Fetch a row, then mark it: the total is not known before. */
-  async reveal(index) {
-    await this.fetch(Math.floor(index / PAGE));
-    this.mark(index);
+  /** Fetch the row of an event, then mark it: the total is not known before. */
+  async reveal(ref) {
+    const { place } = await (await get(`/view/place/${this.path}?e=${ref}`)).json();
+    await this.fetch(Math.floor(place / PAGE));
+    this.mark(place);
   }
 }
 

@@ -183,14 +183,8 @@ function reveal(seq) {
 function follow() {
   const ref = detail.refs[0], index = ref && tree.rowOf(ref.split("-")[1]);
   if (!ref || search.value || type.value) return;
-  if (tab === "events") panels.get("events").reveal(before(ref));
+  if (tab === "events") panels.get("events").reveal(ref);
   else if (tab === "timeline" && index !== tree.at) tree.select(index);
-}
-
-/** The number of events before one. */
-function before(ref) {
-  const order = (each) => each.split("-").map(BigInt), [at, seq] = order(ref);
-  return [...new Set(tree.rows.flatMap((row) => refs(row, t0)))].map(order).filter((each) => each[0] < at || (each[0] === at && each[1] < seq)).length;
 }
 
 localTimes();
