@@ -44,6 +44,18 @@ def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) 
     assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], *ONE_CALL[1:], "session_end"]
 
 
+def test_block_around_another_handlers_block_stays_open_when_that_handler_is_closed(log: MemoryDelivery) -> None:
+    """A service whose outer layer and inner layer each log the conversation: it ends with the outer block."""
+    outer, inner = CoagentCallbackHandler("s", delivery=log), CoagentCallbackHandler("s", delivery=log)
+    with outer.session("Cook"):
+        with inner.session("Fry"):
+            chat("a").invoke("q", {"callbacks": [inner]})
+        inner.close()
+        chat("a").invoke("q", {"callbacks": [outer]})
+
+    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
+
+
 def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDelivery) -> None:
     """Two requests of one conversation overlap: no number is used twice, and the session ends once."""
     handler = CoagentCallbackHandler(delivery=log)
