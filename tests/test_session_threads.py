@@ -286,6 +286,31 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
     ]  # fmt: skip
 
 
+def test_prompt_that_is_entered_while_its_session_ends_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread ends the session after the prompt has found it and before the prompt has its number."""
+    adopt = handler._sessions.adopt
+
+    def ending(session: Session) -> None:
+        adopt(session)
+        monkeypatch.setattr(handler._sessions, "adopt", adopt)
+        session.end()
+
+    session = handler.session("Cook")
+    with session:
+        pass
+    monkeypatch.setattr(handler._sessions, "adopt", ending)
+    with session.prompt("Soup?"):
+        pass
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("session_end", 1, 0),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("session_end", 1, 0),
+    ]  # fmt: skip
+
+
 def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
