@@ -41,7 +41,7 @@ META = [
      "`llm_response`",
      "as the provider reports it; the model's reasoning; content other than text; further candidates"),
     ("`usage`, `cached`",
-     "`llm_response`",
+     "`llm_response`; `usage` also a model's `error`",
      "[the provider's numbers; whether it came from LangChain's cache](content.md#tokens-and-cost)"),
     ("`time_to_first_token_ms`", "`llm_response`", "for a stream"),
     ("`tool_call_id`, `kind`",

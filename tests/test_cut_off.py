@@ -231,7 +231,8 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
 
     class Breaking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-            used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000}
+            used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000,
+                         "input_token_details": {"audio": 9}}  # fmt: skip
             told = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
             yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used, response_metadata=told))
             yield ChatGenerationChunk(message=AIMessageChunk("Once"))
@@ -245,6 +246,7 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
     priced = cost("openai", "gpt-4o-mini", Usage(1_000, 0))
     assert priced
     assert (error["llm_response"], error["performance_metrics"]) == (used, {"tokens_used": 1_000, "cost": priced})
+    assert error["meta"]["usage"] == {"input_token_details": {"audio": 9}}
     totals = log.entries[-1]["meta"]
     assert {name: totals[name] for name in used} == used
     (listed,) = roll_up(log.entries)
