@@ -24,6 +24,7 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from coagent_langchain.capture.content import reasoning_of, text_of, tool_calls_of
 from coagent_langchain.capture.messages import Answer, answer, message_dict, split
@@ -392,6 +393,15 @@ def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("params", "serialized"),
+    [({"model_name": "m-1"}, None), ({"engine": "m-1"}, None), ({"model": None}, {"kwargs": {"model_id": "m-1"}})],
+)
+def test_model_that_langchain_does_not_name(params: Any, serialized: Any) -> None:
+    """Its name is among its parameters, or else among the arguments of its class."""
+    assert model_parameters(serialized, params, None, None) == {"model": "m-1"}
+
+
+@pytest.mark.parametrize(
     ("params", "serialized", "provider"),
     [
         ({"_type": "azure-openai-chat"}, None, "azure-openai"),
@@ -420,10 +430,11 @@ def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provi
         {"tools": [{"title": "weather", "type": "object"}]},
         {"tools": [{"weather": {}}]},
         {"tools": [SimpleNamespace(type="function", function=SimpleNamespace(name="weather"))]},
+        {"tools": [SimpleNamespace(function_declarations=[SimpleNamespace(name="weather")])]},
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:
-    """Tools are found in the formats of OpenAI, Anthropic, Bedrock and Gemini, as schemas and as Cohere's objects."""
+    """Tools are found in the formats of OpenAI, Anthropic, Bedrock and Gemini, as schemas and as objects."""
     assert model_parameters(None, params, None, None)["tools_offered"][0] == "weather"
 
 
@@ -466,12 +477,17 @@ def test_part_of_langchain_that_calls_a_model_is_named() -> None:
     ]
 
 
+class Forecast(BaseModel):
+    """What a model that predicts the weather is to answer."""
+
+
 def test_structured_output_is_named() -> None:
     """The schema's name comes from LangChain's own marker or the provider's parameter."""
     schema = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": {}}}
     mark = {"ls_structured_output_format": {"kwargs": {}, "schema": {"title": "Forecast", "type": "object"}}}
 
     assert model_parameters(None, {"response_format": schema}, None, None) == {"structured_output": "Forecast"}
+    assert model_parameters(None, {"response_format": Forecast}, None, None) == {"structured_output": "Forecast"}
     assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
 
 
