@@ -35,6 +35,18 @@ def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
     assert sessions(log) == {"mine": ONE_CALL}
 
 
+@pytest.mark.parametrize("session_id", ["mine", None])
+def test_what_is_logged_outside_any_run_is_in_the_handlers_session(session_id: str | None, log: MemoryDelivery) -> None:
+    """It is the session of the handler's runs, with an id of the application's or not."""
+    handler = CoagentCallbackHandler(session_id, delivery=log)
+    handler.log("info", "set up")
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler.log("info", "done")
+
+    ((named, logged),) = sessions(log).items()
+    assert (session_id or named, logged) == (named, ["session_start", "info", *ONE_CALL[1:], "info"])
+
+
 @pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
 def test_session_id_of_the_run(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Metadata names the session; `configurable` too, as `contract/test_facts.py` shows."""
