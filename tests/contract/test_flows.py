@@ -189,6 +189,27 @@ def test_resume_goes_on_in_the_prompt_that_the_application_names() -> None:
     assert [e.prompt_number for e in logged if e.event_type == "human_oversight"] == [2]
 
 
+def test_resume_goes_on_in_no_earlier_prompt_when_another_has_begun_here() -> None:
+    """The last prompt that the server named is then not the last one: the answer has a prompt of its own."""
+    run_id = UUID(int=1)
+    with server.launch() as running:
+        client = CoagentClient(running.base_url)
+        client.log_user_input("s", "q", 1)
+        handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=True)
+        chat("soup").invoke("q", {"callbacks": [handler]})
+        handler.on_chain_start({}, Command(resume="yes"), run_id=run_id, metadata={"thread_id": "t"})
+        handler.on_chain_end({}, run_id=run_id)
+        assert handler.flush(10)
+        logged = client.get_logs("s")
+
+    kinds = ("user_input", "human_oversight")
+    assert [(e.event_type.value, e.prompt_number) for e in logged if e.event_type in kinds] == [
+        ("user_input", 1),
+        ("user_input", 2),
+        ("human_oversight", 3),
+    ]
+
+
 def forget_sessions(handler: CoagentCallbackHandler) -> None:
     """Make the process forget its sessions, as if it were another one."""
     handler._sessions._open.clear()
