@@ -179,7 +179,10 @@ def test_run_without_input_is_no_answer(log: MemoryDelivery, handler: CoagentCal
     assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "do it"), (2, "Which day?")]
 
 
-def test_application_that_answers_its_own_question(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("metadata", [{}, {"thread_id": "inner"}], ids=["in the graph's thread", "in both"])
+def test_application_that_answers_its_own_question(
+    metadata: dict[str, str], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
     """If a graph is interrupted and resumed within one run, its answer is logged, and the session is completed."""
     agent = asking_agent()
 
@@ -189,10 +192,13 @@ def test_application_that_answers_its_own_question(log: MemoryDelivery, handler:
         return agent.invoke(Command(resume="yes"), config)["messages"][-1].content
 
     with handler.session("s", session_id="s"):
-        assert RunnableLambda(approve).invoke("go", {"callbacks": [handler]}) == "done"
+        config: Any = {"callbacks": [handler], "metadata": metadata}
+        assert RunnableLambda(approve).invoke("go", config) == "done"
 
-    oversight = [(e["meta"]["status"], e["turn_number"]) for e in of_type(log, "human_oversight")]
+    asked, answered = of_type(log, "human_oversight")
+    oversight = [(e["meta"]["status"], e["turn_number"]) for e in (asked, answered)]
     assert oversight == [("interrupted", 1), ("resumed", 1)]
+    assert asked["timestamp"] <= answered["timestamp"]
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
@@ -548,6 +554,15 @@ def test_answer_may_be_any_value(answer: Any, log: MemoryDelivery, handler: Coag
 
     asked, answered = of_type(log, "human_oversight")
     assert answered["input_data"] == {"interrupt_id": asked["input_data"]["interrupt_id"], "value": answer}
+
+
+def test_empty_mapping_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """To LangGraph it is a mapping of question ids that answers none of them: the graph asks again."""
+    agent = asking_agent()
+    for request in ({"messages": [("user", "do it")]}, Command(resume={}), Command(resume="yes")):
+        agent.invoke(request, in_thread(handler, "t"))
+
+    assert questions(log) == [(0, "interrupted", {"question": "ok?"}), (0, "resumed", "yes")]
 
 
 def test_session_that_begins_with_an_answer_says_what_it_runs_on(log: MemoryDelivery) -> None:

@@ -67,8 +67,8 @@ class HumanAnswers:
         return {*asked, *answers}
 
     def _emit(self, run: Run, prompt: Prompt, interrupt_id: str | None, value: Any) -> None:
-        turn = prompt.turn if run is run.root else run.latest_turn()
-        entry = prompt.session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, turn, run.timestamp or None)
+        timestamp = run.timestamp or None
+        entry = prompt.session.entry(EventType.HUMAN_OVERSIGHT, prompt.number, run.latest_turn(), timestamp)
         entry["input_data"] = {"interrupt_id": interrupt_id, "value": snapshot(value)}
         entry["meta"] = {"trace": run.trace(), "status": "resumed", "interrupt_id": interrupt_id}
         self._outlet.emit(entry)
@@ -76,7 +76,7 @@ class HumanAnswers:
 
 def _names_questions(answer: Any) -> bool:
     """Whether an answer maps question ids to values; LangGraph recognizes the ids by their form."""
-    return isinstance(answer, Mapping) and bool(answer) and all(map(_is_interrupt_id, answer))
+    return isinstance(answer, Mapping) and all(map(_is_interrupt_id, answer))
 
 
 def _is_interrupt_id(key: Any) -> bool:
