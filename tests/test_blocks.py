@@ -167,6 +167,15 @@ def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
     assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
 
 
+def test_prompt_has_its_number_when_it_is_entered(handler: CoagentCallbackHandler) -> None:
+    """Before, it is 0: prompts are numbered in the order in which they are entered."""
+    with handler.session("Cook") as session:
+        first, second = session.prompt("Soup?"), session.prompt("Cake?")
+        before = first.number, second.number
+        with second, first:
+            assert (before, second.number, first.number) == ((0, 0), 1, 2)
+
+
 def test_prompt_object_that_is_entered_again_is_the_next_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

@@ -417,6 +417,15 @@ def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentC
     assert asked["input_data"]["prompt"] == question[:4096] + "… [cut: all of it is in prompt]"
 
 
+def test_input_of_a_usual_length_is_whole_in_both_places(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Only a longer one is cut, in `input_data`."""
+    question = "w" * 4096
+    chat("because").invoke(question, {"callbacks": [handler]})
+
+    (asked,) = of_type(log, "user_input")
+    assert (asked["prompt"], asked["input_data"]) == (question, {"prompt": question})
+
+
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The class names with which LangChain tags a vector store's retriever are left out: nobody filters by them."""
     retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()
