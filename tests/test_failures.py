@@ -54,6 +54,33 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
     assert [(e["error_id"], e["recovery_strategy"]) for e in recoveries] == [(error, "retry") for error in errors[1:]]
 
 
+def test_what_a_failed_run_had_recovered_from_is_not_recovered_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A run calls its model twice, and fails after that: the run that repeats it recovers from that failure alone."""
+    model, fails = chat(ValueError("busy"), "ok", "ok"), iter([True, False])
+
+    def work(question: str) -> str:
+        with contextlib.suppress(ValueError):
+            model.invoke(question)
+        if next(fails):
+            model.invoke(question)
+            raise KeyError("shelf")
+        return question
+
+    with handler.session("s") as session, session.prompt("p"):
+        for _ in range(2):
+            with contextlib.suppress(KeyError):
+                RunnableLambda(work).invoke("q", {"callbacks": [handler]})
+
+    errors = {e["event_id"]: e["error_info"]["error_type"] for e in of_type(log, "error")}
+    recovered = [e["error_info"] for e in of_type(log, "recovery")]
+    assert [(errors[e["error_id"]], e["component_id"]) for e in recovered] == [
+        ("ValueError", "ScriptedChat"),
+        ("KeyError", "work"),
+    ]
+
+
 def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Functions have no calls to count: LangChain's tag says which attempt succeeded."""
     outcomes = iter([ValueError("1"), ValueError("2"), None])
