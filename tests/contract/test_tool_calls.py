@@ -121,6 +121,17 @@ def test_structured_output_of_a_model_is_marked(log: MemoryDelivery, handler: Co
     assert (result, call["structured_output"]) == (Recipe(name="soup"), True)
 
 
+def test_call_of_a_tool_beside_structured_output_is_not_marked(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Only the call that has the schema's name is the answer: a model may call a tool in the same response."""
+    message = calls(("weigh", {"food": "leek"}, "c1"), ("Recipe", {"name": "soup"}, "c2"))
+    chat(message).with_structured_output(Recipe, include_raw=True).invoke("q", {"callbacks": [handler]})
+
+    asked = of_type(log, "llm_response")[0]["llm_response"]["tool_calls"]["calls"]
+    assert [(call["name"], call.get("structured_output")) for call in asked] == [("weigh", None), ("Recipe", True)]
+
+
 def test_call_names_the_schema_of_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The schema of `with_structured_output`, however the model receives it."""
     chat("soup").with_structured_output(Recipe).invoke("q", {"callbacks": [handler]})
