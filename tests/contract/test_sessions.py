@@ -109,13 +109,23 @@ def test_numbers_of_a_conversation_that_two_workers_serve(how: list[str], number
     assert asked == numbers
 
 
-def test_a_block_resumes_too() -> None:
-    """With `resume=True` a `with handler.session()` block continues the server's numbering, without another start."""
+@pytest.mark.parametrize("way", ["block", "decorator"])
+def test_a_block_resumes_too(way: str) -> None:
+    """With `resume=True` a `handler.session()` continues the server's numbering, without another start."""
+
+    def cook() -> None:
+        with session.prompt("Dinner?"):
+            chat("soup").invoke("q", {"callbacks": [handler]})
+
     with launch() as server:
         for _ in range(2):
             handler = CoagentCallbackHandler("talk", base_url=server.base_url, spool_dir="off", resume=True)
-            with handler.session("Cook") as session, session.prompt("Dinner?"):
-                chat("soup").invoke("q", {"callbacks": [handler]})
+            session = handler.session("Cook")
+            if way == "block":
+                with session:
+                    cook()
+            else:
+                session(cook)()
             handler.flush(10)
             handler._sessions._last_prompts.clear()  # as in another process
         with CoagentClient(server.base_url) as client:
