@@ -656,6 +656,37 @@ def test_answer_in_a_later_block_of_the_session(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "asked again"])
+def test_tools_that_run_again_from_a_checkpoint_are_in_the_prompt_of_their_node(
+    answered: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A run from an earlier checkpoint of a graph is a prompt of its own, as are the tools that it runs again."""
+    model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done", "done again")
+    agent = create_agent(model, [ask], checkpointer=InMemorySaver())
+    agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    before = agent.get_state(in_thread(handler, "t")).config["configurable"]
+    agent.invoke(Command(resume="yes"), in_thread(handler, "t"))
+    log.entries.clear()
+    if not answered:
+        agent.invoke(None, in_thread(handler, "t") | {"configurable": before})
+    agent.invoke(Command(resume="no"), in_thread(handler, "t") | ({"configurable": before} if answered else {}))
+
+    asked = [
+        ("tool_call", 2, 0),
+        ("human_oversight", 2, 0),
+        ("tool_response", 2, 0),
+        ("user_input", 2, 0),
+    ]
+    assert told(log) == [
+        *([] if answered else asked),
+        ("human_oversight", 2, 0),
+        ("tool_call", 2, 0),
+        ("tool_response", 2, 0),
+        ("llm_call", 2, 1),
+        ("llm_response", 2, 1),
+    ]
+
+
 def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The answer is logged in that prompt, which continues."""
     agent = asking_agent()

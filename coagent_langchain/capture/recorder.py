@@ -181,7 +181,7 @@ class Recorder:
         if tool_call_id is not None:
             own = run.root.tool_calls
             if own is None or not own.is_shared(tool_call_id):  # else the runs above have the turn
-                asked = run.root.calls_with(tool_call_id).asked_by(tool_call_id)
+                asked = run.root.requested_in(tool_call_id)
             for calls in (own, course.pending.tool_calls):
                 if calls is not None:
                     calls.ran(tool_call_id)

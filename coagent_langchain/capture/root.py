@@ -72,6 +72,20 @@ class Root(Run):
             return self.tool_calls
         return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
 
+    def requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
+        """The prompt and turn that requested a tool call, if known.
+
+        A run that repeats an earlier prompt's calls from one of its checkpoints makes them in its own prompt, as the
+        nodes around them are there. Only a call that has waited for a human stays in the prompt of the question.
+        """
+        asked = None if self.tool_calls is None else self.tool_calls.asked_by(tool_call_id)
+        if asked is None and self.prompt is not None:
+            asked = self.prompt.course.pending.tool_calls.asked_by(tool_call_id)
+            prompts = {self.prompt, *(question.prompt for question in self.answered.values())}
+            if asked is not None and asked[0] not in prompts:
+                return None
+        return asked
+
     def asked_for_tool(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
         """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
         if self.tool_calls is None:
