@@ -142,7 +142,7 @@ class Session(Scope):
         now = now_ms()
         ended = now if course.blocks else course.latest or now
         entry = self.entry(EventType.SESSION_END, course.present_prompt, 0, ended)
-        if status is None or (status == "idle" and course.status == "interrupted"):
+        if status is None or (status == "idle" and course.status in ("failed", "interrupted")):
             status = course.status
         if course.discreet:
             response = course.response = None

@@ -147,6 +147,21 @@ def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
 
 
+def test_idle_session_whose_last_run_failed_ends_as_failed(log: MemoryDelivery) -> None:
+    """A service's sessions end when they are idle: those that failed can be found, unless a later run succeeded."""
+    handler = CoagentCallbackHandler(delivery=log)
+    for session_id, answers in (("failed", ["a", ValueError("down")]), ("went on", [ValueError("down"), "a"])):
+        model = chat(*answers)
+        for _ in answers:
+            with contextlib.suppress(ValueError):
+                model.invoke("q", {"callbacks": [handler], "metadata": {"session_id": session_id}})
+        handler._sessions._open[session_id].course.touched -= 31 * 60
+    handler._sessions.sweep()
+
+    ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
+    assert ended == [("failed", "failed"), ("went on", "idle")]
+
+
 def test_how_the_application_ends_a_session_that_waits_counts(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
