@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
-Row = tuple[int, "Bar", int]  # depth, bar, when its prompt began
+Row = tuple[int, "Bar", str, int]  # depth, bar, the turn if no row above shows it, when its prompt began
 COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
 
@@ -33,18 +33,19 @@ def draw(session: LoggedSession) -> str:
 
 def _flat(bars: list[Bar]) -> Iterator[Row]:
     """The bars, each before those below it, at any depth."""
-    stack = [(0, bar, bar.start) for bar in reversed(bars)]
+    stack = [(0, bar, 0, bar.start) for bar in reversed(bars)]
     while stack:
-        depth, bar, start = stack.pop()
-        yield depth, bar, start
-        stack += [(depth + 1, child, start) for child in reversed(bar.children)]
+        depth, bar, told, start = stack.pop()
+        turn = bar.turn_to_show(depth + 1, told)
+        yield depth, bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
+        stack += [(depth + 1, child, turn or told, start) for child in reversed(bar.children)]
 
 
 def _svg(bars: list[Row]) -> str:
     """Draw the rows, with time from the start of each prompt, as in the viewer: gaps between prompts take no room."""
     if not bars:
         return ""
-    span = max(1, *((bar.end or bar.last or bar.start) - start for _, bar, start in bars))
+    span = max(1, *((bar.end or bar.last or bar.start) - start for _, bar, _, start in bars))
     rows = "".join(_row(number, *row, span) for number, row in enumerate(bars))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(bars) * ROW}" width="100%" '
@@ -52,7 +53,7 @@ def _svg(bars: list[Row]) -> str:
     )
 
 
-def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
+def _row(number: int, depth: int, bar: Bar, turn: str, start: int, span: int) -> str:
     from coagent_langchain.server.presentation.formats import duration, tokens
 
     scale = (WIDTH - LABELS - 120) / span
@@ -60,26 +61,20 @@ def _row(number: int, depth: int, bar: Bar, start: int, span: int) -> str:
     width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
     used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
     took = " · ".join(part for part in (duration(bar.duration), used) if part)
-    label = " ".join(part for part in (_name(bar), _turn(depth, bar), bar.note if bar.kind != "prompt" else "") if part)
+    label = " ".join(part for part in (_name(bar), turn, bar.note if bar.kind != "prompt" else "") if part)
     middle, top = number * ROW + 16, number * ROW + 5
     return (
         f"<g><title>{escape(label[:300])}</title>"
-        f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar)}</text>'
+        f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar, turn)}</text>'
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
         f'fill="{COLOURS["error"] if bar.failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
         f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{took}</text></g>'
     )
 
 
-def _text(depth: int, bar: Bar) -> str:
-    turn = _turn(depth, bar)
+def _text(depth: int, bar: Bar, turn: str) -> str:
     name = escape(_cut(_name(bar), 40 - 2 * depth - len(turn)))
     return f'{name} <tspan opacity=".7">{turn}</tspan>' if turn else name
-
-
-def _turn(depth: int, bar: Bar) -> str:
-    """The number of a turn that has no row of its own, as the viewer and the terminal show it."""
-    return f"Turn {bar.turn}" if bar.turn and depth == 1 and bar.kind != "turn" else ""
 
 
 def _name(bar: Bar) -> str:

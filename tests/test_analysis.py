@@ -281,6 +281,17 @@ def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
     assert [label.split("… ")[1:] for label in labels] == [[], ["Turn 1"], ["Turn 2"]]
 
 
+def test_picture_numbers_the_turns_of_a_sub_agent() -> None:
+    """Its model calls have turns of their own, which no row above shows."""
+    story = Story("supervised").ask("Rome?")
+    story.model("Rome?", "I ask.", 5, (1, 1))
+    tool = story.tool_call("ask_guide", {}, "c1", turn=1)
+    story.model("Which sights?", "Many.", 5, (1, 1), parent=tool)
+    labels = [label for _, label, *_ in drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))]
+
+    assert labels == ["1. Rome?", "Turn 1", "gemma3:4b", "ask_guide", "gemma3:4b Turn 2"]
+
+
 def test_session_that_is_not_there(client: CoagentClient) -> None:
     """The message names the session and the server."""
     with pytest.raises(CoagentClientError, match="no session 'nobody' on http"):

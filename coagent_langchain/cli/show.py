@@ -117,23 +117,24 @@ def _head(session: LoggedSession) -> str:
 
 def tree(session: LoggedSession) -> Iterator[str]:
     """The lines of a session's tree, none wider than the terminal."""
-    stack = [(bar, "", "") for bar in reversed(session.timeline.roots)]
+    stack = [(bar, 1, 0, "", "") for bar in reversed(session.timeline.roots)]
     while stack:
-        bar, before, stem = stack.pop()  # a bar, the prefix of its line, and that of the lines below it
-        note = _note(session, bar, in_turn=len(before) != len("├─ "))
-        yield _line(bar, note, _took(session, bar), before)
+        # A bar, its level, the turn that the lines above show, the prefix of its line, and that of the lines below it.
+        bar, level, told, before, stem = stack.pop()
+        turn = bar.turn_to_show(level, told)
+        yield _line(bar, _note(session, bar, turn), _took(session, bar), before)
         for child in reversed(bar.children):
-            last = child is bar.children[-1]
-            stack.append((child, stem + ("└─ " if last else "├─ "), stem + ("   " if last else "│  ")))
+            begin, go_on = ("└─ ", "   ") if child is bar.children[-1] else ("├─ ", "│  ")
+            stack.append((child, level + 1, turn or told, stem + begin, stem + go_on))
 
 
-def _note(session: LoggedSession, bar: Bar, *, in_turn: bool) -> str:
-    """The text after a bar's label, with the turn's number if no line above shows it."""
+def _note(session: LoggedSession, bar: Bar, turn: int) -> str:
+    """The text after a bar's label, with the number of the turn if the line is to show it."""
     if bar.kind in ("prompt", "turn"):
         return with_status(bar, _open(session, bar))
-    turn = f"Turn {bar.turn}" if bar.turn and not in_turn else ""
+    told = f"Turn {turn}" if turn else ""
     data = _data(session.events[bar.events[0][1]]) if bar.kind == "note" else ""
-    note = " · ".join(part for part in (_open(session, bar), turn, without_label(bar.label, bar.note), data) if part)
+    note = " · ".join(part for part in (_open(session, bar), told, without_label(bar.label, bar.note), data) if part)
     return note if bar.kind == "end" and bar.status in SIGNS else with_status(bar, note)
 
 

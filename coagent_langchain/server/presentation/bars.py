@@ -76,6 +76,15 @@ class Bar:
         """Whether it is a call to a tool or retriever."""
         return self.kind in ("tool", "retriever")
 
+    def turn_to_show(self, level: int, told: int) -> int:
+        """The number of the turn that its row shows, or 0: right below a prompt, and of a model call in another turn.
+
+        Parameters:
+            level: that of its row in the tree; a prompt's is 1.
+            told: the number that the rows above it show.
+        """
+        return self.turn if level == 2 or (self.kind == "model" and self.turn != told) else 0
+
     def add(self, other: Bar) -> None:
         """Add another bar's tokens, cost and errors."""
         self.input = total((self.input, other.input))

@@ -26,7 +26,7 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     stack = [(bar, 1, "", 0, top) for bar in reversed(timeline.roots)]
     while stack:
         bar, level, above, told, parent = stack.pop()
-        turn = bar.turn if level == 2 or (bar.kind == "model" and bar.turn != told) else 0  # shown by this row
+        turn = bar.turn_to_show(level, told)
         row = _row(bar, level, above, turn, t0)
         made.append(row)
         parents.append(parent)
