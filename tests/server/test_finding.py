@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
+from typing import Any
 
 import orjson
 import pytest
@@ -80,6 +81,49 @@ def test_page_knows_how_many_there_are(store: Store) -> None:
     some_sessions(store)
 
     assert store.sessions(Query(limit=1, status="no end")).total == 2
+
+
+def spend(store: Store) -> None:
+    """Three sessions of two users: one without a price for a call, one without any figure."""
+
+    def used(name: str, user: str, tokens: int | None, cost: float | None) -> dict[str, Any]:
+        return entry("llm_response", session_id=name, llm_response={"total_tokens": tokens} if tokens else {},
+                     performance_metrics={"cost": cost} if cost else {}, meta={"tags": [user]})  # fmt: skip
+
+    put(store, used("a", "ada", 1_200, 0.25), used("a", "ada", 30, None), used("trip", "ada", 4, 0.5),
+        used("c", "bob", None, None))  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "expected"), [
+    (Query(tag="ada", limit=1), (2, 1_234, 0.75, 1)),
+    (Query(text="trip"), (1, 4, 0.5, 0)),
+    (Query(tag="bob"), (1, None, None, 0)),
+    (Query(tag="cid"), (0, None, None, 0)),
+    (Query(), (3, None, None, 0)),
+])  # fmt: skip
+def test_page_knows_what_the_sessions_of_a_filter_used(
+    store: Store, query: Query, expected: tuple[int, int | None, float | None, int]
+) -> None:
+    """The sums do not depend on the page. Without a filter there are none: a whole store takes too long to add up."""
+    spend(store)
+    page = store.sessions(query)
+
+    assert (page.total, page.total_tokens, page.cost, page.unpriced_calls) == expected
+
+
+def test_list_says_what_the_sessions_of_a_filter_used(running: Running) -> None:
+    """Below the list, next to their number."""
+    spend(running.store)
+
+    def foot(query: str) -> str:
+        html = requests.get(f"{running.url}/?{query}", timeout=10).text.partition('<div class="foot">')[2]
+        return " ".join(re.sub("<[^>]+>", "", html.partition("</div>")[0]).split()).removeprefix("Compare two ")
+
+    assert [foot(query) for query in ("tag=ada", "tag=bob", "sort=cost")] == [
+        "1–2 of 2 · 1,234 tokens · $0.7500+",
+        "1–1 of 1",
+        "1–3 of 3",
+    ]
 
 
 def test_choices_of_the_filters(store: Store) -> None:

@@ -28,7 +28,7 @@ from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.expressions import SUMMARY, sorted_by
+from coagent_langchain.server.store.expressions import SUMMARY, sorted_by, totals
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Terms, newest_sessions
@@ -121,8 +121,8 @@ class ClickHouseStore:
             " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
-        total = self._all(f"SELECT count() FROM {self._sessions} {where}", **parameters)[0][0]
-        return Page([sessions.session_of(row) for row in found], total, cut)
+        total, *used = self._all(f"SELECT {totals(where)} FROM {self._sessions} {where}", **parameters)[0]
+        return Page([sessions.session_of(row) for row in found], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""

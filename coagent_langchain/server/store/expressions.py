@@ -12,6 +12,12 @@ TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0
 SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, failure, {TOTAL_TOKENS}, errors, open_calls"
 
 
+def totals(where: str) -> str:
+    """The columns of a `Page`'s totals: without a filter only the number, since adding up a whole store takes long."""
+    used = f"sum({TOTAL_TOKENS}), sum(cost), coalesce(sum(unpriced_calls), 0)"
+    return f"count(*), {used if where else 'NULL, NULL, 0'}"
+
+
 def status_now() -> str:
     """The current status of a row of the roll-up, equal to `unended.standing`."""
     now = now_ms()

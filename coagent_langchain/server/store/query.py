@@ -48,8 +48,13 @@ class Page:
         total: number of sessions that match the query.
         cut: why older sessions that contain the text may be missing: the search "found" its maximum number, or reached
             its "time" limit; "" if none are missing.
+        total_tokens, cost, unpriced_calls: sums over all sessions that match, as in `Session`; None if the query has no
+            filter, or no session has any.
     """
 
     sessions: list[Session]
     total: int
     cut: Cut = ""
+    total_tokens: int | None = None
+    cost: float | None = None
+    unpriced_calls: int = 0

@@ -37,7 +37,7 @@ from coagent_langchain.server.store.database import (
     reader,
     transaction,
 )
-from coagent_langchain.server.store.expressions import sorted_by
+from coagent_langchain.server.store.expressions import sorted_by, totals
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
@@ -148,8 +148,8 @@ class SqliteStore:
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
         with available("read"), self._readers.one() as connection:
             rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
-            total = connection.execute(f"SELECT count(*) FROM sessions {where}", parameters).fetchone()[0]
-            return Page([sessions.session_of(connection, row) for row in rows], total, cut)
+            total, *used = connection.execute(f"SELECT {totals(where)} FROM sessions {where}", parameters).fetchone()
+            return Page([sessions.session_of(connection, row) for row in rows], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
         """See `Store.session`."""
