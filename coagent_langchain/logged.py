@@ -56,8 +56,8 @@ class RunSummary(BaseModel):
     """One session in a list of sessions. Timestamps in Unix milliseconds.
 
     Attributes:
-        status, title, failure, total_tokens, errors: None if the server does not report them. `failure` is the
-            beginning of the last error of a session that has failed, else "".
+        status, title, failure, total_tokens, cost, errors: None if the server does not report them. `failure` is the
+            beginning of the last error of a session that has failed, else "". `cost` is in US dollars.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -70,4 +70,5 @@ class RunSummary(BaseModel):
     title: str | None = None
     failure: str | None = None
     total_tokens: int | None = None
+    cost: float | None = None
     errors: int | None = None

@@ -94,11 +94,11 @@ def get_runs(request: Request) -> Response:
 
 
 def _summary(each: Summary) -> dict[str, Any]:
-    """The four fields of every CoAgent server, and five of ours."""
+    """The four fields of every CoAgent server, and six of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
         "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms, each.open_calls),
-        "title": each.title, "total_tokens": each.total_tokens, "errors": each.errors,
+        "title": each.title, "total_tokens": each.total_tokens, "cost": each.cost, "errors": each.errors,
         "failure": each.failure if each.status == "failed" else "",
     }  # fmt: skip
 

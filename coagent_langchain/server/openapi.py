@@ -81,6 +81,7 @@ _SUMMARY = {
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
         "failure": _STRING | {"description": "beginning of the last error of a session that has failed, else empty"},
         "total_tokens": {"type": ["integer", "null"], "description": "null if no response reports tokens"},
+        "cost": {"type": ["number", "null"], "description": "US dollars; null if no event reports a cost"},
         "errors": _INTEGER,
     },
 }  # fmt: skip

@@ -77,10 +77,12 @@ def test_runs_summaries_and_filters(client: CoagentClient) -> None:
     """The three ways to find sessions and events work with any id."""
     client.log_session_start("found/with space?", "Hello", 1)
     client.log_error("found/with space?", 1, 0, "boom")
+    paid = {"performance_metrics": {"cost": 0.25}, "prompt_number": 1, "turn_number": 1}
+    client.store_log({"session_id": "found/with space?", "event_type": "llm_response", "llm_response": {}, **paid})
     summary = next(s for s in client.summarize() if s.run_id == "found/with space?")
 
     assert "found/with space?" in client.get_runs()
-    assert (summary.log_count, summary.end_timestamp >= summary.start_timestamp) == (2, True)
+    assert (summary.log_count, summary.cost, summary.end_timestamp >= summary.start_timestamp) == (3, 0.25, True)
     assert client.filter_logs("found/with space?", "[?event_type=='error'].error_info.error_message") == ["boom"]
 
 

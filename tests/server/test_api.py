@@ -60,11 +60,11 @@ def test_runs_and_their_summaries(running: Running) -> None:
     assert get(running, "runs") == ["b", "a", "c"]
     assert get(running, "runs", summarize="1") == [
         {"run_id": "b", "log_count": 3, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9,
-         "status": "completed", "title": "Plan", "total_tokens": None, "errors": 1, "failure": ""},
+         "status": "completed", "title": "Plan", "total_tokens": None, "cost": None, "errors": 1, "failure": ""},
         {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7,
-         "status": "no end", "title": "", "total_tokens": None, "errors": 0, "failure": ""},
+         "status": "no end", "title": "", "total_tokens": None, "cost": None, "errors": 0, "failure": ""},
         {"run_id": "c", "log_count": 2, "start_timestamp": T0 + 10, "end_timestamp": T0 + 11,
-         "status": "failed", "title": "", "total_tokens": None, "errors": 1, "failure": "ValueError: no"},
+         "status": "failed", "title": "", "total_tokens": None, "cost": None, "errors": 1, "failure": "ValueError: no"},
     ]  # fmt: skip
 
 

@@ -160,6 +160,7 @@ class Summary:
     title: str
     failure: str
     total_tokens: int | None
+    cost: float | None
     errors: int
     open_calls: int
 
