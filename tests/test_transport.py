@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from coagent_langchain.delivery.transport import Transport
-from coagent_langchain.delivery.verdict import Meaning, Outcome, judge, retry_after
+from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
 from tests.delivery_parts import TOKEN
 from tests.faulty_server import Answer, FaultyServer
 from tests.loopback import serving
@@ -80,6 +80,34 @@ def test_every_status_means_what_the_docs_say() -> None:
 def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
     """A 200 counts only if the body does not contradict it."""
     assert judge(Outcome(200, body), 2).meaning is meaning
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",  # nginx
+        "Client sent an HTTP request to an HTTPS server.\n",  # Go: Caddy, Traefik
+        "<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br /></p>",  # Apache
+    ],
+)
+def test_address_with_http_for_a_port_with_tls_refuses_no_entry(said: str) -> None:
+    """Such a server responds with 400, as to invalid entries, but it is the address that is wrong."""
+    verdict = judge(Outcome(400, said), 2)
+    advice = " (the server uses TLS: its address begins with https://, not http://)"
+
+    assert (verdict.meaning, verdict.reason.endswith(advice)) == (Meaning.PAUSE, True)
+
+
+@pytest.mark.parametrize("status", [400, 418, 422])
+def test_page_refuses_no_entry(status: int) -> None:
+    """A proxy's page says nothing about the entries, whatever its status."""
+    verdict = judge(Outcome(status, "\n<html>No required SSL certificate was sent</html>"), 1)
+
+    assert verdict == Verdict(
+        Meaning.PAUSE,
+        f"not a response of a CoAgent server: HTTP {status}: No required SSL certificate was sent",
+        status=status,
+    )
 
 
 def test_named_entries_are_taken_from_the_answer() -> None:

@@ -5,7 +5,7 @@
 | 2xx | stored; with `success: false` as 400; with something other than JSON: not our server, as 404 |
 | 409 on one entry | stored before |
 | 413 | too much at once: split |
-| 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else search for them |
+| 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else search for them; a page: as 404 |
 | 408, 425, 429, 5xx, no answer | retry later |
 | 3xx, 401, 403, 404 and the like | the set-up is wrong: keep everything, retry slowly |
 """
@@ -28,8 +28,15 @@ _RETRY = {408, 425, 429}
 # In the names of failures on the way to the server: the proxy is unavailable, or its address is invalid.
 _PROXY = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS")
 _NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's messages for a response in plain HTTP
+# What nginx, Go (Caddy, Traefik) and Apache say to plain HTTP on a port for TLS.
+_TLS = (
+    "plain HTTP request was sent to HTTPS port",
+    "sent an HTTP request to an HTTPS server",
+    "speaking plain HTTP to an SSL-enabled server port",
+)
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
+_NOT_OURS = "not a response of a CoAgent server"
 _PAGE = 2000  # characters of an answer that are examined: the gist comes first; a tag may be cut off at the end
 
 
@@ -120,6 +127,8 @@ def judge(outcome: Outcome, count: int) -> Verdict:
         return Verdict(Meaning.SPLIT, reason)
     if status == 409 and count == 1:
         return Verdict(Meaning.STORED, reason)
+    if _is_page(outcome.body) or advice:
+        return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}{advice}", status=status)
     return Verdict(Meaning.REFUSED, reason, _named(outcome.answer, count))
 
 
@@ -137,9 +146,14 @@ def _said(body: str, answer: Any) -> str:
     """
     if isinstance(answer, dict) and answer.get("message"):
         body = str(answer["message"])
-    elif body.lstrip().startswith("<"):
+    elif _is_page(body):
         body = _MARKUP.sub(" ", body[:_PAGE])
     return _on_one_line(body[:_PAGE])[:300] or "no reason given"
+
+
+def _is_page(body: str) -> bool:
+    """Whether this is HTML, which only a proxy or another server sends in response to entries."""
+    return body.lstrip().startswith("<")
 
 
 def _on_one_line(said: str) -> str:
@@ -163,6 +177,8 @@ def hint(status: int | None, reason: str) -> str:
         return " (the server does not use TLS: its address begins with http://, not https://)"
     if status is None and any(words in reason for words in _PROXY):
         return " (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"
+    if status == 400 and any(words in reason for words in _TLS):
+        return " (the server uses TLS: its address begins with https://, not http://)"
     if status == 401:
         return " (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
     return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
@@ -171,7 +187,7 @@ def hint(status: int | None, reason: str) -> str:
 def _judge_success(outcome: Outcome, count: int) -> Verdict:
     answer, reason = outcome.answer, outcome.reason
     if outcome.body.strip() and answer is None:
-        return Verdict(Meaning.PAUSE, f"not a response of a CoAgent server: {reason}", status=outcome.status)
+        return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}", status=outcome.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):
         return Verdict(Meaning.REFUSED, reason, refused)
