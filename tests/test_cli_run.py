@@ -206,8 +206,8 @@ def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path,
     script.write_text(ASK)
     _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1", COAGENT_SPOOL_DIR=spool)
 
-    assert said.startswith("coagent-langchain: lost 5 events for http://127.0.0.1:9/api/v1 (ConnectionError: ")
-    assert said.endswith(" refused)\n")
+    assert said.startswith("coagent-langchain: 5 events for http://127.0.0.1:9/api/v1 lost at exit: ConnectionError: ")
+    assert said.endswith(" refused\n")
 
 
 def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) -> None:

@@ -207,6 +207,25 @@ def test_events_refused_while_the_worker_hangs_are_told_at_the_end(
     assert caplog.messages == [f"delivery to {server.base_url}: 9 events refused: the spool or the disk is full"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(Answer(503, b"later"), "HTTP 503: later"), (Answer(hangs=True), "the server has not responded")],
+)
+def test_events_in_memory_are_told_at_the_end(answer: Answer, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can send them later; the log says so once, however many finalizers the process has."""
+    with FaultyServer(lambda request: answer) as server, delivery_to(server.base_url, None) as delivery:
+        append_each(delivery, ids(3))
+        assert server.wait_for(lambda: bool(server.requests))
+        until(lambda: bool(caplog.messages) or answer.hangs)
+        for _ in range(2):
+            delivery.close(elapsed=math.inf)
+            delivery.tell_losses()
+        server.close()
+
+    assert caplog.messages[-1:] == [f"delivery to {server.base_url}: 3 events lost at exit: {why}"]
+    assert "".join(caplog.messages).count("lost") == 1
+
+
 def test_file_that_somebody_removes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log says how many events were lost with it, and they count as refused."""
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:

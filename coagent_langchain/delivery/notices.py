@@ -68,8 +68,14 @@ class Notices:
             if (more := total - self._gone.get(how, (0, ""))[0]) > 0:
                 self.gone(more, how, why)
 
-    def last(self) -> None:
-        """Report the losses not reported yet: the process ends."""
+    def last(self, unkept: int) -> None:
+        """Report the losses not reported yet: the process ends.
+
+        Parameters:
+            unkept: waiting events that end with it.
+        """
+        if unkept:
+            self._gone["lost at exit"] = unkept, self._problem or "the server has not responded"
         if losses := self._losses():
             logger.warning("delivery to %s: %s", self._destination, "; ".join(losses))
 
@@ -84,7 +90,7 @@ class Notices:
         """Describe the losses not reported yet, and count them as reported."""
         untold = {how: (count - self._told[how], why) for how, (count, why) in self._gone.items()}
         self._told = Counter({how: count for how, (count, _) in self._gone.items()})
-        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count]
+        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count > 0]
 
     def another_token(self) -> None:
         """Report, once, that a token replaces one still in use, or returns after another."""
@@ -110,13 +116,12 @@ class Notices:
         """Describe the events that the server has not accepted, for a command to print at its end.
 
         Parameters:
-            waiting: events in the spool.
-            kept: whether these and rejected events outlive the process.
+            waiting: events in the spool that outlive the process.
+            kept: whether rejected events outlive it.
         """
-        what = waiting_events(waiting) if kept else f"lost {counted(waiting, 'event')}"
         why = f" ({self._problem})" if self._problem else ""
-        later = "; to send them later: coagent-langchain spool flush" if kept else ""
-        left = [f"{what} for {self._destination}{why}{later}"] if waiting else []
+        later = "to send them later: coagent-langchain spool flush"
+        left = [f"{waiting_events(waiting)} for {self._destination}{why}; {later}"] if waiting else []
         for how, (count, reason) in self._gone.items():
             look = "; see coagent-langchain spool rejected" if kept and how == "rejected" else ""
             left.append(f"{counted(count, 'event')} for {self._destination} {how}: {reason}{look}")

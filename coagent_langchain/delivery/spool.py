@@ -142,6 +142,12 @@ class Spool:
         return self.written - settled
 
     @property
+    def unkept(self) -> int:
+        """Waiting entries that end with the process: their files have no name."""
+        nameless = [segment for segment in list(self._segments) if segment.path is None]
+        return sum(segment.entries - segment.settled for segment in nameless)
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes of the entries that are waiting."""
         segments, reader = len(self._segments), self._reader
