@@ -21,7 +21,7 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store.database import connect
 from tests.disk import largest_file
 from tests.server.files import damage, make_first_version, mode
-from tests.server.samples import entry, event_ids, put
+from tests.server.samples import entry, event_ids, holding, put
 
 
 def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
@@ -317,6 +317,21 @@ def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCap
     assert [record.getMessage() for record in caplog.records] == [
         "requests are answered with 503: the database's file was removed or replaced: restart the server"
     ]
+
+
+def test_copy_that_is_made_while_a_server_runs_is_a_store(tmp_path: Path) -> None:
+    """`VACUUM INTO`, as the docs advise, copies what is stored at that moment; a server continues with the copy."""
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as running:
+        put(running, entry(at=1, event_id="first", prompt="sparrow"))
+        with contextlib.closing(sqlite3.connect(tmp_path / "coagent.db")) as connection:
+            connection.execute("VACUUM INTO ?", (f"{tmp_path}/copy.db",))
+        put(running, entry(at=2, event_id="later"))
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/copy.db")) as copy:
+        put(copy, entry(at=3, event_id="new", prompt="sparrow"), entry(at=1, event_id="first", prompt="sparrow"))
+        found = event_ids(copy.entries("s"))
+        session = copy.session("s")
+
+        assert (found, session and session.entries, holding(copy, "sparrow")) == (["first", "new"], 2, ["s"])
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
