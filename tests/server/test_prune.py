@@ -170,6 +170,17 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
     assert ("coagent.db.search" in files, kept) == (False, ["young"])
 
 
+def test_prune_makes_room_before_it_deletes(tmp_path: Path) -> None:
+    """On a full disk even deleting fails, so the space of the index is freed first."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, entry())
+    with largest_file(40_000), pytest.raises(ConfigurationError, match="cannot be used"):
+        server.open_beside(address).prune(T0 + 1)
+
+    assert sorted(file.name for file in tmp_path.glob("*search*")) == []
+
+
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "1.5h", "30x", ""])
 def test_wrong_ages_are_refused(text: str) -> None:
     """An age is a number and a unit."""

@@ -37,30 +37,37 @@ class StoreFile:
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""
-        with self._connected(shrink=True) as connection:
+        with self._deleting() as connection:
             return _sum(iter(lambda: _delete_some(connection, "last_ms < ?", [before_ms]), Pruned(0, 0)))
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """Delete these sessions; a missing one is not an error."""
         parts = [session_ids[start : start + AT_ONCE] for start in range(0, len(session_ids), AT_ONCE)]
-        with self._connected(shrink=True) as connection:
+        with self._deleting() as connection:
             return _sum(_delete_some(connection, sessions.named_in(some), some) for some in parts)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
 
     @contextlib.contextmanager
-    def _connected(self, *, shrink: bool = False) -> Iterator[sqlite3.Connection]:
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(connect(self._path)) as connection:
                 if not version_of(connection):
                     raise sqlite3.NotSupportedError("it is not a store")
                 migrate(connection)
                 yield connection
-                if shrink:
-                    _shrink(connection, self._path)
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
+
+    @contextlib.contextmanager
+    def _deleting(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection, _alone(self._path) as alone:
+            if alone:
+                index.remove(self._path)  # first: deleting needs space, of which a full disk has none
+            yield connection
+            if alone:
+                _shrink(connection, self._path)
 
 
 def _delete_some(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
@@ -83,16 +90,22 @@ def _sum(steps: Iterable[Pruned]) -> Pruned:
     return Pruned(sum(each.sessions for each in made), sum(each.entries for each in made))
 
 
-def _shrink(connection: sqlite3.Connection, path: Path) -> None:
-    """Delete the index and shrink the file, unless a server is using it, which will reuse the free space."""
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Keep servers away during the `with` block; False if one is using the file, which will reuse the free space."""
     try:
         lock = Lock(path)
     except ConfigurationError:
+        yield False
         return
     try:
-        index.remove(path)
+        yield True
+    finally:
+        lock.release()
+
+
+def _shrink(connection: sqlite3.Connection, path: Path) -> None:
+    try:
         connection.execute("VACUUM")
     except sqlite3.Error as error:
         raise ConfigurationError(f"the sessions are deleted, but {path} cannot be shrunk: {error}") from error
-    finally:
-        lock.release()
