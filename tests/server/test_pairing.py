@@ -125,6 +125,20 @@ def test_failed_tool_names_the_type_of_its_error() -> None:
     assert bar.note == "ValueError: no money left"
 
 
+def test_tool_that_failed_because_of_a_tool_inside_names_the_type_of_that_error() -> None:
+    """An error is logged once, where it was raised; the responses of both tools name it."""
+    story = Story("s").ask("pay")
+    outer = story.tool_call("delegate", {}, "c1")
+    inner = story.tool_call("pay", {"amount": 5}, "c2", outer)
+    info = {"error_id": "e-1", "error_type": "KeyError", "error_message": "'customer'"}
+    story.log("error", 1, inner, error_info=info)
+    for run, parent in ((inner, outer), (outer, story.root)):
+        failed = {"success": False, "error_message": "'customer'"}
+        story.log("tool_response", 1, run, parent, tool_response=failed, meta={"error_id": "e-1"})
+
+    assert [bar.note for bar in timeline(story.entries).tools] == ["KeyError: 'customer'"] * 2
+
+
 @pytest.mark.parametrize(("strategy", "words"), [
     ("retry", "recovered by retry"), ("fallback", "recovered by fallback"), ("handled", "recovered: handled"),
     (None, "recovered"),

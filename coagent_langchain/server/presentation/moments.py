@@ -37,6 +37,7 @@ class Moment:
         key: what pairs it if runs do not: tool call id, interrupt id or error id.
         ms: the duration that the entry reports.
         failed: why it failed; "" if it did not.
+        error: id of the error that made a tool fail, perhaps inside it.
         outcome: `meta.outcome` or a status.
         input, output, cached, cost: tokens and dollars; None if the entry reports none.
         reused: whether it is an answer from a cache, so that its tokens were not used.
@@ -58,6 +59,7 @@ class Moment:
     key: str = ""
     ms: int | None = None
     failed: str = ""
+    error: str = ""
     outcome: str = ""
     input: int | None = None
     output: int | None = None
@@ -134,7 +136,7 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.ms = _known(answer.get("execution_time_ms"))
     why = preview(text(answer.get("error_message")))
     if answer.get("success") is False and made.outcome != NOT_RUN:
-        made.failed = why or "failed"
+        made.failed, made.error = why or "failed", text(meta.get("error_id"))
     made.note = made.failed or why or _result(answer.get("result"))
     made.cost = _cost(entry)
 

@@ -84,9 +84,11 @@ class Pairing:
         if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
         why = moment.failed or moment.outcome == NOT_RUN
+        cause = self._by_error.get(moment.error)
+        note = cause.note if cause else moment.note  # the response has only the message, which may be empty
         # Keep the note of an error, which names its type, and a tool's arguments unless it failed or did not run.
-        if moment.note and not bar.errors and (why or not bar.note or not bar.is_tool):
-            bar.note = moment.note
+        if note and not bar.errors and (why or not bar.note or not bar.is_tool):
+            bar.note = note
         if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
         elif bar.status == "open":
