@@ -19,12 +19,14 @@ from langchain.agents import create_agent
 from langchain_core.agents import AgentAction, AgentFinish
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.chat_history import InMemoryChatMessageHistory
+from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import (
     RunnableBranch,
     RunnableGenerator,
@@ -424,6 +426,27 @@ def test_input_of_a_usual_length_is_whole_in_both_places(log: MemoryDelivery, ha
 
     (asked,) = of_type(log, "user_input")
     assert (asked["prompt"], asked["input_data"]) == (question, {"prompt": question})
+
+
+def test_retriever_answers_with_how_much_it_found_and_the_first_of_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The first documents have their text, id and metadata, as far as they have one."""
+
+    class Shelf(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [Document("leek", id="d1", metadata={"aisle": 3}), *[Document("rice")] * 59]
+
+    Shelf().invoke("soup", {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    assert response["tool_response"]["result"] == {
+        "count": 60,
+        "documents": [
+            {"page_content": "leek", "id": "d1", "metadata": {"aisle": 3}},
+            *[{"page_content": "rice"}] * 49,
+        ],
+    }
 
 
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

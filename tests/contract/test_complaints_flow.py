@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import InjectedToolCallId, ToolException, tool
@@ -314,6 +314,24 @@ def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
     (response,) = of_type(log, "tool_response")
     command = {"graph": "__parent__", "goto": [{"node": "bob", "arg": {"urgent": True}}]}
     assert response["tool_response"]["result"] == {"output": "over to Bob", "command": command}
+
+
+@pytest.mark.parametrize("called", [True, False], ids=["by a model", "by the application"])
+def test_command_of_a_tool_is_its_result(called: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: with what it changes in the state; messages that answer another call are no output."""
+
+    @tool
+    def rename(name: str) -> Any:
+        """Rename the user."""
+        messages = [("user", "Bob"), ToolMessage("renamed", tool_call_id="c1"), HumanMessage("thanks")]
+        return Command(update={"user": name, "messages": messages})
+
+    call = {"type": "tool_call", "name": "rename", "args": {"name": "Bob"}, "id": "c1"}
+    rename.invoke(call if called else {"name": "Bob"}, {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    output = {"output": "renamed"} if called else {}
+    assert response["tool_response"]["result"] == {**output, "command": {"update": {"user": "Bob"}}}
 
 
 def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
