@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler
@@ -242,6 +243,20 @@ def test_call_that_a_node_refuses_has_failed(
     assert answers(log) == [(1, "1", "add", False, "not run")]
     assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
     assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
+
+
+def test_call_that_a_node_refuses_in_a_graph_of_messages_alone_has_failed(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The graph's state is the list of messages itself, so a node returns messages and no dict."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1")))
+    graph: Any = StateGraph(Annotated[list[AnyMessage], add_messages])
+    graph.add_node("model", lambda messages: [model.invoke(messages)])
+    graph.add_node("limit", lambda _: [ToolMessage("no more calls", name="add", tool_call_id="1", status="error")])
+    graph.add_edge(START, "model").add_edge("model", "limit")
+    graph.compile().invoke([("user", "q")], {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", False, "not run")]
 
 
 def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
