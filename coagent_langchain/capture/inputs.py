@@ -35,9 +35,8 @@ def user_text(inputs: Any) -> str | None:
     fields = fields_of(inputs)
     if isinstance(messages := fields.get("messages"), (list, tuple)):  # a prompt value, or a graph's state
         return _last_human(messages)
-    own = fields.get("content", fields.get("text"))
-    if isinstance(own, (str, list)):
-        return text(text_of(inputs) if "content" in fields else str(own)) or None
+    if isinstance(fields.get("content"), (str, list)):
+        return text(text_of(inputs)) or None
     if is_command(inputs):
         return user_text(inputs.update)
     own = next((said for key in _TEXT_KEYS if isinstance(said := fields.get(key), str) and said), None)
