@@ -60,6 +60,7 @@ def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
 @pytest.mark.parametrize(("times", "paired"), [
     ([(30, 20), (50, 50)], [("a", 50, "1"), ("b", 20, "0")]),  # the second call, which began at 10, ended first
     ([(30, 27), (50, 45)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 3 and the second at 5: no call fits
+    ([(30, 24), (50, 50)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 6: the second call is hardly nearer
     ([(30, 0), (50, 0)], [("a", 30, "0"), ("b", 40, "1")]),  # a client that measures no durations
 ])  # fmt: skip
 def test_without_ids_tools_side_by_side_pair_by_their_times(
@@ -80,6 +81,18 @@ def test_without_ids_tools_side_by_side_pair_by_their_times(
 
     assert [(bar.note[-1], bar.events[1][0] - bar.events[0][0], answers[bar.events[1][1]])
             for bar in timeline(story.entries).tools] == paired  # fmt: skip
+
+
+def test_nodes_of_one_name_side_by_side_pair_by_their_runs() -> None:
+    """As `Send` starts them: neither order nor duration matters."""
+    story = Story("s").ask("Find both")
+    nodes = [story.enter("search"), story.enter("search")]
+    for node in reversed(nodes):
+        story.wait(20).leave(node, "search", 0)
+
+    assert [(bar.run, bar.end) for bar in timeline(story.entries).roots[0].children] == [
+        (nodes[0], T0 + 43), (nodes[1], T0 + 23),
+    ]  # fmt: skip
 
 
 def test_without_run_ids_an_error_closes_the_model_call_of_its_turn() -> None:
@@ -159,6 +172,15 @@ def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
     story.log("recovery", 1, story.run(), story.root, "agent", error_info={"error_id": "gone"})
 
     assert drawn(timeline(story.entries)) == ["prompt Why? ok", "  recovery Recovery ok"]
+
+
+def test_recovery_that_names_no_error_has_a_row() -> None:
+    """It may be of any error, also where the only one has no id either."""
+    story = Story("plain").ask("Why?")
+    story.log("error", error_info={"error_message": "slow"})
+    story.log("recovery")
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? error", "  error Error error", "  recovery Recovery ok"]
 
 
 @pytest.mark.parametrize("order", [("recovery", "tool_response"), ("tool_response", "recovery")])

@@ -54,6 +54,36 @@ def test_what_has_no_turn_does_not_part_a_turn() -> None:
     ]  # fmt: skip
 
 
+def test_node_belongs_to_the_turn_of_its_first_call() -> None:
+    """A message that it logs before that call still has the turn before it."""
+    story = Story("s").ask("Write")
+    story.model("Write", "a plan", 10, (1, 1), parent=story.enter("planner"))
+    node = story.enter("writer")
+    story.log("info", 1, story.run(), node, output_data={"message": "has a plan"})
+    story.model("Write", "a text", 10, (1, 1), parent=node)
+
+    assert [(bar.label, bar.turn) for bar in timeline(story.entries).roots[0].children] == [
+        ("planner", 1), ("writer", 2),
+    ]  # fmt: skip
+
+
+def test_tool_belongs_to_the_turn_that_called_it() -> None:
+    """An agent inside it continues to count, but the tool stays beside the model that asked for it."""
+    story = Story("s").ask("Where?")
+    story.model("Where?", "", 10, (1, 1))
+    tool = story.tool_call("agent", {}, "c1")
+    story.model("Find it", "here", 10, (1, 1), parent=tool)
+    story.tool_done(tool, "agent", "here", 10, "c1", turn=1)
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt Where? ok",
+        "  turn Turn 1 ok",
+        "    model gemma3:4b ok",
+        "    tool agent ok",
+        "      model gemma3:4b ok",
+    ]
+
+
 def test_each_user_input_opens_a_prompt() -> None:
     """A process that continues a conversation numbers from 1 again: its prompts are separate, after the first end."""
     assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [
@@ -247,6 +277,16 @@ def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recover
     assert (prompt.children[0].status, prompt.status) == (status, "ok" if status == "recovered" else "error")
 
 
+def test_node_that_failed_without_an_error_is_a_failure() -> None:
+    """A client that logs by hand may say so in the exit alone: nothing has recovered it."""
+    story = Story("s").ask("hello")
+    node = story.enter("fetch")
+    story.tool("search", {}, "found", 5, "c1", node)
+    story.log("component_exit", 0, node, meta={"outcome": "error"})
+
+    assert drawn(timeline(story.entries)) == ["prompt hello error", "  component fetch error", "    tool search ok"]
+
+
 def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
     """The other process may number from 1 if its handler does not ask the server; a rerun tool adds no turn."""
     story = Story("s").ask("hello")
@@ -292,6 +332,17 @@ def test_prompt_says_when_it_was_stopped_or_waits(first: str, second: str, statu
     prompt, *_ = rows(timeline(story.entries), T0)
 
     assert (prompt[2], prompt[4]) == (status, words)
+
+
+def test_prompt_whose_node_was_cancelled_is_cancelled() -> None:
+    """Also if the node calls neither models nor tools, and another one was complete."""
+    story = Story("s").ask("hello")
+    story.leave(story.enter("load"), "load", 0)
+    story.log("component_exit", 0, story.enter("wait"), meta={"outcome": "cancelled"})
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt hello cancelled", "  component load ok", "  component wait cancelled",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("calls", "words"), [(0, "cancelled"), (1, "cancelled · 1 turn")])
