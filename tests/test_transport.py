@@ -134,6 +134,7 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Outcome(500, "\x1b[31mred\u202e"), "HTTP 500: [31mred"),
     (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
     (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (Outcome(502, "ProxyError: refused"), "HTTP 502: ProxyError: refused"),
     (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
     (Outcome(None, "ProxyError: refused"), "ProxyError: refused "
      "(HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"),
@@ -156,6 +157,8 @@ def test_conflict_on_one_entry_means_stored_before() -> None:
         ("7", 7.0),
         ("100000", 300.0),
         ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
+        ("Sun, 22 Nov 2026 12:00:30 -0000", 30.0),
+        ("Sun, 22 Nov 2026 14:00:30 +0200", 30.0),
         ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
         ("Mon, 23 Nov 2026 12:00:00 GMT", 300.0),
         ("soon", 0.0),
