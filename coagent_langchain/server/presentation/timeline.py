@@ -6,7 +6,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
@@ -30,9 +30,9 @@ class Timeline:
     roots: list[Bar]
     models: list[Bar]
     tools: list[Bar]
-    times: array[int] = field(default_factory=lambda: array("q"))
-    seqs: array[int] = field(default_factory=lambda: array("q"))
-    types: list[str] = field(default_factory=list)
+    times: array[int]
+    seqs: array[int]
+    types: list[str]
 
     def bar_of(self, seq: int) -> Bar | None:
         """The bar that an entry belongs to, by the entry's `seq`."""
