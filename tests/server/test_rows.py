@@ -177,6 +177,18 @@ def test_end_whose_answer_is_its_status_says_it_once() -> None:
     assert row[4] == "failed"
 
 
+def test_model_that_nothing_called_is_named_once() -> None:
+    """A model outside any chain is its own issuer; one that a chain called has that chain's name before its answer."""
+    story = Story("s").ask("hello")
+    story.model("hello", "hi", 400, (1, 1), issuer="gemma3:4b")
+    story.model("hello", "hi", 400, (1, 1), issuer="agent")
+
+    assert [row[3:5] + row[14:] for row in rows(timeline(story.entries), T0)[1:]] == [
+        ["gemma3:4b", "hi", "Turn 1"],
+        ["gemma3:4b", "hi", "Turn 2 · agent"],
+    ]
+
+
 @pytest.mark.parametrize("wrong", [None, 7, "text", [1], {"a": {"b": [None]}}, True, -1e300])
 def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
     """Whatever is in the optional fields, the page can be drawn."""

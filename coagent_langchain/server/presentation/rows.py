@@ -50,7 +50,7 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
 
 def _lead(bar: Bar, above: str, turn: int) -> str:
     """The text before the note: the status, the number of a turn that has no row, the caller of a model."""
-    who = bar.who if bar.kind == "model" and bar.who != above else ""
+    who = bar.who if bar.kind == "model" and bar.who not in (above, bar.label) else ""
     return " · ".join(part for part in (_word(bar), f"Turn {turn}" if turn else "", who) if part)
 
 
