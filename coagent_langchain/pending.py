@@ -33,7 +33,7 @@ class ToolCalls:
     def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
         """Record which turn requested a tool call and, until it has run, the call: its name and whatever is needed."""
         with _lock:
-            if self.has_not_run(call_id) and self._asked[call_id] != (prompt, turn):
+            if call_id in self._waiting and self._asked[call_id] != (prompt, turn):
                 self._shared.add(call_id)
             self._asked[call_id] = (prompt, turn)
             self._waiting[call_id] = call  # even if one has run: ids may repeat

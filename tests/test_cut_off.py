@@ -15,6 +15,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
+from langgraph.graph import START, MessagesState, StateGraph
+from pydantic import Field
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.cost import cost
@@ -80,6 +82,53 @@ def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryD
 
     assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
     assert (log.entries[-1]["llm_response"]["response"], state_of(handler)) == ("late", EMPTY)
+
+
+class Slow(ScriptedChat):
+    """A model that is `asked` and then answers once it is `released`."""
+
+    asked: Any = Field(default_factory=threading.Event)
+    released: Any = Field(default_factory=threading.Event)
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.set()
+        self.released.wait(10)
+        return super()._generate(*args, **kwargs)
+
+
+def test_call_in_a_thread_outlasts_the_cancellation_of_its_run(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A node that is a plain function continues in its thread: its calls end with what they return."""
+    model = Slow(script=[calls(("add", {"a": 1, "b": 2}, "c1"))])
+
+    def ask(state: MessagesState) -> MessagesState:
+        asked = model.invoke(state["messages"])
+        return {"messages": [asked, add.invoke(asked.tool_calls[0])]}
+
+    graph = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile()
+
+    async def main() -> None:
+        task = asyncio.create_task(graph.ainvoke({"messages": [("user", "1 + 2?")]}, {"callbacks": [handler]}))
+        await asyncio.to_thread(model.asked.wait, 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        model.released.set()
+
+    asyncio.run(main())  # waits for the thread
+
+    told = [(e["event_type"], e["meta"].get("outcome"), e.get("llm_response", {}).get("total_tokens"))
+            for e in log.entries[2:]]  # fmt: skip
+    assert told == [
+        ("component_enter", None, None),
+        ("llm_call", None, None),
+        ("component_exit", "cancelled", None),
+        ("llm_response", None, 14),
+        ("tool_call", None, None),
+        ("tool_response", None, None),
+    ]
+    assert state_of(handler) == EMPTY
 
 
 class CountsAtOnce(ScriptedChat):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 from coagent_langchain.capture.failures import Failures
@@ -98,7 +99,7 @@ class Endings(Sweeper):
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
         if outcome == "cancelled":
-            self.close(list(run.open.values()), outcome)
+            self._cancel(list(run.open.values()))
         run.stopped = outcome
         self._leave(run, course)
         if self._tree.crowded:
@@ -150,7 +151,12 @@ class Endings(Sweeper):
         """End what a cancelled run was waiting for: LangChain does not report the cancellation of models and tools."""
         opened = list(run.root.open.values())
         if len(opened) <= MAX_SEARCHED:
-            self.close([each for each in opened if each.is_below(run)], "cancelled")
+            self._cancel([each for each in opened if each.is_below(run)])
+
+    def _cancel(self, runs: list[Run]) -> None:
+        """End runs as cancelled, but not those called in other threads: nothing stops a thread, so they end there."""
+        here = get_ident()
+        self.close([each for each in runs if each.began_in in (0, here)], "cancelled")
 
     def sweep(self) -> None:
         """End the open runs that the tree gives up."""

@@ -39,7 +39,7 @@ class Hooks(Asides):
                 self._streams[run.key] = []
                 given = only if isinstance(only, list) else [only]
                 conversation = split(given)
-                if (history := conversation.history) and history[-1]["role"] == "tool":
+                if (history := conversation.history) and "tool_call_id" in history[-1]:
                     log_answers_to_model(self._recorder, run, given)
                 self._recorder.call_started(
                     run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
 from coagent_langchain.capture.binding import Binding
@@ -19,7 +20,7 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
-from coagent_langchain.wire import EventType, JsonObject, now_ms
+from coagent_langchain.wire import EventType, JsonObject
 
 # Looked up once: accessing an enum member costs a hook as much as a dozen lines.
 _LLM_CALL, _LLM_RESPONSE = EventType.LLM_CALL, EventType.LLM_RESPONSE
@@ -76,9 +77,14 @@ class Recorder:
         if not prompt.logged:
             self.binding.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.course.next_turn(prompt)
+        run.began_in = get_ident()
         run.take_turn(turn)
         run.structured_output = parameters.get("structured_output")
-        run.parameters = {key: parameters[key] for key in ("model", "provider") if key in parameters}
+        run.parameters = known = {}
+        if "model" in parameters:
+            known["model"] = parameters["model"]
+        if "provider" in parameters:
+            known["provider"] = parameters["provider"]
         run.call = None if conversation.prompt is None else fingerprint(conversation.prompt)
         run.note_tried()
         if run.attempt:
@@ -178,22 +184,23 @@ class Recorder:
     def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
         course, asked, tool_call_id = self.prompt_of(run).course, None, run.tool_call_id
+        own, pending = run.root.tool_calls, course.pending.tool_calls
         if tool_call_id is not None:
-            own = run.root.tool_calls
             if own is None or not own.is_shared(tool_call_id):  # else the runs above have the turn
                 asked = run.root.requested_in(tool_call_id)
-            for calls in (own, course.pending.tool_calls):
-                if calls is not None:
-                    calls.ran(tool_call_id)
+            if own is not None:
+                own.ran(tool_call_id)
+            pending.ran(tool_call_id)
         else:
-            for calls in (run.root.tool_calls, course.pending.tool_calls):
-                if calls is not None:
-                    calls.ran_by_name(run.name)
+            if own is not None:
+                own.ran_by_name(run.name)
+            pending.ran_by_name(run.name)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:
             run.own_turn = run.latest_turn()
         run.call = tool_call_id
+        run.began_in = get_ident()
         run.note_tried()
         course.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
@@ -226,11 +233,11 @@ class Recorder:
 
     def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
-        run.timestamp = now_ms()
+        run.began_in = get_ident()
         run.turn = run.latest_turn()
         run.try_again()
         meta = {"attempt": run.attempt} if run.attempt else {}
-        entry = self.entry(run, _ENTER, meta, run.timestamp)
+        entry = self.entry(run, _ENTER, meta)
         entry["target_component"] = component(run)
         self.outlet.emit(entry)
 

@@ -42,6 +42,7 @@ class Run:
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         own_turn: the turn of a model call, or the one that requested a tool; None if it has none of its own.
+        began_in: the id of the thread in which it began to log; 0 before, and for plumbing.
         tags: the user's own.
         is_step: whether a graph's engine runs it, as a step of its own.
         is_branch: whether a `RunnableParallel` runs it beside others, none of which it repeats.
@@ -63,6 +64,7 @@ class Run:
     batch_size = 1
     turn = 0
     own_turn: int | None = None
+    began_in = 0
     late = False  # its start was not reported, or its end is unknown
     is_step = False
     is_branch = False
@@ -97,9 +99,7 @@ class Run:
     @property
     def has_begun(self) -> bool:
         """Whether its first event, if any, is logged: a hook in another thread may be about to log it."""
-        if self.kind == "chain":
-            return self.timestamp > 0 or not self.component
-        return self.own_turn is not None
+        return self.began_in != 0 or (self.kind == "chain" and not self.component)
 
     @property
     def is_node(self) -> bool:

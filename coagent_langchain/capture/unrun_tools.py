@@ -32,7 +32,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
             # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
-            failed = structured is None or _is_error(message)
+            failed = structured is None or fields_of(message).get("status") == "error"
             if (failed or structured is _ABSENT) and _is_unrun(root, message):
                 outcome = "not run" if failed else "answered by node"
                 _log(recorder, node, node, message, messages, outcome, failed=failed)
@@ -45,20 +45,17 @@ def log_answers_to_model(recorder: Recorder, model: Run, messages: Sequence[Any]
         model: the model that is about to be called.
         messages: its input.
     """
-    if recorder.prompt_of(model).course.pending.tool_calls.all_ran:
+    if model.prompt is None or model.prompt.course.pending.tool_calls.all_ran:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
         if _is_unrun(model.root, message):
-            _log(recorder, model, model.parent, message, messages, "answered by application", failed=_is_error(message))
+            failed = fields_of(message).get("status") == "error"
+            _log(recorder, model, model.parent, message, messages, "answered by application", failed=failed)
 
 
 def _is_answer(message: Any) -> bool:
     return isinstance(fields_of(message).get("tool_call_id"), str)
-
-
-def _is_error(message: Any) -> bool:
-    return bool(fields_of(message).get("status") == "error")
 
 
 def _is_unrun(root: Root, answer: Any) -> bool:
