@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
@@ -18,7 +18,7 @@ from coagent_langchain.capture.outcomes import (
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import FALLBACKS, Run
+from coagent_langchain.capture.run import FALLBACKS, NOTHING, Run
 from coagent_langchain.capture.tools import ToolResult
 from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
@@ -114,7 +114,7 @@ class Failures:
             failed.recovered = True
             self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
 
-    def handled(self, run: Run, found: ToolResult) -> None:
+    def handled(self, run: Run, found: ToolResult, meta: Mapping[str, str] = NOTHING) -> None:
         """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
         entry = self._recorder.entry(run, EventType.ERROR, {"path": run.path()})
         error_id: str = entry["event_id"]
@@ -128,8 +128,8 @@ class Failures:
         self._recorder.prompt_of(run).course.totals.add_error()
         recovery = self._recovery(run, error_id, "handled", "the tool answered with an error message")
         self._recorder.outlet.emit_together([entry, recovery])
-        meta = {"error_id": error_id}
-        self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=meta)
+        more = {"error_id": error_id, **meta}
+        self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=more)
 
     def _strategy(self, run: Run) -> tuple[str, str]:
         """How a run recovered from what failed below it: the strategy and the action."""

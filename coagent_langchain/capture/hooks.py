@@ -40,7 +40,7 @@ class Hooks(Asides):
                 given = only if isinstance(only, list) else [only]
                 conversation = split(given)
                 if (history := conversation.history) and "tool_call_id" in history[-1]:
-                    log_answers_to_model(self._recorder, run, given)
+                    log_answers_to_model(self._recorder, self._failures, run, given)
                 self._recorder.call_started(
                     run,
                     conversation,

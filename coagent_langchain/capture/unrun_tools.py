@@ -8,12 +8,15 @@ from typing import Any
 from uuid import uuid4
 
 from coagent_langchain.capture.content import fields_of, tool_calls_of
+from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import failure_text, tool_result
 from coagent_langchain.capture.updates import messages_in
+from coagent_langchain.wire import JsonObject
 
+_BY_APPLICATION: JsonObject = {"outcome": "answered by application"}
 _ABSENT = object()
 
 
@@ -34,11 +37,15 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
             # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
             failed = structured is None or fields_of(message).get("status") == "error"
             if (failed or structured is _ABSENT) and _is_unrun(root, message):
+                run = _called(recorder, node, node, message, messages)
+                found = tool_result(message)
+                error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
-                _log(recorder, node, node, message, messages, outcome, failed=failed)
+                recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
+                recorder.tree.end(run.run_id)
 
 
-def log_answers_to_model(recorder: Recorder, model: Run, messages: Sequence[Any]) -> None:
+def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, messages: Sequence[Any]) -> None:
     """Log the tool calls that the application answers itself, in a loop of its own: only the next model call shows it.
 
     Parameters:
@@ -50,8 +57,13 @@ def log_answers_to_model(recorder: Recorder, model: Run, messages: Sequence[Any]
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
         if _is_unrun(model.root, message):
-            failed = fields_of(message).get("status") == "error"
-            _log(recorder, model, model.parent, message, messages, "answered by application", failed=failed)
+            run = _called(recorder, model, model.parent, message, messages)
+            found = tool_result(message)
+            if found.failed:
+                failures.handled(run, found, _BY_APPLICATION)
+            else:
+                recorder.tool_ended(run, found.result, success=True, meta=_BY_APPLICATION)
+            recorder.tree.end(run.run_id)
 
 
 def _is_answer(message: Any) -> bool:
@@ -64,20 +76,15 @@ def _is_unrun(root: Root, answer: Any) -> bool:
     return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _log(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any], outcome: str, *,
-         failed: bool) -> None:  # fmt: skip
-    """Log the call and the answer as a tool run below `parent`, or as a root, with the place and prompt of `beside`."""
+def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any]) -> Run:
+    """Log the call as a tool run below `parent`, or as a root, with the place and prompt of `beside`."""
     name, arguments = _asked(beside.root, answer, messages)
     run = recorder.tree.start(uuid4(), "tool", name, parent)
-    if run is None:
-        return
+    assert run is not None  # its id is new
     run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
-    found = tool_result(answer)
-    run.tool_call_id = found.tool_call_id
+    run.tool_call_id = fields_of(answer)["tool_call_id"]
     recorder.tool_started(run, arguments)
-    error = failure_text(found.result["output"]) if failed else None
-    recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
-    recorder.tree.end(run.run_id)
+    return run
 
 
 def _asked(root: Root, answer: Any, beside: Sequence[Any]) -> tuple[str, Any]:

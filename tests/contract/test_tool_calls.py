@@ -292,9 +292,11 @@ def test_call_that_the_application_answers_is_told_before_the_model_gets_the_ans
     config: RunnableConfig = {"callbacks": [handler]}
     _ = RunnableLambda(loop).invoke("q", config) if wrapped else loop("q", config)
 
-    both = [("tool_call", 1, 1), ("tool_response", 1, 1)]
-    assert log.sequence[2:] == [("llm_call", 1, 1), ("llm_response", 1, 1), *both, *both,
-                                ("llm_call", 1, 2), ("llm_response", 1, 2)]  # fmt: skip
+    added, failed = ["tool_call", "tool_response"], ["tool_call", "error", "recovery", "tool_response"]
+    assert log.sequence[2:] == [(kind, 1, 1) for kind in ("llm_call", "llm_response", *added, *failed)] + [
+        ("llm_call", 1, 2),
+        ("llm_response", 1, 2),
+    ]
     by_application = "answered by application"
     assert answers(log) == [(1, "1", "add", True, by_application), (1, "2", "div", False, by_application)]
     assert [e["tool_call"]["parameters"] for e in of_type(log, "tool_call")] == [{"a": 1, "b": 2}, {"a": 1, "b": 0}]
