@@ -153,7 +153,7 @@ class Pending:
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """The questions still open in a thread, by interrupt id.
 
-        A chain around a graph does not know its thread (None). If none is known to be open in the thread, those that
+        A chain around a graph may not know its thread (None). If none is known to be open in the thread, those that
         may be are returned, provided that one prompt asked them all.
         """
         found = self._open_in(thread)

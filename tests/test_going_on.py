@@ -315,10 +315,32 @@ def test_answer_may_take_another_way_than_the_question(
     assert ({entry["prompt_number"] for entry in log.entries}, log.entries[-1]["meta"]["status"]) == ({1}, "completed")
 
 
+def test_question_in_a_chain_belongs_to_the_thread_that_the_chain_is_called_with(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The next question in that thread replaces it, and the answer to one thread is not for the other."""
+    graph, asked = asking_graph("hotel"), {"messages": [("user", "go")]}
+    chain: Any = RunnableLambda(lambda given: given) | graph
+    with handler.session("s"):
+        for thread in ("a", "b", "b"):
+            chain.invoke(asked, in_thread(handler, thread))
+        for thread in ("b", "a"):
+            graph.invoke(Command(resume=f"yes {thread}"), in_thread(handler, thread))
+
+    assert questions(log) == [
+        (0, "interrupted", "hotel?"),
+        (1, "interrupted", "hotel?"),
+        (2, "interrupted", "hotel?"),
+        (1, "unanswered", None),
+        (2, "resumed", "yes b"),
+        (0, "resumed", "yes a"),
+    ]
+
+
 def test_answer_to_one_of_several_questions_in_chains_names_none(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Two functions around graphs have asked: nothing says whose question the answer to one graph is for."""
+    """Two functions have asked in threads of their own choice: nothing says which question the answer is for."""
     graph, asked = asking_graph("hotel"), {"messages": [("user", "go")]}
     chain = RunnableLambda(lambda thread: graph.invoke(asked, {"configurable": {"thread_id": thread}}))
     with handler.session("s"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from coagent_langchain import scope
 from coagent_langchain.capture import ambient
@@ -22,7 +21,6 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported
-_THREAD_IDS = (str, int, UUID)
 
 
 class Binding:
@@ -64,7 +62,7 @@ class Binding:
             root.framework = {"name": "langgraph"}
         if metadata:
             thread, number = metadata.get("thread_id"), metadata.get("prompt_number")
-            root.thread = thread if root.kind == "chain" and isinstance(thread, _THREAD_IDS) else None
+            root.thread = thread if root.kind == "chain" and isinstance(thread, ambient.THREAD_IDS) else None
             root.prompt_number = number if type(number) is int else None
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current() is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
 from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
@@ -205,6 +206,8 @@ class Failures:
         """
         root, prompt = run.root, self._recorder.prompt_of(run)
         pending, prompt = prompt.course.pending, root.prompt or prompt
+        if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
+            root.thread = ambient.configured_thread_id()
         root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
         pending.stop(root.thread, Stop(prompt, asking=True))
         entries = []
