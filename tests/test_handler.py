@@ -60,7 +60,7 @@ def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: Coagent
     assert log.sequence == ONE_CALL
 
 
-@pytest.mark.parametrize("run_id", [str(uuid4()), "request-17"])
+@pytest.mark.parametrize("run_id", [str(uuid4()), "request-17"], ids=["a UUID", "no UUID"])
 def test_run_whose_id_the_application_gives_as_a_text(
     run_id: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

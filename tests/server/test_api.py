@@ -176,7 +176,7 @@ def test_gzip_is_unpacked(running: Running) -> None:
 @pytest.mark.parametrize(("encoding", "body", "status"), [
     ("gzip", b"no gzip", 400), ("gzip", gzip.compress(b"{}")[:-4], 400), ("br", b"{}", 415),
     ("gzip", gzip.compress(b"{}") + b"more", 400),
-])  # fmt: skip
+], ids=["no gzip", "cut off", "unknown", "with more"])  # fmt: skip
 def test_wrong_encodings_are_refused(running: Running, encoding: str, body: bytes, status: int) -> None:
     """Compression that is broken or unknown."""
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
