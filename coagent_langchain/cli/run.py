@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"coagent-langchain run: no such file: {options.program}. {advice}", file=sys.stderr)
         return 2
     sys.argv = [options.program, *options.arguments]
-    sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.abspath(options.program))
+    if not sys.flags.safe_path:  # else `sys.path` begins with another folder, to be kept
+        sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.realpath(options.program))
     atexit.register(_tell_what_is_left)  # registered first to run last, after the final delivery
     handler = CoagentCallbackHandler(options.session)
     handler._sessions.keeps_reported = True  # to know if the exception that ends the program was logged
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             if options.module:
                 runpy.run_module(options.program, run_name="__main__", alter_sys=True)
             else:
-                runpy.run_path(options.program, run_name="__main__")
+                runpy.run_path(os.path.abspath(options.program), run_name="__main__")
     except SystemExit as error:
         if error.code not in (None, 0):
             _end_session(handler, error)

@@ -179,6 +179,26 @@ def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, s
     assert run(base_url, script) == Ended(1, python.stderr, {})
 
 
+@pytest.mark.parametrize(("words", "environ"), [
+    (["app.py"], {}), (["link.py"], {}), (["-m", "app"], {}), (["app.py"], {"PYTHONSAFEPATH": "1"}),
+], ids=["file", "link", "module", "safe path"])  # fmt: skip
+def test_program_finds_its_files_as_with_python(tmp_path: Path, words: list[str], environ: dict[str, str]) -> None:
+    """Modules are looked up beside the file that a link leads to; `__file__` is absolute."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "app.py").write_text("import sys\nprint(sys.path, __file__)\n")
+    (tmp_path / "link.py").symlink_to(tmp_path / "folder" / "app.py")
+    folder = tmp_path if words == ["link.py"] else tmp_path / "folder"
+    said = [
+        subprocess.run(
+            [sys.executable, *command, *words], cwd=folder, env=os.environ | environ, capture_output=True, text=True,
+            timeout=60, check=True,
+        ).stdout
+        for command in ([], ["-m", "coagent_langchain", "run"])
+    ]  # fmt: skip
+
+    assert said[1] == said[0]
+
+
 def run_in_vain(script: Path, **environ: str) -> tuple[int, str]:
     """Run a program whose server stores nothing; returns exit code and stderr."""
     command = [sys.executable, "-m", "coagent_langchain", "run", str(script)]
