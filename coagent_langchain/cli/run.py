@@ -7,8 +7,8 @@ import atexit
 import os
 import runpy
 import sys
-from types import TracebackType
-from typing import TYPE_CHECKING
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.config import parse_bool
 from coagent_langchain.errors import guard
@@ -65,10 +65,7 @@ def run(options: argparse.Namespace) -> int:
     handler._sessions.keeps_reported = True  # to know if the exception that ends the program was logged
     try:
         with tracing(handler):
-            if options.module:
-                runpy.run_module(options.program, run_name="__main__", alter_sys=True)
-            else:
-                runpy.run_path(os.path.abspath(options.program), run_name="__main__")
+            _run_as_main(options.program, module=options.module)
     except SystemExit as error:
         if error.code not in (None, 0):
             _end_session(handler, error)
@@ -79,6 +76,27 @@ def run(options: argparse.Namespace) -> int:
         _end_session(handler, error)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0  # open sessions end, and are delivered, when the interpreter exits
+
+
+def _run_as_main(program: str, *, module: bool) -> None:
+    """Run the program, and leave its `__main__` in place, which `runpy` would take away.
+
+    Threads and exit handlers run later, and look names up in it, for example to unpickle an object.
+    """
+    names: dict[str, Any] = {}
+    try:
+        if module:
+            names = runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            names = runpy.run_path(os.path.abspath(program), run_name="__main__")
+    except BaseException as error:
+        if trace := _of_program(error.__traceback__):
+            names = trace.tb_frame.f_globals
+        raise
+    finally:
+        if names.get("__name__") == "__main__":  # else it failed before it began, e.g. in the package of a module
+            sys.modules["__main__"] = main = ModuleType("__main__")
+            vars(main).update(names)
 
 
 @guard

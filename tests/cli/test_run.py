@@ -199,6 +199,27 @@ def test_program_finds_its_files_as_with_python(tmp_path: Path, words: list[str]
     assert said[1] == said[0]
 
 
+@pytest.mark.parametrize("end", ["", "sys.exit()"], ids=["ends", "exits"])
+@pytest.mark.parametrize("module", [False, True], ids=["file", "module"])
+def test_what_outlives_the_program_still_finds_its_classes(tmp_path: Path, module: bool, end: str) -> None:
+    """A thread and an exit handler pickle an object whose class is in `__main__`."""
+    (tmp_path / "app.py").write_text(f"""
+import atexit, pickle, sys, threading
+class Soup: pass
+def pack(*places):
+    for place in places:
+        place.join()
+    print(pickle.loads(pickle.dumps(Soup)).__module__)
+threading.Thread(target=pack, args=[threading.current_thread()]).start()
+atexit.register(pack)
+{end}
+""")
+    command = [sys.executable, "-m", "coagent_langchain", "run", *(["-m", "app"] if module else ["app.py"])]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "__main__\n__main__\n", "")
+
+
 def run_in_vain(script: Path, **environ: str) -> tuple[int, str]:
     """Run a program whose server stores nothing; returns exit code and stderr."""
     command = [sys.executable, "-m", "coagent_langchain", "run", str(script)]
