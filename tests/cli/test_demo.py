@@ -258,10 +258,10 @@ def test_demo_that_is_interrupted_leaves_a_cancelled_session(tmp_path: Path) -> 
 
     with OllamaStandIn(waits) as slow:
         environment = os.environ | {"OLLAMA_HOST": slow.url}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert asked.wait(30)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            assert asked.wait(60)  # on a busy machine too
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
         interrupted.set()
     with (
         launch(f"sqlite://{tmp_path}/coagent-langchain/coagent.db") as server,
@@ -284,19 +284,19 @@ def test_demo_serves_until_interrupted_in_a_terminal(ollama: OllamaStandIn) -> N
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0"]
     environment = os.environ | {"OLLAMA_HOST": ollama.url, "NO_COLOR": "1"}
-    process = subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
     written = b""
-    while b"Ctrl-C" not in written:
-        written += os.read(master, 65536)
-    page = re.search(r"page: (http://\S+)", written.decode())
-    assert page is not None
-    try:
-        with urllib.request.urlopen(page[1]) as response:
-            html = response.read().decode()
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=30)
-        os.close(master)
+    with subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        try:
+            while b"Ctrl-C" not in written:
+                written += os.read(master, 65536)
+            page = re.search(r"page: (http://\S+)", written.decode())
+            assert page is not None
+            with urllib.request.urlopen(page[1]) as response:
+                html = response.read().decode()
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=60)
+            os.close(master)
 
     assert (code, "Generate three recipes using" in html) == (0, True)
