@@ -86,6 +86,17 @@ def test_conversation_tells_what_failed_and_why() -> None:
     assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
+@pytest.mark.parametrize("message", ["TimeoutError", ""])
+def test_error_without_a_text_says_its_type_once(message: str) -> None:
+    """The handler writes the type in place of the text; in the row, in Conversation and in the prompt's details."""
+    story = Story("s").ask("Rome?")
+    story.log("error", 1, error_info={"error_type": "TimeoutError", "error_message": message})
+    (*_, failure) = conversation(story.entries)
+    (cause,) = judged(story.entries, 1).causes
+
+    assert (failure.content, cause.note) == ("TimeoutError", "TimeoutError")
+
+
 def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
     """As other clients log it: only the response has the reason."""
     story = Story("s").ask("mail")

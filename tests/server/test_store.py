@@ -200,6 +200,7 @@ def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None
 @pytest.mark.parametrize(("info", "failure"), [
     ({"error_type": "ValueError", "error_message": "no such\n  city"}, "ValueError: no such city"),
     ({"error_type": "TimeoutError", "error_message": ""}, "TimeoutError"), ({"error_message": "no"}, "no"),
+    ({"error_type": "TimeoutError", "error_message": "TimeoutError"}, "TimeoutError"),
     ({"error_type": "E", "error_message": "x" * 500}, "E: " + "x" * 197), ({}, ""), (None, ""),
 ])  # fmt: skip
 def test_failed_session_tells_its_last_error(store: Store, info: dict | None, failure: str) -> None:

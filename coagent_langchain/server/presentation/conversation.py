@@ -223,9 +223,10 @@ class _Reader:
             if entry.get("event_type") == "error":
                 stack = text(info.get("stack_trace"))
                 parts = [of_text("Stack trace", stack, ref, ["error_info", "stack_trace"])] if stack else []
-                message = shown(text(info.get("error_message")), ref, ["error_info", "error_message"])
-                kind = escape(preview(text(info.get("error_type")) or "Error"))
-                return Item("error", bar, speaker, kind + escape(": ") + message, parts)
+                kind, message = text(info.get("error_type")) or "Error", text(info.get("error_message"))
+                said = shown(message, ref, ["error_info", "error_message"])
+                more = escape(": ") + said if message not in ("", kind) else ""
+                return Item("error", bar, speaker, escape(preview(kind)) + more, parts)
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
 

@@ -163,7 +163,7 @@ def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.name = kind or "Error"
     made.ms = _known(meta.get("execution_time_ms"))
     _use(made, entry, meta)
-    made.failed = made.note = preview(f"{kind}: {message}" if kind and message else kind or message or "error")
+    made.failed = made.note = preview(": ".join(dict.fromkeys(filter(None, (kind, message)))) or "error")
 
 
 def _recovery(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

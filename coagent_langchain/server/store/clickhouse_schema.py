@@ -75,7 +75,7 @@ def _on_one_line(text: str) -> str:
 _INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
 _PROMPT = _on_one_line(f"if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT})")
 _ERROR = ", ".join(f"ifNull(event_data.error_info.{name}.:String, '')" for name in ("error_type", "error_message"))
-_FAILURE = _on_one_line(f"arrayStringConcat(arrayFilter(text -> text != '', [{_ERROR}]), ': ')")
+_FAILURE = _on_one_line(f"arrayStringConcat(arrayDistinct(arrayFilter(text -> text != '', [{_ERROR}])), ': ')")
 # of prompts in the same millisecond, the one with the lowest type, which the handler logs first: the session's own
 _WHEN = f"{_MS} * 32 + toInt8(event_type)"
 _META = "ifNull(toJSONString(meta), '')"

@@ -168,9 +168,9 @@ def _prompt(entry: dict[str, Any]) -> str:
 
 
 def _told(entry: dict[str, Any]) -> str:
-    """An error as `Type: message`, or whichever of the two it has."""
-    info = entry.get("error_info")
-    return _on_one_line(": ".join(filter(None, (_text(info, "error_type"), _text(info, "error_message")))))
+    """An error as `Type: message`, or whichever of the two it has; an exception without text has its type twice."""
+    told = [_text(entry.get("error_info"), name) for name in ("error_type", "error_message")]
+    return _on_one_line(": ".join(dict.fromkeys(filter(None, told))))
 
 
 def _text(fields: Any, name: str) -> str:
