@@ -18,6 +18,7 @@ from tests.server.story import T0, Story
 
 @pytest.mark.parametrize(("said", "calls", "note"), [
     ("I will look.", ["weather", "trains"], "→ weather, trains · I will look."), ("", ["weather"], "→ weather"),
+    ("All.", [*["order"] * 90, "pay", "order"], "→ order ×91, pay · All."),
     ("Sunny.", [], "Sunny."),
 ])  # fmt: skip
 def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list[str], note: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from coagent_langchain.server.presentation.formats import MOST, listing, mapping, preview, text
@@ -22,10 +23,11 @@ def own_words(entry: JsonObject) -> list[str]:
 
 
 def asks_for(calls: Any) -> str:
-    """The tools that an answer calls, `→ flight_search, train_search`: shown before its text, whose end may be cut."""
+    """The tools that an answer calls, `→ flight_search ×3, book`: shown before its text, whose end may be cut."""
     listed = listing(calls) or listing(mapping(calls).get("calls"))
-    names = [name for call in listed[:MOST] if (name := text(mapping(call).get("name")))]
-    return preview("→ " + ", ".join(names)) if names else ""
+    names = Counter(name for call in listed if (name := text(mapping(call).get("name"))))
+    told = [f"{name} ×{number}" if number > 1 else name for name, number in [*names.items()][:MOST]]
+    return preview("→ " + ", ".join(told)) if told else ""
 
 
 def of_a_handler(result: Any) -> bool:
