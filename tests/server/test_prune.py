@@ -17,7 +17,7 @@ from coagent_langchain.cli import main, prune
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Pruned, index
 from coagent_langchain.server.store.database import connect
-from coagent_langchain.server.store.pruning import AT_ONCE
+from coagent_langchain.server.store.pruning import AT_ONCE, MOST
 from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.disk import largest_file
 from tests.server.files import make_first_version
@@ -67,20 +67,22 @@ def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert lines[-1] == "would delete 1 session with 1 event"
 
 
-def test_server_stores_while_many_sessions_are_deleted(tmp_path: Path) -> None:
-    """Its writer gets its turn again and again, instead of when everything is deleted."""
+@pytest.mark.parametrize(("sessions", "entries", "turns"), [(30 * AT_ONCE, 1, 15), (12, MOST, 4)])
+def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entries: int, turns: int) -> None:
+    """Many sessions or large ones: its writer gets its turn again and again, instead of when everything is deleted."""
     address = f"sqlite://{tmp_path}/coagent.db"
     with server.launch(address) as running, ThreadPoolExecutor() as threads:
-        for many in range(30):
-            put(running.store, *(entry(session_id=f"old-{many}-{number}") for number in range(AT_ONCE)))
+        old = [entry(session_id=f"old-{number % sessions}") for number in range(sessions * entries)]
+        for start in range(0, len(old), 1_000):
+            put(running.store, *old[start : start + 1_000])
         pruned = threads.submit(server.open_beside(address).prune, T0 + 1)
         left = set[int]()
         while not pruned.done():
             put(running.store, entry(session_id="young", at=60_000))
             left.add(len(running.store.session_ids()))
 
-        assert (pruned.result().sessions, running.store.session_ids()) == (30 * AT_ONCE, ["young"])
-        assert len(left) > 20  # of 31, one for each transaction
+        assert (pruned.result().sessions, running.store.session_ids()) == (sessions, ["young"])
+        assert len(left) > turns  # about half and a third of the transactions
 
 
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

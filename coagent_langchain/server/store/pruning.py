@@ -15,6 +15,7 @@ from coagent_langchain.server.store.database import Lock, connect, transaction
 from coagent_langchain.server.store.schema import migrate, version_of
 
 AT_ONCE = 100  # sessions per transaction, so that a server can store in between
+MOST = 2_000  # their entries, unless a single session has more
 PAUSE = 0.01  # seconds: SQLite has no queue, and a server that waits only looks now and then whether the file is free
 
 
@@ -37,14 +38,25 @@ class StoreFile:
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""
-        with self._deleting() as connection:
-            return _sum(iter(lambda: _delete_some(connection, "last_ms < ?", [before_ms]), Pruned(0, 0)))
+        return self._delete([("last_ms < ?", [before_ms])])
 
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """Delete these sessions; a missing one is not an error."""
         parts = [session_ids[start : start + AT_ONCE] for start in range(0, len(session_ids), AT_ONCE)]
-        with self._deleting() as connection:
-            return _sum(_delete_some(connection, sessions.named_in(some), some) for some in parts)
+        return self._delete((sessions.named_in(some), some) for some in parts)
+
+    def _delete(self, conditions: Iterable[tuple[str, Sequence[Any]]]) -> Pruned:
+        count = entries = 0
+        with self._connected() as connection, _alone(self._path) as alone:
+            if alone:
+                index.remove(self._path)  # first: deleting needs space, of which a full disk has none
+            for condition, values in conditions:
+                while (deleted := _delete_some(connection, condition, values)).sessions:
+                    count, entries = count + deleted.sessions, entries + deleted.entries
+                    time.sleep(0 if alone else PAUSE)
+            if alone:
+                _shrink(connection, self._path)
+        return Pruned(count, entries)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
@@ -60,34 +72,20 @@ class StoreFile:
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
 
-    @contextlib.contextmanager
-    def _deleting(self) -> Iterator[sqlite3.Connection]:
-        with self._connected() as connection, _alone(self._path) as alone:
-            if alone:
-                index.remove(self._path)  # first: deleting needs space, of which a full disk has none
-            yield connection
-            if alone:
-                _shrink(connection, self._path)
-
 
 def _delete_some(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
-    """Delete at most `AT_ONCE` of the sessions that match a condition, then let a server store."""
-    entries = 0
+    """Delete some of the sessions that match a condition, in one transaction."""
+    count = entries = 0
     with transaction(connection):
-        sql = f"SELECT id FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
-        found = connection.execute(sql, values).fetchall()
-        for number in found:
-            entries += connection.execute("DELETE FROM entries WHERE session = ?", number).rowcount
-            connection.execute("DELETE FROM prompts WHERE session = ?", number)
-            connection.execute("DELETE FROM facets WHERE session = ?", number)
-            connection.execute("DELETE FROM sessions WHERE id = ?", number)
-    time.sleep(PAUSE)
-    return Pruned(len(found), entries)
-
-
-def _sum(steps: Iterable[Pruned]) -> Pruned:
-    made = [*steps]
-    return Pruned(sum(each.sessions for each in made), sum(each.entries for each in made))
+        sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
+        for number, size in connection.execute(sql, values).fetchall():
+            if count and entries + size > MOST:
+                break
+            count, entries = count + 1, entries + size
+            for table in ("entries", "prompts", "facets"):
+                connection.execute(f"DELETE FROM {table} WHERE session = ?", (number,))
+            connection.execute("DELETE FROM sessions WHERE id = ?", (number,))
+    return Pruned(count, entries)
 
 
 @contextlib.contextmanager
