@@ -86,6 +86,16 @@ def test_conversation_tells_what_failed_and_why() -> None:
     assert [item.seq for item in made] == [1, 1, 3, 5, 7]
 
 
+@pytest.mark.parametrize(("prompt", "shown"), [
+    ('{"topic":"soup","done":[]}', "topic: soup"), ('{"topics":[],"done":{}}', "topics: []done: {}"),
+])  # fmt: skip
+def test_empty_inputs_of_a_prompt_are_shown_only_if_all_are_empty(prompt: str, shown: str) -> None:
+    """The beginning of a graph's state may be empty."""
+    (_, user) = conversation(Story("s").ask(prompt).entries)
+
+    assert user.content.striptags() == shown
+
+
 @pytest.mark.parametrize("message", ["TimeoutError", ""])
 def test_error_without_a_text_says_its_type_once(message: str) -> None:
     """The handler writes the type in place of the text; in the row, in Conversation and in the prompt's details."""

@@ -266,4 +266,5 @@ _HUMAN = {"interrupted": ("human", "A human was asked"), "resumed": ("user", "Hu
 
 
 def _filled(inputs: JsonObject) -> JsonObject:
-    return {name: value for name, value in inputs.items() if value not in (None, "", [], {})}
+    """The inputs without the empty ones, unless all are empty."""
+    return {name: value for name, value in inputs.items() if value not in (None, "", [], {})} or inputs
