@@ -15,8 +15,11 @@ _MAX_VALUE = 10_000  # characters of one string in a value
 
 
 def updates_of(outputs: Any) -> list[Any]:
-    """A node's updates of its graph's state, taken out of `Command`s; a state object becomes a dict."""
-    parts = outputs if isinstance(outputs, list) else [outputs]
+    """A node's updates of its graph's state, taken out of `Command`s; a state object becomes a dict.
+
+    As in LangGraph, a list is several updates only if there is a `Command` among them, else one value.
+    """
+    parts = outputs if isinstance(outputs, list) and any(map(is_command, outputs)) else [outputs]
     return [_as_dict(part.update if is_command(part) else part) for part in parts]
 
 
@@ -38,7 +41,7 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
     messages: list[Any] = []
     for update in updates:
         if not isinstance(update, dict):
-            if update is not None and "content" not in fields_of(update):
+            if update is not None and not all("content" in fields_of(each) for each in messages_in(update)):
                 values["value"] = snapshot(update, _MAX_VALUE)
             continue
         for key, value in dict.items(update):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -174,6 +174,22 @@ def test_components_can_be_chosen(log: MemoryDelivery) -> None:
         names = [e["target_component"]["name"] for e in of_type(own, "component_enter")]
 
         assert (names == ["mine"], [t for t in types(own) if t in ONE_CALL]) == (expected, ONE_CALL)
+
+
+def test_component_that_returns_no_dict_tells_its_value(log: MemoryDelivery) -> None:
+    """A list is one value. Messages are not repeated there."""
+    handler = CoagentCallbackHandler(delivery=log, components="all")
+    chain = RunnableLambda(str.upper, name="upper") | RunnableLambda(lambda word: AIMessage(word), name="message")
+    (chain | RunnableLambda(lambda message: message.content.split(), name="split")).invoke(
+        "leek soup", {"callbacks": [handler]}
+    )
+
+    told = [(e["target_component"]["name"], e["output_data"]) for e in of_type(log, "component_exit")]
+    assert told == [
+        ("upper", {"value": "LEEK SOUP"}),
+        ("message", {"messages": [{"role": "assistant", "content": "LEEK SOUP"}]}),
+        ("split", {"value": ["LEEK", "SOUP"]}),
+    ]
 
 
 def test_runnable_that_is_hidden_is_no_component(log: MemoryDelivery) -> None:

@@ -60,6 +60,18 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
 
 
+def test_call_that_a_node_makes_itself_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that decides without a model which tool is called next returns a message with that call alone."""
+    call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "c1", "type": "tool_call"}
+    said = AIMessage("", tool_calls=[call])
+    graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [said]}).add_edge(START, "say").compile()
+    graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (left,) = of_type(log, "component_exit")
+    calls_made = [{"id": "c1", "name": "add", "args": {"a": 1, "b": 2}}]
+    assert left["output_data"] == {"messages": [{"role": "assistant", "content": "", "tool_calls": calls_made}]}
+
+
 def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A `ChatMessage` of the user is the prompt; one of the assistant that no model produced is the node's own."""
     said = ChatMessage("soup", role="assistant")
