@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -200,6 +202,23 @@ def test_call_that_is_open_when_its_session_ends_ends_with_it(
 
     assert [(e["event_type"], e.get("meta", {}).get("outcome")) for e in log.entries[3:]] == [
         ("tool_call", None), ("tool_response", "unknown"), ("component_exit", "unknown"), ("session_end", None),
+    ]  # fmt: skip
+
+
+def test_session_that_ends_leaves_what_others_run_open(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A service has many conversations at once, and may leave out some: only the runs of the one that ends end."""
+    other, own, left_out = UUID(int=1), UUID(int=2), UUID(int=3)
+    handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=other, metadata={"session_id": "other"})
+    sampling = CoagentCallbackHandler(delivery=log, sample_rate=0)
+    with contextlib.suppress(ValueError), handler.session("Cook", session_id="own"):
+        sampling.on_chat_model_start({}, [[HumanMessage("q")]], run_id=left_out)
+        handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=own)
+        raise ValueError("no gas")
+    handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=AIMessage("soup"))]]), run_id=other)
+
+    ends = [e for e in log.entries if e["event_type"] in ("llm_response", "session_end")]
+    assert [(e["session_id"], e["event_type"], e["meta"].get("outcome")) for e in ends] == [
+        ("own", "llm_response", "unknown"), ("own", "session_end", None), ("other", "llm_response", None),
     ]  # fmt: skip
 
 
