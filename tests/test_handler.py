@@ -239,6 +239,15 @@ def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: 
     assert (response["response"], response["input_tokens"], response["output_tokens"]) == ("Hot soup", 10, 4)
 
 
+def test_input_of_a_chain_that_takes_none_is_what_it_asks_the_model(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An empty dict says nothing, but the template does."""
+    (ChatPromptTemplate.from_template("A soup, please") | chat("Leek")).invoke({}, {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["A soup, please"]
+
+
 @pytest.mark.parametrize("session_id", [None, "s"])
 def test_input_of_a_stream_is_told_before_the_work(session_id: str | None, log: MemoryDelivery) -> None:
     """A stream's input is logged when its first step receives it, and is not the prompt built from it."""

@@ -257,12 +257,12 @@ def test_an_answer_has_everything() -> None:
         response_metadata={"finish_reason": "stop", "model_name": "gpt-4o"},
     )
 
-    found = answer(chat(first, AIMessage("or not")))
+    found = answer(chat(first, AIMessage("or not", tool_calls=[CALL])))
 
     assert (found.text, found.tool_calls, found.reasoning) == ("It is sunny.", [CALL], "hm")
     assert (found.finish_reason, found.model) == ("stop", "gpt-4o")
     assert found.blocks == [{"type": "image", "base64": DIGEST, "mime_type": "image/png"}]
-    assert found.alternatives == [{"text": "or not"}]
+    assert found.alternatives == [{"text": "or not", "tool_calls": [CALL]}]
 
 
 @pytest.mark.parametrize(
