@@ -194,6 +194,11 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
              "cached_content_token_count": 4, "total_token_count": 18},
             (10, 8, 18), {"cache_read": 4},
         ),
+        (
+            {"prompt_token_count": 10, "candidates_token_count": 5, "tool_use_prompt_token_count": 2,
+             "total_token_count": 17},
+            (12, 5, 17), None,
+        ),
         ({"input_token_count": 6, "generated_token_count": 2}, (6, 2, 8), None),
         ({"prompt_eval_count": 6, "eval_count": 2}, (6, 2, 8), None),
         ({"total_tokens": 6}, (None, None, 6), None),
