@@ -448,7 +448,8 @@ def test_retriever_answers_with_how_much_it_found_and_the_first_of_it(
 
     Shelf().invoke("soup", {"callbacks": [handler]})
 
-    (response,) = of_type(log, "tool_response")
+    (call,), (response,) = of_type(log, "tool_call"), of_type(log, "tool_response")
+    assert call["tool_call"] == {"tool_name": "Shelf", "parameters": {"query": "soup"}}
     assert response["tool_response"]["result"] == {
         "count": 60,
         "documents": [
