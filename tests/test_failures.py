@@ -202,6 +202,28 @@ def test_error_of_a_graph_whose_parent_is_not_its_node_is_told_once(
     assert [entry["meta"]["path"][-1] for entry in of_type(log, "error")] == ["inner"]
 
 
+def test_exception_names_the_error_at_the_beginning_of_its_chain(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An exception in between that no run has raised is no error of its own."""
+
+    def wrap(value: str) -> str:
+        try:
+            try:
+                return str(chat(ValueError("inner")).invoke(value, {"callbacks": [handler]}))
+            except ValueError as error:
+                raise LookupError("between") from error
+        except LookupError as error:
+            raise RuntimeError("outer") from error
+
+    with contextlib.suppress(RuntimeError):
+        RunnableLambda(wrap).invoke("q", {"callbacks": [handler]})
+
+    inner, outer = of_type(log, "error")
+    assert [e["error_info"]["error_message"] for e in (inner, outer)] == ["inner", "outer"]
+    assert outer["meta"]["caused_by"] == inner["event_id"]
+
+
 def test_group_is_reported_with_what_is_in_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A group whose members were all reported is not logged again; one with a new member is."""
 
