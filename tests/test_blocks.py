@@ -353,16 +353,19 @@ def test_prompt_that_is_entered_before_its_block_begins_the_session(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("inside", ["session", "prompt"])
 def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    inside: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Nothing follows `session_end`; the new session ends with the block."""
-    with handler.session("Cook", session_id="s"):
+    session = handler.session("Cook", session_id="s")
+    with session, session.prompt("Soup?") if inside == "prompt" else contextlib.nullcontext():
         handler.close()
         handler.log("info", "later")
 
+    asked = ["user_input"] if inside == "prompt" else []
     assert [e["event_type"] for e in log.entries] == [
-        "session_start", "session_end", "session_start", "info", "session_end",
+        "session_start", *asked, "session_end", "session_start", "info", "session_end",
     ]  # fmt: skip
 
 

@@ -484,12 +484,30 @@ def test_tag_against_streaming_is_not_the_users_own(log: MemoryDelivery, handler
 
 
 def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`log_error(error)` works: the message and type are those of the exception."""
+    """`log_error(error)` works: the message and type are those of the exception; its place is the application."""
     handler.log_error(KeyError("k"))
     handler.log_error("no exception at all")
 
-    told = [(e["error_info"]["error_type"], e["error_info"]["error_message"]) for e in log.entries[-2:]]
-    assert told == [("KeyError", "'k'"), ("Error", "no exception at all")]
+    errors = [e["error_info"] for e in log.entries[-2:]]
+    assert [(e["error_type"], e["error_message"], e["component_id"]) for e in errors] == [
+        ("KeyError", "'k'", "application"), ("Error", "no exception at all", "application"),
+    ]  # fmt: skip
+
+
+def test_remark_in_a_prompts_block_stands_in_its_latest_turn(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Even if another prompt has begun since; outside of all prompts, it has no turn."""
+    with handler.session("Cook") as session:
+        with session.prompt("Soup?"):
+            chat("leek").invoke("q", {"callbacks": [handler]})
+            with session.prompt("Cake?"):
+                pass
+            handler.log("info", "cooked")
+        handler.log("info", "served")
+
+    told = [(e["output_data"]["message"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "info")]
+    assert told == [("cooked", 1, 1), ("served", 2, 0)]
 
 
 def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
