@@ -161,6 +161,24 @@ def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
     ]
 
 
+def test_error_record_is_as_severe_as_its_level(log: MemoryDelivery) -> None:
+    """A level of the application's own between the two counts as the lower one."""
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
+    for level in (logging.ERROR, logging.CRITICAL - 1, logging.CRITICAL):
+        forward.emit(logging.LogRecord("kitchen", level, "", 0, "burnt", None, None))
+
+    assert [e["error_info"]["error_severity"] for e in log.entries[1:]] == ["high", "high", "critical"]
+
+
+def test_formatter_of_the_log_handler_writes_the_message(log: MemoryDelivery) -> None:
+    """As with any handler of `logging`; without one, the message is the record's alone."""
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
+    forward.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    forward.emit(logging.LogRecord("kitchen", logging.INFO, "", 0, "%s is hot", ("soup",), None))
+
+    assert log.entries[1]["output_data"] == {"message": "kitchen: soup is hot"}
+
+
 def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
     """Nor are those of libraries in the sending thread: failing delivery must not create more events."""
     handler = CoagentCallbackHandler(delivery=log)
