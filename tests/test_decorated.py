@@ -76,6 +76,32 @@ def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: C
     assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]]
 
 
+def test_what_is_decorated_gets_all_its_arguments(handler: CoagentCallbackHandler) -> None:
+    """By place and by name, whatever kind of function it is."""
+    session = handler.session("Cook")
+
+    @session
+    def function(*args: Any, **named: Any) -> Any:
+        return args, named
+
+    @session
+    async def coroutine(*args: Any, **named: Any) -> Any:
+        return args, named
+
+    @session
+    def generator(*args: Any, **named: Any) -> Iterator[Any]:
+        yield args, named
+
+    @session
+    async def async_generator(*args: Any, **named: Any) -> AsyncIterator[Any]:
+        yield args, named
+
+    async def awaited() -> list[Any]:
+        return [await coroutine(1, a=2), *[each async for each in async_generator(1, a=2)]]
+
+    assert [function(1, a=2), *generator(1, a=2), *asyncio.run(awaited())] == [((1,), {"a": 2})] * 4
+
+
 def test_decorated_generator_keeps_its_session_to_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """What the consumer runs between two items is not in the generator's session; the generator's own runs are."""
 
