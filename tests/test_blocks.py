@@ -238,6 +238,25 @@ def test_block_that_is_left_in_another_context_than_entered_ends(
     assert sessions(log) == {"s": ["session_start", "session_end"], "block": [*ONE_CALL, "session_end"]}
 
 
+def test_block_that_is_left_in_one_context_stays_open_in_another(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Two tasks are in blocks of the same object: what the second one runs after a prompt is in the session still."""
+    session, second = handler.session("Cook", session_id="s"), contextvars.Context()
+
+    def go_on() -> None:
+        with session.prompt("Soup?"):
+            pass
+        chat("a").invoke("q", {"callbacks": [handler]})
+        session.__exit__(None, None, None)
+
+    with session:
+        second.run(session.__enter__)
+    second.run(go_on)
+
+    assert sessions(log) == {"s": ["session_start", "user_input", *ONE_CALL[1:], "session_end"]}
+
+
 def test_session_ends_with_the_task_that_outlives_its_block(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
