@@ -72,6 +72,25 @@ def test_cached_input_is_cheaper() -> None:
     assert 0 < cached < plain
 
 
+def test_input_written_to_the_cache_is_priced_by_how_long_it_stays() -> None:
+    """LangChain gives Anthropic's writes by lifetime, and then 0 as their sum; a mere sum stays five minutes."""
+    plain, unknown, minutes, hour = (
+        cost("anthropic", "claude-sonnet-4-5-20250929", used(1000, 0, **written))
+        for written in (
+            {},
+            {"cache_creation": 1000},
+            {"cache_creation": 0, "ephemeral_5m_input_tokens": 1000},
+            {"cache_creation": 0, "ephemeral_1h_input_tokens": 1000},
+        )
+    )
+
+    assert plain is not None
+    assert minutes is not None
+    assert hour is not None
+    assert plain < minutes < hour
+    assert unknown == minutes
+
+
 def test_service_tiers_have_their_price() -> None:
     """A flex call is priced as flex, including its cached part."""
     standard = cost("openai", "gpt-5", used(1000, 100, cache_read=500))
@@ -177,6 +196,19 @@ def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(
     assert response["performance_metrics"]["cost"] == priced
     (bar,) = timeline(log.entries).models
     assert (bar.label, bar.cost) == ("gpt-4o-mini", priced)
+
+
+def test_cost_of_a_session_is_that_of_all_its_calls(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each call adds its own."""
+    metadata = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
+    said = AIMessage("hi", response_metadata=metadata, usage_metadata=USAGE)
+    with handler.session("q"):
+        for _ in range(3):
+            ScriptedChat(script=[said]).invoke("q", {"callbacks": [handler]})
+
+    costs = [e["performance_metrics"]["cost"] for e in of_type(log, "llm_response")]
+    assert len(costs) == 3
+    assert log.entries[-1]["meta"]["cost"] == pytest.approx(sum(costs))
 
 
 @pytest.mark.parametrize(("names", "unpriced"), [
