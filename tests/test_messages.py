@@ -127,6 +127,10 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
             {"role": "assistant", "content": "a", "tool_calls": [CALL]},
         ),
         (
+            AIMessage([{"type": "text", "text": "It is "}, {"type": "text", "text": "hot"}]),
+            {"role": "assistant", "content": "It is hot"},
+        ),
+        (
             AIMessage([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]),
             {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]},
         ),
@@ -430,6 +434,7 @@ def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provi
         {"tools": [{"title": "weather", "type": "object"}]},
         {"tools": [{"weather": {}}]},
         {"tools": [SimpleNamespace(type="function", function=SimpleNamespace(name="weather"))]},
+        {"tools": [SimpleNamespace(name="weather", description="Tell it.")]},
         {"tools": [SimpleNamespace(function_declarations=[SimpleNamespace(name="weather")])]},
     ],
 )
@@ -488,6 +493,8 @@ def test_structured_output_is_named() -> None:
 
     assert model_parameters(None, {"response_format": schema}, None, None) == {"structured_output": "Forecast"}
     assert model_parameters(None, {"response_format": Forecast}, None, None) == {"structured_output": "Forecast"}
+    responses = {"text": {"format": {"type": "json_schema", "name": "Forecast", "schema": {}}}}
+    assert model_parameters(None, responses, None, None) == {"structured_output": "Forecast"}
     assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
 
 

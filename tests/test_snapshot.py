@@ -407,6 +407,8 @@ def test_secrets_are_not_read() -> None:
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BASE64}"}},
             {"type": "image_url", "image_url": {"url": described("image/png")}},
         ),
+        ({"url": f"data:image/svg+xml;charset=utf-8;base64,{BASE64}"}, {"url": described("image/svg+xml")}),
+        ({"url": f"data:;base64,{BASE64}"}, {"url": described("text/plain")}),
         (
             {"type": "image", "base64": BASE64, "mime_type": "image/png"},
             {"type": "image", "base64": described("image/png"), "mime_type": "image/png"},
@@ -455,7 +457,7 @@ def test_media_are_described(block: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     "block",
     [
-        {"data": "hello", "format": "csv"},
+        {"data": "abcd", "format": "csv"},
         {"data": "abcd"},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "abcd"}},
         {"result": "abcd"},
