@@ -37,7 +37,7 @@ async def chat(request: Request) -> JSONResponse:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """End the sessions with the service: uvicorn terminates its workers with a signal, and exit handlers do not run."""
+    """End the sessions with the service: a SIGTERM terminates uvicorn before exit handlers run."""
     yield
     await asyncio.to_thread(handler.close)
 
