@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from typing import Any
 
@@ -61,6 +62,18 @@ def test_conversation_says_how_many_calls_of_an_answer_it_leaves_out() -> None:
     assert comparison(story.entries)[0].answer.count("age") == len(calls)
 
 
+def test_long_argument_of_such_a_call_is_fetched_from_its_place() -> None:
+    """The button names the entry and the place in it, as everywhere."""
+    story = Story("s").ask("Soup?")
+    calls = [{"name": name, "args": {"text": "x" * 3_000}, "id": name} for name in ("Recipe", "Menu")]
+    story.model("Soup?", "", 5, (1, 1), calls=calls)
+    (*_, answer) = conversation(story.entries)
+
+    assert [json.loads(html.unescape(path)) for path in re.findall('data-path="(.*?)"', answer.content)] == [
+        ["llm_response", "tool_calls", "calls", place, "args", "text"] for place in (0, 1)
+    ]
+
+
 def test_conversation_tells_what_failed_and_why() -> None:
     """A model's error under the name of its caller or its own, a tool's below its arguments, each with its stack trace.
 
@@ -107,6 +120,24 @@ def test_error_without_a_text_says_its_type_once(message: str) -> None:
     assert (failure.content, cause.note) == ("TimeoutError", "TimeoutError")
 
 
+def test_node_that_failed_by_itself_says_why() -> None:
+    """One that failed because of a call inside it does not repeat that call's error, nor does one that was retried."""
+    story = Story("s").ask("Rome?")
+    for name, error_id in (("load", "e-1"), ("save", "e-2")):
+        info = {"error_id": error_id, "error_type": "OSError", "error_message": f"cannot {name}"}
+        story.log("error", 0, story.enter(name), story.root, error_info=info)
+    story.log("recovery", error_info={"error_id": "e-1", "recovery_strategy": "retry"})
+    node = story.enter("agent")
+    info = {"error_id": "e-3", "error_type": "TimeoutError", "error_message": "slow"}
+    story.log("error", 1, story.call("Rome?", parent=node), node, error_info=info)
+    story.log("component_exit", 1, node, story.root, meta={"outcome": "error"})
+    made = conversation(story.entries)
+
+    assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
+        ("error", "save", "OSError: cannot save"), ("error", "agent", "TimeoutError: slow"),
+    ]  # fmt: skip
+
+
 def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
     """As other clients log it: only the response has the reason."""
     story = Story("s").ask("mail")
@@ -115,6 +146,18 @@ def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
     (*_, tool) = conversation(story.entries)
 
     assert [(part.title, part.content) for part in tool.parts] == [("Error", "no such address")]
+
+
+def test_reasoning_is_folded_below_the_answer() -> None:
+    """Also if the model said nothing else, as before a tool call."""
+    story = Story("s").ask("Rain?")
+    for said, reasoning in (("", "I need the radar."), ("No.", "It is dry."), ("Bye.", "")):
+        story.model("Rain?", said, 5, (1, 1), reasoning=reasoning)
+    made = conversation(story.entries)
+
+    assert [(item.content.striptags(), [(part.title, part.content) for part in item.parts]) for item in made[2:]] == [
+        ("", [("Reasoning", "I need the radar.")]), ("No.", [("Reasoning", "It is dry.")]), ("Bye.", []),
+    ]  # fmt: skip
 
 
 def test_answer_without_words_has_the_tools_that_it_asks_for_in_any_form() -> None:
@@ -152,6 +195,18 @@ def test_answer_of_a_client_without_run_ids_moves_no_prompt() -> None:
     story.ask("And back?").log("llm_response", 1, llm_response={"response": "Booked."})
 
     assert [[bar.kind for bar in prompt.children] for prompt in timeline(story.entries).roots] == [["human"], ["model"]]
+
+
+@pytest.mark.parametrize(("status", "title"), [
+    ("interrupted", "Waiting for a human"), ("resumed", "Human"), ("approved", "Approved"), (None, "Human"),
+])  # fmt: skip
+def test_human_is_named_by_what_was_done(status: str | None, title: str) -> None:
+    """By the status that another client gives, too."""
+    story = Story("s").ask("Book it")
+    story.log("human_oversight", 1, meta={"status": status}, input_data={"value": "yes"})
+    (*_, human) = conversation(story.entries)
+
+    assert human.title == title
 
 
 @pytest.mark.parametrize(("kind", "fields", "note", "parts"), [

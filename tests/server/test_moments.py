@@ -1,0 +1,53 @@
+"""What one entry says in a row of the timeline, of the events and of their export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coagent_langchain.server.presentation.moments import Moment, shorten
+from tests.server.drawing import drawn, timeline
+from tests.server.samples import entry
+from tests.server.story import Story
+
+
+def moment(event_type: str, **fields: Any) -> Moment:
+    """The summary of one entry with these fields."""
+    return shorten(1, entry(event_type, **fields))
+
+
+@pytest.mark.parametrize(("issuer", "framework", "who"), [
+    ("researcher", {"node": "model"}, "researcher"), ("", {"node": "model"}, "model"),
+    (None, {"agent": "writer"}, "writer"), (None, {}, ""),
+])  # fmt: skip
+def test_call_is_that_of_its_issuer_or_else_of_its_node(issuer: str | None, framework: Any, who: str) -> None:
+    """Or of its agent, if the client names no node."""
+    assert moment("llm_call", llm_call={"issuer": issuer}, meta={"framework": framework}).who == who
+
+
+@pytest.mark.parametrize(("event_type", "fields", "failed"), [
+    ("llm_response", {"meta": {"outcome": "error"}}, "error"), ("llm_response", {"meta": {"outcome": "cancelled"}}, ""),
+    ("component_exit", {"meta": {"outcome": "error"}}, "error"), ("component_exit", {}, ""),
+    ("tool_response", {"tool_response": {"success": False, "error_message": "no\nRome"}}, "no Rome"),
+    ("tool_response", {"tool_response": {"success": False}}, "failed"),
+    ("tool_response", {"tool_response": {"success": False}, "meta": {"outcome": "not run"}}, ""),
+    ("tool_response", {"tool_response": {}}, ""),
+    ("error", {"error_info": {"error_type": "KeyError", "error_message": "x"}}, "KeyError: x"), ("error", {}, "error"),
+    ("recovery", {"error_info": {"recovery_successful": False}}, "recovery failed"), ("recovery", {}, ""),
+    ("test_result", {"test_result": {"status": "failed"}}, "failed"),
+    ("test_result", {"test_result": {"status": "passed"}}, ""),
+])  # fmt: skip
+def test_what_failed_says_why(event_type: str, fields: dict[str, Any], failed: str) -> None:
+    """The row is marked, and the reason is a column of the export; a call that was stopped has not failed."""
+    assert moment(event_type, **fields).failed == failed
+
+
+def test_retriever_is_told_from_a_tool() -> None:
+    """By the call, whatever its response says."""
+    story = Story("s").ask("Soup?")
+    run = story.run()
+    story.log("tool_call", 1, run, story.root, tool_call={"tool_name": "docs"}, meta={"kind": "retriever"})
+    story.tool_done(run, "docs", "hot", 5, "")
+
+    assert drawn(timeline(story.entries)) == ["prompt Soup? ok", "  retriever docs ok"]
