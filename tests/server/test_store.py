@@ -218,11 +218,12 @@ def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
     assert store.session("s").failure == ""
 
 
-def test_activity_after_the_end_means_running(store: Store) -> None:
-    """A session that continues is running again until its next end."""
+@pytest.mark.parametrize("kind", ["session_start", "user_input", "llm_call", "tool_call"])
+def test_activity_after_the_end_means_running(store: Store, kind: str) -> None:
+    """A session that continues is running again until its next end, however it continues."""
     now = now_ms()
     put(store, entry("session_end", timestamp=now, meta={"status": "failed"}))
-    put(store, entry("user_input", timestamp=now + 3, prompt="and?"))
+    put(store, entry(kind, timestamp=now + 3))
     running = store.session("s").status
     put(store, entry("session_end", timestamp=now + 4))
 
@@ -325,12 +326,21 @@ def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["input_tokens", "output_tokens"])
+def test_total_of_a_single_zero_is_known(store: Store, kind: str) -> None:
+    """Whichever of the two was reported, for the session and in its summary."""
+    put(store, entry("llm_response", llm_response={kind: 0}))
+
+    assert (store.session("s").total_tokens, store.summaries()[0].total_tokens) == (0, 0)
+
+
 def test_recovery_that_did_not_succeed_is_none(store: Store) -> None:
     """A recovery that does not say whether it succeeded counts."""
     put(store, *(entry("recovery", at, error_info=info) for at, info in enumerate(
-        ({"recovery_successful": True}, {"recovery_successful": False}, {"error_id": "e-1"}))))  # fmt: skip
+        ({"recovery_successful": True}, {"recovery_successful": True}, {"recovery_successful": False},
+         {"error_id": "e-1"}))))  # fmt: skip
 
-    assert store.session("s").recoveries == 2
+    assert store.session("s").recoveries == 3
 
 
 def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> None:
