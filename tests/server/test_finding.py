@@ -186,6 +186,13 @@ def test_search_finds_letters_that_were_posted_as_escapes(store: Store) -> None:
     assert hits(store, "s", "deploy") == ["e1"]
 
 
+def test_search_finds_words_beside_an_absent_meta(store: Store) -> None:
+    """A client may post null for what it does not know."""
+    put(store, entry(event_id="e1", meta=None, prompt="deploy"))
+
+    assert (hits(store, "s", "deploy"), holding(store, "deploy")) == (["e1"], ["s"])
+
+
 @finds
 def test_list_finds_sessions_by_the_same_words(store: Store, text: str, expected: list[str]) -> None:
     """Whatever finds an entry in its session also finds the session in the list."""
@@ -225,6 +232,13 @@ def test_search_finds_the_newest_hundred_sessions(store: Store, more: int, cut: 
     page = store.sessions(Query(text="everywhere", limit=200))
 
     assert (sorted(session.session_id for session in page.sessions), page.total, page.cut) == (ids[more:], 100, cut)
+
+
+def test_entries_without_the_words_are_none_of_the_hundred() -> None:
+    """The index only says where they may be: the search goes on behind them."""
+    ids = [f"s{n}" for n in range(text.FOUND)]
+
+    assert text.newest_sessions([None, *ids[:-1], None, ids[-1], None, ids[0]]) == (ids, "")
 
 
 def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

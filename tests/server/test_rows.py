@@ -30,6 +30,15 @@ def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list
     assert bar.note == note
 
 
+@pytest.mark.parametrize(("message", "note"), [("", ""), ("no Rome", "no Rome"), ("KeyError", "KeyError")])
+def test_row_of_an_error_says_its_type_once(message: str, note: str) -> None:
+    """The type is its label; an error may have nothing else to say."""
+    story = Story("s").ask("Where to?")
+    story.log("error", error_info={"error_type": "KeyError", "error_message": message})
+
+    assert rows(timeline(story.entries), T0)[1][3:5] == ["KeyError", note]
+
+
 @pytest.mark.parametrize(("kind", "fields", "note", "status"), [
     ("consensus_success", {"consensus_info": {"votes": 3, "decision": "Rome"}}, "votes: 3, decision: Rome", "ok"),
     ("consensus_failure", {"consensus_info": {"votes": {"Rome": 1}}}, 'votes: {"Rome":1}', "warning"),
