@@ -11,7 +11,7 @@ from coagent_langchain.server.presentation.compare import figures, marked
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Session
 from tests.server import sessions
-from tests.server.drawing import comparison
+from tests.server.drawing import comparison, drawn, timeline
 from tests.server.pages import get, log, shown
 from tests.server.story import T0, Story
 
@@ -50,6 +50,37 @@ def test_comparison_tells_what_failed_before_another_branch_answered(recovered: 
     (side,) = comparison(story.entries)
 
     assert (side.answer, side.error) == ("Sunny.", error)
+
+
+def test_comparison_tells_what_failed_last_after_the_answer() -> None:
+    """Also inside a node that went on, so that neither it nor its prompt has failed."""
+    story = Story("s").ask("Rome?")
+    node = story.enter("agent")
+    story.model("Rome?", "Sunny.", 5, (1, 1), parent=node)
+    for name in ("wiki", "tickets"):
+        run = story.wait(5).tool_call(name, {}, name, node)
+        story.log("error", 1, run, node, error_info={"error_type": "TimeoutError", "error_message": f"no {name}"})
+    story.wait(5).leave(node, "agent", 20)
+    (side,) = comparison(story.entries)
+
+    assert drawn(timeline(story.entries))[0] == "prompt Rome? ok"
+    assert (side.answer, side.error) == ("Sunny.", "TimeoutError: no tickets")
+
+
+def test_comparison_leaves_out_calls_without_arguments() -> None:
+    """A call that no tool ran for is an answer by what it says."""
+    story = Story("s").ask("Menu?")
+    calls = [{"name": "Menu", "args": args, "id": str(number)} for number, args in enumerate(({}, {"soup": 4}))]
+    story.model("Menu?", "", 5, (1, 1), calls=calls)
+
+    assert [side.answer for side in comparison(story.entries)] == ['{\n  "soup": 4\n}']
+
+
+def test_comparison_marks_no_words_of_answers_that_have_little_in_common() -> None:
+    """Nearly every word would be marked; the spaces between them are not in common."""
+    left, right = "It will rain in Rome all day", "Train 5 leaves Madrid in 20 minutes"
+
+    assert [str(side) for side in marked(left, right)] == [f'<p dir="auto">{side}</p>' for side in (left, right)]
 
 
 def test_comparison_has_the_first_prompts_alone() -> None:

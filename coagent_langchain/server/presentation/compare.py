@@ -113,15 +113,23 @@ def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:
 
 
 def marked(left: str, right: str) -> tuple[Markup, Markup]:
-    """Both as HTML, with `<del>` around words that only the left has, and `<ins>` around those only the right has."""
+    """Both as HTML, with `<del>` around words that only the left has, and `<ins>` around those only the right has.
+
+    Nothing is marked if they have less than a fifth of their words in common: nearly everything would be.
+    """
     one, two = _PIECES.findall(_html(left)), _PIECES.findall(_html(right))
     a, b = ([piece for piece in side if piece[0] != "<"] for side in (one, two))
     matcher = difflib.SequenceMatcher(None, a, b, autojunk=False) if len(a) * len(b) < 1_500_000 else None
-    if not a or not b or matcher is None or matcher.ratio() < 0.2:
+    same = matcher.get_matching_blocks() if matcher else []
+    in_left = {n for block in same for n in range(block.a, block.a + block.size)}
+    in_right = {n for block in same for n in range(block.b, block.b + block.size)}
+    if 2 * _words(a[n] for n in in_left) < 0.2 * _words(a + b):
         return Markup("".join(one)), Markup("".join(two))
-    same = matcher.get_matching_blocks()
-    return (_mark(one, {n for block in same for n in range(block.a, block.a + block.size)}, "del"),
-            _mark(two, {n for block in same for n in range(block.b, block.b + block.size)}, "ins"))  # fmt: skip
+    return _mark(one, in_left, "del"), _mark(two, in_right, "ins")
+
+
+def _words(pieces: Iterable[str]) -> int:
+    return sum(not piece.isspace() for piece in pieces)
 
 
 def _html(answer: str) -> Markup:
