@@ -41,6 +41,34 @@ def test_token_bars_stack_to_the_highest_call() -> None:
     ]
 
 
+def test_token_bar_says_which_call_it_is_and_leads_to_its_answer() -> None:
+    """At its place in the chart, with the figures that it shows."""
+    story = Story("s").ask("hello")
+    story.model("a", "1", 5, (1_000, 20), cached=400)
+    story.model("b", "2", 5, (30, 4), model="")
+    story.ask("and?").call("c")
+    bars = token_bars(timeline(story.entries).models)
+
+    assert [(bar.x, bar.width, bar.title, bar.seq) for bar in bars] == [
+        (0, 2.88, "gemma3:4b, turn 1.1: 1,000 in (400 cached), 20 out", 4),
+        (4, 2.88, "ChatOllama, turn 1.2: 30 in (0 cached), 4 out", 6),
+        (8, 2.88, "gemma3:4b, turn 2.1: – in (– cached), – out", 8),
+    ]
+
+
+def test_token_bar_of_several_calls_says_so() -> None:
+    """It has the tokens of all of them."""
+    story = Story("s").ask("hello")
+    for number in range(121):
+        story.model("a", "1", 5, (number, 1))
+    bars = token_bars(timeline(story.entries).models)
+
+    assert [(bar.title, bar.seq) for bar in (bars[0], bars[1], bars[-1])] == [
+        ("2 calls from turn 1.1: 1 in (0 cached), 2 out", 4), ("2 calls from turn 1.3: 5 in (0 cached), 2 out", 8),
+        ("gemma3:4b, turn 1.121: 120 in (0 cached), 1 out", 244),
+    ]  # fmt: skip
+
+
 def test_answers_from_a_cache_use_nothing() -> None:
     """The first call used the tokens that the second one names: prompt and overview have the session's totals."""
     story = Story("s").ask("hello")
@@ -62,6 +90,17 @@ def test_many_calls_share_bars() -> None:
     bars = token_bars(calls)
 
     assert (len(calls), len(bars) <= 120, bars[-1].x + bars[-1].width <= 100) == (999, True, True)
+
+
+def test_longest_call_is_one_that_has_ended() -> None:
+    """One that still runs has no duration yet: it counts as a call alone."""
+    story = Story("s").ask("hello")
+    for took in (20, 300, 100):
+        story.tool("map", {}, "here", took, "")
+    story.tool_call("map", {}, "")
+    made = timeline(story.entries)
+
+    assert [(row.calls, row.median_ms, row.longest) for row in used(made.tools)] == [(4, 100, made.tools[1])]
 
 
 def test_used_counts_calls_errors_and_median() -> None:

@@ -65,6 +65,19 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     ]  # fmt: skip
 
 
+def test_details_of_a_tool_say_what_its_error_does_not() -> None:
+    """The response may have words of its own, for the model."""
+    story = Story("s").ask("pay")
+    run = story.tool_call("pay", {"amount": 5}, "c1")
+    story.log("error", 1, run, error_info={"error_type": "ValueError", "error_message": "no money left"})
+    story.log("tool_response", 1, run, tool_response={"success": False, "error_message": "Pay in cash."})
+    made = judged(story.entries, 2, 3, 4)
+
+    assert [(part.title, part.content.striptags()) for one in made.entries for part in one.parts] == [
+        ("Arguments", "amount: 5"), ("ValueError", "no money left"), ("Error", "Pay in cash."),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("kind", "fields", "parts"), [
     ("user_input", {"prompt": "Hi", "input_data": {"prompt": "Hi", "files": ["a.pdf"]}},
      [("Prompt", "Hi"), ("Input data", "files: 1 item0: a.pdf")]),
@@ -96,6 +109,13 @@ def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str])
     made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries, 1)])
 
     assert (made.title, [part.title for one in made.entries for part in one.parts]) == ("User input", parts)
+
+
+def test_details_of_a_session_that_began_without_an_input_have_its_prompt() -> None:
+    """It is the only one that a client may log."""
+    (one,) = judged([Story("s").log("session_start", prompt="Book it")], 0).entries
+
+    assert [(part.title, part.content) for part in one.parts] == [("Prompt", "Book it")]
 
 
 @pytest.mark.parametrize(("places", "known", "titles"), [
@@ -206,6 +226,21 @@ def test_details_have_the_facts_of_an_entry() -> None:
         ("timestamp", f"2026-09-21T14:13:20.000Z ({T0})"), ("error_info.error_type", "ValueError"),
         ("retry", "true"), ("model", "m"), ("parameters.n", "1"), ("trace.run_id", "r"), ("trace.root_run_id", "r"),
         ("trace.name", "cook"),
+    ]  # fmt: skip
+
+
+def test_facts_of_every_group_are_told() -> None:
+    """Those of the objects that an entry of any type may have, then those of its `meta`."""
+    groups = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics",
+              "test_result", "target_component")  # fmt: skip
+    inner = ("parameters", "trace", "framework", "usage")
+    meta = {"n": 0} | {name: {"n": number} for number, name in enumerate(inner)}
+    fields = {name: {"n": number} for number, name in enumerate(groups)}
+    (one,) = judged([Story("s").log("info", meta=meta, **fields)], 0).entries
+
+    assert one.attributes[5:] == [
+        *((f"{name}.n", str(number)) for number, name in enumerate(groups)), ("n", "0"),
+        *((f"{name}.n", str(number)) for number, name in enumerate(inner)),
     ]  # fmt: skip
 
 
