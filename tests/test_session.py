@@ -55,6 +55,14 @@ def test_session_id_of_the_run(key: str, log: MemoryDelivery, handler: CoagentCa
     assert sessions(log) == {"thread-7": ONE_CALL}
 
 
+def test_session_id_of_the_first_step(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A chain that names no session is in that of its first step, if the application gives the metadata there."""
+    named = chat("a").with_config(metadata={"session_id": "thread-7"})
+    RunnableLambda(lambda question: named.invoke(question)).invoke("q", {"callbacks": [handler]})
+
+    assert sessions(log) == {"thread-7": ONE_CALL}
+
+
 @pytest.mark.parametrize(
     ("named", "session"),
     [(7, "7"), (UUID(int=7), str(UUID(int=7))), ("s" * 600, "s" * 512)],

@@ -284,6 +284,21 @@ def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: Co
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == ("cancelled", "cancelled")
 
 
+def test_call_that_fails_after_its_run_has_ended_leaves_that_completed(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The run did not wait for it, and the application has its answer."""
+    root, call = UUID(int=1), UUID(int=2)
+    with handler.session("Cook"):
+        handler.on_chain_start({}, "q", run_id=root)
+        handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=call, parent_run_id=root)
+        handler.on_chain_end("soup", run_id=root)
+        handler.on_llm_error(ValueError("down"), run_id=call)
+
+    assert [e["event_type"] for e in log.entries[-2:]] == ["error", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})
+
+
 def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A session whose last run failed does not end with the answer of the run before."""
     model = chat("first answer", TimeoutError("no"))
