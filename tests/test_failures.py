@@ -401,6 +401,25 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     assert strategies(log) == [("handled", ["both continued"])]
 
 
+@pytest.mark.parametrize(
+    "failing",
+    [
+        lambda: RunnableParallel(a=chat(ValueError("a")), b=chat(ValueError("b"))),
+        lambda: chat(ValueError("a"), ValueError("b")).with_retry(stop_after_attempt=2, wait_exponential_jitter=False),
+    ],
+    ids=["two branches", "two attempts"],
+)
+def test_fallback_makes_up_for_all_that_failed_below(
+    failing: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Only one of the exceptions reaches the fallback, but the run has recovered from all of them."""
+    failing().with_fallbacks([RunnableLambda(lambda _: "ok")]).invoke("q", {"callbacks": [handler]})
+
+    assert strategies(log) == [("fallback", ["a fallback succeeded"])] * 2
+    recovered = {entry["error_info"]["error_id"] for entry in of_type(log, "recovery")}
+    assert recovered == {entry["event_id"] for entry in of_type(log, "error")}
+
+
 def test_branch_that_begins_after_another_failed_is_not_its_fallback(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

@@ -57,8 +57,8 @@ class Failures:
         if entries:
             self._recorder.outlet.emit_together(entries)
         if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
-            failure = Failure(error, error_id, run)
-            self._tell_parent(run, [failure] if origin is None else [origin, failure])
+            not_recovered = below if outcome.failed else ()
+            self._tell_parent(run, [*not_recovered, Failure(error, error_id, run)])
         if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
@@ -80,16 +80,21 @@ class Failures:
         If a call was repeated and failed again, only its last error counts as handled.
         """
         failures, run.failures = run.failures or [], None
+        told: set[str] = set()
         for number, failure in enumerate(failures, 1):
-            self._recover(run, failure, failures[number:])
+            # Each run that raised an exception has passed it on, so that it may be there several times.
+            if failure.error_id not in told and self._recover(run, failure, failures[number:]):
+                told.add(failure.error_id)
 
-    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure]) -> None:
+    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure]) -> bool:
         _, error_id, failed = failure
         if error_id == _NOT_AN_ERROR or failed is run:  # the latter: logged by the application, which knows best
-            return
+            return False
         strategy, action = self._strategy(run)
-        if strategy != "handled" or not any(each.run.repeats(failed) for each in later):
-            self._recover_once(failed, run, error_id, strategy, action)
+        if strategy == "handled" and any(each.run.repeats(failed) for each in later):
+            return False
+        self._recover_once(failed, run, error_id, strategy, action)
+        return True
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""

@@ -194,7 +194,8 @@ class Run:
             return
         with _lock:
             candidates = [each for each in parent.failures
-                          if each.error_id and not each.run.repeated and each.run.repeats(self)]  # fmt: skip
+                          if each.run.parent is parent and each.error_id and not each.run.repeated
+                          and each.run.repeats(self)]  # fmt: skip
             if not candidates:
                 return
             _, error_id, before = next((each for each in candidates if each.run.is_like(self)), candidates[0])
