@@ -16,6 +16,7 @@ MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run
 MAX_STOPPED = 1_000  # graphs of one session that may still continue in their prompt
 MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older one refers to none
 
+_KNOWN: Any = object()
 _lock = fork_safe_lock()
 
 
@@ -51,14 +52,15 @@ class ToolCalls:
         """Whether several turns requested calls with that id at once, so that it does not identify the turn."""
         return call_id in self._shared
 
-    def ran(self, call_id: str) -> None:
-        """Record that a tool has run."""
-        self._waiting.pop(call_id, None)
+    def ran(self, call_id: str) -> bool:
+        """Record that a tool has run; False if that was known."""
+        return self._waiting.pop(call_id, _KNOWN) is not _KNOWN
 
     def ran_by_name(self, name: str) -> None:
         """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
-        if (call_id := self.waiting_for(name)) is not None:
-            self.ran(call_id)
+        with _lock:  # else several that run at once would all count as the first call
+            if (call_id := self.waiting_for(name)) is not None:
+                self.ran(call_id)
 
     def waiting_for(self, name: str) -> str | None:
         """The id of the first call for this tool that has not run."""

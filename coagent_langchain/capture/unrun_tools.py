@@ -38,6 +38,8 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
             failed = structured is None or fields_of(message).get("status") == "error"
             if (failed or structured is _ABSENT) and _is_unrun(root, message):
                 run = _called(recorder, node, node, message, messages)
+                if run is None:
+                    continue
                 found = tool_result(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
@@ -58,6 +60,8 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
     for message in reversed(answers):
         if _is_unrun(model.root, message):
             run = _called(recorder, model, model.parent, message, messages)
+            if run is None:
+                continue
             found = tool_result(message)
             if found.failed:
                 failures.handled(run, found, _BY_APPLICATION)
@@ -76,13 +80,20 @@ def _is_unrun(root: Root, answer: Any) -> bool:
     return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
 
 
-def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any]) -> Run:
-    """Log the call as a tool run below `parent`, or as a root, with the place and prompt of `beside`."""
+def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any]) -> Run | None:
+    """Log the call as a tool run below `parent`, or as a root, with the place and prompt of `beside`.
+
+    None if it is logged already: several models that run at once may get the same answer.
+    """
+    call_id = fields_of(answer)["tool_call_id"]
     name, arguments = _asked(beside.root, answer, messages)
+    if not beside.root.calls_with(call_id).ran(call_id):
+        return None
     run = recorder.tree.start(uuid4(), "tool", name, parent)
-    assert run is not None  # its id is new
+    if run is None:
+        return None
     run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
-    run.tool_call_id = fields_of(answer)["tool_call_id"]
+    run.tool_call_id = call_id
     recorder.tool_started(run, arguments)
     return run
 

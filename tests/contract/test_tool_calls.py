@@ -329,6 +329,33 @@ def test_tool_that_the_application_runs_without_its_call_is_told_once(
     assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == [None, "answered by application"]
 
 
+def test_answer_that_several_models_get_at_once_is_told_once() -> None:
+    """An application may ask several times in parallel after it has answered a call itself."""
+    told = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(40):
+            log, barrier = MemoryDelivery(), threading.Barrier(4, timeout=10)
+            config: Any = {"callbacks": [CoagentCallbackHandler(delivery=log)]}
+            asked = chat(calls(("add", {"a": 1, "b": 2}, "c1"))).invoke("q", config)
+
+            def answer(config: Any = config, asked: Any = asked, barrier: Any = barrier) -> None:
+                barrier.wait()
+                chat("3").invoke([HumanMessage("q"), asked, ToolMessage("3", tool_call_id="c1")], config)
+
+            threads = [threading.Thread(target=answer) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            told.append(len(answers(log)))
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert told == [1] * 40
+
+
 @pytest.mark.parametrize("arguments", [{"a": 1, "b": 2}, {"a": 1}])
 def test_tool_that_a_node_runs_without_its_call_is_told_once(
     log: MemoryDelivery, handler: CoagentCallbackHandler, arguments: dict[str, int]
