@@ -191,7 +191,7 @@ class Recorder:
             if own is not None:
                 own.ran(tool_call_id)
             pending.ran(tool_call_id)
-        else:
+        elif run.kind == "tool":
             if own is not None:
                 own.ran_by_name(run.name)
             pending.ran_by_name(run.name)
