@@ -23,6 +23,25 @@ def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
     assert said == [("Unfold all", 4), ("Fold all", 6), ("Unfold all", 3), ("Unfold all", 5), ("Unfold all", 3)]
 
 
+def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
+    """Turn and caller would take all the room that it has; other rows keep them."""
+    story = Story("storm").ask("Why?")
+    for _ in range(2):
+        run = story.call("Why?", issuer="researcher", model="gpt-5-mini")
+        story.log("error", story.turn, run, error_info={"error_type": "RateLimitError", "error_message": "429"})
+    story.model("Why?", "Because.", 5, (1, 1), issuer="researcher")
+    post(story.end("Because."))
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/storm")
+    leads, notes = (
+        page.locator(f"#tree .row.k-model {part}").evaluate_all("parts => parts.map((part) => part.offsetWidth)")
+        for part in (".lead", "i")
+    )
+
+    assert [width > 0 for width in leads] == [False, False, True]
+    assert min(notes[:2]) > 50
+
+
 def test_rows_stand_in_the_document_as_they_are_seen(page: Page, post: Post) -> None:
     """Screen readers read them in that order, wherever the list was scrolled to and however it was folded."""
     post(sessions.big(1_000))
