@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from uuid import UUID
 
 import pytest
 from langchain_core.runnables import RunnableConfig, RunnableLambda
@@ -52,6 +53,16 @@ def test_sampling_leaves_in_what_is_opened_by_hand(log: MemoryDelivery) -> None:
         chat("soup").invoke("q", {"callbacks": [handler]})
 
     assert types(log) == ["session_start", "user_input", "session_end"]
+
+
+def test_sampling_leaves_out_what_a_run_falls_back_on(log: MemoryDelivery) -> None:
+    """LangChain reports the models of a `with_fallbacks` without a parent: they are left out with it."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0.5)
+    for number in range(20):
+        left_out: RunnableConfig = {"callbacks": [handler], "run_id": UUID(int=(number << 64) + 0xFFFFFFFF)}
+        chat(ValueError("down")).with_fallbacks([chat("soup")]).invoke("q", left_out)
+
+    assert log.entries == []
 
 
 def test_handler_is_closed_in_a_run_that_sampling_left_out(log: MemoryDelivery) -> None:
