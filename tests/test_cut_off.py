@@ -257,6 +257,24 @@ def test_call_that_never_ends_in_a_stream_that_was_left_is_abandoned(
     assert [e["meta"]["outcome"] for e in of_type(log, "llm_response")] == ["abandoned"]
 
 
+def test_call_in_a_chain_that_a_timeout_cancels_ends_with_that(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain reports no end of the model; what the application does next comes after it."""
+    slow = Silent() | StrOutputParser()
+
+    async def serve(question: str) -> Any:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(slow.ainvoke(question), 0.05)
+        return await chat("soup").ainvoke(question)
+
+    asyncio.run(RunnableLambda(serve).ainvoke("q", {"callbacks": [handler]}))
+
+    assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries if e["event_type"].startswith("llm")] == [
+        ("llm_call", None), ("llm_response", "cancelled"), ("llm_call", None), ("llm_response", None),
+    ]  # fmt: skip
+
+
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """LangChain reports no end of a bare model that a timeout cancels: later runs decide the session's status."""
 
