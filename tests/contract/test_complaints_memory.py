@@ -315,6 +315,20 @@ def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytes
     assert len(tree._ended) == len(tree._ended_order) == 10
 
 
+def test_runs_left_out_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """28 maximhq/maxim-py#142: sampling keeps the ids of open runs, of which LangChain reports not every end."""
+    monkeypatch.setattr(runs, "MAX_OPEN", 20)
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0.5)
+    for number in range(100):
+        left_out, logged = UUID(int=(number << 64) + 0xFFFFFFFF), UUID(int=(number << 64) + 1)
+        handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=left_out)
+        handler.on_chain_start({}, "q", run_id=logged)
+        handler.on_chain_end("a", run_id=logged)
+
+    assert 18 <= len(handler._tree.open) <= 20
+    assert of_type(log, "llm_response") == []
+
+
 def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a call may outlive its root for a while, and is then closed."""
     now = [0]
