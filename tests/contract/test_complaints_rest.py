@@ -149,7 +149,7 @@ def test_any_object_can_go_in_and_out(kind: str, log: MemoryDelivery, handler: C
     assert max(len(json.dumps(entry)) for entry in log.entries) < 5_000_000
 
 
-@pytest.mark.parametrize("kind", ["text", "cause", "property", "group"])
+@pytest.mark.parametrize("kind", ["text", "cause", "property", "notes", "group"])
 def test_any_exception_is_logged(kind: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """45 langfuse/langfuse#948: an exception that cannot even be printed is still an error event."""
 
@@ -161,11 +161,18 @@ def test_any_exception_is_logged(kind: str, log: MemoryDelivery, handler: Coagen
         def status_code(self) -> int:
             raise RuntimeError("no status")
 
+    class Unreadable(Exception):
+        @property
+        def __notes__(self) -> list[str]:
+            raise RuntimeError("no notes")
+
     def step(value: Any) -> Any:
         if kind == "text":
             raise Odd
         if kind == "property":
             raise Odd("x")
+        if kind == "notes":
+            raise Unreadable
         if kind == "cause":
             error = ValueError("a")
             error.__cause__ = error
