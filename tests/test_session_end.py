@@ -222,6 +222,26 @@ def test_session_that_ends_leaves_what_others_run_open(log: MemoryDelivery, hand
     ]  # fmt: skip
 
 
+def test_call_that_begins_below_a_run_whose_session_has_ended_begins_it_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A part of a chain may go on after the chain and its session have ended: nothing follows `session_end`."""
+    root, part, call = UUID(int=1), UUID(int=2), UUID(int=3)
+    handler.on_chain_start({}, "soup?", run_id=root)
+    handler.on_chain_start({}, "soup?", run_id=part, parent_run_id=root)
+    handler.on_chain_end("soup", run_id=root)
+    handler.close()
+    handler.on_chat_model_start({}, [[HumanMessage("salt?")]], run_id=call, parent_run_id=part)
+    handler.on_llm_end(None, run_id=call)
+    handler.close()
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("session_end", 1, 0),
+        ("session_start", 2, 0), ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+        ("session_end", 2, 0),
+    ]  # fmt: skip
+
+
 def test_run_that_is_open_when_all_sessions_end_is_cancelled(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
