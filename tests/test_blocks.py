@@ -312,6 +312,18 @@ def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: Memo
         assert each.entries[-1]["meta"]["llm_calls"] == 4
 
 
+def test_remark_of_a_handler_of_another_server_is_in_a_session_of_its_own(log: MemoryDelivery) -> None:
+    """The block around it is a session of the first server."""
+    elsewhere = MemoryDelivery()
+    here, there = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler("there", delivery=elsewhere)
+    with here.session("Cook", session_id="s"):
+        there.log("info", "hello")
+    there.close()
+
+    assert sessions(log) == {"s": ["session_start", "session_end"]}
+    assert sessions(elsewhere) == {"there": ["session_start", "info", "session_end"]}
+
+
 def test_prompt_that_is_joined_by_its_number_in_a_block(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A block that continues an open session continues its prompts, too."""
     config: Any = {"callbacks": [handler], "metadata": {"session_id": "s", "prompt_number": 1}}
