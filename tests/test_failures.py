@@ -81,9 +81,12 @@ def test_what_a_failed_run_had_recovered_from_is_not_recovered_again(
     ]
 
 
-def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("failures", [1, 2])
+def test_retry_of_a_function_names_the_attempt(
+    failures: int, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
     """Functions have no calls to count: LangChain's tag says which attempt succeeded."""
-    outcomes = iter([ValueError("1"), ValueError("2"), None])
+    outcomes = iter([*[ValueError("down")] * failures, None])
 
     def work(question: str) -> str:
         if (error := next(outcomes)) is not None:
@@ -94,8 +97,9 @@ def test_retry_of_a_function_names_the_attempt(log: MemoryDelivery, handler: Coa
 
     errors = [e["event_id"] for e in of_type(log, "error")]
     recoveries = [e["error_info"] for e in of_type(log, "recovery")]
-    assert (len(errors), [e["error_id"] for e in recoveries]) == (2, errors)
-    assert {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries} == {("retry", "attempt 3 succeeded")}
+    assert (len(errors), [e["error_id"] for e in recoveries]) == (failures, errors)
+    told = {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries}
+    assert told == {("retry", f"attempt {failures + 1} succeeded")}
 
 
 def test_branches_that_fail_beside_each_other_have_an_error_each(

@@ -291,7 +291,8 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
     agents_with_a_hand_over().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     (routing,) = of_type(log, "routing")
-    assert (routing["routing_type"], routing["target_component"]["name"]) == ("transfer", "bob")
+    target = {"id": "bob", "name": "bob", "component_type": "node"}
+    assert (routing["routing_type"], routing["target_component"]) == ("transfer", target)
     assert (of_type(log, "error"), of_type(log, "recovery"), state_of(handler)) == ([], [], EMPTY)
     assert [(e["tool_response"]["success"], e["tool_response"]["result"]) for e in of_type(log, "tool_response")] == [
         (True, {"output": "over to Bob", "command": {"graph": "__parent__", "goto": "bob"}})

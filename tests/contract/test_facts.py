@@ -459,7 +459,7 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
 
     (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
     (response,) = of_type(log, "tool_response")
-    assert error["error_info"]["error_severity"] == severity
+    assert (error["error_info"]["error_severity"], error["error_info"]["error_id"]) == (severity, error["event_id"])
     assert (response["tool_response"]["success"], response["meta"]["error_id"]) == (False, error["event_id"])
     assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_strategy"]) == (
         error["event_id"],
