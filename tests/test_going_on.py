@@ -66,6 +66,20 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
     ]
 
 
+def test_node_that_goes_on_from_where_it_failed_is_in_the_turn_of_its_failure(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Until a model begins the next turn."""
+    agent = create_agent(chat(ValueError("down"), "soup"), [], checkpointer=InMemorySaver())
+    for request in ({"messages": [("user", "Dinner?")]}, None):
+        with contextlib.suppress(ValueError):
+            agent.invoke(request, in_thread(handler, "t"))
+
+    assert [at for at in log.sequence if at[0].startswith("component_")] == [
+        ("component_enter", 1, 0), ("component_exit", 1, 1), ("component_enter", 1, 1), ("component_exit", 1, 2),
+    ]  # fmt: skip
+
+
 def test_graph_that_goes_on_in_a_prompt_of_its_own_begins_its_turns_there(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
