@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -181,6 +183,27 @@ def test_prune_makes_room_before_it_deletes(tmp_path: Path) -> None:
         server.open_beside(address).prune(T0 + 1)
 
     assert sorted(file.name for file in tmp_path.glob("*search*")) == []
+
+
+def test_shrinking_needs_no_other_disk(tmp_path: Path) -> None:
+    """Its temporary file is beside the store: /tmp may be too small for it, or read-only as in a container."""
+    address = f"sqlite://{tmp_path}/it's.db"
+    with contextlib.closing(server.open_store(address)) as store:
+        put(store, *(entry(at=number, prompt="x" * (1 << 20)) for number in range(10)))
+    with ThreadPoolExecutor() as threads:
+        pruned = threads.submit(server.open_beside(address).prune, T0)
+        folders = {file.parent for file in temporary_files(lambda: not pruned.done())}
+
+    assert (pruned.result().sessions, folders) == (0, {tmp_path})
+
+
+def temporary_files(running: Callable[[], bool]) -> Iterator[Path]:
+    """The temporary files that SQLite has open in this process, over and over while it is running."""
+    while running():
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "etilqs_" in (file := os.readlink(descriptor)):
+                    yield Path(file)
 
 
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "1.5h", "30x", ""])

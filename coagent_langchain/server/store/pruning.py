@@ -103,7 +103,12 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:
+    folder = str(path.absolute().parent).replace("'", "''")
     try:
+        # VACUUM writes a copy: /var/tmp and /tmp may be small, read-only, or on the disk that the machine lives on.
+        connection.execute(f"PRAGMA temp_store_directory = '{folder}'")
         connection.execute("VACUUM")
     except sqlite3.Error as error:
         raise ConfigurationError(f"the sessions are deleted, but {path} cannot be shrunk: {error}") from error
+    finally:
+        connection.execute("PRAGMA temp_store_directory = ''")  # it is the process's, not the connection's
