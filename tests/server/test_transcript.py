@@ -9,8 +9,41 @@ import orjson
 import pytest
 
 from coagent_langchain.server.presentation import transcript
+from coagent_langchain.server.presentation.jsonview import pretty
+from coagent_langchain.server.store import Session
 from tests.server.drawing import ASKED, TOOL
 from tests.server.story import T0, Story
+
+
+@pytest.mark.parametrize(("title", "heading"), [("Find me", "Find me"), ("", "abc")])
+def test_markdown_begins_with_the_figures_of_the_session(title: str, heading: str) -> None:
+    """Under its title, or its id if it has none."""
+    session = Session("abc", T0, T0 + 65_000, "failed", title, entries=9, prompts=2, turns=3, llm_calls=4,
+                      tool_calls=5, errors=6, input_tokens=1_000, output_tokens=20, total_tokens=1_020,
+                      cost=0.25, unpriced_calls=1)  # fmt: skip
+
+    assert transcript.opening(session) == (
+        f"# {heading}\n\n- Session: `abc`\n- Status: failed\n- Started: 2026-09-21T14:13:20.000Z\n"
+        "- Duration: 1 min 05 s\n- Prompts, turns: 2, 3\n- Model calls, tool calls: 4, 5\n"
+        "- Tokens in, out: 1,000, 20\n- Cost: $0.2500, 1 call without a price\n- Errors: 6\n"
+    )
+
+
+@pytest.mark.parametrize(("response", "facts"), [
+    ({"execution_time_ms": 1_500, "input_tokens": 10, "output_tokens": 2}, ", 1.5 s, 10 → 2 tokens"),
+    ({"execution_time_ms": 0, "input_tokens": 10}, ", 0 ms, 10 → – tokens"),
+    ({"output_tokens": 2}, ", – → 2 tokens"), ({"input_tokens": 0, "output_tokens": 0}, ""),
+])  # fmt: skip
+def test_markdown_has_the_facts_of_a_call_and_its_texts_as_blocks(response: dict[str, Any], facts: str) -> None:
+    """Duration and tokens as far as they are known and not zero; a fence is longer than those in the text."""
+    told = {"response": "Use:\n```\nls\n```"}
+    entry = Story("s").log("llm_response", 1, llm_response=response | told, meta={"model": "m"})
+
+    assert "".join(transcript.entries([orjson.dumps(entry)])) == (
+        f"\n## llm_response m\n\n2026-09-21T14:13:20.000Z, prompt 1, turn 1{facts}\n\n"
+        "**llm_response.response**\n\n````\nUse:\n```\nls\n```\n````\n\n"
+        f"**llm_response**\n\n```json\n{pretty(response)}\n```\n"
+    )
 
 
 @pytest.mark.parametrize(("kind", "fields", "blocks"), [
