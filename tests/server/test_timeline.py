@@ -128,6 +128,31 @@ def test_start_of_a_session_tells_nothing_of_how_long_a_prompt_took(at: int) -> 
     assert (prompt.start, prompt.duration) == (T0 + 2_000, 100)
 
 
+def test_run_stays_in_the_prompt_in_which_it_began() -> None:
+    """A run that asked nothing: its later calls do not move to the question that another one asks meanwhile."""
+    story = Story("s")
+    story.log("user_input", prompt="first")
+    story.root = story.run()
+    story.wait(10).model("first", "1", 5, (1, 1))
+    story.wait(10).log("user_input", prompt="second")
+    story.wait(10).model("first", "2", 5, (1, 1))
+
+    assert [(root.label, [bar.note for bar in root.children]) for root in timeline(story.entries).roots] == [
+        ("first", ["1", "2"]), ("second", []),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "label"), [(["Rome?", "Or Paris?"], "Or Paris?"), (["Rome?", ""], "Rome?")])
+def test_inputs_of_one_run_are_one_prompt(texts: list[str], label: str) -> None:
+    """It is called by the last of them that has words."""
+    story = Story("s")
+    story.root = story.run()
+    for text in texts:
+        story.wait(10).log("user_input", run=story.root, prompt=text)
+
+    assert [(root.label, len(root.events)) for root in timeline(story.entries).roots] == [(label, 2)]
+
+
 def test_content_that_a_handler_left_out_is_named() -> None:
     """An empty line would look like lost data."""
     entries = [
