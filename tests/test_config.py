@@ -81,6 +81,7 @@ def test_spool_may_be_off() -> None:
     [
         ({"COAGENT_BASE_URL": "localhost:3000"}, "COAGENT_BASE_URL must be an http or https address"),
         ({"COAGENT_AUTH_TOKEN": "two words"}, "COAGENT_AUTH_TOKEN must be a string of printable ASCII"),
+        ({"COAGENT_AUTH_TOKEN": "of-a-file\n"}, "COAGENT_AUTH_TOKEN must be a string of printable"),
         ({"COAGENT_CAPTURE_CONTENT": "maybe"}, "COAGENT_CAPTURE_CONTENT must be true or false"),
         ({"COAGENT_SPOOL_DIR": __file__}, "COAGENT_SPOOL_DIR must be a folder, or 'off' for memory only"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.conversation import MAX_CALLS
 from coagent_langchain.server.presentation.moments import shorten
@@ -72,6 +73,16 @@ def test_long_argument_of_such_a_call_is_fetched_from_its_place() -> None:
     assert [json.loads(html.unescape(path)) for path in re.findall('data-path="(.*?)"', answer.content)] == [
         ["llm_response", "tool_calls", "calls", place, "args", "text"] for place in (0, 1)
     ]
+
+
+@pytest.mark.parametrize(("fields", "path"), [
+    ({"prompt": "x" * 3_000}, ["prompt"]), ({"input_data": {"prompt": "x" * 3_000}}, ["input_data", "prompt"]),
+])  # fmt: skip
+def test_long_prompt_is_fetched_from_the_place_where_it_is(fields: dict[str, Any], path: list[str]) -> None:
+    """A client may log it in either."""
+    (*_, user) = conversation([Story("s").log("user_input", **fields)])
+
+    assert [json.loads(html.unescape(found)) for found in re.findall('data-path="(.*?)"', user.content)] == [path]
 
 
 def test_conversation_tells_what_failed_and_why() -> None:
@@ -259,6 +270,13 @@ def test_conversation_names_images_and_files() -> None:
         ("Prompt 1", []), ("User", []), ("Attached", ["image/png · 175.3 kB", "application/pdf · 812 B"]),
         ("agent", []), ("agent", ["image/png · 175.3 kB"]), ("Prompt 2", []), ("User", []), ("agent", []),
     ]  # fmt: skip
+
+
+def test_equal_images_are_named_once_and_others_are_not() -> None:
+    """They differ by their content, though type and size are the same."""
+    others = [{"type": "image", "base64": IMAGE["base64"] | {"sha256": digest}} for digest in ("bb", "cc")]
+
+    assert media([IMAGE, others[0], IMAGE, others[1]]) == ["image/png · 175.3 kB"] * 3
 
 
 def test_conversation_names_the_images_of_a_prompt_without_words() -> None:

@@ -40,6 +40,8 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
     ({"action_requests": [{"name": "weather", "args": {"city": "Rome"}}, {"name": "pay", "args": {}}]},
      {"decisions": [{"type": "approve"}, {"type": "reject", "message": "no way"}]},
      "weather(city: Rome), pay() → approve, reject: no way"),
+    ({"price": 12}, "yes", '{"price":12} → yes'), (None, "yes", "yes"),
+    *(({"price": 12, name: "Book it?"}, None, "Book it?") for name in ("message", "prompt", "query", "text")),
 ])  # fmt: skip
 def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: Any, note: str) -> None:
     """In short, also for questions of LangChain's approval middleware."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from coagent_langchain.server.presentation.bars import causes
 from coagent_langchain.server.presentation.rows import rows
 from tests.server import sessions
 from tests.server.drawing import drawn, lines, oversight, timeline
@@ -310,6 +311,20 @@ def test_node_that_failed_without_an_error_is_a_failure() -> None:
     story.log("component_exit", 0, node, meta={"outcome": "error"})
 
     assert drawn(timeline(story.entries)) == ["prompt hello error", "  component fetch error", "    tool search ok"]
+
+
+def test_causes_of_a_failure_are_what_failed_by_itself() -> None:
+    """The latest five in the order in which they ended; not the nodes that failed because of them."""
+    story = Story("s").ask("hello")
+    node = story.enter("fetch")
+    runs = [story.tool_call("search", {}, f"c{number}", node) for number in range(6)]
+    for number in (1, 0, 2, 3, 4, 5):
+        info = {"error_type": "OSError", "error_message": str(number)}
+        story.wait(5).log("error", 1, runs[number], node, error_info=info)
+    story.log("component_exit", 0, node, story.root, meta={"outcome": "error"})
+    (prompt,) = timeline(story.entries).roots
+
+    assert [bar.note for bar in causes(prompt)] == [f"OSError: {number}" for number in (0, 2, 3, 4, 5)]
 
 
 def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
