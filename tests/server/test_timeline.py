@@ -210,6 +210,15 @@ def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> Non
     ]
 
 
+def test_prompt_that_no_entry_opened_is_not_called_by_the_arguments_of_a_tool() -> None:
+    """Even if the tool was called before the model."""
+    story = Story("s")
+    story.log("tool_call", tool_call={"tool_name": "search", "parameters": {"query": "soup"}})
+    story.log("llm_call", 1, prompt="Convert these recipes")
+
+    assert [root.label for root in timeline(story.entries).roots] == ["Convert these recipes"]
+
+
 def test_answers_without_calls_and_names_are_called_by_their_kind() -> None:
     """A client that logs only responses need not name a model; tree, tables and chart still show something."""
     story = Story("s").ask("why?")
@@ -254,6 +263,29 @@ def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
     story.log("tool_call", 0, story.run(), "not logged", tool_call={"tool_name": "map"}, meta=meta)
 
     assert drawn(timeline(story.entries)) == ["prompt Why? open", "  component planner open", "    tool map open"]
+
+
+def test_call_that_names_only_its_root_stands_in_it() -> None:
+    """Two entries without a parent are not attempts of one node."""
+    story = Story("s").ask("Why?")
+    story.root = story.run()
+    story.log("component_enter", 0, story.root, target_component={"name": "agent"})
+    story.log("tool_call", 0, story.run(), tool_call={"tool_name": "map"})
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? open", "  component agent open", "    tool map open"]
+
+
+@pytest.mark.parametrize(("kind", "row"), [("info", "note Info ok"), ("recovery", "recovery Recovery ok")])
+@pytest.mark.parametrize("logged", [True, False])
+def test_event_stands_in_the_run_that_logged_it(kind: str, row: str, logged: bool) -> None:
+    """Or in the run around it, if that one is not logged itself."""
+    story = Story("s").ask("Why?")
+    around = story.enter("agent")
+    inner = story.enter("planner", around) if logged else story.run()
+    story.log(kind, 0, inner, around)
+    within = ["    component planner open", f"      {row}"] if logged else [f"    {row}"]
+
+    assert drawn(timeline(story.entries)) == ["prompt Why? open", "  component agent open", *within]
 
 
 def test_attempts_of_a_node_stand_beside_each_other() -> None:
@@ -301,6 +333,20 @@ def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recover
         "recovered" if number in recovered else "error" for number in ("1", "2")
     ]
     assert (prompt.children[0].status, prompt.status) == (status, "ok" if status == "recovered" else "error")
+
+
+def test_tool_that_says_that_it_failed_is_a_failure() -> None:
+    """Unlike a node, it has a result of its own, whatever an agent inside it recovered from."""
+    story = Story("s").ask("hello")
+    tool = story.tool_call("agent", {}, "c1")
+    info = {"error_id": "e-1", "error_type": "ConnectionError", "error_message": "net"}
+    story.log("error", 2, story.call("hello", parent=tool), tool, error_info=info)
+    story.log("recovery", 2, story.root, error_info={"error_id": "e-1"})
+    story.log("tool_response", 1, tool, story.root, tool_response={"tool_name": "agent", "success": False})
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt hello error", "  tool agent error", "    model gemma3:4b recovered",
+    ]  # fmt: skip
 
 
 def test_node_that_failed_without_an_error_is_a_failure() -> None:
