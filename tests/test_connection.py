@@ -12,9 +12,12 @@ from tests.loopback import serving
 
 
 class Repeating(http.server.BaseHTTPRequestHandler):
-    """Refuses every request, and repeats its token."""
+    """Refuses every request, and repeats its token; `paths` are those that were asked for."""
+
+    paths: list[str]
 
     def do_GET(self) -> None:
+        self.paths.append(self.path)
         self.send_response(403)
         self.end_headers()
         self.wfile.write(f"who is {self.headers['Authorization']}?".encode())
@@ -26,6 +29,7 @@ class Repeating(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def base_url() -> Iterator[str]:
     """The address of such a server."""
+    Repeating.paths = []
     with serving(http.server.HTTPServer(("127.0.0.1", 0), Repeating)) as port:
         yield f"http://127.0.0.1:{port}/api/v1"
 
@@ -47,3 +51,12 @@ def test_closed_client_has_made_no_attempt(base_url: str) -> None:
         client.get_runs()
 
     assert (refused.value.attempts, refused.value.status) == (0, None)
+
+
+@pytest.mark.parametrize(("session_id", "written"), [("a/b c", "a%2Fb%20c"), ("ü?#", "%C3%BC%3F%23")])
+def test_session_id_is_one_part_of_the_path(base_url: str, session_id: str, written: str) -> None:
+    """Whatever characters it has: a slash would lead elsewhere."""
+    with CoagentClient(base_url) as client, pytest.raises(CoagentClientError):
+        client.get_logs(session_id)
+
+    assert Repeating.paths == [f"/api/v1/logs/{written}"]
