@@ -83,6 +83,22 @@ def test_comparison_marks_no_words_of_answers_that_have_little_in_common() -> No
     assert [str(side) for side in marked(left, right)] == [f'<p dir="auto">{side}</p>' for side in (left, right)]
 
 
+def test_comparison_has_the_figures_of_both_sessions() -> None:
+    """The difference is the second minus the first; unknown figures have none."""
+    one = Session("one", T0, T0 + 1_000, "completed", prompts=1, turns=2, llm_calls=3, tool_calls=4, errors=5,
+                  input_tokens=60, output_tokens=7, total_tokens=67, cost=0.25)  # fmt: skip
+    two = Session("two", T0, T0 + 1_500, "completed", prompts=1, turns=4, llm_calls=2, tool_calls=5, errors=0,
+                  input_tokens=30, output_tokens=8, total_tokens=38, cached_tokens=9, cost=0.5)  # fmt: skip
+
+    assert [(line.name, line.left, line.right, line.difference) for line in figures(one, two)] == [
+        ("Duration", "1.0 s", "1.5 s", "+500 ms (+50%)"), ("Prompts", "1", "1", "same"),
+        ("Turns", "2", "4", "+2 (+100%)"), ("Model calls", "3", "2", "−1 (−33%)"),
+        ("Tool calls", "4", "5", "+1 (+25%)"), ("Tokens in", "60", "30", "−30 (−50%)"), ("of it cached", "–", "9", ""),
+        ("Tokens out", "7", "8", "+1 (+14%)"),
+        ("Cost", "$0.2500", "$0.5000", "+$0.2500 (+100%)"), ("Errors", "5", "0", "−5 (−100%)"),
+    ]  # fmt: skip
+
+
 def test_comparison_has_the_first_prompts_alone() -> None:
     """One page of them: a session may have thousands."""
     story = Story("s")

@@ -149,6 +149,34 @@ def test_node_that_failed_by_itself_says_why() -> None:
     ]  # fmt: skip
 
 
+def test_parts_of_a_failed_tool_name_their_places() -> None:
+    """The copy button and the one for the rest of a long text ask for them there."""
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("weather", {"city": "x" * 3_000}, "c1")
+    info = {"error_type": "ValueError", "error_message": "no Rome", "stack_trace": "line\n" * 1_000}
+    story.log("error", 1, run, error_info=info)
+    (*_, tool) = conversation(story.entries)
+
+    assert [(part.title, json.loads(part.path or "[]")) for part in tool.parts] == [
+        ("Arguments", ["tool_call", "parameters"]), ("Error", []), ("Stack trace", ["error_info", "stack_trace"]),
+    ]  # fmt: skip
+    assert [json.loads(html.unescape(path)) for part in tool.parts
+            for path in re.findall('data-path="(.*?)"', part.content)] == [
+        ["tool_call", "parameters", "city"], ["error_info", "stack_trace"],
+    ]  # fmt: skip
+
+
+def test_conversation_ends_with_how_the_session_ended() -> None:
+    """Each of its ends, where it stands: a session may go on after one."""
+    story = Story("s").ask("Rome?")
+    story.end("", "cancelled")
+    made = conversation(story.ask("And now?").end("Bye"))
+
+    assert [(item.kind, item.title) for item in made if item.kind in ("rule", "end")] == [
+        ("rule", "Prompt 1"), ("end", "Session cancelled"), ("rule", "Prompt 2"), ("end", "Session completed"),
+    ]  # fmt: skip
+
+
 def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
     """As other clients log it: only the response has the reason."""
     story = Story("s").ask("mail")
