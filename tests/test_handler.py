@@ -155,6 +155,42 @@ def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler:
     assert given["meta"]["context"] == {"metadata": {"tenant": "acme"}, "tags": ["beta"]}
 
 
+def test_call_of_an_agent_with_a_name_says_where_in_it_it_is(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Node, step and agent are in `framework`; the issuer is the agent's node."""
+    agent = create_agent(chat("done"), [], name="chef")
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    (call,) = of_type(log, "llm_call")
+    framework = call["meta"]["framework"]
+    assert framework.pop("checkpoint_ns").startswith("model:")
+    assert framework == {"name": "langgraph", "node": "model", "step": 1, "agent": "chef"}
+    assert call["llm_call"]["issuer"] == "chef.model"
+
+
+@pytest.mark.parametrize(
+    ("serialized", "name"),
+    [({"name": "grill", "id": ["kitchen", "Grill"]}, "grill"), ({"id": ["kitchen", "Grill"]}, "Grill"), ({}, "tool")],
+)
+def test_run_without_a_name_has_that_of_its_class(
+    serialized: Any, name: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Or else that of its kind."""
+    handler.on_tool_start(serialized, "leek", run_id=uuid4())
+
+    assert [e["tool_call"]["tool_name"] for e in of_type(log, "tool_call")] == [name]
+
+
+def test_question_in_several_blocks_is_told_in_lines(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A picture between them is no part of the text."""
+    picture = {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}
+    blocks: Any = [{"type": "text", "text": "What is"}, picture, {"type": "text", "text": "in it?"}]
+    RunnableLambda(str).invoke([HumanMessage(blocks)], {"callbacks": [handler]})
+
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["What is\nin it?"]
+
+
 @pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_issuer_inside_a_history_has_a_name_of_the_users(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The issuer is the history, not the chain that LangChain creates inside it."""
@@ -489,6 +525,7 @@ def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: Coage
     handler.log_error("no exception at all")
 
     errors = [e["error_info"] for e in log.entries[-2:]]
+    assert [e["error_id"] for e in errors] == [e["event_id"] for e in log.entries[-2:]]
     assert [(e["error_type"], e["error_message"], e["component_id"]) for e in errors] == [
         ("KeyError", "'k'", "application"), ("Error", "no exception at all", "application"),
     ]  # fmt: skip
