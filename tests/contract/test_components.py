@@ -104,6 +104,7 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     names = [e["target_component"]["name"] for e in of_type(log, "component_enter")]
     inner, outer = of_type(log, "component_enter")[1], of_type(log, "component_enter")[0]
     assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])
+    assert inner["target_component"]["component_type"] == "node"
     assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
     assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
 

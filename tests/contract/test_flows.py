@@ -344,6 +344,16 @@ def test_a_subclass_survives_pickling() -> None:
     assert again._binding._session_id == "s"
 
 
+def test_way_to_another_node_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """By the node, not by the function in it that has made the command."""
+    decide = RunnableLambda(lambda state: Command(goto="last"), name="decide")
+    graph = StateGraph(MessagesState).add_node("first", lambda state: decide.invoke(state), destinations=("last",))
+    app = graph.add_node("last", lambda state: None).add_edge(START, "first").compile()
+    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert [e["meta"]["source_component"] for e in of_type(log, "routing")] == ["first"]
+
+
 def test_the_applications_random_numbers_are_left_alone(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """An application that seeds `random` gets the same numbers with the handler, even while delivery is retried."""
     random.seed(7)
