@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from typing import Any
 
 import pytest
@@ -144,6 +145,27 @@ def test_a_node_that_another_one_stands_in_for_is_no_retry(
     errors, recoveries = of_type(log, "error"), of_type(log, "recovery")
     told = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in recoveries]
     assert (len(errors), told) == (2, [(errors[1]["event_id"], "handled")])
+
+
+def test_nodes_that_are_tried_again_beside_each_other_have_their_own_attempts(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Two nodes fail in the same step, and each succeeds the second time."""
+    both, failed = threading.Barrier(2), set[str]()
+
+    def work(name: str) -> None:
+        if name not in failed:
+            both.wait(10)
+            failed.add(name)
+            raise ConnectionError(name)
+
+    policy, graph = RetryPolicy(initial_interval=0.05, max_attempts=2, jitter=False), StateGraph(MessagesState)
+    for name in ("boil", "fry"):
+        graph.add_node(name, lambda _, name=name: work(name), retry_policy=policy).add_edge(START, name)
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    entered = [(e["target_component"]["name"], e["meta"].get("attempt")) for e in of_type(log, "component_enter")]
+    assert sorted(entered, key=str) == [("boil", 2), ("boil", None), ("fry", 2), ("fry", None)]
 
 
 def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
