@@ -409,6 +409,8 @@ def test_secrets_are_not_read() -> None:
         ),
         ({"url": f"data:image/svg+xml;charset=utf-8;base64,{BASE64}"}, {"url": described("image/svg+xml")}),
         ({"url": f"data:;base64,{BASE64}"}, {"url": described("text/plain")}),
+        ({"base64": BASE64}, {"base64": described("application/octet-stream")}),
+        ({"bytes": memoryview(PIXEL).cast("I")}, {"bytes": described("application/octet-stream")}),
         (
             {"type": "image", "base64": BASE64, "mime_type": "image/png"},
             {"type": "image", "base64": described("image/png"), "mime_type": "image/png"},
