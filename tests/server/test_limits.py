@@ -92,11 +92,12 @@ def test_filter_that_multiplies_is_refused() -> None:
     assert str(raised.value) == "the filter's result has more than 2000000 values"
 
 
-def test_filter_whose_result_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few values, but each a long text."""
+@pytest.mark.parametrize("entry", ["x" * 400, {"x" * 400: 1}])
+def test_filter_whose_result_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, entry: object) -> None:
+    """Few values, but each a long text, or an object with long names."""
     monkeypatch.setattr(filters, "MAX_CHARACTERS", 1000)
     with pytest.raises(filters.FilterError, match="more than 1000 characters"):
-        filters.apply("[[0], [0], [0]]", ["x" * 400])
+        filters.apply("[[0], [0], [0]]", [entry])
 
 
 def test_filter_that_copies_too_often_is_refused() -> None:
@@ -117,13 +118,14 @@ def test_filter_may_have_many_columns_side_by_side() -> None:
 @pytest.mark.parametrize("growing", [
     f"{'to_string(to_array(' * 40}@{'))' * 40}",  # each level doubles the quotes of the inner one
     "join([0], @)",
+    "join([0], [?@ == ''])",  # nothing but separators
     "[*].reverse(@)",
 ])  # fmt: skip
 def test_filter_whose_functions_write_too_much_is_refused(monkeypatch: pytest.MonkeyPatch, growing: str) -> None:
     """Before the text is built: an expression of a few hundred characters could fill the memory."""
     monkeypatch.setattr(filters, "MAX_WRITTEN", 10_000)
     with pytest.raises(filters.FilterError, match="produce at most 10000 characters"):
-        filters.apply(growing, ["x" * 1000] * 20)
+        filters.apply(growing, ["x" * 1000] * 20 + [""] * 20)
 
 
 def test_filter_that_writes_too_many_values_is_refused() -> None:
