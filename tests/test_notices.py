@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coagent_langchain.delivery.notices import Notices
+from tests.delivery_parts import delivery_to, line
 
 WHERE = "http://localhost:3000/api/v1"
 
@@ -37,3 +38,12 @@ def test_program_whose_server_is_right_again_names_no_problem() -> None:
     notices.right(5)
 
     assert (notices.left(1, False), notices.left(0, False)) == ([f"lost 1 event for {WHERE}"], [])
+
+
+def test_program_without_a_spool_folder_says_that_its_events_are_lost() -> None:
+    """No command can send them later."""
+    with delivery_to("http://127.0.0.1:1/api/v1", None) as delivery:
+        delivery.append(line("a"))
+        left = delivery.left()
+
+    assert [told.partition(" (")[0] for told in left] == ["lost 1 event for http://127.0.0.1:1/api/v1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import importlib.resources
@@ -10,6 +11,7 @@ import logging
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
@@ -17,12 +19,13 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import api, views
 from coagent_langchain.server.running import GRACE, Running
-from coagent_langchain.server.security import OPEN
+from coagent_langchain.server.security import OPEN, Security
 from coagent_langchain.server.store import Store
 from tests.server.samples import entry, holding, put
 from tests.waiting import until
@@ -403,3 +406,27 @@ def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
             connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)
         with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
             assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("begun", "answered"), [
+    (False, ["http.response.start", "http.response.body"]), (True, ["http.response.start"]),
+])  # fmt: skip
+def test_request_that_is_cut_off_is_answered_once(begun: bool, answered: list[str]) -> None:
+    """A server that stops no longer waits for it: a response that has begun cannot begin again."""
+    sent: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Security(app, closing=threading.Event())(scope, receive, send))
+
+    assert sent == answered
