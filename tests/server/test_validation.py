@@ -156,3 +156,21 @@ def test_types_that_the_database_lacks_are_refused_by_name() -> None:
     assert (len(batch.entries), batch.faults) == (1, [{
         "index": 0, "field": "event_type", "message": "info is not an event type of this server's database",
     }])  # fmt: skip
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_batch_has_a_thousand_entries_at_most(alike: bool) -> None:
+    """However they are written, and no matter whether they begin alike; one more is told from a faulty entry."""
+    first = entry("info") if alike else {"message": "x"} | entry("info")
+    bodies = [orjson.dumps([first] + [entry("info")] * more) for more in (999, 1_000)]
+    with pytest.raises(BodyError, match="a batch has at most 1000 entries, this one has 1001") as refused:
+        read(bodies[1], ALL)
+
+    assert (len(read(bodies[0], ALL).entries), refused.value.status) == (1_000, 413)
+
+
+def test_entry_of_today_may_have_a_field_of_yesterday() -> None:
+    """Only an entry that has no `event_type` is of the deprecated format."""
+    fields = [entry("info", log_type="INFO"), {"log_type": "INFO"}]
+
+    assert [[name for name, _ in faults(each, orjson.dumps(each), ALL)] for each in fields] == [[], ["log_type"]]
