@@ -722,6 +722,7 @@ def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
         ({"redact": asyncio.sleep}, "redact must not be a coroutine function, because hooks do not wait"),
         ({"redact": lambda: None}, "redact must take one argument, the entry, and return it"),
         ({"delivery": 3}, "delivery must be a Delivery such as .*: 3 has no method append"),
+        ({"delivery": SimpleNamespace(append=print, flush=print, close=print)}, "namespace.* has no method stats"),
         ({"delivery": MemoryDelivery}, r"delivery must be a Delivery such as MemoryDelivery\(\), not its class"),
         ({"delivery": SimpleNamespace(append=print, flush=print, close=print, stats=print)},
          "delivery must be of a class without __slots__, not namespace"),
