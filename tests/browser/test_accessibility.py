@@ -39,14 +39,18 @@ def test_bars_are_seen_in_forced_colours(page: Page, post: Post) -> None:
         (PATH, "j", "#tree .row.at", "outline-style"),
         (f"{PATH}?tab=events", "j", "#events .row.at", "outline-style"),
         ("/", "j", ".sessions tr.at", "outline-style"),
-        (f"/compare?s={quote(TRIP, safe='')}&s=recipe-agent-6f2c1e08", "Escape", ".side ins", "text-decoration-line"),
+        ("/compare?s=a&s=b", "Escape", ".side ins", "text-decoration-line"),
     ],
 )
 def test_what_a_background_tells_is_told_in_forced_colours_too(
     page: Page, post: Post, path: str, key: str, chosen: str, style: str
 ) -> None:
     """The selected row has a frame, and words that only one of the responses has are underlined."""
-    post([*sessions.trip(TRIP), *sessions.recipe()])
+    for name, cost in (("a", "236.40 €"), ("b", "199.00 €")):
+        story = Story(name).ask("To Rome?")
+        story.model("To Rome?", f"The trains cost {cost}.", 5, (1, 1))
+        post(story.entries)
+    post(sessions.trip(TRIP))
     page.emulate_media(forced_colors="active")
     page.goto(path)
     page.wait_for_selector("#session[data-ready], .sessions, .versus")
