@@ -143,8 +143,7 @@ class _Reader:
             if entry.get("event_type") == "llm_response":
                 continue
             words, attached = self._words(ref, entry), self._media(entry)
-            prompt, _ = prompt_of(entry)
-            if words and bar.kind != "prompt" and len(prompt) > MAX_UNFOLDED:
+            if words and bar.kind != "prompt" and len(prompt := prompt_of(entry)[0]) > MAX_UNFOLDED:
                 long = Part(counted(len(prompt), "character"), words, brief=preview(prompt))
                 return [Item("user", bar, "To the model", attached, [long])]
             if words or attached:

@@ -96,7 +96,7 @@ def _llm_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.name = made.model or made.name or "model"
     made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
     if source := text(meta.get("source")):
-        made.who = f"{made.who} ({source})"
+        made.who = f"{made.who} ({source})".strip()
     made.note = preview(in_words(text(entry.get("prompt")))) or withheld(meta)
 
 

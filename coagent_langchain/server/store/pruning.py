@@ -53,7 +53,8 @@ class StoreFile:
             for condition, values in conditions:
                 while (deleted := _delete_some(connection, condition, values)).sessions:
                     count, entries = count + deleted.sessions, entries + deleted.entries
-                    time.sleep(0 if alone else PAUSE)
+                    if not alone:
+                        time.sleep(PAUSE)
             if alone:
                 _shrink(connection, self._path)
         return Pruned(count, entries)
