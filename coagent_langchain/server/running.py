@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from coagent_langchain.server.security import LOOPBACK
 from coagent_langchain.server.store import Store
 
 GRACE = 2  # seconds that requests in progress have when the server closes
+ACCEPTING = 4  # turns of the event loop from accepting a connection to having a protocol for it
 START = 10.0  # seconds to wait for the event loop to run
 
 
@@ -105,13 +107,21 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down, with uvicorn's pauses only if a request is in progress."""
-        for server in self.servers:
+        for listening in chain.from_iterable(server.sockets for server in self.servers):
+            self._loop.remove_reader(listening)
+        for _ in range(ACCEPTING):
+            await asyncio.sleep(0)
+        for server in self.servers:  # only now: asyncio forgets a socket that is accepted but not yet a connection
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         await asyncio.sleep(0)  # lets connections without a request close
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
+            await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
+            for connection in list(self.server_state.connections):  # to clients that do not read
+                connection.transport.abort()
+            await asyncio.sleep(0)
 
     def _contain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log once a minute that no more files can be opened: asyncio would log 2,000 tracebacks a second."""

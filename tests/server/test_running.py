@@ -171,6 +171,54 @@ def test_request_that_waits_for_the_database_is_told_to_come_again(
     assert "Traceback" not in caplog.text
 
 
+def test_connection_that_comes_while_the_server_closes_is_closed() -> None:
+    """Neither does its client wait on, nor does a socket stay open; several times, since few come at that moment."""
+    for _ in range(10):
+        running, clients = server.launch(), list[socket.socket]()
+        connecting = threading.Thread(target=connect_until_refused, args=(running.url, clients))
+        connecting.start()
+        until(lambda clients=clients: len(clients) > 50)
+        running.close()
+        connecting.join()
+
+        assert [is_closed(client) for client in clients] == [True] * len(clients)
+
+
+def connect_until_refused(url: str, clients: list[socket.socket]) -> None:
+    """Open connections to a server, one after the other."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            clients.append(socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=10))
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the server closes a connection on which nothing is sent, within the connection's timeout."""
+    with client:
+        try:
+            return client.recv(1) == b""
+        except ConnectionResetError:  # it was never accepted
+            return True
+        except TimeoutError:
+            return False
+
+
+def test_connection_of_a_client_that_does_not_read_is_closed_with_the_server(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system does not take of the response is given up."""
+    monkeypatch.setattr("coagent_langchain.server.running.GRACE", 0)
+    put(store, *(entry(event_id=f"e{number}", content={"prompt": "x" * 1_000_000}) for number in range(12)))
+    with server.launch(store) as running, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", urlsplit(running.url).port or 0))
+        client.sendall(b"GET /api/v1/logs/s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        until(lambda: bool(running._server.server_state.tasks))
+        until(lambda: any(connection.flow.write_paused for connection in running._server.server_state.connections))
+        running.close()
+
+        assert running._server.server_state.connections == set()
+
+
 def test_program_that_does_not_close_its_server_ends() -> None:
     """No thread of the server keeps the program running."""
     code = "from coagent_langchain import server; server.launch()"
