@@ -436,10 +436,11 @@ def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provi
         {"tools": [SimpleNamespace(type="function", function=SimpleNamespace(name="weather"))]},
         {"tools": [SimpleNamespace(name="weather", description="Tell it.")]},
         {"tools": [SimpleNamespace(function_declarations=[SimpleNamespace(name="weather")])]},
+        {"tools": [type("weather", (), {})]},
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:
-    """Tools are found in the formats of OpenAI, Anthropic, Bedrock and Gemini, as schemas and as objects."""
+    """Tools are found in the formats of OpenAI, Anthropic, Bedrock and Gemini, as schemas, objects and classes."""
     assert model_parameters(None, params, None, None)["tools_offered"][0] == "weather"
 
 

@@ -48,6 +48,11 @@ def as_dict(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def dict_of(value: Any) -> dict[Any, Any]:
+    """The dict itself, or an object's own attributes: some integrations pass on their SDK's objects as they are."""
+    return value if isinstance(value, dict) else fields_of(value)
+
+
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int = MAX_FIELD) -> Any:
     """A block list as one text if it contains only text, else as plain blocks; without those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import fields_of, joined, role_of, text_of, tool_calls_of
+from coagent_langchain.capture.content import dict_of, fields_of, joined, role_of, text_of, tool_calls_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk
@@ -49,9 +49,8 @@ def last_call(inputs: Any) -> str | None:
     if not isinstance(messages, (list, tuple)) or not messages:
         return None
     last = messages[-1]
-    fields = last if isinstance(last, dict) else fields_of(last)
     asked = next(iter(tool_calls_of(last)), {})
-    call_id = dict.get(fields, "tool_call_id") or asked.get("id")
+    call_id = dict.get(dict_of(last), "tool_call_id") or asked.get("id")
     return call_id if isinstance(call_id, str) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from coagent_langchain.capture.content import as_dict, fields_of
+from coagent_langchain.capture.content import as_dict, dict_of
 from coagent_langchain.capture.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
@@ -92,27 +92,19 @@ def tools_offered(params: Dict) -> list[str]:
 
 def _tool_names(tool: Any) -> list[str]:
     """A tool's name; several for Gemini, which declares functions in groups."""
-    if not isinstance(tool, dict):
-        return _names_of_object(tool)
-    for inner in (tool.get("function"), tool.get("toolSpec"), tool.get("custom"), tool):  # OpenAI, Bedrock, Anthropic
-        if isinstance(inner, dict) and (name := _text(inner.get("name")) or _text(inner.get("title"))):
+    own = dict_of(tool)
+    for inner in (own.get("function"), own.get("toolSpec"), own.get("custom"), own):  # OpenAI, Bedrock, Anthropic
+        named = {} if inner is None else dict_of(inner)
+        if name := _text(named.get("name")) or _text(named.get("title")):
             return [name]
-    declared = tool.get("function_declarations") or tool.get("functionDeclarations")
+    declared = own.get("function_declarations") or own.get("functionDeclarations")
     if isinstance(declared, (list, tuple)):
         return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]
-    kind = _text(tool.get("type"))  # built in at the provider: {"type": "web_search"}, {"google_search": {}}
-    return [kind] if kind and kind != "function" else [key for key in tool if isinstance(key, str)][:1]
-
-
-def _names_of_object(tool: Any) -> list[str]:
-    """The names of a tool that is an object or a function."""
-    known = fields_of(tool)
-    declared = known.get("function_declarations")
-    if isinstance(declared, (list, tuple)):
-        return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]
-    inner = fields_of(known.get("function"))  # Cohere
-    name = _text(known.get("name")) or _text(inner.get("name")) or _text(getattr(tool, "__name__", None))
-    return [name] if name else []
+    if own is not tool:
+        function = _text(getattr(tool, "__name__", None))
+        return [function] if function else []
+    kind = _text(own.get("type"))  # built in at the provider: {"type": "web_search"}, {"google_search": {}}
+    return [kind] if kind and kind != "function" else [key for key in own if isinstance(key, str)][:1]
 
 
 def structured_output(params: Dict, options: Dict) -> str | None:
