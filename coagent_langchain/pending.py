@@ -16,7 +16,6 @@ MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run
 MAX_STOPPED = 1_000  # graphs of one session that may still continue in their prompt
 MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older one refers to none
 
-_KNOWN: Any = object()
 _lock = fork_safe_lock()
 
 
@@ -25,13 +24,13 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Prompt, int]] = {}
-        self._waiting: dict[str, dict[str, Any] | None] = {}  # calls that have not run
+        self._waiting: dict[str, dict[str, Any]] = {}  # calls that have not run
         self._shared: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._asked)
 
-    def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any] | None = None) -> None:
+    def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any]) -> None:
         """Record which turn requested a tool call and, until it has run, the call: its name and whatever is needed."""
         with _lock:
             if call_id in self._waiting and self._asked[call_id] != (prompt, turn):
@@ -52,9 +51,9 @@ class ToolCalls:
         """Whether several turns requested calls with that id at once, so that it does not identify the turn."""
         return call_id in self._shared
 
-    def ran(self, call_id: str) -> bool:
-        """Record that a tool has run; False if that was known."""
-        return self._waiting.pop(call_id, _KNOWN) is not _KNOWN
+    def ran(self, call_id: str) -> dict[str, Any] | None:
+        """Record that a tool has run, and return its call; None if that was known, or the call is not."""
+        return self._waiting.pop(call_id, None)
 
     def ran_by_name(self, name: str) -> None:
         """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
@@ -65,15 +64,7 @@ class ToolCalls:
     def waiting_for(self, name: str) -> str | None:
         """The id of the first call for this tool that has not run."""
         waiting = list(self._waiting.items())
-        return next((call_id for call_id, call in waiting if call is not None and call.get("name") == name), None)
-
-    def call(self, call_id: str) -> dict[str, Any] | None:
-        """A call that has not run yet, as `{id, name, args}` or less; None if unknown."""
-        return self._waiting.get(call_id)
-
-    def has_not_run(self, call_id: str) -> bool:
-        """Whether the call was requested and has not run yet."""
-        return call_id in self._waiting
+        return next((call_id for call_id, call in waiting if call.get("name") == name), None)
 
     @property
     def all_ran(self) -> bool:
@@ -84,8 +75,9 @@ class ToolCalls:
         """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
         for call_id, (prompt, turn) in earlier._asked.copy().items():
             if prompt in again:
-                self.ask(call_id, again[prompt], turn, earlier._waiting.get(call_id))
-                if call_id not in earlier._waiting:
+                call = earlier._waiting.get(call_id)
+                self.ask(call_id, again[prompt], turn, call or {})
+                if call is None:
                     self.ran(call_id)
 
 

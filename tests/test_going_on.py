@@ -503,7 +503,7 @@ def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandl
         known.ask(call_id, prompt, 1, {"id": call_id})
     known.ran("a")
 
-    assert [known.call(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
+    assert [known.ran(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
 
 
 def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(handler: CoagentCallbackHandler) -> None:
@@ -512,7 +512,7 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
     over = threading.Event()
 
     def ask(number: int) -> None:
-        earlier.tool_calls.ask(str(number), prompt, 1)
+        earlier.tool_calls.ask(str(number), prompt, 1, {})
         earlier.ask(str(number), pending.Question(prompt, "t"))
         earlier.stop(number, pending.Stop(prompt, asking=False))
 
@@ -547,9 +547,9 @@ def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHand
         known.ask(str(number), prompt, number, {"id": str(number)})
         known.ran("0")
 
-    calls = [(known.asked_by(each), known.call(each), known.has_not_run(each)) for each in map(str, asked)]
-    assert calls == [(None, None, False)] * 2 + [((prompt, each), {"id": str(each)}, True) for each in asked[2:]]
     assert len(known._waiting) == pending.MAX_TOOL_CALLS
+    calls = [(known.asked_by(each), known.ran(each)) for each in map(str, asked)]
+    assert calls == [(None, None)] * 2 + [((prompt, each), {"id": str(each)}) for each in asked[2:]]
 
 
 def test_graphs_that_never_go_on_are_bounded(

@@ -10,7 +10,6 @@ from uuid import uuid4
 from coagent_langchain.capture.content import fields_of, tool_calls_of
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import failure_text, tool_result
 from coagent_langchain.capture.updates import messages_in
@@ -36,10 +35,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         for message in messages:
             # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
             failed = structured is None or fields_of(message).get("status") == "error"
-            if (failed or structured is _ABSENT) and _is_unrun(root, message):
-                run = _called(recorder, node, node, message, messages)
-                if run is None:
-                    continue
+            if (failed or structured is _ABSENT) and (run := _called(recorder, node, node, message, messages)):
                 found = tool_result(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
@@ -58,10 +54,7 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
-        if _is_unrun(model.root, message):
-            run = _called(recorder, model, model.parent, message, messages)
-            if run is None:
-                continue
+        if run := _called(recorder, model, model.parent, message, messages):
             found = tool_result(message)
             if found.failed:
                 failures.handled(run, found, _BY_APPLICATION)
@@ -74,36 +67,22 @@ def _is_answer(message: Any) -> bool:
     return isinstance(fields_of(message).get("tool_call_id"), str)
 
 
-def _is_unrun(root: Root, answer: Any) -> bool:
-    """Whether a message answers a known call for which no tool has run so far."""
-    call_id = fields_of(answer).get("tool_call_id")
-    return isinstance(call_id, str) and root.calls_with(call_id).has_not_run(call_id)
-
-
 def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any]) -> Run | None:
-    """Log the call as a tool run below `parent`, or as a root, with the place and prompt of `beside`.
+    """Log the call that a message answers as a tool run below `parent`, or as a root, with the place of `beside`.
 
-    None if it is logged already: several models that run at once may get the same answer.
+    None if the message answers no known call, or one that is logged already.
     """
-    call_id = fields_of(answer)["tool_call_id"]
-    name, arguments = _asked(beside.root, answer, messages)
-    if not beside.root.calls_with(call_id).ran(call_id):
-        return None
-    run = recorder.tree.start(uuid4(), "tool", name, parent)
-    if run is None:
-        return None
-    run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
-    run.tool_call_id = call_id
-    recorder.tool_started(run, arguments)
-    return run
-
-
-def _asked(root: Root, answer: Any, beside: Sequence[Any]) -> tuple[str, Any]:
-    """The name and arguments of a call: from the requesting message, if it is there too, else as noted."""
     fields = fields_of(answer)
-    call_id, name = fields["tool_call_id"], fields.get("name")
-    asked = (call for message in reversed(beside) for call in tool_calls_of(message))  # backwards: ids may repeat
-    call = next((call for call in asked if call.get("id") == call_id), None)
-    call = call or root.calls_with(call_id).call(call_id) or {}
-    name = name or call.get("name")
-    return name if isinstance(name, str) else "tool", call.get("args")
+    call_id = fields.get("tool_call_id")
+    noted = beside.root.calls_with(call_id).ran(call_id) if isinstance(call_id, str) else None
+    if noted is None:
+        return None
+    asked = (call for message in reversed(messages) for call in tool_calls_of(message))  # backwards: ids may repeat
+    call = next((call for call in asked if call.get("id") == call_id), noted)
+    name = fields.get("name") or call.get("name")
+    run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", parent)
+    if run is not None:
+        run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
+        run.tool_call_id = call_id
+        recorder.tool_started(run, call.get("args"))
+    return run
