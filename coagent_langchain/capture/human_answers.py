@@ -35,10 +35,12 @@ class HumanAnswers:
         prompt.logged = True
         root.turn = prompt.turn
         known = self.log(root, prompt, answer)
-        others = answer if _names_questions(answer) else {} if known else {None: answer}
-        for interrupt_id, value in others.items():
-            if interrupt_id not in known:  # asked by another process
-                self._emit(root, prompt, interrupt_id, value)
+        if _names_questions(answer):
+            others = {key: value for key, value in answer.items() if key not in known}
+        else:
+            others = {} if known else {None: answer}
+        for interrupt_id, value in others.items():  # asked by another process
+            self._emit(root, prompt, interrupt_id, value)
 
     def log(self, run: Run, prompt: Prompt, answer: Any) -> set[str]:
         """Log the answers to open questions: those that the answer names, or else those of the run's thread.
