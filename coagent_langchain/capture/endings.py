@@ -45,7 +45,7 @@ class Endings(Sweeper):
                 self._recorder.binding.take_late_inputs(run, inputs)
             if run.unresolved:
                 self._failures.resumed(run)
-            self._root_ended(run, outputs, inputs, failed=False)
+            self._root_ended(run, outputs, inputs)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
         """Log the end of a run that raised and, if cancelled, of what it was waiting for; close it if it is a root."""
@@ -63,8 +63,7 @@ class Endings(Sweeper):
             self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):
-            stopped = outcome if outcome.stopped else None
-            self._root_ended(run, None, inputs, failed=outcome.failed, outcome=stopped)
+            self._root_ended(run, None, inputs, outcome)
         elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
             # that failed (which abandons parallel branches) or waits for a human keeps its status.
@@ -72,11 +71,14 @@ class Endings(Sweeper):
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
 
-    def _root_ended(self, run: Root, outputs: Any, inputs: Any, *, failed: bool, outcome: str | None = None) -> None:
+    def _root_ended(self, run: Root, outputs: Any, inputs: Any, outcome: Outcome | None = None) -> None:
         """Close a root: log late user input, note status and answer, and if it was cancelled, end what is still open.
 
         If it failed, what ran beside the failure may continue to its own end. If its stream was abandoned, LangChain
         reports the end of the models in it next, with the tokens so far.
+
+        Parameters:
+            outcome: how it ended if it raised.
         """
         if inputs is not None:
             run.pending_input = inputs
@@ -84,12 +86,12 @@ class Endings(Sweeper):
         course = prompt.course
         stop = course.pending.stopped.get(run.thread)
         waits = stop is not None and stop.asking and stop.prompt is prompt
-        broke_off = failed or outcome is not None
+        broke_off = outcome is not None and outcome.broke_off
         if broke_off:
             course.response = None
         # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
-        if broke_off and not (outcome == Outcome.ABANDONED and waits and run.asked):
-            self._broke_off(run, prompt, failed=failed)
+        if broke_off and not (outcome is Outcome.ABANDONED and waits and run.asked):
+            self._broke_off(run, prompt, failed=outcome is Outcome.ERROR)
         else:
             course.status = "interrupted" if waits else "completed"
             if run.framework is not None or run.asked:  # else it is not a graph: what waits in its thread is another's
@@ -98,9 +100,10 @@ class Endings(Sweeper):
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
-        if outcome == "cancelled":
-            self._cancel(list(run.open.values()))
-        run.stopped = outcome
+        if outcome is not None and outcome.stopped:
+            if outcome is Outcome.CANCELLED:
+                self._cancel(list(run.open.values()))
+            run.stopped = outcome
         self._leave(run, course)
         if self._tree.crowded:
             self.sweep()

@@ -63,7 +63,7 @@ class Failures:
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
             self._recorder.component_ended(run, (), outcome)
-            if outcome.failed or outcome.stopped:  # a node's own timeout cancels it, and LangGraph runs it again
+            if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
         return outcome
 

@@ -38,6 +38,11 @@ class Outcome(StrEnum):
         return self in (Outcome.CANCELLED, Outcome.ABANDONED)
 
     @property
+    def broke_off(self) -> bool:
+        """True for a run that did not get to its end: it failed or was stopped."""
+        return self.failed or self.stopped
+
+    @property
     def goes_on(self) -> bool:
         """True for a run that did what the application intended: it asks a human, or hands over."""
         return self in (Outcome.INTERRUPTED, Outcome.HANDED_OVER)
