@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
-from tests.reading import ONE_CALL, of_type, sessions
+from tests.reading import ONE_CALL, of_type, sessions, types
 
 
 def test_blocks_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -41,7 +41,7 @@ def test_handler_that_is_closed_leaves_anothers_block_open(log: MemoryDelivery) 
         first.close()
         chat("a").invoke("q", {"callbacks": [second]})
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], *ONE_CALL[1:], "session_end"]
+    assert types(log) == [*ONE_CALL, *ONE_CALL[1:], *ONE_CALL[1:], "session_end"]
 
 
 def test_block_around_another_handlers_block_stays_open_when_that_handler_is_closed(log: MemoryDelivery) -> None:
@@ -53,7 +53,7 @@ def test_block_around_another_handlers_block_stays_open_when_that_handler_is_clo
         inner.close()
         chat("a").invoke("q", {"callbacks": [outer]})
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
+    assert types(log) == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
 
 
 def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDelivery) -> None:
@@ -68,9 +68,9 @@ def test_blocks_of_one_session_at_the_same_time_share_its_numbers(log: MemoryDel
                 with session.prompt(text):
                     pass
 
-    asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
+    asked = [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")]
     assert asked == [(1, "A1"), (2, "B1"), (3, "A2"), (4, "B2")]
-    assert [e["event_type"] for e in log.entries].count("session_end") == 1
+    assert types(log).count("session_end") == 1
 
 
 def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> None:
@@ -81,7 +81,7 @@ def test_block_goes_on_with_an_open_session_of_its_id(log: MemoryDelivery) -> No
         chat("a").invoke("q", {"callbacks": [handler]})
     handler.close()
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
+    assert types(log) == [*ONE_CALL, *ONE_CALL[1:], "session_end"]
     assert (log.entries[-1]["meta"]["prompts"], log.entries[-1]["meta"]["total_tokens"]) == (2, 28)
 
 
@@ -288,7 +288,7 @@ def test_session_ends_with_the_stream_that_outlives_its_block(
         list(stream)
     stream.close()  # type: ignore[attr-defined]
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
+    assert types(log) == [*ONE_CALL, "session_end"]
     assert (before, log.entries[3]["llm_response"]["response"]) == (3, answer)
 
 
@@ -367,7 +367,7 @@ def test_session_ends_with_the_last_of_its_blocks(log: MemoryDelivery, handler: 
         chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "s"}})
         first.__exit__(None, None, None)
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL, "session_end"]
+    assert types(log) == [*ONE_CALL, "session_end"]
 
 
 def test_prompt_that_is_entered_before_its_block_begins_the_session(
@@ -395,7 +395,7 @@ def test_what_is_logged_in_a_block_whose_session_has_ended_begins_it_again(
         handler.log("info", "later")
 
     asked = ["user_input"] if inside == "prompt" else []
-    assert [e["event_type"] for e in log.entries] == [
+    assert types(log) == [
         "session_start", *asked, "session_end", "session_start", "info", "session_end",
     ]  # fmt: skip
 

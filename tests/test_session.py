@@ -18,7 +18,7 @@ from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.wire import MAX_COUNTER
 from tests.fakes import chat
-from tests.reading import ONE_CALL, of_type, sessions
+from tests.reading import ONE_CALL, of_type, sessions, types
 
 
 @tool
@@ -143,7 +143,7 @@ def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallba
     chat("a").invoke("q", {"callbacks": [handler], "metadata": {"prompt_number": 5}})
     chat("a").invoke("q", {"callbacks": [handler]})
 
-    assert [e["prompt_number"] for e in log.entries if e["event_type"] == "user_input"] == [5, 6]
+    assert [e["prompt_number"] for e in of_type(log, "user_input")] == [5, 6]
 
 
 def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
@@ -153,8 +153,8 @@ def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
     handler.close()
     chat("a").invoke("q", {"callbacks": [handler]})
 
-    assert [e["prompt_number"] for e in log.entries if e["event_type"] == "llm_call"] == [1, 2]
-    assert [e["event_type"] for e in log.entries].count("session_start") == 2
+    assert [e["prompt_number"] for e in of_type(log, "llm_call")] == [1, 2]
+    assert types(log).count("session_start") == 2
 
 
 def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDelivery) -> None:
@@ -164,8 +164,8 @@ def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDeliver
         with handler.session(text):
             chat("ok").invoke(text, {"callbacks": [handler]})
 
-    starts = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "session_start"]
-    asked = [(e["prompt_number"], e["prompt"]) for e in log.entries if e["event_type"] == "user_input"]
+    starts = [(e["prompt_number"], e["prompt"]) for e in of_type(log, "session_start")]
+    asked = [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")]
     assert (starts, asked) == ([(1, "one"), (2, "two")],) * 2
 
 

@@ -23,7 +23,7 @@ from langgraph.types import interrupt
 from coagent_langchain import CoagentCallbackHandler, registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, chat
-from tests.reading import ONE_CALL, of_type
+from tests.reading import ONE_CALL, of_type, types
 from tests.tools import asking_agent
 
 A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
@@ -160,7 +160,7 @@ def test_idle_session_whose_last_run_failed_ends_as_failed(log: MemoryDelivery) 
         handler._sessions._open[session_id].course.touched -= 31 * 60
     handler._sessions.sweep()
 
-    ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
+    ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
     assert ended == [("failed", "failed"), ("went on", "idle")]
 
 
@@ -173,7 +173,7 @@ def test_how_the_application_ends_a_session_that_waits_counts(
         asking_agent().invoke({"messages": [("user", "Pay?")]}, config)
         session.end("cancelled")
 
-    assert [e["meta"]["status"] for e in log.entries if e["event_type"] == "session_end"] == ["cancelled"]
+    assert [e["meta"]["status"] for e in of_type(log, "session_end")] == ["cancelled"]
 
 
 def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -262,7 +262,7 @@ def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, hand
         raise ValueError("burnt")
     list(stream)
 
-    assert [e["event_type"] for e in log.entries] == [*ONE_CALL[:3], "error", "llm_response", "session_end"]
+    assert types(log) == [*ONE_CALL[:3], "error", "llm_response", "session_end"]
     assert [e["meta"].get("outcome") or e["meta"].get("status") for e in log.entries[-2:]] == ["unknown", "failed"]
 
 
@@ -275,7 +275,7 @@ def test_session_that_was_idle_longest_makes_room(
     for number in range(8):
         chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
 
-    ended = [(e["session_id"], e["meta"]["status"]) for e in log.entries if e["event_type"] == "session_end"]
+    ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
     assert ended == [(f"s{number}", "idle") for number in range(5)]
     assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
 
@@ -288,7 +288,7 @@ def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
     for name in ("a", "b", "c", "a", "d"):
         chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
 
-    assert [e["session_id"] for e in log.entries if e["event_type"] == "session_end"] == ["b"]
+    assert [e["session_id"] for e in of_type(log, "session_end")] == ["b"]
 
 
 def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -300,7 +300,7 @@ def test_call_that_was_cut_off_is_not_completed(log: MemoryDelivery, handler: Co
 
     asyncio.run(ask())
 
-    assert [e["event_type"] for e in log.entries][-2:] == ["llm_response", "session_end"]
+    assert types(log)[-2:] == ["llm_response", "session_end"]
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]["response"]) == ("cancelled", "cancelled")
 
 
@@ -439,7 +439,7 @@ def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler)
 
     asyncio.run(cancel())
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+    assert types(log) == ["session_start", "session_end"]
     assert log.entries[-1]["meta"]["status"] == "cancelled"
 
 
@@ -498,7 +498,7 @@ def test_chain_that_outlives_its_root_ends_with_its_session(
         handler.on_chain_end("a", run_id=root)
     handler.on_chain_error(ValueError("late"), run_id=inner)
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", "user_input", "session_end"]
+    assert types(log) == ["session_start", "user_input", "session_end"]
 
 
 @pytest.mark.internal_errors

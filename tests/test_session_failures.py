@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
-from tests.reading import of_type
+from tests.reading import of_type, types
 
 
 def test_exception_that_leaves_a_session_is_told_in_full(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -108,7 +108,7 @@ def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, han
     with pytest.raises(KeyError):
         work()
 
-    errors = [(e["prompt_number"], e["error_info"]["error_type"]) for e in log.entries if e["event_type"] == "error"]
+    errors = [(e["prompt_number"], e["error_info"]["error_type"]) for e in of_type(log, "error")]
     assert errors == [(1, "ValueError"), (2, "KeyError")]
     assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["status"]) == (2, "failed")
 
@@ -120,7 +120,7 @@ def test_context_manager_reports_a_failure_and_lets_it_through(
     with pytest.raises(ValueError, match="burnt"), handler.session("Cook"):
         raise ValueError("burnt")
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", "error", "session_end"]
+    assert types(log) == ["session_start", "error", "session_end"]
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
 
 
@@ -144,7 +144,7 @@ def test_a_runs_own_error_is_not_reported_again_by_its_session(
     with pytest.raises(ValueError, match="no gas"), handler.session("Cook"):
         chat(ValueError("no gas")).invoke("q", {"callbacks": [handler]})
 
-    assert [e["event_type"] for e in log.entries].count("error") == 1
+    assert types(log).count("error") == 1
     assert log.entries[-1]["meta"]["status"] == "failed"
 
 
@@ -214,5 +214,5 @@ def test_exception_that_leaves_blocks_inside_each_other_is_one_error(
     with pytest.raises(ValueError, match="burnt"):
         step(2)
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", *["user_input"] * 3, "error", "session_end"]
+    assert types(log) == ["session_start", *["user_input"] * 3, "error", "session_end"]
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)

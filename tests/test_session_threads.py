@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler, Session, course, registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
-from tests.reading import ONE_CALL, of_type, sessions
+from tests.reading import ONE_CALL, of_type, sessions, types
 
 
 def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -80,7 +80,7 @@ def test_session_that_two_threads_enter_at_once_ends(log: MemoryDelivery) -> Non
     """It begins once, and ends when both threads have left it."""
     enter_while_it_begins(log, lambda handler: handler.session("Cook"), "session_start")
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", "session_end"]
+    assert types(log) == ["session_start", "session_end"]
 
 
 @pytest.mark.parametrize("way", [

@@ -21,6 +21,7 @@ from coagent_langchain.capture.tracing import enable
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
+from tests.reading import of_type, types
 
 PROGRAM = """
 import sys, threading
@@ -45,7 +46,7 @@ def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
         thread.join()
     model.invoke("outside")
 
-    assert [e["prompt"] for e in log.entries if e["event_type"] == "user_input"] == ["here", "there"]
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["here", "there"]
 
 
 def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> None:
@@ -124,7 +125,7 @@ def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery
         (RunnableLambda(lambda food: {"food": food}) | cook).invoke("leek", {"callbacks": [handler]})
     logger.removeHandler(forward)
 
-    assert [e["event_type"] for e in log.entries] == [
+    assert types(log) == [
         "session_start", "user_input", "tool_call", "error", "tool_response", "session_end",
     ]  # fmt: skip
     assert log.entries[4]["meta"]["error_id"] == log.entries[3]["event_id"]

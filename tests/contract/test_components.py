@@ -100,7 +100,7 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
 
     write.invoke("soup", {"callbacks": [handler]})
 
-    kinds = [e["event_type"] for e in log.entries]
+    kinds = types(log)
     names = [e["target_component"]["name"] for e in of_type(log, "component_enter")]
     inner, outer = of_type(log, "component_enter")[1], of_type(log, "component_enter")[0]
     assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])

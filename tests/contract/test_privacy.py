@@ -270,7 +270,7 @@ def test_metadata_named_like_a_secret_is_left_out(log: MemoryDelivery, handler: 
     metadata = {"openai_api_key": "sk-1", "db_password": "hunter2", "tenant": "acme"}
     chat("a").invoke("q", {"callbacks": [handler], "metadata": metadata})
 
-    (call,) = [e for e in log.entries if e["event_type"] == "llm_call"]
+    (call,) = of_type(log, "llm_call")
     assert call["meta"]["context"] == {"metadata": {"tenant": "acme"}}
 
 
@@ -368,4 +368,4 @@ def test_redactor_may_run_chains(log: MemoryDelivery) -> None:
     (RunnableLambda(lambda x: x) | RunnableLambda(lambda x: x)).invoke("hello", {"callbacks": [handler]})
     handler.close()
 
-    assert [e["event_type"] for e in log.entries] == ["session_start", "user_input", "session_end"]
+    assert types(log) == ["session_start", "user_input", "session_end"]
