@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -25,6 +24,7 @@ from coagent_langchain import CoagentCallbackHandler, Session, pending
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type
+from tests.threads import switching_often
 from tests.tools import add, ask, asking_agent
 
 
@@ -524,16 +524,13 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
 
     for number in range(pending.MAX_TOOL_CALLS):
         ask(number)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    with ThreadPoolExecutor() as pool:
+    with switching_often(), ThreadPoolExecutor() as pool:
         asking = pool.submit(go_on_asking)
         try:
             for _ in range(30):
                 pending.Pending().go_on(earlier, lambda _: prompt)
         finally:
             over.set()
-            sys.setswitchinterval(interval)
 
     assert asking.result() is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from coagent_langchain import CoagentCallbackHandler, Session, course, registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, sessions, types
+from tests.threads import at_once, switching_often
 
 
 def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -28,11 +30,7 @@ def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCa
         for _ in range(5):
             chain.invoke("q", {"callbacks": [handler], "metadata": {"thread_id": f"t{number}"}})
 
-    threads = [threading.Thread(target=talk, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(functools.partial(talk, number) for number in range(8)))
 
     assert sessions(log) == {f"t{n}": [ONE_CALL[0], *(ONE_CALL[1:] * 5)] for n in range(8)}
     numbers = {e["prompt_number"] for e in log.entries if e["session_id"] == "t3"}
@@ -154,11 +152,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
     monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
-    threads = [threading.Thread(target=handler.log, args=("info", "hello")) for handler in handlers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(functools.partial(handler.log, "info", "hello") for handler in handlers))
 
     begun = [thread.name for thread in threading.enumerate() if thread not in running]
     assert begun.count("coagent-sessions") == 1
@@ -185,32 +179,13 @@ def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None
                 with left.prompt("q"):
                     pass
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    with switching_often():
+        at_once(*[work] * 8)
     handler.close()
 
     starts, ends = len(of_type(log, "session_start")), len(of_type(log, "session_end"))
     numbers = [e["prompt_number"] for e in of_type(log, "user_input")]
     assert (starts == ends, sorted(numbers), len(handler._sessions)) == (True, list(range(1, 161)), 0)
-
-
-class Watched(Session):
-    """Records the last prompt number of each course it gets, at the moment from which a run may take the next one."""
-
-    last_prompts: list[int]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "course":
-            self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
 
 
 @pytest.mark.parametrize("handlers", [1, 100], ids=["one handler", "a handler a request"])
@@ -250,6 +225,17 @@ def lines_run(work: Callable[[], None]) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+class Watched(Session):
+    """Records the last prompt number of each course it gets, at the moment from which a run may take the next one."""
+
+    last_prompts: list[int]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "course":
+            self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
 
 
 def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import pickle
 import random
 import threading
@@ -23,6 +24,7 @@ from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, sessions, state_of, types
+from tests.threads import at_once
 from tests.tools import add
 
 
@@ -236,22 +238,12 @@ def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> Non
         assert sorted(turns) == [1, 2, 3, 4]
 
 
-def test_roots_that_start_together_share_the_handlers_session(log: MemoryDelivery) -> None:
+def test_roots_that_start_together_share_the_handlers_session() -> None:
     """Runs without a session id that begin concurrently in many threads are prompts of one session."""
     for _ in range(20):
-        handler = CoagentCallbackHandler(delivery=MemoryDelivery())
-        log = handler._delivery  # type: ignore[assignment]
-        barrier = threading.Barrier(6, timeout=10)
-
-        def ask(handler: Any = handler, barrier: Any = barrier) -> None:
-            barrier.wait()
-            chat("soup").invoke("q", {"callbacks": [handler]})
-
-        threads = [threading.Thread(target=ask) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        log = MemoryDelivery()
+        config: Any = {"callbacks": [CoagentCallbackHandler(delivery=log)]}
+        at_once(*[functools.partial(chat("soup").invoke, "q", config)] * 6)
 
         assert sorted(e["prompt_number"] for e in of_type(log, "user_input")) == [1, 2, 3, 4, 5, 6]
         assert types(log).count("session_start") == 1

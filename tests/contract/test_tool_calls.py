@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import sys
 import threading
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of
+from tests.threads import at_once, switching_often
 from tests.tools import add, tool_node
 
 
@@ -333,26 +334,14 @@ def test_tool_that_the_application_runs_without_its_call_is_told_once(
 def test_answer_that_several_models_get_at_once_is_told_once() -> None:
     """An application may ask several times in parallel after it has answered a call itself."""
     told = []
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
+    with switching_often():
         for _ in range(40):
-            log, barrier = MemoryDelivery(), threading.Barrier(4, timeout=10)
+            log = MemoryDelivery()
             config: Any = {"callbacks": [CoagentCallbackHandler(delivery=log)]}
             asked = chat(calls(("add", {"a": 1, "b": 2}, "c1"))).invoke("q", config)
-
-            def answer(config: Any = config, asked: Any = asked, barrier: Any = barrier) -> None:
-                barrier.wait()
-                chat("3").invoke([HumanMessage("q"), asked, ToolMessage("3", tool_call_id="c1")], config)
-
-            threads = [threading.Thread(target=answer) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(10)
+            messages = [HumanMessage("q"), asked, ToolMessage("3", tool_call_id="c1")]
+            at_once(*[functools.partial(chat("3").invoke, messages, config)] * 4)
             told.append(len(answers(log)))
-    finally:
-        sys.setswitchinterval(interval)
 
     assert told == [1] * 40
 
