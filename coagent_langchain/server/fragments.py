@@ -94,10 +94,10 @@ def text(request: Request) -> PlainTextResponse:
     `whole=1` gives the whole text exactly as logged, for copying.
     """
     value = orjson.loads(chosen(request)[0].body)
+    start = natural(request.query_params.get("from", ""))
     try:
         for key in orjson.loads(request.query_params.get("path", "[]")):
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
-        start = max(int(request.query_params.get("from", "0")), 0)
         whole = value if isinstance(value, str) else pretty(value)  # JSON in a string may nest too deeply for that
     except (ValueError, TypeError, LookupError):
         raise HTTPException(404, "There is no such text.") from None
@@ -113,10 +113,7 @@ def events(request: Request) -> Response:
     view = view_of(request)
     given = request.query_params
     places = _places(request, view, given.get("q", ""), given.get("type", ""))
-    try:
-        offset, limit = max(int(given.get("offset", "0")), 0), min(max(int(given.get("limit", "200")), 0), MAX_PAGE)
-    except ValueError:
-        raise HTTPException(400, "offset and limit are whole numbers") from None
+    offset, limit = natural(given.get("offset", "")), min(natural(given.get("limit", "200")), MAX_PAGE)
     page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
     return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
