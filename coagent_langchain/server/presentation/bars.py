@@ -23,7 +23,7 @@ class Bar:
         events: (timestamp, seq) of its entries.
         input, output, cached, cost: tokens and dollars used, including those of its children; tokens are None if no
             entry reports them.
-        run, parent, root, place: those of its first entry; see `Moment`.
+        run, parent, root, namespace: those of its first entry; see `Moment`.
         errors: the number of `error` entries in it and below it.
         last: Unix milliseconds of the last event in it or below it.
         took: the duration in milliseconds that its response or exit reports.
@@ -42,7 +42,7 @@ class Bar:
     run: str = ""
     parent: str = ""
     root: str = ""
-    place: str = ""
+    namespace: str = ""
     events: list[tuple[int, int]] = field(default_factory=list)
     children: list[Bar] = field(default_factory=list)
     input: int | None = None

@@ -29,7 +29,7 @@ class Moment:
 
     Attributes:
         run, parent, root: run ids from `meta.trace`; "" if the client writes none.
-        place: LangGraph's checkpoint namespace, which finds the node if the parent run itself is not logged.
+        namespace: LangGraph's checkpoint namespace, which finds the node if the parent run itself is not logged.
         name: the name of the model, tool or component, for display.
         model: the model's name, if the entry has one.
         who: node, agent or issuer.
@@ -52,7 +52,7 @@ class Moment:
     run: str = ""
     parent: str = ""
     root: str = ""
-    place: str = ""
+    namespace: str = ""
     name: str = ""
     who: str = ""
     note: str = ""
@@ -83,8 +83,9 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
         prompt=whole(entry.get("prompt_number")), turn=whole(entry.get("turn_number")),
         event_id=text(entry.get("event_id")), run=text(trace.get("run_id")),
         parent=text(trace.get("within_run_id")) or text(trace.get("parent_run_id")),
-        root=text(trace.get("root_run_id")), place=text(framework.get("checkpoint_ns")), name=text(trace.get("name")),
-        who=text(framework.get("node")) or text(framework.get("agent")), outcome=text(meta.get("outcome")),
+        root=text(trace.get("root_run_id")), namespace=text(framework.get("checkpoint_ns")),
+        name=text(trace.get("name")), who=text(framework.get("node")) or text(framework.get("agent")),
+        outcome=text(meta.get("outcome")),
     )  # fmt: skip
     _READERS.get(made.type, _other)(made, entry, meta)
     made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])

@@ -55,7 +55,7 @@ class Pairing:
 
     def _new(self, moment: Moment, kind: str) -> Bar:
         bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
-                  turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, place=moment.place,
+                  turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, namespace=moment.namespace,
                   events=[(moment.at, moment.seq)], last=moment.at, model=moment.model)  # fmt: skip
         self.bars.append(bar)
         return bar

@@ -72,21 +72,21 @@ def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
     """
     by_run = pairing.by_run
     order = {bar: number for number, bar in enumerate(pairing.bars)}
-    places: dict[tuple[str, str], Bar] = {}
+    nodes: dict[tuple[str, str], Bar] = {}
     parents: list[Bar] = []
     for number, bar in enumerate(pairing.bars):
         prompt = prompts.of(bar)
-        found = by_run.get(bar.parent) or places.get((bar.root, bar.place)) or by_run.get(bar.root)
+        found = by_run.get(bar.parent) or nodes.get((bar.root, bar.namespace)) or by_run.get(bar.root)
         if found is not None and bar.parent and found.parent == bar.parent and order[found] < number:
-            found = parents[order[found]]  # an attempt is a sibling of the one before it, which had the same place
+            found = parents[order[found]]  # an attempt is a sibling of the one before it, which had the same namespace
         if bar.kind in ("error", "note", "human", "recovery"):
             found = by_run.get(bar.run) or found
         if found is None or found.prompt != bar.prompt or order.get(found, -1) >= number:
             found = prompt
         found.children.append(bar)
         parents.append(found)
-        if bar.kind == "component" and bar.place:
-            places[bar.root, bar.place] = bar
+        if bar.kind == "component" and bar.namespace:
+            nodes[bar.root, bar.namespace] = bar
     return parents
 
 
