@@ -16,6 +16,7 @@ from coagent_langchain.server.presentation.parts import (
     chips,
     of_answer,
     of_partial,
+    of_reasoning,
     of_result,
     of_text,
     of_value,
@@ -93,9 +94,7 @@ def _message(one: Sent, ref: str, *, folded: bool) -> list[Part]:
 
 def _llm_response(fields: JsonObject, ref: str) -> list[Part]:
     answer, meta = mapping(fields.get("llm_response")), mapping(fields.get("meta"))
-    parts = []
-    if reasoning := text(meta.get("reasoning")):
-        parts.append(of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True))
+    parts = of_reasoning(fields, ref)
     if response := text(answer.get("response")):
         parts.append(of_answer("Answer", response, ref, ["llm_response", "response"]))
     if attached := chips(meta.get("blocks")):

@@ -20,8 +20,9 @@ from coagent_langchain.server.presentation.parts import (
     chips,
     of_answer,
     of_partial,
+    of_reasoning,
     of_result,
-    of_text,
+    of_stack,
     of_value,
     of_words,
     unshown,
@@ -176,13 +177,11 @@ class _Reader:
         made, who = [], bar.who or "Assistant"
         for ref, entry in entries:
             answer, meta = mapping(entry.get("llm_response")), mapping(entry.get("meta"))
-            said = text(answer.get("response"))
-            reasoning, attached = text(meta.get("reasoning")), chips(meta.get("blocks"))
-            calls = _calls(unrun(bar, entry, self._tools), ref)
-            if said or reasoning or attached or calls:
-                parts = [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"])] if reasoning else []
+            said, attached = text(answer.get("response")), chips(meta.get("blocks"))
+            calls, reasoning = _calls(unrun(bar, entry, self._tools), ref), of_reasoning(entry, ref)
+            if said or attached or calls or reasoning:
                 content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
-                made.append(Item("answer", bar, who, content + attached + calls, parts))
+                made.append(Item("answer", bar, who, content + attached + calls, reasoning))
             elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
                 other = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
                 made.append(Item("answer", bar, who, parts=[other]))
@@ -220,12 +219,10 @@ class _Reader:
         for ref, entry in entries:
             info = mapping(entry.get("error_info"))
             if entry.get("event_type") == "error":
-                stack = text(info.get("stack_trace"))
-                parts = [of_text("Stack trace", stack, ref, ["error_info", "stack_trace"])] if stack else []
                 kind, message = text(info.get("error_type")) or "Error", text(info.get("error_message"))
                 said = shown(message, ref, ["error_info", "error_message"])
                 more = escape(": ") + said if message not in ("", kind) else ""
-                return Item("error", bar, speaker, escape(preview(kind)) + more, parts)
+                return Item("error", bar, speaker, escape(preview(kind)) + more, of_stack(entry, ref))
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
 

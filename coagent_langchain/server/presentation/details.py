@@ -11,10 +11,10 @@ from markupsafe import Markup
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.bars import Bar, causes
 from coagent_langchain.server.presentation.contents import METADATA, of_entry
-from coagent_langchain.server.presentation.formats import mapping, text
+from coagent_langchain.server.presentation.formats import mapping
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
 from coagent_langchain.server.presentation.moments import Moment, shorten
-from coagent_langchain.server.presentation.parts import Part, of_text
+from coagent_langchain.server.presentation.parts import Part, of_stack
 from coagent_langchain.server.store import Entry
 from coagent_langchain.wire import JsonObject
 
@@ -29,7 +29,7 @@ class Shown:
     attributes: list[tuple[str, str]]
     metadata: list[Part]
     raw: Markup
-    stack: Part | None = None
+    stack: list[Part]
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Detail:
     @property
     def stacks(self) -> list[Part]:
         """The stack traces of its errors."""
-        return [shown.stack for shown in self.entries if shown.stack]
+        return [part for shown in self.entries for part in shown.stack]
 
 
 def ref_of(entry: Entry) -> str:
@@ -102,9 +102,8 @@ def show(entry: Entry) -> Shown:
     moment, ref = shorten(entry.seq, fields), ref_of(entry)
     parts = of_entry(fields, ref)
     metadata = [Part(name, tree(fields[name], ref, [name]), "json") for name in METADATA if fields.get(name)]
-    trace = text(mapping(fields.get("error_info")).get("stack_trace"))
-    stack = of_text("Stack trace", trace, ref, ["error_info", "stack_trace"], "code") if trace else None
-    return Shown(ref, moment, parts, attributes(fields, moment), metadata, shown(pretty(fields), ref, []), stack)
+    raw = shown(pretty(fields), ref, [])
+    return Shown(ref, moment, parts, attributes(fields, moment), metadata, raw, of_stack(fields, ref))
 
 
 def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:

@@ -95,6 +95,18 @@ def of_result(result: Any, ref: str) -> list[Part]:
     return parts
 
 
+def of_reasoning(fields: JsonObject, ref: str) -> list[Part]:
+    """Make a part from a model's reasoning, if it gave any."""
+    reasoning = text(mapping(fields.get("meta")).get("reasoning"))
+    return [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True)] if reasoning else []
+
+
+def of_stack(fields: JsonObject, ref: str) -> list[Part]:
+    """Make a part from an error's stack trace, if it has one."""
+    trace = text(mapping(fields.get("error_info")).get("stack_trace"))
+    return [of_text("Stack trace", trace, ref, ["error_info", "stack_trace"], "code")] if trace else []
+
+
 def of_partial(fields: JsonObject, ref: str) -> list[Part]:
     """Make a part from what a model had answered before its stream broke off."""
     arrived = text(mapping(fields.get("output_data")).get("partial_response"))
