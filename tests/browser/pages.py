@@ -36,10 +36,5 @@ def follow(page: Page, path: str = "/sessions/live") -> None:
 
 
 def labels(page: Page) -> list[str]:
-    """The labels of the visible rows, from top to bottom."""
-    found: list[str] = page.locator("#tree .row").evaluate_all(
-        """rows => rows.filter(row => row.checkVisibility())
-        .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
-        .map(row => row.querySelector('b').textContent)"""
-    )
-    return found
+    """The labels of the visible rows, from top to bottom, as they stand in the document."""
+    return page.locator("#tree .row b").all_text_contents()

@@ -18,7 +18,7 @@ def test_tree_tells_level_position_and_folding(page: Page, post: Post) -> None:
     """A screen reader announces the position of a row, though only some rows exist."""
     post(sessions.recipe())
     visit(page, "/sessions/recipe-agent-6f2c1e08")
-    rows = page.locator("#tree [role=treeitem]:not([hidden])")
+    rows = page.locator("#tree [role=treeitem]")
     names = ("aria-level", "aria-posinset", "aria-setsize", "aria-expanded")
     told = rows.evaluate_all(f"rows => rows.map(r => {list(names)}.map(n => r.getAttribute(n)).join(' '))")
 
@@ -90,7 +90,7 @@ def test_end_stands_where_the_last_prompt_ends(page: Page, post: Post) -> None:
     story.model("hello", "hi", 5_000, (1, 1))
     post(story.wait(3_600_000).end("idle", "idle"))
     visit(page, "/sessions/s")
-    edges = page.locator("#tree .row:not([hidden]) .span").evaluate_all("""spans => spans.map(span => {
+    edges = page.locator("#tree .row .span").evaluate_all("""spans => spans.map(span => {
         const box = span.getBoundingClientRect(), lane = span.parentElement.getBoundingClientRect();
         return [box.left - lane.left, box.right - lane.left].map(x => Math.round(100 * x / lane.width)); })""")
 
@@ -352,7 +352,7 @@ def test_tokens_that_no_model_reports_are_no_zeros(page: Page, post: Post) -> No
     story.tool("track", {}, "here", 5, "c1")
     post(story.entries)
     visit(page, "/sessions/s")
-    told = [page.locator(f"#tree .row{kind}:not([hidden]) .c-tokens").all_inner_texts()
+    told = [page.locator(f"#tree .row{kind} .c-tokens").all_inner_texts()
             for kind in (".k-prompt", ".k-model", ".k-tool")]  # fmt: skip
     page.keyboard.press("3")
     answers, call = (page.locator(f"#events .row:has(.type:text-is('{name}')) :nth-child(8)")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,20 +124,17 @@ def test_request_under_way_is_answered_before_the_server_has_closed(
     """No new request is accepted meanwhile; what is acknowledged is stored."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 30)  # for a busy machine
     running = server.launch(f"sqlite://{tmp_path}/coagent.db")
-    answers: list[int] = []
-    ask = lambda: answers.append(requests.post(f"{running.base_url}/logs", json=entry(), timeout=60).status_code)  # noqa: E731
-    asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
-    with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
-        asking.start()
-        until(lambda: bool(running._server.server_state.tasks))
-        closing.start()
-        until(lambda: not listens(running.url))
-    closing.join()
-    asking.join()
+    with ThreadPoolExecutor() as threads:
+        with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
+            answer = threads.submit(requests.post, f"{running.base_url}/logs", json=entry(), timeout=60)
+            until(lambda: bool(running._server.server_state.tasks))
+            closing = threads.submit(running.close)
+            until(lambda: not listens(running.url))
+        closing.result()
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
         kept = len(event_ids(store.entries("s")))
 
-    assert (answers, kept) == ([200], 1)
+    assert (answer.result().status_code, kept) == (200, 1)
 
 
 def listens(url: str) -> bool:
@@ -154,20 +152,16 @@ def test_request_that_waits_for_the_database_is_told_to_come_again(
     """The server waits for a while before it stops, and its log has no traceback."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 0)
     running = server.launch(f"sqlite://{tmp_path}/coagent.db")
-    answers: list[requests.Response] = []
-    ask = lambda: answers.append(requests.post(f"{running.base_url}/logs", json=entry(), timeout=10))  # noqa: E731
-    asking, closing = threading.Thread(target=ask), threading.Thread(target=running.close)
-    with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
-        asking.start()
-        until(lambda: bool(running._server.server_state.tasks))
-        closing.start()
-        asking.join()
-    closing.join()
+    with ThreadPoolExecutor() as threads:
+        with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
+            asked = threads.submit(requests.post, f"{running.base_url}/logs", json=entry(), timeout=10)
+            until(lambda: bool(running._server.server_state.tasks))
+            closing = threads.submit(running.close)
+            answer = asked.result()
+        closing.result()
 
     said = {"success": False, "message": "the server is shutting down"}
-    assert [(answer.status_code, answer.headers["Retry-After"], answer.json()) for answer in answers] == [
-        (503, "1", said)
-    ]
+    assert (answer.status_code, answer.headers["Retry-After"], answer.json()) == (503, "1", said)
     assert "Traceback" not in caplog.text
 
 
