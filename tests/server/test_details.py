@@ -10,11 +10,9 @@ import pytest
 
 from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.contents import MAX_CALLS, MAX_FIELDS, earlier, of_entry
-from coagent_langchain.server.presentation.details import detail
 from coagent_langchain.server.presentation.entries import asks_for
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.parts import MAX_WORDS, Part
-from coagent_langchain.server.store import Entry
 from tests.server import sessions
 from tests.server.drawing import ASKED, FILE, IMAGE, TOOL, judged, oversight
 from tests.server.story import T0, Story
@@ -56,7 +54,7 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     story.log("tool_response", 1, run, tool_response={"tool_name": "pay", "success": False,
                                                       "error_message": "no money left"})  # fmt: skip
     story.log("recovery", 1, run, error_info={"error_id": "e-1", "recovery_strategy": "handled"})
-    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries[2:], 1)])
+    made = judged(story.entries, 2, 3, 4, 5)
     parts = [(part.title, part.content.striptags()) for one in made.entries for part in one.parts]
 
     assert parts == [
@@ -94,7 +92,7 @@ def test_details_end_with_what_a_client_has_written_of_its_own(
 ) -> None:
     """Each field once; neither what is shown elsewhere in the details nor what has no value."""
     entry = Story("s").log(kind, **fields, span_attributes={"team": "eu"}, nothing=None)
-    (one,) = detail([Entry(1, T0, orjson.dumps(entry))]).entries
+    (one,) = judged([entry], 0).entries
 
     assert [(part.title, " ".join(part.content.striptags().split())) for part in one.parts] == [
         *parts, ("Span attributes", "team: eu"),
@@ -106,7 +104,7 @@ def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str])
     """It is the user's, even if the session begins with other words: the name that its block was given."""
     story = Story("s").ask("book " * 500)
     story.entries[0]["prompt"] = started
-    made = detail([Entry(n, e["timestamp"], orjson.dumps(e)) for n, e in enumerate(story.entries, 1)])
+    made = judged(story.entries, 0, 1)
 
     assert (made.title, [part.title for one in made.entries for part in one.parts]) == ("User input", parts)
 
@@ -134,7 +132,7 @@ def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
         entry["target_component"] |= known
     story.entries[1]["output_data"] = {"message": "planned", "steps": 2}
     story.log("error", error_info={"error_type": "ValueError", "error_message": "no"})
-    made = detail([Entry(n, T0, orjson.dumps(story.entries[n])) for n in places])
+    made = judged(story.entries, *places)
 
     assert [part.title for one in made.entries for part in one.parts] == titles
 
@@ -157,7 +155,7 @@ def test_prompt_stands_at_its_place_among_the_messages(history: list[Any], parts
     """As the user's, unfolded, however long the history is; if no message is marked as the prompt, it comes last."""
     story = Story("s")
     story.call("Rome?", history=history)
-    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+    made = judged(story.entries, 0)
 
     assert [(part.title, part.content.striptags(), part.folded) for part in made.entries[0].parts] == parts
 
@@ -168,7 +166,7 @@ def test_folded_message_that_asks_for_tools_names_them() -> None:
     story = Story("s")
     asking = [{"role": "assistant", "content": "", "tool_calls": each} for each in calls]
     story.call("Rome?", history=[*asking, *[TOOL] * 3, ASKED])
-    made = detail([Entry(1, T0, orjson.dumps(story.entries[0]))])
+    made = judged(story.entries, 0)
 
     assert [(part.title, part.brief) for part in made.entries[0].parts[:2]] == [
         ("Assistant: tool calls", "→ search, book"), ("Assistant: tool calls", '[{"id":3}]'),

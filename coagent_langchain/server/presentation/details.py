@@ -59,7 +59,7 @@ def ref_of(entry: Entry) -> str:
     return f"{entry.timestamp}-{entry.seq}"
 
 
-def detail(entries: list[Entry], bar: Bar | None = None) -> Detail:
+def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     """Make the pane for the entries of one bar, the call first; a few entries belong to no bar."""
     ready = [show(entry) for entry in entries]
     _say_once(ready)
