@@ -171,6 +171,17 @@ def test_failure_in_the_middle_of_a_stream() -> None:
     assert seen == ["An", " answer"]
 
 
+@pytest.mark.parametrize("after", [0, 2])
+def test_failure_in_the_middle_leaves_nothing_of_an_answer_that_is_not_streamed(
+    after: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a client gets an answer as one piece or not at all: it sees the broken connection, and the host no error."""
+    with OllamaStandIn([Failure(after=after)]) as stand_in, pytest.raises(httpx.RemoteProtocolError):
+        ollama.Client(stand_in.url).generate("llama3.2", "Dinner?")
+
+    assert capsys.readouterr().err == ""
+
+
 def test_reply_that_is_none_is_refused_at_once() -> None:
     """A function is not a reply in a list: it replaces the whole list."""
     with pytest.raises(TypeError, match=r"a reply must be a str, mapping, .* or Failure: <function "):
@@ -243,6 +254,18 @@ def test_ollamas_own_client_without_streaming(client: ollama.Client) -> None:
     answer = client.generate("llama3.2", "What is for dinner?")
 
     assert (answer.response, answer.prompt_eval_count, answer.eval_count) == ("Soup for two.", 4, 3)
+
+
+def test_answer_without_streaming_has_thinking_text_and_tools() -> None:
+    """It is one JSON object, as a stream would have it in parts."""
+    answer = Answer("Soup for two.", tools=(ToolUse("pantry", {"item": "rice"}),), thinking="It is cold outside.")
+    with OllamaStandIn([answer]) as stand_in:
+        message = ollama.Client(stand_in.url).chat("llama3.2", [{"role": "user", "content": "Dinner?"}]).message
+
+    assert (message.content, message.thinking) == ("Soup for two.", "It is cold outside.")
+    assert [(call.function.name, call.function.arguments) for call in message.tool_calls or ()] == [
+        ("pantry", {"item": "rice"})
+    ]
 
 
 def test_abandoned_stream_leaves_the_stand_in_well() -> None:

@@ -135,20 +135,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"error": f"the stand-in has no {self.path}"}, 404)
 
     def _answer(self, request: OllamaRequest) -> None:
-        stand_in = self.server.stand_in
-        reply = stand_in.reply(request)
+        pause = self.server.stand_in.pause
+        reply = self.server.stand_in.reply(request)
         if isinstance(reply, Failure) and reply.after is None:
             self._json({"error": reply.message}, reply.status)
-            return
-        parts = _parts(request, reply, stand_in.pause)
-        if not request.body.get("stream", True):
-            self._json(_merged(parts))
-            return
-        self._head("application/x-ndjson", ("Transfer-Encoding", "chunked"))
-        for part in parts:
-            self._chunk(json.dumps(part).encode() + b"\n")
-        if isinstance(reply, Answer):
-            self._chunk(b"")  # without it the client sees a connection that was cut
+        elif request.body.get("stream", True):
+            self._head("application/x-ndjson", ("Transfer-Encoding", "chunked"))
+            for part in _parts(request, reply, pause):
+                self._chunk(json.dumps(part).encode() + b"\n")
+            if isinstance(reply, Answer):
+                self._chunk(b"")  # without it the client sees a connection that was cut
+        elif isinstance(reply, Answer):
+            self._json(_whole(request, reply, pause))
+        else:
+            self.close_connection = True  # cut before anything was sent: the answer would have come as one piece
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -168,18 +168,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Iterator[JsonObject]:
-    """The pieces of a streamed answer, word by word; the last one of a complete answer carries the counts."""
+    """The parts of a streamed answer, word by word; the last one of a complete answer carries the counts."""
     started = time.perf_counter_ns()
     thinking = reply.thinking if isinstance(reply, Answer) else ""
     words = [("thinking", word) for word in _WORD.findall(thinking)]
     words += [("content", word) for word in _WORD.findall(reply.text)]
     for kind, word in words[: reply.after if isinstance(reply, Failure) else None]:
         time.sleep(pause)
-        yield _part(request, {kind: word})
+        yield _part(request, {kind: word}) | {"done": False}
     if isinstance(reply, Failure):
         return
-    if reply.tools:
-        yield _part(request, {"tool_calls": [{"function": asdict(tool)} for tool in reply.tools]})
+    if calls := _calls(reply):
+        yield _part(request, calls) | {"done": False}
     counted = len(words) + sum(count_tokens(f"{tool.name} {json.dumps(tool.arguments)}") for tool in reply.tools)
     elapsed = time.perf_counter_ns() - started
     yield _part(request, {}) | {
@@ -194,25 +194,22 @@ def _parts(request: OllamaRequest, reply: Answer | Failure, pause: float) -> Ite
     }
 
 
+def _whole(request: OllamaRequest, answer: Answer, pause: float) -> JsonObject:
+    """The answer for a client that does not stream: the last part, with the text of all, after the same time."""
+    *_, last = _parts(request, answer, pause)
+    thinking = {"thinking": answer.thinking} if answer.thinking else {}
+    return last | _part(request, {"content": answer.text} | thinking | _calls(answer))
+
+
 def _part(request: OllamaRequest, piece: JsonObject) -> JsonObject:
-    part: JsonObject = {"model": request.body["model"], "created_at": _now(), "done": False}
+    part: JsonObject = {"model": request.body["model"], "created_at": _now()}
     if request.path == "/api/chat":
         return part | {"message": {"role": "assistant", "content": "", **piece}}
     return part | {"response": piece.get("content", "")} | {k: v for k, v in piece.items() if k == "thinking"}
 
 
-def _merged(parts: Iterable[JsonObject]) -> JsonObject:
-    """The single JSON object for a client that does not stream."""
-    all_parts = list(parts)
-    whole = all_parts[-1]
-    text = whole.get("message", whole)
-    for source in [part.get("message", part) for part in all_parts[:-1]]:
-        for key in ("content", "response", "thinking"):
-            if key in source:
-                text[key] = text.get(key, "") + source[key]
-        if "tool_calls" in source:
-            text["tool_calls"] = source["tool_calls"]
-    return whole
+def _calls(answer: Answer) -> JsonObject:
+    return {"tool_calls": [{"function": asdict(tool)} for tool in answer.tools]} if answer.tools else {}
 
 
 def _prompt_tokens(request: OllamaRequest) -> int:

@@ -49,7 +49,8 @@ class Failure:
     Attributes:
         message: what the error says.
         status: the HTTP status.
-        after: when None, respond with the status; else stream this many pieces of `text`, then cut the connection.
+        after: when None, respond with the status; else stream this many pieces of `text`, then cut the connection. A
+            client that does not stream gets no piece.
         text: what is streamed before the cut.
     """
 
