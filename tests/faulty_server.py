@@ -1,9 +1,10 @@
-"""A real HTTP server on the loopback interface that misbehaves as the test asks, to test delivery against."""
+"""A real HTTP server on the loopback interface that answers, or misbehaves, as the test asks."""
 
 from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -24,6 +25,8 @@ class Request:
         entries: the entries of the body, in either form; empty if it is not JSON.
         array: whether the body was an array.
         number: the request's number, from 1.
+        size: the body's, in bytes.
+        path: the path that was asked for.
         port: the client's port, which identifies its connection.
     """
 
@@ -31,6 +34,7 @@ class Request:
     array: bool
     number: int
     size: int
+    path: str
     headers: dict[str, str]
     port: int
 
@@ -73,17 +77,23 @@ def naming(request: Request) -> Answer:
     return Answer()
 
 
+def answering(content: object, status: int = 200) -> Behaviour:
+    """Answer everything with this JSON."""
+    return lambda request: Answer(status, json.dumps(content).encode())
+
+
 def first(number: int, answer: Answer) -> Behaviour:
     """Give `answer` to the first `number` requests, then be healthy."""
     return lambda request: answer if request.number <= number else Answer()
 
 
 class FaultyServer:
-    """Serve `POST /api/v1/logs` as `behave` says; a context manager.
+    """Answer every GET and POST as `behave` says; a context manager.
 
     Parameters:
         behave: returns the answer to a request.
         behind: API address of a real server to which stored entries are forwarded.
+        tls: makes it speak HTTPS.
 
     Attributes:
         requests: the requests, in order of arrival.
@@ -91,7 +101,9 @@ class FaultyServer:
         behave: may be replaced at any time.
     """
 
-    def __init__(self, behave: Behaviour = healthy, behind: str | None = None) -> None:
+    def __init__(
+        self, behave: Behaviour = healthy, behind: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.behave = behave
         self._behind = behind
         self.requests: list[Request] = []
@@ -101,7 +113,9 @@ class FaultyServer:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
         self.port = self._server.server_port
-        self.base_url = f"http://127.0.0.1:{self.port}/api/v1"
+        self.base_url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/api/v1"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 20.0) -> bool:
@@ -117,7 +131,7 @@ class FaultyServer:
             content = []
         entries = content if isinstance(content, list) else [content]
         with self._changed:
-            request = Request(entries, isinstance(content, list), len(self.requests) + 1, len(body),
+            request = Request(entries, isinstance(content, list), len(self.requests) + 1, len(body), handler.path,
                               dict(handler.headers), handler.client_address[1])  # fmt: skip
             self.requests.append(request)
             self._changed.notify_all()
@@ -163,8 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         answer = self.server.owner.take(self, body)
         if answer.hangs:
             self.server.owner.ended.wait(60)

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
 from tests.delivery_parts import TOKEN
 from tests.faulty_server import Answer, FaultyServer
-from tests.loopback import serving
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MATRIX = {
@@ -263,44 +261,31 @@ def test_token_does_not_come_back_in_an_outcome() -> None:
     assert outcome == Outcome(401, "bad token ***")
 
 
-class _Ok(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def tls_port() -> Iterator[tuple[int, str]]:
-    """A server with a certificate from an unknown authority; yields its port and the authority's file."""
+def secured() -> Iterator[tuple[str, str]]:
+    """A server with a certificate from an unknown authority; yields its address and the authority's file."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    server = HTTPServer(("127.0.0.1", 0), _Ok)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    with serving(server) as port, authority.cert_pem.tempfile() as path:
-        yield port, path
+    with FaultyServer(tls=context) as server, authority.cert_pem.tempfile() as path:
+        yield server.base_url, path
 
 
-def test_unknown_certificate_is_not_accepted(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_certificate_is_not_accepted(secured: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS is verified by default."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
 
-    outcome = Transport(f"https://127.0.0.1:{tls_port[0]}/api/v1").post(b"{}")
+    outcome = Transport(secured[0]).post(b"{}")
 
     assert (outcome.status, outcome.body.partition(":")[0]) == (None, "SSLError")
 
 
-def test_custom_authority_by_the_usual_variable(tls_port: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_authority_by_the_usual_variable(secured: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`REQUESTS_CA_BUNDLE` sets a custom authority."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_port[1])
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", secured[1])
 
-    assert Transport(f"https://127.0.0.1:{tls_port[0]}/api/v1").post(b"{}").status == 200
+    assert Transport(secured[0]).post(b"{}").status == 200
 
 
 def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:

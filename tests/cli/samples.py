@@ -1,8 +1,7 @@
-"""Shared by the tests of the command line: the sessions that it shows, and a server that reports little."""
+"""Shared by the tests of the command line: the sessions that it shows."""
 
 from __future__ import annotations
 
-import http.server
 from collections.abc import Callable
 
 START = 1_700_000_000_000  # Unix milliseconds
@@ -31,17 +30,3 @@ ENTRIES = [
 
 
 Run = Callable[..., str]
-
-
-class BasicServer(http.server.BaseHTTPRequestHandler):
-    """A CoAgent server that reports only what every server reports about a session."""
-
-    body = b'[{"run_id": "r", "log_count": 3, "start_timestamp": 1700000000000, "end_timestamp": 1700000002000}]'
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass

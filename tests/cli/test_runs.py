@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
 
@@ -12,8 +11,8 @@ from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import now_ms
-from tests.cli.samples import ENTRIES, BasicServer, Run, entry
-from tests.loopback import serving
+from tests.cli.samples import ENTRIES, START, Run, entry
+from tests.faulty_server import FaultyServer, answering
 
 
 def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,17 +62,16 @@ def test_runs_tells_what_runs_from_what_is_idle(run: Run, own: CoagentClient, mo
 
 def test_runs_of_another_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the server reports less, there are fewer columns."""
-    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), BasicServer)) as port:
-        monkeypatch.setenv("COAGENT_BASE_URL", f"http://127.0.0.1:{port}/api/v1")
+    reported = [{"run_id": "r", "log_count": 3, "start_timestamp": START, "end_timestamp": START + 2000}]
+    with FaultyServer(answering(reported)) as server:
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
         lines, listed = run("runs").splitlines(), json.loads(run("runs", "--json"))
 
     assert [re.split("  +", line) for line in lines] == [
         ["SESSION", "STARTED", "LASTED", "EVENTS"],
         ["r", "2023-11-14 22:13:20", "2.0 s", "3"],
     ]
-    assert listed == [
-        {"run_id": "r", "log_count": 3, "start_timestamp": 1_700_000_000_000, "end_timestamp": 1_700_000_002_000}
-    ]
+    assert listed == reported
 
 
 def test_runs_keeps_rows_short(run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
 import threading
@@ -17,8 +16,8 @@ from coagent_langchain.cli import main
 from coagent_langchain.cli.show import follow
 from coagent_langchain.cli.text import fit
 from coagent_langchain.wire import now_ms
-from tests.cli.samples import ENTRIES, BasicServer, Run, entry
-from tests.loopback import serving
+from tests.cli.samples import ENTRIES, Run, entry
+from tests.faulty_server import FaultyServer, answering
 from tests.server.story import Story
 
 JSON = {"Content-Type": "application/json"}
@@ -302,18 +301,10 @@ def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: py
     assert capsys.readouterr().err == "waiting for session tri to begin; --follow needs a complete id\n"
 
 
-class OddServer(BasicServer):
-    """A CoAgent server that accepts entries without an id, and values that are not entries."""
-
-    body = json.dumps([{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]).encode()
-
-
 def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
-    """Entries without an id are told apart by their content."""
-    with (
-        serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer)) as port,
-        CoagentClient(f"http://127.0.0.1:{port}/api/v1") as client,
-    ):
+    """Another server may send values that are no entries; entries without an id are told apart by their content."""
+    odd = [{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]
+    with FaultyServer(answering(odd)) as server, CoagentClient(server.base_url) as client:
         follow(client, "odd")
 
     assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain import CoagentClient, ConfigurationError
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
 from coagent_langchain.client import SETTLE_TIMEOUT
 from coagent_langchain.eventlog import LogResult
 from coagent_langchain.server.running import Running
-from tests.client.scripted import Scripted, patient
+from tests.client.samples import patient
+from tests.faulty_server import Answer, FaultyServer, Request, answering, first
 
 
 def test_many_threads_share_a_client(client: CoagentClient) -> None:
@@ -32,30 +33,31 @@ def test_many_threads_share_a_client(client: CoagentClient) -> None:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 503, 520, 599, None])
 def test_what_may_pass_is_tried_again_with_the_same_event(status: int | None) -> None:
     """A retried entry keeps its id, so the server stores it once."""
-    with Scripted((status, {}), (status, {})) as scripted, patient(scripted.base_url) as client:
+    with FaultyServer(first(2, Answer(status))) as server, patient(server.base_url) as client:
         result = client.log_info("s", "hello")
+    tried = [request.entries for request in server.requests]
 
-    assert result.success
-    assert (len(scripted.bodies), len(set(scripted.bodies))) == (3, 1)
+    assert (result.success, tried) == (True, [tried[0]] * 3)
 
 
 @pytest.mark.parametrize(("status", "said"), [
-    (301, "scripted"), (400, "scripted"), (404, "scripted (does base_url end with /api/v1?)"), (422, "scripted"),
-    (401, "scripted (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (301, "no"), (400, "no"), (404, "no (does base_url end with /api/v1?)"), (422, "no"),
+    (401, "no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
 ])  # fmt: skip
 def test_what_will_not_pass_is_tried_once(status: int, said: str) -> None:
     """A refusal is reported in the server's words; a wrong path or token with a hint on what to check."""
-    with Scripted((status, {})) as scripted, patient(scripted.base_url) as client:
+    refusal = answering({"success": False, "message": "no"}, status)
+    with FaultyServer(refusal) as server, patient(server.base_url) as client:
         result = client.log_info("s", "hello")
 
-    assert (result.success, len(scripted.bodies)) == (False, 1)
+    assert (result.success, len(server.requests)) == (False, 1)
     assert re.search(rf"failed after 1 try in [\d.]+ s: HTTP {status}: {re.escape(said)}$", result.message)
 
 
 def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
     """It is not followed: the token goes only to `base_url`."""
-    headers = {"Location": "https://logs.example.org/api/v1/logs"}
-    with Scripted((308, headers)) as scripted, patient(scripted.base_url) as client:
+    answer = Answer(308, headers={"Location": "https://logs.example.org/api/v1/logs"})
+    with FaultyServer(lambda request: answer) as server, patient(server.base_url) as client:
         message = client.log_info("s", "hello").message
 
     told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
@@ -71,21 +73,21 @@ def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.Mon
 
 def test_retries_come_to_an_end() -> None:
     """`max_retries` of the client, or of the call, limits the tries."""
-    with Scripted(*[(503, {})] * 10) as scripted, patient(scripted.base_url, max_retries=2) as client:
-        first = client.log_info("s", "hello")
-        tries = len(scripted.bodies)
+    with FaultyServer(lambda request: Answer(503)) as server, patient(server.base_url, max_retries=2) as client:
+        result = client.log_info("s", "hello")
+        tries = len(server.requests)
         client.log_info("s", "hello", max_retries=0)
 
-    assert (first.success, tries, len(scripted.bodies)) == (False, 3, 4)
-    assert "failed after 3 tries" in first.message
+    assert (result.success, tries, len(server.requests)) == (False, 3, 4)
+    assert "failed after 3 tries" in result.message
 
 
 def test_fewer_than_no_retries_are_one_try() -> None:
     """A negative number in a logging call must not stop the application."""
-    with Scripted(*[(503, {})] * 2) as scripted, patient(scripted.base_url) as client:
+    with FaultyServer(lambda request: Answer(503)) as server, patient(server.base_url) as client:
         result = client.log_info("s", "hello", max_retries=-1)
 
-    assert (result.success, "failed after 1 try" in result.message, len(scripted.bodies)) == (False, True, 1)
+    assert (result.success, "failed after 1 try" in result.message, len(server.requests)) == (False, True, 1)
 
 
 @pytest.mark.parametrize("odd", ["3", 1.5])
@@ -101,7 +103,8 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
 
 def test_retry_after_is_obeyed() -> None:
     """The delay is as long as the server asks."""
-    with Scripted((429, {"Retry-After": "1"})) as scripted, patient(scripted.base_url) as client:
+    busy = Answer(429, headers={"Retry-After": "1"})
+    with FaultyServer(first(1, busy)) as server, patient(server.base_url) as client:
         started = time.monotonic()
         result = client.log_info("s", "hello")
 
@@ -132,19 +135,22 @@ def test_many_entries_for_a_server_that_is_away_are_told_of_once() -> None:
 
 def test_server_that_comes_back_is_tried_as_often_as_before() -> None:
     """The limit of one try per call ends when the server is reached again."""
-    script: list[tuple[int | None, dict[str, str]]] = [(None, {}), (None, {}), (200, {}), (None, {})]
-    with Scripted(*script) as scripted, patient(scripted.base_url, max_retries=1) as client:
+
+    def resets(request: Request) -> Answer:
+        return Answer(None if request.number in (1, 2, 4) else 200)
+
+    with FaultyServer(resets) as server, patient(server.base_url, max_retries=1) as client:
         results = [client.log_info("s", "hello") for _ in range(3)]
 
-    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True, True], 5)
+    assert ([r.success for r in results], len(server.requests)) == ([False, True, True], 5)
 
 
 def test_server_that_answers_is_not_away() -> None:
     """After a failed call with 503 responses, the next one is retried as usual."""
-    with Scripted(*[(503, {})] * 3) as scripted, patient(scripted.base_url, max_retries=1) as client:
+    with FaultyServer(first(3, Answer(503))) as server, patient(server.base_url, max_retries=1) as client:
         results = [client.log_info("s", "hello") for _ in range(2)]
 
-    assert ([r.success for r in results], len(scripted.bodies)) == ([False, True], 4)
+    assert ([r.success for r in results], len(server.requests)) == ([False, True], 4)
 
 
 def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
@@ -161,17 +167,26 @@ def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
 
 def test_closing_ends_a_pause() -> None:
     """`close` from another thread does not wait for the next retry."""
-    with Scripted(*[(503, {"Retry-After": "25"})] * 4) as scripted:
-        client = patient(scripted.base_url)
+    with FaultyServer(lambda request: Answer(503, headers={"Retry-After": "25"})) as server:
+        client = patient(server.base_url)
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(client.log_info, "s", "hello")
-            while not scripted.bodies:
-                pass
+            assert server.wait_for(lambda: bool(server.requests))
             client.close()
             result = future.result(timeout=5)
         late = client.log_info("s", "late")
 
     assert (result.success, late.success, late.message) == (False, False, "the client is closed; create a new one")
+
+
+def test_closed_client_has_made_no_attempt() -> None:
+    """The error says what to do, and that nothing was sent."""
+    client = CoagentClient()
+    client.close()
+    with pytest.raises(CoagentClientError, match="the client is closed; create a new one") as refused:
+        client.get_runs()
+
+    assert (refused.value.attempts, refused.value.status) == (0, None)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +204,7 @@ def test_wrong_settings_are_told_at_once(arguments: dict[str, Any], name: str) -
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_has_a_connection_of_its_own() -> None:
     """A connection is reused from call to call, but a child process shares neither it nor the threads' locks."""
-    with Scripted() as scripted, patient(scripted.base_url) as client:
+    with FaultyServer() as server, patient(server.base_url) as client:
         results = [client.log_info("s", "parent"), client.log_info("s", "parent")]
         with client._connection._lock:  # as if a thread had just begun a request
             if (pid := os.fork()) == 0:
@@ -197,7 +212,7 @@ def test_forked_child_has_a_connection_of_its_own() -> None:
                 os._exit(0 if client.log_info("s", "child").success else 1)
             _, status = os.waitpid(pid, 0)
         results.append(client.log_info("s", "parent"))
-    parent, again, child, last = scripted.ports
+    parent, again, child, last = (request.port for request in server.requests)
 
     assert ([r.success for r in results], status) == ([True] * 3, 0)
     assert (parent == again == last, child != parent) == (True, True)

@@ -16,8 +16,8 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
 from coagent_langchain.capture import resume
 from coagent_langchain.testing import MemoryDelivery
-from tests.client.scripted import Scripted, patient
-from tests.faulty_server import Answer, FaultyServer
+from tests.client.samples import patient
+from tests.faulty_server import Answer, FaultyServer, answering
 
 
 def test_events_read_back_are_typed_and_keep_what_is_unknown(client: CoagentClient) -> None:
@@ -186,17 +186,26 @@ def test_a_server_that_is_something_else() -> None:
 @pytest.mark.parametrize("read", [CoagentClient.get_runs, CoagentClient.summarize, lambda c: c.get_logs("x")])
 def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object]) -> None:
     """A server that returns other JSON is probably not a CoAgent server."""
-    with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
+    odd = {"ok": True}
+    with (
+        FaultyServer(answering(odd)) as server,
+        patient(server.base_url) as client,
+        pytest.raises(CoagentClientError) as caught,
+    ):
         read(client)
 
     said = str(caught.value)
     assert re.fullmatch(rf"GET {client.base_url}/\S+ did not return a list; is it a CoAgent server\?", said)
-    assert (caught.value.status, caught.value.answer) == (200, {"success": True, "message": "scripted"})
+    assert (caught.value.status, caught.value.answer) == (200, odd)
 
 
 def test_last_prompt_number_that_is_none_is_told() -> None:
     """Another server's filter may return anything."""
-    with Scripted() as scripted, patient(scripted.base_url) as client, pytest.raises(CoagentClientError) as caught:
+    with (
+        FaultyServer(answering("many")) as server,
+        patient(server.base_url) as client,
+        pytest.raises(CoagentClientError) as caught,
+    ):
         client.last_prompt_number("x")
 
     assert str(caught.value) == f"the filter of {client.base_url} did not return a number; is it a CoAgent server?"
@@ -206,9 +215,8 @@ def test_last_prompt_number_that_is_none_is_told() -> None:
 def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever another server returns, the handler is created, and the log says why numbering starts at 1."""
     log = MemoryDelivery()
-    with Scripted() as scripted:
-        scripted.answer = odd
-        handler = CoagentCallbackHandler("s", base_url=scripted.base_url, resume=True, delivery=log)
+    with FaultyServer(answering(odd)) as server:
+        handler = CoagentCallbackHandler("s", base_url=server.base_url, resume=True, delivery=log)
     RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
 
     assert {entry["prompt_number"] for entry in log.entries} == {1}
@@ -237,6 +245,15 @@ def test_what_is_logged_under_an_id_is_read_under_it(client: CoagentClient, sess
     assert client.filter_logs(session_id, query) == []
 
 
+@pytest.mark.parametrize(("session_id", "written"), [("a/b c", "a%2Fb%20c"), ("ü?#", "%C3%BC%3F%23")])
+def test_session_id_is_one_part_of_the_path(session_id: str, written: str) -> None:
+    """Whatever characters it has: a slash would lead elsewhere."""
+    with FaultyServer(answering([])) as server, CoagentClient(server.base_url) as client:
+        client.get_logs(session_id)
+
+    assert [request.path for request in server.requests] == [f"/api/v1/logs/{written}"]
+
+
 @pytest.mark.parametrize("query", [None, 5])
 def test_filter_that_is_no_text_is_told(client: CoagentClient, query: Any) -> None:
     """The message names the argument."""
@@ -247,10 +264,12 @@ def test_filter_that_is_no_text_is_told(client: CoagentClient, query: Any) -> No
 @pytest.mark.parametrize("odd", ["x", {}, {"run_id": "r", "log_count": 1, "start_timestamp": "x", "end_timestamp": 2}])
 def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
     """Another server's list raises the client's own error, with the response."""
-    with Scripted() as scripted, patient(scripted.base_url) as client:
-        scripted.answer = [odd]
-        with pytest.raises(CoagentClientError) as caught:
-            client.summarize()
+    with (
+        FaultyServer(answering([odd])) as server,
+        patient(server.base_url) as client,
+        pytest.raises(CoagentClientError) as caught,
+    ):
+        client.summarize()
 
     assert (str(caught.value), caught.value.status, caught.value.answer) == (
         f"GET {client.base_url}/runs did not return a list of sessions; is it a CoAgent server?", 200, [odd],
@@ -259,7 +278,6 @@ def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
 
 def test_what_is_read_is_what_was_logged() -> None:
     """Nothing is redacted from it, even if it happens to be the token."""
-    with Scripted() as scripted, CoagentClient(scripted.base_url, "hello") as client:
-        scripted.answer = [{"session_id": "s", "output_data": {"message": "hello"}}]
-
+    entry = {"session_id": "s", "output_data": {"message": "hello"}}
+    with FaultyServer(answering([entry])) as server, CoagentClient(server.base_url, "hello") as client:
         assert client.get_logs("s")[0].output_data == {"message": "hello"}

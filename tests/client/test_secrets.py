@@ -8,11 +8,11 @@ import re
 import pytest
 from coa_dev_coagent.logapi import LogEntry as PublishedEntry
 
-from coagent_langchain import CoagentClient
+from coagent_langchain import CoagentClient, CoagentClientError
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
-from tests.client.scripted import Scripted, patient, published
-from tests.faulty_server import Answer, FaultyServer
+from tests.client.samples import patient, published
+from tests.faulty_server import Answer, FaultyServer, Request
 
 
 def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,9 +28,13 @@ def test_debug_touches_no_logging_setup(server: Running, capsys: pytest.CaptureF
 def test_debug_tells_of_each_try(caplog: pytest.LogCaptureFixture) -> None:
     """It logs the response, or why there was none; without `debug`, nothing is logged at any level."""
     caplog.set_level(logging.DEBUG, "coagent_langchain")
-    with Scripted((503, {}), (None, {})) as scripted:
+
+    def comes_back(request: Request) -> Answer:
+        return Answer({1: 503, 2: None}.get(request.number, 200))
+
+    with FaultyServer(comes_back) as server:
         for debug in (True, False):
-            with patient(scripted.base_url, debug=debug) as client:
+            with patient(server.base_url, debug=debug) as client:
                 client.log_info("s", "hello")
 
     assert [re.sub(r"[A-Z]\w+: .* \(", "… (", said) for said in caplog.messages] == [
@@ -75,6 +79,23 @@ def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
         refused = client.log_info("s", "hi").message
 
     assert re.sub(" in .* s:", ":", refused) == f"POST {server.base_url}/logs failed after 1 try: HTTP 403: who is ***?"
+
+
+def test_token_that_a_refused_read_repeats_is_not_shown() -> None:
+    """Nor is it in the traceback that the application logs."""
+
+    def repeats(request: Request) -> Answer:
+        return Answer(403, f"who is {request.headers['Authorization']}?".encode())
+
+    with (
+        FaultyServer(repeats) as server,
+        CoagentClient(server.base_url, "token-4711") as client,
+        pytest.raises(CoagentClientError) as refused,
+    ):
+        client.get_runs()
+
+    assert str(refused.value).endswith("HTTP 403: who is Bearer ***?")
+    assert "token-4711" not in repr(vars(refused.value))
 
 
 def test_token_is_sent_and_not_shown() -> None:

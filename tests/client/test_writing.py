@@ -14,9 +14,9 @@ from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.eventlog import LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.running import Running
-from tests.client.scripted import Scripted, published
+from tests.client.samples import published
 from tests.fakes import chat
-from tests.faulty_server import FaultyServer
+from tests.faulty_server import FaultyServer, answering
 
 
 def without_ids(entry: dict[str, Any]) -> dict[str, Any]:
@@ -285,8 +285,8 @@ def test_what_is_no_list_of_entries_is_refused_by_the_result(client: CoagentClie
 @pytest.mark.parametrize("errors", [3, {"index": 0}, ["index"], [{"index": None}]])
 def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
     """Writing never raises because of a server, whatever a server that is not ours returns."""
-    with Scripted((400, {})) as server, CoagentClient(server.base_url, max_retries=0) as client:
-        server.answer = {"success": False, "message": "no", "errors": errors}
+    refusal = answering({"success": False, "message": "no", "errors": errors}, 400)
+    with FaultyServer(refusal) as server, CoagentClient(server.base_url, max_retries=0) as client:
         result = client.log_info("odd", "hello")
 
     assert (result.success, result.errors) == (False, ())
@@ -297,8 +297,7 @@ def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
 ])  # fmt: skip
 def test_answer_says_what_became_of_the_event(answer: object, success: bool, message: str) -> None:
     """The body of a 200 decides; if it says nothing, the event counts as stored."""
-    with Scripted() as server, CoagentClient(server.base_url) as client:
-        server.answer = answer
+    with FaultyServer(answering(answer)) as server, CoagentClient(server.base_url) as client:
         result = client.log_info("s", "hello")
 
     assert (result.success, result.message) == (success, message)
