@@ -140,7 +140,7 @@ def published_table(door: Door, database: str) -> None:
         {"log_id": "a2", "timestamp": "1760000000.500", "version": "2.0.0", "session_id": "old", "prompt_number": 1,
          "turn_number": 1, "event_id": "e2", "event_type": "llm_response",
          "event_data": {"llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
-         "additional_properties": {"team": "a"}},
+         "additional_properties": {"team": "a", "raw": "its own"}},
     ]  # fmt: skip
     lines = "\n".join(orjson.dumps(row).decode() for row in [*rows, rows[1] | {"log_id": "a3"}])
     sql(door, f"INSERT INTO {database}.log_entries FORMAT JSONEachRow {lines}")
@@ -158,7 +158,7 @@ def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str
          "meta": {"tags": ["x"]}},
         {"version": "2.0.0", "session_id": "old", "prompt_number": 1, "turn_number": 1, "event_id": "e2",
          "event_type": "llm_response", "timestamp": T0 + 500, "team": "a",
-         "llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
+         "raw": "its own", "llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
     ]  # fmt: skip
     assert (session.entries, session.title, session.total_tokens, session.tags) == (2, "Hello", 6, ("x",))
     assert (hits(store, "old", "hi there"), holding(store, "hi there")) == (["e2"], ["old"])
@@ -175,6 +175,18 @@ def test_published_tables_take_new_entries_byte_for_byte(door: Door, opened: Cal
     assert store.entries("old")[-1].body == orjson.dumps(one)
     assert (store.session("old").entries, store.session("old").llm_calls) == (3, 1)
     assert [store.has_news("old", seq, store.latest()) for seq in (store.latest() - 1, store.latest())] == [True, False]
+
+
+def test_fields_named_as_ours_do_not_take_the_place_of_the_text(door: Door, opened: Callable[[str], Store]) -> None:
+    """In a published table, where both are in `additional_properties`."""
+    published_table(door, database := next(_names))
+    store = opened(database)
+    both = [entry("llm_call", raw="mine"), entry("llm_call", 1, additional_properties={"raw": "mine"})]
+    put(store, *both)
+    put(store, *both)
+
+    assert bodies(store) == both
+    assert store.session("s").entries == 2
 
 
 def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,8 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
     row |= {name: _safe(fields[name]) for name in _JSON if fields.get(name) is not None}
     rest = {name: _safe(value) for name, value in fields.items() if name not in _OWN and name not in _EVENT}
     nested = rest.pop("additional_properties", None)
-    row["additional_properties"] |= rest | (nested if isinstance(nested, dict) else {})
+    # last: the text in `raw`, whatever the entry calls so
+    row["additional_properties"] = rest | (nested if isinstance(nested, dict) else {}) | row["additional_properties"]
     return orjson.dumps(row)
 
 

@@ -14,9 +14,9 @@ from coagent_langchain.server.store.clickhouse_rows import entry
 from coagent_langchain.server.store.text import Terms
 
 _OWN = {"raw", "seq", "words"}  # the columns that only our table has
-_RAW_IN_PROPERTIES = "ifNull(additional_properties.raw.:String, '')"
-# our numbers have 19 digits; the rows of other servers sort before them
-_SEQ_IN_LOG_ID = "if(match(log_id, '^[0-9]{19}$'), toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
+_OURS = "match(log_id, '^[0-9]{19}$')"  # our numbers have 19 digits; the rows of other servers sort before them
+_SEQ_IN_LOG_ID = f"if({_OURS}, toUInt64OrZero(log_id), cityHash64(log_id) % 1000000000)"
+_RAW_IN_PROPERTIES = f"if({_OURS}, ifNull(additional_properties.raw.:String, ''), '')"  # others' may be a field
 # a token consists of letters and digits, so it contains no wildcards
 _HAS_WORD = "words LIKE {{{token}:String}}"
 _MAY_HAVE = "(text ILIKE {{{token}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # candidates for `Table.has`
