@@ -189,6 +189,20 @@ def test_fields_named_as_ours_do_not_take_the_place_of_the_text(door: Door, open
     assert store.session("s").entries == 2
 
 
+@pytest.mark.parametrize(("prompt", "word"), [
+    ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("DİYARBAKIR", "di̇yarbakir"), ("\u212aelvin", "kelvin"), ("ZÜRICH", "zürich"),
+])  # fmt: skip
+def test_published_table_finds_words_in_capitals(
+    door: Door, opened: Callable[[str], Store], prompt: str, word: str
+) -> None:
+    """Even those that ClickHouse makes lowercase in another way than the search."""
+    published_table(door, database := next(_names))
+    store = opened(database)
+    put(store, entry("llm_call", event_id="e1", prompt=prompt), entry("llm_call", event_id="e2", prompt="other"))
+
+    assert (hits(store, "s", word), holding(store, word)) == (["e1"], ["s"])
+
+
 def test_arrival_numbers_grow_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """No number is assigned twice."""
     numbers = Numbers()

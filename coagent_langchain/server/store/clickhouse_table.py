@@ -19,7 +19,12 @@ _SEQ_IN_LOG_ID = f"if({_OURS}, toUInt64OrZero(log_id), cityHash64(log_id) % 1000
 _RAW_IN_PROPERTIES = f"if({_OURS}, ifNull(additional_properties.raw.:String, ''), '')"  # others' may be a field
 # a token consists of letters and digits, so it contains no wildcards
 _HAS_WORD = "words LIKE {{{token}:String}}"
-_MAY_HAVE = "(text ILIKE {{{token}:String}} OR text = '' OR position(text, '\\\\u') > 0)"  # candidates for `Table.has`
+# candidates for `Table.has`: beyond ASCII, ClickHouse has other lowercase letters than Python, and escapes and two
+# capitals may hide ASCII letters, see `text._may_hide_ascii`
+_MAY_HAVE = (
+    "(text ILIKE replaceRegexpAll({{{token}:String}}, '[^ -~]+', '%') OR text = ''"
+    r" OR match(text, '\\\\u|\\x{{130}}|\\x{{212a}}'))"
+)
 _COLUMNS = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "event_data",
             "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata",
             "additional_properties")  # fmt: skip
