@@ -6,7 +6,7 @@
 | 409 on one entry | stored before |
 | 413 | too much at once: split |
 | 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else search for them; a page: as 404 |
-| 408, 425, 429, 5xx, no answer | retry later |
+| 1xx, 408, 425, 429, 5xx, no answer | retry later |
 | 3xx, 401, 403, 404 and the like | the set-up is wrong: keep everything, retry slowly |
 """
 
@@ -133,8 +133,8 @@ def judge(outcome: Outcome, count: int) -> Verdict:
 
 
 def may_pass(status: int | None) -> bool:
-    """Whether the same request may succeed later; None is a request without an answer."""
-    return status is None or status >= 500 or status in _RETRY
+    """Whether the same request may succeed later; None is a request without an answer, and 1xx is not one yet."""
+    return status is None or not 200 <= status < 500 or status in _RETRY
 
 
 def _said(body: str, answer: Any) -> str:
