@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import socket
@@ -251,6 +252,28 @@ def test_redirect_is_told_without_its_query() -> None:
 
     told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
     assert outcome == Outcome(308, told)
+
+
+class _Endless(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(302)
+        self.send_header("Location", "http://[not an address")
+        self.end_headers()
+        with contextlib.suppress(OSError):  # until the client hangs up
+            while True:
+                self.wfile.write(b"x" * 10_000)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_redirect_is_not_followed_halfway() -> None:
+    """Its address may be no address, and its body have no end, which would fill the application's memory."""
+    with serving(HTTPServer(("127.0.0.1", 0), _Endless)) as port:
+        outcome = Transport(f"http://127.0.0.1:{port}/api/v1").post(b"{}")
+
+    assert outcome == Outcome(302, "it redirects to http://[not an address, and redirects are not followed")
 
 
 def test_token_does_not_come_back_in_an_outcome() -> None:

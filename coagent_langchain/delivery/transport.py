@@ -54,8 +54,10 @@ class Transport:
     def _connect(self) -> None:
         import requests
 
-        self._session = requests.Session()
-        self._environment = surroundings(self._session, f"{self._request.url}") | {"stream": True}
+        settings = surroundings(requests.Session(), f"{self._request.url}")
+        self._environment = {name: settings[name] for name in ("verify", "proxies", "cert")}
+        # Sending through the session would follow a redirect halfway: parse its address, and read its body to the end.
+        self._adapter: Any = requests.adapters.HTTPAdapter()
         self._pool: Any = None
         self._used = time.monotonic()
 
@@ -84,12 +86,10 @@ class Transport:
         request.headers["Content-Length"] = str(sum(map(len, body)))
         try:
             if self._pool is None:  # the one that `send` will use, needed after a fork
-                settings = {name: self._environment[name] for name in ("verify", "proxies", "cert")}
-                adapter: Any = self._session.get_adapter(f"{request.url}")
-                self._pool = adapter.get_connection_with_tls_context(request, **settings)
+                self._pool = self._adapter.get_connection_with_tls_context(request, **self._environment)
             if time.monotonic() - self._used > self.kept_s:
                 self._hang_up()
-            answer = self._session.send(request, timeout=self.timeout, allow_redirects=False, **self._environment)
+            answer = self._adapter.send(request, stream=True, timeout=self.timeout, **self._environment)
             try:
                 text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
             finally:

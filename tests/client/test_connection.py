@@ -64,6 +64,14 @@ def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
     assert message.endswith(f"HTTP 308: {told}")
 
 
+def test_redirect_to_what_is_no_address_raises_nothing() -> None:
+    """A write returns a result, whatever the server says."""
+    with Scripted((302, {"Location": "http://[not an address"})) as scripted, patient(scripted.base_url) as client:
+        result = client.log_info("s", "hello", max_retries=0)
+
+    assert (result.success, result.message.endswith("ValueError")) == (False, True)
+
+
 def test_no_proxy_leads_to_this_machine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A company's proxy does not know the server on the user's own machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
