@@ -208,6 +208,16 @@ def test_quota_counts_other_processes_files(tmp_path: Path) -> None:
     assert (spool.written, spool.refused) == (0, 1)
 
 
+def test_quota_counts_ones_own_files_once(tmp_path: Path) -> None:
+    """They are in the folder too, but not another process's."""
+    spool = spool_in(tmp_path / "d", quota=10_000)
+    spool.append(b"x" * 6_000 + b"\n", 1)
+    spool.measure_others()
+    spool.append(LINES[0], 1)
+
+    assert (spool.written, spool.refused) == (2, 0)
+
+
 def test_acknowledgement_that_cannot_be_written_counts(tmp_path: Path) -> None:
     """A failing disk causes at most a repetition by a later process, not a flush that waits for ever."""
     spool = spool_in(tmp_path / "d")

@@ -159,6 +159,17 @@ def test_full_disk_leaves_the_address_to_be_noted_later(tmp_path: Path) -> None:
     assert address_of(tmp_path / "d") == ADDRESS
 
 
+def test_folder_that_was_made_on_a_full_disk_has_its_address_on_return(tmp_path: Path) -> None:
+    """Its lock file needs no space, so that nothing else of it is made again."""
+    spool = spool_in(tmp_path / "d")
+    with largest_file(0):
+        spool.append(LINES[0], 1)
+    spool.append(LINES[1], 1)  # waits without the folder
+    spool.return_to_folder()
+
+    assert (spool.fallback, address_of(tmp_path / "d")) == (None, ADDRESS)
+
+
 def test_unusable_folder_has_the_bound_of_memory(tmp_path: Path) -> None:
     """A nameless file may turn out to be memory, so its limit is 16 MB, whatever the folder's quota is."""
     (tmp_path / "file").write_text("")
@@ -193,6 +204,19 @@ def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None
     spool.append(LINES[0], 1)
 
     assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (1, None)
+
+
+def test_folder_that_is_removed_again_and_again_leaves_nothing_open(tmp_path: Path) -> None:
+    """The lock file of the former folder is closed."""
+    spool, before = spool_in(tmp_path / "d"), open_files()
+    opened = []
+    for _ in range(3):
+        spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+        read_all(spool)
+        opened.append(open_files() - before)
+        shutil.rmtree(tmp_path / "d")
+
+    assert opened == [3] * 3  # a lock file, and both ends of a segment
 
 
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
