@@ -141,7 +141,7 @@ class Connection:
         def send() -> Outcome:
             try:
                 answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
-            except (requests.RequestException, OSError, ValueError) as error:  # the last: a redirect to no address
+            except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
                 return Outcome(None, without_token(what_failed(error), self._token))
             text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
             if method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged, unchanged

@@ -199,22 +199,42 @@ def test_silence_is_an_outcome() -> None:
     assert (outcome.status, outcome.body) == (None, "ReadTimeout: timed out")
 
 
-def test_something_that_is_no_http_is_an_outcome() -> None:
-    """Garbage instead of HTTP is an outcome to retry; the reason has its beginning, on one line."""
+def outcome_of(said: bytes) -> Outcome:
+    """The outcome of a post to a server that says this, whatever it is asked, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
             connection, _ = listening.accept()
             connection.recv(1000)
-            connection.sendall(b"220 mail.example.org ESMTP " + b"x" * 10_000 + b"\r\n")
+            connection.sendall(said)
             connection.close()
 
         threading.Thread(target=answer, daemon=True).start()
-        outcome = Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1").post(b"{}")
+        return Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1").post(b"{}")
 
-    verdict = judge(outcome, 1)
+
+def test_something_that_is_no_http_is_an_outcome() -> None:
+    """Garbage instead of HTTP is an outcome to retry; the reason has its beginning, on one line."""
+    verdict = judge(outcome_of(b"220 mail.example.org ESMTP " + b"x" * 10_000 + b"\r\n"), 1)
+
     assert (verdict.meaning, verdict.reason[:45]) == (Meaning.RETRY, "ConnectionError: 220 mail.example.org ESMTP x")
     assert (len(verdict.reason), verdict.reason.isprintable()) == (300, True)
+
+
+def test_answer_that_is_cut_short_is_an_outcome() -> None:
+    """What is missing may be the refusal of an entry, so it acknowledges nothing."""
+    outcome = outcome_of(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+    assert outcome == Outcome(None, "ProtocolError: IncompleteRead(1 bytes read, 99 more expected)")
+
+
+def test_request_says_that_it_is_json() -> None:
+    """Some servers refuse a request, or answer with a page, unless its headers say so."""
+    with FaultyServer() as server:
+        Transport(server.base_url).post(b"{}")
+
+    sent = server.requests[0].headers
+    assert (sent["Content-Type"], sent["Accept"]) == ("application/json", "application/json")
 
 
 def test_token_is_sent_as_bearer() -> None:

@@ -48,7 +48,7 @@ class Transport:
         self.token = auth_token
         # Prepared without a session, which would replace the token with a .netrc entry.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
-        self._failures = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+        self._failures = (urllib3.exceptions.HTTPError, OSError, ValueError)  # those of requests are OSErrors
         self._connect()
 
     def _connect(self) -> None:
