@@ -54,8 +54,7 @@ class Transport:
     def _connect(self) -> None:
         import requests
 
-        settings = surroundings(requests.Session(), f"{self._request.url}")
-        self._environment = {name: settings[name] for name in ("verify", "proxies", "cert")}
+        self._environment = surroundings(requests.Session(), f"{self._request.url}")
         # Sending through the session would follow a redirect halfway: parse its address, and read its body to the end.
         self._adapter: Any = requests.adapters.HTTPAdapter()
         self._pool: Any = None
@@ -104,10 +103,9 @@ class Transport:
 
 def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
     """Proxies and certificates for an address, from the usual variables; no proxy is used for this machine itself."""
-    settings = dict(session.merge_environment_settings(url, {}, None, None, None))
-    if is_loopback(urlsplit(url).hostname or ""):
-        settings["proxies"] = {}
-    return settings
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    near = is_loopback(urlsplit(url).hostname or "")
+    return {"verify": settings["verify"], "proxies": {} if near else settings["proxies"]}
 
 
 def without_token(text: str, token: str | None) -> str:
