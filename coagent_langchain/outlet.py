@@ -30,15 +30,19 @@ _KEPT_INSIDE = {
 }  # fmt: skip
 
 
-def without_content(entry: JsonObject) -> JsonObject:
-    """Keep ids, numbers, timing and names of `entry`; drop what people or models said."""
+def without_content(entry: JsonObject, given: Collection[str] = ()) -> JsonObject:
+    """Keep ids, numbers, timing and names of `entry`; drop what people or models said.
+
+    Parameters:
+        given: the keys of its meta that the application chose: their values are content, whatever the keys are named.
+    """
     kept = {name: value for name, value in entry.items() if name in _KEPT}
     for name, inner in _KEPT_INSIDE.items():
         part = entry.get(name)
         if isinstance(part, dict):
             kept[name] = {key: value for key, value in part.items() if key in inner}
-    kept["meta"] = {**kept.get("meta", {}), "content": "not captured"}
-    return kept
+    named = {key: value for key, value in kept.get("meta", {}).items() if key not in given}
+    return {**kept, "meta": {**named, "content": "not captured"}}
 
 
 class Outlet:
@@ -74,8 +78,7 @@ class Outlet:
         """Hand an entry to delivery.
 
         Parameters:
-            given: the keys of its meta that the application chose: their values are content, whatever the keys are
-                named.
+            given: as for `without_content`.
         """
         self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry, given), 1)
 
@@ -89,7 +92,7 @@ class Outlet:
 
     def _cleaned(self, entry: JsonObject, given: Collection[str]) -> JsonObject:
         if not self.capture_content:
-            entry = without_content(entry)
+            entry = without_content(entry, given)
         if not self._redact:
             return entry
         # A redactor may change its argument in place, so it gets a copy, never the application's objects.
@@ -109,7 +112,6 @@ class Outlet:
 def _unredacted(entry: JsonObject, given: Collection[str], fault: str, error: Exception) -> JsonObject:
     """Strip the content from an entry whose redaction failed."""
     guard.contain("redact", error, f"the redact function {fault}; such events are logged without their content")
-    left = without_content(entry)
-    left["meta"] = {key: value for key, value in left["meta"].items() if key not in given}
+    left = without_content(entry, given)
     left["meta"]["content"] = "redact failed"
     return left

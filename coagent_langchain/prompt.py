@@ -43,7 +43,7 @@ class Prompt(Scope):
         self.text = text
         self.logged = False
         self.failed: dict[tuple[str, str, int], tuple[str, ...]] = {}
-        self._meta = meta if session.outlet.capture_content else None
+        self._meta = meta
 
     @property
     def session_id(self) -> str:

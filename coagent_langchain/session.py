@@ -55,7 +55,7 @@ class Session(Scope):
         self._explicit_id = session_id is not None
         self._sessions = sessions
         self._text = text
-        self._meta = meta if outlet.capture_content else None  # all of it is content, whatever the keys are named
+        self._meta = meta
         self._counts = counts  # False if users log calls themselves, which the totals do not include
         self.course = Course(self, first_prompt - 1, started)
 

@@ -61,8 +61,6 @@ class Remarks:
                 run.remember_failure(Failure(error, entry["event_id"], run))
 
     def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
-        if not self._recorder.outlet.capture_content:  # all else is content, whatever its keys are named
-            meta = {key: meta[key] for key in _NAMES if key in meta}
         if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
             run.turn = run.latest_turn()
