@@ -57,7 +57,7 @@ class RunSummary(BaseModel):
 
     Attributes:
         status, title, failure, total_tokens, cost, errors: None if the server does not report them. `failure` is the
-            beginning of the last error of a session that has failed, else "". `cost` is in US dollars.
+            beginning of the error that it failed with or stopped at, else "". `cost` is in US dollars.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -99,7 +99,7 @@ def _summary(each: Summary) -> dict[str, Any]:
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
         "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms, each.open_calls),
         "title": each.title, "total_tokens": each.total_tokens, "cost": each.cost, "errors": each.errors,
-        "failure": each.failure if each.status == "failed" else "",
+        "failure": each.failure,
     }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ _SUMMARY = {
         "run_id": _STRING, "log_count": _INTEGER, "start_timestamp": _INTEGER, "end_timestamp": _INTEGER,
         "status": {"enum": list(STATUSES)},
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
-        "failure": _STRING | {"description": "beginning of the last error of a session that has failed, else empty"},
+        "failure": _STRING | {"description": "beginning of the error that it failed with or stopped at, else empty"},
         "total_tokens": {"type": ["integer", "null"], "description": "null if no response reports tokens"},
         "cost": {"type": ["number", "null"], "description": "US dollars; null if no event reports a cost"},
         "errors": _INTEGER,

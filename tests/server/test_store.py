@@ -212,10 +212,24 @@ def test_failed_session_tells_its_last_error(store: Store, info: dict | None, fa
 
 
 def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
-    """Its errors were recovered from, or it continues."""
+    """It ended well although it had an error."""
     put(store, entry("error", error_info={"error_message": "no"}), entry("session_end", 1))
 
     assert store.session("s").failure == ""
+
+
+@pytest.mark.parametrize(("later", "failure"), [
+    ([], "no"), ([("llm_response", 5)], "no"), ([("error", 5)], "again"), ([("error", 5), ("recovery", 5)], "again"),
+    ([("recovery", 5)], ""), ([("user_input", 5)], ""), ([("llm_call", 6)], ""), ([("session_end", 5)], ""),
+])  # fmt: skip
+def test_session_without_an_end_tells_the_error_that_it_stopped_at(
+    store: Store, later: list[tuple[str, int]], failure: str
+) -> None:
+    """Until something is done again, or if nothing has made up for it: a service's sessions end much later."""
+    put(store, entry("llm_call", 4), entry("error", 4, error_info={"error_message": "no"}))
+    put(store, *(entry(kind, at, error_info={"error_message": "again"}) for kind, at in later))
+
+    assert [store.session("s").failure, store.summaries()[0].failure] == [failure, failure]
 
 
 @pytest.mark.parametrize("kind", ["session_start", "user_input", "llm_call", "tool_call"])

@@ -77,7 +77,8 @@ class Session:
             "interrupted" after a question to a human; otherwise, or if activity follows, "running", which
             `unended.standing` changes to "idle" or "no end" after a silence.
         title: beginning of its first prompt, or "".
-        failure: if `status` is "failed", the beginning of its last error; otherwise "".
+        failure: the beginning of its last error if `status` is "failed", or, before its end, if nothing has been done
+            since and not all errors are recovered; otherwise "".
         entries: number of stored entries.
         prompts: see `rollup.prompt_count`.
         turns: see `rollup.turn_count`.
@@ -128,8 +129,8 @@ class Session:
         counted["prompts"] = prompt_count(counted["prompts"], types)
         return cls(
             session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title,
-            failure if status == "failed" else "", cost=cost,
-            types=dict(types), models=tuple(models), tags=tuple(tags), **session_counts(counted, cost),
+            failure, types=dict(types), models=tuple(models), tags=tuple(tags), cost=cost,
+            **session_counts(counted, cost),
         )  # fmt: skip
 
     @property

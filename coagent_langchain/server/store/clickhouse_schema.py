@@ -176,7 +176,7 @@ UNCOUNTED = f"""SELECT session_id FROM (
 SESSIONS = (
     "(SELECT session_id, "
     + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())
-    + ", headline.2 AS title, last_error.2 AS failure,"
+    + ", headline.2 AS title, last_error.1 AS failure_ms, last_error.2 AS failure,"
     " if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
     " arraySum(mapValues(turn_map)) AS turns FROM {db}.coagent_sessions AS s GROUP BY session_id)"
 )

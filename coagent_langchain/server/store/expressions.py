@@ -8,8 +8,11 @@ from coagent_langchain.wire import now_ms
 
 # of a session: NULL if no response reports tokens, as in `rollup.session_counts`
 TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
+# why a session has failed, or what its last run failed with if that is the last thing it has done; else ""
+FAILURE = """CASE WHEN status = 'failed' OR status = 'running' AND failure_ms >= active_ms AND errors > recoveries
+    THEN failure ELSE '' END"""
 # the columns of `Summary`
-SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, failure, {TOTAL_TOKENS}, cost, errors, open_calls"
+SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, {FAILURE}, {TOTAL_TOKENS}, cost, errors, open_calls"
 
 
 def totals(where: str) -> str:

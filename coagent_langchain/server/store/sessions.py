@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coagent_langchain.server.store import Session, Summary
-from coagent_langchain.server.store.expressions import SUMMARY, status_now
+from coagent_langchain.server.store.expressions import FAILURE, SUMMARY, status_now
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
@@ -86,7 +86,7 @@ def summaries(connection: sqlite3.Connection) -> list[Summary]:
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
 _TURNS = "(SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id)"
-SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, failure, cost,
+SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, {FAILURE}, cost,
     {", ".join(_TURNS if name == "turns" else name for name in COUNTS)} FROM sessions"""
 
 
