@@ -11,7 +11,6 @@ from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, 
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.presentation.formats import count, duration, preview
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.texts import counted
 from coagent_langchain.unended import PAUSE_MS
 from coagent_langchain.wire import now_ms
 
@@ -41,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Print the sessions."""
     with connect(options) as client:
-        found = newest_first(client)
+        found = newest_first(client, options.limit and options.limit + 1)  # one more shows whether there are more
     shown = found[: options.limit or None]
     if options.json:
         print(json.dumps([each.model_dump(exclude_none=True) for each in shown], indent=2))
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(shown)))
         if len(shown) < len(found):
-            print(paint(f"… and {counted(len(found) - len(shown), 'older one')}: --limit 0 shows all", "dim"))
+            print(paint("… and older ones: --limit 0 shows all", "dim"))
     return 0
 
 

@@ -83,11 +83,11 @@ def newest(client: CoagentClient) -> str:
     Raises:
         CoagentError: there is no session.
     """
-    if not (runs := newest_first(client)):
+    if not (runs := newest_first(client, 1)):
         raise CoagentError(f"no sessions yet on {client.base_url}")
     return runs[0].run_id
 
 
-def newest_first(client: CoagentClient) -> list[RunSummary]:
-    """All sessions, the newest first."""
-    return sorted(client.summarize(), key=lambda each: each.start_timestamp, reverse=True)
+def newest_first(client: CoagentClient, most: int) -> list[RunSummary]:
+    """The newest sessions, the newest first; all of them if `most` is 0."""
+    return sorted(client.summarize(most), key=lambda each: each.start_timestamp, reverse=True)

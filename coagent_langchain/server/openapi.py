@@ -110,6 +110,8 @@ _PATHS: dict[str, Any] = {
         "All session ids; with summarize=1 a summary of each",
         {"type": "array", "items": {"oneOf": [_STRING, {"$ref": "#/components/schemas/Summary"}]}},
         {"name": "summarize", "in": "query", "schema": {"enum": ["0", "1"]}, "example": "1"},
+        {"name": "newest", "in": "query", "schema": _INTEGER, "description": "how many summaries at most: those of the "
+         "sessions that started last", "example": "20"},
     ),
     "/filter_logs/{session_id}": _read(
         "A session's entries after a JMESPath expression, or a preset",

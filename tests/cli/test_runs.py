@@ -115,10 +115,11 @@ def test_numbers_agree_with_their_nouns(number: int, noun: str, said: str) -> No
 
 
 def test_runs_for_other_programs(run: Run) -> None:
-    """`--ids` and `--json` are for programs; a `--limit` says how many sessions it leaves out."""
+    """`--ids` and `--json` are for programs; a `--limit` says that it leaves sessions out."""
     assert run("runs", "--ids") == "other\ntrip\n"
     assert [each["run_id"] for each in json.loads(run("runs", "--json", "--limit", "1"))] == ["other"]
-    assert run("runs", "--limit", "1").splitlines()[-1] == "… and 1 older one: --limit 0 shows all"
+    assert run("runs", "--limit", "1").splitlines()[-1] == "… and older ones: --limit 0 shows all"
+    assert "older" not in run("runs", "--limit", "2")
 
 
 def test_line_breaks_in_names_are_signs(run: Run, own: CoagentClient) -> None:

@@ -276,6 +276,22 @@ def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
     )  # fmt: skip
 
 
+def test_newest_sessions_are_those_that_started_last() -> None:
+    """Also of a server that returns all of them, in its own order."""
+    with Scripted() as scripted, patient(scripted.base_url) as client:
+        scripted.answer = [{"run_id": str(at), "log_count": 1, "start_timestamp": at, "end_timestamp": 9}
+                           for at in (3, 1, 4, 2)]  # fmt: skip
+        newest, every = client.summarize(newest=2), client.summarize()
+
+    assert [[each.run_id for each in some] for some in (newest, every)] == [["3", "4"], ["3", "1", "4", "2"]]
+
+
+def test_number_of_sessions_that_is_none_is_told(client: CoagentClient) -> None:
+    """The message names the argument."""
+    with pytest.raises(ConfigurationError, match="newest must be a whole number, 0 or more, not -1"):
+        client.summarize(newest=-1)
+
+
 def test_what_is_read_is_what_was_logged() -> None:
     """Nothing is redacted from it, even if it happens to be the token."""
     entry = {"session_id": "s", "output_data": {"message": "hello"}}

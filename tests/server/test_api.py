@@ -66,6 +66,8 @@ def test_runs_and_their_summaries(running: Running) -> None:
         {"run_id": "c", "log_count": 2, "start_timestamp": T0 + 10, "end_timestamp": T0 + 11,
          "status": "failed", "title": "", "total_tokens": None, "cost": None, "errors": 1, "failure": "ValueError: no"},
     ]  # fmt: skip
+    assert [each["run_id"] for each in get(running, "runs", summarize="1", newest="2")] == ["a", "c"]
+    assert len(get(running, "runs", summarize="1", newest="two")) == 3
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "a:b+c", "smolagents-2025-10-31T17:24:18.219940+00:00", "ü 中🎉", "%2F",

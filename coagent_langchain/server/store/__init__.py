@@ -17,6 +17,7 @@ from coagent_langchain.unended import NO_END, goes_on, standing
 from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # most options of a filter
+ALL = 2**62  # more sessions than a store has
 MAX_PAGE = 16 << 20  # bytes of entries read at a time: a single entry may have half as many
 STATUSES = ("running", *ENDINGS, NO_END)
 
@@ -194,8 +195,8 @@ class Store(Protocol):
     def session_ids(self) -> list[str]:
         """Every session's id, the earliest session first."""
 
-    def summaries(self) -> list[Summary]:
-        """A summary of every session, the earliest session first."""
+    def summaries(self, newest: int = ALL) -> list[Summary]:
+        """A summary of every session, or of the `newest` ones that started last; the earliest session first."""
 
     def sessions(self, query: Query) -> Page:
         """One page of the sessions that match a query."""

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
+    ALL,
     MAX_FACETS,
     MAX_PAGE,
     Cursor,
@@ -105,10 +106,11 @@ class ClickHouseStore:
             GROUP BY session_id ORDER BY min(first_ms), session_id""")
         return [row[0] for row in found]
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self, newest: int = ALL) -> list[Summary]:
         """See `Store.summaries`."""
-        found = self._all(f"SELECT {SUMMARY} FROM {self._sessions} ORDER BY first_ms, session_id")
-        return [Summary(*row) for row in found]
+        order = "ORDER BY first_ms DESC, session_id DESC LIMIT {newest:Int64}"
+        found = self._all(f"SELECT {SUMMARY} FROM {self._sessions} {order}", newest=newest)
+        return [Summary(*row) for row in found][::-1]
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from coagent_langchain.server.store import Session, Summary
+from coagent_langchain.server.store import ALL, Session, Summary
 from coagent_langchain.server.store.expressions import FAILURE, SUMMARY, status_now
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
@@ -79,9 +79,10 @@ def _row(r: Rollup) -> tuple[Any, ...]:
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms, r.failure_ms, r.failure)  # fmt: skip
 
 
-def summaries(connection: sqlite3.Connection) -> list[Summary]:
+def summaries(connection: sqlite3.Connection, newest: int = ALL) -> list[Summary]:
     """See `Store.summaries`."""
-    return [Summary(*row) for row in connection.execute(f"SELECT {SUMMARY} FROM sessions ORDER BY first_ms, id")]
+    sql = f"SELECT {SUMMARY} FROM sessions ORDER BY first_ms DESC, id DESC LIMIT ?"
+    return [Summary(*row) for row in connection.execute(sql, (newest,))][::-1]
 
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"

@@ -16,6 +16,7 @@ import orjson
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import (
+    ALL,
     MAX_FACETS,
     MAX_PAGE,
     Cursor,
@@ -132,10 +133,10 @@ class SqliteStore:
         """See `Store.session_ids`."""
         return [row[0] for row in self._all("SELECT session_id FROM sessions ORDER BY first_ms, id")]
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self, newest: int = ALL) -> list[Summary]:
         """See `Store.summaries`."""
         with available("read"), self._readers.one() as connection:
-            return sessions.summaries(connection)
+            return sessions.summaries(connection, newest)
 
     def sessions(self, query: Query) -> Page:
         """See `Store.sessions`."""
