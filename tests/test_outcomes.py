@@ -268,8 +268,14 @@ def test_severity_is_sensible(error: BaseException, expected: str) -> None:
         'headers={"Authorization": "Bearer abc.def-123", "Accept": "json"}',
         "{'x-api-key': 'abc123', 'accept': 'json'}",
         "Authorization: Bearer abcdefgh12345678",
-        "GET https://example.org/?api_key=abc123&page=2",
-        "postgresql://bob:hunter2@db/prod",
+        "GET https://example.org/?api_key=abc123&page=2", "GET https://example.org/?page=2&key=abc123",
+        "postgresql://bob:hunter2@db/prod", "redis://:hunter2@cache:6379/0",
+        "OPENAI_API_KEY=abc123", "X-Auth-Token: abc123", "Server=db;Uid=bob;Pwd=hunter2;Database=prod",
+        "input_value={'db_password': 'hunter2', 'port': 5432}", "dbPassword: hunter2", "password => hunter2",
+        "{b'x-api-key': b'abc123'}", 'password=Text("hunter2")', 'Cookie: theme=abc; session=hunter2',
+        r'{"error": "{\"password\": \"hunter2\", \"user\": \"bob\"}"}', r'"password": "\"hunter2"',
+        "Authorization: ApiKey abc123",
+        "-----BEGIN RSA PRIVATE KEY-----\nabc123\n-----END RSA PRIVATE KEY-----",
         "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "gsk_abcdefghijklmnopqrst", "xai-abcdefghijklmnopqrst",
         "nvapi-abcdefgh_jklmnop-rst", "csk-abcdefghijklmnopqrst", "tvly-dev-abcdefghijklmnop",
         "tgp_v1_abcdefghijklmnopqrst", "AQ.Ab8RN6abcdefghijklmnopqrstu",
@@ -292,11 +298,26 @@ def test_secrets_are_redacted(secret: str) -> None:
     [
         "the sk-learn package", "max_tokens: 100", "a basic question", "token limit: 4096 exceeded",
         "password is required", "http://localhost:3000/a:b@c", "Bearer of bad news", "task-1234567890123456",
+        "http://:3000/a@b", "['password', 'name'] are missing", "next_page_token: 7", "secretary: Ada",
     ],
 )  # fmt: skip
 def test_harmless_texts_stay(harmless: str) -> None:
     """Text that only looks like credentials is unchanged."""
     assert redacted(harmless) == harmless
+
+
+def test_secret_whose_closing_quote_is_cut_off_is_redacted() -> None:
+    """It may be the end of a text that somebody has cut."""
+    assert redacted("{'user': 'bob', 'password': 'hunter2 and mo") == "{'user': 'bob', 'password': [redacted]"
+
+
+def test_what_stands_beside_a_secret_stays() -> None:
+    """Only the value is replaced, whether it is in quotes, in JSON within JSON, or in an address."""
+    found = redacted(r'{"body": "{\"password\": \"x\", \"user\": \"bob\"}", "url": "https://h?api_key=x", "port": 1}')
+
+    assert found == (
+        r'{"body": "{\"password\": [redacted], \"user\": \"bob\"}", "url": "https://h?api_key=[redacted]", "port": 1}'
+    )
 
 
 def test_secrets_in_a_stack_are_redacted() -> None:
