@@ -145,7 +145,10 @@ def redacted(said: str) -> str:
     return said
 
 
-_SECRET = re.compile(r"(?i)(api_?key|secret|password|passwd|credential|authorization|access_?key|(^|_)token$)")
+_SECRET = re.compile(
+    r"(?i)(api[-_]?key|secret|passw(or)?d|passphrase|credential|authorization|(access|private)[-_]?key"
+    r"|(^|[-_]|(?-i:(?<=[a-z])(?=T)))token$|(^|[-_])(auth|pwd)$)"
+)
 
 
 @functools.lru_cache(maxsize=4096)

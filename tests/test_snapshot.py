@@ -30,7 +30,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
-from pydantic import BaseModel, Field, SecretStr, computed_field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
 from coagent_langchain.capture import kinds, media
 from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, encode_safely, snapshot
@@ -398,6 +398,34 @@ def test_secrets_are_not_read() -> None:
     )
 
     assert not [word for word in (b"sk-", b"hidden", b"password") if word in found]
+
+
+Account = namedtuple("Account", ["login", "password"])
+
+
+class Lax(BaseModel):
+    """A pydantic model that keeps fields it does not know."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Account("ada", "hunter2"), {"login": "ada"}),
+        (Lax(size=1, api_key="hunter2", _pin="hunter2"), {"size": 1}),
+        (types.SimpleNamespace(auth=("ada", "hunter2"), author="Ada"), {"author": "Ada"}),
+        (types.SimpleNamespace(private_key="hunter2", key=1), {"key": 1}),
+        (types.SimpleNamespace(passphrase="hunter2", pwd="hunter2", cwd="/"), {"cwd": "/"}),
+        (types.SimpleNamespace(accessToken="hunter2", tokens=5, max_tokens=9), {"tokens": 5, "max_tokens": 9}),
+    ],
+)
+def test_field_named_like_a_secret_is_left_out(value: Any, expected: dict[str, Any]) -> None:
+    """Of named tuples too, and of the fields that a pydantic model does not declare."""
+    found = snapshot(value)
+    found.pop("__type__", None)
+
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any
             found |= {k: v for k, v in descriptor.__get__(value).copy().items() if _public(k, hidden)}
         elif key == "__pydantic_extra__":
             extra = descriptor.__get__(value)
-            found |= extra if isinstance(extra, dict) else {}
+            found |= {k: v for k, v in extra.items() if _public(k, hidden)} if isinstance(extra, dict) else {}
         elif _public(key, hidden):
             try:
                 found[key] = descriptor.__get__(value)
@@ -192,7 +192,8 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
     fields = next((own for base in mro if (own := base.__dict__.get("_fields")) is not None), None)
     items = list(tuple.__iter__(value))
     if isinstance(fields, tuple) and len(fields) == len(items):
-        return walk.mapping(dict(zip(fields, items, strict=True)), depth)
+        named = zip(fields, items, strict=True)
+        return walk.mapping({k: v for k, v in named if type(k) is not str or not is_secret(k)}, depth)
     return walk.sequence(items, depth)
 
 
