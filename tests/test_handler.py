@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from coagent_langchain import CoagentCallbackHandler, ConfigurationError
+from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler, ConfigurationError
 from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
@@ -529,6 +530,18 @@ def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: Coage
     assert [(e["error_type"], e["error_message"], e["component_id"]) for e in errors] == [
         ("KeyError", "'k'", "application"), ("Error", "no exception at all", "application"),
     ]  # fmt: skip
+
+
+def test_message_of_an_error_that_the_application_logs_has_no_secrets(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As in the message of an exception, which it often repeats."""
+    handler.log_error("cannot connect: password=hunter2")
+    record = logging.LogRecord("kitchen", logging.ERROR, "", 0, "cannot connect: password=hunter2", None, None)
+    CoagentLogHandler(handler).emit(record)
+
+    said = [e["error_info"]["error_message"] for e in log.entries[1:]]
+    assert said == ["cannot connect: password=[redacted]"] * 2
 
 
 def test_remark_in_a_prompts_block_stands_in_its_latest_turn(

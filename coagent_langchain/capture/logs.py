@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
 
 from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
+from coagent_langchain.capture.remarks import event_type_of
 from coagent_langchain.errors import guard
+from coagent_langchain.wire import Severity
 
 _OWN_THREADS = "coagent-"  # what they log while sending must not become events, which would be sent in turn
 _thread = threading.local()
@@ -44,13 +45,15 @@ class CoagentLogHandler(logging.Handler):
 
     def _forward(self, record: logging.LogRecord) -> None:
         message = self._text(record)
-        meta: dict[str, Any] = {"logger": record.name, "level": record.levelname}
+        names = {"logger": record.name, "level": record.levelname}
+        remarks = self._handler._remarks
         if record.levelno >= logging.ERROR:
             error = record.exc_info[1] if record.exc_info else None
-            self._handler.log_error(message, error, critical=record.levelno >= logging.CRITICAL, meta=meta)
+            severity = Severity.CRITICAL if record.levelno >= logging.CRITICAL else Severity.HIGH
+            remarks.error_here(message, error, severity, record=names)
             return
         name = "warning" if record.levelno >= logging.WARNING else "info" if record.levelno >= logging.INFO else "debug"
-        self._handler.log(name, message, meta=meta)
+        remarks.here(event_type_of(name), message, record=names)
 
     def _text(self, record: logging.LogRecord) -> str:
         try:

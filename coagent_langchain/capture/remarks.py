@@ -9,14 +9,12 @@ from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session
-from coagent_langchain.texts import error_message, stack_trace
+from coagent_langchain.texts import error_message, stack_trace, without_secrets
 from coagent_langchain.wire import EventType, JsonObject, Severity
-
-_NAMES = ("logger", "level")  # in the meta of a log record
 
 
 class Remarks:
@@ -30,37 +28,48 @@ class Remarks:
         run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
 
-    def here(self, event_type: EventType, message: Any, meta: object = None) -> None:
-        """Log a remark of application code, in the run or session around it."""
-        meta = _as_mapping(meta)
-        self._emit(self._entry_here(event_type, meta)[1], message, _given(meta))
+    def here(
+        self, event_type: EventType, message: Any, meta: object = None, record: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Log a remark of application code, in the run or session around it.
 
-    def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None) -> None:
-        """Log an error that application code reports itself."""
+        Parameters:
+            meta: of the application, and thus content, whatever its keys are named.
+            record: the logger and level of a `logging` record.
+        """
+        meta = _as_mapping(meta)
+        self._emit(self._entry_here(event_type, meta, record)[1], message, meta.keys())
+
+    def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None,
+                   record: Mapping[str, str] = NOTHING) -> None:  # fmt: skip
+        """Log an error that application code reports itself; the parameters are those of `here`."""
         meta = _as_mapping(meta)
         if isinstance(message, BaseException):  # as `log_error(error)`
             message, error = "", error or message
-        said = message if isinstance(message, str) else str(snapshot(message))
+        said = without_secrets(message if isinstance(message, str) else str(snapshot(message)))
         told = "" if error is None else error_message(error)
-        session, entry = self._entry_here(EventType.ERROR, meta)
+        session, entry = self._entry_here(EventType.ERROR, meta, record)
         info: JsonObject = {
             "error_id": entry["event_id"],
             "error_type": "Error" if error is None else type(error).__name__,
             "error_message": ": ".join(filter(None, (said, told))),
             "error_severity": severity,
-            "component_id": meta.get("logger", "application"),
+            "component_id": record.get("logger", "application"),
         }
         if error is not None:
             info["stack_trace"] = stack_trace(error)
         entry["error_info"] = info
-        self._recorder.outlet.emit(entry, _given(meta))
+        self._recorder.outlet.emit(entry, meta.keys())
         if error is not None:  # if it is raised again, it counts as reported
             session.reported(error)
             run = self._run_around()
             if run is not None and run.key in self._recorder.tree.open:
                 run.remember_failure(Failure(error, entry["event_id"], run))
 
-    def _entry_here(self, event_type: EventType, meta: Mapping[str, Any]) -> tuple[Session, JsonObject]:
+    def _entry_here(
+        self, event_type: EventType, meta: Mapping[str, Any], record: Mapping[str, str]
+    ) -> tuple[Session, JsonObject]:
+        meta = {**record, **meta}
         if (run := self._run_around()) is not None:
             session = self._recorder.prompt_of(run).session
             run.turn = run.latest_turn()
@@ -105,11 +114,6 @@ def _as_mapping(meta: object) -> Mapping[str, Any]:
     if isinstance(meta, Mapping):
         return meta
     return {} if meta is None else {"value": meta}
-
-
-def _given(meta: Mapping[str, Any]) -> Collection[str]:
-    """The keys of a remark's meta that the application chose."""
-    return meta.keys() - _NAMES
 
 
 def _known(meta: Mapping[str, Any]) -> JsonObject:

@@ -278,10 +278,20 @@ def test_without_content_the_users_own_meta_is_not_written(log: MemoryDelivery) 
     """The `meta` given to a session, a prompt or a log call is content, whatever its keys are called."""
     handler = CoagentCallbackHandler(delivery=log, capture_content=False)
     with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
-        handler.log("info", "cooked", meta={"status": "secret"})
-        handler.log_error("burnt", meta={"path": "secret"})
+        handler.log("info", "cooked", meta={"status": "secret", "level": "secret"})
+        handler.log_error("burnt", meta={"path": "secret", "logger": "secret"})
 
     assert ("secret" in str(log.entries), len(log.entries)) == (False, 5)
+
+
+def test_without_content_a_log_record_keeps_its_logger_and_level(log: MemoryDelivery) -> None:
+    """They are names; its text is content."""
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log, capture_content=False))
+    forward.emit(logging.LogRecord("kitchen", logging.ERROR, "", 0, SECRET, None, None))
+
+    said = log.entries[1]
+    assert said["meta"] == {"logger": "kitchen", "level": "ERROR", "content": "not captured"}
+    assert (said["error_info"]["component_id"], SECRET in str(log.entries)) == ("kitchen", False)
 
 
 @pytest.mark.internal_errors
@@ -298,8 +308,8 @@ def test_redactor_that_fails_costs_the_users_own_meta(log: MemoryDelivery) -> No
 
     handler = CoagentCallbackHandler(delivery=log, redact=broken)
     with handler.session("task", meta={"model": "secret"}) as session, session.prompt("go", meta={"kind": "secret"}):
-        handler.log("info", "cooked", meta={"status": "secret"})
-        handler.log_error("burnt", meta={"path": "secret"})
+        handler.log("info", "cooked", meta={"status": "secret", "level": "secret"})
+        handler.log_error("burnt", meta={"path": "secret", "logger": "secret"})
         RunnableLambda(step).invoke("x", {"callbacks": [handler]})
 
     assert ("secret" in str(log.entries), len(log.entries)) == (False, 7)
