@@ -51,3 +51,11 @@ def test_retriever_is_told_from_a_tool() -> None:
     story.tool_done(run, "docs", "hot", 5, "")
 
     assert drawn(timeline(story.entries)) == ["prompt Soup? ok", "  retriever docs ok"]
+
+
+@pytest.mark.parametrize("event_type", ["session_end", "llm_response", "tool_response", "human_oversight"])
+def test_outcome_is_one_line_of_visible_characters(event_type: str) -> None:
+    """A terminal that shows it obeys none of its control characters."""
+    odd = "done\x1b[2J\nfor \u202egood"
+
+    assert moment(event_type, meta={"status": odd, "outcome": odd}).outcome == "done␛[2J for ⟨U+202E⟩good"

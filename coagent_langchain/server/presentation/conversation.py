@@ -131,7 +131,7 @@ class _Reader:
         if bar.is_tool:
             return [self._tool(bar, entries)]
         if bar.kind == "end":
-            return [Item("end", bar, f"Session {visible(bar.status)}")]
+            return [Item("end", bar, f"Session {bar.status}")]
         if bar.kind == "human":
             return [_human(bar, ref, entry) for ref, entry in entries]
         if bar.kind == "component" and not bar.failed:

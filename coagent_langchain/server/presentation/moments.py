@@ -89,6 +89,7 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
     )  # fmt: skip
     _READERS.get(made.type, _other)(made, entry, meta)
     made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])
+    made.outcome = preview(made.outcome, MAX_NAME)
     return made
 
 
