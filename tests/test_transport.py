@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -290,8 +291,9 @@ class _Endless(BaseHTTPRequestHandler):
 
 def test_redirect_is_not_followed_halfway() -> None:
     """Its address may be no address, and its body have no end, which would fill the application's memory."""
-    with serving(HTTPServer(("127.0.0.1", 0), _Endless)) as port:
-        outcome = Transport(f"http://127.0.0.1:{port}/api/v1").post(b"{}")
+    with HTTPServer(("127.0.0.1", 0), _Endless) as server:
+        threading.Thread(target=server.handle_request).start()
+        outcome = Transport(f"http://127.0.0.1:{server.server_port}/api/v1").post(b"{}")
 
     assert outcome == Outcome(302, "it redirects to http://[not an address, and redirects are not followed")
 

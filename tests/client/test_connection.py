@@ -66,7 +66,8 @@ def test_redirect_is_told_with_the_address_that_it_leads_to() -> None:
 
 def test_redirect_to_what_is_no_address_raises_nothing() -> None:
     """A write returns a result, whatever the server says."""
-    with Scripted((302, {"Location": "http://[not an address"})) as scripted, patient(scripted.base_url) as client:
+    answer = Answer(302, headers={"Location": "http://[not an address"})
+    with FaultyServer(lambda request: answer) as server, patient(server.base_url) as client:
         result = client.log_info("s", "hello", max_retries=0)
 
     assert (result.success, result.message.endswith("ValueError")) == (False, True)
