@@ -57,13 +57,13 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     if fields.get("type") != "tool":
         return _commanded(output, tool_call_id) if is_command(output) else ToolResult({"output": snapshot(output)})
     content = fields.get("content")
-    output = snapshot(content) if type(content) is str else plain_content(content, None)
-    result: JsonObject = {"output": output}
+    said = snapshot(content) if type(content) is str else plain_content(content, None)
+    result: JsonObject = {"output": said}
     if fields.get("artifact") is not None:
         result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
     failed = fields.get("status") == "error"
     call_id = fields.get("tool_call_id")
-    message = failure_text(output) if failed else ""
+    message = failure_text(said) if failed else ""
     return ToolResult(result, failed, message, call_id if isinstance(call_id, str) else None)
 
 
