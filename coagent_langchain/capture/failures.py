@@ -43,11 +43,11 @@ class Failures:
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
         below = run.failures or []
-        origin, beside = cause(error, below), run.reported_beside(error)
+        beside = run.reported_beside(error)
         error_id = reported(error, below) if beside is None else beside
         entries: list[JsonObject] = []
         if error_id is None:
-            entries = self._report(run, error, outcome, answer, origin)
+            entries = self._report(run, error, outcome, answer)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if isinstance(run, Root) and outcome.failed:
             error_ids = *run.unresolved, *(each.error_id for each in below), error_id
@@ -159,17 +159,15 @@ class Failures:
         self._recorder.prompt_of(run).course.totals.add_recovery()
         return entry
 
-    def _report(
-        self, run: Run, error: BaseException, outcome: Outcome, answer: Answer, origin: Failure | None
-    ) -> list[JsonObject]:
+    def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
         run.turn = run.latest_turn()
         if outcome is Outcome.INTERRUPTED:
             return self.asked(run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:
             return self._handed_over(run, route(error))
-        return [self._error(run, error, answer, origin)] if outcome.failed else []
+        return [self._error(run, error, answer)] if outcome.failed else []
 
-    def _error(self, run: Run, error: BaseException, answer: Answer, origin: Failure | None) -> JsonObject:
+    def _error(self, run: Run, error: BaseException, answer: Answer) -> JsonObject:
         prompt = self._recorder.prompt_of(run)
         meta: JsonObject = {"path": run.path()}
         if run.attempt:
@@ -178,6 +176,7 @@ class Failures:
             meta |= {**(run.parameters or {}), **self._recorder.timing(run)}
         entry = self._recorder.entry(run, EventType.ERROR, meta)
         entry["error_info"] = error_info(error, entry["event_id"], severity(error), run.name)
+        origin = cause(error, run.failures or ())
         if origin is not None and origin.error_id:
             meta["caused_by"] = origin.error_id
         if answer.text:
@@ -209,8 +208,9 @@ class Failures:
         Returns:
             a `human_oversight` entry for each question that was not asked before.
         """
-        root, prompt = run.root, self._recorder.prompt_of(run)
-        pending, prompt = prompt.course.pending, root.prompt or prompt
+        root = run.root
+        prompt = root.prompt or self._recorder.prompt_of(run)
+        pending = prompt.course.pending
         if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
             root.thread = ambient.configured_thread_id()
         root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
