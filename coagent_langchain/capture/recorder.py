@@ -186,8 +186,7 @@ class Recorder:
         course, asked, tool_call_id = self.prompt_of(run).course, None, run.tool_call_id
         own, pending = run.root.tool_calls, course.pending.tool_calls
         if tool_call_id is not None:
-            if own is None or not own.is_shared(tool_call_id):  # else the runs above have the turn
-                asked = run.root.requested_in(tool_call_id)
+            asked = run.root.requested_in(tool_call_id)
             if own is not None:
                 own.ran(tool_call_id)
             pending.ran(tool_call_id)

@@ -73,12 +73,15 @@ class Root(Run):
         return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
 
     def requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
-        """The prompt and turn that requested a tool call, if known.
+        """The prompt and turn that requested a tool call; None if unknown, or if several turns did so at once.
 
         A run that repeats an earlier prompt's calls from one of its checkpoints makes them in its own prompt, as the
         nodes around them are there. Only a call that has waited for a human stays in the prompt of the question.
         """
-        asked = None if self.tool_calls is None else self.tool_calls.asked_by(tool_call_id)
+        own = self.tool_calls
+        if own is not None and own.is_shared(tool_call_id):
+            return None
+        asked = None if own is None else own.asked_by(tool_call_id)
         if asked is None and self.prompt is not None:
             asked = self.prompt.course.pending.tool_calls.asked_by(tool_call_id)
             prompts = {self.prompt, *(question.prompt for question in self.answered.values())}
