@@ -20,6 +20,7 @@ import pytest
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt, GraphRecursionError, NodeCancelledError
 from langgraph.errors import ParentCommand as Parent
 from langgraph.graph import START, StateGraph
@@ -126,8 +127,6 @@ def test_a_real_interrupt_gives_its_question() -> None:
             raise
 
     graph = StateGraph(dict).add_node("ask", ask).add_edge(START, "ask")
-    from langgraph.checkpoint.memory import InMemorySaver
-
     graph.compile(checkpointer=InMemorySaver()).invoke({"a": 1}, {"configurable": {"thread_id": "1"}})
     [(interrupt_id, value)] = interrupts(caught[0])
 

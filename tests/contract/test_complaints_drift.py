@@ -14,13 +14,13 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import tool
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, ScriptedText, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.tools import add
 
 ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup", usage_metadata=USAGE))]])  # type: ignore[arg-type]
 HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))
@@ -156,12 +156,6 @@ def test_astream_events_logs_the_same(version: Any, log: MemoryDelivery, handler
 
 def test_parallel_calls_of_one_tool_are_told_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """41 langchain-ai/langchain#34168: both events of every tool run carry the id of the call that requested it."""
-
-    @tool
-    def add(a: int, b: int) -> int:
-        """Add."""
-        return a + b
-
     asked = [("add", {"a": n, "b": n}, f"c{n}") for n in range(5)]
     create_agent(chat(calls(*asked), "done"), [add]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 

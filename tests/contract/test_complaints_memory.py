@@ -34,6 +34,7 @@ from coagent_langchain.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of, types
+from tests.tools import add
 
 PACKAGE = str(Path(coagent_langchain.__file__).parent)
 
@@ -83,12 +84,6 @@ def test_thousands_of_runs_leave_no_growth() -> None:
 
 def test_nothing_of_ours_waits_for_the_garbage_collector() -> None:
     """24 comet-ml/opik#7516: what ends is freed at once, and leaves nothing to the garbage collector."""
-
-    @tool
-    def add(a: int, b: int) -> int:
-        """Add two numbers."""
-        return a + b
-
     handler = CoagentCallbackHandler(delivery=Nowhere())
     agent = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "c1")), "3"), [add])
     chain = RunnableLambda(lambda x: x) | chat("soup")

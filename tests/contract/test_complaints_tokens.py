@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -82,8 +83,6 @@ def test_result_without_llm_output_is_enough(log: MemoryDelivery, handler: Coage
 )
 def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """5 langfuse/langfuse#1424: a missing or unexpected field of a provider's dict costs neither event nor text."""
-    from uuid import uuid4
-
     run_id = uuid4()
     handler.on_llm_start({}, ["q"], run_id=run_id)
     result = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup"))]])
@@ -140,8 +139,6 @@ def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentC
 
 def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: only one is read."""
-    from uuid import uuid4
-
     run_id = uuid4()
     message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": {"prompt_tokens": 10}})  # type: ignore[arg-type]
     output = {"token_usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}}

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, dispatch_custom_event
 from langchain_core.callbacks.manager import CallbackManager
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langchain_core.tracers import _streaming
@@ -310,7 +310,6 @@ def test_the_ambient_run_is_the_parent_in_async_too(log: MemoryDelivery, handler
 @pytest.mark.parametrize("way", ["list", "bound", "manager"])
 def test_the_same_handler_twice_logs_once(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """F12: the same instance attached twice gets every event twice; each is logged once, custom events too."""
-    from langchain_core.callbacks import dispatch_custom_event
 
     def step(value: str) -> str:
         dispatch_custom_event("progress", {"done": 1})
@@ -440,8 +439,6 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
     way: str, severity: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """F19: a rescued failure arrives as `on_tool_error`, or as an end with status error: error and recovery."""
-    from langchain.agents.middleware import wrap_tool_call
-    from langchain_core.messages import ToolMessage
 
     @wrap_tool_call
     def rescue(request: Any, call: Any) -> Any:
