@@ -29,6 +29,13 @@ from tests.tools import asking_agent
 A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
 
 
+def pass_time(monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """Set the machine's clocks forward."""
+    now, monotonic = time.time_ns, time.monotonic
+    monkeypatch.setattr(time, "time_ns", lambda: now() + minutes * 60 * 10**9)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + minutes * 60)
+
+
 @pytest.mark.parametrize("rule", [{}, {"redact": dict}], ids=["none", "the same"])
 def test_session_of_handlers_made_per_request_ends_with_its_last_answer(
     rule: dict[str, Any], log: MemoryDelivery
@@ -69,28 +76,21 @@ def test_totals_of_a_session_can_be_read_while_it_is_open(handler: CoagentCallba
     assert (totals.llm_calls, totals.total_tokens) == (1, 14)
 
 
-def test_idle_session_ends_by_itself(log: MemoryDelivery) -> None:
+def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session without an event for half an hour is ended by the sweep."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    handler._sessions._open["s"].course.touched -= 31 * 60
+    pass_time(monkeypatch, 31)
     handler._sessions.sweep()
 
     assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
-
-
-def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the machine's clocks forward by a minute."""
-    now, monotonic = time.time_ns, time.monotonic
-    monkeypatch.setattr(time, "time_ns", lambda: now() + 60 * 10**9)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 60)
 
 
 def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time from the last event until the session is closed is not part of the session."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    pass_a_minute(monkeypatch)
+    pass_time(monkeypatch, 1)
     handler.close()
 
     last, end = log.entries[-2:]
@@ -113,7 +113,7 @@ def test_session_with_a_block_ends_with_it(
     """A block determines when its session ends, or an `end()` inside it does."""
     with handler.session("Cook") as session:
         chat("a").invoke("q", {"callbacks": [handler]})
-        pass_a_minute(monkeypatch)
+        pass_time(monkeypatch, 1)
         if early:
             session.end()
 
@@ -126,30 +126,34 @@ def test_session_lasts_from_its_first_event_to_its_last(
 ) -> None:
     """The duration is measured between their timestamps, even if the block is entered long after it was created."""
     session = handler.session("Cook")
-    pass_a_minute(monkeypatch)
+    pass_time(monkeypatch, 1)
     with session:
         chat("a").invoke("q", {"callbacks": [handler]})
-        pass_a_minute(monkeypatch)
+        pass_time(monkeypatch, 1)
 
     assert A_MINUTE <= log.entries[-1]["meta"]["elapsed_time_ms"] < 2 * A_MINUTE
 
 
 @pytest.mark.parametrize("how", ["closed", "idle"])
-def test_session_that_waits_for_a_person_says_so(how: str, log: MemoryDelivery) -> None:
+def test_session_that_waits_for_a_person_says_so(
+    how: str, log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A session with an unanswered interrupt is not completed."""
     handler = CoagentCallbackHandler("s", delivery=log)
     asking_agent().invoke(
         {"messages": [("user", "Pay?")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}}
     )
     if how == "idle":
-        handler._sessions._open["s"].course.touched -= 31 * 60
+        pass_time(monkeypatch, 31)
         handler._sessions.sweep()
     handler.close()
 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
 
 
-def test_idle_session_whose_last_run_failed_ends_as_failed(log: MemoryDelivery) -> None:
+def test_idle_session_whose_last_run_failed_ends_as_failed(
+    log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A service's sessions end when they are idle: those that failed can be found, unless a later run succeeded."""
     handler = CoagentCallbackHandler(delivery=log)
     for session_id, answers in (("failed", ["a", ValueError("down")]), ("went on", [ValueError("down"), "a"])):
@@ -157,7 +161,7 @@ def test_idle_session_whose_last_run_failed_ends_as_failed(log: MemoryDelivery) 
         for _ in answers:
             with contextlib.suppress(ValueError):
                 model.invoke("q", {"callbacks": [handler], "metadata": {"session_id": session_id}})
-        handler._sessions._open[session_id].course.touched -= 31 * 60
+    pass_time(monkeypatch, 31)
     handler._sessions.sweep()
 
     ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
@@ -359,13 +363,15 @@ def test_session_with_something_open_makes_no_room(
 
 
 @pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])
-def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, log: MemoryDelivery) -> None:
+def test_session_in_which_something_runs_is_not_idle(
+    hours: int, ended: bool, log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call may take long; only after a day without an event is its session ended."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def sweep(_: str) -> str:
         chat("a").invoke("q")
-        handler._sessions._open["s"].course.touched -= hours * 3600
+        pass_time(monkeypatch, hours * 60)
         handler._sessions.sweep()
         return "ok"
 
@@ -374,13 +380,13 @@ def test_session_in_which_something_runs_is_not_idle(hours: int, ended: bool, lo
     assert (log.entries[-1]["event_type"] == "session_end") is ended
 
 
-def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
+def test_end_of_a_run_counts_as_activity(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session counts as idle half an hour after its last run has ended."""
     handler = CoagentCallbackHandler("s", delivery=log)
 
     def work(_: str) -> str:
         chat("a").invoke("q")
-        handler._sessions._open["s"].course.touched -= 3600
+        pass_time(monkeypatch, 60)
         return "ok"
 
     RunnableLambda(work).invoke("q", {"callbacks": [handler]})
@@ -389,11 +395,11 @@ def test_end_of_a_run_counts_as_activity(log: MemoryDelivery) -> None:
     assert len(handler._sessions) == 1
 
 
-def test_start_of_a_call_counts_as_activity(log: MemoryDelivery) -> None:
+def test_start_of_a_call_counts_as_activity(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that was idle for long is not ended during a model call."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    handler._sessions._open["s"].course.touched -= 3600
+    pass_time(monkeypatch, 60)
     words = chat("a b").stream("q", {"callbacks": [handler]})
     next(words)
     handler._sessions.sweep()
@@ -407,7 +413,7 @@ def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
     """The elapsed time covers the whole session, from before the block."""
     handler = CoagentCallbackHandler("s", delivery=log)
     chat("a").invoke("q", {"callbacks": [handler]})
-    pass_a_minute(monkeypatch)
+    pass_time(monkeypatch, 1)
     with handler.session("Cook", session_id="s"):
         pass
 
