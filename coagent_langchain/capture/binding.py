@@ -37,9 +37,7 @@ class Binding:
         human_answers: logs human answers to the questions of graphs.
     """
 
-    def __init__(
-        self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int]) -> None:
         self.sessions = sessions
         self.human_answers = HumanAnswers(outlet)
         self._outlet = outlet

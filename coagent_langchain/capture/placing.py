@@ -28,7 +28,7 @@ class Placing:
         binding: as given.
     """
 
-    def __init__(self, tree: RunTree, binding: Binding, *, components: str = "nodes", sample_rate: float = 1.0) -> None:
+    def __init__(self, tree: RunTree, binding: Binding, *, components: str, sample_rate: float) -> None:
         self._tree = tree
         self.binding = binding
         self._components = components

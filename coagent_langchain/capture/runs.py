@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final, final
 from uuid import UUID
 
@@ -30,15 +29,18 @@ MUTED: Final = Muted()
 class RunTree:
     """Open runs by id. Starts and ends are idempotent; everything kept is bounded.
 
-    Parameters:
+    Attributes:
         clock: monotonic nanoseconds.
+        open: the open runs.
+        streams: of open model calls, the tokens that have arrived.
+        lingering: ended roots with open runs below them, oldest `ended` first.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
+        self.clock = time.monotonic_ns
         self.open: dict[Key, Run | Muted] = {}
-        self.streams: dict[Key, list[Any]] = {}  # of open model calls: the tokens that have arrived
-        self.lingering: dict[Key, Root] = {}  # ended roots with open runs below them, oldest `ended` first
+        self.streams: dict[Key, list[Any]] = {}
+        self.lingering: dict[Key, Root] = {}
         self._ended: dict[Key, Run | Muted] = {}
         self._ended_order: deque[Key] = deque([-1] * MAX_ENDED)  # of constant length; -1 is no run's key
         _trees.add(self)
