@@ -159,7 +159,7 @@ class Pending:
     def _open_in(self, thread: Any) -> dict[str, Question]:
         return {key: question for key, question in self.questions.copy().items() if question.thread == thread}
 
-    def withdraw(self, thread: Any, kept: Container[str] = ()) -> list[str]:
+    def withdraw(self, thread: Any, kept: Container[str]) -> list[str]:
         """Drop questions that no longer need an answer: the thread's graph has continued or asked something else.
 
         Parameters:

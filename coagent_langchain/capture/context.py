@@ -23,9 +23,8 @@ _BRANCH_TAG = "map:key:"
 _PACKAGES = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 # Metadata that LangChain and LangGraph add themselves, or that is elsewhere in the entry.
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
-_OWN_KEYS = frozenset({"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id",
-                       "graph_id", "prompt_number", "model", *SESSION_KEYS})  # fmt: skip
-_known_as_ours: set[str] = set(_OWN_KEYS)
+_known_as_ours = {"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id", "graph_id",
+                  "prompt_number", "model", *SESSION_KEYS}  # fmt: skip
 _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, _BRANCH_TAG, _RETRY_TAG, "langsmith:", "langgraph:")
 _HISTORY_RUN = "check_sync_or_async"  # inside a `RunnableWithMessageHistory`

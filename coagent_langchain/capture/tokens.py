@@ -77,10 +77,8 @@ def cache_tokens(details: Any) -> int:
         details: `input_token_details`; keys may have a service tier's prefix (`flex_cache_read`), and writes may be
             given by lifetime (`ephemeral_5m_input_tokens`) instead of in `cache_creation`.
     """
-    if not isinstance(details, dict):
-        return 0
     read, written, timed = 0, 0, 0
-    for key, value in details.items():
+    for key, value in as_dict(details).items():
         tokens = count(value) or 0
         if key.endswith("cache_read"):
             read += tokens
