@@ -100,13 +100,13 @@ class Binding:
 
     def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         """A new prompt, or the one around the run, or the one in which its graph stopped and now continues."""
-        session, around, number = self._session_for(root, session_id)
+        session, around = self._session_for(root, session_id)
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
-            return self._go_on(root, session, around, number, answer)
-        if around is None and number is None and session.course.pending.tool_calls:
+            return self._go_on(root, session, around, answer)
+        if around is None and root.prompt_number is None and session.course.pending.tool_calls:
             around = self._asked(root, session, inputs)
-        return self._join(root, session, around, number)
+        return self._join(root, session, around)
 
     def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
         """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
@@ -125,16 +125,16 @@ class Binding:
         root.turn = turn
         return prompt
 
-    def _go_on(self, root: Root, session: Session, around: Prompt | None, number: int | None, answer: Any) -> Prompt:
+    def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:
         """The prompt of a graph that continues where it stopped, with or without a human's answer."""
         pending = session.course.pending
         stop = pending.stopped.pop(root.thread, None)
         before = stop.prompt if stop is not None else None
-        if before is None and number is None:
+        if before is None and root.prompt_number is None:
             before = self._prompt_elsewhere(session)
         if answer is not None or (stop is not None and stop.asking):
             asked = (question.prompt for question in pending.asked_in(root.thread).values())
-            prompt = self._join(root, session, around or next(asked, None) or before, number)
+            prompt = self._join(root, session, around or next(asked, None) or before)
             self._start_session(root, prompt.session)
             self.human_answers.resume(root, prompt, answer)
             return prompt
@@ -142,14 +142,14 @@ class Binding:
             root.unresolved = stop.errors
         if around is None and before is not None:
             root.turn = before.turn  # it continues from its last checkpoint: the user has said nothing new
-        return self._join(root, session, around or before, number)
+        return self._join(root, session, around or before)
 
-    def _join(self, root: Root, session: Session, known: Prompt | None, number: int | None) -> Prompt:
+    def _join(self, root: Root, session: Session, known: Prompt | None) -> Prompt:
         """Join the root to the known prompt, or to a new one if there is none or its session has just ended."""
         bare = root.kind == "llm"
         if known is not None and known.course.join(self._outlet, bare=bare):
             return known
-        return session.open_prompt(number, self._outlet, bare=bare)
+        return session.open_prompt(root.prompt_number, self._outlet, bare=bare)
 
     def _prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The last prompt begun by another process, unless one has begun here since."""
@@ -158,17 +158,17 @@ class Binding:
             return None
         return session.course.rejoin(session, number, self._after_turn)
 
-    def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None, int | None]:
-        """The session that a root belongs to, the prompt block around it, and the prompt number that it names."""
-        around, number = scope.current(), root.prompt_number
+    def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None]:
+        """The session that a root belongs to, and the prompt block around it."""
+        around = scope.current()
         if around is None:
-            return self._open_session(session_id or self._session_id or self._own_session_id), None, number
+            return self._open_session(session_id or self._session_id or self._own_session_id), None
         if around.ended or not around.shares(self.sessions):
             # A task that outlives the block it began in, or a handler with a different destination than the block's.
             if isinstance(around, Prompt) and not around.ended:
-                number = around.number
-            return self._open_session(around.session_id), None, number
-        return (around.session, around, number) if isinstance(around, Prompt) else (around, None, number)
+                root.prompt_number = around.number
+            return self._open_session(around.session_id), None
+        return (around.session, around) if isinstance(around, Prompt) else (around, None)
 
     def own_session(self) -> Session:
         """The session for everything that names none."""

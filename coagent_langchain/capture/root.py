@@ -19,7 +19,7 @@ class Root(Run):
         open: the open runs of its tree, itself included.
         ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
-        prompt_number: the prompt number in its metadata.
+        prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         binding: the lock that is held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged.
         tool_calls: the tool calls that its models requested; None before the first one.
