@@ -48,7 +48,7 @@ def as_dict(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def dict_of(value: Any) -> dict[Any, Any]:
+def members_of(value: Any) -> dict[Any, Any]:
     """The dict itself, or an object's own attributes: some integrations pass on their SDK's objects as they are."""
     return value if isinstance(value, dict) else fields_of(value)
 

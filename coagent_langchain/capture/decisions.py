@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.capture.content import as_dict, dict_of, fields_of
+from coagent_langchain.capture.content import as_dict, fields_of, members_of
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.tokens import standard
@@ -27,7 +27,7 @@ def conversation_of(request: Any) -> Conversation:
 def answer_of(response: Any) -> Answer:
     """A decision model's answers as JSON, and its tokens."""
     fields = fields_of(response)
-    model, tokens = fields.get("model"), dict_of(fields.get("usage"))
+    model, tokens = fields.get("model"), members_of(fields.get("usage"))
     return Answer(
         as_json(fields.get("answers", response)),
         model=model if isinstance(model, str) else None,

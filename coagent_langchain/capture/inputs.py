@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import dict_of, fields_of, joined, role_of, text_of, tool_calls_of
+from coagent_langchain.capture.content import fields_of, joined, members_of, role_of, text_of, tool_calls_of
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk
@@ -50,7 +50,7 @@ def last_call(inputs: Any) -> str | None:
         return None
     last = messages[-1]
     asked = next(iter(tool_calls_of(last)), {})
-    call_id = dict.get(dict_of(last), "tool_call_id") or asked.get("id")
+    call_id = dict.get(members_of(last), "tool_call_id") or asked.get("id")
     return call_id if isinstance(call_id, str) else None
 
 

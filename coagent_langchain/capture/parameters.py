@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from coagent_langchain.capture.content import as_dict, dict_of
+from coagent_langchain.capture.content import as_dict, members_of
 from coagent_langchain.capture.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
@@ -92,9 +92,9 @@ def tools_offered(params: Dict) -> list[str]:
 
 def _tool_names(tool: Any) -> list[str]:
     """A tool's name; several for Gemini, which declares functions in groups."""
-    own = dict_of(tool)
+    own = members_of(tool)
     for inner in (own.get("function"), own.get("toolSpec"), own.get("custom"), own):  # OpenAI, Bedrock, Anthropic
-        named = {} if inner is None else dict_of(inner)
+        named = {} if inner is None else members_of(inner)
         if name := _text(named.get("name")) or _text(named.get("title")):
             return [name]
     declared = own.get("function_declarations") or own.get("functionDeclarations")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from coagent_langchain.capture.content import as_dict, dict_of
+from coagent_langchain.capture.content import as_dict, members_of
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tokens import MAX_DETAIL, Dict, Usage, count, inclusive, standard
 
@@ -77,7 +77,7 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
     """
     if type(raw) is int:  # watsonx's deployed models report only a total
         raw = {"total_tokens": raw}
-    own = dict_of(raw)
+    own = members_of(raw)
     if not own:
         return None
     if "input_token_details" in own or "output_token_details" in own:  # LangChain's own form in another place
@@ -104,7 +104,7 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for (place, key), name in table.items():
-        tokens = count((dict_of(own.get(place)) if place else own).get(key))
+        tokens = count((members_of(own.get(place)) if place else own).get(key))
         if tokens is not None:
             found.setdefault(name, tokens)
     return found
