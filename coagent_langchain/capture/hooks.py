@@ -203,7 +203,7 @@ class Hooks(Asides):
                 self._recorder.tool_ended(run, found.result, success=True)
                 if run.tried:
                     self._failures.called_again(run)
-            self._endings.returned(run, output)
+            self._endings.returned(run)
 
     def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip
