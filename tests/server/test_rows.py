@@ -124,18 +124,6 @@ def test_answer_from_a_cache_says_so() -> None:
     ]
 
 
-def test_row_of_an_error_names_its_type_once() -> None:
-    """The label is the type; a call that failed has its own label, and the type in the note."""
-    story = Story("s").ask("hello")
-    info = {"error_id": "e-1", "error_type": "ConnectionError", "error_message": "attempt 1 refused"}
-    story.log("error", error_info=info)
-    story.log("error", 1, story.call("hello"), error_info=info)
-    told = [(row[3], row[4]) for row in rows(timeline(story.entries), T0)[1:]]
-
-    assert told == [("ConnectionError", "attempt 1 refused"),
-                    ("gemma3:4b", "ConnectionError: attempt 1 refused")]  # fmt: skip
-
-
 def test_row_tells_turn_and_caller_before_its_note() -> None:
     """In a field of its own: the note is logged text, with its own direction."""
     story = Story("s").ask("hello")
