@@ -14,19 +14,20 @@ from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.pages import for_a_person, render
-from coagent_langchain.server.security import LOOPBACK, Security
+from coagent_langchain.server.security import Security
 from coagent_langchain.server.store import Store, Unavailable
 from coagent_langchain.server.timelines import Timelines
 
 
-def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK) -> Security:
+def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
     """Build the ASGI application: a Starlette application behind `Security`.
 
-    The Starlette `state` holds `store`, the cached `timelines`, the `live` streams, `notices` for the log, and
-    `closing`, an event that long responses check.
+    The Starlette `state` holds `store`, `closing`, the cached `timelines`, the `live` streams, and `notices` for the
+    log.
 
     Parameters:
         store: where entries are kept; the caller closes it.
+        closing: set when the server stops; long responses check it.
         token: bearer token that every request must have, or None.
         hosts: host names that the Host header may name; any if empty.
     """
@@ -35,9 +36,9 @@ def build(store: Store, *, token: str | None = None, hosts: tuple[str, ...] = LO
         exception_handlers={HTTPException: _http_error, Unavailable: _unavailable, ClientDisconnect: _left},
     )
     state = starlette.state
-    state.store, state.timelines, state.live, state.closing = store, Timelines(store), set(), threading.Event()
-    state.notices = Notices()
-    return Security(starlette, closing=state.closing, hosts=hosts, token=token)
+    state.store, state.closing = store, closing
+    state.timelines, state.live, state.notices = Timelines(store), set(), Notices()
+    return Security(starlette, hosts=hosts, token=token)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -43,7 +43,8 @@ class Running:
         self.url = f"http://{name}:{port}"
         self.base_url = f"{self.url}/api/v1"
         self.store = store
-        self._app = build(store, token=token, hosts=() if token else (*LOOPBACK, name))
+        self._closing = threading.Event()
+        self._app = build(store, self._closing, token=token, hosts=() if token else (*LOOPBACK, name))
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
                                 timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
         self._server = _Server(config)
@@ -60,7 +61,7 @@ class Running:
 
     def close(self) -> None:
         """Finish requests in progress, store queued entries, and stop. Closing again does nothing."""
-        self._app.closing.set()
+        self._closing.set()
         self._server.end()
         self._thread.join()
         self._resources.close()

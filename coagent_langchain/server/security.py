@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import re
 import secrets
-import threading
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,16 +39,12 @@ class Security:
 
     Parameters:
         app: the application behind it.
-        closing: set when the server stops.
         hosts: host names that the Host header may name, without port; any if empty.
         token: bearer token that every request must have, or None.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, closing: threading.Event, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None
-    ) -> None:
-        self.app = app
-        self.closing = closing
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...] = LOOPBACK, token: str | None = None) -> None:
+        self._app = app
         self._hosts = hosts
         self._token = token
         self._cookie = secrets.token_urlsafe(32)  # a new secret at each start
@@ -76,7 +71,7 @@ class Security:
 
         refusal = self._refuse(scope, Headers(scope=scope))
         try:
-            await (refusal or self.app)(scope, receive, send_with_headers)
+            await (refusal or self._app)(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # the server is stopping and no longer waits for a hanging database
             if not answered:
                 answer = failure("the server is shutting down", 503, {"Retry-After": "1"})

@@ -11,7 +11,6 @@ import logging
 import re
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
@@ -427,6 +426,6 @@ def test_request_that_is_cut_off_is_answered_once(begun: bool, answered: list[st
         return {"type": "http.request"}
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
-    asyncio.run(Security(app, closing=threading.Event())(scope, receive, send))
+    asyncio.run(Security(app)(scope, receive, send))
 
     assert sent == answered
