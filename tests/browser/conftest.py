@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
-import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
+from tests.server.pages import log
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright searches for its own
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
-BATCH = 500
 TIMEOUT = 12_000  # milliseconds: a busy machine is slow, not wrong; pages check for events after 15 s anyway
 Post = Callable[[Iterable[dict[str, Any]]], None]
 
@@ -54,17 +53,7 @@ def server() -> Iterator[Running]:
 @pytest.fixture
 def post(server: Running) -> Post:
     """A function that logs entries over HTTP, as a client does."""
-
-    def send(entries: Iterable[dict[str, Any]]) -> None:
-        waiting = list(entries)
-        for start in range(0, len(waiting), BATCH):
-            body = orjson.dumps(waiting[start : start + BATCH])
-            answer = requests.post(
-                f"{server.base_url}/logs", body, headers={"Content-Type": "application/json"}, timeout=60
-            )
-            assert answer.status_code == 200, answer.text
-
-    return send
+    return functools.partial(log, server)
 
 
 @pytest.fixture

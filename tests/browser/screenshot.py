@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-import requests
 from playwright.sync_api import sync_playwright
 
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.server import sessions
+from tests.server.pages import log
 
 SESSION = "trip-planner/2026-11-22"
 DEFAULT = Path(__file__).parents[2] / "docs/images/session.png"
@@ -21,8 +21,7 @@ DEFAULT = Path(__file__).parents[2] / "docs/images/session.png"
 def main(target: Path) -> None:
     """Log a session with tools, a sub-agent, a retry and a human, and take a screenshot of its page."""
     with launch() as server, sync_playwright() as playwright:
-        entries = sessions.trip(SESSION, now_ms() - 240_000)
-        requests.post(f"{server.base_url}/logs", json=entries, timeout=30).raise_for_status()
+        log(server, sessions.trip(SESSION, now_ms() - 240_000))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1360, "height": 860}, locale="en-US")
         page.goto(f"{server.url}/sessions/{quote(SESSION, safe='')}")

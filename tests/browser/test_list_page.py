@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
 from coagent_langchain.server import launch, open_beside
 from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
 from tests.server import sessions
+from tests.server.pages import log
 from tests.server.story import T0, Story
 
 
@@ -306,7 +306,7 @@ def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path)
     store = f"sqlite://{tmp_path}/coagent.db"
     with launch(store) as server:
         for made in (sessions.recipe("old"), sessions.running("new", now_ms() - 3_600_000)):
-            requests.post(f"{server.base_url}/logs", json=made, timeout=10).raise_for_status()
+            log(server, made)
         page = context.new_page()
         page.clock.install()
         page.goto(server.url)

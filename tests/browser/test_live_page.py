@@ -16,6 +16,7 @@ from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.browser.pages import follow, visit
 from tests.server import sessions
+from tests.server.pages import log
 from tests.server.story import Story
 from tests.waiting import until
 
@@ -90,7 +91,7 @@ def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
     """An opened tab and the details of a clicked row, without another click."""
     store = f"sqlite://{tmp_path}/coagent.db"
     with launch(store) as server:
-        requests.post(f"{server.base_url}/logs", json=sessions.recipe("recipe"), timeout=10).raise_for_status()
+        log(server, sessions.recipe("recipe"))
         page = browser.new_page(base_url=server.url)
         visit(page, "/sessions/recipe")
         expect(page.locator("#live")).to_have_text("")

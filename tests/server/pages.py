@@ -9,14 +9,17 @@ from typing import Any
 import requests
 
 from coagent_langchain.server.running import Running
+from coagent_langchain.server.validation import MAX_ENTRIES
 
 ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # a browser's, for a page
 
 
 def log(server: Running, entries: Iterable[dict[str, Any]]) -> None:
-    """Log entries as a client does."""
-    answer = requests.post(f"{server.base_url}/logs", json=list(entries), timeout=30)
-    assert answer.status_code == 200, answer.text
+    """Log entries as a client does, in batches."""
+    waiting = list(entries)
+    for start in range(0, len(waiting), MAX_ENTRIES):
+        answer = requests.post(f"{server.base_url}/logs", json=waiting[start : start + MAX_ENTRIES], timeout=60)
+        assert answer.status_code == 200, answer.text
 
 
 def get(server: Running, path: str, accept: str = "*/*") -> requests.Response:
