@@ -22,8 +22,8 @@ from coagent_langchain.server.timelines import Timelines
 def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
     """Build the ASGI application: a Starlette application behind `Security`.
 
-    The Starlette `state` holds `store`, `closing`, the cached `timelines`, the `live` streams, and `notices` for the
-    log.
+    The Starlette `state` holds `store`, `closing`, `token_needed`, the cached `timelines`, the `live` streams, and
+    `notices` for the log.
 
     Parameters:
         store: where entries are kept; the caller closes it.
@@ -36,7 +36,7 @@ def build(store: Store, closing: threading.Event, *, token: str | None, hosts: t
         exception_handlers={HTTPException: _http_error, Unavailable: _unavailable, ClientDisconnect: _left},
     )
     state = starlette.state
-    state.store, state.closing = store, closing
+    state.store, state.closing, state.token_needed = store, closing, bool(token)
     state.timelines, state.live, state.notices = Timelines(store), set(), Notices()
     return Security(starlette, hosts=hosts, token=token)
 

@@ -95,8 +95,8 @@ class Security:
         tickets, tokens = query.pop("ticket", []), query.pop("token", [])
         asked = _asked(scope["raw_path"].decode("latin-1"), query)
         if scope["method"] == "GET" and self._opens(scope["path"], tickets, tokens):
-            return self._welcome(asked, cookie_name(headers), secure=scope["scheme"] == "https")
-        if _equal(cookie_parser(headers.get("cookie", "")).get(cookie_name(headers), ""), self._cookie):
+            return self._welcome(asked, _cookie_name(headers), secure=scope["scheme"] == "https")
+        if _equal(cookie_parser(headers.get("cookie", "")).get(_cookie_name(headers), ""), self._cookie):
             return None
         if scope["method"] in ("GET", "HEAD") and scope["path"] in OPEN:
             return None
@@ -128,7 +128,7 @@ def _asked(path: str, query: dict[str, list[str]]) -> str:
     return given if _OWN.fullmatch(given) else "/"
 
 
-def cookie_name(headers: Headers) -> str:
+def _cookie_name(headers: Headers) -> str:
     """The name of the cookie, with the port in it: a browser sends a host's cookies to all servers on that host."""
     return f"coagent_session_{_host(headers)[1]}".rstrip("_")
 

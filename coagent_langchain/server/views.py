@@ -19,7 +19,6 @@ from coagent_langchain.server.lookups import session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, left_out, pairs, sides
-from coagent_langchain.server.security import cookie_name
 from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import SORTS, Query, Sort
 from coagent_langchain.server.store.text import FOUND
@@ -58,9 +57,8 @@ def home(request: Request) -> HTMLResponse:
     """The list of sessions, or, if there are none, the lines to paste into a program."""
     context = _list(request)
     if not context["page"].total and not context["filtered"]:
-        return render(
-            "sessions.html", onboarding=True, base_url=_base_url(request), token_needed=_token_needed(request)
-        )
+        return render("sessions.html", onboarding=True, base_url=_base_url(request),
+                      token=request.app.state.token_needed)  # fmt: skip
     return render("sessions.html", onboarding=False, filters=_filters(request, context["query"]), **context)
 
 
@@ -113,7 +111,7 @@ def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> H
 
 def docs(request: Request) -> HTMLResponse:
     """The page about the API, made from its OpenAPI document, with commands for the address of the request."""
-    document, base_url, token = openapi.document(), _base_url(request), _token_needed(request)
+    document, base_url, token = openapi.document(), _base_url(request), request.app.state.token_needed
     return render("docs.html", document=document, base_url=base_url, token=token,
                   operations=manual.operations(document, base_url, token=token), kinds=manual.kinds(document),
                   components=manual.components(document))  # fmt: skip
@@ -121,10 +119,6 @@ def docs(request: Request) -> HTMLResponse:
 
 def _base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/") + "/api/v1"
-
-
-def _token_needed(request: Request) -> bool:
-    return "authorization" in request.headers or cookie_name(request.headers) in request.cookies
 
 
 def _list(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -145,6 +146,16 @@ def test_the_page_needs_the_token(running: Running) -> None:
     assert "This server requires a token" in opened
     assert TOKEN not in opened
     assert "This server requires no token" in page(running)
+
+
+def test_server_without_a_token_asks_for_none_whatever_a_browser_sends(running: Running) -> None:
+    """The cookie of a server with a token that ran on this port before, or the password of a proxy in front."""
+    cookie = f"coagent_session_{urlsplit(running.url).port}=before"
+    first = requests.get(running.url, headers={"Cookie": cookie}, timeout=10).text
+    manuals = [page(running, Cookie=cookie), page(running, Authorization="Basic eDp5")]
+
+    assert ["This server requires no token" in manual for manual in manuals] == [True, True]
+    assert "requires a token" not in first
 
 
 def test_the_pages_link_to_it(running: Running) -> None:
