@@ -9,8 +9,8 @@ from playwright.sync_api import Page
 
 from coagent_langchain.server.presentation import formats
 
-SPANS = [*range(0, 70_000, 50), 59_949, 59_950, *range(70_000, 4_000_000, 500), 86_400_000, 172_800_000, 1e9]
-COSTS = [0.00009, 0.0001, 0.00425, 0.9999, 1, 12.3, 999.99, 1234.5, 1_234_567.891]
+SPANS = [*range(0, 70_000, 50), 999.5, 59_949, 59_950, *range(70_000, 4_000_000, 500), 86_400_000, 172_800_000, 1e9]
+COSTS = [0.00009, 0.0001, 0.00425, 0.9999, 0.99996, 1, 12.3, 999.99, 1234.5, 1_234_567.891]
 
 
 @pytest.mark.parametrize(

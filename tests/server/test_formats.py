@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.presentation.formats import arguments, session_path, tokens, visible
+from coagent_langchain.server.presentation.formats import arguments, session_path, size, tokens, visible
 from coagent_langchain.server.presentation.rows import rows
 from tests.server.drawing import timeline
 from tests.server.story import T0, Story
@@ -19,6 +19,14 @@ from tests.server.story import T0, Story
 def test_unknown_tokens_are_a_dash_beside_known_ones(given: int | None, made: int | None, written: str) -> None:
     """If neither is known, there is nothing to say."""
     assert tokens(given, made) == written
+
+
+@pytest.mark.parametrize(("octets", "written"), [
+    (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (5_240_000, "5.2 MB"),
+])  # fmt: skip
+def test_sizes_are_rounded_before_their_unit_is_chosen(octets: int, written: str) -> None:
+    """Never `1000.0 kB`."""
+    assert size(octets) == written
 
 
 def test_invisible_characters_are_shown() -> None:

@@ -57,17 +57,17 @@ def test_large_counts_are_short_in_columns(number: int | None, written: str) -> 
 
 
 @pytest.mark.parametrize(("ms", "written"), [
-    (None, "–"), (-1, "–"), (0, "0 ms"), (999, "999 ms"), (59_949, "59.9 s"), (59_950, "1 min 00 s"),
+    (None, "–"), (-1, "–"), (0, "0 ms"), (999, "999 ms"), (999.5, "1.0 s"), (59_949, "59.9 s"), (59_950, "1 min 00 s"),
     (7_500_000, "2 h 05 min"), (172_800_000, "2 d 0 h"), (273_600_000, "3 d 4 h"),
 ])  # fmt: skip
-def test_durations_are_written_in_their_largest_units(ms: int | None, written: str) -> None:
+def test_durations_are_written_in_their_largest_units(ms: float | None, written: str) -> None:
     """Clocks of two machines may differ: a session that ends before it begins has no duration."""
     assert duration(ms) == written
 
 
 @pytest.mark.parametrize(("dollars", "written"), [
-    (None, "–"), (0, "$0.00"), (0.00009, "<$0.0001"), (0.0001, "$0.0001"), (0.99994, "$0.9999"), (1, "$1.00"),
-    (1234.5, "$1,234.50"),
+    (None, "–"), (0, "$0.00"), (0.00009, "<$0.0001"), (0.0001, "$0.0001"), (0.99994, "$0.9999"), (0.99996, "$1.00"),
+    (1, "$1.00"), (1234.5, "$1,234.50"),
 ])  # fmt: skip
 def test_costs_are_written_with_the_digits_that_tell(dollars: float | None, written: str) -> None:
     """Four decimals below a dollar, two above."""

@@ -60,7 +60,7 @@ def duration(ms: float | None) -> str:
     """412 ms, 2.3 s, 1 min 04 s, 2 h 05 min, 3 d 4 h; an en dash if unknown."""
     if ms is None or ms < 0:
         return "–"
-    if ms < 1000:
+    if ms < 999.5:
         return f"{_rounded(ms)} ms"
     if ms < 59_950:
         return f"{_rounded(ms / 100) / 10:.1f} s"
@@ -108,7 +108,7 @@ def cost(dollars: float | None) -> str:
         return "–"
     if 0 < dollars < 0.0001:
         return "<$0.0001"
-    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:.4f}"
+    return f"${dollars:,.2f}" if dollars >= 0.99995 or dollars == 0 else f"${dollars:.4f}"
 
 
 def unpriced(calls: int) -> str:
@@ -120,7 +120,7 @@ def size(octets: int) -> str:
     """812 B, 4.0 kB, 5.2 MB."""
     if octets < 1000:
         return f"{octets} B"
-    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
+    return f"{octets / 1000:.1f} kB" if octets < 999_950 else f"{octets / 1_000_000:.1f} MB"
 
 
 def moment(ms: int) -> datetime:

@@ -10,7 +10,7 @@ export const count = (number) => (number === null ? "–" : grouped.format(numbe
 /** 412 ms, 2.3 s, 1 min 04 s, 2 h 05 min. */
 export function duration(ms) {
   if (ms === null || ms < 0) return "–";
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(Math.round(ms / 100) / 10).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
@@ -22,7 +22,7 @@ export function duration(ms) {
 export function cost(dollars) {
   if (!dollars) return "";
   if (dollars < 0.0001) return "<$0.0001";
-  return dollars >= 1 ? `$${cents.format(dollars)}` : `$${dollars.toFixed(4)}`;
+  return dollars >= 0.99995 ? `$${cents.format(dollars)}` : `$${dollars.toFixed(4)}`;
 }
 
 /** Round steps for a time axis of `span` milliseconds, at most `most` of them. */
