@@ -32,7 +32,7 @@ PRESETS = {
 }
 
 
-class FilterError(ValueError):
+class FilterError(Exception):
     """The expression is invalid or exceeds a limit; the message says which."""
 
 
@@ -53,8 +53,6 @@ def apply(expression: str, entries: list[Any]) -> bytes:
         _check(compiled.parsed)
         result = compiled.search(entries, jmespath.Options(custom_functions=_Functions()))
     except (JMESPathError, ValueError, TypeError, RecursionError, ArithmeticError) as error:
-        if isinstance(error, FilterError):
-            raise
         reason = str(error)[:MAX_REASON]
         raise FilterError(f"pre is not a valid JMESPath expression for these entries: {reason}") from error
     values, characters = _size(result)
