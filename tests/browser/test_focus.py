@@ -92,7 +92,7 @@ def test_text_that_the_server_did_not_give_can_be_asked_for_again(context: Brows
 
 
 def test_details_that_cover_the_page_have_the_focus(page: Page, post: Post) -> None:
-    """On a phone, or on a zoomed page: the next key acts on the details, and after Esc on the row again."""
+    """On a phone, or on a zoomed page: the next key acts on the details, none on what they cover, until Esc."""
     post(failing().entries)
     page.set_viewport_size({"width": 390, "height": 844})
     visit(page, "/sessions/live")
@@ -100,6 +100,9 @@ def test_details_that_cover_the_page_have_the_focus(page: Page, post: Post) -> N
     expect(page.locator("#detail")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.locator("#detail [data-act=markdown]")).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate("document.activeElement.matches('body, #detail, #detail *')")
     page.keyboard.press("Escape")
 
     expect(page.locator("#tree")).to_be_focused()
