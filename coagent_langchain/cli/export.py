@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coagent_langchain.cli.session import chosen, connect, connection_options, session_argument
+from coagent_langchain.cli.session import Client, chosen, server_option, session_argument
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.jsontext import on_one_line, split
 from coagent_langchain.texts import counted
@@ -23,13 +23,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     session_argument(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of stdout")
-    connection_options(parser)
+    server_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the entries."""
-    with connect(options) as client:
+    with Client(options.base_url) as client:
         session_id = chosen(client, options.session)
         entries = [entry for entry in split(client.get_logs_json(session_id).strip().encode()) if entry]
         if not entries:

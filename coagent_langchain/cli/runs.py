@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from coagent_langchain.cli.session import connect, connection_options, newest_first
+from coagent_langchain.cli.session import Client, newest_first, server_option
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.presentation.formats import count, duration, preview
@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="List the sessions of a server, the newest first. A narrow terminal shows fewer columns.",
         epilog="example: coagent-langchain runs --limit 5",
     )
-    connection_options(parser)
+    server_option(parser)
     parser.add_argument("--limit", type=_count, default=20, metavar="N", help="show at most N, 0 for all (default: 20)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Print the sessions."""
-    with connect(options) as client:
+    with Client(options.base_url) as client:
         found = newest_first(client, options.limit and options.limit + 1)  # one more shows whether there are more
     shown = found[: options.limit or None]
     if options.json:

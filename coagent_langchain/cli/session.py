@@ -25,8 +25,8 @@ def api_address(given: str) -> str:
     return Settings.load({}, base_url=given).base_url
 
 
-def connection_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that reads from a server."""
+def server_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every command that connects to a server."""
     parser.add_argument(
         "--base-url",
         type=argument(api_address),
@@ -44,11 +44,6 @@ class Client(CoagentClient):
     def _get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
         with notice(f"waiting for {self.base_url} to answer"):
             return super()._get(path, params)
-
-
-def connect(options: argparse.Namespace) -> CoagentClient:
-    """The client for these options."""
-    return Client(options.base_url)
 
 
 def session_argument(parser: argparse.ArgumentParser) -> None:

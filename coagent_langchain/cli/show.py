@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.cli.session import chosen, connect, connection_options, newest, session_argument
+from coagent_langchain.cli.session import Client, chosen, newest, server_option, session_argument
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, width
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
@@ -47,13 +47,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form.add_argument("--json", action="store_true", help="print the tree as JSON")
     form.add_argument("--follow", action="store_true", help="print events as they arrive, until the session ends; "
                         "waits for SESSION (a complete id) to begin")  # fmt: skip
-    connection_options(parser)
+    server_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the session."""
-    with connect(options) as client:
+    with Client(options.base_url) as client:
         if options.follow:
             return follow(client, options.session or newest(client))
         session = client.session(chosen(client, options.session))
@@ -74,11 +74,10 @@ def run(options: argparse.Namespace) -> int:
 def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None] = time.sleep) -> int:
     """Print the session's events as they arrive, until it has ended and has not continued since."""
     seen: set[str] = set()
+    events = client.get_logs(session_id)
+    if not events:
+        print(f"waiting for session {one_line(session_id)} to begin; --follow needs a complete id", file=sys.stderr)
     while True:
-        events = client.get_logs(session_id)
-        if not events and not seen:
-            seen.add("")
-            print(f"waiting for session {one_line(session_id)} to begin; --follow needs a complete id", file=sys.stderr)
         for event in events:
             name = str(event.get("event_id", event.raw))  # another server may accept events without an id
             if name in seen:
@@ -88,6 +87,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
         if LoggedSession(session_id, events).ended:
             return 0
         pause(POLL)
+        events = client.get_logs(session_id)
 
 
 def _event_line(event: LoggedEvent) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from coagent_langchain.cli.session import connection_options
+from coagent_langchain.cli.session import server_option
 from coagent_langchain.cli.text import argument, hint, notice
 from coagent_langchain.config import Settings, check_url, default_spool_dir, public_url
 from coagent_langchain.delivery.adoption import segments_by_owner, waiting_lines
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     status = _command(inner, "status", "show how many events are waiting for each server, and for how long")
     status.set_defaults(run=run_status)
     flush = _command(inner, "flush", "send what ended programs left behind for a server")
-    connection_options(flush)
+    server_option(flush)
     flush.add_argument(
         "--from",
         dest="logged_for",
