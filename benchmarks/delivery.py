@@ -56,10 +56,12 @@ def server_up() -> Iterator[str]:
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
     process.start()
-    yield ours.recv()
-    ours.send("end")
-    process.join(10)
-    process.kill()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send("end")
+        process.join(10)
+        process.kill()
 
 
 @contextmanager
@@ -181,11 +183,15 @@ def measure_drain(count: int = 100_000, size: int = 500) -> None:
           f"{statistics.median(rates):,.0f}/s; {cpu:.1f} µs of CPU per event here")  # fmt: skip
 
 
+PARTS = {"append": measure_append, "memory": measure_memory, "drain": measure_drain}
+
+
 def main(*parts: str) -> None:
-    """Measure `append`, `memory` and `drain`, or only those named."""
-    for name, measure in (("append", measure_append), ("memory", measure_memory), ("drain", measure_drain)):
-        if not parts or name in parts:
-            measure()
+    """Measure all parts, or only those named."""
+    if unknown := sorted(set(parts) - set(PARTS)):
+        sys.exit(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    for name in parts or PARTS:
+        PARTS[name]()
 
 
 if __name__ == "__main__":
