@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
-from typing import Any
 
 import orjson
-import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from coagent_langchain.server import launch
 from coagent_langchain.server.running import Running
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.server import sessions
+from tests.server.pages import log
 from tests.server.story import T0, Story
 
 RUNS = 5
@@ -47,14 +46,6 @@ SCROLL = """() => new Promise((done) => {
     if (--left) requestAnimationFrame(step); else done(worst); };
   requestAnimationFrame(step);
 })"""
-
-
-def post(server: Running, entries: Iterable[dict[str, Any]]) -> None:
-    """Log entries in batches."""
-    waiting = list(entries)
-    for start in range(0, len(waiting), 500):
-        requests.post(f"{server.base_url}/logs", orjson.dumps(waiting[start : start + 500]), timeout=60,
-                      headers={"Content-Type": "application/json"}).raise_for_status()  # fmt: skip
 
 
 @contextmanager
@@ -150,20 +141,20 @@ def main() -> None:
     ):
         browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number in range(3_100):
-            post(server, sessions.recipe(f"recipe-{number}", T0 + number * 1000))
+            log(server, sessions.recipe(f"recipe-{number}", T0 + number * 1000))
         held = [print_figures("List, 31,000 events in 3,100 sessions", listing(browser, server),
                               {"open, ms": 300, "JavaScript, bytes": 40_000})]  # fmt: skip
         session_goals = {"click, ms": 50.0, "heap, MB": 50, "elements": 3000, "JavaScript, bytes": 40_000}
         for size, goals, runs in ((1_000, {"open, ms": 500.0} | session_goals, RUNS),
                                   (10_000, {"open, ms": 1000.0} | session_goals, RUNS), (100_000, {}, 1)):  # fmt: skip
-            post(server, sessions.big(size))
+            log(server, sessions.big(size))
             held.append(
                 print_figures(f"A session of {size:,} events", session(browser, server, f"big-{size}", runs), goals)
             )
         story = Story("long").ask("Write a long answer")
         story.model("Write a long answer", "All work and no play. " * 230_000, 900, (10, 1_200_000))
         for entry in story.end("done"):
-            post(server, [entry])
+            log(server, [entry])
         held.append(
             print_figures(
                 "An answer of 5 MB", long_answer(browser, server), {"click, ms": 200, "longest task, ms": 100}
