@@ -15,7 +15,6 @@ import sys
 import tempfile
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.request import urlopen
 
@@ -157,9 +156,7 @@ class SinkProcess:
         self.url = self._process.stdout.readline().strip()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._process.terminate()
         self._process.communicate()
 

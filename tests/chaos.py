@@ -196,7 +196,7 @@ def _stored(url: str) -> Iterator[str]:
 
 
 def _noted(path: Path) -> Iterator[str]:
-    yield from (part for part in path.read_text(encoding="ascii").split("\n")[:-1])
+    yield from path.read_text(encoding="ascii").split("\n")[:-1]  # without a line that a kill has cut
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ class ScriptedChat(BaseChatModel):
                 content=word if last else word + " ",
                 usage_metadata=message.usage_metadata if last else None,
                 tool_call_chunks=[
-                    {"name": c["name"], "args": str(c["args"]).replace("'", '"'), "id": c["id"], "index": i}
+                    {"name": c["name"], "args": json.dumps(c["args"]), "id": c["id"], "index": i}
                     for i, c in enumerate(message.tool_calls)
                 ]
                 if last
