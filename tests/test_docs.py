@@ -118,6 +118,18 @@ def test_figures_of_the_readme_are_those_that_were_measured() -> None:
     assert said == [f"{ours[0]:.1f}", f"{ours[1]:.1f}", f"{ratio[0]:.1f}", f"{ratio[1]:.1f}"]
 
 
+def test_readme_says_which_versions_are_needed() -> None:
+    """Its last line has those of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    python = project["requires-python"].removeprefix(">=")
+    core = next(d for d in project["dependencies"] if d.startswith("langchain-core"))
+    oldest = re.fullmatch(r"langchain-core>=(.+),<2", core)
+
+    assert oldest is not None
+    said = f"Needs Python {python} or newer, langchain-core {oldest[1]} or newer (1.x), and Linux or macOS."
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[-1]
+
+
 def test_every_argument_of_the_handler_is_documented() -> None:
     """docs/getting-started.md lists them in order, with default and variable."""
     text = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
