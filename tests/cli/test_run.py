@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,13 +36,6 @@ class Ended(NamedTuple):
     code: int
     stderr: str
     sessions: dict[str, tuple[str, list[tuple[str, str]]]]
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    """The address of a server."""
-    with launch() as server:
-        yield server.base_url
 
 
 def run(base_url: str, script: Path, *options: str) -> Ended:
