@@ -84,10 +84,13 @@ def test_retries_come_to_an_end() -> None:
     """`max_retries` of the client, or of the call, limits the tries."""
     with FaultyServer(lambda request: Answer(503)) as server, patient(server.base_url, max_retries=2) as client:
         result = client.log_info("s", "hello")
-        tries = len(server.requests)
+        tries = [len(server.requests)]
         client.log_info("s", "hello", max_retries=0)
+        tries.append(len(server.requests))
+        client.store_logs([{"session_id": "s"}], max_retries=1)
+        tries.append(len(server.requests))
 
-    assert (result.success, tries, len(server.requests)) == (False, 3, 4)
+    assert (result.success, tries) == (False, [3, 3 + 1, 3 + 1 + 2])
     assert "failed after 3 tries" in result.message
 
 

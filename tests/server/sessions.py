@@ -47,15 +47,11 @@ def recipe(session_id: str = "recipe-agent-6f2c1e08", at: int = T0) -> list[Entr
     return story.wait(8).end("Generated 3 recipes with nutrition info and vegetarian alternatives")
 
 
-def trip(
-    session_id: str = "trip-planner/2026-11-22T13:04:18+00:00", at: int = T0, tags: list[str] | None = None
-) -> list[Entry]:
+def trip(session_id: str = "trip-planner/2026-11-22T13:04:18+00:00", at: int = T0) -> list[Entry]:
     """An agent with nodes, parallel tools, a retry that recovers, reasoning, and a sub-agent inside a tool."""
     story = Story(session_id, at)
     question = "Plan a three-day trip from Madrid to Barcelona in March for two people, under 600 euros"
-    story.ask(
-        question, {"context": {"tags": tags or ["prod", "eu"], "metadata": {"user_id": "u-318"}}, "version": "2.4.0"}
-    )
+    story.ask(question, {"context": {"tags": ["prod", "eu"], "metadata": {"user_id": "u-318"}}, "version": "2.4.0"})
     big = {"model": "gpt-5-mini", "issuer": "planner", "system": "You plan trips. Use the tools; never guess a price."}
     node = story.enter("planner")
     calls = [
