@@ -83,13 +83,23 @@ def test_commands_are_right(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for line in lines:
-        words = shlex.split(line)
+        words = [word for word in shlex.split(line) if not re.match("[A-Z_]+=", word)]
         if words[:1] == ["coagent-langchain"]:
             assert isinstance(parser().parse_args(words[1:]), argparse.Namespace)
         elif words[:1] == ["make"]:
             assert f"\n{words[1]}:" in makefile
         elif words[:2] == ["pip", "install"]:
             assert {extra for group in re.findall(r"\[([\w,]+)\]", line) for extra in group.split(",")} <= set(extras)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_programs_are_there(path: Path) -> None:
+    """The modules and files that a document runs with Python, in a sentence too."""
+    text = path.read_text(encoding="utf-8")
+    modules, files = re.findall(r"python -m ([\w.]+)", text), re.findall(r"python ([\w/]+\.py)", text)
+
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
 def anchors(path: Path) -> set[str]:
