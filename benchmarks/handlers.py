@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from benchmarks.work import WORK
+
 FLUSH_S = 30.0  # seconds that a flush may take
 Made = tuple[list[BaseCallbackHandler], Callable[[], Any]]
+Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 made: list[str] = []  # temporary folders, to be removed by the caller
 HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))
@@ -28,22 +30,16 @@ def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
 Nothing = type("Nothing", (BaseCallbackHandler,), {"run_inline": True, **dict.fromkeys(HOOKS, _nothing)})
 
 
-class Counting(Nothing):  # type: ignore[valid-type, misc]
-    """Counts the callback events, by hook."""
+def recorded(work: str) -> list[Call]:
+    """The hooks that LangChain calls in one run of a workload, in order, with their arguments."""
+    calls: list[Call] = []
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+    def recorder(name: str) -> Callable[..., None]:
+        return lambda self, *args, **kwargs: calls.append((name, args, kwargs))
 
-
-def _counter(name: str) -> Callable[..., None]:
-    def count(self: Counting, *args: Any, **kwargs: Any) -> None:
-        self.counts[name] += 1
-
-    return count
-
-
-for _name in HOOKS:
-    setattr(Counting, _name, _counter(_name))
+    handler = type("Recording", (Nothing,), {name: recorder(name) for name in HOOKS})()
+    WORK[work].run(1, {"callbacks": [handler]})
+    return calls
 
 
 def _folder() -> str:

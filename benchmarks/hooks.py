@@ -17,25 +17,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.handlers import HOOKS, Nothing
+from benchmarks.handlers import Call, recorded
 from benchmarks.work import WORK, chain, question
 from coagent_langchain import CoagentCallbackHandler
 
 ROUNDS = {"a": 400, "b": 60, "c": 20}
 NOWHERE = "http://127.0.0.1:9/api/v1"
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-
-
-def recorded(work: str) -> list[Call]:
-    """The hooks of one run, in order, with their arguments."""
-    calls: list[Call] = []
-
-    def recorder(name: str) -> Callable[..., None]:
-        return lambda self, *args, **kwargs: calls.append((name, args, kwargs))
-
-    handler = type("Recording", (Nothing,), {name: recorder(name) for name in HOOKS})()
-    WORK[work].run(1, {"callbacks": [handler]})
-    return calls
 
 
 def with_new_ids(calls: list[Call]) -> list[Call]:

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from benchmarks import hooks, peers
+from benchmarks.handlers import recorded
 from benchmarks.sink import SinkProcess, clear
 from benchmarks.work import WORK
 
@@ -64,7 +65,7 @@ def test_the_ratio_is_that_of_the_best_peer(capsys: pytest.CaptureFixture[str]) 
 
 def test_hooks_are_recorded_and_played_back_as_another_run() -> None:
     """Each hook is called with new ids, consistently replaced."""
-    calls = hooks.recorded("a")
+    calls = recorded("a")
     again = hooks.with_new_ids(calls)
 
     step = ["on_chain_start", "on_chain_end"]
