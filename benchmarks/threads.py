@@ -66,7 +66,8 @@ def measure(runs: int, rounds: int, computes: bool) -> dict[str, list[tuple[floa
                     wall, used = time.perf_counter() - began, time.process_time() - used
                 times[name].append((wall / runs * 1e6, used / runs * 1e6, had[0] / used))
                 for handler in callbacks:
-                    getattr(handler, "flush", lambda timeout: None)(30.0)
+                    if isinstance(handler, CoagentCallbackHandler):
+                        handler.flush(30.0)
     return {name: found[1:] for name, found in times.items()}  # the first round warms up
 
 

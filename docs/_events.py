@@ -130,7 +130,7 @@ _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict:
 
 
 def _type(annotation: object) -> str:
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return " or ".join(_type(a) for a in typing.get_args(annotation) if a is not type(None))
     origin = typing.get_origin(annotation) or annotation
     if isinstance(origin, type) and issubclass(origin, BaseModel):
