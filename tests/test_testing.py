@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,6 +77,14 @@ def test_streamed_text_comes_word_by_word() -> None:
 
     assert [p.content for p in pieces if p.content] == ["Rice", " with", " beans."]
     assert [p.usage_metadata["output_tokens"] for p in pieces if p.usage_metadata] == [3]
+
+
+def test_words_come_at_the_pace_that_was_asked_for() -> None:
+    """Each is sent at once: the first word arrives long before the last."""
+    with OllamaStandIn(["One two three four five six."], tokens_per_second=10) as stand_in:
+        came = [time.monotonic() for piece in chat(stand_in).stream("Count") if piece.content]
+
+    assert (len(came), came[-1] - came[0] > 0.2) == (6, True)
 
 
 def test_async_chat_model() -> None:
@@ -162,13 +171,13 @@ def test_failure_has_its_status_and_message() -> None:
     assert caught.value.status_code == 503
 
 
-def test_failure_in_the_middle_of_a_stream() -> None:
-    """A client sees the broken connection after the chunks that were sent."""
+def test_failure_in_the_middle_of_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    """A client sees the broken connection after the chunks that were sent, and the host no error."""
     seen = []
     with OllamaStandIn([Failure(after=2)]) as stand_in, pytest.raises(httpx.RemoteProtocolError):
         seen.extend(piece.content for piece in chat(stand_in).stream("Dinner?"))
 
-    assert seen == ["An", " answer"]
+    assert (seen, capsys.readouterr().err) == (["An", " answer"], "")
 
 
 @pytest.mark.parametrize("after", [0, 2])
