@@ -16,9 +16,9 @@ KNOWN = {
     "threads": "the cost of releasing the interpreter's lock for each line",
     "delivery": "the throughput of the queue on disk",
     "server": "events a second into the server",
-    "stores": "SQLite beside ClickHouse",
+    "stores": "SQLite beside ClickHouse (takes half an hour)",
     "viewer": "pages of large runs",
-    "peers": "the handler beside its peers (`make bench-peers`; takes minutes)",
+    "peers": "the handler beside its peers (`make bench-peers`; takes a quarter of an hour)",
 }
 
 
