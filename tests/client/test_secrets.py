@@ -111,6 +111,14 @@ def test_token_is_sent_and_not_shown() -> None:
     assert "secret-token" not in shown
 
 
+def test_client_without_a_token_sends_none() -> None:
+    """A server, or a proxy in front of it, might refuse a header that means nothing."""
+    with FaultyServer() as server, CoagentClient(server.base_url) as client:
+        client.log_info("s", "hello")
+
+    assert "Authorization" not in server.requests[0].headers
+
+
 def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """`COAGENT_CAPTURE_CONTENT=false` applies to the client, too."""
     monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
