@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +86,25 @@ def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
     assert {found.body for found in store.entries("s")} == {body, *(one.body for one in neighbours)}
 
 
-def test_figures_of_an_entry_that_the_json_type_refuses_are_counted(store: Store) -> None:
-    """A key that is a duplicate to ClickHouse, somewhere in the user's own metadata, hides no tokens."""
-    twice = {"user": {"id": 1}, "user.id": 2}
-    put(store, entry("llm_response", llm_response={"input_tokens": 3, "output_tokens": 2},
-                     performance_metrics={"cost": 0.5},
-                     meta={"model": "gpt-4o", "usage": {"input_token_details": {"cache_read": 1}},
-                           "context": {"tags": ["eu", 7], "metadata": twice}}))  # fmt: skip
-    found = store.session("s")
+def test_entries_that_the_json_type_refuses_are_counted_as_others_are(store: Store) -> None:
+    """A key that is a duplicate to ClickHouse, somewhere in the user's own metadata, hides no figure and no status."""
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("session_start", {"input_data": {"prompt": "Plan it"}, "meta": {"tags": ["nightly"]}}),
+        ("llm_call", {"meta": {"model": "gpt-4o", "context": {"tags": ["eu", 7]}}}),
+        ("llm_response", {"llm_response": {"input_tokens": 3, "output_tokens": 2}, "performance_metrics": {"cost": 0.5},
+                          "meta": {"usage": {"input_token_details": {"cache_read": 1}}}}),
+        ("llm_response", {"llm_response": {"total_tokens": 9}}),
+        ("llm_response", {"llm_response": {"total_tokens": 7}, "meta": {"cached": True}}),
+        ("error", {"error_info": {"error_type": "ValueError", "error_message": "no city"},
+                   "meta": {"execution_time_ms": 7}}),
+        ("recovery", {"error_info": {"recovery_successful": False}}),
+        ("session_end", {"meta": {"status": "failed"}}),
+    ]  # fmt: skip
+    twice = {"custom_metadata": {"user": {"id": 1}, "user.id": 2}}
+    put(store, *(entry(kind, at, "s", **fields) for at, (kind, fields) in enumerate(events)))
+    put(store, *(entry(kind, at, "refused", **fields, **twice) for at, (kind, fields) in enumerate(events)))
 
-    assert (found.input_tokens, found.output_tokens, found.cached_tokens) == (3, 2, 1)
-    assert (found.cost, found.models, found.tags) == (0.5, ("gpt-4o",), ("eu",))
+    assert store.session("refused") == replace(store.session("s"), session_id="refused")
 
 
 def test_depth_up_to_the_limit_stays_readable(store: Store) -> None:

@@ -23,7 +23,7 @@ _JSON = ("conversation_context", "meta", "custom_metadata")
 # paths in the JSON columns that the roll-up of `clickhouse_schema` reads
 _COUNTED = ("llm_response.input_tokens", "llm_response.output_tokens", "llm_response.total_tokens",
             "performance_metrics.cost", "error_info.error_type", "error_info.error_message",
-            "input_data.prompt")  # fmt: skip
+            "error_info.recovery_successful", "input_data.prompt")  # fmt: skip
 _COUNTED_META = ("model", "status", "cached", "execution_time_ms", "tags", "context.tags",
                  "usage.input_token_details.cache_read")  # fmt: skip
 
