@@ -52,7 +52,8 @@ def test_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     commits = GroupCommit(held, most=10)
     commits.submit(of(99))
     assert held.busy.wait(10)
-    commits.submit(of(10, 15))
+    commits.submit(of(10))
+    commits.submit(of(15))
     with pytest.raises(Unavailable, match="2 entries are waiting"):
         commits.submit(of(6))
     commits.submit(of(5))

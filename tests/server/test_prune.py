@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,20 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
 
     assert (before, after) == (["coagent.db", "coagent.db.search"], [])
     assert found == {"zebrafinch": [], "sparrow": ["young"]}
+
+
+def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
+    """A server that was killed leaves the latest words of its index in a file of their own."""
+    (tmp_path / "live").mkdir()
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/live/coagent.db")) as store:
+        put(store, *(entry(prompt="zebrafinch") for n in range(2 * index.BLOCK)))
+        until(lambda: store._index.blocks == 2)  # type: ignore[attr-defined]
+        shutil.copytree(tmp_path / "live", crashed := tmp_path / "crashed")
+    before = sorted(file.name for file in crashed.iterdir() if b"zebrafinch" in file.read_bytes())
+    server.open_beside(f"sqlite://{crashed}/coagent.db").prune(T0 + 1)
+    after = [file.name for file in crashed.iterdir() if b"zebrafinch" in file.read_bytes()]
+
+    assert (before, after) == (["coagent.db-wal", "coagent.db.search-wal"], [])
 
 
 def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +201,10 @@ def test_prune_makes_room_before_it_deletes(tmp_path: Path) -> None:
 
 
 def test_shrinking_needs_no_other_disk(tmp_path: Path) -> None:
-    """Its temporary file is beside the store: /tmp may be too small for it, or read-only as in a container."""
+    """Its temporary file is beside the store: /tmp may be too small for it, or read-only as in a container.
+
+    It is there for this time alone: the process may use other databases.
+    """
     address = f"sqlite://{tmp_path}/it's.db"
     with contextlib.closing(server.open_store(address)) as store:
         put(store, *(entry(at=number, prompt="x" * (1 << 20)) for number in range(10)))
@@ -194,7 +212,10 @@ def test_shrinking_needs_no_other_disk(tmp_path: Path) -> None:
         pruned = threads.submit(server.open_beside(address).prune, T0)
         folders = {file.parent for file in temporary_files(lambda: not pruned.done())}
 
-    assert (pruned.result().sessions, folders) == (0, {tmp_path})
+    with contextlib.closing(connect(tmp_path / "it's.db")) as other:
+        folder = other.execute("PRAGMA temp_store_directory").fetchone()
+
+    assert (pruned.result().sessions, folders, folder) == (0, {tmp_path}, None)
 
 
 def temporary_files(running: Callable[[], bool]) -> Iterator[Path]:

@@ -497,6 +497,17 @@ def test_what_was_pruned_can_come_again(store: Store, beside: Any) -> None:
     assert store.session("s").entries == 1
 
 
+def test_session_takes_nothing_over_from_a_deleted_one(store: Store, beside: Any) -> None:
+    """Not even a choice of the filters is left."""
+    put(store, entry("llm_call", 1, "old", turn_number=2, meta={"model": "gpt-4o", "tags": ["nightly"]}))
+    beside.prune(T0 + 2)
+    left = store.facets("model"), store.facets("tag"), store.entries("old")
+    put(store, entry(at=5))
+
+    assert left == ([], [], [])
+    assert store.session("s") == Session("s", T0 + 5, T0 + 5, "no end", entries=1, prompts=1, types={"info": 1})
+
+
 def test_ids_of_any_characters(store: Store) -> None:
     """Slashes, quotes, control characters and other scripts in ids are harmless."""
     ids = ["a/b:c+d", "ü 中文 🎉", "'; DROP TABLE entries; --", "a\x00b", "%_", '"', "x" * 512]

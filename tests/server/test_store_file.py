@@ -37,7 +37,8 @@ def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
 
 
 def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
-    """The error names the process that has it; once the first is closed, the second can open it."""
+    """The error names the process that has it, not an earlier one; once the first is closed, the second can open it."""
+    (tmp_path / "coagent.db.lock").write_text("9" * 19)
     address = f"sqlite://{tmp_path}/coagent.db"
     first = server.open_store(address)
     with pytest.raises(ConfigurationError, match=rf"in use by another server \(process {os.getpid()}\)"):
