@@ -20,7 +20,7 @@ from tests.server.samples import T0, entry, hits, holding, put
 def some_sessions(store: Store) -> None:
     """Three sessions that differ in everything that can be searched for."""
     put(store,
-        entry("session_start", 0, "a", prompt="Bake bread", meta={"tags": ["kitchen"]}),
+        entry("session_start", 0, "a", prompt="Bake bread!", meta={"tags": ["kitchen"]}),
         entry("session_end", 90, "a"),
         entry("llm_call", 100, "b", prompt="Plan a trip",
               meta={"model": "gpt-4o", "tools_offered": ["book_flight"], "context": {"tags": ["travel"]}}),
@@ -47,12 +47,14 @@ def some_sessions(store: Store) -> None:
     (Query(since_ms=T0 + 202), ""),
     (Query(text="bread BAKE"), "a"),
     (Query(text="read"), "a"),
+    (Query(text="read!"), "a"),
     (Query(text='"bake bread"'), "a"),
     (Query(text='"bread bake"'), ""),
     (Query(text='trip "plan a"'), "b"),
     (Query(text="0% _s"), "c"),
     (Query(text="zürich"), "c"),
     (Query(text="%"), "c"),
+    (Query(text="b_ke"), ""),
     (Query(text="nothing"), ""),
     (Query(text="book_flight"), ""),  # offered, but not used
 ])  # fmt: skip
@@ -96,7 +98,7 @@ def spend(store: Store) -> None:
 
 @pytest.mark.parametrize(("query", "expected"), [
     (Query(tag="ada", limit=1), (2, 1_234, 0.75, 1)),
-    (Query(text="trip"), (1, 4, 0.5, 0)),
+    (Query(text="rip"), (1, 4, 0.5, 0)),  # in the middle of an id
     (Query(tag="bob"), (1, None, None, 0)),
     (Query(tag="cid"), (0, None, None, 0)),
     (Query(), (3, None, None, 0)),
@@ -150,6 +152,7 @@ WORDS = {
     "e4": {"prompt": 'deploy quo"te\nnewline'},
     "e5": {"prompt": "DİYARBAKIR"},
     "e6": {"prompt": "\u212aelvin"},
+    "e7": {"tool_call": {"tool_name": "book_flight"}},
 }
 finds = pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
@@ -162,6 +165,8 @@ finds = pytest.mark.parametrize(("text", "expected"), [
     ('"zürich to"', []),
     ('"to zürich"', ["e3"]),
     ("prompt", []),
+    ('"info start"', []),  # a phrase is in a single value
+    ("flight", ["e7"]),
     ("e4", ["e4"]),
     ("quo\"te", ["e4"]),
     ("newline", ["e4"]),

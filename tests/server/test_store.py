@@ -97,6 +97,13 @@ def test_same_event_id_in_another_session_is_another_entry(store: Store) -> None
     assert store.entry("a", "y") is None
 
 
+def test_ids_that_the_index_takes_for_one_another_are_told_apart(store: Store) -> None:
+    """The two ids have the same CRC-32."""
+    put(store, entry(at=1, event_id="plumless"), two := entry(at=2, event_id="buckeroo"))
+
+    assert orjson.loads(store.entry("s", "buckeroo").body) == two
+
+
 def test_entries_come_by_time_then_arrival(store: Store) -> None:
     """A late entry is inserted at its time; equal times keep the order of arrival."""
     first, second, third, fourth = entry(at=5), entry(at=1), entry(at=5), entry(at=3)
@@ -209,6 +216,18 @@ def test_failed_session_tells_its_last_error(store: Store, info: dict | None, fa
     put(store, entry("error", 3, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
 
     assert [store.session("s").failure, store.summaries()[0].failure] == [failure, failure]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("step", [1, -1])
+def test_ends_and_errors_of_one_moment_tell_the_same_in_any_order(store: Store, together: bool, step: int) -> None:
+    """The greater text counts, whichever arrived first, in one batch or in several."""
+    entries = [entry("error", 5, error_info={"error_message": text}) for text in ("no", "yes")]
+    entries += [entry("session_end", 9, meta={"status": status}) for status in ("cancelled", "failed")]
+    for batch in [entries[::step]] if together else [[one] for one in entries[::step]]:
+        put(store, *batch)
+
+    assert [store.session("s").status, store.session("s").failure] == ["failed", "yes"]
 
 
 def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
