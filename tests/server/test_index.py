@@ -131,6 +131,30 @@ def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
     assert indexed == 0
 
 
+def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a search would have to read too much itself."""
+    monkeypatch.setattr(index, "PAUSE", 0.01)
+    monkeypatch.setattr(index, "BURST", -1)  # whatever arrives is much
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(at=n) for n in range(2 * index.BLOCK)))
+    asked = itertools.count()
+    waited = threading.Event()
+
+    def latest() -> int:
+        if next(asked) > 12:  # each time that it looks and waits, it asks three times
+            waited.set()
+        return 2 * index.BLOCK
+
+    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as opened:
+        opened.start()
+        assert waited.wait(10)
+        indexed = opened.blocks
+        monkeypatch.setattr(index, "MAX_LAG", 2 * index.BLOCK)
+        until(lambda: opened.blocks == 2)
+
+    assert indexed == 0
+
+
 def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
     """A new entry after everything was pruned is found, though blocks with those numbers were indexed before."""
     store = server.open_store(f"sqlite://{tmp_path}/coagent.db")

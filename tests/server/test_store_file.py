@@ -225,6 +225,16 @@ def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> N
     del refused  # until here it would keep open files alive
 
 
+def test_closed_store_has_no_file_open(tmp_path: Path) -> None:
+    """Neither those that it wrote nor those that it read."""
+    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
+    put(store, entry(prompt="sparrow"))
+    found = holding(store, "sparrow")
+    store.close()
+
+    assert (found, _open_in(tmp_path)) == (["s"], [])
+
+
 def _open_in(folder: Path) -> list[str]:
     """The files in a folder that this process has open."""
     links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
