@@ -131,6 +131,19 @@ def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
     assert indexed == 0
 
 
+def test_every_entry_is_indexed_in_however_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the last of each step, too."""
+    monkeypatch.setattr(index, "STEP", 1)
+    monkeypatch.setattr(index, "PAUSE", 0)
+    numbers = [f"{number:02}" for number in range(3 * index.BLOCK)]
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(session_id=f"s{number}", prompt=f"word{number}") for number in numbers))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        found = [holding(store, f"word{number}") for number in numbers]
+
+    assert found == [[f"s{number}"] for number in numbers]
+
+
 def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until a search would have to read too much itself."""
     monkeypatch.setattr(index, "PAUSE", 0.01)

@@ -101,12 +101,16 @@ class Index:
 
     def _await_news(self, done: int) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._latest() > (done + 1) * BLOCK)
+            self._news.wait_for(lambda: self._closed or self._complete() > done)
+
+    def _complete(self) -> int:
+        """The number of blocks whose entries are all stored."""
+        return (self._latest() + 1) // BLOCK
 
     def _step(self) -> int:
         with transaction(self._connection, "DEFERRED"):  # IMMEDIATE would lock the entries file too
             first = self.blocks
-            last = min(first + STEP, (self._latest() + 1) // BLOCK)
+            last = min(first + STEP, self._complete())
             self._connection.execute(_ADD, {"first": first, "last": last, "size": BLOCK})
             self._connection.execute("UPDATE progress SET blocks = ?", (last,))
         return last
