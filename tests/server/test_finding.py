@@ -153,6 +153,7 @@ WORDS = {
     "e5": {"prompt": "DİYARBAKIR"},
     "e6": {"prompt": "\u212aelvin"},
     "e7": {"tool_call": {"tool_name": "book_flight"}},
+    "e8": {"prompt": "ÄPFEL"},
 }
 finds = pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
@@ -172,6 +173,7 @@ finds = pytest.mark.parametrize(("text", "expected"), [
     ("newline", ["e4"]),
     ("DİYARBAKIR", ["e5"]),
     ("kelvin", ["e6"]),
+    ("äpfel", ["e8"]),
 ])  # fmt: skip
 
 

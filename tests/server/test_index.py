@@ -12,7 +12,7 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import index
+from coagent_langchain.server.store import index, text
 from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from tests.disk import largest_file
 from tests.server.files import damage
@@ -142,6 +142,16 @@ def test_every_entry_is_indexed_in_however_many_steps(tmp_path: Path, monkeypatc
         found = [holding(store, f"word{number}") for number in numbers]
 
     assert found == [[f"s{number}"] for number in numbers]
+
+
+def test_index_gives_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If more sessions have a word than a search lists, the older ones are left out."""
+    monkeypatch.setattr(text, "FOUND", 3)
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(session_id=f"s{number:02}", prompt="everywhere") for number in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+
+        assert holding(store, "everywhere") == ["s21", "s22", "s23"]
 
 
 def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
