@@ -80,6 +80,15 @@ def test_copy_is_kept_once(store: Store) -> None:
     assert bodies(store) == [one, two]
 
 
+def test_large_batch_that_comes_again_is_stored_once(store: Store) -> None:
+    """As large as a batch may be, with a new entry among those that are stored."""
+    entries = [entry(at=number) for number in range(1_001)]
+    put(store, *entries[:-1])
+    put(store, *entries[1:])
+
+    assert (store.session("s").entries, bodies(store, limit=2_000)) == (1_001, entries)
+
+
 def test_event_id_used_for_another_event_loses_nothing(store: Store) -> None:
     """Two different entries with one event id are both kept; a query by id returns the earlier."""
     late, early = entry(at=2, event_id="same", prompt="b"), entry(at=1, event_id="same", prompt="a")
