@@ -139,7 +139,7 @@ def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> No
 
 
 def published_table(door: Door, database: str) -> None:
-    """A database as a published server left it, with two sessions, one of them with a duplicate entry."""
+    """A database as a published server left it: a session with a duplicate entry, another with one id for two."""
     sql(door, f"CREATE DATABASE {database}")
     sql(door, PUBLISHED.format(db=database))
     rows = [
@@ -151,7 +151,9 @@ def published_table(door: Door, database: str) -> None:
          "event_data": {"llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
          "additional_properties": {"team": "a", "raw": "its own"}},
     ]  # fmt: skip
-    lines = "\n".join(orjson.dumps(row).decode() for row in [*rows, rows[1] | {"log_id": "a3"}])
+    twin = rows[0] | {"log_id": "b1", "session_id": "twin"}
+    rows += [rows[1] | {"log_id": "a3"}, twin, twin | {"log_id": "b2", "event_data": {"output_data": {"n": 2}}}]
+    lines = "\n".join(orjson.dumps(row).decode() for row in rows)
     sql(door, f"INSERT INTO {database}.log_entries FORMAT JSONEachRow {lines}")
 
 
@@ -170,6 +172,7 @@ def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str
          "raw": "its own", "llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
     ]  # fmt: skip
     assert (session.entries, session.title, session.total_tokens, session.tags) == (2, "Hello", 6, ("x",))
+    assert [(each.session_id, each.entries) for each in store.summaries()] == [("old", 2), ("twin", 2)]
     assert (hits(store, "old", "hi there"), holding(store, "hi there")) == (["e2"], ["old"])
 
 
@@ -266,11 +269,11 @@ def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
 def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_comes_again(
     opened: Callable[[str], Store], door: Door
 ) -> None:
-    """The figures are right again, including those of the session's other entries."""
+    """The figures are right again, including those of the session's other entries and of sessions without a gap."""
     database = next(_names)
     store = opened(database)
     first, second = (entry("llm_response", at, llm_response={"total_tokens": 5}) for at in (0, 1))
-    put(store, first)
+    put(store, first, entry(session_id="whole"))
     sql(door, f"DROP VIEW {database}.coagent_sessions_view")
     put(store, second, other := entry(session_id="other"))
     sql(door, schema.VIEW.format(db=database))
@@ -278,7 +281,7 @@ def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_com
 
     assert bodies(store) == [first, second, third]
     assert [(each.session_id, each.entries, each.total_tokens) for each in store.summaries()] == [
-        ("other", 1, None), ("s", 3, 10),
+        ("other", 1, None), ("s", 3, 10), ("whole", 1, None),
     ]  # fmt: skip
 
 
