@@ -119,6 +119,36 @@ def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
     assert (refused, left, again is not None) == (None, ([], 0), True)
 
 
+def test_lock_file_of_a_process_that_left_no_segment_is_removed(tmp_path: Path) -> None:
+    """On a full disk each process would leave another. That of a living process, and other files, stay."""
+    Owner.create(tmp_path).abandon()
+    living = Owner.create(tmp_path)
+    (tmp_path / "other.lock").touch()
+    owners = DeadOwners(tmp_path)
+    while adopted := owners.next():
+        owners.release(adopted)
+
+    assert {path.name for path in tmp_path.iterdir()} == {f"{living.name}.lock", "other.lock"}
+
+
+def test_new_lock_file_that_another_process_takes_for_a_dead_ones_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come between the file's creation and its lock, a moment that no real process can be made to hit."""
+    lock, made = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        made.append(descriptor)
+        if len(made) == 1:
+            raise BlockingIOError(errno.EWOULDBLOCK, "locked")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    owner = Owner.create(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [f"{owner.name}.lock"]
+
+
 def test_folder_that_knows_no_locks_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock file that cannot be locked is removed: each process would leave another."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections import deque
@@ -12,11 +13,13 @@ from pathlib import Path
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import Reader
 
-_SEGMENT = re.compile(r"(\d+-[0-9a-f]{8})-\d{6,}\.jsonl")
+_FILE = re.compile(r"(\d+-[0-9a-f]{8})(?:(-\d{6,}\.jsonl)|\.lock)")
 
 
 def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
     """List this user's segments in the folder by owner, each owner's in order, the owner with the oldest first.
+
+    One that has a lock file only comes last, with no segments: it died too early, or the disk was full.
 
     Parameters:
         prefix: the beginning of the file names.
@@ -25,13 +28,15 @@ def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False
     found: dict[str, list[tuple[str, float]]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(prefix) or (match := _SEGMENT.fullmatch(entry.name)) is None:
+            if not entry.name.startswith(prefix) or (match := _FILE.fullmatch(entry.name)) is None:
                 continue
             with contextlib.suppress(OSError):
                 state = entry.stat(follow_symlinks=False)
                 if (state.st_uid != os.geteuid()) == of_others and entry.is_file(follow_symlinks=False):
-                    found.setdefault(match[1], []).append((entry.name, state.st_mtime))
-    oldest_first = sorted(found, key=lambda owner: min(time for _, time in found[owner]))
+                    segments = found.setdefault(match[1], [])
+                    if match[2]:
+                        segments.append((entry.name, state.st_mtime))
+    oldest_first = sorted(found, key=lambda owner: min((time for _, time in found[owner]), default=math.inf))
     return {owner: [folder / name for name, _ in sorted(found[owner])] for owner in oldest_first}
 
 

@@ -34,12 +34,12 @@ class Owner:
         Raises:
             OSError: the folder is not writable, or its file system does not support locks.
         """
-        name = f"{os.getpid()}-{secrets.token_hex(4)}"
-        owner = cls.claim(folder, name)
-        if owner is None:
+        for _ in range(2):  # a process that looks for dead owners may come between the file and its lock
+            name = f"{os.getpid()}-{secrets.token_hex(4)}"
+            if owner := cls.claim(folder, name):
+                return owner
             (folder / f"{name}.lock").unlink(missing_ok=True)
-            raise OSError(f"no lock file could be held in {folder}")
-        return owner
+        raise OSError(f"no lock file could be held in {folder}")
 
     @classmethod
     def claim(cls, folder: Path, name: str) -> Self | None:
