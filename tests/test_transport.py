@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from coagent_langchain.delivery.transport import Transport
+from coagent_langchain.delivery.transport import KEPT_S, Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
 from tests.delivery_parts import TOKEN
 from tests.faulty_server import Answer, FaultyServer
@@ -42,15 +43,18 @@ def test_status_matrix(status: int, meaning: Meaning) -> None:
     assert (outcome.status, judge(outcome, 2).meaning) == (status, meaning)
 
 
-@pytest.mark.parametrize(("kept", "connections"), [(60.0, 1), (0.0, 3)])
-def test_connection_that_has_rested_is_not_used_again(kept: float, connections: int) -> None:
-    """The server may close an idle connection just as it is used again; an active one is reused."""
+def test_connection_that_has_rested_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may close an idle connection just as it is used again; an active one is reused, however old it is."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with FaultyServer() as server:
         transport = Transport(server.base_url)
-        transport.kept_s = kept
-        outcomes = [transport.post(b"[{}]").status for _ in range(3)]
+        for rest in 0.0, KEPT_S - 1, KEPT_S - 1, KEPT_S + 1, KEPT_S - 1:
+            clock[0] += rest
+            assert transport.post(b"[{}]").status == 200
+    ports = [request.port for request in server.requests]
 
-    assert (outcomes, len({request.port for request in server.requests})) == ([200] * 3, connections)
+    assert [ports.index(port) for port in ports] == [0, 0, 0, 3, 3]
 
 
 def test_every_status_means_what_the_docs_say() -> None:

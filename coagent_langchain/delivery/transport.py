@@ -34,7 +34,6 @@ class Transport:
 
     Attributes:
         timeout: seconds to wait for a connection, and for the response.
-        kept_s: seconds that a connection may be idle and still be reused.
         token: the bearer token; any thread may replace it, and the next request uses the new one.
     """
 
@@ -44,7 +43,6 @@ class Transport:
 
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        self.kept_s = KEPT_S
         self.token = auth_token
         # Prepared without a session, which would replace the token with a .netrc entry.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
@@ -86,7 +84,7 @@ class Transport:
         try:
             if self._pool is None:  # the one that `send` will use, needed after a fork
                 self._pool = self._adapter.get_connection_with_tls_context(request, **self._environment)
-            if time.monotonic() - self._used > self.kept_s:
+            if time.monotonic() - self._used > KEPT_S:
                 self._hang_up()
             answer = self._adapter.send(request, stream=True, timeout=self.timeout, **self._environment)
             try:
