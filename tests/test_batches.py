@@ -189,6 +189,18 @@ def test_full_batch_does_not_wait_for_more(tmp_path: Path, monkeypatch: pytest.M
     assert arrived
 
 
+def test_what_comes_shortly_after_goes_in_the_same_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that is not full waits for more, until somebody flushes."""
+    monkeypatch.setattr(worker, "GATHER_S", 60.0)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("e0"))
+        assert not server.wait_for(lambda: bool(server.requests), timeout=0.5)
+        delivery.append(line("e1"))
+        flushed = delivery.flush(10)
+
+    assert (flushed, server.stored, len(server.requests)) == (True, ["e0", "e1"], 1)
+
+
 def test_nothing_is_parsed_on_the_way(tmp_path: Path) -> None:
     """The request body is what was appended, byte for byte."""
     with FaultyServer(lambda request: Answer(200, OK)) as server, delivery_to(server.base_url, None) as delivery:
