@@ -219,6 +219,17 @@ def test_folder_that_is_removed_again_and_again_leaves_nothing_open(tmp_path: Pa
     assert opened == [3] * 3  # a lock file, and both ends of a segment
 
 
+def test_lock_file_that_somebody_removes_is_made_again(tmp_path: Path) -> None:
+    """With the next segment, so that the earlier ones are not taken for those of a dead process."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    for path in (tmp_path / "d").glob("*.lock"):
+        path.unlink()
+    spool.append(LINES[0], 1)
+
+    assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (2, None)
+
+
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:
     """Its entries are lost and no longer wait; those of the other files are read."""
     spool = spool_in(tmp_path / "d")

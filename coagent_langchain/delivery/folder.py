@@ -70,8 +70,10 @@ class SpoolFolder:
         """Create a file in the folder, and the folder itself for the first one or if it was removed."""
         if self._owner is None or not self._owner.holds():
             make_private_folder(path, self._address)
+            former = self._owner
             self.abandon()
-            self._owner = Owner.create(path)
+            # Under the same name if possible: segments that still wait there would look like those of a dead process.
+            self._owner = (Owner.claim(path, former.name) if former else None) or Owner.create(path)
         self._new_names = True
         return Segment.create(path / f"{self._owner.name}-{next(self._numbers):06d}.jsonl")
 
