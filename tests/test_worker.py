@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +170,25 @@ def test_dead_worker_is_noticed_and_restarted(tmp_path: Path) -> None:
         until(lambda: threads() == ["coagent-delivery", "coagent-sync"])
 
     assert (flushed, server.stored) == (True, ["a", "b"])
+
+
+@pytest.mark.internal_errors
+def test_error_that_nobody_expects_is_not_met_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application's audit hook may forbid the worker a call: it tries again, but does not keep a core busy."""
+    preadv, tries = os.preadv, []
+
+    def forbidden(*arguments: Any) -> int:
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            raise RuntimeError("not here")
+        return preadv(*arguments)
+
+    monkeypatch.setattr(os, "preadv", forbidden)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        arrived = server.wait_for(lambda: server.stored == ["a"])
+
+    assert (arrived, tries[1] - tries[0] >= 1.0) == (True, True)
 
 
 def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
