@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -31,11 +31,7 @@ async def post_logs(request: Request) -> Response:
     """Store one entry or an array of entries; the valid entries of a partly invalid batch are stored."""
     store = store_of(request)
     try:
-        body = await _body(request)
-        if len(body) > THREAD_FROM:
-            batch = await run_in_threadpool(validation.read, body, store.event_types)
-        else:
-            batch = validation.read(body, store.event_types)
+        batch = await _batch(request, store.event_types)
     except validation.BodyError as error:
         return failure(str(error), error.status)
     if batch.entries:
@@ -57,8 +53,17 @@ def _describe(batch: validation.Batch) -> str:
     return f"{where}{said} (and {counted(more, 'more entry')})" if more else f"{where}{said}"
 
 
-async def _body(request: Request) -> bytes:
-    """Read the body within its size limit, decompressed."""
+async def _batch(request: Request, event_types: frozenset[str]) -> validation.Batch:
+    """Read and parse the body; its text is not kept."""
+    with request.app.state.intake.share() as take:
+        body = await _body(request, take)
+        if len(body) > THREAD_FROM:
+            return await run_in_threadpool(validation.read, body, event_types)
+        return validation.read(body, event_types)
+
+
+async def _body(request: Request, take: Callable[[int], None]) -> bytes:
+    """Read the body within its size limit, decompressed; `take` counts each part."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
@@ -67,6 +72,7 @@ async def _body(request: Request) -> bytes:
     room = validation.MAX_BODY
     async for chunk in request.stream():
         part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
+        take(len(part))
         room -= len(part)
         if room < 0:
             raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also after decompression", 413)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from coagent_langchain.server import api, views
 from coagent_langchain.server.answers import failure
+from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.pages import for_a_person, render
 from coagent_langchain.server.security import Security
@@ -22,8 +23,8 @@ from coagent_langchain.server.timelines import Timelines
 def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
     """Build the ASGI application: a Starlette application behind `Security`.
 
-    The Starlette `state` holds `store`, `closing`, `token_needed`, the cached `timelines`, the `live` streams, and
-    `notices` for the log.
+    The Starlette `state` holds `store`, `closing`, `token_needed`, the cached `timelines`, the `live` streams,
+    `notices` for the log, and the `intake` of what is posted.
 
     Parameters:
         store: where entries are kept; the caller closes it.
@@ -37,7 +38,7 @@ def build(store: Store, closing: threading.Event, *, token: str | None, hosts: t
     )
     state = starlette.state
     state.store, state.closing, state.token_needed = store, closing, bool(token)
-    state.timelines, state.live, state.notices = Timelines(store), set(), Notices()
+    state.timelines, state.live, state.notices, state.intake = Timelines(store), set(), Notices(), Intake()
     return Security(starlette, hosts=hosts, token=token)
 
 

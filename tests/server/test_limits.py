@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
 import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from coagent_langchain import server
-from coagent_langchain.server import api, filters, fragments, timelines
+from coagent_langchain.server import api, filters, fragments, intake, timelines
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database, index
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_VIEWS", 2)])
@@ -140,6 +143,29 @@ def test_filter_is_told_shortly_what_does_not_fit() -> None:
         filters.apply("sum(@)", ["x" * 1_000_000])
 
     assert len(str(raised.value)) < 400
+
+
+def test_server_that_reads_much_already_takes_no_more(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of loggers that come back at once do not fill its memory: some are told to come again."""
+    monkeypatch.setattr(intake, "READING", 2_000)
+    where = urlsplit(running.url)
+    slow = http.client.HTTPConnection("127.0.0.1", where.port)
+    slow.putrequest("POST", "/api/v1/logs")
+    slow.putheader("Content-Type", "application/json")
+    slow.putheader("Content-Length", "5000")
+    slow.endheaders(b" " * 1_500)
+
+    def post() -> requests.Response:
+        return requests.post(f"{running.base_url}/logs", json=entry(prompt="x" * 1_000), timeout=10)
+
+    until(lambda: post().status_code == 503)
+    refused = post()
+    slow.close()
+    until(lambda: post().status_code == 200)
+
+    assert (refused.headers["Retry-After"], refused.json()["message"]) == (
+        "1", "more than 2,000 bytes of requests are being read",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
