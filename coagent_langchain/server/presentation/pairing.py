@@ -37,6 +37,7 @@ class Pairing:
         self.ends: list[Bar] = []
         self.by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
+        self._early: dict[str, tuple[int, Moment]] = {}  # run id → where in `bars` an end is that came before its call
         self._by_error: dict[str, Bar] = {}
         self._questions: dict[str, list[Bar]] = defaultdict(list)
         self._special: dict[str, Callable[[Moment], None]] = {
@@ -68,6 +69,10 @@ class Pairing:
             self.by_run[moment.run] = bar
         if kind == "model" and moment.note:
             self.sent.setdefault(moment.prompt, moment.note)
+        if moment.run in self._early:  # the clock was set back in between
+            place, end = self._early.pop(moment.run)
+            self.bars[place] = self.bars.pop()
+            self.add(end)
 
     def _close(self, moment: Moment, kind: str) -> None:
         taken = (self._take(key, moment) for key in self._keys(moment, kind))
@@ -75,6 +80,7 @@ class Pairing:
         if bar is None:
             bar = self._new(moment, kind)
             bar.events.clear()
+            self._keep(moment)
         self._finish(bar, moment)
 
     def _finish(self, bar: Bar, moment: Moment) -> None:
@@ -93,6 +99,11 @@ class Pairing:
             bar.status = "error"
         elif bar.status == "open":
             bar.status = moment.outcome or "ok"
+
+    def _keep(self, end: Moment) -> None:
+        """Remember the end that made the last bar, as its call may follow."""
+        if end.run:
+            self._early.setdefault(end.run, (len(self.bars) - 1, end))
 
     def _keys(self, moment: Moment, kind: str) -> list[tuple[object, ...]]:
         """The keys by which a call and its response may be paired, the strongest first."""
@@ -140,6 +151,7 @@ class Pairing:
         bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed, moment)
         if bar is None:
             bar = self._point(moment, "error")
+            self._keep(moment)
         else:
             bar.events.append((moment.at, moment.seq))
             if bar.kind != "component" and bar.end is None:
