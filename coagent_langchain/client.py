@@ -259,7 +259,8 @@ def _plain(entry: Any) -> Any:
 
 
 def _path(what: str, session_id: str) -> str:
-    return f"/{what}/{quote(clean(check_session_id(session_id)), safe='')}"  # cleaned, as when it was written
+    name = quote(clean(check_session_id(session_id)), safe="")  # cleaned, as when it was written
+    return f"/{what}/{name.replace('.', '%2E')}"  # `quote` leaves dots, and `..` would be resolved on the way
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:

@@ -235,9 +235,9 @@ def test_id_to_read_that_is_no_text_is_told(
         read(client, session_id)
 
 
-@pytest.mark.parametrize("session_id", ["half \ud800", "\ud83d\ude00", "a/b?c#d%2e", "line\nbreak"])
+@pytest.mark.parametrize("session_id", ["half \ud800", "\ud83d\ude00", "a/b?c#d%2e", "line\nbreak", ".", ".."])
 def test_what_is_logged_under_an_id_is_read_under_it(client: CoagentClient, session_id: str) -> None:
-    """This includes an id that has no UTF-8 form, which is logged as an escaped text."""
+    """This includes ids that are no part of a path, and one without a UTF-8 form, which is logged as escaped text."""
     client.log_info(session_id, "hello")
     query = f"[?session_id!='{session_id}']"
 
