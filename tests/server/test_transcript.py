@@ -29,6 +29,12 @@ def test_markdown_begins_with_the_figures_of_the_session(title: str, heading: st
     )
 
 
+@pytest.mark.parametrize(("session_id", "code"), [("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("a*b*", "`a*b*`")])
+def test_id_in_markdown_is_code_whatever_it_contains(session_id: str, code: str) -> None:
+    """More backticks around it than inside."""
+    assert transcript.opening(Session(session_id, T0, T0)).splitlines()[2] == f"- Session: {code}"
+
+
 @pytest.mark.parametrize(("response", "facts"), [
     ({"execution_time_ms": 1_500, "input_tokens": 10, "output_tokens": 2}, ", 1.5 s, 10 → 2 tokens"),
     ({"execution_time_ms": 0, "input_tokens": 10}, ", 0 ms, 10 → – tokens"),

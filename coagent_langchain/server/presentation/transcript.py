@@ -26,7 +26,7 @@ TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # each ge
 def opening(session: Session) -> str:
     """The heading and figures of a whole session."""
     figures = [
-        ("Session", f"`{visible(session.session_id)}`"),
+        ("Session", _code(visible(session.session_id))),
         ("Status", session.status),
         ("Started", formats.iso(session.first_ms)),
         ("Duration", formats.duration(session.duration_ms)),
@@ -39,6 +39,12 @@ def opening(session: Session) -> str:
     ]  # fmt: skip
     title = formats.preview(in_words(session.title) or session.session_id)
     return f"# {title}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
+
+
+def _code(name: str) -> str:
+    """A name within a line; where it has backticks, a space keeps them from those around it."""
+    fence, space = _fence(name, 1), " " if "`" in name else ""
+    return fence + space + name + space + fence
 
 
 def entries(bodies: Iterable[bytes]) -> Iterator[str]:
@@ -79,8 +85,13 @@ def _field(name: str, fields: JsonObject) -> list[str]:
 
 
 def _block(title: str, value: Any) -> str:
-    """A fenced block; the fence is longer than any run of backticks inside."""
+    """A fenced block."""
     body = visible(value if isinstance(value, str) else pretty(value))
-    longest = max((len(run) for run in re.findall("`+", body)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = _fence(body, 3)
     return f"**{visible(title)}**\n\n{fence}{'' if isinstance(value, str) else 'json'}\n{body}\n{fence}\n"
+
+
+def _fence(body: str, least: int) -> str:
+    """Backticks to put around a text: more than any run of them inside."""
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    return "`" * max(least, longest + 1)
