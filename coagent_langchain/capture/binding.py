@@ -10,6 +10,7 @@ from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
 from coagent_langchain.capture.inputs import as_json, is_to_come, last_call, user_text
 from coagent_langchain.capture.outcomes import is_command
+from coagent_langchain.capture.own_words import note_given
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.living import renewed_after_fork
@@ -58,6 +59,7 @@ class Binding:
             root.name == "LangGraph" or (metadata or {}).get("ls_integration") == "langgraph"
         ):
             root.framework = {"name": "langgraph"}
+            note_given(root, inputs)
         if metadata:
             thread, number = metadata.get("thread_id"), metadata.get("prompt_number")
             root.thread = thread if root.kind == "chain" and isinstance(thread, ambient.THREAD_IDS) else None

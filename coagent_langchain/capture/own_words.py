@@ -13,6 +13,7 @@ from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.texts import fingerprint
 
 MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
+MAX_GIVEN = 500  # latest messages of a graph's input that are recognized when a node returns the whole state
 
 _GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGraph assigns to messages without an id
 
@@ -22,33 +23,45 @@ def note_answer(root: Root, answer: Answer) -> None:
     _note(root, _key(answer.text, answer.tool_calls))
 
 
+def note_given(root: Root, inputs: Any) -> None:
+    """Note the assistant's messages in a graph's input, because nodes may return them with the rest of the state."""
+    given = dict.get(inputs if isinstance(inputs, dict) else fields_of(inputs), "messages")
+    if isinstance(given, list) and len(given) > 1:
+        told = [message_dict(each) for each in given[-MAX_GIVEN:] if role_of(each) == "assistant"]
+        root.given = frozenset(_key(each.get("content"), each.get("tool_calls")) for each in told)
+
+
 def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     """The messages of a node that do not come from a model.
 
     A model's message has an id from its provider or LangChain. One without an id, or with one that LangGraph assigned,
-    is the node's own, unless it repeats an earlier message.
+    is the node's own, unless it repeats an earlier message, or was in the graph's input and is part of its state.
 
     Parameters:
         updates: from `updates_of`.
     """
     found = []
     for update in updates:
-        for message in messages_in(update):
-            if role_of(message) == "assistant" and _may_be_new(root, fields_of(message).get("id")):
-                told = message_dict(message)
-                key = _key(told.get("content"), told.get("tool_calls"))
-                if key is not None and key not in root.said:
-                    _note(root, key)
-                    found.append(told)
+        messages = messages_in(update)
+        for message in messages:
+            message_id = fields_of(message).get("id")
+            if _is_models(message_id) or role_of(message) != "assistant" or not _is_new(root, message_id):
+                continue
+            told = message_dict(message)
+            key = _key(told.get("content"), told.get("tool_calls"))
+            is_state = message_id is not None or len(messages) > len(root.given)
+            if key is not None and key not in root.said and not (is_state and key in root.given):
+                _note(root, key)
+                found.append(told)
     return found
 
 
-def _may_be_new(root: Root, message_id: Any) -> bool:
-    if message_id is None:
-        return True
-    if not isinstance(message_id, str) or not _GIVEN_ID.fullmatch(message_id) or root.prompt is None:
-        return False
-    return root.prompt.course.pending.tell(message_id)
+def _is_models(message_id: Any) -> bool:
+    return message_id is not None and not (isinstance(message_id, str) and _GIVEN_ID.fullmatch(message_id))
+
+
+def _is_new(root: Root, message_id: str | None) -> bool:
+    return message_id is None or (root.prompt is not None and root.prompt.course.pending.tell(message_id))
 
 
 def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:

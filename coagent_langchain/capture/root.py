@@ -24,6 +24,7 @@ class Root(Run):
         pending_input: its inputs, until they are logged.
         tool_calls: the tool calls that its models requested; None before the first one.
         said: fingerprints of the messages of its models and nodes.
+        given: fingerprints of the assistant's messages in its input.
         becoming: the prompt that is about to be assigned to it; what a `redact` runs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
@@ -38,6 +39,7 @@ class Root(Run):
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
     becoming: Prompt | None = None
+    given: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
     request: tuple[str, str, int] | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from langchain_core.messages import AIMessage, ChatMessage
+import pytest
+from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.graph.message import add_messages
+from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
@@ -143,3 +145,42 @@ def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCall
         graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
     assert own_words(log) == [("say", ["1"]), ("say", ["3"])]
+
+
+def keep_all(state: Any) -> dict[str, Any]:
+    """A node that returns the whole state with a model's answer."""
+    return {"messages": [*state["messages"], chat("rice").invoke(state["messages"])]}
+
+
+def keep_latest(state: MessagesState) -> dict[str, Any]:
+    """A node that drops all messages but the latest."""
+    return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *state["messages"][-2:]]}
+
+
+class PlainState(TypedDict):
+    """A state whose messages are replaced by what a node returns."""
+
+    messages: list[Any]
+
+
+@pytest.mark.parametrize(("state", "node"), [
+    (MessagesState, keep_all), (PlainState, keep_all), (MessagesState, keep_latest),
+])  # fmt: skip
+def test_history_that_a_graph_is_given_is_not_said_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, state: Any, node: Any
+) -> None:
+    """A service without a checkpointer passes the whole conversation each time, and nodes return it."""
+    graph = StateGraph(state).add_node("node", node).add_edge(START, "node").compile()
+    history = [("user", "Lunch?"), ("ai", "soup"), {"role": "user", "content": "More?"}, AIMessage("bread")]
+    graph.invoke({"messages": [*history, ("user", "And then?")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == []
+
+
+def test_node_may_say_again_what_is_in_the_history(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A guard that refuses a second time in the same words."""
+    graph = StateGraph(MessagesState).add_node("guard", lambda _: {"messages": [AIMessage("No.")]})
+    app = graph.add_edge(START, "guard").compile()
+    app.invoke({"messages": [("user", "May I?"), ("ai", "No."), ("user", "Please!")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == [("guard", ["No."])]
