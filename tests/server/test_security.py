@@ -83,6 +83,22 @@ def test_pages_of_other_origins_cannot_write(running: Running, headers: dict[str
     assert post(running, **{name: value.format(port=port) for name, value in headers.items()}) == status
 
 
+@pytest.mark.parametrize(("headers", "status"), [
+    ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}, 200),
+    ({"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}, 200),
+    ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 200),
+    ({"Origin": "https://evil.com"}, 200),
+    ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"}, 403),
+    ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "image"}, 403),
+    ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}, 403),
+])  # fmt: skip
+def test_pages_of_other_origins_can_link_but_not_measure(
+    running: Running, headers: dict[str, str], status: int
+) -> None:
+    """They could not read a response, but how long a search takes says whether the log has a word."""
+    assert requests.get(f"{running.url}/?q=soup", headers=headers, timeout=10).status_code == status
+
+
 @pytest.mark.parametrize(("content_type", "status"), [
     ("application/json", 200), ("application/json; charset=utf-8", 200), ("APPLICATION/JSON", 200),
     ("text/plain", 415), ("application/x-www-form-urlencoded", 415), ("", 415), ("application/jsonp", 415),
