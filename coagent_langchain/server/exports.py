@@ -22,7 +22,7 @@ from coagent_langchain.server.store import Session, every_entry
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
            "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
            "parent_run_id")  # fmt: skip
-_FORMULA = tuple("=+-@\t\r")  # first characters that make a spreadsheet evaluate a cell
+_FORMULA = tuple("=+-@＝＋－＠\t\r\n")  # first characters that make a spreadsheet evaluate a cell
 
 
 def jsonl(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:

@@ -44,14 +44,14 @@ def test_export_is_a_file_with_the_sessions_name(running: Running, ending: str, 
 
 def test_csv_runs_no_formula() -> None:
     """A cell that a spreadsheet would run begins with an apostrophe; quotes, commas and newlines stay in one cell."""
-    texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1+1", 'a "b", c', "plain"]
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1+1", "＝1+1", "\n=1", 'a "b", c', "plain"]
     story = Story("s")
     for text in texts:
         story.log("tool_call", 1, tool_call={"tool_name": text, "parameters": {}})
     made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
 
     assert [row["name"] for row in csv.DictReader(io.StringIO(made))] == [
-        "'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "' =1+1", 'a "b", c', "plain",
+        "'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "' =1+1", "'＝1+1", "'\n=1", 'a "b", c', "plain",
     ]  # fmt: skip
 
 
