@@ -20,13 +20,14 @@ from coagent_langchain.wire import ENVELOPE, JsonObject
 
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",
           "target_component", "test_result", "performance_metrics", "consensus_info")  # fmt: skip
+_MARKS = re.compile(r"[\\`*\[<&]")  # without these, no link, image, HTML or emphasis begins
 TEXTS = ("system_prompt", "response", "error_message", "stack_trace")  # each gets a block of its own
 
 
 def opening(session: Session) -> str:
     """The heading and figures of a whole session."""
     figures = [
-        ("Session", _code(visible(session.session_id))),
+        ("Session", _plain(session.session_id)),
         ("Status", session.status),
         ("Started", formats.iso(session.first_ms)),
         ("Duration", formats.duration(session.duration_ms)),
@@ -38,13 +39,7 @@ def opening(session: Session) -> str:
         ("Errors", str(session.errors)),
     ]  # fmt: skip
     title = formats.preview(in_words(session.title) or session.session_id)
-    return f"# {title}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
-
-
-def _code(name: str) -> str:
-    """A name within a line; where it has backticks, a space keeps them from those around it."""
-    fence, space = _fence(name, 1), " " if "`" in name else ""
-    return fence + space + name + space + fence
+    return f"# {_plain(title)}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
 
 
 def entries(bodies: Iterable[bytes]) -> Iterator[str]:
@@ -61,7 +56,7 @@ def section(fields: JsonObject, moment: Moment) -> str:
         facts.append(formats.duration(moment.ms))
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
-    made = [f"\n## {visible(moment.type)} {moment.name}\n\n{', '.join(facts)}\n"]
+    made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
         made.append(_block("Prompt", prompt))
@@ -84,14 +79,14 @@ def _field(name: str, fields: JsonObject) -> list[str]:
     return made
 
 
+def _plain(name: str) -> str:
+    """Text on one line that Markdown shows as it is: whoever opens the file must not fetch an image in a prompt."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(visible(name).split()))
+
+
 def _block(title: str, value: Any) -> str:
     """A fenced block."""
     body = visible(value if isinstance(value, str) else pretty(value))
-    fence = _fence(body, 3)
-    return f"**{visible(title)}**\n\n{fence}{'' if isinstance(value, str) else 'json'}\n{body}\n{fence}\n"
-
-
-def _fence(body: str, least: int) -> str:
-    """Backticks to put around a text: more than any run of them inside."""
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
-    return "`" * max(least, longest + 1)
+    fence = "`" * max(3, longest + 1)
+    return f"**{_plain(title)}**\n\n{fence}{'' if isinstance(value, str) else 'json'}\n{body}\n{fence}\n"
