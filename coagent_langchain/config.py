@@ -110,7 +110,7 @@ def check_url(value: Any, source: str) -> str:
         valid = valid and not _NO_END.search(value)
     except (ValueError, AttributeError, TypeError):
         valid = False
-    shown = re.sub("//[^/]*@", "//", repr(value))  # without a password
+    shown = re.sub(r"^(.(\w+:)?/*).*@", r"\1", repr(value))  # without a password, even if it contains a `/`
     if not valid or not _takes_requests(value, parts.hostname or ""):
         raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {shown}")
     try:

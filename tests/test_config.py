@@ -121,7 +121,7 @@ def test_wrong_argument_is_named(arguments: dict[str, object], message: str) -> 
 
 @pytest.mark.parametrize(
     "base_url", ["http://user:secret@host:99999/api/v1", "ftp://user:secret@host", "http://user:secret@",
-                 "http://user:secret@host/api/v1/logs"]
+                 "http://user:secret@host/api/v1/logs", "http://user:sec/secret@host/api/v1", "user:secret@host/api/v1"]
 )  # fmt: skip
 def test_wrong_address_is_told_without_its_password(base_url: str) -> None:
     """The message may end up in logs."""
