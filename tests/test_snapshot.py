@@ -255,6 +255,18 @@ def test_hostile_objects_are_harmless() -> None:
     assert found == [f"<{__name__}.Hostile>", {"__type__": f"{__name__}.Sly", "size": 3}]
 
 
+def test_dict_that_lies_about_its_length_is_read_as_it_is() -> None:
+    """Its own `__len__` might as well load it from somewhere; one that is cut short tells its true length."""
+
+    class Lazy(dict[Any, Any]):
+        def __len__(self) -> int:
+            raise RuntimeError("len")
+
+    found = snapshot([Lazy(a=1), Lazy({str(number): number for number in range(MAX_ITEMS + 5)})])
+
+    assert (found[0], found[1]["…"]) == ({"a": 1}, "[cut: 5 of 10,005 entries]")
+
+
 def test_hostile_metaclass_is_harmless() -> None:
     """A type that cannot be hashed or compared is still named."""
 

@@ -169,8 +169,8 @@ class Walk:
                     found[key] = item
             else:
                 found[key] = self.value(item, depth + 1)
-        if (left := len(value) - len(found)) > 0:
-            found["…"] = f"[cut: {left:,} of {len(value):,} entries]"
+        if (left := dict.__len__(value) - len(found)) > 0:
+            found["…"] = f"[cut: {left:,} of {left + len(found):,} entries]"
         self.path.discard(me)
         return found
 
@@ -206,7 +206,7 @@ class Walk:
         source = dict.items(value) if isinstance(value, dict) else value
         for left in reversed(range(_TRIES)):
             try:
-                found = list(source) if len(value) <= room else list(islice(source, room))
+                found = list(source) if len(source) <= room else list(islice(source, room))
                 break
             except RuntimeError:
                 if not left:
