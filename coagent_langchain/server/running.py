@@ -20,6 +20,7 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import open_store
 from coagent_langchain.server.app import build
 from coagent_langchain.server.notices import Notices
+from coagent_langchain.server.protocol import Protocol
 from coagent_langchain.server.security import LOOPBACK
 from coagent_langchain.server.store import Store
 
@@ -46,7 +47,7 @@ class Running:
         self._closing = threading.Event()
         self._app = build(store, self._closing, token=token, hosts=() if token else (*LOOPBACK, name))
         config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none",
-                                timeout_graceful_shutdown=GRACE, server_header=False)  # fmt: skip
+                                timeout_graceful_shutdown=GRACE, server_header=False, http=Protocol)  # fmt: skip
         self._server = _Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [sock]}, name="coagent-server", daemon=True

@@ -445,3 +445,27 @@ def test_request_that_is_cut_off_is_answered_once(begun: bool, answered: list[st
     asyncio.run(Security(app)(scope, receive, send))
 
     assert sent == answered
+
+
+@pytest.mark.parametrize(("begin", "piece"), [
+    (b"GET /", b"a" * 100_000),
+    (b"GET / HTTP/1.1\r\nX: ", b"a" * 100_000),
+    (b"GET / HTTP/1.1\r\n", b"X: a\r\n" * 20_000),
+    (b"POST /api/v1/logs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"a" * 100_000),
+], ids=["address", "header", "headers", "trailer"])  # fmt: skip
+def test_head_that_does_not_end_is_refused(closed: Running, begin: bytes, piece: bytes) -> None:
+    """It would take memory and the event loop's time, even from somebody without a token."""
+    address = urlsplit(closed.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(begin)
+        with pytest.raises(ConnectionError):
+            any(connection.sendall(piece) for _ in range(100))
+
+
+def test_head_may_be_as_long_as_a_filter_needs(closed: Running) -> None:
+    """And a body as long as it may be, in any number of pieces."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", "X": "a" * 30_000}
+    body = iter([b" " * 90_000] * 20 + [b"[]"])
+
+    assert requests.get(f"{closed.url}/?q={'a' * 20_000}", headers=headers, timeout=10).status_code == 200
+    assert requests.post(f"{closed.base_url}/logs", data=body, headers=headers, timeout=10).status_code == 200
