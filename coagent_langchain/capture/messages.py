@@ -50,6 +50,7 @@ class Answer:
     Attributes:
         text: the first candidate's text; "" when it only called tools, None when there is no candidate.
         tool_calls: `{id, name, args}` each; one that could not be parsed has `invalid` and keeps its arguments as text.
+        message_id: the id of the first candidate's message.
         reasoning: the model's reasoning, if the provider returns it.
         finish_reason: in the provider's words.
         model: the model that answered, in the provider's words.
@@ -61,6 +62,7 @@ class Answer:
 
     text: str | None = None
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    message_id: Any = None
     reasoning: str | None = None
     finish_reason: str | None = None
     model: str | None = None
@@ -170,13 +172,14 @@ def answer(result: LLMResult) -> Answer:
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not BESIDE_CONTENT.isdisjoint(extra)
-    told = Answer(text(said), calls_in(fields))
+    told = Answer(text(said), calls_in(fields), fields.get("id"))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and told.finish_reason in (None, "incomplete"):
         told.finish_reason = _why_not(metadata) or told.finish_reason
     told.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
-    told.provider = provider if isinstance(provider, str) else None
+    if isinstance(provider, str):
+        told.provider = provider
     if more or extra:
         told.reasoning = reasoning_of(message)
     if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):

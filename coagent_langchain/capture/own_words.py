@@ -10,7 +10,7 @@ from coagent_langchain.capture.content import fields_of, role_of
 from coagent_langchain.capture.messages import Answer, message_dict
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.updates import messages_in
-from coagent_langchain.texts import fingerprint
+from coagent_langchain.texts import fingerprint, text
 
 MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
 MAX_GIVEN = 500  # latest messages of a graph's input that are recognized when a node returns the whole state
@@ -19,8 +19,12 @@ _GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGr
 
 
 def note_answer(root: Root, answer: Answer) -> None:
-    """Note a model's message, because the node around the model will return it."""
-    _note(root, _key(answer.text, answer.tool_calls))
+    """Note a model's message, because the node around it will return it, and its id, because a node may replace it."""
+    said = root.said
+    if len(said) < MAX_SAID:
+        said.add(_key(answer.text, answer.tool_calls))
+        if type(answer.message_id) is str:
+            said.add(hash(answer.message_id))
 
 
 def note_given(root: Root, inputs: Any) -> None:
@@ -35,7 +39,8 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     """The messages of a node that do not come from a model.
 
     A model's message has an id from its provider or LangChain. One without an id, or with one that LangGraph assigned,
-    is the node's own, unless it repeats an earlier message, or was in the graph's input and is part of its state.
+    is the node's own, unless it repeats an earlier message, or was in the graph's input and is part of its state. So is
+    one that replaces a model's answer under its id, as guards do.
 
     Parameters:
         updates: from `updates_of`.
@@ -44,20 +49,34 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     for update in updates:
         messages = messages_in(update)
         for message in messages:
-            message_id = fields_of(message).get("id")
-            if _is_models(message_id) or role_of(message) != "assistant" or not _is_new(root, message_id):
+            fields = fields_of(message)
+            message_id = fields.get("id")
+            if message_id is None or _is_langgraphs(message_id):
+                if role_of(message) != "assistant" or not _is_new(root, message_id):
+                    continue
+                given = root.given if message_id is not None or len(messages) > len(root.given) else ()
+            elif (content := fields.get("content")) and _replaces(root, message_id, content):
+                given = ()
+            else:
                 continue
             told = message_dict(message)
             key = _key(told.get("content"), told.get("tool_calls"))
-            is_state = message_id is not None or len(messages) > len(root.given)
-            if key is not None and key not in root.said and not (is_state and key in root.given):
-                _note(root, key)
+            if key is not None and key not in root.said and key not in given:
                 found.append(told)
+                if len(root.said) < MAX_SAID:
+                    root.said.add(key)
     return found
 
 
-def _is_models(message_id: Any) -> bool:
-    return message_id is not None and not (isinstance(message_id, str) and _GIVEN_ID.fullmatch(message_id))
+def _is_langgraphs(message_id: Any) -> bool:
+    return isinstance(message_id, str) and _GIVEN_ID.fullmatch(message_id) is not None
+
+
+def _replaces(root: Root, message_id: Any, content: Any) -> bool:
+    """Whether a message has the id of a model's answer in this run, but another text."""
+    if type(content) is not str or type(message_id) is not str or hash(message_id) not in root.said:
+        return False
+    return fingerprint(text(content)) not in root.said
 
 
 def _is_new(root: Root, message_id: str | None) -> bool:
@@ -69,8 +88,3 @@ def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:
     if content:
         return fingerprint(content if isinstance(content, str) else repr(content))
     return hash(tuple(str(call.get("id")) for call in calls)) if calls else None
-
-
-def _note(root: Root, key: int | None) -> None:
-    if key is not None and len(root.said) < MAX_SAID:
-        root.said.add(key)

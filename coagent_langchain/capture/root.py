@@ -23,7 +23,7 @@ class Root(Run):
         binding: the lock that is held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged.
         tool_calls: the tool calls that its models requested; None before the first one.
-        said: fingerprints of the messages of its models and nodes.
+        said: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
         given: fingerprints of the assistant's messages in its input.
         becoming: the prompt that is about to be assigned to it; what a `redact` runs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
@@ -60,7 +60,7 @@ class Root(Run):
         self._trace = None
         self.ended = 0
         self.open: dict[Key, Run] = {}
-        self.said: set[int] = set()
+        self.said: set[int | None] = set()
         self.binding = threading.RLock()  # re-entrant: the application's `redact` may run chains
 
     @property

@@ -177,6 +177,23 @@ def test_history_that_a_graph_is_given_is_not_said_again(
     assert own_words(log) == []
 
 
+def guard(state: MessagesState) -> dict[str, Any]:
+    """A node that replaces the latest message, under its id, and returns the whole state."""
+    *others, last = state["messages"]
+    return {"messages": [*others, last.model_copy(update={"content": "No."})]}
+
+
+def test_node_that_replaces_a_models_answer_tells_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A guard: the user gets its words, in each run, and the model's are in the model's event alone."""
+    graph = StateGraph(MessagesState).add_node("ask", lambda state: {"messages": chat("soup").invoke("q")})
+    app = graph.add_node("guard", guard).add_node("all", lambda state: state).add_edge(START, "ask")
+    app = app.add_edge("ask", "guard").add_edge("guard", "all").compile(checkpointer=InMemorySaver())
+    for _ in range(2):
+        app.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert own_words(log) == [("guard", ["No."]), ("guard", ["No."])]
+
+
 def test_node_may_say_again_what_is_in_the_history(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A guard that refuses a second time in the same words."""
     graph = StateGraph(MessagesState).add_node("guard", lambda _: {"messages": [AIMessage("No.")]})
