@@ -80,7 +80,9 @@ def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryD
 
     asyncio.run(main())
 
-    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
+    assert sorted(kind for kind, _, _ in log.sequence) == [
+        "info", "llm_call", "llm_response", "session_start", "user_input",
+    ]  # fmt: skip
     assert (log.entries[-1]["llm_response"]["response"], state_of(handler)) == ("late", EMPTY)
 
 
@@ -272,6 +274,42 @@ def test_call_in_a_chain_that_a_timeout_cancels_ends_with_that(
 
     assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries if e["event_type"].startswith("llm")] == [
         ("llm_call", None), ("llm_response", "cancelled"), ("llm_call", None), ("llm_response", None),
+    ]  # fmt: skip
+
+
+def test_batch_that_is_interrupted_says_of_each_input_that_it_was_cancelled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The program gets an answer to none of them, even if only one was being worked on."""
+
+    def interrupt_at_two(question: str) -> str:
+        if question == "two":
+            raise KeyboardInterrupt  # as by Ctrl-C, or a notebook's button
+        return question
+
+    chain = (RunnableLambda(interrupt_at_two) | chat("fine")).with_config(run_name="ask")
+    with pytest.raises(KeyboardInterrupt):
+        chain.batch(["one", "two", "three"], {"callbacks": [handler], "max_concurrency": 1})
+
+    cancelled = {"message": "ask was cancelled"}
+    assert [(e["prompt_number"], e["output_data"], e["meta"]["outcome"]) for e in of_type(log, "info")] == [
+        (1, cancelled, "cancelled"), (2, cancelled, "cancelled"), (3, cancelled, "cancelled"),
+    ]  # fmt: skip
+
+
+def test_run_is_not_said_to_be_cancelled_if_a_call_in_it_says_so(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """One event is enough."""
+
+    async def ask() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for((Silent() | StrOutputParser()).ainvoke("q", {"callbacks": [handler]}), 0.05)
+
+    asyncio.run(ask())
+
+    assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries[2:]] == [
+        ("llm_call", None), ("llm_response", "cancelled"),
     ]  # fmt: skip
 
 

@@ -103,6 +103,8 @@ class Endings(Sweeper):
         if outcome is not None and outcome.stopped:
             if outcome is Outcome.CANCELLED:
                 self._cancel(list(run.open.values()))
+                if not run.cut:
+                    self._recorder.outlet.emit(self._cut_between_calls(run))
             run.stopped = outcome
         self._leave(run, course)
         if self._tree.crowded:
@@ -131,6 +133,12 @@ class Endings(Sweeper):
         meta = {"status": "unanswered", "interrupt_id": interrupt_id}
         entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id}
+        return entry
+
+    def _cut_between_calls(self, root: Root) -> JsonObject:
+        """The only sign of a chain that was cancelled while no call was open that says so, as in a `batch`."""
+        entry = self._recorder.entry(root, EventType.INFO, {"outcome": Outcome.CANCELLED})
+        entry["output_data"] = {"message": f"{root.name} was cancelled"}
         return entry
 
     def _let_go(self, root: Root) -> Prompt:
@@ -193,6 +201,8 @@ class Endings(Sweeper):
         if self._tree.end(run.run_id) is None:  # it has ended meanwhile
             return
         run.failures = None
+        if run.began_in:
+            run.root.cut = True
         if outcome == "unknown":
             run.late = True  # its duration is unknown, too
             outcome = run.root.stopped or outcome

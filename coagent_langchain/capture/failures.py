@@ -42,6 +42,8 @@ class Failures:
         """
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
+        if outcome.stopped and (run.kind != "chain" or run.component):
+            run.root.cut = True
         below = run.failures or []
         beside = run.reported_beside(error)
         error_id = reported(error, below) if beside is None else beside

@@ -161,7 +161,7 @@ class Hooks(Asides):
 
     def on_chain_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                        **kwargs: Any) -> None:  # fmt: skip
-        """`error` if the exception arose here; `human_oversight` or `routing` if it is not a failure."""
+        """`error` if the exception arose here; `human_oversight`, `routing` or `info` if it is not a failure."""
         with guard:
             if run := self._tree.end(run_id) or self._late("chain", run_id, parent_run_id, kwargs):
                 self._endings.raised(run, error, inputs=kwargs.get("inputs"))

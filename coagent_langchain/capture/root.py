@@ -31,6 +31,7 @@ class Root(Run):
         request: in a prompt's block, its kind, its name and the fingerprint of the user's text: a later run there with
             the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
+        cut: whether an event says that something in it was stopped.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 
@@ -44,6 +45,7 @@ class Root(Run):
     answered: Mapping[str, Question] = NOTHING
     request: tuple[str, str, int] | None = None
     stopped: str | None = None
+    cut = False
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:

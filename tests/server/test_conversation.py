@@ -413,6 +413,16 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
     ]  # fmt: skip
 
 
+def test_conversation_says_that_a_run_was_cancelled_between_calls() -> None:
+    """Else the question would just have no answer."""
+    story = Story("s").ask("Soup?")
+    story.log("info", 0, output_data={"message": "ask was cancelled"}, meta={"outcome": "cancelled"})
+
+    assert [(item.title, item.content.striptags()) for item in conversation(story.entries)[1:]] == [
+        ("User", "Soup?"), ("Info", "ask was cancelled"),
+    ]  # fmt: skip
+
+
 REQUEST = {"action_requests": [{"name": "book_train", "args": {"seats": 2}}]}
 REFUSAL = {"decisions": [{"type": "reject", "message": "too dear"}]}
 

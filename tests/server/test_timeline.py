@@ -431,6 +431,24 @@ def test_prompt_whose_node_was_cancelled_is_cancelled() -> None:
     ]  # fmt: skip
 
 
+def test_prompt_whose_run_was_cancelled_between_calls_is_cancelled() -> None:
+    """The run says so itself, before or after a call; another run in the prompt decides anew."""
+    told = {"output_data": {"message": "ask was cancelled"}, "meta": {"outcome": "cancelled"}}
+    story = Story("s").ask("first")
+    story.log("info", 0, **told)
+    story.ask("second")
+    story.model("second", "hi", 400, (1, 1))
+    story.log("info", 1, **told)
+    story.ask("third")
+    story.log("info", 0, **told)
+    story.model("third", "hi", 400, (1, 1))
+    made = timeline(story.entries)
+
+    assert [(bar.label, bar.status) for bar in made.roots] == [
+        ("first", "cancelled"), ("second", "cancelled"), ("third", "ok"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("calls", "words"), [(0, "cancelled"), (1, "cancelled · 1 turn")])
 def test_prompt_of_a_session_that_was_cancelled_lasts_until_then(calls: int, words: str) -> None:
     """Even if no call was in progress; the prompts before it succeeded."""

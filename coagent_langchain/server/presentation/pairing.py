@@ -136,6 +136,8 @@ class Pairing:
         bar.end, bar.status = moment.at, "debug" if moment.type == "debug" else "ok"
         if moment.failed or moment.type in WARNINGS:
             bar.status = "warning"
+        elif moment.type == "info" and moment.outcome == "cancelled":  # a run between two calls
+            bar.status = moment.outcome
         return bar
 
     def _end(self, moment: Moment) -> None:

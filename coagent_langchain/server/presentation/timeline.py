@@ -159,8 +159,12 @@ def _status(bars: list[Bar]) -> str:
             return status
     if any(bar.status == "waiting" for bar in below(bars)):
         return "waiting"
-    ended = sorted((bar for bar in bars if bar.is_tool or bar.kind in ("model", "component")), key=lambda bar: bar.last)
+    ended = sorted(filter(_says_how_it_ended, bars), key=lambda bar: bar.last)
     return ended[-1].status if ended and ended[-1].status in STOPPED else "ok"
+
+
+def _says_how_it_ended(bar: Bar) -> bool:
+    return bar.is_tool or bar.kind in ("model", "component") or bar.status == "cancelled"
 
 
 def _in_turns(group: list[Bar]) -> list[Bar]:
