@@ -48,7 +48,7 @@ META = [
      "`tool_call`, `tool_response`",
      "the id of the model's tool call; `retriever` for a retriever"),
     ("`outcome`",
-     "calls and nodes that did not end normally; a root run that was cancelled between two calls",
+     "calls and nodes that did not end normally; a root run that was stopped between two calls",
      "`cancelled`, `abandoned`, `interrupted`, `handed over`, `drained`, `not run`, `answered by node`, "
      "`answered by application`, `unknown`; for a node, and for a model that failed because of a run inside it, "
      "also `error`"),

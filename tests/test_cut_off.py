@@ -15,7 +15,9 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 from pydantic import Field
 
 from coagent_langchain import CoagentCallbackHandler
@@ -311,6 +313,42 @@ def test_run_is_not_said_to_be_cancelled_if_a_call_in_it_says_so(
     assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries[2:]] == [
         ("llm_call", None), ("llm_response", "cancelled"),
     ]  # fmt: skip
+
+
+def test_stream_is_not_said_to_be_abandoned_if_the_model_in_it_says_so(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Even if LangChain reports that after the end of the chain around it."""
+
+    async def leave() -> None:
+        async for _ in (chat("one two") | StrOutputParser()).astream("q", {"callbacks": [handler]}):
+            break
+
+    asyncio.run(leave())
+
+    assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries[2:]] == [
+        ("llm_call", None), ("llm_response", "abandoned"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "said"), [("plan", ["LangGraph was abandoned"]), ("ask", [])])
+def test_graph_whose_stream_is_left_between_its_nodes_says_so(
+    first: str, said: list[str], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Not if it is left where the graph asks a human: it could not go further."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("plan", lambda state: {"messages": []})
+    graph.add_node("ask", lambda state: interrupt("go on?"))
+    graph.add_node("cook", lambda state: {"messages": []})
+    graph.add_edge(START, first)
+    graph.add_edge(first, "cook")
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    for _ in graph.compile(checkpointer=InMemorySaver()).stream({"messages": []}, config, stream_mode="updates"):
+        break
+
+    assert [(e["output_data"]["message"], e["meta"]["outcome"]) for e in of_type(log, "info")] == [
+        (message, "abandoned") for message in said
+    ]
 
 
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

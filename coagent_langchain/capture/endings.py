@@ -86,12 +86,12 @@ class Endings(Sweeper):
         course = prompt.course
         stop = course.pending.stopped.get(run.thread)
         waits = stop is not None and stop.asking and stop.prompt is prompt
-        broke_off = outcome is not None and outcome.broke_off
-        if broke_off:
+        broken = outcome if outcome is not None and outcome.broke_off else None
+        if broken is not None:
             course.response = None
         # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
-        if broke_off and not (outcome is Outcome.ABANDONED and waits and run.asked):
-            self._broke_off(run, prompt, failed=outcome is Outcome.ERROR)
+        if broken is not None and not (broken is Outcome.ABANDONED and waits and run.asked):
+            self._broke_off(run, prompt, broken)
         else:
             course.status = "interrupted" if waits else "completed"
             if run.framework is not None or run.asked:  # else it is not a graph: what waits in its thread is another's
@@ -100,26 +100,26 @@ class Endings(Sweeper):
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
-        if outcome is not None and outcome.stopped:
-            if outcome is Outcome.CANCELLED:
-                self._cancel(list(run.open.values()))
-                if not run.cut:
-                    self._recorder.outlet.emit(self._cut_between_calls(run))
-            run.stopped = outcome
+        if broken is not None and broken.stopped:
+            run.stopped = broken
         self._leave(run, course)
         if self._tree.crowded:
             self.sweep()
 
-    def _broke_off(self, root: Root, prompt: Prompt, *, failed: bool) -> None:
-        """Note that a root failed or was cancelled, and what a run that repeats or continues it needs to know."""
+    def _broke_off(self, root: Root, prompt: Prompt, outcome: Outcome) -> None:
+        """Note that a root failed or was stopped, and what a run that repeats or continues it needs to know."""
         course = prompt.course
-        course.status = "failed" if failed else "cancelled"
+        course.status = "cancelled" if outcome.stopped else "failed"
         for key, question in root.answered.items():
             course.pending.ask(key, question._replace(is_answered=True))
         if root.request is not None and root.unresolved:
             prompt.run_failed(root.request, root.unresolved)
         if root.thread is not None:
             course.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
+        if outcome is Outcome.CANCELLED:
+            self._cancel(list(root.open.values()))
+        if outcome.stopped and not root.cut:
+            self._stopped_between_calls(root, outcome)
 
     def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
         """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
@@ -135,11 +135,13 @@ class Endings(Sweeper):
         entry["input_data"] = {"interrupt_id": interrupt_id}
         return entry
 
-    def _cut_between_calls(self, root: Root) -> JsonObject:
-        """The only sign of a chain that was cancelled while no call was open that says so, as in a `batch`."""
-        entry = self._recorder.entry(root, EventType.INFO, {"outcome": Outcome.CANCELLED})
-        entry["output_data"] = {"message": f"{root.name} was cancelled"}
-        return entry
+    def _stopped_between_calls(self, root: Root, outcome: Outcome) -> None:
+        """Log that a root was cancelled, or its stream abandoned, if no event of a call or node in it says so."""
+        if outcome is Outcome.ABANDONED and any(run.began_in for run in list(root.open.values())):
+            return  # LangChain reports the end of that one next
+        entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
+        entry["output_data"] = {"message": f"{root.name} was {outcome}"}
+        self._recorder.outlet.emit(entry)
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""

@@ -431,9 +431,10 @@ def test_prompt_whose_node_was_cancelled_is_cancelled() -> None:
     ]  # fmt: skip
 
 
-def test_prompt_whose_run_was_cancelled_between_calls_is_cancelled() -> None:
+@pytest.mark.parametrize("outcome", ["cancelled", "abandoned"])
+def test_prompt_whose_run_was_stopped_between_calls_was_stopped(outcome: str) -> None:
     """The run says so itself, before or after a call; another run in the prompt decides anew."""
-    told = {"output_data": {"message": "ask was cancelled"}, "meta": {"outcome": "cancelled"}}
+    told = {"output_data": {"message": f"ask was {outcome}"}, "meta": {"outcome": outcome}}
     story = Story("s").ask("first")
     story.log("info", 0, **told)
     story.ask("second")
@@ -445,7 +446,7 @@ def test_prompt_whose_run_was_cancelled_between_calls_is_cancelled() -> None:
     made = timeline(story.entries)
 
     assert [(bar.label, bar.status) for bar in made.roots] == [
-        ("first", "cancelled"), ("second", "cancelled"), ("third", "ok"),
+        ("first", outcome), ("second", outcome), ("third", "ok"),
     ]  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def _speaking(bars: Iterable[Bar]) -> list[Bar]:
             if _says_something(bar):
                 stack.append(bar)  # after everything inside it
             stack += reversed(bar.children)
-        elif bar.kind != "note" or bar.status in ("warning", "cancelled"):
+        elif bar.kind != "note" or bar.status in ("warning", "cancelled", "abandoned"):
             found.append(bar)
             found += [child for child in bar.children if child.kind == "human"]
     return found

@@ -136,7 +136,7 @@ class Pairing:
         bar.end, bar.status = moment.at, "debug" if moment.type == "debug" else "ok"
         if moment.failed or moment.type in WARNINGS:
             bar.status = "warning"
-        elif moment.type == "info" and moment.outcome == "cancelled":  # a run between two calls
+        elif moment.type == "info" and moment.outcome in ("cancelled", "abandoned"):  # a run, between two calls
             bar.status = moment.outcome
         return bar
 

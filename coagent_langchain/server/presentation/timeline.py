@@ -164,7 +164,7 @@ def _status(bars: list[Bar]) -> str:
 
 
 def _says_how_it_ended(bar: Bar) -> bool:
-    return bar.is_tool or bar.kind in ("model", "component") or bar.status == "cancelled"
+    return bar.is_tool or bar.kind in ("model", "component") or (bar.kind == "note" and bar.status in STOPPED)
 
 
 def _in_turns(group: list[Bar]) -> list[Bar]:
