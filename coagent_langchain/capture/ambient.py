@@ -13,7 +13,7 @@ from uuid import UUID
 
 from coagent_langchain.wire import MAX_SESSION_ID
 
-THREAD_IDS = (str, int, UUID)
+_THREAD_IDS = (str, int, UUID)
 SESSION_KEYS = ("session_id", "thread_id", "conversation_id", "langfuse_session_id")
 
 _variable: Any = None
@@ -47,15 +47,13 @@ def session_id(values: Mapping[str, Any] | None) -> str | None:
     return None
 
 
-def configured_session_id(config: Mapping[str, Any] | None) -> str | None:
-    """The session id in the `configurable` of a surrounding config, if any."""
-    configurable = config.get("configurable") if config is not None else None
-    return session_id(configurable) if isinstance(configurable, Mapping) else None
+def configurable(config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The `configurable` values of a surrounding config, if any."""
+    values = config.get("configurable") if config is not None else None
+    return values if isinstance(values, Mapping) else None
 
 
-def configured_thread_id() -> str | int | UUID | None:
-    """LangGraph's `thread_id` in the `configurable` of the surrounding config, if any."""
-    config, _ = around()
-    configurable = config.get("configurable") if config is not None else None
-    thread = configurable.get("thread_id") if isinstance(configurable, Mapping) else None
-    return thread if isinstance(thread, THREAD_IDS) else None
+def thread_id(values: Mapping[str, Any] | None) -> str | int | UUID | None:
+    """LangGraph's `thread_id` in metadata or `configurable` values, if any."""
+    thread = values.get("thread_id") if values else None
+    return thread if isinstance(thread, _THREAD_IDS) else None

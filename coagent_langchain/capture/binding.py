@@ -61,8 +61,8 @@ class Binding:
             root.framework = {"name": "langgraph"}
             note_given(root, inputs)
         if metadata:
-            thread, number = metadata.get("thread_id"), metadata.get("prompt_number")
-            root.thread = thread if root.kind == "chain" and isinstance(thread, ambient.THREAD_IDS) else None
+            number = metadata.get("prompt_number")
+            root.thread = ambient.thread_id(metadata) if root.kind == "chain" else None
             root.prompt_number = number if type(number) is int else None
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current() is not None:

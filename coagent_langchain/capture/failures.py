@@ -214,7 +214,7 @@ class Failures:
         prompt = root.prompt or self._recorder.prompt_of(run)
         pending = prompt.course.pending
         if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
-            root.thread = ambient.configured_thread_id()
+            root.thread = ambient.thread_id(ambient.configurable(ambient.around()[0]))
         root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
         pending.stop(root.thread, Stop(prompt, asking=True))
         entries = []

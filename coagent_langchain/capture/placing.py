@@ -100,7 +100,7 @@ class Placing:
             self.binding.take_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
-            session_id = ambient.session_id(metadata) or ambient.configured_session_id(config)
+            session_id = ambient.session_id(metadata) or ambient.session_id(ambient.configurable(config))
             run.prompt = prompt = self.binding.bind(root, session_id)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside the run whose graph asked.
