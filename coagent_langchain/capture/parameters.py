@@ -92,11 +92,12 @@ def tools_offered(params: Dict) -> list[str]:
 
 def _tool_names(tool: Any) -> list[str]:
     """A tool's name; several for Gemini, which declares functions in groups."""
-    own = members_of(tool)
+    own = tool if type(tool) is dict else members_of(tool)
     for inner in (own.get("function"), own.get("toolSpec"), own.get("custom"), own):  # OpenAI, Bedrock, Anthropic
-        named = {} if inner is None else members_of(inner)
-        if name := _text(named.get("name")) or _text(named.get("title")):
-            return [name]
+        if inner is not None:
+            named = inner if type(inner) is dict else members_of(inner)
+            if name := _text(named.get("name")) or _text(named.get("title")):
+                return [name]
     declared = own.get("function_declarations") or own.get("functionDeclarations")
     if isinstance(declared, (list, tuple)):
         return [name for declaration in declared[:MAX_TOOLS] for name in _tool_names(declaration)]

@@ -34,8 +34,10 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
             # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
-            failed = structured is None or fields_of(message).get("status") == "error"
-            if (failed or structured is _ABSENT) and (run := _called(recorder, node, node, message, messages)):
+            if structured is not _ABSENT and structured is not None and not _has_failed(message):
+                continue
+            if run := _called(recorder, node, node, message, messages):
+                failed = structured is None or _has_failed(message)
                 found = tool_result(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
@@ -61,6 +63,10 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
             else:
                 recorder.tool_ended(run, found.result, success=True, meta=_BY_APPLICATION)
             recorder.tree.end(run.run_id)
+
+
+def _has_failed(answer: Any) -> bool:
+    return fields_of(answer).get("status") == "error"
 
 
 def _is_answer(message: Any) -> bool:
