@@ -67,6 +67,19 @@ def test_enter_opens_the_marked_row_where_nothing_has_the_focus(page: Page, post
     page.wait_for_url("**/sessions/broken")
 
 
+def test_keys_work_after_a_tick(page: Page, post: Post) -> None:
+    """A box is no text field: j moves on. Enter on it compares the two that are chosen, not the row that j marked."""
+    fill(post)
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    page.locator("input[value=live]").check()
+    page.keyboard.press("j")
+    expect(page.locator("tr.at")).to_have_attribute("data-href", "/sessions/live")
+    page.locator("input[value=recipe]").check()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".versus")
+
+
 def test_a_filter_applies_at_once_and_can_be_cleared(page: Page, post: Post) -> None:
     """Choosing a status shows those sessions, in the address too; Clear shows all."""
     fill(post)

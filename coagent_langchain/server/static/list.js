@@ -89,7 +89,7 @@ onKeys(new Map([
   ["j", () => move(1)], ["ArrowDown", () => move(1)],
   ["k", () => move(-1)], ["ArrowUp", () => move(-1)],
   ["Enter", (event) => {
-    if (event.target.closest("a, button, summary") || !marked()) return false;
+    if (event.target.closest("a, button, summary, input") || !marked()) return false;
     location.assign(at);
   }],
 ]));

@@ -1,7 +1,7 @@
 // Common to all pages: keyboard, help, copying, local and running times, the live stream.
 import { duration } from "./format.js";
 
-const typing = (target) => target.closest?.("input, select, textarea, [contenteditable]");
+const typing = (target) => target.closest?.("input:not([type=checkbox]), select");
 
 /** Close open menus, except one that contains `inside`; return the button of a closed one. */
 function closeMenus(inside = null) {

@@ -124,7 +124,7 @@ onKeys(new Map([
   ["ArrowLeft", beside(inTree(() => tree.sideways(false)))], ["ArrowRight", beside(inTree(() => tree.sideways(true)))],
   ...Object.entries({ Home: -1e9, End: 1e9, PageUp: -15, PageDown: 15 }).map(([key, by]) => [key, beside(inTree(() => tree.move(by)))]),
   ["z", inTree(() => tree.zoomIn())],
-  ["Enter", (event) => { if (event.target.closest("a, button, summary")) return false; byId("detail").focus(); }],
+  ["Enter", (event) => { if (event.target.closest("a, button, summary, input")) return false; byId("detail").focus(); }],
   ["Escape", () => detail.close()],
   ...tabs.map((name, number) => [String(number + 1), () => { openTab(name, { focus: true }); }]),
 ]));
