@@ -45,6 +45,17 @@ def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
     assert (timed, judged(story.entries, 2, 3).took) == (None, 640)
 
 
+@pytest.mark.parametrize(("meta", "icon"), [({}, "tool"), ({"kind": "retriever"}, "retriever")])
+def test_details_of_a_retriever_have_its_icon(meta: dict[str, str], icon: str) -> None:
+    """As its row has, which tells it from a tool; also those of its response alone."""
+    story = Story("s").ask("hello")
+    run = story.tool_call("docs", {"query": "hello"}, "c1")
+    story.entries[-1]["meta"] |= meta
+    story.tool_done(run, "docs", "found", 5, "c1")
+
+    assert [judged(story.entries, *places).icon for places in ((2, 3), (3,))] == [icon] * 2
+
+
 def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     """The message is shown with the error, not again with the response; so is the error's id."""
     story = Story("s").ask("pay")

@@ -68,7 +68,10 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     if bar is not None:
         if bar.kind not in ("note", "recovery"):  # their status is a severity, not an outcome
             made.status = bar.status
-        made.icon = "warning" if bar.status == "warning" else made.icon
+        if made.icon == "tool":
+            made.icon = bar.kind  # or retriever
+        if bar.status == "warning":
+            made.icon = "warning"
         made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
         types = {one.moment.type for one in ready}
         if bar.status == "error" and ("user_input" in types or "error" not in types):
