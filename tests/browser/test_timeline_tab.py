@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Post
@@ -40,6 +41,24 @@ def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
 
     assert [width > 0 for width in leads] == [False, False, True]
     assert min(notes[:2]) > 50
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1500])
+def test_times_are_shown_whole(page: Page, post: Post, width: int) -> None:
+    """The longest too, on a phone and beside the details: `47 h …` says less than half."""
+    story = Story("long").ask("Why?")
+    for ms in (3_599_000, 172_740_000):
+        story.model("Why?", "Because.", ms, (1, 1))
+    post(story.end("Because."))
+    page.set_viewport_size({"width": width, "height": 844})
+    visit(page, "/sessions/long")
+    if width > 390:
+        page.locator("#tree .row.k-model").first.click()
+        page.locator("#detail h2").wait_for()
+    times = page.locator("#tree .row.k-model .time")
+
+    expect(times).to_have_text(["59 min 59 s", "47 h 59 min"])
+    assert times.evaluate_all("all => all.map((each) => each.scrollWidth <= each.clientWidth)") == [True, True]
 
 
 def test_rows_stand_in_the_document_as_they_are_seen(page: Page, post: Post) -> None:
