@@ -165,6 +165,16 @@ def test_server_that_answers_is_not_away() -> None:
     assert ([r.success for r in results], len(server.requests)) == ([False, True], 4)
 
 
+def test_call_does_not_overtake_what_its_session_has_logged() -> None:
+    """Events of the client's sessions go through the spool, and would arrive later."""
+    with FaultyServer() as server, CoagentClient(server.base_url) as client:
+        with client.start_session("Plan", session_id="s"):
+            client.log_info("s", "hello")
+        came = [entry["event_type"] for request in server.requests for entry in request.entries]
+
+    assert came[:2] == ["session_start", "info"]
+
+
 def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
     """Events of the client's sessions are sent first, but not if the last call could not reach the server."""
     with patient("http://127.0.0.1:9/api/v1") as client:
@@ -192,9 +202,9 @@ def test_closing_ends_a_pause() -> None:
 
 
 def test_closed_client_has_made_no_attempt() -> None:
-    """The error says what to do, and that nothing was sent."""
-    client = CoagentClient()
-    client.close()
+    """`with` closes it; the error says what to do, and that nothing was sent."""
+    with CoagentClient() as client:
+        pass
     with pytest.raises(CoagentClientError, match="the client is closed; create a new one") as refused:
         client.get_runs()
 
