@@ -88,9 +88,10 @@ def test_traps_of_the_json_type(store: Store, fields: dict[str, Any]) -> None:
 
 def test_entries_that_the_json_type_refuses_are_counted_as_others_are(store: Store) -> None:
     """A key that is a duplicate to ClickHouse, somewhere in the user's own metadata, hides no figure and no status."""
+    twice = {"user": {"id": 1}, "user.id": 2}
     events: list[tuple[str, dict[str, Any]]] = [
         ("session_start", {"input_data": {"prompt": "Plan it"}, "meta": {"tags": ["nightly"]}}),
-        ("llm_call", {"meta": {"model": "gpt-4o", "context": {"tags": ["eu", 7]}}}),
+        ("llm_call", {"meta": {"model": "gpt-4o", "context": {"tags": ["eu", twice]}}}),
         ("llm_response", {"llm_response": {"input_tokens": 3, "output_tokens": 2}, "performance_metrics": {"cost": 0.5},
                           "meta": {"usage": {"input_token_details": {"cache_read": 1}}}}),
         ("llm_response", {"llm_response": {"total_tokens": 9}}),
@@ -100,9 +101,8 @@ def test_entries_that_the_json_type_refuses_are_counted_as_others_are(store: Sto
         ("recovery", {"error_info": {"recovery_successful": False}}),
         ("session_end", {"meta": {"status": "failed"}}),
     ]  # fmt: skip
-    twice = {"custom_metadata": {"user": {"id": 1}, "user.id": 2}}
-    put(store, *(entry(kind, at, "s", **fields) for at, (kind, fields) in enumerate(events)))
-    put(store, *(entry(kind, at, "refused", **fields, **twice) for at, (kind, fields) in enumerate(events)))
+    for name, odd in (("s", {}), ("refused", {"custom_metadata": twice})):
+        put(store, *(entry(kind, at, name, **fields, **odd) for at, (kind, fields) in enumerate(events)))
 
     assert store.session("refused") == replace(store.session("s"), session_id="refused")
 
@@ -136,6 +136,22 @@ def test_our_table_is_the_published_one_and_more(store: Store, door: Door) -> No
         "additional_properties", "raw", "seq", "words",
     ]  # fmt: skip
     assert len(store.event_types) == 20
+
+
+def test_columns_have_what_another_server_reads(store: Store, door: Door) -> None:
+    """Each field is where a published server would have put it."""
+    envelope = {"version": "2.0.0", "session_id": "s", "prompt_number": 2, "turn_number": 3, "event_id": "e1"}
+    columns = {"agent_stack": ["a::1", "b::2"], "prompt": "Plan", "conversation_context": {"topic": "trips"},
+               "meta": {"model": "gpt-4o"}, "custom_metadata": {"team": "a"}}  # fmt: skip
+    event = {"llm_response": {"response": "Hi"}, "performance_metrics": {"cost": 0.5}}
+    others = {"issuer": "planner", "additional_properties": {"region": "eu"}}
+    put(store, entry("llm_response", **envelope | columns | event | others))
+    stored = f"SELECT * EXCEPT (log_id, timestamp, raw, seq, words) FROM {store._db}.log_entries FORMAT JSONEachRow"  # type: ignore[attr-defined]
+
+    assert orjson.loads(sql(door, stored)) == {
+        **envelope, **columns, "event_type": "llm_response", "event_data": event,
+        "additional_properties": {"issuer": "planner", "region": "eu"},
+    }  # fmt: skip
 
 
 def published_table(door: Door, database: str) -> None:
