@@ -19,21 +19,24 @@ from tests.faulty_server import Answer, FaultyServer, Request, healthy
 from tests.waiting import until
 
 
-def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(tmp_path: Path) -> None:
-    """While a server hangs on a dead process's events, new ones are synced to disk."""
-    with FaultyServer(lambda request: Answer(503)) as server:
-        with delivery_to(server.base_url, tmp_path) as gone:
-            gone.append(line("left"))
-        server.behave = lambda request: Answer(hangs=request.entries[0]["event_id"] == "left")
-        with delivery_to(server.base_url, tmp_path) as delivery:
-            delivery.append(line("a"))
-            assert server.wait_for(lambda: "a" in server.stored)
-            assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left")
-            time.sleep(2 * SYNC_S)  # earlier events are synced
-            delivery.append(line("b"))
-            segment = delivery._spool._segments[-1]
-            until(lambda: segment.synced == segment.size, seconds=10)  # the request timeout is 30 s
-            server.close()
+def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a server hangs on a dead process's events, new ones are synced to disk, also after a rest."""
+    monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.0)
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        folder = destination_folder(tmp_path, server.base_url)
+        left_by_the_dead(folder, header(HEADER_BYTES) + line("left"))
+        delivery.append(line("a"))
+        until(lambda: server.stored == ["a", "left"] and delivery._worker.idle)
+        time.sleep(2 * SYNC_S)  # the thread that syncs rests too
+        server.behave = lambda request: Answer(hangs=True)
+        left_by_the_dead(folder, header(HEADER_BYTES) + line("left later"))
+        delivery.append(line("b"))
+        assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left later")
+        segment = delivery._spool._segments[-1]
+        until(lambda: segment.synced == segment.size, seconds=10)  # the request timeout is 30 s
+        server.close()
 
 
 def test_next_process_sends_what_was_left(tmp_path: Path) -> None:

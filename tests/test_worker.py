@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from coagent_langchain.delivery.backoff import backoff
+from coagent_langchain.delivery.segment import HEADER_BYTES
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until
@@ -219,6 +220,14 @@ def test_threads_wait_for_what_was_replaced_with_them(tmp_path: Path, monkeypatc
         waited_for = (delivery._worker._wakened, delivery._worker._stop, delivery._worker._syncer._wakened)
 
     assert (flushed, *map(type, waited_for)) == (True, queue._PySimpleQueue, Replaced, Replaced)  # type: ignore[attr-defined]
+
+
+def test_file_of_which_everything_has_arrived_is_emptied(tmp_path: Path) -> None:
+    """It is used again from its beginning, long before it is full, so that most events never reach the disk."""
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a", "x" * 100_000))
+        assert server.wait_for(lambda: server.stored == ["a"])
+        until(lambda: [path.stat().st_size for path in tmp_path.rglob("*.jsonl")] == [HEADER_BYTES])
 
 
 def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:
