@@ -129,6 +129,16 @@ def test_content_is_not_sent_where_it_must_not(server: Running, monkeypatch: pyt
     assert (event["llm_response"], event["meta"]) == ({"input_tokens": 3}, {"content": "not captured"})
 
 
+def test_result_of_a_test_is_no_content(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its figures are sent without content, too."""
+    monkeypatch.setenv("COAGENT_CAPTURE_CONTENT", "false")
+    with CoagentClient(server.base_url) as client:
+        client.log_test_result_new("measured", 1, 1, "passed", 3, 3)
+        event = client.get_logs("measured")[0]
+
+    assert event["test_result"] == {"status": "passed", "total_tests": 3, "passed_tests": 3}
+
+
 @pytest.mark.parametrize("entry", [published("objects"), PublishedEntry("objects", 1, 1, "info", prompt="Rome")])  # type: ignore[arg-type]
 def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
     server: Running, monkeypatch: pytest.MonkeyPatch, entry: PublishedEntry

@@ -163,6 +163,13 @@ def test_without_content_errors_name_their_cause_and_calls_their_schema(log: Mem
     assert [e["meta"]["structured_output"] for e in of_type(log, "llm_call")] == ["Recipe"]
 
 
+def test_without_content_the_versions_of_the_libraries_are_written(log: MemoryDelivery) -> None:
+    """A session that begins with its first run says which they are; nobody has said that."""
+    chat(SECRET).invoke(SECRET, {"callbacks": [CoagentCallbackHandler(delivery=log, capture_content=False)]})
+
+    assert any(each.startswith("langchain-core::") for each in of_type(log, "session_start")[0]["agent_stack"])
+
+
 def redact(entry: dict[str, Any]) -> dict[str, Any]:
     """Replace the secret everywhere."""
     found: dict[str, Any] = json.loads(json.dumps(entry).replace(SECRET, "…"))
