@@ -10,6 +10,7 @@ from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.capture.runs import MUTED
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session
@@ -18,7 +19,10 @@ from coagent_langchain.wire import EventType, JsonObject, Severity
 
 
 class Remarks:
-    """Logs a remark in the run around it, else in the session around it, else in the handler's own session."""
+    """Logs a remark in the run around it, else in the session around it, else in the handler's own session.
+
+    Without a session around it, a remark in a run that sampling left out is left out with that run.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -37,12 +41,16 @@ class Remarks:
             meta: of the application, and thus content, whatever its keys are named.
             record: the logger and level of a `logging` record.
         """
+        if self._is_left_out():
+            return
         meta = _as_mapping(meta)
         self._emit(self._entry_here(event_type, meta, record)[1], message, meta.keys())
 
     def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None,
                    record: Mapping[str, str] = NOTHING) -> None:  # fmt: skip
         """Log an error that application code reports itself; the parameters are those of `here`."""
+        if self._is_left_out():
+            return
         meta = _as_mapping(meta)
         if isinstance(message, BaseException):  # as `log_error(error)`
             message, error = "", error or message
@@ -88,10 +96,15 @@ class Remarks:
         run = self._recorder.tree.find(ambient.around()[1])
         return run if isinstance(run, Run) else None
 
-    def _around(self) -> tuple[Session, int, int]:
+    def _is_left_out(self) -> bool:
+        return self._recorder.tree.find(ambient.around()[1]) is MUTED and self._block_around() is None
+
+    def _block_around(self) -> Session | Prompt | None:
         around = scope.current()
-        if around is not None and not around.shares(self._recorder.binding.sessions):
-            around = None
+        return around if around is not None and around.shares(self._recorder.binding.sessions) else None
+
+    def _around(self) -> tuple[Session, int, int]:
+        around = self._block_around()
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
         session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()

@@ -65,6 +65,24 @@ def test_sampling_leaves_out_what_a_run_falls_back_on(log: MemoryDelivery) -> No
     assert log.entries == []
 
 
+@pytest.mark.parametrize(("block", "said"), [(False, []), (True, ["session_start", "info", "error", "session_end"])])
+def test_sampling_leaves_out_what_the_application_logs_in_a_run(
+    block: bool, said: list[str], log: MemoryDelivery
+) -> None:
+    """Else the handler's own session would collect it from all conversations; a block around the run logs it."""
+    handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
+
+    def answer(question: str) -> str:
+        handler.log("info", "asked")
+        handler.log_error(ValueError("no"))
+        return question
+
+    with handler.session("Cook") if block else contextlib.nullcontext():
+        RunnableLambda(answer).invoke("q", {"callbacks": [handler], "metadata": {"session_id": "ada"}})
+
+    assert types(log) == said
+
+
 def test_handler_is_closed_in_a_run_that_sampling_left_out(log: MemoryDelivery) -> None:
     """The session that it has logged ends; of the run there is nothing to end."""
     handler = CoagentCallbackHandler(delivery=log, sample_rate=0)
