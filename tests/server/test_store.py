@@ -27,6 +27,9 @@ def rich_session() -> list[dict]:
         entry("llm_response", 5, turn_number=1, llm_response=tokens, meta={"model": "gpt-4o", "usage": usage},
               performance_metrics={"cost": 0.25}),
         entry("tool_call", 6, turn_number=1, tool_call={"tool_name": "search"}),
+        entry("tool_call", 6, turn_number=1, tool_call={"tool_name": "fetch"}),
+        entry("tool_response", 6, turn_number=1),
+        entry("error", 6, turn_number=1, error_info={"error_message": "not yet"}),
         entry("error", 7, turn_number=1, error_info={"error_message": "no"},
               llm_response={"input_tokens": 1_000, "output_tokens": 2}),
         entry("recovery", 8, turn_number=1),
@@ -39,11 +42,11 @@ def rich_session() -> list[dict]:
 
 
 ROLLED_UP = Session(
-    "s", T0, T0 + 20, "failed", "Find me a recipe", "no", entries=11, prompts=2, turns=4, llm_calls=2, tool_calls=1,
-    errors=1, recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75,
+    "s", T0, T0 + 20, "failed", "Find me a recipe", "no", entries=14, prompts=2, turns=4, llm_calls=2, tool_calls=2,
+    errors=2, recoveries=1, input_tokens=1107, output_tokens=25, total_tokens=1132, cached_tokens=40, cost=0.75,
     unpriced_calls=1,
-    types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 1, "error": 1,
-           "recovery": 1, "session_end": 1},
+    types={"session_start": 1, "user_input": 1, "llm_call": 2, "llm_response": 3, "tool_call": 2, "tool_response": 1,
+           "error": 2, "recovery": 1, "session_end": 1},
     models=("gpt-4o", "llama3"), tags=("a", "b", "nightly"),
 )  # fmt: skip
 
