@@ -275,6 +275,13 @@ def test_activity_after_the_end_means_running(store: Store, kind: str) -> None:
     assert [running, store.session("s").status] == ["running", "completed"]
 
 
+def test_session_that_ends_in_the_moment_of_its_last_activity_has_ended(store: Store) -> None:
+    """A fast session may take no millisecond."""
+    put(store, entry("session_end", 9), entry("llm_call", 9))
+
+    assert store.session("s").status == "completed"
+
+
 def test_session_that_waits_for_a_person_is_interrupted(store: Store) -> None:
     """Once a human was asked the session is interrupted, however long it takes, until an answer or other activity."""
     asked = now_ms() - 31 * 60_000
