@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
@@ -168,6 +169,20 @@ def test_without_content_the_versions_of_the_libraries_are_written(log: MemoryDe
     chat(SECRET).invoke(SECRET, {"callbacks": [CoagentCallbackHandler(delivery=log, capture_content=False)]})
 
     assert any(each.startswith("langchain-core::") for each in of_type(log, "session_start")[0]["agent_stack"])
+
+
+def test_without_content_the_figures_of_a_response_are_written(log: MemoryDelivery) -> None:
+    """How fast it came, what its tokens were, and that it came from a cache."""
+    details = {"input_token_details": {"cache_read": 3}}
+    usage: Any = {**USAGE, **details}
+    model = chat(AIMessage(SECRET, usage_metadata=usage)).model_copy(update={"cache": InMemoryCache()})
+    config: Any = {"callbacks": [CoagentCallbackHandler(delivery=log, capture_content=False)]}
+    list(model.stream(SECRET, config))
+    for _ in range(2):
+        model.invoke(SECRET, config)
+
+    streamed, _, cached = (response["meta"] for response in of_type(log, "llm_response"))
+    assert (streamed["usage"], "time_to_first_token_ms" in streamed, cached["cached"]) == (details, True, True)
 
 
 def redact(entry: dict[str, Any]) -> dict[str, Any]:
