@@ -224,6 +224,20 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
     )
 
 
+def test_compare_says_that_a_prompt_was_stopped(running: Running) -> None:
+    """Its answer is then that of an earlier call, or the beginning of one."""
+    story = Story("one").ask("Soup?")
+    story.model("Soup?", "Leek,", 5, (1, 1), outcome="abandoned")
+    log(running, story.entries)
+    log(running, Story("two").ask("Soup?").end("", "cancelled"))
+    prompts = shown(running, "/compare?s=one&s=two").partition("Prompt 1")[2].partition("Keyboard")[0]
+
+    assert prompts.strip() == (
+        "First: one Soup? 8 ms 1 turn 1 → 1 tokens abandoned Leek, "
+        "Second: two Soup? 3 ms 0 turns – → – tokens cancelled No answer"
+    )
+
+
 @pytest.mark.parametrize(
     ("prompts", "told"),
     [(50, ""), (51, "1 more prompt not compared"), (53, "3 more prompts not compared")],
