@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import importlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDeliver
 
 
 def test_packages_of_a_session_are_those_of_its_runs(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A session that a run begins lists the packages the run uses; a block does not know them and lists none."""
+    """A session that a run begins lists the packages that are loaded; a block does not know them and lists none."""
+    importlib.import_module("langgraph.graph")
     chat("a").invoke("q", {"callbacks": [handler]})
     with handler.session("Cook", session_id="block"):
         pass
