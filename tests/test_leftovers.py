@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from coagent_langchain.config import Settings
 from coagent_langchain.delivery import worker
 from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
 from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
-from tests.faulty_server import Answer, FaultyServer, Request, healthy
+from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until
 
 
@@ -156,3 +158,22 @@ def test_file_that_cannot_be_read_holds_nothing_up(
             flushed = delivery.flush(10)
 
     assert (adopted, flushed, server.stored, path.exists()) == (True, True, ["a", "2-00000002", "b"], True)
+
+
+def test_command_that_sends_does_not_repeat_what_cannot_succeed(tmp_path: Path) -> None:
+    """With a wrong token it ends at once, however long it may take, and knows the status."""
+    left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + line("left"))
+    with FaultyServer(lambda request: Answer(401, b"{}")) as server:
+        flushed = send_leftovers(Settings(base_url=server.base_url), tmp_path / "d", 30.0)
+
+    assert (flushed.sent, flushed.status, len(server.requests)) == (0, 401, 1)
+
+
+def test_command_that_sends_waits_as_long_as_the_server_asks(tmp_path: Path) -> None:
+    """If that is within its time."""
+    left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + line("left"))
+    with FaultyServer(first(1, Answer(503, headers={"Retry-After": "1"}))) as server:
+        started = time.monotonic()
+        flushed = send_leftovers(Settings(base_url=server.base_url), tmp_path / "d", 30.0)
+
+    assert (flushed, time.monotonic() - started >= 1.0) == (Flushed(sent=1), True)
