@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
     from coagent_langchain.server.store.clickhouse import ClickHouseStore
     from coagent_langchain.server.store.pruning import StoreFile
 
+VARIABLE = "COAGENT_STORE"  # where other users' `ps` does not show a password
+
 
 def store_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of every command that uses a store."""
     parser.add_argument(
         "--store",
         type=argument(store_address),
-        default=default_store(),
+        default=os.environ.get(VARIABLE) or default_store(),
         metavar="URL",
         help="where sessions are stored: sqlite:// and an absolute path (sqlite:///var/lib/coagent.db is the file "
-        "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH (default: %(default)s)",
+        "/var/lib/coagent.db), clickhouse://USER:PASSWORD@HOST:8123/DATABASE, chdb:///PATH "
+        f"(default: {VARIABLE}, else {default_store()})".replace("%", "%%"),
     )
 
 
@@ -42,9 +46,12 @@ def store_address(text: str) -> str:
     """The address of a store without surplus slashes: `sqlite:////x` is `/x`, but would be shown as `//x`.
 
     Raises:
-        ConfigurationError: it is not the address of a store.
+        ConfigurationError: it is not the address of a store; the message says if it comes from the environment.
     """
-    return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
+    try:
+        return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (in {VARIABLE})" if text == os.environ.get(VARIABLE) else error) from None
 
 
 def make_own_folder(address: str) -> None:

@@ -59,12 +59,18 @@ def test_the_database_says_when_it_is_healthy_and_keeps_its_data(compose: dict[s
     assert "events" in compose["volumes"]
 
 
-def test_servers_are_started_with_what_the_command_line_knows(compose: dict[str, Any]) -> None:
+def test_servers_are_started_with_what_the_command_line_knows(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their arguments parse, and their store is the database that the file creates."""
     made = compose["services"]["clickhouse"]["environment"]
     for name in SERVERS:
-        given = parser().parse_args(["serve", *compose["services"][name]["command"]])
-        store = urlsplit(given.store.replace("${CLICKHOUSE_PASSWORD:?}", "x"))
+        service = compose["services"][name]
+        monkeypatch.setenv(
+            "COAGENT_STORE", service["environment"]["COAGENT_STORE"].replace("${CLICKHOUSE_PASSWORD:?}", "x")
+        )
+        given = parser().parse_args(["serve", *service["command"]])
+        store = urlsplit(given.store)
 
         assert given.host == "0.0.0.0"
         assert (store.scheme, store.username, store.hostname, store.port, store.path) == (

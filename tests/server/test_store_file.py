@@ -159,6 +159,43 @@ def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypat
     assert str(raised.value).endswith(f"for a file, give its absolute path: {right.replace('/here', str(tmp_path))}")
 
 
+def test_option_overrides_the_store_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The variable applies to each command that uses a store."""
+    monkeypatch.setenv("COAGENT_STORE", f"sqlite://{tmp_path}/one.db")
+    main(["delete", "s"])
+    main(["prune", "--older-than", "1d"])
+    main(["delete", "s", "--store", f"sqlite://{tmp_path}/other.db"])
+
+    assert capsys.readouterr().err == "".join(
+        f"coagent-langchain: there is no store at {tmp_path}/{name}.db\n" for name in ("one", "one", "other")
+    )
+
+
+def test_store_of_the_environment_is_not_in_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may contain a password; the variable's name is there instead."""
+    monkeypatch.setenv("COAGENT_STORE", "clickhouse://me:hush@host/coagent")
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    told = capsys.readouterr().out
+
+    assert ("hush" in told, "COAGENT_STORE" in told) == (False, True)
+
+
+def test_wrong_store_of_the_environment_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv("COAGENT_STORE", "mysql://x")
+    with pytest.raises(SystemExit) as left:
+        main(["delete", "s"])
+
+    assert (left.value.code, capsys.readouterr().err.endswith("(in COAGENT_STORE)\n")) == (2, True)
+
+
 def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path with two leading slashes is reported with one."""
     main(["prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db"])
