@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 
 @contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let no file grow beyond this many bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+def _limit(what: int, most: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        resource.setrlimit(what, (soft, hard))
+
+
+def largest_file(size: int) -> AbstractContextManager[None]:
+    """Let no file grow beyond this many bytes, as on a full disk."""
+    return _limit(resource.RLIMIT_FSIZE, size)
+
+
+def no_more_files() -> AbstractContextManager[None]:
+    """Let this process open no file, as if it had too many open."""
+    return _limit(resource.RLIMIT_NOFILE, 0)
 
 
 def open_files() -> int:

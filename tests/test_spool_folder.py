@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from coagent_langchain.delivery.destination import address_of, make_private_fold
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES
 from tests.delivery_parts import ADDRESS, LINES, left_by_the_dead, read_all, segments, spool_in
-from tests.disk import largest_file, open_files
+from tests.disk import largest_file, no_more_files, open_files
 
 
 @pytest.mark.parametrize("what", ["a file", "below a file", "a dangling link"])
@@ -60,6 +61,19 @@ def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
         spool.append(LINES[0], 1)
 
     assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
+
+
+@pytest.mark.parametrize("scarcity", [largest_file(0), no_more_files()], ids=["a full disk", "too many open files"])
+def test_scarcity_does_not_give_the_folder_up(tmp_path: Path, scarcity: AbstractContextManager[None]) -> None:
+    """It passes: without a next file, entries are refused until the next `append` can make one."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    with scarcity:
+        spool.append(LINES[0], 1)
+        fallback = spool.fallback
+    spool.append(LINES[1], 1)
+
+    assert (fallback, spool.written, spool.refused, len(segments(tmp_path / "d"))) == (None, 2, 1, 2)
 
 
 def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None:
