@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.delivery.transport import KEPT_S, Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
 from tests.delivery_parts import TOKEN
@@ -232,6 +233,28 @@ def test_answer_that_is_cut_short_is_an_outcome() -> None:
     outcome = outcome_of(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
     assert outcome == Outcome(None, "ProtocolError: IncompleteRead(1 bytes read, 99 more expected)")
+
+
+def test_time_to_connect_does_not_limit_the_upload() -> None:
+    """Over a slow line a full batch takes longer: it could never be sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+
+        def read_slowly() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                while not connection.recv(1 << 16).endswith(b"]"):
+                    time.sleep(0.1)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        threading.Thread(target=read_slowly, daemon=True).start()
+        transport = Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1")
+        little = (socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # else the system takes the whole batch at once
+        transport._adapter.poolmanager.connection_pool_kw["socket_options"] = [little]
+        transport.timeout = (1.0, 20.0)
+        outcome = transport.post(b"[", b"x" * BATCH_BYTES, b"]")
+
+    assert outcome == Outcome(200, "{}")
 
 
 def test_request_says_that_it_is_json() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KEPT_S = 4.0  # uvicorn and Node close a connection that is idle for 5 s; a request at that moment fails
+PIECE_BYTES = 64 << 10  # at least this much must get through within the time to connect, which limits each write
 MAX_ANSWER_BYTES = 1 << 20  # a response names the refused entries; a longer one is not from a CoAgent server
 
 
@@ -79,7 +80,7 @@ class Transport:
         request, token = self._request.copy(), self.token
         if token:
             request.headers.setdefault("Authorization", f"Bearer {token}")  # a password in the address takes precedence
-        request.body = body  # type: ignore[assignment]  # an iterable of known length, so that nothing is copied
+        request.body = _pieces(body)  # type: ignore[assignment]  # an iterable of known length: nothing is copied
         request.headers["Content-Length"] = str(sum(map(len, body)))
         try:
             if self._pool is None:  # the one that `send` will use, needed after a fork
@@ -97,6 +98,11 @@ class Transport:
         if answer.is_redirect:
             text = redirect(answer.headers["Location"])
         return Outcome(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
+
+
+def _pieces(body: tuple[bytes | bytearray, ...]) -> list[memoryview]:
+    """The parts of a body, cut for a slow line."""
+    return [memoryview(part)[at : at + PIECE_BYTES] for part in body for at in range(0, len(part), PIECE_BYTES)]
 
 
 def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
