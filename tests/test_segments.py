@@ -34,6 +34,18 @@ def test_file_in_which_a_line_waits_is_not_recycled(tmp_path: Path) -> None:
     assert (send_one(spool), spool.waiting) == (LINE, 0)
 
 
+def test_full_file_is_not_recycled(tmp_path: Path) -> None:
+    """Its writing end is closed once the next file has begun, although nothing may be in that yet."""
+    spool = Spool(tmp_path / "d", SEGMENT_BYTES + 1000, ADDRESS)
+    spool.append(LARGE, 1)
+    send_one(spool)
+    spool.append(LINE * 1000, 1000)
+    spool.recycle()
+    spool.append(LINE, 1)
+
+    assert (spool.refused, send_one(spool), spool.waiting) == (1000, LINE, 0)
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_released_spool_leaves_nothing_open(tmp_path: Path, named: bool) -> None:
     """Neither of a file with a name nor of one without, however many there were."""

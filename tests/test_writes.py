@@ -18,7 +18,7 @@ import pytest
 
 from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite, _holding
 from coagent_langchain.delivery.segment import HEADER_BYTES, Segment, header
-from coagent_langchain.delivery.spool import SEGMENT_BYTES
+from coagent_langchain.delivery.spool import SEGMENT_BYTES, Spool
 from tests.delivery_parts import LINES, read_all, segments, spool_in
 from tests.disk import largest_file
 
@@ -46,6 +46,22 @@ def test_append_inside_an_append_keeps_both(tmp_path: Path) -> None:
     spool.append(LINES[1], 1)
 
     assert spool.read() == LINES[0] + LINES[1]
+
+
+@pytest.mark.parametrize("step", [Spool.recycle, Spool.return_to_folder])
+def test_worker_does_not_wait_for_an_append(tmp_path: Path, step: Callable[[Spool], None]) -> None:
+    """A signal handler that flushes amid it would wait for the worker, and the append for the handler."""
+    (tmp_path / "d").write_text("")
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    (tmp_path / "d").unlink()
+    with spool._lock:
+        worker = threading.Thread(target=step, args=(spool,), daemon=True)
+        worker.start()
+        worker.join(5)
+        waits = worker.is_alive()
+
+    assert not waits
 
 
 class Interrupted(Pwrite):
