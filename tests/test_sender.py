@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
@@ -76,11 +78,21 @@ def test_batch_without_its_named_entries_is_settled_at_its_end(tmp_path: Path) -
     assert asked(server) == [ids(5), ["e0", "e2", "e3", "e4"], ["e0", "e2"], ["e3", "e4"]]
 
 
-def test_server_that_names_only_a_single_entry_supports_arrays(tmp_path: Path) -> None:
-    """The next batch is an array again: of the pair that was refused, one entry was bad."""
-    with FaultyServer(refusing("e0", arrays=False)) as server:
-        sender = Sender(Transport(server.base_url), tmp_path)
-        first, second = sent(sender, ids(2)), sent(sender, ids(2, "f"))
+def unnamed(request: Request) -> Answer:
+    """Refuse a request that contains `e0`, without naming it."""
+    return Answer(400, b"{}") if "e0" in [entry["event_id"] for entry in request.entries] else Answer()
 
-    assert first == [("REFUSED", 0, 0, 0), ("REFUSED", 0, 0, 1), ("STORED", 1, 0, 0), ("STORED", 1, 1, 0)]
-    assert second == [("STORED", 2, 2, 0)]
+
+@pytest.mark.parametrize(("behave", "alone"), [
+    (refusing("e0", arrays=False), [("REFUSED", 0, 0, 1), ("STORED", 1, 0, 0)]), (unnamed, [("REFUSED", 1, 0, 1)]),
+], ids=["named alone", "never named"])  # fmt: skip
+def test_server_that_refused_one_of_a_pair_supports_arrays(
+    tmp_path: Path, behave: Behaviour, alone: list[tuple[str, int, int, int]]
+) -> None:
+    """Later batches are arrays again: only a server that stores both of them alone does not."""
+    with FaultyServer(behave) as server:
+        sender = Sender(Transport(server.base_url), tmp_path)
+        first, second, third = sent(sender, ids(2)), sent(sender, ids(1, "f")), sent(sender, ids(2, "g"))
+
+    assert first == [("REFUSED", 0, 0, 0), *alone, ("STORED", 1, 1, 0)]
+    assert (second, third) == ([("STORED", 1, 1, 0)], [("STORED", 2, 2, 0)])

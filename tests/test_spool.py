@@ -86,6 +86,39 @@ def test_file_without_a_name_needs_no_sync(tmp_path: Path) -> None:
     assert (spool.read(), spool.written) == (LINES[0], 1)
 
 
+def test_what_has_arrived_needs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server keeps up, no event costs the disk anything."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append, raising=False)
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    read_all(spool)
+    spool.sync()
+
+    assert synced == []
+
+
+def test_file_that_somebody_removed_is_left_out_of_the_sync(tmp_path: Path) -> None:
+    """It is no internal error, and the worker counts what is lost with it."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    segments(tmp_path / "d")[0].unlink()
+    spool.sync()
+
+    assert spool.read() == LINES[0]
+
+
+def test_only_what_waits_in_a_file_without_a_name_ends_with_the_process() -> None:
+    """What has arrived does not count as lost at exit."""
+    spool = spool_in(None)
+    for line in LINES:
+        spool.append(line, 1)
+    spool.read()
+    spool.settle(len(LINES[0]), 1)
+
+    assert spool.unkept == 4
+
+
 @pytest.mark.parametrize(("address", "host"), [
     ("http://me:hush@logs.example.org:3000/api/v1", "logs.example.org"), ("https://[::1]/api/v1", "__1"),
 ])  # fmt: skip

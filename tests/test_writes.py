@@ -101,6 +101,16 @@ def test_signal_handler_amid_a_write_appends_and_reads(tmp_path: Path, after_the
 
 
 @pytest.mark.parametrize("after_the_write", [False, True])
+def test_signal_handler_amid_a_write_closes(tmp_path: Path, after_the_write: bool) -> None:
+    """A handler of SIGTERM that closes the delivery does not remove the file that is being written."""
+    spool = spool_in(tmp_path / "d")
+    spool._pwrite = Interrupted(spool.release, after_the_write)
+    spool.append(LINES[0], 1)
+
+    assert (spool.read(), spool.refused, len(segments(tmp_path / "d"))) == (LINES[0], 0, 1)
+
+
+@pytest.mark.parametrize("after_the_write", [False, True])
 def test_signal_handler_amid_a_write_starts_a_segment(tmp_path: Path, after_the_write: bool) -> None:
     """If the handler's events fill the file, the interrupted line is in it, and the next one in another."""
     spool = spool_in(tmp_path / "d")
