@@ -371,6 +371,17 @@ def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (outcome.body.partition(":")[0], "hush" in outcome.body) == ("ProxyError", False)
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:1", "http://", "http://[", "ftp://localhost", "socks5://localhost"]
+)
+def test_proxy_that_cannot_be_used_is_named_as_the_cause(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries' errors for it have many names, and few of them mention a proxy."""
+    monkeypatch.setenv("http_proxy", proxy)
+    reason = judge(Transport("http://coagent.example/api/v1").post(b"{}"), 1).reason
+
+    assert reason.endswith(" (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_no_proxy_leads_to_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This holds even if only `HTTP_PROXY` is set: the proxy's localhost is another machine."""
