@@ -71,8 +71,8 @@ def test_user_without_a_home_has_the_folders_that_docker_gives(monkeypatch: pyte
 
 
 def test_spool_may_be_off() -> None:
-    """`off` means memory only, anything else is a folder."""
-    assert Settings.load({"COAGENT_SPOOL_DIR": "off"}).spool_dir is None
+    """`off`, in any case, means memory only, anything else is a folder."""
+    assert [Settings.load({"COAGENT_SPOOL_DIR": word}).spool_dir for word in ("off", "OFF")] == [None, None]
     assert Settings.load({}, spool_dir="/tmp/spool").spool_dir == Path("/tmp/spool")
 
 

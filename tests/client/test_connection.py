@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError
+from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, connection
 from coagent_langchain.client import SETTLE_TIMEOUT
 from coagent_langchain.eventlog import LogResult
 from coagent_langchain.server.running import Running
@@ -124,6 +124,18 @@ def test_retry_after_is_obeyed() -> None:
     assert time.monotonic() - started >= 1
 
 
+def test_retry_after_is_obeyed_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application waits for the call, so a server cannot hold it up for as long as it likes."""
+    monkeypatch.setattr(connection, "MAX_S", 0.1)
+    busy = Answer(429, headers={"Retry-After": "20"})
+    with FaultyServer(first(1, busy)) as server, patient(server.base_url) as client:
+        started = time.monotonic()
+        result = client.log_info("s", "hello")
+
+    assert result.success
+    assert time.monotonic() - started < 20
+
+
 def test_server_that_is_away_costs_the_host_neither_exception_nor_time(caplog: pytest.LogCaptureFixture) -> None:
     """The first call retries, the next ones try once; the result and one log line for each say so."""
     with patient("http://127.0.0.1:9/api/v1") as client, caplog.at_level(logging.WARNING):
@@ -173,6 +185,21 @@ def test_call_does_not_overtake_what_its_session_has_logged() -> None:
         came = [entry["event_type"] for request in server.requests for entry in request.entries]
 
     assert came[:2] == ["session_start", "info"]
+
+
+def test_session_of_a_client_does_not_bring_an_old_token_back() -> None:
+    """Another client of the same server may have a newer one, with which everything is sent."""
+    with FaultyServer() as server, CoagentClient(server.base_url, "old") as old:
+        with old.start_session("Plan", session_id="first"):
+            pass
+        with CoagentClient(server.base_url, "new") as new, new.start_session("Plan", session_id="renewed"):
+            pass
+        with old.start_session("Plan", session_id="later"):
+            pass
+        old.log_info("other", "hello")  # waits until the session has been sent
+    sent = [each.headers["Authorization"] for each in server.requests if "later" in str(each.entries)]
+
+    assert {*sent} == {"Bearer new"}
 
 
 def test_calls_do_not_wait_for_sessions_while_the_server_is_away() -> None:
