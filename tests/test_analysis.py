@@ -90,6 +90,24 @@ def test_answers_from_a_cache_are_not_counted(client: CoagentClient) -> None:
     assert summary.total_tokens == 12
 
 
+def test_facts_say_what_went_wrong_and_what_a_cost_leaves_out() -> None:
+    """A cost that covers only some of the calls is not the whole cost."""
+    told: list[dict[str, Any]] = [
+        {"event_type": "llm_response", "llm_response": {"total_tokens": 7}, "performance_metrics": {"cost": 0.5}},
+        {"event_type": "llm_response", "llm_response": {"total_tokens": 2}},
+        {"event_type": "error", "error_info": {}},
+        {"event_type": "error", "error_info": {}},
+        {"event_type": "recovery", "error_info": {}},
+        {"event_type": "session_end", "turn_number": 0},
+    ]
+    head = {"timestamp": 5, "prompt_number": 1, "turn_number": 1}
+    session = LoggedSession("told", [LoggedEvent.read({**head, **each}) for each in told])
+
+    assert session.facts == [
+        "completed", "0 ms", "1 prompt", "2 errors", "1 recovery", "9 tokens", "$0.5000", "1 call without a price",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("statuses", "after", "status"), [
     (["idle"], "user_input", "running"),
     (["idle"], "llm_response", "idle"),
@@ -152,6 +170,21 @@ def test_table_has_a_row_for_each_event(client: CoagentClient, trip: str) -> Non
     assert list(table.success.dropna()) == [False]
     assert list(table.event_id) == [event.event_id for event in client.session(trip)]
     assert str(table.time.iloc[0]) == "2023-11-14 22:13:20+00:00"
+
+
+def test_table_names_and_times_what_is_no_call() -> None:
+    """Errors and components have names, too, and whatever took time has it."""
+    told: list[dict[str, Any]] = [
+        {"event_type": "tool_response", "tool_response": {"tool_name": "trains", "execution_time_ms": 7}},
+        {"event_type": "error", "error_info": {"error_type": "TrainError"}, "meta": {"execution_time_ms": 5}},
+        {"event_type": "component_enter", "target_component": {"name": "planner"}},
+        {"event_type": "user_input", "meta": {"trace": {"name": "LangGraph"}}},
+        {"event_type": "session_end", "meta": {"elapsed_time_ms": 9}},
+    ]
+    table = LoggedSession("s", [LoggedEvent.read(entry) for entry in told]).to_pandas()
+
+    assert list(table.name.dropna()) == ["trains", "TrainError", "planner", "LangGraph"]
+    assert list(table.execution_time_ms.fillna(-1)) == [7, 5, -1, -1, 9]
 
 
 def test_table_of_nothing_has_all_columns(client: CoagentClient, trip: str) -> None:
