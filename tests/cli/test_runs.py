@@ -16,13 +16,13 @@ from tests.faulty_server import FaultyServer, answering
 
 
 def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The columns are those of the list page."""
+    """The columns are those of the list page, with numbers to the right."""
     monkeypatch.setenv("COLUMNS", "100")
-    assert [re.split("  +", line) for line in run("runs").splitlines()] == [
-        ["SESSION", "STARTED", "LASTED", "EVENTS", "STATUS", "TOKENS", "ERRORS", "TITLE"],
-        ["other", "2023-11-14 22:15:00", "0 ms", "1", "no end", "–", "0", "Hello"],
-        ["trip", "2023-11-14 22:13:20", "8.0 s", "8", "failed", "1,230", "1", "Plan a trip"],
-        ["", "TrainError: strike"],
+    assert run("runs").splitlines() == [
+        "SESSION  STARTED              LASTED  EVENTS  STATUS  TOKENS  ERRORS  TITLE",
+        "other    2023-11-14 22:15:00    0 ms       1  no end       –       0  Hello",
+        "trip     2023-11-14 22:13:20   8.0 s       8  failed   1,230       1  Plan a trip",
+        "  TrainError: strike",
     ]
 
 
@@ -119,6 +119,7 @@ def test_runs_for_other_programs(run: Run) -> None:
     assert run("runs", "--ids") == "other\ntrip\n"
     assert [each["run_id"] for each in json.loads(run("runs", "--json", "--limit", "1"))] == ["other"]
     assert run("runs", "--limit", "1").splitlines()[-1] == "… and older ones: --limit 0 shows all"
+    assert [run("runs", "--ids", "--limit", most) for most in ("0", "2")] == ["other\ntrip\n"] * 2
     assert "older" not in run("runs", "--limit", "2")
 
 
@@ -141,3 +142,8 @@ def test_list_without_sessions_names_the_server(own: CoagentClient, capsys: pyte
         f"No sessions yet on {own.base_url}. "
         "See 'coagent-langchain demo', or add a CoagentCallbackHandler to a chain.\n"
     )
+
+
+def test_list_without_sessions_is_empty_for_programs(run: Run, own: CoagentClient) -> None:
+    """Advice is for people: a program parses what it gets."""
+    assert [run("runs", "--json"), run("runs", "--ids")] == ["[]\n", ""]

@@ -261,6 +261,20 @@ def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None
     ]
 
 
+def test_show_that_follows_prints_a_line_for_each_event(run: Run) -> None:
+    """Each has the time of day, the event's prompt and turn, and what it says, as in the tree."""
+    assert run("show", "trip", "--follow").splitlines() == [
+        "22:13:20  1.0    session_start    Plan a trip",
+        "22:13:21  1.0    user_input       Where to?",
+        "22:13:22  1.1    llm_call         m-1 Where to?",
+        "22:13:24  1.1    llm_response     m-1 Rome. 1,200→30",
+        "22:13:25  1.1    tool_call        trains to: Rome",
+        "22:13:26  1.1    tool_response    trains strike ␛[31m",
+        "22:13:27  1.1    error            TrainError strike",
+        "22:13:28  1.0    session_end      Session end Error",
+    ]
+
+
 def test_show_follows_a_session_that_goes_on_after_its_end(
     own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

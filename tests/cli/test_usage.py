@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main, session, text
 from coagent_langchain.cli.text import cells
 from coagent_langchain.config import VARIABLES
@@ -246,6 +247,13 @@ def test_colours_in_a_terminal_only(base_url: str) -> None:
     assert "\x1b[31mtrains" in coloured
     assert "\x1b" not in plain
     assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == plain
+
+
+def test_id_for_a_program_commands_no_terminal(own: CoagentClient) -> None:
+    """An id from a log may contain escape sequences; only a program gets them as they are."""
+    own.log_session_start("tri\x1b[31mp", "Hello")
+
+    assert terminal(own.base_url, "runs", "--ids") == "tri␛[31mp\r\n"
 
 
 @pytest.mark.parametrize(
