@@ -16,7 +16,7 @@ from coagent_langchain.cli import main
 from coagent_langchain.cli.show import follow
 from coagent_langchain.cli.text import fit
 from coagent_langchain.wire import now_ms
-from tests.cli.samples import ENTRIES, Run, entry
+from tests.cli.samples import ENTRIES, START, Run, entry
 from tests.faulty_server import FaultyServer, answering
 from tests.server.story import Story
 
@@ -201,6 +201,34 @@ def test_show_says_which_call_no_tool_has_answered(run: Run, own: CoagentClient)
     ]
 
 
+def test_show_says_what_was_recovered_cached_and_asked(
+    run: Run, own: CoagentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has the sign of the legend; several inputs are shown in words, here and in the list."""
+    story = Story("signs").ask('{"from": "Rome", "to": "Bern"}')
+    failure = {"error_id": "e", "error_type": "TrainError", "error_message": "strike"}
+    recovery = {"error_id": "e", "recovery_strategy": "retry", "recovery_successful": True}
+    story.log("llm_call", 1, "call", story.root, prompt="Trains?", meta={"model": "m-1"})
+    story.log("llm_response", 1, "call", story.root, llm_response={"response": "Three."}, meta={"cached": True})
+    story.log("error", 1, "tool", story.root, error_info=failure)
+    story.log("recovery", 1, "tool", story.root, error_info=recovery)
+    story.log("human_oversight", 1, story.root, input_data={"value": "Sure?"}, meta={"status": "interrupted"})
+    own.store_logs(story.entries)
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = [re.sub("  +", "  ", line) for line in run("show", "signs").splitlines()]
+
+    assert lines[1:] == [
+        "from: Rome · to: Bern",
+        "",
+        "? Prompt 1: from: Rome · to: Bern  waiting for an answer  3 ms",
+        "└─ ? Turn 1  waiting for an answer  0 ms",
+        "  ├─ ✓ m-1  from cache · Three.  0 ms",
+        "  ├─ ↻ TrainError  strike · recovered by retry  0 ms",
+        "  └─ ? Human  waiting for an answer · Sure?  –",
+    ]
+    assert run("runs").splitlines()[1].endswith("  from: Rome · to: Bern")
+
+
 @pytest.mark.parametrize(("status", "word", "time"), [(None, "running", "10 min"), ("completed", "unfinished", "–")])
 def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | None, word: str, time: str) -> None:
     """A call is running, with its time until now, while its session is; then it is unfinished, as in the viewer."""
@@ -221,7 +249,12 @@ def test_show_as_json(run: Run) -> None:
     shown = json.loads(run("show", "trip", "--json"))
     turn = shown["tree"][0]["children"][0]
 
-    assert (shown["status"], shown["totals"]["total_tokens"]) == ("failed", 1230)
+    assert [shown[name] for name in ("session_id", "status", "prompt")] == ["trip", "failed", "Plan a trip"]
+    assert shown["totals"]["total_tokens"] == 1230
+    assert turn["children"][0] == {
+        "kind": "model", "label": "m-1", "status": "ok", "note": "Rome.", "prompt_number": 1, "turn_number": 1,
+        "start_timestamp": START + 2000, "duration_ms": 2000, "input_tokens": 1200, "output_tokens": 30,
+    }  # fmt: skip
     assert [(bar["kind"], bar["label"], bar["status"]) for bar in turn["children"]] == [
         ("model", "m-1", "ok"),
         ("tool", "trains", "error"),
