@@ -262,6 +262,18 @@ def test_show_as_json(run: Run) -> None:
     ]
 
 
+def test_show_as_json_has_what_a_call_cost(run: Run, own: CoagentClient) -> None:
+    """So has its prompt, but no node for which no cost is known."""
+    story = Story("paid").ask("Rome?")
+    story.model("Rome?", "Yes.", 5, (1, 1), cost=0.5)
+    story.tool("trains", {}, "none", 5, "c1", turn=1)
+    own.store_logs(story.entries)
+    prompt = json.loads(run("show", "paid", "--json"))["tree"][0]
+    (turn,) = prompt["children"]
+
+    assert [each.get("cost") for each in (prompt, turn, *turn["children"])] == [0.5, 0.5, 0.5, None]
+
+
 def test_show_of_a_session_that_is_nested_very_deep(
     run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -243,8 +243,10 @@ def terminal(base_url: str, *arguments: str, **environ: str) -> str:
 def test_colours_in_a_terminal_only(base_url: str) -> None:
     """Errors are red in a terminal; with NO_COLOR, there is only text."""
     coloured, plain = terminal(base_url, "show", "trip"), terminal(base_url, "show", "trip", NO_COLOR="1")
+    followed = terminal(base_url, "show", "trip", "--follow")
 
-    assert "\x1b[31mtrains" in coloured
+    assert re.findall(r"\x1b\[31m(\w[\w ]*)", coloured) == ["failed", "1 error", "trains", "TrainError"]
+    assert re.findall(r"\x1b\[31m(\w[\w ]*)", followed) == ["trains strike ", "TrainError strike"]
     assert "\x1b" not in plain
     assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == plain
 
