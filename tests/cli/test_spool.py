@@ -99,6 +99,18 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert out.endswith(" d), 0 rejected\n")
 
 
+def test_status_tells_how_much_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The size is that of all waiting events together, and a file that is no server's folder is not in it."""
+    with delivery_to("http://127.0.0.1:1/api/v1", tmp_path) as delivery:
+        for event_id in ids(2):
+            delivery.append(line(event_id, "x" * 750_000))
+    (tmp_path / "note").touch()
+    status = main(["spool", "status", "--spool-dir", str(tmp_path)])
+
+    out = capsys.readouterr().out
+    assert (status, out.partition(", ")[0]) == (0, "http://127.0.0.1:1/api/v1: 2 events waiting (1.5 MB")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
 @pytest.mark.parametrize(
     ("command", "said"),
@@ -187,6 +199,28 @@ def test_flush_tells_of_other_servers(
         f"2 events waiting for {other.base_url}: to send them, name it with --base-url, or with --from to send them to "
         f"{server.base_url}",
     ]
+
+
+@pytest.mark.parametrize("option", ["--base-url", "--from"])
+def test_flush_for_a_server_that_is_named_tells_of_no_other(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who names one knows what to do with the rest."""
+    with FaultyServer() as server, FaultyServer() as other:
+        leave(other, tmp_path, ids(2))
+        leave(server, tmp_path, ids(1))
+        monkeypatch.setenv("COAGENT_BASE_URL", server.base_url)
+        main(["spool", "flush", "--spool-dir", str(tmp_path), option, server.base_url])
+
+    assert capsys.readouterr().out == f"1 event sent to {server.base_url}, 0 rejected\n"
+
+
+def test_discard_in_an_empty_spool_names_no_other_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is none."""
+    status = main(["spool", "discard", "--spool-dir", str(tmp_path), "http://u:secret@localhost:9/api/v1"])
+
+    problem = "no events are left for http://localhost:9/api/v1"
+    assert (status, capsys.readouterr()) == (1, ("", f"coagent-langchain: {problem}\n"))
 
 
 def test_flush_from_an_address_that_nothing_is_left_for_is_a_mistake(
