@@ -15,10 +15,11 @@ from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar
-from coagent_langchain.server.presentation.formats import duration, mapping, preview, tokens, visible
+from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE, shorten
 from coagent_langchain.server.presentation.rows import with_status, without_label
+from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.wire import JsonObject, now_ms
 
 POLL = 0.5  # seconds between polls of a session that is followed

@@ -18,10 +18,11 @@ from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
 from coagent_langchain.server.presentation.details import detail, ref_of
-from coagent_langchain.server.presentation.formats import count, mapping, natural, visible
+from coagent_langchain.server.presentation.formats import count, natural, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.server.store import Cursor, Entry, entry_at
 from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import now_ms

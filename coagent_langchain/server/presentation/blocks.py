@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import listing, mapping, preview, size, text
+from coagent_langchain.server.presentation.formats import preview, size
+from coagent_langchain.server.presentation.values import listing, mapping, text
 
 _ELSEWHERE = {"image": "image", "image_url": "image", "input_image": "image", "audio": "audio", "video": "video"}
 

@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.entries import asks_for, prompt_of
-from coagent_langchain.server.presentation.formats import listing, mapping, text
 from coagent_langchain.server.presentation.jsonview import tree
 from coagent_langchain.server.presentation.oversight import TITLES
 from coagent_langchain.server.presentation.parts import (
@@ -24,6 +23,7 @@ from coagent_langchain.server.presentation.parts import (
     unshown,
 )
 from coagent_langchain.server.presentation.sent import Sent, sent
+from coagent_langchain.server.presentation.values import listing, mapping, text
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject, JsonPath
 

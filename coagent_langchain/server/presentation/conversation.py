@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from coagent_langchain.server.presentation.bars import STOPPED, Bar
 from coagent_langchain.server.presentation.blocks import all_media
 from coagent_langchain.server.presentation.entries import prompt_of, withheld
-from coagent_langchain.server.presentation.formats import listing, mapping, preview, text, visible
+from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.presentation.moments import MAX_NAME
 from coagent_langchain.server.presentation.oversight import TITLES, answered, asked
@@ -29,6 +29,7 @@ from coagent_langchain.server.presentation.parts import (
 )
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
+from coagent_langchain.server.presentation.values import listing, mapping, text
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject, JsonPath
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.bars import Bar, causes
 from coagent_langchain.server.presentation.contents import METADATA, of_entry
-from coagent_langchain.server.presentation.formats import mapping
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.parts import Part, of_stack
+from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.server.store import Entry
 from coagent_langchain.wire import JsonObject
 

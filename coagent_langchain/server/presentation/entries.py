@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import MOST, listing, mapping, preview, text
+from coagent_langchain.server.presentation.formats import MOST, preview
+from coagent_langchain.server.presentation.values import listing, mapping, text
 from coagent_langchain.wire import JsonObject
 
 

@@ -1,7 +1,4 @@
-"""How the pages write durations, counts, costs, times, and text with its invisible characters shown.
-
-At the end, how they read values of any type: a value of the wrong type counts as absent.
-"""
+"""How the pages write durations, counts, costs, times, and text with its invisible characters shown."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.texts import counted
 
 # Control characters except tab and newline, bidirectional controls, zero-width and other invisible characters, tag
@@ -151,25 +149,3 @@ def session_path(session_id: str, words: str = "") -> str:
 def natural(given: str) -> int:
     """A natural number from an address, at most 10**9; 0 if it is not one."""
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
-
-
-def text(value: Any) -> str:
-    """The value if it is a string, else ""."""
-    return value if isinstance(value, str) else ""
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """The value if it is an object, else {}."""
-    return value if isinstance(value, dict) else {}
-
-
-def listing(value: Any) -> list[Any]:
-    """The value if it is an array, else []."""
-    return value if isinstance(value, list) else []
-
-
-def whole(value: Any) -> int:
-    """The value as an int if it is a number within ±2**53, else 0."""
-    if type(value) is int or type(value) is float:
-        return int(value) if -(2**53) <= value <= 2**53 else 0
-    return 0

@@ -10,9 +10,10 @@ import orjson
 
 from coagent_langchain.server.presentation.blocks import joined
 from coagent_langchain.server.presentation.entries import asks_for, of_a_handler, own_words, prompt_of, withheld
-from coagent_langchain.server.presentation.formats import arguments, brief, mapping, preview, text, visible, whole
+from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import answer, question
+from coagent_langchain.server.presentation.values import mapping, text, whole
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import MOST, arguments, brief, listing, mapping, preview, text
+from coagent_langchain.server.presentation.formats import MOST, arguments, brief, preview
+from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.entries import of_a_handler, own_words
-from coagent_langchain.server.presentation.formats import mapping, text
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest, shown, tree
 from coagent_langchain.server.presentation.prose import prose
+from coagent_langchain.server.presentation.values import mapping, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 MAX_WORDS = 40  # how many of a node's own messages are shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent_langchain.server.presentation.blocks import all_media, media
-from coagent_langchain.server.presentation.formats import listing, mapping, text
+from coagent_langchain.server.presentation.values import listing, mapping, text
 from coagent_langchain.wire import JsonObject, JsonPath
 
 

@@ -10,11 +10,12 @@ import orjson
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.contents import METADATA
-from coagent_langchain.server.presentation.formats import mapping, text, visible
+from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.sent import sent
+from coagent_langchain.server.presentation.values import mapping, text
 from coagent_langchain.server.store import Session
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
