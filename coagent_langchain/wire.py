@@ -9,7 +9,6 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +23,6 @@ MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")
 
 JsonObject = dict[str, Any]
-JsonPath = Sequence[str | int]  # the keys and indices that lead to a value
 
 
 class EventType(StrEnum):

@@ -22,7 +22,7 @@ from coagent_langchain.server.presentation.formats import count, natural, visibl
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.rows import rows
-from coagent_langchain.server.presentation.values import mapping
+from coagent_langchain.server.presentation.values import Value, mapping
 from coagent_langchain.server.store import Cursor, Entry, entry_at
 from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import now_ms
@@ -84,7 +84,7 @@ def earlier(request: Request) -> HTMLResponse:
     """The messages of a model call before the one at index `to`."""
     entry = chosen(request)[0]
     ref, end = ref_of(entry), natural(request.query_params.get("to", ""))
-    return render("earlier.html", ref=ref, parts=contents.earlier(orjson.loads(entry.body), ref, end))
+    return render("earlier.html", ref=ref, parts=contents.earlier(Value(orjson.loads(entry.body), ref), end))
 
 
 def text(request: Request) -> PlainTextResponse:
@@ -211,7 +211,7 @@ def raw(request: Request) -> HTMLResponse:
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
     moment = read(entry.seq, entry.body)
     return {"number": number, "type": moment.type, "note": moment.note or moment.name, "ref": ref_of(entry),
-            "text": shown(pretty(orjson.loads(entry.body)), ref_of(entry), [])}  # fmt: skip
+            "text": shown(Value(pretty(orjson.loads(entry.body)), ref_of(entry)))}  # fmt: skip
 
 
 def markdown(request: Request) -> PlainTextResponse:

@@ -11,6 +11,7 @@ import pytest
 
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import parsed, tree
+from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.running import Running
 from tests.server import samples
 from tests.server.pages import get, log, shown
@@ -62,7 +63,7 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
     texts = [get(running, f"/view/text/=s?e={answer}&whole=1&path={orjson.dumps(path).decode()}").text
              for path in (result, [*result, "report"])]  # fmt: skip
 
-    assert [str(tree(value, ref, path)) in get(running, f"/view/{page}").text for page, ref, path in (
+    assert [str(tree(Value(value, ref, tuple(path)))) in get(running, f"/view/{page}").text for page, ref, path in (
         (f"detail/=s?e={answer}", answer, result), ("conversation/=s", answer, result),
         (f"detail/=s?e={call}", call, message),
     )] == [True] * 3  # fmt: skip
@@ -71,7 +72,7 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
 
 def test_large_field_leaves_room_for_those_after_it() -> None:
     """A tool's long table is cut, but not the figures after it; a list is cut at its end."""
-    read = [re.sub("<[^>]+>", " ", tree(value, "1-1", ())).split() for value in (
+    read = [re.sub("<[^>]+>", " ", tree(Value(value, "1-1"))).split() for value in (
         {"rows": [*range(1000)], "total": 7, "more": {"page": 2}}, [*range(1000)],
     )]  # fmt: skip
 
@@ -85,8 +86,8 @@ def test_value_that_is_nested_too_deep_is_cut_and_says_so() -> None:
     for _ in range(2_000):
         value = {"in": value}
 
-    assert tree(value, "1-1", ()).count("<details") == 12
-    assert tree(value, "1-1", ()).striptags().endswith("in: … 1 more, see Raw")
+    assert tree(Value(value, "1-1")).count("<details") == 12
+    assert tree(Value(value, "1-1")).striptags().endswith("in: … 1 more, see Raw")
 
 
 def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
@@ -101,7 +102,7 @@ def test_answer_that_is_json_reads_as_a_tree(running: Running) -> None:
     answer, end = (f"{story.entries[place - 1]['timestamp']}-{place}" for place in (4, 7))
     conversation = get(running, "/view/conversation/=s").text
 
-    assert [str(tree(value, ref, path)) in get(running, f"/view/{page}").text for page, ref, path in (
+    assert [str(tree(Value(value, ref, tuple(path)))) in get(running, f"/view/{page}").text for page, ref, path in (
         (f"detail/=s?e={answer}", answer, ["llm_response", "response"]),
         ("conversation/=s", answer, ["llm_response", "response"]),
         (f"detail/=s?e={end}", end, ["output_data", "response"]),

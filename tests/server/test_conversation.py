@@ -15,6 +15,7 @@ from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.conversation import MAX_CALLS
 from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.prose import prose
+from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.running import Running
 from tests.server.drawing import ASKED, FILE, IMAGE, comparison, conversation, judged, timeline
 from tests.server.pages import get, log, shown
@@ -216,7 +217,7 @@ def test_what_a_model_had_answered_when_it_failed_is_shown() -> None:
     info = {"error_type": "ConnectionError", "error_message": "cut off"}
     story.log("error", 1, run, error_info=info, output_data={"partial_response": "Rome is **the"})
     made = conversation(story.entries)
-    parts = of_entry(story.entries[-1], "1-1")
+    parts = of_entry(Value(story.entries[-1], "1-1"))
 
     assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
         ("answer", "agent", "Rome is **the"), ("error", "agent", "ConnectionError: cut off"),
@@ -263,7 +264,7 @@ def test_what_other_clients_say_elsewhere_is_read(
     made = conversation([entry])
 
     assert shorten(1, entry).note == note
-    assert [(part.title, part.content.striptags()) for part in of_entry(entry, "1-1")] == parts
+    assert [(part.title, part.content.striptags()) for part in of_entry(Value(entry, "1-1"))] == parts
     assert [item.content.striptags() for item in made if item.content] == (
         [note] if kind in ("user_input", "warning", "human_oversight") else []
     )

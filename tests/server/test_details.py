@@ -13,6 +13,7 @@ from coagent_langchain.server.presentation.contents import MAX_CALLS, MAX_FIELDS
 from coagent_langchain.server.presentation.entries import asks_for
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.parts import MAX_WORDS, Part
+from coagent_langchain.server.presentation.values import Value
 from tests.server import sessions
 from tests.server.drawing import ASKED, FILE, IMAGE, TOOL, judged, oversight
 from tests.server.story import T0, Story
@@ -193,7 +194,7 @@ def test_earlier_messages_come_piece_by_piece(messages: int, end: int, parts: li
     story = Story("s")
     story.call("Rome?", history=[ASKED, *[TOOL] * (messages - 1)])
 
-    assert [part.title for part in earlier(story.entries[0], "1-1", end)] == parts
+    assert [part.title for part in earlier(Value(story.entries[0], "1-1"), end)] == parts
 
 
 def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
@@ -205,7 +206,7 @@ def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
     story.log("routing", routing_type="invoke", input_data={"to": "b"})
     oversight(story, "interrupted", "i", {"question": "May I?"})
     entries = [*sessions.trip(), *sessions.recipe(), *sessions.failed(), *story.end("Because")]
-    found = [(entry, part) for entry in entries for part in of_entry(entry, "1-1") if part.path]
+    found = [(entry, part) for entry in entries for part in of_entry(Value(entry, "1-1")) if part.path]
 
     def led_to(value: Any, path: str) -> Any:
         for key in orjson.loads(path):
@@ -275,7 +276,7 @@ def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts:
 ])  # fmt: skip
 def test_details_say_how_much_they_leave_out(fields: dict[str, Any], most: int, title: str) -> None:
     """Tool calls of an answer, messages of a node, fields of a client's own."""
-    last = of_entry(fields, "1-1")[: most + 1][most:]
+    last = of_entry(Value(fields, "1-1"))[: most + 1][most:]
 
     assert [(part.title, part.content.striptags()) for part in last] == [(title, f"… {50 - most} more, see Raw")]
 

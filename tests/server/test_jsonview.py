@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from coagent_langchain.server.presentation.jsonview import parsed, shown, tree
 from coagent_langchain.server.presentation.parts import of_answer, of_partial
+from coagent_langchain.server.presentation.values import Value
 
 BUTTON = re.compile('<button type="button" class="plain more" (.*?)>(.*?)</button>')
 
@@ -35,14 +36,14 @@ def test_text_is_json_if_it_has_a_structure(text: str, value: Any) -> None:
 ])  # fmt: skip
 def test_tree_is_unfolded_where_it_is_short(value: Any, folds: list[str]) -> None:
     """Down to the third level, and up to twenty values."""
-    assert re.findall("<details(.*?)>", tree(value, "1-1", [])) == folds
+    assert re.findall("<details(.*?)>", tree(Value(value, "1-1"))) == folds
 
 
 def test_rest_of_a_long_text_is_fetched_from_its_place() -> None:
     """The button names the entry, the place in it and how much there is; a text that fits has none."""
     texts = ["x" * 2_000, "ü" * 2_001]
 
-    assert [buttons(shown(text, "7-3", ["meta", 0])) for text in texts] == [
+    assert [buttons(shown(Value(text, "7-3", ("meta", 0)))) for text in texts] == [
         [], [('data-more="7-3" data-path="["meta",0]" data-from="2000"', "Show more of 4.0 kB")],
     ]  # fmt: skip
 
@@ -50,10 +51,11 @@ def test_rest_of_a_long_text_is_fetched_from_its_place() -> None:
 def test_rest_of_a_long_answer_is_fetched_from_its_place_too() -> None:
     """Of one as prose, as JSON, and of one that broke off."""
     long = "word " * 500
+    place = ("7-3", ("llm_response", "response"))
     contents = [
-        of_answer("Answer", long, "7-3", ["llm_response", "response"]).content,
-        of_answer("Answer", f'{{"a": "{long}"}}', "7-3", ["llm_response", "response"]).content,
-        of_partial({"output_data": {"partial_response": long}}, "7-3")[0].content,
+        of_answer("Answer", Value(long, *place)).content,
+        of_answer("Answer", Value(f'{{"a": "{long}"}}', *place)).content,
+        of_partial(Value({"output_data": {"partial_response": long}}, "7-3"))[0].content,
     ]
 
     assert [buttons(content) for content in contents] == [

@@ -18,7 +18,7 @@ from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.jsonview import parsed, pretty
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.timeline import Timeline
-from coagent_langchain.server.presentation.values import mapping, text
+from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.store import Session
 
 MAX_PROMPTS = 50
@@ -92,17 +92,16 @@ def _from_the_end(prompt: Bar) -> Iterator[Bar]:
 
 def _last(bar: Bar, read: Read, name: str) -> str:
     """The last text that the bar's entries have under this name; for a prompt, the user's own words."""
-    for _, entry in reversed(user_words([(at, read(at, seq) or {}) for at, seq in bar.events])):
-        value = entry.get(name)
-        if found := text(mapping(value).get("response")) or text(value):
+    for entry in reversed(user_words([Value(read(at, seq)) for at, seq in bar.events])):
+        if found := entry.at(name, "response").text or entry.at(name).text:
             return found
     return ""
 
 
 def _given(bar: Bar, read: Read, tools: Ran) -> str:
     """The arguments of a model's calls for which no tool ran: its answer if it has no text."""
-    found = [given for at, seq in bar.events for *_, given in unrun(bar, read(at, seq) or {}, tools) if given]
-    return "\n".join(map(pretty, found))
+    calls = [call for at, seq in bar.events for _, call in unrun(bar, Value(read(at, seq)), tools)]
+    return "\n".join(pretty(given) for call in calls if (given := call.at("args").value))
 
 
 def pairs(left: list[Side], right: list[Side]) -> list[tuple[Side, Side]]:

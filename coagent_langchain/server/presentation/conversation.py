@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
 
@@ -29,9 +28,9 @@ from coagent_langchain.server.presentation.parts import (
 )
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
-from coagent_langchain.server.presentation.values import listing, mapping, text
+from coagent_langchain.server.presentation.values import Value, listing, mapping, text
 from coagent_langchain.texts import counted
-from coagent_langchain.wire import JsonObject, JsonPath
+from coagent_langchain.wire import JsonObject
 
 PAGE = 40  # bars of one fetch
 INNER = 30  # bars folded into one tool call
@@ -100,13 +99,11 @@ def ran(bars: Iterable[Bar]) -> Ran:
     return frozenset((bar.prompt, bar.turn, bar.label) for bar in bars if bar.kind == "tool")
 
 
-def unrun(bar: Bar, entry: JsonObject, tools: Ran) -> list[tuple[JsonPath, str, Any]]:
-    """The calls in a model's answer for which no tool ran, e.g. structured output: place, name and arguments."""
-    calls = listing(mapping(mapping(entry.get("llm_response")).get("tool_calls")).get("calls"))
-    names = [visible(text(mapping(call).get("name"))[:MAX_NAME]) or "tool" for call in calls]
-    return [(["llm_response", "tool_calls", "calls", place, "args"], name, mapping(call).get("args"))
-            for place, (name, call) in enumerate(zip(names, calls, strict=True))
-            if (bar.prompt, bar.turn, name) not in tools]  # fmt: skip
+def unrun(bar: Bar, entry: Value, tools: Ran) -> list[tuple[str, Value]]:
+    """The calls in a model's answer for which no tool ran, e.g. structured output, each with its name."""
+    calls = entry.at("llm_response", "tool_calls", "calls").each
+    named = [(visible(call.at("name").text[:MAX_NAME]) or "tool", call) for call in calls]
+    return [(name, call) for name, call in named if (bar.prompt, bar.turn, name) not in tools]
 
 
 def items(bars: Iterable[Bar], read: Read, tools: Ran) -> list[Item]:
@@ -123,7 +120,7 @@ class _Reader:
         self._attached = Markup()  # images and files of the last prompt, which each turn sends again
 
     def items(self, bar: Bar) -> list[Item]:
-        entries = [(f"{at}-{seq}", entry) for at, seq in bar.events if (entry := self._read(at, seq))]
+        entries = [Value(entry, f"{at}-{seq}") for at, seq in bar.events if (entry := self._read(at, seq))]
         if bar.kind == "prompt":
             self._asked = ()  # the same words in another prompt are shown again
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]
@@ -134,61 +131,49 @@ class _Reader:
         if bar.kind == "end":
             return [Item("end", bar, f"Session {bar.status}")]
         if bar.kind == "human":
-            return [_human(bar, ref, entry) for ref, entry in entries]
+            return [_human(bar, entry) for entry in entries]
         if bar.kind == "component" and not bar.failed:
-            said = [part for ref, entry in entries for part in of_words(entry, ref)]
+            said = [part for entry in entries for part in of_words(entry)]
             return [Item("answer", bar, bar.label, part.content) for part in said]
         return [self._failure(bar, entries)] if bar.failed else [Item("note", bar, bar.label, escape(bar.note))]
 
-    def _user(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
-        for ref, entry in reversed(user_words(entries)):
-            if entry.get("event_type") == "llm_response":
+    def _user(self, bar: Bar, entries: list[Value]) -> list[Item]:
+        for entry in reversed(user_words(entries)):
+            if entry.at("event_type").text == "llm_response":
                 continue
-            words, attached = self._words(ref, entry), self._media(entry)
-            if words and bar.kind != "prompt" and len(prompt := prompt_of(entry)[0]) > MAX_UNFOLDED:
-                long = Part(counted(len(prompt), "character"), words, brief=preview(prompt))
+            prompt = prompt_of(entry)
+            words, attached = self._words(prompt), self._media(entry)
+            if words and bar.kind != "prompt" and len(prompt.text) > MAX_UNFOLDED:
+                long = Part(counted(len(prompt.text), "character"), words, brief=preview(prompt.text))
                 return [Item("user", bar, "To the model", attached, [long])]
             if words or attached:
                 title = "User" if bar.kind == "prompt" else "To the model" if words else "Attached"
                 return [Item("user", bar, title, words + attached)]
         return []
 
-    def _words(self, ref: str, entry: JsonObject) -> Markup:
+    def _words(self, prompt: Value) -> Markup:
         """The prompt, unless it is the last one again."""
-        prompt, path = prompt_of(entry)
-        if not prompt or prompt in self._asked:
+        if not prompt.text or prompt.text in self._asked:
             return Markup()
-        given = parsed(prompt)
+        given = parsed(prompt.text)
         inputs = mapping(given)
-        self._asked, self._attached = (prompt, *map(text, inputs.values())), Markup()
+        self._asked, self._attached = (prompt.text, *map(text, inputs.values())), Markup()
         if all_media(listing(given)):  # there is no text beside them
             self._attached = chips(given)
             return self._attached
-        return tree(_filled(inputs), ref, path) if inputs else shown(prompt, ref, path)
+        return tree(replace(prompt, value=_filled(inputs))) if inputs else shown(prompt)
 
-    def _media(self, entry: JsonObject) -> Markup:
+    def _media(self, entry: Value) -> Markup:
         """The images and files of the prompt, unless they are the last ones again; only a model call has them."""
-        attached = chips([one.message for one in sent(entry) if one.asks])
+        attached = chips([one.message.value for one in sent(entry) if one.asks])
         if not attached or attached == self._attached:
             return Markup()
         self._attached = attached
         return attached
 
-    def _answer(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> list[Item]:
-        made, who = [], bar.who or "Assistant"
-        for ref, entry in entries:
-            answer, meta = mapping(entry.get("llm_response")), mapping(entry.get("meta"))
-            said, attached = text(answer.get("response")), chips(meta.get("blocks"))
-            calls, reasoning = _calls(unrun(bar, entry, self._tools), ref), of_reasoning(entry, ref)
-            if said or attached or calls or reasoning:
-                content = of_answer("Answer", said, ref, ["llm_response", "response"]).content
-                made.append(Item("answer", bar, who, content + attached + calls, reasoning))
-            elif answer.get("tool_calls") and not listing(mapping(answer["tool_calls"]).get("calls")):
-                other = of_value("Tool calls", answer["tool_calls"], ref, ["llm_response", "tool_calls"])
-                made.append(Item("answer", bar, who, parts=[other]))
-            elif answer and (left_out := withheld(meta)):
-                made.append(Item("answer", bar, who, escape(left_out)))
-            made += [Item("answer", bar, who, part.content) for part in of_partial(entry, ref)]
+    def _answer(self, bar: Bar, entries: list[Value]) -> list[Item]:
+        who = bar.who or "Assistant"
+        made = [item for entry in entries for item in self._said(bar, who, entry)]
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
@@ -197,14 +182,30 @@ class _Reader:
             made.append(Item("answer", bar, who))
         return made
 
-    def _tool(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> Item:
+    def _said(self, bar: Bar, who: str, entry: Value) -> Iterator[Item]:
+        """What one entry of a model call says: an answer, or what there is in its place; the beginning of one."""
+        answer, meta = entry.at("llm_response"), mapping(entry.at("meta").value)
+        response, asked = answer.at("response"), answer.at("tool_calls")
+        attached, reasoning = chips(meta.get("blocks")), of_reasoning(entry)
+        calls = _calls(unrun(bar, entry, self._tools))
+        if response.text or attached or calls or reasoning:
+            words = of_answer("Answer", response).content if response.text else Markup()
+            yield Item("answer", bar, who, words + attached + calls, reasoning)
+        elif asked.value and not asked.at("calls").each:
+            yield Item("answer", bar, who, parts=[of_value("Tool calls", asked)])
+        elif mapping(answer.value) and (left_out := withheld(meta)):
+            yield Item("answer", bar, who, escape(left_out))
+        for part in of_partial(entry):
+            yield Item("answer", bar, who, part.content)
+
+    def _tool(self, bar: Bar, entries: list[Value]) -> Item:
         item = Item("tool", bar, bar.label)
-        for ref, entry in entries:
-            call, answer = mapping(entry.get("tool_call")), mapping(entry.get("tool_response"))
-            if call.get("parameters"):
-                item.parts.append(of_value("Arguments", call["parameters"], ref, ["tool_call", "parameters"]))
-            if answer.get("result") is not None:
-                item.parts += of_result(answer["result"], ref)
+        for entry in entries:
+            given, result = entry.at("tool_call", "parameters"), entry.at("tool_response", "result")
+            if given.value:
+                item.parts.append(of_value("Arguments", given))
+            if result.value is not None:
+                item.parts += of_result(result)
         if bar.failed:
             failure = self._failure(bar, entries)
             item.parts += [Part("Error", failure.content), *failure.parts]
@@ -215,44 +216,42 @@ class _Reader:
         item.left_out = len(inside) - len(within)
         return item
 
-    def _failure(self, bar: Bar, entries: list[tuple[str, JsonObject]]) -> Item:
+    def _failure(self, bar: Bar, entries: list[Value]) -> Item:
         speaker = bar.who if bar.kind == "model" and bar.who else bar.label
-        for ref, entry in entries:
-            info = mapping(entry.get("error_info"))
-            if entry.get("event_type") == "error":
-                kind, message = text(info.get("error_type")) or "Error", text(info.get("error_message"))
-                said = shown(message, ref, ["error_info", "error_message"])
-                more = escape(": ") + said if message not in ("", kind) else ""
-                return Item("error", bar, speaker, escape(preview(kind)) + more, of_stack(entry, ref))
+        for entry in entries:
+            if entry.at("event_type").text == "error":
+                info = entry.at("error_info")
+                kind, message = info.at("error_type").text or "Error", info.at("error_message")
+                more = escape(": ") + shown(message) if message.text not in ("", kind) else ""
+                return Item("error", bar, speaker, escape(preview(kind)) + more, of_stack(entry))
         return Item("error", bar, speaker, escape(bar.note or "failed"))
 
 
-def _calls(unrun: list[tuple[JsonPath, str, Any]], ref: str) -> Markup:
+def _calls(unrun: list[tuple[str, Value]]) -> Markup:
     """Calls as a part of the answer, each with its name and arguments."""
     shown = [
-        Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, given, ref, path).content
-        for path, name, given in unrun[:MAX_CALLS]
+        Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, call.at("args")).content
+        for name, call in unrun[:MAX_CALLS]
     ]
     return Markup("").join([*shown, *(part.content for part in unshown("Tool calls", unrun, MAX_CALLS))])
 
 
-def user_words(entries: list[tuple[Any, JsonObject]]) -> list[tuple[Any, JsonObject]]:
+def user_words(entries: list[Value]) -> list[Value]:
     """The `user_input` entries among a prompt's; all of its entries if there are none."""
-    return [each for each in entries if each[1].get("event_type") == "user_input"] or entries
+    return [entry for entry in entries if entry.at("event_type").text == "user_input"] or entries
 
 
-def _human(bar: Bar, ref: str, entry: JsonObject) -> Item:
+def _human(bar: Bar, entry: Value) -> Item:
     """A question to a human, or the human's answer: its words, with the value that contains them folded below."""
-    status = text(mapping(entry.get("meta")).get("status"))
-    value = mapping(entry.get("input_data")).get("value")
-    words = (answered if status == "resumed" else asked)(value)
-    given = of_value(TITLES.get(status, "Value"), value, ref, ["input_data", "value"])
+    status, value = entry.at("meta", "status").text, entry.at("input_data", "value")
+    words = (answered if status == "resumed" else asked)(value.value)
+    given = of_value(TITLES.get(status, "Value"), value)
     kind, title = _HUMAN.get(status, ("human", preview(status or "Human", 40).capitalize()))
     if bar.status == "waiting":
         title = "Waiting for a human"
-    if value is None:
+    if value.value is None:
         return Item(kind, bar, title, Markup() if status in _HUMAN else escape(bar.note))
-    if not words or words == value:
+    if not words or words == value.value:
         return Item(kind, bar, title, given.content)
     cut = words[:INLINE] + "…" if len(words) > INLINE else words
     return Item(kind, bar, title, escape(visible(cut)), [given])

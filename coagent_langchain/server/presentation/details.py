@@ -14,7 +14,7 @@ from coagent_langchain.server.presentation.contents import METADATA, of_entry
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.parts import Part, of_stack
-from coagent_langchain.server.presentation.values import mapping
+from coagent_langchain.server.presentation.values import Value, mapping
 from coagent_langchain.server.store import Entry
 from coagent_langchain.wire import JsonObject
 
@@ -99,14 +99,14 @@ def _words(part: Part, one: Shown) -> str:
     return part.content.replace(one.ref, "")
 
 
-def show(entry: Entry) -> Shown:
+def show(stored: Entry) -> Shown:
     """Prepare one entry."""
-    fields = orjson.loads(entry.body)
-    moment, ref = shorten(entry.seq, fields), ref_of(entry)
-    parts = of_entry(fields, ref)
-    metadata = [Part(name, tree(fields[name], ref, [name]), "json") for name in METADATA if fields.get(name)]
-    raw = shown(pretty(fields), ref, [])
-    return Shown(ref, moment, parts, attributes(fields, moment), metadata, raw, of_stack(fields, ref))
+    fields = orjson.loads(stored.body)
+    moment, ref = shorten(stored.seq, fields), ref_of(stored)
+    entry = Value(fields, ref)
+    metadata = [Part(name, tree(entry.at(name)), "json") for name in METADATA if fields.get(name)]
+    raw = shown(Value(pretty(fields), ref))
+    return Shown(ref, moment, of_entry(entry), attributes(fields, moment), metadata, raw, of_stack(entry))
 
 
 def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from coagent_langchain.server.presentation.formats import MOST, preview
-from coagent_langchain.server.presentation.values import listing, mapping, text
+from coagent_langchain.server.presentation.values import Value, listing, mapping, text
 from coagent_langchain.wire import JsonObject
 
 
-def prompt_of(entry: JsonObject) -> tuple[str, list[str]]:
-    """The prompt and its place in the entry: CoAgent's own client writes it to both places, others to one."""
-    if asked := text(entry.get("prompt")):
-        return asked, ["prompt"]
-    return text(mapping(entry.get("input_data")).get("prompt")), ["input_data", "prompt"]
+def prompt_of(entry: Value) -> Value:
+    """The prompt, a text: CoAgent's own client writes it to both places, others to one."""
+    asked = entry.at("prompt") if entry.at("prompt").text else entry.at("input_data", "prompt")
+    return replace(asked, value=asked.text)
 
 
 def own_words(entry: JsonObject) -> list[str]:

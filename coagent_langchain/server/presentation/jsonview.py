@@ -8,8 +8,8 @@ import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.formats import size, visible
+from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.texts import counted
-from coagent_langchain.wire import JsonPath
 
 INLINE = 2000  # characters of one text in the page; the rest is fetched on request
 MAX_NODES = 400  # values of one tree
@@ -19,25 +19,25 @@ MAX_DEPTH = 12
 MAX_PARSED = 100_000  # characters up to which a text is parsed as JSON
 
 
-def shown(value: str, ref: str, path: JsonPath) -> Markup:
+def shown(value: Value) -> Markup:
     """A text with its invisible characters shown and, if longer than `INLINE`, a button that fetches the rest."""
-    return escape(visible(value[:INLINE])) + rest(value, ref, path)
+    return escape(visible(value.text[:INLINE])) + rest(value)
 
 
-def rest(value: str, ref: str, path: JsonPath) -> Markup:
+def rest(value: Value) -> Markup:
     """The button that fetches the part of a text beyond `INLINE`; empty if there is none."""
-    if len(value) <= INLINE:
+    if len(value.text) <= INLINE:
         return Markup()
     button = Markup(
         '<button type="button" class="plain more" data-more="{}" data-path="{}" data-from="{}">Show more of {}</button>'
     )
-    octets = len(value.encode("utf-8", "replace"))
-    return button.format(ref, orjson.dumps(list(path)).decode(), INLINE, size(octets))
+    octets = len(value.text.encode("utf-8", "replace"))
+    return button.format(value.ref, value.where, INLINE, size(octets))
 
 
-def tree(value: Any, ref: str, path: JsonPath) -> Markup:
+def tree(value: Value) -> Markup:
     """A JSON value as nested, foldable lists."""
-    return Markup('<div class="json">{}</div>').format(_Tree(ref).value(value, list(path), 0))
+    return Markup('<div class="json">{}</div>').format(_Tree().value(value, 0))
 
 
 def parsed(value: str) -> dict[str, Any] | list[Any] | None:
@@ -52,43 +52,48 @@ def parsed(value: str) -> dict[str, Any] | list[Any] | None:
 
 
 class _Tree:
-    def __init__(self, ref: str) -> None:
-        self.ref, self.left = ref, MAX_NODES
+    def __init__(self) -> None:
+        self.left = MAX_NODES
 
-    def value(self, value: Any, path: list[str | int], depth: int) -> Markup:
+    def value(self, value: Value, depth: int) -> Markup:
         self.left -= 1
-        if isinstance(value, dict | list) and value:
-            return self._group(value, path, depth)
-        if isinstance(value, str):
-            return Markup('<span class="s">{}</span>').format(shown(value, self.ref, path))
-        return Markup('<span class="n">{}</span>').format(orjson.dumps(value).decode())
+        if _is_group(value):
+            return self._group(value, depth)
+        if isinstance(value.value, str):
+            return Markup('<span class="s">{}</span>').format(shown(value))
+        return Markup('<span class="n">{}</span>').format(orjson.dumps(value.value).decode())
 
-    def _group(self, value: dict[str, Any] | list[Any], path: list[str | int], depth: int) -> Markup:
-        pairs: list[tuple[str | int, Any]] = [*(value.items() if isinstance(value, dict) else enumerate(value))]
+    def _group(self, value: Value, depth: int) -> Markup:
+        named = isinstance(value.value, dict)
+        keys = [*value.value] if named else range(len(value.value))
         if depth >= MAX_DEPTH or self.left <= 0:
-            return Markup('<span class="k">… {} more, see Raw</span>').format(len(pairs))
+            return Markup('<span class="k">… {} more, see Raw</span>').format(len(keys))
         lines: list[Markup] = []
-        fields = min(len(pairs), MAX_FIELDS, self.left) if isinstance(value, dict) else 0
+        fields = min(len(keys), MAX_FIELDS, self.left) if named else 0
         each = min(self.left // fields, FIELD_NODES) if fields else 0
         self.left -= fields * each
-        for place, (key, child) in enumerate(pairs):
+        for place, key in enumerate(keys):
             self.left += each if place < fields else 0
             if self.left <= 0:
-                lines.append(Markup('<div class="k">… {} more, see Raw</div>').format(len(pairs) - len(lines)))
+                lines.append(Markup('<div class="k">… {} more, see Raw</div>').format(len(keys) - len(lines)))
                 break
-            lines.append(self._line(key, child, [*path, key], depth))
+            lines.append(self._line(key, value.at(key), depth))
         return Markup("").join(lines)
 
-    def _line(self, key: str | int, child: Any, path: list[str | int], depth: int) -> Markup:
+    def _line(self, key: str | int, child: Value, depth: int) -> Markup:
         name = Markup('<span class="k">{}:</span>').format(visible(str(key)[:200]))
-        inner = self.value(child, path, depth + 1)
-        if isinstance(child, dict | list) and child:
-            kind = counted(len(child), "item") if isinstance(child, list) else ""
-            state = Markup(" open") if depth < 3 and len(child) <= 20 else ""
+        inner = self.value(child, depth + 1)
+        if _is_group(child):
+            kind = counted(len(child.value), "item") if isinstance(child.value, list) else ""
+            state = Markup(" open") if depth < 3 and len(child.value) <= 20 else ""
             return Markup('<details{}><summary>{} <span class="k">{}</span></summary><div>{}</div></details>').format(
                 state, name, kind, inner
             )
         return Markup("<div>{} {}</div>").format(name, inner)
+
+
+def _is_group(value: Value) -> bool:
+    return isinstance(value.value, dict | list) and bool(value.value)
 
 
 def pretty(value: Any) -> str:

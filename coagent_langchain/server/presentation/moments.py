@@ -13,7 +13,7 @@ from coagent_langchain.server.presentation.entries import asks_for, of_a_handler
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import answer, question
-from coagent_langchain.server.presentation.values import mapping, text, whole
+from coagent_langchain.server.presentation.values import Value, mapping, text, whole
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
@@ -190,7 +190,7 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 
 def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    made.note = preview(in_words(prompt_of(entry)[0])) or withheld(meta)
+    made.note = preview(in_words(prompt_of(Value(entry)).text)) or withheld(meta)
 
 
 def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
 from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.blocks import media
-from coagent_langchain.server.presentation.entries import of_a_handler, own_words
+from coagent_langchain.server.presentation.entries import of_a_handler
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest, shown, tree
 from coagent_langchain.server.presentation.prose import prose
-from coagent_langchain.server.presentation.values import mapping, text
-from coagent_langchain.wire import JsonObject, JsonPath
+from coagent_langchain.server.presentation.values import Value
 
 MAX_WORDS = 40  # how many of a node's own messages are shown
 
@@ -40,35 +38,31 @@ class Part:
     alike: str = ""
 
 
-def of_text(title: str, value: str, ref: str, path: JsonPath, kind: str = "text", *, folded: bool = False) -> Part:
+def of_text(title: str, value: Value, kind: str = "text", *, folded: bool = False) -> Part:
     """Make a part from a text."""
-    return Part(title, shown(value, ref, path), kind, orjson.dumps(path).decode(), folded, formats.brief(value))
+    return Part(title, shown(value), kind, value.where, folded, formats.brief(value.text))
 
 
-def of_value(title: str, value: Any, ref: str, path: JsonPath) -> Part:
+def of_value(title: str, value: Value) -> Part:
     """Make a part from any JSON value, including one that was logged as text."""
-    inner = parsed(value) if isinstance(value, str) else value
-    if isinstance(value, str) and inner is None:
-        return of_text(title, value, ref, path)
-    return Part(title, tree(inner, ref, path), "json", orjson.dumps(path).decode(), brief=formats.brief(value))
+    inner = parsed(value.value) if isinstance(value.value, str) else value.value
+    if isinstance(value.value, str) and inner is None:
+        return of_text(title, value)
+    return Part(title, tree(replace(value, value=inner)), "json", value.where, brief=formats.brief(value.value))
 
 
-def of_answer(title: str, value: str, ref: str, path: JsonPath) -> Part:
+def of_answer(title: str, value: Value) -> Part:
     """Make a part from the answer of a model or session: like any value, but with text as prose."""
-    part = of_value(title, value, ref, path)
+    part = of_value(title, value)
     if part.kind == "text":
-        part.kind, part.content = "prose", prose(value[:INLINE]) + rest(value, ref, path)
+        part.kind, part.content = "prose", prose(value.text[:INLINE]) + rest(value)
     return part
 
 
-def of_words(fields: JsonObject, ref: str) -> list[Part]:
+def of_words(entry: Value) -> list[Part]:
     """Make parts from a node's own messages, which its exit contains."""
-    words = own_words(fields)
-    said = [
-        of_answer("Says", message, ref, ["output_data", "messages", place, "content"])
-        for place, message in enumerate(words[:MAX_WORDS])
-        if message
-    ]
+    words = [message.at("content") for message in entry.at("output_data", "messages").each]
+    said = [of_answer("Says", each) for each in words[:MAX_WORDS] if each.text]
     return said + unshown("Says", words, MAX_WORDS)
 
 
@@ -84,30 +78,29 @@ def chips(value: Any) -> Markup:
     return found and Markup('<div class="chips">{}</div>').format(found)
 
 
-def of_result(result: Any, ref: str) -> list[Part]:
+def of_result(result: Value) -> list[Part]:
     """Make parts from a tool's result: the output with its images and files, the artifact and the command."""
-    path: JsonPath = ["tool_response", "result"]
-    if not of_a_handler(result):
-        return [of_value("Result", result, ref, path)]
+    if not of_a_handler(result.value):
+        return [of_value("Result", result)]
     titles = {"output": "Result", "artifact": "Artifact", "command": "Command"}
-    parts = [of_value(title, result[name], ref, [*path, name]) for name, title in titles.items() if name in result]
-    parts[0].content += chips(result["output"])
+    parts = [of_value(title, result.at(name)) for name, title in titles.items() if name in result.value]
+    parts[0].content += chips(result.value["output"])
     return parts
 
 
-def of_reasoning(fields: JsonObject, ref: str) -> list[Part]:
+def of_reasoning(entry: Value) -> list[Part]:
     """Make a part from a model's reasoning, if it gave any."""
-    reasoning = text(mapping(fields.get("meta")).get("reasoning"))
-    return [of_text("Reasoning", reasoning, ref, ["meta", "reasoning"], folded=True)] if reasoning else []
+    reasoning = entry.at("meta", "reasoning")
+    return [of_text("Reasoning", reasoning, folded=True)] if reasoning.text else []
 
 
-def of_stack(fields: JsonObject, ref: str) -> list[Part]:
+def of_stack(entry: Value) -> list[Part]:
     """Make a part from an error's stack trace, if it has one."""
-    trace = text(mapping(fields.get("error_info")).get("stack_trace"))
-    return [of_text("Stack trace", trace, ref, ["error_info", "stack_trace"], "code")] if trace else []
+    trace = entry.at("error_info", "stack_trace")
+    return [of_text("Stack trace", trace, "code")] if trace.text else []
 
 
-def of_partial(fields: JsonObject, ref: str) -> list[Part]:
+def of_partial(entry: Value) -> list[Part]:
     """Make a part from what a model had answered before its stream broke off."""
-    arrived = text(mapping(fields.get("output_data")).get("partial_response"))
-    return [of_answer("Partial answer", arrived, ref, ["output_data", "partial_response"])] if arrived else []
+    arrived = entry.at("output_data", "partial_response")
+    return [of_answer("Partial answer", arrived)] if arrived.text else []

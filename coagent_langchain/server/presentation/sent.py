@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from coagent_langchain.server.presentation.blocks import all_media, media
-from coagent_langchain.server.presentation.values import listing, mapping, text
-from coagent_langchain.wire import JsonObject, JsonPath
+from coagent_langchain.server.presentation.values import Value, listing, mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,50 +14,45 @@ class Sent:
 
     Attributes:
         message: as logged, with the prompt filled in as its `content`; the prompt's text if no message has it.
-        path: its place in the entry.
-        content: the place of its content.
+        content: its content, at its place in the entry.
         asks: whether it is the prompt.
     """
 
-    message: Any
-    path: JsonPath
-    content: JsonPath
+    message: Value
+    content: Value
     asks: bool = False
 
     @property
     def title(self) -> str:
         """What to call it if it names no role."""
-        return "To the model" if self.asks and isinstance(self.message, str) else "Message"
+        return "To the model" if self.asks and isinstance(self.message.value, str) else "Message"
 
     @property
-    def words(self) -> tuple[Any, JsonPath]:
-        """Its content and the place of it; just the text, or "", if the rest is images and files, shown as chips."""
-        content = mapping(self.message).get("content")
-        parts = listing(content)
+    def words(self) -> Value:
+        """Its content; just the text, or "", if the rest is images and files, shown as chips."""
+        parts = listing(self.content.value)
         if all_media(parts):
-            return "", self.content
-        texts = [place for place, part in enumerate(parts) if isinstance(mapping(part).get("text"), str)]
-        if len(texts) != 1 or len(media(parts)) != len(parts) - 1:
-            return content, self.content
-        return parts[texts[0]]["text"], [*self.content, texts[0], "text"]
+            return replace(self.content, value="")
+        texts = [found for part in self.content.each if isinstance((found := part.at("text")).value, str)]
+        return texts[0] if len(texts) == 1 and len(media(parts)) == len(parts) - 1 else self.content
 
 
-def sent(fields: JsonObject) -> list[Sent]:
+def sent(entry: Value) -> list[Sent]:
     """The messages after the system prompt; if none of them is the prompt, the prompt comes last."""
-    history, prompt = mapping(fields.get("llm_call")).get("history"), text(fields.get("prompt"))
-    path: JsonPath = ["llm_call", "history"] if isinstance(history, list) else ["llm_call", "history", "messages"]
-    messages = listing(history) or listing(mapping(history).get("messages"))
-    found = [_sent(message, [*path, place], prompt) for place, message in enumerate(messages)]
-    if prompt and not any(one.asks for one in found):
-        found.append(Sent(prompt, ["prompt"], ["prompt"], asks=True))
+    prompt, history = entry.at("prompt"), entry.at("llm_call", "history")
+    prompt = replace(prompt, value=prompt.text)
+    found = [_sent(message, prompt) for message in history.each or history.at("messages").each]
+    if prompt.text and not any(one.asks for one in found):
+        found.append(Sent(prompt, prompt, asks=True))
     return found
 
 
-def _sent(message: Any, path: JsonPath, prompt: str) -> Sent:
-    fields = mapping(message)
+def _sent(message: Value, prompt: Value) -> Sent:
+    fields, content = mapping(message.value), message.at("content")
     if fields.get("content_is_prompt") is not True:
-        return Sent(message, path, [*path, "content"], asks=bool(prompt) and fields.get("content") == prompt)
+        return Sent(message, content, asks=bool(prompt.text) and content.value == prompt.text)
     if "content" in fields:
-        return Sent(message, path, [*path, "content"], asks=True)
+        return Sent(message, content, asks=True)
     rest = {key: value for key, value in fields.items() if key not in ("role", "content_is_prompt")}
-    return Sent({"role": fields.get("role"), "content": prompt, **rest}, path, ["prompt"], asks=True)
+    filled = {"role": fields.get("role"), "content": prompt.text, **rest}
+    return Sent(replace(message, value=filled), prompt, asks=True)

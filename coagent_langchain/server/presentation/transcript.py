@@ -15,7 +15,7 @@ from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.sent import sent
-from coagent_langchain.server.presentation.values import mapping, text
+from coagent_langchain.server.presentation.values import Value, mapping, text
 from coagent_langchain.server.store import Session
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
@@ -74,7 +74,7 @@ def _field(name: str, fields: JsonObject) -> list[str]:
     rest = {key: part for key, part in group.items() if key not in TEXTS}
     if name == "llm_call":
         rest.pop("history", None)
-        made += [_block(one.title, one.message) for one in sent(fields)]
+        made += [_block(one.title, one.message.value) for one in sent(Value(fields))]
     if rest or not group:
         made.append(_block(name, rest or fields[name]))
     return made
