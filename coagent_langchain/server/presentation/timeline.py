@@ -52,7 +52,7 @@ def build(moments: Iterable[Moment]) -> Timeline:
     parents = _hang(pairing, prompts)
     ends = [(end.events[0], end) for end in pairing.ends]
     roots = [bar for _, bar in sorted([*prompts.all(), *ends], key=itemgetter(0))]
-    _sum_up(pairing.bars, parents)
+    _sum_up(parents)
     for _, prompt in prompts.all():
         _close_prompt(prompt, pairing.sent)
     _stop_prompts([*((_latest(place, prompt), prompt) for place, prompt in prompts.all()), *ends])
@@ -65,34 +65,39 @@ def build(moments: Iterable[Moment]) -> Timeline:
     )  # fmt: skip
 
 
-def _hang(pairing: Pairing, prompts: Prompts) -> list[Bar]:
-    """Attach each bar to its parent; return the parents, one for each bar.
+def _hang(pairing: Pairing, prompts: Prompts) -> dict[Bar, Bar]:
+    """Attach each bar to its parent; return each bar's parent, in the order of the bars.
 
     A parent always began before its child, so that the tree has no cycle, whatever ids a log contains.
     """
-    by_run = pairing.by_run
-    order = {bar: number for number, bar in enumerate(pairing.bars)}
+    parents: dict[Bar, Bar] = {}
     nodes: dict[tuple[str, str], Bar] = {}
-    parents: list[Bar] = []
-    for number, bar in enumerate(pairing.bars):
+    for bar in pairing.bars:
         prompt = prompts.of(bar)
-        found = by_run.get(bar.parent) or nodes.get((bar.root, bar.namespace)) or by_run.get(bar.root)
-        if found is not None and bar.parent and found.parent == bar.parent and order[found] < number:
-            found = parents[order[found]]  # an attempt is a sibling of the one before it, which had the same namespace
-        if bar.kind in ("error", "note", "human", "recovery"):
-            found = by_run.get(bar.run) or found
-        if found is None or found.prompt != bar.prompt or order.get(found, -1) >= number:
-            found = prompt
-        found.children.append(bar)
-        parents.append(found)
+        around = _around(bar, pairing.by_run, nodes, parents)
+        parents[bar] = around if around is not None and around.prompt == bar.prompt else prompt
+        parents[bar].children.append(bar)
         if bar.kind == "component" and bar.namespace:
             nodes[bar.root, bar.namespace] = bar
     return parents
 
 
-def _sum_up(bars: list[Bar], parents: list[Bar]) -> None:
+def _around(
+    bar: Bar, by_run: Mapping[str, Bar], nodes: Mapping[tuple[str, str], Bar], parents: Mapping[Bar, Bar]
+) -> Bar | None:
+    """The bar below which the ids of a bar put it; None if that one is not logged, or began later."""
+    own = by_run.get(bar.run) if bar.kind in ("error", "note", "human", "recovery") else None
+    found = own or by_run.get(bar.parent) or nodes.get((bar.root, bar.namespace)) or by_run.get(bar.root)
+    if found is None or found not in parents:
+        return None
+    if own is None and bar.parent and found.parent == bar.parent:
+        return parents[found]  # an attempt is a sibling of the one before it, which had the same namespace
+    return found
+
+
+def _sum_up(parents: dict[Bar, Bar]) -> None:
     """Add the bars below to each bar, from last to first, since children come after their parents."""
-    for bar, parent in zip(reversed(bars), reversed(parents), strict=True):
+    for bar, parent in reversed(parents.items()):
         if bar.kind == "component" and bar.status == "error" and _is_recovered(bar):
             bar.status = "recovered"
         bar.last = max(bar.last, bar.end or 0)
