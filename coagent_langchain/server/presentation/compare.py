@@ -67,17 +67,25 @@ def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
     side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
     bars = list(_from_the_end(prompt))
     side.tools = [bar.label for bar in reversed(bars) if bar.is_tool]
-    for bar in sorted(bars, key=lambda bar: -bar.last):  # branches may be parallel
-        if not side.answer and bar.status == "error":
+    for bar in sorted(bars, key=lambda bar: bar.last, reverse=True):  # branches may be parallel
+        if bar.status == "error":
             side.error = side.error or bar.note
-        elif not side.answer and bar.kind == "model":
-            side.answer = _last(bar, read, "llm_response") or _given(bar, read, tools)
-        elif not side.answer and bar.kind == "component" and bar.note:
-            said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
-            side.answer = said[-1] if said else ""
+        elif answer := _answer(bar, read, tools):
+            side.answer = answer
+            break
     if not side.error and prompt.status == "error":  # a branch failed before another one answered
         side.error = "".join(bar.note for bar in causes(prompt)[-1:])
     return side
+
+
+def _answer(bar: Bar, read: Read, tools: Ran) -> str:
+    """What a model answered, or the last words of a node's own; "" for any other bar."""
+    if bar.kind == "model":
+        return _last(bar, read, "llm_response") or _given(bar, read, tools)
+    if bar.kind != "component" or not bar.note:
+        return ""
+    said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
+    return said[-1] if said else ""
 
 
 def _from_the_end(prompt: Bar) -> Iterator[Bar]:
