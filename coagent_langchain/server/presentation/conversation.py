@@ -185,14 +185,14 @@ class _Reader:
     def _said(self, bar: Bar, who: str, entry: Value) -> Iterator[Item]:
         """What one entry of a model call says: an answer, or what there is in its place; the beginning of one."""
         answer, meta = entry.at("llm_response"), mapping(entry.at("meta").value)
-        response, asked = answer.at("response"), answer.at("tool_calls")
+        response, calls = answer.at("response"), answer.at("tool_calls")
         attached, reasoning = chips(meta.get("blocks")), of_reasoning(entry)
-        calls = _calls(unrun(bar, entry, self._tools))
-        if response.text or attached or calls or reasoning:
+        not_run = _calls(unrun(bar, entry, self._tools))
+        if response.text or attached or not_run or reasoning:
             words = of_answer("Answer", response).content if response.text else Markup()
-            yield Item("answer", bar, who, words + attached + calls, reasoning)
-        elif asked.value and not asked.at("calls").each:
-            yield Item("answer", bar, who, parts=[of_value("Tool calls", asked)])
+            yield Item("answer", bar, who, words + attached + not_run, reasoning)
+        elif calls.value and not calls.at("calls").each:
+            yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])
         elif mapping(answer.value) and (left_out := withheld(meta)):
             yield Item("answer", bar, who, escape(left_out))
         for part in of_partial(entry):

@@ -45,10 +45,11 @@ def of_text(title: str, value: Value, kind: str = "text", *, folded: bool = Fals
 
 def of_value(title: str, value: Value) -> Part:
     """Make a part from any JSON value, including one that was logged as text."""
-    inner = parsed(value.value) if isinstance(value.value, str) else value.value
-    if isinstance(value.value, str) and inner is None:
+    inner = parsed(value.text)
+    if inner is None and isinstance(value.value, str):
         return of_text(title, value)
-    return Part(title, tree(replace(value, value=inner)), "json", value.where, brief=formats.brief(value.value))
+    content = tree(replace(value, value=inner or value.value))
+    return Part(title, content, "json", value.where, brief=formats.brief(value.value))
 
 
 def of_answer(title: str, value: Value) -> Part:
