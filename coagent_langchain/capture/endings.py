@@ -63,7 +63,7 @@ class Endings(Sweeper):
             self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):
-            self._root_ended(run, None, inputs, outcome)
+            self._root_ended(run, None, inputs, outcome if outcome.broke_off else None)
         elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
             # that failed (which abandons parallel branches) or waits for a human keeps its status.
@@ -71,14 +71,14 @@ class Endings(Sweeper):
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
 
-    def _root_ended(self, run: Root, outputs: Any, inputs: Any, outcome: Outcome | None = None) -> None:
+    def _root_ended(self, run: Root, outputs: Any, inputs: Any, broken: Outcome | None = None) -> None:
         """Close a root: log late user input, note status and answer, and if it was cancelled, end what is still open.
 
         If it failed, what ran beside the failure may continue to its own end. If its stream was abandoned, LangChain
         reports the end of the models in it next, with the tokens so far.
 
         Parameters:
-            outcome: how it ended if it raised.
+            broken: how it broke off, if it did.
         """
         if inputs is not None:
             run.pending_input = inputs
@@ -86,9 +86,10 @@ class Endings(Sweeper):
         course = prompt.course
         stop = course.pending.stopped.get(run.thread)
         waits = stop is not None and stop.asking and stop.prompt is prompt
-        broken = outcome if outcome is not None and outcome.broke_off else None
         if broken is not None:
             course.response = None
+            if broken.stopped:
+                run.stopped = broken
         # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
         if broken is not None and not (broken is Outcome.ABANDONED and waits and run.asked):
             self._broke_off(run, prompt, broken)
@@ -100,8 +101,6 @@ class Endings(Sweeper):
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
-        if broken is not None and broken.stopped:
-            run.stopped = broken
         self._leave(run, course)
         if self._tree.crowded:
             self.sweep()
