@@ -418,7 +418,7 @@ def test_conversation_says_that_a_call_was_cancelled(running: Running, arrived: 
 def test_conversation_says_that_a_run_was_stopped_between_calls(outcome: str) -> None:
     """Else the question would just have no answer."""
     story = Story("s").ask("Soup?")
-    story.log("info", 0, output_data={"message": f"ask was {outcome}"}, meta={"outcome": outcome})
+    story.log("info", 0, story.root, output_data={"message": f"ask was {outcome}"}, meta={"outcome": outcome})
 
     assert [(item.title, item.content.striptags()) for item in conversation(story.entries)[1:]] == [
         ("User", "Soup?"), ("Info", f"ask was {outcome}"),

@@ -436,18 +436,29 @@ def test_prompt_whose_run_was_stopped_between_calls_was_stopped(outcome: str) ->
     """The run says so itself, before or after a call; another run in the prompt decides anew."""
     told = {"output_data": {"message": f"ask was {outcome}"}, "meta": {"outcome": outcome}}
     story = Story("s").ask("first")
-    story.log("info", 0, **told)
+    story.log("info", 0, story.root, **told)
     story.ask("second")
     story.model("second", "hi", 400, (1, 1))
-    story.log("info", 1, **told)
+    story.log("info", 1, story.root, **told)
     story.ask("third")
-    story.log("info", 0, **told)
+    story.log("info", 0, story.root, **told)
     story.model("third", "hi", 400, (1, 1))
     made = timeline(story.entries)
 
     assert [(bar.label, bar.status) for bar in made.roots] == [
         ("first", outcome), ("second", outcome), ("third", "ok"),
     ]  # fmt: skip
+
+
+def test_outcome_that_the_application_logs_itself_is_not_the_prompts() -> None:
+    """A cart may be abandoned, and an order cancelled: in a block after the run, or in a tool of it."""
+    told = {"output_data": {"message": "closed"}, "meta": {"outcome": "cancelled"}}
+    story = Story("s").ask("Close it")
+    story.model("Close it", "Done.", 400, (1, 1))
+    story.log("info", 1, **told)
+    story.log("info", 1, story.run(), **told)
+
+    assert drawn(timeline(story.entries))[0] == "prompt Close it ok"
 
 
 @pytest.mark.parametrize(("calls", "words"), [(0, "cancelled"), (1, "cancelled · 1 turn")])

@@ -136,7 +136,7 @@ class Pairing:
         bar.end, bar.status = moment.at, "debug" if moment.type == "debug" else "ok"
         if moment.failed or moment.type in WARNINGS:
             bar.status = "warning"
-        elif moment.type == "info" and moment.outcome in ("cancelled", "abandoned"):  # a run, between two calls
+        elif _says_that_its_root_was_stopped(moment):
             bar.status = moment.outcome
         return bar
 
@@ -205,6 +205,12 @@ class Pairing:
         answered = [bar for bars in self._questions.values() for bar in bars]
         self._questions.clear()
         return answered
+
+
+def _says_that_its_root_was_stopped(moment: Moment) -> bool:
+    """Whether a root run says that it was stopped between two calls: another outcome is the application's own."""
+    is_of_root = bool(moment.run) and moment.run == moment.root
+    return moment.type == "info" and is_of_root and moment.outcome in ("cancelled", "abandoned")
 
 
 def _stop(bar: Bar, moment: Moment) -> None:
