@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ from coagent_langchain.server.store import ALL, Store, Summary, every_entry
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
 
+MAX_PAUSE = 60  # seconds between two parts of a body
 THREAD_FROM = 256_000  # bytes: a larger body is parsed in a thread, off the event loop
 MAX_FILTERED = 20_000  # entries that a filter may read
 MAX_FILTERED_BYTES = 250_000_000  # their total size
@@ -70,7 +71,7 @@ async def _body(request: Request, take: Callable[[int], None]) -> bytes:
     unpacker = zlib.decompressobj(31) if encoding == "gzip" else None
     parts: list[bytes] = []
     room = validation.MAX_BODY
-    async for chunk in request.stream():
+    async for chunk in _arriving(request):
         part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
         take(len(part))
         room -= len(part)
@@ -80,6 +81,20 @@ async def _body(request: Request, take: Callable[[int], None]) -> bytes:
     if unpacker and not unpacker.eof:
         raise validation.BodyError("the gzip body is truncated")
     return b"".join(parts)
+
+
+async def _arriving(request: Request) -> AsyncIterator[bytes]:
+    """The parts of the body; a client that has gone without a word must not count as being read for ever."""
+    parts = request.stream()
+    try:
+        while True:
+            async with asyncio.timeout(MAX_PAUSE):
+                part = await anext(parts)
+            yield part
+    except StopAsyncIteration:
+        return
+    except TimeoutError:
+        raise validation.BodyError(f"no more of the body has arrived for {MAX_PAUSE} seconds", 408) from None
 
 
 def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:

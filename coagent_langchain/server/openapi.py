@@ -99,6 +99,7 @@ _PATHS: dict[str, Any] = {
                 "400": _response("some or all entries are invalid: errors lists them, the others are stored"),
                 "401": _response("a token is required"),
                 "403": _response("sent by a page of another origin"),
+                "408": _response("no more of the body has arrived for a minute: try again"),
                 "413": _response("too large: send less at a time"),
                 "415": _response("not application/json, or an unknown encoding"),
                 "503": _response("not stored; try again after Retry-After seconds"),

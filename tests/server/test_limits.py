@@ -145,27 +145,46 @@ def test_filter_is_told_shortly_what_does_not_fit() -> None:
     assert len(str(raised.value)) < 400
 
 
-def test_server_that_reads_much_already_takes_no_more(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of loggers that come back at once do not fill its memory: some are told to come again."""
-    monkeypatch.setattr(intake, "READING", 2_000)
-    where = urlsplit(running.url)
-    slow = http.client.HTTPConnection("127.0.0.1", where.port)
+def begin_to_post(running: Running) -> http.client.HTTPConnection:
+    """Send the beginning of a body."""
+    slow = http.client.HTTPConnection("127.0.0.1", urlsplit(running.url).port, timeout=10)
     slow.putrequest("POST", "/api/v1/logs")
     slow.putheader("Content-Type", "application/json")
     slow.putheader("Content-Length", "5000")
     slow.endheaders(b" " * 1_500)
+    return slow
 
-    def post() -> requests.Response:
-        return requests.post(f"{running.base_url}/logs", json=entry(prompt="x" * 1_000), timeout=10)
 
-    until(lambda: post().status_code == 503)
-    refused = post()
+def post(running: Running) -> requests.Response:
+    """Send a whole entry."""
+    return requests.post(f"{running.base_url}/logs", json=entry(prompt="x" * 1_000), timeout=10)
+
+
+def test_server_that_reads_much_already_takes_no_more(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of loggers that come back at once do not fill its memory: some are told to come again."""
+    monkeypatch.setattr(intake, "READING", 2_000)
+    slow = begin_to_post(running)
+    until(lambda: post(running).status_code == 503)
+    refused = post(running)
     slow.close()
-    until(lambda: post().status_code == 200)
+    until(lambda: post(running).status_code == 200)
 
     assert (refused.headers["Retry-After"], refused.json()["message"]) == (
         "1", "more than 2,000 bytes of requests are being read",
     )  # fmt: skip
+
+
+def test_server_waits_for_the_rest_of_a_body_for_a_while(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that have gone without a word would count as being read for ever, and others be refused."""
+    monkeypatch.setattr(intake, "READING", 2_000)
+    monkeypatch.setattr(api, "MAX_PAUSE", 0.5)
+    gone = begin_to_post(running)
+    until(lambda: post(running).status_code == 503)
+    until(lambda: post(running).status_code == 200)
+    status = gone.getresponse().status
+    gone.close()
+
+    assert status == 408
 
 
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
