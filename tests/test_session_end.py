@@ -86,6 +86,18 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.Mo
     assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
 
 
+def test_session_in_which_the_application_logs_is_not_idle(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service's own session collects what is logged outside of runs, perhaps for days."""
+    for number in range(3):
+        handler.log("info", f"tick {number}")
+        pass_time(monkeypatch, 20)
+        handler._sessions.sweep()
+
+    assert types(log) == ["session_start", "info", "info", "info"]
+
+
 def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time from the last event until the session is closed is not part of the session."""
     handler = CoagentCallbackHandler("s", delivery=log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -88,6 +89,7 @@ class Remarks:
             entry = session.entry(event_type, number, turn)
             if meta:
                 entry["meta"] = _known(meta)
+        session.course.touched = time.monotonic()  # else a session without runs would end while it is in use
         if event_type is EventType.ERROR:
             session.course.totals.add_error()
         return session, entry
