@@ -32,7 +32,7 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
 
     assert said == [
         f"delivery to {server.base_url}: HTTP 503: later; 3 events waiting",
-        f"delivery to {server.base_url} works again: 3 events delivered",
+        f"delivery to {server.base_url} works again: 3 events delivered so far",
     ]
 
 
@@ -49,7 +49,7 @@ def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pyt
 
     assert said == [
         f"delivery to {server.base_url}: HTTP 429: {{}}; 1 event waiting",
-        f"delivery to {server.base_url} works again: 1 event delivered",
+        f"delivery to {server.base_url} works again: 1 event delivered so far",
     ]
 
 
@@ -170,7 +170,7 @@ def test_events_refused_while_the_server_is_away_are_told_when_it_is_back(
 
     assert said == [
         f"delivery to {server.base_url}: HTTP 503: later; 1 event waiting",
-        f"delivery to {server.base_url} works again: 1 event delivered; "
+        f"delivery to {server.base_url} works again: 1 event delivered so far; "
         "9 events refused: the spool or the disk is full",
     ]
 

@@ -109,7 +109,7 @@ class Notices:
         self._problem = ""
         if self._problem_told:
             self._problem_told = False
-            what = "; ".join((f"{counted(delivered, 'event')} delivered", *self._losses()))
+            what = "; ".join((f"{counted(delivered, 'event')} delivered so far", *self._losses()))
             logger.warning("delivery to %s works again: %s", self._destination, what)
 
     def left(self, waiting: int, kept: bool) -> list[str]:
