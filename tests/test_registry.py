@@ -1,0 +1,36 @@
+"""The end of a process with several deliveries: all are closed, within one exit timeout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coagent_langchain.config import Settings
+from coagent_langchain.delivery.registry import Registry
+from tests.delivery_parts import line
+from tests.faulty_server import Answer, FaultyServer, first
+
+
+def test_server_that_hangs_does_not_use_up_the_exit_of_the_others(tmp_path: Path) -> None:
+    """All send at the same time, also one that has paused: its last chance does not come after the timeout."""
+    registry = Registry()
+    with FaultyServer(lambda request: Answer(hangs=True)) as hung, FaultyServer(first(1, Answer(404))) as other:
+        for server in hung, other:
+            registry.get(Settings(base_url=server.base_url, spool_dir=tmp_path, exit_timeout=1.0)).append(line("a"))
+        assert hung.wait_for(lambda: bool(hung.requests))
+        assert other.wait_for(lambda: bool(other.requests))
+        registry.close_all()
+
+    assert other.stored == ["a"]
+
+
+def test_end_of_the_process_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """Events that are only in memory end with it: the log says how many, for each server."""
+    registry, addresses = Registry(), [f"http://127.0.0.1:{port}/api/v1" for port in (1, 2)]
+    for address in addresses:
+        registry.get(Settings(base_url=address, spool_dir=None, exit_timeout=0.0)).append(line("a"))
+    registry.close_all()
+
+    told = [message.partition(" at exit")[0] for message in caplog.messages if "at exit" in message]
+    assert told == [f"delivery to {address}: 1 event lost" for address in addresses]
