@@ -40,14 +40,21 @@ def complete(base_url: str, folder: Path, words: str, begun: str = "") -> list[s
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
-    """It offers commands, a command's options, and session ids."""
+    """It offers commands, a command's options and fixed words, and session ids."""
     commands = ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"]
 
     assert complete(base_url, tmp_path, "coagent-langchain") == commands
     assert complete(base_url, tmp_path, "coagent-langchain runs") == [
         "--base-url", "--help", "--ids", "--json", "--limit",
     ]  # fmt: skip
-    assert {"trip", "other"} <= set(complete(base_url, tmp_path, "coagent-langchain show"))
+    assert complete(base_url, tmp_path, "coagent-langchain spool") == [
+        "--help", "discard", "flush", "rejected", "status",
+    ]  # fmt: skip
+    assert [
+        {"trip", "other"} <= set(complete(base_url, tmp_path, f"coagent-langchain {command}"))
+        for command in ("show", "export", "delete", "runs")
+    ] == [True, True, True, False]
+    assert complete(base_url, tmp_path, "coagent-langchain show", "--f") == ["--follow"]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -45,9 +45,11 @@ def test_without_a_spool_nothing_is_left(capsys: pytest.CaptureFixture[str], mon
     """If events wait only in memory, no other process can have left any."""
     monkeypatch.setenv("COAGENT_SPOOL_DIR", "off")
     codes = [main(["spool", command]) for command in ("status", "flush", "rejected")]
+    monkeypatch.delenv("COAGENT_SPOOL_DIR")
+    codes.append(main(["spool", "status", "--spool-dir", "off"]))
 
-    told = "no events waiting\n0 events sent to http://localhost:3000/api/v1, 0 rejected\n"
-    assert (codes, capsys.readouterr().out) == ([0, 0, 0], told)
+    told = ["no events waiting", "0 events sent to http://localhost:3000/api/v1, 0 rejected", "no events waiting"]
+    assert (codes, capsys.readouterr().out.splitlines()) == ([0] * 4, told)
 
 
 @pytest.mark.parametrize("command", ["status", "flush", "rejected"])
