@@ -39,6 +39,18 @@ def test_prune_beside_a_running_server(tmp_path: Path) -> None:
         assert running.store.session_ids() == ["young"]
 
 
+@pytest.mark.parametrize(("age", "seconds"), [("90m", 5400), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
+def test_prune_deletes_what_is_older_and_nothing_younger(age: str, seconds: int, tmp_path: Path) -> None:
+    """The age is in minutes, hours, days or weeks."""
+    limit = (int(time.time()) - seconds) * 1000
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry(session_id="older", timestamp=limit - 60_000))
+        put(store, entry(session_id="younger", timestamp=limit + 60_000))
+        main(["prune", "--older-than", age, "--store", f"sqlite://{tmp_path}/coagent.db"])
+
+        assert store.session_ids() == ["younger"]
+
+
 def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
     """Neither the file nor the index has any deleted text; the next server finds what was kept."""
     address = f"sqlite://{tmp_path}/coagent.db"
@@ -73,14 +85,17 @@ def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
 
 
 def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A dry run lists what would be deleted, also beside a running server, and deletes nothing."""
+    """A dry run lists what would be deleted, also beside a running server, and deletes nothing.
+
+    No id commands the terminal.
+    """
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
-        put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        put(running.store, entry(session_id="old\x1b"), entry(session_id="young", timestamp=int(time.time() * 1000)))
         code = main(["prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db"])
         lines = capsys.readouterr().out.splitlines()
 
-        assert (code, running.store.session_ids()) == (0, ["old", "young"])
-        assert [line.split()[0] for line in lines if line] == ["SESSION", "old", "would"]
+        assert (code, running.store.session_ids()) == (0, ["old\x1b", "young"])
+        assert [line.split()[0] for line in lines if line] == ["SESSION", "old␛", "would"]
         assert lines[-1] == "would delete 1 session with 1 event"
 
 
