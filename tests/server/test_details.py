@@ -98,6 +98,7 @@ def test_details_of_a_tool_say_what_its_error_does_not() -> None:
     ("error", {"error_info": {"error_message": "no"}, "output_data": {"partial_response": "H", "step": 2}},
      [("Partial answer", "H"), ("Error", "no"), ("Output data", "step: 2")]),
     ("recovery", {"error_info": {"recovery_strategy": "retry"}}, [("Recovery", "recovery_strategy: retry")]),
+    ("user_input", {"input_data": {"prompt": {"city": "Rome"}}}, [("Prompt", "city: Rome")]),
 ])  # fmt: skip
 def test_details_end_with_what_a_client_has_written_of_its_own(
     kind: str, fields: dict[str, Any], parts: list[tuple[str, str]]

@@ -147,7 +147,9 @@ def _recovery(entry: Value) -> list[Part]:
 
 
 def _asked(entry: Value) -> list[Part]:
-    return [of_value("Prompt", prompt_of(entry)), *_more(_but(entry, "input_data", "prompt"), "prompt")]
+    asked = prompt_of(entry)
+    parts = [of_value("Prompt", asked)] if asked.value not in (None, "") else []
+    return parts + _more(_but(entry, "input_data", "prompt"), "prompt")
 
 
 def _human(entry: Value) -> list[Part]:

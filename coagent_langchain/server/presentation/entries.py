@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from coagent_langchain.server.presentation.formats import MOST, preview
@@ -12,9 +11,9 @@ from coagent_langchain.wire import JsonObject
 
 
 def prompt_of(entry: Value) -> Value:
-    """The prompt, a text: CoAgent's own client writes it to both places, others to one."""
-    asked = entry.at("prompt") if entry.at("prompt").text else entry.at("input_data", "prompt")
-    return replace(asked, value=asked.text)
+    """The prompt: CoAgent's own client writes it to both places, others to one."""
+    asked = entry.at("prompt")
+    return asked if asked.text else entry.at("input_data", "prompt")
 
 
 def own_words(entry: JsonObject) -> list[str]:
