@@ -200,13 +200,14 @@ def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> No
 
 
 def test_details_without_content_say_so(running: Running) -> None:
-    """For a node that changed nothing, and for a call and a prompt that were logged without their content."""
+    """For a node that changed nothing, and for calls and a prompt that were logged without their content."""
     story = Story("s")
     story.leave(story.enter("plan"), "plan", 5)
     story.log("llm_call", 1, llm_call={"issuer": "agent"})
     story.log("user_input", meta={"content": "not captured"})
+    story.log("tool_call", 1, tool_call={"tool_name": "weather"}, meta={"content": "not captured"})
     story.log("info", output_data={"message": "hello"})
     log(running, story.entries)
-    told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4, 5)]
+    told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4, 5, 6)]
 
-    assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, True, False]
+    assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, True, True, False]

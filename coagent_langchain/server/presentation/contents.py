@@ -109,7 +109,9 @@ def _llm_response(entry: Value) -> list[Part]:
 
 
 def _tool_call(entry: Value) -> list[Part]:
-    return [of_value("Arguments", entry.at("tool_call", "parameters")), *_more(entry, "tool_call")]
+    given = entry.at("tool_call", "parameters")
+    parts = [of_value("Arguments", given)] if given.value is not None else []
+    return parts + _more(entry, "tool_call")
 
 
 def _tool_response(entry: Value) -> list[Part]:
