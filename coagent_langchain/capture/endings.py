@@ -90,8 +90,9 @@ class Endings(Sweeper):
             course.response = None
             if broken.stopped:
                 run.stopped = broken
-        # A stream that is abandoned at the graph's question is complete: the graph cannot go further without an answer.
-        if broken is not None and not (broken is Outcome.ABANDONED and waits and run.asked):
+        # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
+        # Python 3.13 on, the end of the event loop cancels a stream that was left.
+        if broken is not None and not (broken.stopped and not run.cut and waits and run.asked):
             self._broke_off(run, prompt, broken)
         else:
             course.status = "interrupted" if waits else "completed"
