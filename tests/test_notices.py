@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from coagent_langchain.delivery.notices import Notices
-from tests.delivery_parts import delivery_to, line
+from tests.delivery_parts import LINES, delivery_to, line, spool_in
 
 WHERE = "http://localhost:3000/api/v1"
 
@@ -39,6 +41,23 @@ def test_program_whose_server_is_right_again_names_no_problem() -> None:
         f"1 event waiting for {WHERE}; to send them later: coagent-langchain spool flush",
         f"1 event for {WHERE} lost at exit: the server has not responded",
     ])  # fmt: skip
+
+
+def test_folder_that_goes_and_comes_back_is_told_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker asks for news in each of its rounds."""
+    (tmp_path / "d").write_text("")
+    notices, spool = Notices(WHERE), spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    for _ in range(2):
+        notices.news_of(spool)
+    (tmp_path / "d").unlink()
+    spool.return_to_folder()
+    for _ in range(2):
+        notices.news_of(spool)
+
+    assert [message.partition(": ")[2][:31] for message in caplog.messages] == [
+        "the spool folder cannot be used", "the spool folder can be used ag",
+    ]  # fmt: skip
 
 
 def test_program_without_a_spool_folder_says_that_its_events_are_lost() -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.segment import HEADER_BYTES
+from coagent_langchain.delivery.spool import Spool
+from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until
@@ -204,6 +206,31 @@ def test_what_waits_is_on_the_disk_within_half_a_second(tmp_path: Path) -> None:
         segment = delivery._spool._segments[0]
         until(lambda: segment.synced == segment.size, seconds=2)  # half a second, plus time for a busy machine
         server.close()
+
+
+def test_sync_is_due_only_while_something_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few times a second, however long a server hangs, and not at all in a program that logs nothing."""
+    sync, times = Spool.sync, []
+
+    def counted(spool: Spool) -> None:
+        times.append(time.monotonic())
+        sync(spool)
+
+    monkeypatch.setattr(Spool, "sync", counted)
+    with FaultyServer(lambda request: Answer(hangs=True)) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        until(lambda: len(times) == 4)
+        server.close()
+    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("b"))
+        assert delivery.flush(10)
+        until(lambda: delivery._worker.idle)
+        time.sleep(2 * SYNC_S)  # one sync may be due
+        before = len(times)
+        time.sleep(3 * SYNC_S)
+        while_idle = len(times) - before
+
+    assert (times[3] - times[0] >= 2.9 * SYNC_S, while_idle) == (True, 0)
 
 
 def test_threads_wait_for_what_was_replaced_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
