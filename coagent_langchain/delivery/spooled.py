@@ -79,7 +79,7 @@ class SpooledDelivery:
         Parameters:
             elapsed: seconds of the exit timeout that are already used up.
         """
-        self.flush(max(0.0, self._settings.exit_timeout - elapsed))
+        self.flush(self._settings.exit_timeout - elapsed)
         if self._worker.stop(_STOP_S):
             self._spool.release()
 
