@@ -78,6 +78,7 @@ def test_every_status_means_what_the_docs_say() -> None:
         ("", Meaning.STORED),
         ('{"success": false, "message": "no"}', Meaning.REFUSED),
         ('{"success": true, "errors": [{"index": 1, "message": "bad"}]}', Meaning.REFUSED),
+        ('{"success": true, "errors": 1}', Meaning.STORED),
         ("<html>Sign in to the hotel</html>", Meaning.PAUSE),
         ("\x00\xff garbage", Meaning.PAUSE),
     ],
