@@ -395,3 +395,10 @@ def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [{k: e[k] for k in ENTRIES[0] if k in e} for e in exported] == [
         {k: e[k] for k in ENTRIES[0] if k in e} for e in ENTRIES if e["session_id"] == "trip"
     ]
+
+
+def test_export_to_what_is_no_file_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names it."""
+    code = main(["export", "trip", "-o", str(tmp_path)])
+
+    assert (code, capsys.readouterr()) == (1, ("", f"coagent-langchain: cannot write {tmp_path}: Is a directory\n"))
