@@ -14,7 +14,7 @@ import requests
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
 from coagent_langchain.cli.show import follow
-from coagent_langchain.cli.text import fit
+from coagent_langchain.cli.text import cells, fit
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import ENTRIES, START, Run, entry
 from tests.faulty_server import FaultyServer, answering
@@ -66,6 +66,11 @@ def test_cut_text_that_is_cut_again_has_one_ellipsis() -> None:
     """This also holds if the second cut leaves the first one's ellipsis."""
     assert [fit(text, 5) for text in ("abcdef", "abc…ef", "ab", "日本語です")] == ["abcd…", "abc… ", "ab   ", "日本…"]
     assert [fit("abc", columns) for columns in (0, 1, 2)] == ["", "…", "a…"]
+
+
+def test_columns_are_those_of_a_terminal() -> None:
+    """A wide character takes two columns, an accent that is a character of its own none."""
+    assert [cells(word) for word in ("cafe", "cafe\u0301", "日本")] == [4, 4, 4]
 
 
 def test_show_tells_none_from_unknown(run: Run, own: CoagentClient) -> None:
