@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -21,11 +22,24 @@ def base_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def run(base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def time_zone() -> Iterator[Callable[[str], None]]:
+    """Set the time zone, which is UTC at first; the C library reads the variable again only if told to."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def use(name: str) -> None:
+            patch.setenv("TZ", name)
+            time.tzset()
+
+        use("UTC")
+        yield use
+    time.tzset()
+
+
+@pytest.fixture
+def run(base_url: str, time_zone: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command that must succeed; returns its output."""
     monkeypatch.setenv("COAGENT_BASE_URL", base_url)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TZ", "UTC")
 
     def run(*arguments: str) -> str:
         assert main(arguments) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -23,6 +24,16 @@ def test_runs_lists_sessions_newest_first(run: Run, monkeypatch: pytest.MonkeyPa
         "other    2023-11-14 22:15:00    0 ms       1  no end       –       0  Hello",
         "trip     2023-11-14 22:13:20   8.0 s       8  failed   1,230       1  Plan a trip",
         "  TrainError: strike",
+    ]
+
+
+def test_times_are_those_of_the_user_s_clock(run: Run, time_zone: Callable[[str], None]) -> None:
+    """A session is looked for by when it was run."""
+    time_zone("Asia/Tokyo")
+
+    assert [re.findall(r"2023\S+ \S+", line) for line in run("runs").splitlines()[1:3]] == [
+        ["2023-11-15 07:15:00"],
+        ["2023-11-15 07:13:20"],
     ]
 
 
