@@ -285,7 +285,7 @@ def test_output_that_cannot_be_written_is_told_in_one_line(
 ) -> None:
     """The cases are a full disk, and an encoding without the tree's characters."""
     script = f"set -o pipefail; {sys.executable} -m coagent_langchain {command}"
-    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONIOENCODING": encoding}
+    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": ""}
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
 
     assert (result.returncode, result.stderr) == (1, f"coagent-langchain: {said}\n")
