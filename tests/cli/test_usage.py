@@ -193,6 +193,19 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
     assert description.endswith(".")
 
 
+@pytest.mark.parametrize("command", [["serve"], ["spool", "status"]])
+def test_help_shows_a_folder_with_a_percent_sign(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sign means something to argparse."""
+    for name in ("XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, f"{tmp_path}/50%")
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+
+    assert (left.value.code, "/50%/coagent-langchain" in "".join(capsys.readouterr().out.split())) == (0, True)
+
+
 @every_command
 def test_help_fits_into_a_terminal_of_80_columns(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
