@@ -90,6 +90,15 @@ def test_own_store_is_made_in_a_new_home(tmp_path: Path, monkeypatch: pytest.Mon
     assert mode(tmp_path / "share/data/coagent-langchain") == 0o700
 
 
+def test_another_store_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, a volume is writable and the home may not be."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}/file/data")
+    make_own_folder(f"sqlite://{tmp_path}/volume/coagent.db")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize("user", ["me:hush@", "me:hu/sh@", "m/e:hu@sh@"])
 def test_mistyped_store_is_told_without_its_password(user: str) -> None:
     """A terminal's output may be kept; the special characters should be percent-encoded, but may not be."""
