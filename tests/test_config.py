@@ -10,7 +10,7 @@ import pytest
 
 from coagent_langchain import ConfigurationError
 from coagent_langchain.cli.store import default_store
-from coagent_langchain.config import DEFAULT_BASE_URL, Settings
+from coagent_langchain.config import DEFAULT_BASE_URL, VARIABLES, Settings
 
 
 def test_argument_wins_over_variable_and_variable_over_default() -> None:
@@ -29,6 +29,11 @@ def test_wrong_variable_does_not_matter_where_an_argument_wins() -> None:
     settings = Settings.load(environ, base_url="http://argument/api/v1", capture_content=False)
 
     assert (settings.base_url, settings.capture_content) == ("http://argument/api/v1", False)
+
+
+def test_empty_variable_is_none() -> None:
+    """A compose file sets a variable to nothing where the user has none."""
+    assert Settings.load(dict.fromkeys(VARIABLES.values(), "")) == Settings.load({})
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,15 @@ def test_spool_may_be_off() -> None:
     """`off`, in any case, means memory only, anything else is a folder."""
     assert [Settings.load({"COAGENT_SPOOL_DIR": word}).spool_dir for word in ("off", "OFF")] == [None, None]
     assert Settings.load({}, spool_dir="/tmp/spool").spool_dir == Path("/tmp/spool")
+
+
+@pytest.mark.parametrize("folder", ["spool", "~/spool"])
+def test_folder_does_not_move_with_the_program(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder is in the working directory of the start, and a tilde means the home, as in a shell."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    assert Settings.load({"COAGENT_SPOOL_DIR": folder}).spool_dir == tmp_path / "spool"
 
 
 @pytest.mark.parametrize(
