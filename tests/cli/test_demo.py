@@ -126,13 +126,16 @@ def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> No
 @pytest.mark.parametrize(("started", "path", "told"), [
     ("/{}/coagent-langchain", "/bin", "/{}/coagent-langchain"),
     ("/{}/coagent-langchain", "/{}", "coagent-langchain"),
+    ("/{}/coagent-langchain", "/{}/other", "/{}/coagent-langchain"),
     ("/{}/__main__.py", "/{}", f"{sys.executable} -m coagent_langchain"),
 ])  # fmt: skip
 def test_command_is_told_as_it_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, path: str, told: str
 ) -> None:
-    """It is given by name only if that is on the PATH: `make demo` starts one that is not."""
-    (tmp_path / "coagent-langchain").touch(mode=0o755)
+    """It is given by name only if that is on the PATH: `make demo` starts one that is not, beside an older one."""
+    (tmp_path / "other").mkdir()
+    for script in (tmp_path / "coagent-langchain", tmp_path / "other" / "coagent-langchain"):
+        script.touch(mode=0o755)
     folder = str(tmp_path)[1:]
     monkeypatch.setattr(sys, "argv", [started.format(folder)])
     monkeypatch.setenv("PATH", path.format(folder))
