@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.formats import size, visible
-from coagent_langchain.server.presentation.values import Value
+from coagent_langchain.server.presentation.values import Value, listing, mapping
 from coagent_langchain.texts import counted
 
 INLINE = 2000  # characters of one text in the page; the rest is fetched on request
@@ -57,19 +58,17 @@ class _Tree:
 
     def value(self, value: Value, depth: int) -> Markup:
         self.left -= 1
-        if _is_group(value):
-            return self._group(value, depth)
+        if keys := _keys(value):
+            return self._group(value, keys, depth)
         if isinstance(value.value, str):
             return Markup('<span class="s">{}</span>').format(shown(value))
         return Markup('<span class="n">{}</span>').format(orjson.dumps(value.value).decode())
 
-    def _group(self, value: Value, depth: int) -> Markup:
-        named = isinstance(value.value, dict)
-        keys = [*value.value] if named else range(len(value.value))
+    def _group(self, value: Value, keys: Sequence[str | int], depth: int) -> Markup:
         if depth >= MAX_DEPTH or self.left <= 0:
             return Markup('<span class="k">… {} more, see Raw</span>').format(len(keys))
         lines: list[Markup] = []
-        fields = min(len(keys), MAX_FIELDS, self.left) if named else 0
+        fields = min(len(keys), MAX_FIELDS, self.left) if isinstance(value.value, dict) else 0
         each = min(self.left // fields, FIELD_NODES) if fields else 0
         self.left -= fields * each
         for place, key in enumerate(keys):
@@ -83,17 +82,18 @@ class _Tree:
     def _line(self, key: str | int, child: Value, depth: int) -> Markup:
         name = Markup('<span class="k">{}:</span>').format(visible(str(key)[:200]))
         inner = self.value(child, depth + 1)
-        if _is_group(child):
-            kind = counted(len(child.value), "item") if isinstance(child.value, list) else ""
-            state = Markup(" open") if depth < 3 and len(child.value) <= 20 else ""
+        if inside := len(_keys(child)):
+            kind = counted(inside, "item") if isinstance(child.value, list) else ""
+            state = Markup(" open") if depth < 3 and inside <= 20 else ""
             return Markup('<details{}><summary>{} <span class="k">{}</span></summary><div>{}</div></details>').format(
                 state, name, kind, inner
             )
         return Markup("<div>{} {}</div>").format(name, inner)
 
 
-def _is_group(value: Value) -> bool:
-    return isinstance(value.value, dict | list) and bool(value.value)
+def _keys(value: Value) -> Sequence[str | int]:
+    """The keys of an object or the indices of an array; none of any other value."""
+    return [*mapping(value.value)] or range(len(listing(value.value)))
 
 
 def pretty(value: Any) -> str:
