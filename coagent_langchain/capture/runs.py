@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, final
 from uuid import UUID
 
@@ -29,15 +30,17 @@ MUTED: Final = Muted()
 class RunTree:
     """Open runs by id. Starts and ends are idempotent; everything kept is bounded.
 
-    Attributes:
+    Parameters:
         clock: monotonic nanoseconds.
+
+    Attributes:
         open: the open runs.
         streams: of open model calls, the tokens that have arrived.
         lingering: ended roots with open runs below them, oldest `ended` first.
     """
 
-    def __init__(self) -> None:
-        self.clock = time.monotonic_ns
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self.clock = clock
         self.open: dict[Key, Run | Muted] = {}
         self.streams: dict[Key, list[Any]] = {}
         self.lingering: dict[Key, Root] = {}

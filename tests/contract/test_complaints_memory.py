@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 import gc
 import threading
-import time
 import tracemalloc
 import weakref
 from pathlib import Path
@@ -24,8 +23,14 @@ from langchain_core.tools import tool
 import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import runs
+from coagent_langchain.capture.binding import Binding
+from coagent_langchain.capture.hooks import Hooks
+from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.delivery import Stats
+from coagent_langchain.outlet import Outlet
+from coagent_langchain.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of, types
@@ -244,6 +249,13 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
     assert len(of_type(log, "llm_response")) + len(of_type(log, "error")) == 1
 
 
+def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
+    """Hooks on a run tree with its own clock."""
+    outlet = Outlet(log)
+    binding = Binding(Sessions(), outlet, session_id="s", after=(0, 0))
+    return Hooks(tree, Placing(tree, binding, components="nodes", sample_rate=1.0), outlet)
+
+
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a node that keeps calling a broken model keeps only the latest failures."""
     handler = CoagentCallbackHandler(delivery=Nowhere())
@@ -312,46 +324,40 @@ def test_runs_left_out_that_never_end_are_bounded(log: MemoryDelivery, monkeypat
     assert of_type(log, "llm_response") == []
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds on the machine's monotonic clock, for handlers that are created after it."""
-    now = [1.0]
-    monkeypatch.setattr(time, "monotonic_ns", lambda: int(now[0] * 1e9))
-    return now
-
-
-def test_what_outlives_its_root_is_closed_after_a_while(clock: list[float], log: MemoryDelivery) -> None:
+def test_what_outlives_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a call may outlive its root for a while, and is then closed."""
-    handler = CoagentCallbackHandler(delivery=log)
+    now = [0]
+    tree = RunTree(clock=lambda: now[0])
+    hooks = hooks_with(tree, log)
     root, early, late = UUID(int=1), UUID(int=2), UUID(int=3)
-    handler.on_chain_start({}, "q", run_id=root)
+    hooks.on_chain_start({}, "q", run_id=root)
     for run_id in (early, late):
-        handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=run_id, parent_run_id=root)
-    handler.on_chain_end(None, run_id=root)
-    handler.on_llm_end(None, run_id=early)
-    clock[0] += 59
-    handler._sessions.sweep()
+        hooks.on_chat_model_start({}, [[HumanMessage("q")]], run_id=run_id, parent_run_id=root)
+    hooks.on_chain_end(None, run_id=root)
+    hooks.on_llm_end(None, run_id=early)
+    now[0] = int(59e9)
+    hooks._endings.sweep()
     before = len(of_type(log, "llm_response"))
-    clock[0] += 2
-    handler._sessions.sweep()
-    handler.on_llm_end(None, run_id=late)
+    now[0] = int(61e9)
+    hooks._endings.sweep()
+    hooks.on_llm_end(None, run_id=late)
 
     assert (before, [e["meta"].get("outcome") for e in of_type(log, "llm_response")]) == (1, [None, "unknown"])
 
 
-def test_what_starts_after_its_root_is_closed_after_a_while(clock: list[float], log: MemoryDelivery) -> None:
+def test_what_starts_after_its_root_is_closed_after_a_while(log: MemoryDelivery) -> None:
     """28 maximhq/maxim-py#142: a task that outlives its run may call a model whose end is never reported."""
-    handler = CoagentCallbackHandler(delivery=log)
+    now = [1]
+    tree = RunTree(clock=lambda: now[0])
+    hooks = hooks_with(tree, log)
     root = UUID(int=1)
-    handler.on_chain_start({}, "q", run_id=root)
-    handler.on_chain_end(None, run_id=root)
-    handler.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=2), parent_run_id=root)
-    clock[0] += 61
-    handler._sessions.sweep()
+    hooks.on_chain_start({}, "q", run_id=root)
+    hooks.on_chain_end(None, run_id=root)
+    hooks.on_chat_model_start({}, [[HumanMessage("q")]], run_id=UUID(int=2), parent_run_id=root)
+    now[0] = int(61e9)
+    hooks._endings.sweep()
 
-    assert ([e["meta"].get("outcome") for e in of_type(log, "llm_response")], state_of(handler)) == (
-        ["unknown"], EMPTY,
-    )  # fmt: skip
+    assert ([e["meta"].get("outcome") for e in of_type(log, "llm_response")], tree.open) == (["unknown"], {})
 
 
 def test_every_start_hook_has_its_end_and_its_error() -> None:
