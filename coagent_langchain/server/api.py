@@ -16,8 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.answers import answer, blocks, failure
-from coagent_langchain.server.lookups import store_of
-from coagent_langchain.server.presentation.formats import natural
+from coagent_langchain.server.lookups import number_in, store_of
 from coagent_langchain.server.store import ALL, Store, Summary, every_entry
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import standing
@@ -112,7 +111,7 @@ def get_runs(request: Request) -> Response:
     """All session ids, or with `?summarize=1` a summary of each, or of the `newest` ones."""
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
         return answer(store_of(request).session_ids())
-    newest = natural(request.query_params.get("newest", "")) or ALL
+    newest = number_in(request.query_params, "newest") or ALL
     return answer([_summary(each) for each in store_of(request).summaries(newest)])
 
 

@@ -13,12 +13,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.answers import answer
-from coagent_langchain.server.lookups import session_of, store_of, view_of
+from coagent_langchain.server.lookups import number_in, session_of, store_of, view_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
 from coagent_langchain.server.presentation.details import detail, ref_of
-from coagent_langchain.server.presentation.formats import count, natural, visible
+from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.rows import rows
@@ -83,7 +83,7 @@ def event_detail(request: Request) -> HTMLResponse:
 def earlier(request: Request) -> HTMLResponse:
     """The messages of a model call before the one at index `to`."""
     entry = chosen(request)[0]
-    ref, end = ref_of(entry), natural(request.query_params.get("to", ""))
+    ref, end = ref_of(entry), number_in(request.query_params, "to")
     return render("earlier.html", ref=ref, parts=contents.earlier(Value(orjson.loads(entry.body), ref), end))
 
 
@@ -95,7 +95,7 @@ def text(request: Request) -> PlainTextResponse:
     `whole=1` gives the whole text exactly as logged, for copying.
     """
     value = orjson.loads(chosen(request)[0].body)
-    start = natural(request.query_params.get("from", ""))
+    start = number_in(request.query_params, "from")
     try:
         for key in orjson.loads(request.query_params.get("path", "[]")):
             value = (orjson.loads(value) if isinstance(value, str) else value)[key]
@@ -114,7 +114,7 @@ def events(request: Request) -> Response:
     view = view_of(request)
     given = request.query_params
     places = _places(request, view, given.get("q", ""), given.get("type", ""))
-    offset, limit = natural(given.get("offset", "")), min(natural(given.get("limit", "200")), MAX_PAGE)
+    offset, limit = number_in(given, "offset"), min(number_in(given, "limit", 200), MAX_PAGE)
     page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
     return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
@@ -175,7 +175,7 @@ def conversation(request: Request) -> HTMLResponse:
     """A page of the conversation, starting at the item `from`."""
     view = view_of(request)
     outline = talk.outline(view.timeline)
-    start = natural(request.query_params.get("from", ""))
+    start = number_in(request.query_params, "from")
     end = start + talk.PAGE
     read_entry, tools = reader(request, view.session.session_id), talk.ran(view.timeline.tools)
     made = talk.items(outline[start:end], read_entry, tools)
@@ -201,7 +201,7 @@ def reader(request: Request, session_id: str) -> talk.Read:
 
 def raw(request: Request) -> HTMLResponse:
     """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
-    view, start = view_of(request), natural(request.query_params.get("from", ""))
+    view, start = view_of(request), number_in(request.query_params, "from")
     places = _places(request, view, request.query_params.get("q", ""), "")
     page = places[start : start + RAW_PAGE]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]

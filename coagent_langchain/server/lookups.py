@@ -1,6 +1,8 @@
-"""Lookups by request: the server's store, a session in it, the session's timeline."""
+"""Lookups by request: the server's store, a session in it, the session's timeline, a number in the address."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -50,6 +52,14 @@ def session_of(request: Request) -> Session:
     if session is None:
         raise HTTPException(404, "There is no session with this id.")
     return session
+
+
+def number_in(query: Mapping[str, str], name: str, absent: int = 0) -> int:
+    """A natural number in an address's query, at most 10**9; 0 if it is not one, `absent` if it is not there."""
+    given = query.get(name)
+    if given is None:
+        return absent
+    return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 
 def view_of(request: Request) -> View:

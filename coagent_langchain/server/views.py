@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import exports, fragments, live, manual, openapi
-from coagent_langchain.server.lookups import session_of, store_of, timelines_of
+from coagent_langchain.server.lookups import number_in, session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, left_out, pairs, sides
@@ -151,7 +151,7 @@ def read_query(given: Mapping[str, str]) -> Query:
     """The store query for the list's address; invalid values are ignored."""
     sort = _chosen(given, "sort") or NEWEST
     column: Sort = next(known for known in SORTS if known == sort.removeprefix("-"))
-    page = max(formats.natural(given.get("page", "")), 1)
+    page = max(number_in(given, "page"), 1)
     period = PERIODS.get(_chosen(given, "period"))
     return Query(
         text=given.get("q", "")[:500],

@@ -144,8 +144,3 @@ def session_path(session_id: str, words: str = "") -> str:
     dots = session_id in (".", "..")
     query = urlencode(({"id": session_id} if dots else {}) | ({"q": words} if words else {}))
     return "/sessions/" + ("" if dots else quote(session_id, safe="")) + (f"?{query}" if query else "")
-
-
-def natural(given: str) -> int:
-    """A natural number from an address, at most 10**9; 0 if it is not one."""
-    return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
