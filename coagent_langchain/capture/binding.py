@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coagent_langchain import scope
-from coagent_langchain.capture import ambient
+from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
 from coagent_langchain.capture.inputs import as_json, is_to_come, last_call, user_text
@@ -62,8 +62,11 @@ class Binding:
             note_given(root, inputs)
         if metadata:
             number = metadata.get("prompt_number")
-            root.thread = ambient.thread_id(metadata) if root.kind == "chain" else None
             root.prompt_number = number if type(number) is int else None
+            if root.kind == "chain" and (thread := ambient.thread_id(metadata)) is not None:
+                root.thread = thread
+                if graph_hooks.waiting:
+                    graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._session_id or ambient.session_id(metadata)
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from coagent_langchain.capture import graph_hooks
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
@@ -75,8 +75,7 @@ class CoagentCallbackHandler(Hooks):
         resume: bool = False,
         delivery: Delivery | None = None,
     ) -> None:
-        # LangGraph reports interrupts and resumes only to a `GraphCallbackHandler`. `__new__` would hide the arguments.
-        self.__class__ = _with_graph_hooks(type(self))
+        graph_hooks.join(self)
         check_components(components)
         check_sample_rate(sample_rate)
         check_resume(resume, session_id)
@@ -187,8 +186,7 @@ class CoagentCallbackHandler(Hooks):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        own = type(self)
-        return _rebuild, (own.__mro__[1] if own in _graph_classes.values() else own, self._arguments)
+        return _rebuild, (graph_hooks.own_class(self), self._arguments)
 
 
 def check_handler(value: object) -> None:
@@ -203,18 +201,3 @@ def check_handler(value: object) -> None:
 
 def _rebuild(kind: type[CoagentCallbackHandler], arguments: dict[str, Any]) -> CoagentCallbackHandler:
     return kind(**arguments)
-
-
-_graph_classes: dict[type, type] = {}
-
-
-def _with_graph_hooks(cls: type) -> Any:
-    module = sys.modules.get("langgraph.callbacks")
-    base = getattr(module, "GraphCallbackHandler", None)
-    if base is None or issubclass(cls, base):
-        return cls
-    if cls not in _graph_classes:
-        _graph_classes[cls] = type(
-            cls.__name__, (cls, base), {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-        )
-    return _graph_classes[cls]

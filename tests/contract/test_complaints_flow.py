@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -170,11 +172,8 @@ def test_interrupt_in_a_subgraph_is_answered(log: MemoryDelivery, handler: Coage
     assert of_type(log, "human_oversight")[0]["meta"]["path"][-1] == "a_node"
 
 
-@pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
-def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """33 PostHog/posthog-js#4345: a graph that stops before or after a node asks; `invoke(None)` is the answer."""
-    if "GraphCallbackHandler" not in [kind.__name__ for kind in type(handler).__mro__]:
-        pytest.skip("this langgraph tells handlers nothing of static interrupts")
+def stopping(when: str) -> Any:
+    """A graph of two nodes that stops between them."""
     graph = StateGraph(State)
     graph.add_node("first", lambda state: {"a": "1"})
     graph.add_node("second", lambda state: {"b": "2"})
@@ -182,15 +181,45 @@ def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallba
     graph.add_edge("first", "second")
     graph.add_edge("second", END)
     stop: Any = {when: ["second" if when == "interrupt_before" else "first"]}
-    compiled = graph.compile(checkpointer=InMemorySaver(), **stop)
+    return graph.compile(checkpointer=InMemorySaver(), **stop)
+
+
+with_static_interrupts = pytest.mark.skipif(
+    importlib.util.find_spec("langgraph.callbacks") is None,
+    reason="this langgraph tells handlers nothing of static interrupts",
+)
+
+
+@with_static_interrupts
+@pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
+def test_static_interrupt(when: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """33 PostHog/posthog-js#4345: a graph that stops before or after a node asks; `invoke(None)` is the answer."""
+    graph = stopping(when)
     config: Any = {**CONFIG, "callbacks": [handler]}
-    compiled.invoke({}, config)
-    compiled.invoke(None, config)
+    graph.invoke({}, config)
+    graph.invoke(None, config)
 
     assert oversight(log) == [("interrupted", when), ("resumed", None)]
     assert [e["target_component"]["name"] for e in of_type(log, "component_enter")] == ["first", "second"]
     assert {e["prompt_number"] for e in log.entries} == {1}
     assert types(log).count("user_input") == 1
+
+
+@with_static_interrupts
+def test_static_interrupt_with_a_handler_older_than_langgraph(
+    log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """33 PostHog/posthog-js#4345: the same if LangGraph is imported only after the handler was created."""
+    with monkeypatch.context() as before:
+        before.delitem(sys.modules, "langgraph.callbacks")
+        handler = CoagentCallbackHandler(delivery=log)
+    graph = stopping("interrupt_before")
+    config: Any = {**CONFIG, "callbacks": [handler]}
+    graph.invoke({}, config)
+    graph.invoke(None, config)
+
+    assert oversight(log) == [("interrupted", "interrupt_before"), ("resumed", None)]
+    assert {e["prompt_number"] for e in log.entries} == {1}
 
 
 def test_graph_that_goes_on_unanswered_is_completed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
