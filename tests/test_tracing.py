@@ -180,6 +180,21 @@ def test_formatter_of_the_log_handler_writes_the_message(log: MemoryDelivery) ->
     assert log.entries[1]["output_data"] == {"message": "kitchen: soup is hot"}
 
 
+@pytest.mark.parametrize("formatter", [None, logging.Formatter()])
+def test_exception_of_a_warning_is_logged_with_it(formatter: logging.Formatter | None, log: MemoryDelivery) -> None:
+    """Its stack trace follows the message, once, as in the application's own log."""
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
+    forward.setFormatter(formatter)
+    try:
+        raise TimeoutError("no answer")
+    except TimeoutError:
+        forward.emit(logging.LogRecord("kitchen", logging.WARNING, "", 0, "again", None, sys.exc_info()))
+
+    first, *_, last = log.entries[1]["output_data"]["message"].splitlines()
+    assert (log.entries[1]["event_type"], first, last) == ("warning", "again", "TimeoutError: no answer")
+    assert str(log.entries[1]).count("TimeoutError: no answer") == 1
+
+
 def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
     """Nor are those of libraries in the sending thread: failing delivery must not create more events."""
     handler = CoagentCallbackHandler(delivery=log)
