@@ -154,6 +154,9 @@ WORDS = {
     "e6": {"prompt": "\u212aelvin"},
     "e7": {"tool_call": {"tool_name": "book_flight"}},
     "e8": {"prompt": "ÄPFEL"},
+    "e9": {"tool_call": {"parameters": {"order": 4711, "paid": True}}, "meta": {"context": {"user": 318}}},
+    "e10": {"llm_response": {"output_tokens": 429, "tool_calls": [{"args": {"order": 4711}}]}},
+    "e11": {"meta": {"usage": [429]}},
 }
 finds = pytest.mark.parametrize(("text", "expected"), [
     ("deploy", ["e4", "e1"]),
@@ -174,12 +177,15 @@ finds = pytest.mark.parametrize(("text", "expected"), [
     ("DİYARBAKIR", ["e5"]),
     ("kelvin", ["e6"]),
     ("äpfel", ["e8"]),
+    ("471", ["e10", "e9"]),
+    ("318", ["e9"]),
+    ("429", []),  # figures are not searched
 ])  # fmt: skip
 
 
 @finds
 def test_search_finds_words(store: Store, text: str, expected: list[str]) -> None:
-    """Prefixes of words in any value, but not field names; newest arrival first."""
+    """Prefixes of words and whole numbers in any value, but not field names or figures; newest arrival first."""
     put(store, *(entry(event_id=name, **fields) for name, fields in WORDS.items()))
 
     assert hits(store, "s", text) == expected

@@ -13,7 +13,8 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import index, text
-from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
+from coagent_langchain.server.store.database import PAGE_SIZE, connect, reader, transaction
+from coagent_langchain.server.store.text import Terms
 from tests.disk import largest_file
 from tests.server.files import damage
 from tests.server.samples import T0, entry, holding, put
@@ -103,6 +104,32 @@ def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str)
         until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
 
         assert holding(store, word) == ["found"]
+
+
+@pytest.mark.parametrize("number", [4711, -4711, 2**63 - 1])
+@pytest.mark.parametrize("field", ["tool_call", "tool_response", "input_data", "metadata"])
+def test_index_finds_whole_numbers(tmp_path: Path, field: str, number: int) -> None:
+    """Those in parameters, results and data, but no figures."""
+    content = {"list": [{"order_id": number}]} if field == "metadata" else {"parameters": {"order_id": number}}
+    figures = {"llm_response": {"output_tokens": number}, "meta": {"usage": {"output_tokens": number}}}
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry(session_id="found", prompt="first"), entry(session_id="found", **{field: content}))
+        put(store, *(entry(session_id="other", **figures) for _ in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+
+        assert holding(store, str(number)) == ["found"]
+
+
+def test_offered_tools_are_not_indexed(tmp_path: Path) -> None:
+    """Otherwise a search for a tool would read every call that offers it."""
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, *(entry(meta={"tools_offered": ["get_order"]}, prompt="hello") for _ in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        path = tmp_path / "coagent.db"
+        with contextlib.closing(reader(path, Path(f"{path}.search"))) as connection:
+            read = {text: [*index.ranges(connection, Terms(text))][1:] for text in ("get_order", "hello")}
+
+    assert read == {"get_order": [], "hello": [(16, 24), (8, 16), (0, 8)]}
 
 
 def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(

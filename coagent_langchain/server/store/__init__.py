@@ -221,7 +221,8 @@ class Store(Protocol):
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
         """The `seq` of a session's entries that contain all words of a text, newest arrival first, at most `limit`.
 
-        Each matches the beginning of a word, case-insensitively. Values are searched, not the names of JSON fields.
+        Each matches the beginning of a word, case-insensitively. Values are searched (see `text.searched`), not the
+        names of JSON fields.
         """
 
     def latest(self) -> int:

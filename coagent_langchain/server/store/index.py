@@ -29,10 +29,13 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO progress VALUES (1, 0)",
 )
-# \\u0000 would end a text in SQLite; \\u0020 in its place is valid JSON even if the backslash is itself escaped
+# The texts, and at least those numbers that `text.searched` finds; SQLite quotes names with an underscore, in future
+# perhaps not. \\u0000 would end a text; \\u0020 in its place is valid JSON even if the backslash is itself escaped
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(CAST(group_concat(
         (SELECT group_concat(atom, ' ') FROM json_tree(replace(CAST(body AS TEXT), '\\u0000', '\\u0020'))
-         WHERE type = 'text' AND path <> '$.meta.tools_offered'), ' ') AS BLOB))
+         WHERE type = 'text' AND path NOT IN ('$.meta."tools_offered"', '$.meta.tools_offered')
+            OR type = 'integer' AND path NOT IN ('$', '$."llm_response"', '$.llm_response', '$.meta')
+                AND (path NOT GLOB '$.meta.*' OR path GLOB '$.meta.context*')), ' ') AS BLOB))
     FROM log.entries WHERE seq >= :first * :size AND seq < :last * :size GROUP BY block"""
 
 

@@ -18,6 +18,7 @@ _CAPITALS = ("İ".encode(), "\u212a".encode())  # non-ASCII capitals with an ASC
 SHORTEST = 2  # characters of a token looked up in the index: a single letter begins too many words
 LONGEST = 2.0  # seconds that a search through all sessions may read: no index finds a sign or a rare phrase
 FOUND = 100  # sessions found by their entries in a text query: the newest
+FIGURES = ("meta", "llm_response", "tool_response", "performance_metrics", "test_result")  # fields that hold figures
 
 
 def words_and_phrases(text: str) -> list[str]:
@@ -28,7 +29,8 @@ def words_and_phrases(text: str) -> list[str]:
 class Terms:
     """The terms of a search: words, or phrases in double quotes; an entry must contain all of them.
 
-    A term matches at the beginning of a word, case-insensitively. Names of JSON fields are not searched.
+    A term matches at the beginning of a word, case-insensitively. Names of JSON fields are not searched, and of numbers
+    only the whole ones in content: see `searched`.
     """
 
     def __init__(self, text: str) -> None:
@@ -84,15 +86,20 @@ def newest_sessions(read: Iterable[str | None]) -> tuple[list[str], Cut]:
 
 
 def searched(entry: dict[str, Any]) -> str:
-    """The text that a search examines: the text values of an entry in lowercase, one per line.
+    """The text that a search examines: the values of an entry in lowercase, one per line.
 
-    Offered tools are left out: otherwise every call of an agent would match, not only the few that used the tool.
+    Offered tools are left out: otherwise every call of an agent would match, not only the few that used the tool. So
+    are figures: among tokens and milliseconds, a search for `429` would find anything. Whole numbers in content, such
+    as the id in `get_order(order_id=4711)`, are searched; fractions have more than one way to be written.
     """
     texts: list[str] = []
     for field, value in entry.items():
-        if field == "meta" and isinstance(value, dict):
-            value = {name: item for name, item in value.items() if name != "tools_offered"}
-        _collect(value, texts)
+        if field not in FIGURES or not isinstance(value, dict):
+            _collect(value, texts)
+            continue
+        for name, item in value.items():
+            if (field, name) != ("meta", "tools_offered"):
+                _collect(item, texts, numbers=field != "meta" or name == "context")
     return "\n".join(texts).lower()
 
 
@@ -105,12 +112,13 @@ def indexed(texts: bytes) -> str:
     return text if text.isascii() else _SIGNS.sub(" ", text.lower())
 
 
-def _collect(value: Any, texts: list[str]) -> None:
+def _collect(value: Any, texts: list[str], *, numbers: bool = True) -> None:
+    """Collect the texts of a value, and the whole numbers inside it unless `numbers` is false."""
     if isinstance(value, str):
         texts.append(value)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _collect(item, texts)
-    elif isinstance(value, list):
-        for item in value:
-            _collect(item, texts)
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            if type(item) is not int:
+                _collect(item, texts, numbers=numbers)
+            elif numbers and abs(item) < 2**63:  # SQLite writes greater ones as fractions
+                texts.append(str(item))
