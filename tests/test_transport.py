@@ -104,7 +104,7 @@ def test_address_with_http_for_a_port_with_tls_refuses_no_entry(said: str) -> No
     assert (verdict.meaning, verdict.reason.endswith(advice)) == (Meaning.PAUSE, True)
 
 
-@pytest.mark.parametrize("status", [400, 418, 422])
+@pytest.mark.parametrize("status", [400, 409, 418, 422])
 def test_page_refuses_no_entry(status: int) -> None:
     """A proxy's page says nothing about the entries, whatever its status."""
     verdict = judge(Outcome(status, "\n<html>No required SSL certificate was sent</html>"), 1)

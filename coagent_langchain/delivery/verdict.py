@@ -3,7 +3,7 @@
 | answer | meaning |
 |---|---|
 | 2xx | stored; with `success: false` as 400; with something other than JSON: not our server, as 404 |
-| 409 on one entry | stored before |
+| 409 on one entry | stored before; a page: as 404 |
 | 413 | too much at once: split |
 | 400, 409, 422, other 4xx | entries are refused: those that `errors` names, else search for them; a page: as 404 |
 | 1xx, 408, 425, 429, 5xx, no answer | retry later |
@@ -125,10 +125,10 @@ def judge(outcome: Outcome, count: int) -> Verdict:
         return Verdict(Meaning.PAUSE, reason + advice, status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason)
-    if status == 409 and count == 1:
-        return Verdict(Meaning.STORED, reason)
     if _is_page(outcome.body) or advice:
         return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}{advice}", status=status)
+    if status == 409 and count == 1:
+        return Verdict(Meaning.STORED, reason)
     return Verdict(Meaning.REFUSED, reason, _named(outcome.answer, count))
 
 
