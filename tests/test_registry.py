@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ def test_server_that_hangs_does_not_use_up_the_exit_of_the_others(tmp_path: Path
         registry.close_all()
 
     assert other.stored == ["a"]
+
+
+def test_each_server_that_hangs_adds_no_wait_of_its_own(tmp_path: Path) -> None:
+    """After the timeout nothing can be sent any more, so the threads that are still in a request are left alone."""
+    registry = Registry()
+    with FaultyServer(lambda request: Answer(hangs=True)) as hung:
+        for each in range(10):
+            registry.get(Settings(f"{hung.base_url}/{each}", spool_dir=tmp_path, exit_timeout=0.1)).append(line("a"))
+        assert hung.wait_for(lambda: len(hung.requests) == 10)
+        started = time.monotonic()
+        registry.close_all()
+
+    assert time.monotonic() - started < 1
 
 
 def test_end_of_the_process_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:

@@ -79,8 +79,8 @@ class SpooledDelivery:
         Parameters:
             elapsed: seconds of the exit timeout that are already used up.
         """
-        self.flush(self._settings.exit_timeout - elapsed)
-        if self._worker.stop(_STOP_S):
+        settled = self.flush(self._settings.exit_timeout - elapsed)
+        if self._worker.stop(_STOP_S if settled else 0.0):
             self._spool.release()
 
     def stats(self) -> Stats:
