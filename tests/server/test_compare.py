@@ -116,10 +116,21 @@ def test_compare_marks_the_words_that_differ() -> None:
     ]
 
 
+def test_compare_marks_words_in_long_answers() -> None:
+    """Up to the 4,000 characters that are shown of each."""
+    words = [f"w{number}" for number in range(100, 900)]
+    left, right = marked(" ".join(words), " ".join(["changed", *words[1:]]))
+
+    assert (left[:35], right[:38]) == (
+        '<p dir="auto"><del>w100</del> w101 ',
+        '<p dir="auto"><ins>changed</ins> w101 ',
+    )
+
+
 def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
     """No mark spans the beginning of a list item or the end of bold text; JSON stays as it was logged."""
     assert [str(side) for side in marked("Take the **09:12 train**.", "Take:\n\n- the **10:40 train**")] == [
-        '<p dir="auto"><del>Take </del>the <strong><del>09:12</del> train</strong><del>.</del></p>',
+        '<p dir="auto"><del>Take</del> the <strong><del>09:12</del> train</strong><del>.</del></p>',
         '<p dir="auto"><ins>Take:</ins></p><ul dir="auto"><li>the <strong><ins>10:40</ins> train</strong></li></ul>',
     ]
     assert [str(side) for side in marked('{"a": "**1**"}', '{"a": "**2**"}')] == [

@@ -23,6 +23,7 @@ from coagent_langchain.server.store import Session
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word
+MAX_PAIRS = 800_000  # of words: two answers in prose have 500,000; rows of a few short words would take seconds
 _PIECES = re.compile(r"<[^>]*>|\s+|[^\s<]+")  # tags, whitespace and words of escaped text
 
 
@@ -126,18 +127,18 @@ def marked(left: str, right: str) -> tuple[Markup, Markup]:
     Nothing is marked if they have less than a fifth of their words in common: nearly everything would be.
     """
     one, two = _PIECES.findall(_html(left)), _PIECES.findall(_html(right))
-    a, b = ([piece for piece in side if piece[0] != "<"] for side in (one, two))
-    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False) if len(a) * len(b) < 1_500_000 else None
+    a, b = list(filter(_is_word, one)), list(filter(_is_word, two))
+    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False) if len(a) * len(b) < MAX_PAIRS else None
     same = matcher.get_matching_blocks() if matcher else []
     in_left = {n for block in same for n in range(block.a, block.a + block.size)}
     in_right = {n for block in same for n in range(block.b, block.b + block.size)}
-    if 2 * _words(a[n] for n in in_left) < 0.2 * _words(a + b):
+    if 2 * len(in_left) < 0.2 * len(a + b):
         return Markup("".join(one)), Markup("".join(two))
     return _mark(one, in_left, "del"), _mark(two, in_right, "ins")
 
 
-def _words(pieces: Iterable[str]) -> int:
-    return sum(not piece.isspace() for piece in pieces)
+def _is_word(piece: str) -> bool:
+    return piece[0] != "<" and not piece[0].isspace()
 
 
 def _html(answer: str) -> Markup:
@@ -147,10 +148,10 @@ def _html(answer: str) -> Markup:
 
 
 def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
-    """Join the pieces, with a tag around the words that are not in `same`, but never around another tag."""
+    """Join the pieces, with a tag around the words that are not in `same` and the spaces between two such words."""
     numbers = itertools.count()
-    made = [piece if piece[0] == "<" or next(numbers) in same else f"<{tag}>{piece}</{tag}>" for piece in pieces]
-    return Markup("".join(made).replace(f"</{tag}><{tag}>", ""))
+    made = [f"<{tag}>{each}</{tag}>" if _is_word(each) and next(numbers) not in same else each for each in pieces]
+    return Markup(re.sub(rf"</{tag}>(\s*)<{tag}>", r"\1", "".join(made)))
 
 
 def figures(a: Session, b: Session) -> list[Figure]:
