@@ -27,6 +27,7 @@ variables:
   COAGENT_AUTH_TOKEN       bearer token, if the server needs one
   COAGENT_SPOOL_DIR        folder of the queue on disk; 'off' for memory only
   COAGENT_CAPTURE_CONTENT  'false': 'run' logs ids, numbers, timing, names only
+  COAGENT_STORE            where 'serve', 'prune' and 'delete' find the sessions
   NO_COLOR                 plain output, even in a terminal
 
 exit codes: 0 done; 1 failed, with one line on stderr that says why;
