@@ -61,13 +61,13 @@ class Placing:
         parent = None
         if parent_run_id is not None:
             parent = tree.open.get(getattr(parent_run_id, "int", None)) or tree.find(parent_run_id)
-        if parent is MUTED:  # first: a run that is not logged must cost next to nothing
-            tree.open[key_of(run_id)] = MUTED
-            return None
-        config, nearest = ambient.around()
-        if nearest is not parent_run_id and nearest is not None:
-            parent = self._nearer(parent, nearest)
-        if type(parent) is Muted or (parent is None and _share(run_id) >= self._threshold):
+        if parent is not MUTED:  # a run that is not logged must cost next to nothing
+            config, nearest = ambient.around()
+            if nearest is not parent_run_id and nearest is not None:
+                parent = self._nearer(parent, nearest)
+            if parent is None and _share(run_id) >= self._threshold:
+                parent = MUTED
+        if parent is MUTED:
             tree.open[key_of(run_id)] = MUTED
             return None
         if parent is not None and parent.root.ended and _outlives(parent.root):
