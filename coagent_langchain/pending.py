@@ -179,6 +179,11 @@ class Pending:
         with _lock:
             keep_latest(self.stopped, thread, stop, MAX_STOPPED)
 
+    def waits(self, thread: Any, prompt: Prompt) -> bool:
+        """Whether a thread's graph has stopped in this prompt to ask a human."""
+        stop = self.stopped.get(thread)
+        return stop is not None and stop.asking and stop.prompt is prompt
+
     def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
         """Take over what an earlier session with the same id had pending when it ended.
 

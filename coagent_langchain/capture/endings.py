@@ -71,38 +71,34 @@ class Endings(Sweeper):
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
 
-    def _root_ended(self, run: Root, outputs: Any, inputs: Any, broken: Outcome | None = None) -> None:
-        """Close a root: log late user input, note status and answer, and if it was cancelled, end what is still open.
-
-        If it failed, what ran beside the failure may continue to its own end. If its stream was abandoned, LangChain
-        reports the end of the models in it next, with the tokens so far.
+    def _root_ended(self, root: Root, outputs: Any, inputs: Any, broken: Outcome | None = None) -> None:
+        """Close a root: log late user input, note its answer and how it ended, and leave its session.
 
         Parameters:
             broken: how it broke off, if it did.
         """
         if inputs is not None:
-            run.pending_input = inputs
-        prompt = self._let_go(run)
+            root.pending_input = inputs
+        prompt = self._let_go(root)
         course = prompt.course
-        stop = course.pending.stopped.get(run.thread)
-        waits = stop is not None and stop.asking and stop.prompt is prompt
         if broken is not None:
             course.response = None
             if broken.stopped:
-                run.stopped = broken
+                root.stopped = broken
+        waits = course.pending.waits(root.thread, prompt)
         # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
         # Python 3.13 on, the end of the event loop cancels a stream that was left.
-        if broken is not None and not (broken.stopped and not run.cut and waits and run.asked):
-            self._broke_off(run, prompt, broken)
-        else:
+        if broken is None or (broken.stopped and waits and root.asked and not root.cut):
             course.status = "interrupted" if waits else "completed"
-            if run.framework is not None or run.asked:  # else it is not a graph: what waits in its thread is another's
-                self._withdraw(run, course, waits=waits)
-        if run.kind == "chain":  # its end has no event, but the session lasts until then
+            if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
+                self._withdraw(root, course, waits=waits)
+        else:
+            self._broke_off(root, prompt, broken)
+        if root.kind == "chain":  # its end has no event, but the session lasts until then
             course.latest = max(course.latest, now_ms())
             if outputs is not None:
                 course.response = answer_text(outputs, MAX_RESPONSE)
-        self._leave(run, course)
+        self._leave(root, course)
         if self._tree.crowded:
             self.sweep()
 
@@ -116,10 +112,20 @@ class Endings(Sweeper):
             prompt.run_failed(root.request, root.unresolved)
         if root.thread is not None:
             course.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
+        if outcome.stopped:  # what ran beside a failure may continue to its own end
+            self._end_stopped(root, outcome)
+
+    def _end_stopped(self, root: Root, outcome: Outcome) -> None:
+        """End what a cancelled root waited for, and log that the root was stopped if no event of what is in it does."""
+        opened = list(root.open.values())
         if outcome is Outcome.CANCELLED:
-            self._cancel(list(root.open.values()))
-        if outcome.stopped and not root.cut:
-            self._stopped_between_calls(root, outcome)
+            self._cancel(opened)
+        elif any(run.began_in for run in opened):
+            return  # LangChain reports the end of the calls in an abandoned stream next, with the tokens so far
+        if not root.cut:
+            entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
+            entry["output_data"] = {"message": f"{root.name} was {outcome}"}
+            self._recorder.outlet.emit(entry)
 
     def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
         """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
@@ -134,14 +140,6 @@ class Endings(Sweeper):
         entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id}
         return entry
-
-    def _stopped_between_calls(self, root: Root, outcome: Outcome) -> None:
-        """Log that a root was cancelled, or its stream abandoned, if no event of a call or node in it says so."""
-        if outcome is Outcome.ABANDONED and any(run.began_in for run in list(root.open.values())):
-            return  # LangChain reports the end of that one next
-        entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
-        entry["output_data"] = {"message": f"{root.name} was {outcome}"}
-        self._recorder.outlet.emit(entry)
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
