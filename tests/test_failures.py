@@ -13,6 +13,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.outputs import ChatResult
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -338,6 +339,45 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
 
     assert strategies(log) == [("handled", ["tools continued"])]
     assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
+
+
+def test_chain_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An application that calls it in a loop, and answers without it in the end, goes on after the last error only."""
+    chain = RunnableLambda(str) | chat(ValueError("1"), ValueError("2"), ValueError("3"))
+
+    def answer(question: str) -> str:
+        for _ in range(3):
+            with contextlib.suppress(ValueError):
+                return str(chain.invoke(question))
+        return "sorry"
+
+    RunnableLambda(answer).invoke("q", {"callbacks": [handler]})
+
+    told = [entry["error_info"]["error_id"] for entry in of_type(log, "recovery")]
+    assert (len(of_type(log, "error")), told) == (3, [of_type(log, "error")[-1]["event_id"]])
+
+
+def test_calls_that_fail_beside_each_other_are_both_handled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A batch with the same question twice: both calls had begun before one of them failed."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Down(ScriptedChat):
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            both.wait()
+            raise ValueError("down")
+
+    model = Down(script=[])
+
+    def answer(question: str) -> str:
+        model.batch([question, question], return_exceptions=True)
+        return "sorry"
+
+    RunnableLambda(answer).invoke("q", {"callbacks": [handler]})
+
+    told = sorted(entry["error_info"]["error_id"] for entry in of_type(log, "recovery"))
+    assert (len(told), told) == (2, sorted(entry["event_id"] for entry in of_type(log, "error")))
 
 
 def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

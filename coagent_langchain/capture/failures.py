@@ -82,21 +82,15 @@ class Failures:
         If a call was repeated and failed again, only its last error counts as handled.
         """
         failures, run.failures = run.failures or [], None
-        told: set[str] = set()
-        for number, failure in enumerate(failures, 1):
-            # Each run that raised an exception has passed it on, so that it may be there several times.
-            if failure.error_id not in told and self._recover(run, failure, failures[number:]):
-                told.add(failure.error_id)
-
-    def _recover(self, run: Run, failure: Failure, later: Sequence[Failure]) -> bool:
-        _, error_id, failed = failure
-        if error_id == _NOT_AN_ERROR or failed is run:  # the latter: logged by the application, which knows best
-            return False
         strategy, action = self._strategy(run)
-        if strategy == "handled" and any(each.run.repeats(failed) for each in later):
-            return False
-        self._recover_once(failed, run, error_id, strategy, action)
-        return True
+        seen = {_NOT_AN_ERROR}
+        for _, error_id, failed in failures:
+            if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
+                continue
+            seen.add(error_id)
+            failed_again = strategy == "handled" and any(each.run.is_retry_of(failed) for each in failures)
+            if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
+                self._recover_once(failed, run, error_id, strategy, action)
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""

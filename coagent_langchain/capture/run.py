@@ -210,6 +210,10 @@ class Run:
         """Whether both make the same call: a model with the same text, a tool for one tool call, or the same node."""
         return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
 
+    def is_retry_of(self, failed: Run) -> bool:
+        """Whether it makes the same call as one that had failed before it began."""
+        return self.started_ns > failed.failed_ns and self.repeats(failed)
+
     def is_like(self, other: Run) -> bool:
         """Whether both are runs of the same model or tool."""
         return (self.name, self.parameters) == (other.name, other.parameters)
