@@ -56,7 +56,7 @@ class Endings(Sweeper):
         binding.take_inputs(run.root, inputs)
         if isinstance(run, Root) and inputs is not None:
             binding.take_late_inputs(run, inputs)
-        outcome = self._failures.failed(run, error, partial or Answer())
+        outcome = self._failures.raised(run, error, partial or Answer())
         if outcome.goes_on:
             if run.tried:
                 self._failures.called_again(run)

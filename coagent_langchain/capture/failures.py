@@ -34,7 +34,7 @@ class Failures:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def failed(self, run: Run, error: BaseException, answer: Answer) -> Outcome:
+    def raised(self, run: Run, error: BaseException, answer: Answer) -> Outcome:
         """Log the end of a run that raised.
 
         Parameters:
@@ -42,37 +42,37 @@ class Failures:
         """
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
-        if outcome.stopped and (run.kind != "chain" or run.component):
+        if outcome.stopped and run.began_in:
             run.root.cut = True
         below = run.failures or []
         beside = run.reported_beside(error)
         error_id = reported(error, below) if beside is None else beside
         entries: list[JsonObject] = []
-        if error_id is None:
+        if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
-        if isinstance(run, Root) and outcome.failed:
-            error_ids = *run.unresolved, *(each.error_id for each in below), error_id
-            run.unresolved = tuple(dict.fromkeys(filter(None, error_ids)))[-MAX_FAILURES:]
         if run.kind in ("tool", "retriever"):
             entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
             self._recorder.outlet.emit_together(entries)
-        if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
-            not_recovered = below if outcome.failed else ()
-            self._tell_parent(run, [*not_recovered, Failure(error, error_id, run)])
         if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
             self._recorder.component_ended(run, (), outcome)
             if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
                 run.failed_as_node()
+        if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
+            not_recovered = below if outcome.failed else ()
+            self._pass_on(run, [*not_recovered, Failure(error, error_id, run)])
         return outcome
 
-    def _tell_parent(self, run: Run, failures: Sequence[Failure]) -> None:
-        """Pass failures to the run above, which may yet recover from them; an ended one would only keep them alive."""
-        parent = run.parent
-        if parent is not None and parent.key in self._recorder.tree.open:
+    def _pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
+        """Pass failures to the run above, which may yet recover from them; a root's to the run that goes on with it."""
+        parent, root = run.parent, run.root
+        if parent is None:
+            error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
+            root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
+        elif parent.key in self._recorder.tree.open:  # one that has ended would only keep them alive
             for failure in failures:
                 parent.remember_failure(failure)
 
