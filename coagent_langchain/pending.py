@@ -55,16 +55,17 @@ class ToolCalls:
         """Record that a tool has run, and return its call; None if that was known, or the call is not."""
         return self._waiting.pop(call_id, None)
 
-    def ran_by_name(self, name: str) -> None:
+    def ran_by_name(self, name: str, prompt_number: int) -> None:
         """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
         with _lock:  # else several that run at once would all count as the first call
-            if (call_id := self.waiting_for(name)) is not None:
+            if (call_id := self.waiting_for(name, prompt_number)) is not None:
                 self.ran(call_id)
 
-    def waiting_for(self, name: str) -> str | None:
-        """The id of the first call for this tool that has not run."""
-        waiting = list(self._waiting.items())
-        return next((call_id for call_id, call in waiting if call.get("name") == name), None)
+    def waiting_for(self, name: str, prompt_number: int) -> str | None:
+        """The id of the first call for this tool that has not run: the first in that prompt, if there is one."""
+        with _lock:
+            waiting = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
+            return max(waiting, key=lambda call_id: self._asked[call_id][0].number == prompt_number, default=None)
 
     @property
     def all_ran(self) -> bool:

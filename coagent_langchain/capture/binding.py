@@ -119,15 +119,15 @@ class Binding:
         In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
         invoked with the arguments alone is taken for a waiting call of its name, if the latest prompt has one.
         """
-        calls, is_tool = session.course.pending.tool_calls, root.kind == "tool"
-        known_id = root.tool_call_id if is_tool else last_call(inputs)
-        call_id = calls.waiting_for(root.name) if is_tool and known_id is None else known_id
-        if call_id is None or calls.is_shared(call_id):
+        course, call_id = session.course, root.tool_call_id if root.kind == "tool" else last_call(inputs)
+        calls = course.pending.tool_calls
+        by_name = root.kind == "tool" and call_id is None
+        if by_name:
+            call_id = calls.waiting_for(root.name, course.last_prompt)
+        asked = None if call_id is None or calls.is_shared(call_id) else calls.asked_by(call_id)
+        if asked is None or (by_name and asked[0].number != course.last_prompt):
             return None
-        prompt, turn = calls.asked_by(call_id) or (None, 0)
-        if prompt is None or (known_id is None and prompt.number != session.course.last_prompt):
-            return None
-        root.turn = turn
+        prompt, root.turn = asked
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:

@@ -191,9 +191,10 @@ class Recorder:
                 own.ran(tool_call_id)
             pending.ran(tool_call_id)
         elif run.kind == "tool":
+            number = self.prompt_of(run).number
             if own is not None:
-                own.ran_by_name(run.name)
-            pending.ran_by_name(run.name)
+                own.ran_by_name(run.name, number)
+            pending.ran_by_name(run.name, number)
         if asked is not None:
             run.prompt, run.own_turn = asked
         else:

@@ -88,6 +88,21 @@ def test_tool_that_no_model_has_asked_for_is_a_prompt(log: MemoryDelivery, handl
     assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "tool_call")] == [(1, 0), (4, 0)]
 
 
+def test_tool_that_an_application_runs_is_told_once_though_an_earlier_call_for_it_waits(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A call that was left waiting in an earlier prompt does not stand in for the one that the latest prompt made."""
+    config: Any = {"callbacks": [handler]}
+    chat(calls(("add", {"a": 2, "b": 2}, "c1"))).invoke("2 + 2?", config)
+    asked = chat(calls(("add", {"a": 3, "b": 3}, "c2"))).invoke("3 + 3?", config)
+    answer = ToolMessage(str(add.invoke({"a": 3, "b": 3}, config)), tool_call_id="c2")
+    chat("six").invoke([HumanMessage("3 + 3?"), asked, answer], config)
+
+    told = [(e["event_type"], e["prompt_number"], e["turn_number"]) for e in log.entries[4:]]
+    assert told == [("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1), ("tool_call", 2, 1),
+                    ("tool_response", 2, 1), ("llm_call", 2, 2), ("llm_response", 2, 2)]  # fmt: skip
+
+
 def test_graph_that_is_given_a_models_calls_stays_in_its_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
