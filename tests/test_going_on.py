@@ -66,14 +66,16 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
     ]
 
 
+@pytest.mark.parametrize("in_block", [False, True])
 def test_node_that_goes_on_from_where_it_failed_is_in_the_turn_of_its_failure(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    in_block: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Until a model begins the next turn."""
+    """Until a model begins the next turn, also where both runs are in one block."""
     agent = create_agent(chat(ValueError("down"), "soup"), [], checkpointer=InMemorySaver())
-    for request in ({"messages": [("user", "Dinner?")]}, None):
-        with contextlib.suppress(ValueError):
-            agent.invoke(request, in_thread(handler, "t"))
+    with handler.session("t").prompt("Dinner?") if in_block else contextlib.nullcontext():
+        for request in ({"messages": [("user", "Dinner?")]}, None):
+            with contextlib.suppress(ValueError):
+                agent.invoke(request, in_thread(handler, "t"))
 
     assert [at for at in log.sequence if at[0].startswith("component_")] == [
         ("component_enter", 1, 0), ("component_exit", 1, 1), ("component_enter", 1, 1), ("component_exit", 1, 2),

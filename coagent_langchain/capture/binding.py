@@ -110,17 +110,18 @@ class Binding:
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
         if around is None and root.prompt_number is None and session.course.pending.tool_calls:
-            around = self._asked(root, session, inputs)
+            around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
 
-    def _asked(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
+    def _prompt_of_call(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
         """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
 
         In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
         invoked with the arguments alone is taken for a waiting call of its name, if the latest prompt has one.
         """
-        course, call_id = session.course, root.tool_call_id if root.kind == "tool" else last_call(inputs)
+        course = session.course
         calls = course.pending.tool_calls
+        call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         by_name = root.kind == "tool" and call_id is None
         if by_name:
             call_id = calls.waiting_for(root.name, course.last_prompt)
@@ -133,21 +134,21 @@ class Binding:
     def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:
         """The prompt of a graph that continues where it stopped, with or without a human's answer."""
         pending = session.course.pending
-        stop = pending.stopped.pop(root.thread, None)
-        before = stop.prompt if stop is not None else None
-        if before is None and root.prompt_number is None:
+        stop, before = pending.stopped.pop(root.thread, None), None
+        if stop is not None:
+            before, root.unresolved = stop.prompt, stop.errors
+        elif root.prompt_number is None:
             before = self._prompt_elsewhere(session)
-        if answer is not None or (stop is not None and stop.asking):
-            asked = (question.prompt for question in pending.asked_in(root.thread).values())
-            prompt = self._join(root, session, around or next(asked, None) or before)
+        was_asking = answer is not None or (stop is not None and stop.asking)
+        if was_asking:
+            before = next((question.prompt for question in pending.asked_in(root.thread).values()), before)
+        prompt = self._join(root, session, around or before)
+        if was_asking:
             self._start_session(root, prompt.session)
             self.human_answers.resume(root, prompt, answer)
-            return prompt
-        if stop is not None:
-            root.unresolved = stop.errors
-        if around is None and before is not None:
-            root.turn = before.turn  # it continues from its last checkpoint: the user has said nothing new
-        return self._join(root, session, around or before)
+        elif prompt is before:
+            root.turn = prompt.turn  # it continues from its last checkpoint: the user has said nothing new
+        return prompt
 
     def _join(self, root: Root, session: Session, known: Prompt | None) -> Prompt:
         """Join the root to the known prompt, or to a new one if there is none or its session has just ended."""
@@ -158,8 +159,8 @@ class Binding:
 
     def _prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The last prompt begun by another process, unless one has begun here since."""
-        number = self._after_prompt
-        if not number or session.session_id != self._session_id or session.course.last_prompt != number:
+        number = self._last_known(session.session_id)
+        if not number or session.course.last_prompt != number:
             return None
         return session.course.rejoin(session, number, self._after_turn)
 

@@ -115,7 +115,7 @@ def test_the_question_is_in_the_event(log: MemoryDelivery, handler: CoagentCallb
 
 
 def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """If the resumed graph fails, its question is still open: a second answer belongs to the same prompt."""
+    """If the resumed graph fails, its question is still open: a second answer in the same prompt recovers the error."""
     faults = [ConnectionError("down")]
 
     def node(state: State) -> State:
@@ -137,6 +137,7 @@ def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, han
     assert oversight(log) == [("interrupted", "go?"), ("resumed", "yes"), ("resumed", "yes")]
     assert len({entry["input_data"]["interrupt_id"] for entry in of_type(log, "human_oversight")}) == 1
     assert {entry["prompt_number"] for entry in log.entries} == {1}
+    assert [e["error_info"]["error_id"] for e in of_type(log, "recovery")] == [of_type(log, "error")[0]["event_id"]]
 
 
 def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
