@@ -24,7 +24,9 @@ from benchmarks.work import WORK
 SLICES = 10
 
 
-def measure(handler: str, work: str, url: str, runs: int, profile: Profile | None = None) -> dict[str, float]:
+def measure(
+    handler: str, work: str, url: str, runs: int, profile: Profile | Callgrind | None = None
+) -> dict[str, float]:
     """Do the work once and measure it.
 
     Returns:

@@ -105,7 +105,7 @@ class Tables:
     """The tables of the measured cells, in Markdown."""
 
     def __init__(
-        self, cells: Cells, handlers: list[str], work: list[str], runs: dict[str, int], events: dict[str, int]
+        self, cells: Cells, handlers: list[str], work: list[str], runs: dict[str, int], events: dict[str, float]
     ):
         self.cells, self.work, self.runs, self.events = cells, work, runs, events
         self.handlers = [handler for handler in handlers if handler != "none"]
@@ -168,7 +168,7 @@ class Tables:
         print(f"| {name} | " + " | ".join(values) + " |", flush=True)
 
 
-def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, int]) -> None:
+def print_tables(cells: Cells, asked: argparse.Namespace, runs: dict[str, int], events: dict[str, float]) -> None:
     """Print everything that was measured."""
     counted = ", ".join(f"{WORK[work].title} {events[work]}" for work in asked.work)
     print(
@@ -214,9 +214,8 @@ def main() -> None:
     asked = parse()
     interpreter = python() if set(asked.only) & set(PEERS) else sys.executable
     runs = {work: kind.runs // (QUICK if asked.quick or asked.callgrind else 1) for work, kind in WORK.items()}
-    events = {
-        work: sum((run_cell(interpreter, "none", work, "--url", "-", "--events") or {}).values()) for work in asked.work
-    }
+    counted = {work: run_cell(interpreter, "none", work, "--url", "-", "--events") or {} for work in asked.work}
+    events = {work: sum(cell.values()) for work, cell in counted.items()}
     cells = measure(interpreter, asked, runs)
     print_tables(cells, asked, runs, events)
 

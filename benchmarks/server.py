@@ -63,14 +63,15 @@ def entries(count: int) -> Iterator[dict[str, Any]]:
             "timestamp": T0 + session * 5000 + step * 37,
             "meta": {"trace": trace, "model": "llama3.1:8b", "provider": "ollama"},
         }  # fmt: skip
-        yield entry | {
+        payloads: dict[str, dict[str, Any]] = {
             "llm_call": {"prompt": text[:300], "llm_call": {"issuer": "agent", "history": {"messages": [
                 {"role": "user", "content": text[300:]}]}}},
             "llm_response": {"llm_response": {"response": text, "input_tokens": 900, "output_tokens": step,
                              "total_tokens": 900 + step}, "performance_metrics": {"cost": 0.001}},
             "tool_call": {"tool_call": {"tool_name": "search", "parameters": {"query": text}}},
             "tool_response": {"tool_response": {"tool_name": "search", "result": {"output": text}, "success": True}},
-        }[kind]  # fmt: skip
+        }  # fmt: skip
+        yield entry | payloads[kind]
 
 
 def write_requests(path: Path, count: int, batch: int) -> list[int]:

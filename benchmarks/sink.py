@@ -82,6 +82,7 @@ class Sink(asyncio.Protocol):
         self.waiting = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -51,7 +51,7 @@ def parts(folder: Path) -> int:
     """The size of ClickHouse's active parts; those replaced by a merge stay on disk for some minutes."""
     with clickhouse_connect.get_client(interface="chdb", path=str(folder / "engine")) as client:
         sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'coagent'"
-        size: int = client.query(sql).first_row[0]
+        size: int = client.query(sql).result_rows[0][0]
         return size
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
@@ -20,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import tool
 
 ANSWER = "The capital of France is Paris, as it has been for most of a thousand years."
-USAGE = {"input_tokens": 24, "output_tokens": 17, "total_tokens": 41}
+USAGE = UsageMetadata(input_tokens=24, output_tokens=17, total_tokens=41)
 TOOL_CALLS = 5
 TOKENS = 200
 
@@ -84,7 +85,7 @@ class InstantModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         for number in range(TOKENS):
             usage = USAGE if number == TOKENS - 1 else None
-            chunk = ChatGenerationChunk(message=AIMessageChunk("word ", usage_metadata=usage))
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content="word ", usage_metadata=usage))
             if run_manager:
                 run_manager.on_llm_new_token("word ", chunk=chunk)
             yield chunk
@@ -118,7 +119,9 @@ def agents(runs: int, config: RunnableConfig) -> None:
     """(b) An agent that calls five tools in a row."""
     from langchain.agents import create_agent
 
-    agent = create_agent(InstantModel(tool_calls=TOOL_CALLS), [population], system_prompt="Use the tool.")
+    agent: Runnable[Any, Any] = create_agent(
+        InstantModel(tool_calls=TOOL_CALLS), [population], system_prompt="Use the tool."
+    )
     for _ in range(runs):
         agent.invoke({"messages": [("user", question())]}, config)
 

@@ -189,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             self.close_connection = True
-            self.rfile = self.wfile = open("/dev/null", "r+b", buffering=0)  # noqa: SIM115 - the base class closes it
+            nowhere: Any = open("/dev/null", "r+b", buffering=0)  # noqa: SIM115 - the base class closes it
+            self.rfile = self.wfile = nowhere
             return
         self.send_response(answer.status)
         for name, value in answer.headers.items():

@@ -140,7 +140,9 @@ class CountsAtOnce(ScriptedChat):
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(
-            message=AIMessageChunk("", usage_metadata={"input_tokens": 10, "output_tokens": 0, "total_tokens": 10})
+            message=AIMessageChunk(
+                content="", usage_metadata={"input_tokens": 10, "output_tokens": 0, "total_tokens": 10}
+            )
         )
         async for chunk in super()._astream(*args, **kwargs):
             yield chunk
@@ -180,6 +182,7 @@ def test_stream_that_is_left_keeps_what_had_arrived(
     config: Any = {"callbacks": [handler]}
 
     async def read() -> None:
+        stream: Any
         model = Hanging(script=["one two three four"])
         if left == "chain":
             stream = (RunnableLambda(lambda x: x) | model).astream("q", config)
@@ -377,8 +380,8 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
             used: Any = {"input_tokens": 1_000, "output_tokens": 0, "total_tokens": 1_000,
                          "input_token_details": {"audio": 9}}  # fmt: skip
             told = {"model_name": "gpt-4o-mini", "model_provider": "openai"}
-            yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=used, response_metadata=told))
-            yield ChatGenerationChunk(message=AIMessageChunk("Once"))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=used, response_metadata=told))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="Once"))
             raise ConnectionError("overloaded")
 
     with handler.session("s", session_id="s"), contextlib.suppress(ConnectionError):

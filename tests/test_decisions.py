@@ -38,7 +38,8 @@ class Judge(BaseDecisionModel):
 def judged(judge: Judge) -> Runnable[Any, Any]:
     """A chain that asks the judge about its input."""
     questions = {"risky": Noul(instructions="Is it risky?")}
-    return RunnableLambda(lambda food: {"state": food, "questions": questions}) | judge
+    asking: Runnable[Any, Any] = RunnableLambda(lambda food: {"state": food, "questions": questions})
+    return asking | judge
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
@@ -46,9 +47,9 @@ def test_decision_model_is_a_model_call(way: str, log: MemoryDelivery, handler: 
     """It has a turn, the state to judge, the questions and tokens."""
     chain, config = judged(Judge()), {"callbacks": [handler]}
     if way == "invoke":
-        chain.invoke("fugu", config)  # type: ignore[arg-type]
+        chain.invoke("fugu", config)
     else:
-        asyncio.run(chain.ainvoke("fugu", config))  # type: ignore[arg-type]
+        asyncio.run(chain.ainvoke("fugu", config))
     handler.close()
 
     (call,), (response,) = of_type(log, "llm_call"), of_type(log, "llm_response")
@@ -63,7 +64,7 @@ def test_decision_models_call_is_logged_whatever_its_texts_hold(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """A lone surrogate, as in a cut string, is escaped."""
-    judged(Judge()).invoke({"food": "\ud83d"}, {"callbacks": [handler]})  # type: ignore[arg-type]
+    judged(Judge()).invoke({"food": "\ud83d"}, {"callbacks": [handler]})
 
     assert of_type(log, "llm_call")[0]["prompt"] == '{"food":"\\\\ud83d"}'
 
@@ -78,7 +79,7 @@ def test_openais_decision_model_is_read(log: MemoryDelivery, handler: CoagentCal
         return httpx.Response(200, json={"model": "decider-1", "answers": answers, "usage": usage})
 
     client = httpx.Client(transport=httpx.MockTransport(answered))
-    model = OpenAIDecisions(model="decider", api_key="none", http_client=client)  # type: ignore[arg-type]
+    model = OpenAIDecisions(model="decider", api_key="none", http_client=client)
     questions = {"risky": Predicate(instructions="Is it risky?")}
     model.invoke({"input": "fugu", "questions": questions}, {"callbacks": [handler]})  # type: ignore[typeddict-item]
 

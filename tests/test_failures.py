@@ -553,8 +553,8 @@ def test_recovery_comes_after_its_error(log: MemoryDelivery) -> None:
 
         run_inline = True
 
-        def on_chat_model_start(self, serialized: Any, messages: Any, *, metadata: Any, **kwargs: Any) -> None:
-            if metadata["ls_model_name"] == "second":
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            if kwargs["metadata"]["ls_model_name"] == "second":
                 failed.wait(10)
 
     class After(BaseCallbackHandler):

@@ -120,7 +120,7 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
         (HumanMessage("a", name="Ann"), {"role": "user", "content": "a", "name": "Ann"}),
         (HumanMessage([{"type": "text", "text": "a"}, "b"]), {"role": "user", "content": "a\nb"}),
         (AIMessage("a"), {"role": "assistant", "content": "a"}),
-        (AIMessageChunk("a"), {"role": "assistant", "content": "a"}),
+        (AIMessageChunk(content="a"), {"role": "assistant", "content": "a"}),
         (ASKED, {"role": "assistant", "content": "", "tool_calls": [CALL]}),
         (
             AIMessage([{"type": "text", "text": "a"}, {"type": "tool_use", "id": "call_1"}], tool_calls=[CALL]),
@@ -155,9 +155,9 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
             {"role": "user", "content": "Here is a summary", "source": "summarization"},
         ),
         (HumanMessage("a", additional_kwargs={"lc_source": ["b"]}), {"role": "user", "content": "a"}),
-        (FunctionMessage("a", name="f"), {"role": "function", "content": "a", "name": "f"}),
-        (ChatMessage("a", role="developer"), {"role": "developer", "content": "a"}),
-        (ChatMessage("a", role="human"), {"role": "user", "content": "a"}),
+        (FunctionMessage(content="a", name="f"), {"role": "function", "content": "a", "name": "f"}),
+        (ChatMessage(content="a", role="developer"), {"role": "developer", "content": "a"}),
+        (ChatMessage(content="a", role="human"), {"role": "user", "content": "a"}),
         (RemoveMessage(id="1"), {"role": "remove", "content": ""}),
         ("text", {"role": "user", "content": "text"}),
         (("human", "text"), {"role": "user", "content": "text"}),
@@ -234,7 +234,9 @@ def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], 
     [
         AIMessage([{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "a"}]),
         AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}]),
-        AIMessageChunk(["", {"type": "thinking", "thinking": [{"type": "text", "text": "hm", "index": 0}]}, "a"]),
+        AIMessageChunk(
+            content=["", {"type": "thinking", "thinking": [{"type": "text", "text": "hm", "index": 0}]}, "a"]
+        ),
         AIMessage([{"type": "reasoning", "reasoning": "hm"}]),
         AIMessage([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "x"}}]),
@@ -358,10 +360,12 @@ def test_a_candidate_without_message_is_read() -> None:
 def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
     """Merged chunks give text, calls and finish reason once, though merging repeats the reason."""
     pieces = [
-        AIMessageChunk("Let me ", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
-        AIMessageChunk("see", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
-        AIMessageChunk("", tool_call_chunks=[{"index": 0, "id": "call_1", "name": "weather", "args": '{"city": '}]),
-        AIMessageChunk("", tool_call_chunks=[{"index": 0, "id": None, "name": None, "args": '"Paris"}'}]),
+        AIMessageChunk(content="Let me ", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
+        AIMessageChunk(content="see", response_metadata={"finish_reason": "tool_calls", "model_name": "gpt-4o"}),
+        AIMessageChunk(
+            content="", tool_call_chunks=[{"index": 0, "id": "call_1", "name": "weather", "args": '{"city": '}]
+        ),
+        AIMessageChunk(content="", tool_call_chunks=[{"index": 0, "id": None, "name": None, "args": '"Paris"}'}]),
     ]
     merged = ChatGenerationChunk(message=pieces[0])
     for piece in pieces[1:]:
@@ -455,7 +459,7 @@ def weather(city: str) -> str:
     [
         (ChatOpenAI(model="gpt-4o", api_key="sk-x", temperature=0.5), ("gpt-4o", "openai", 0.5)),
         (
-            ChatAnthropic(model="claude-sonnet-4-5", api_key="sk-x", max_tokens=9),
+            ChatAnthropic.model_validate({"model": "claude-sonnet-4-5", "api_key": "sk-x", "max_tokens": 9}),
             ("claude-sonnet-4-5", "anthropic", None),
         ),
     ],

@@ -231,7 +231,7 @@ def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, ha
 
     grade: Any = Grade(0.9)
     handler.log("info", "graded", meta=grade)
-    handler.log_error("too low", meta=[grade])  # type: ignore[arg-type]
+    handler.log_error("too low", meta=[grade])
 
     assert [entry["meta"] for entry in log.entries[-2:]] == [{"value": {"score": 0.9}}, {"value": [{"score": 0.9}]}]
 
@@ -248,19 +248,19 @@ def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
     """An empty or overlong id, or one that is not a string, raises where it is given."""
     for bad in ("", "x" * 513, 7):
         with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
-            CoagentCallbackHandler(bad, delivery=log)  # type: ignore[arg-type]
+            CoagentCallbackHandler(bad, delivery=log)
 
 
 def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCallbackHandler) -> None:
     """A decorator without parentheses, a non-string prompt or a non-dict meta raises and says what to do."""
     parentheses = r'needs parentheses: @handler.session\(\) or @session.prompt\("…"\) above'
     with pytest.raises(ConfigurationError, match=parentheses):
-        handler.session(lambda: None)  # type: ignore[arg-type]
+        handler.session(lambda: None)
     with pytest.raises(ConfigurationError, match=parentheses):
-        handler.session("x").prompt(lambda: None)  # type: ignore[arg-type]
+        handler.session("x").prompt(lambda: None)
     with pytest.raises(ConfigurationError, match="prompt must be a string, not 5"):
-        handler.session("x").prompt(5)  # type: ignore[arg-type]
+        handler.session("x").prompt(5)
     with pytest.raises(ConfigurationError, match="meta must be a dict, not 'str'"):
-        handler.session("x", meta="str")  # type: ignore[arg-type]
+        handler.session("x", meta="str")
     with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
         handler.session("x", session_id="")

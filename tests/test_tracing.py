@@ -85,7 +85,7 @@ def test_program_is_logged_without_a_change(way: str, tmp_path: Path) -> None:
         command = [sys.executable, *(["-m", "coagent_langchain", "run"] if way == "command" else []), str(script), "41"]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         client = CoagentClient(running.base_url)
-        events = [event.event_type.value for event in client.get_logs(client.get_runs()[0])]
+        events = [event.event_type for event in client.get_logs(client.get_runs()[0])]
 
     assert (result.returncode, result.stderr, result.stdout) == (3, "", "")
     told = ["error"] if way == "command" else []  # from the command, which sees how the program ends

@@ -59,7 +59,7 @@ def openai(**more: Any) -> LLMResult:
         "usage": OPENAI,
     }
     made = model._create_chat_result({**response, **more})
-    return LLMResult(generations=[made.generations], llm_output=made.llm_output)
+    return LLMResult(generations=[[*made.generations]], llm_output=made.llm_output)
 
 
 def anthropic() -> LLMResult:
@@ -68,8 +68,8 @@ def anthropic() -> LLMResult:
         "id": "1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
         "stop_sequence": None, "content": [{"type": "text", "text": "hi"}], "usage": ANTHROPIC,
     })  # fmt: skip
-    made = ChatAnthropic(model="claude-sonnet-4-5", api_key="x")._format_output(response)
-    return LLMResult(generations=[made.generations], llm_output=made.llm_output)
+    made = ChatAnthropic.model_validate({"model": "claude-sonnet-4-5", "api_key": "x"})._format_output(response)
+    return LLMResult(generations=[[*made.generations]], llm_output=made.llm_output)
 
 
 def numbers(found: Usage | None) -> tuple[Any, ...]:
@@ -394,8 +394,8 @@ def test_streamed_anthropic_parts_are_summed_by_langchain() -> None:
     """Input at the start and output at the end of a stream, merged, give one usage."""
     start = {"input_tokens": 10, "output_tokens": 0, "total_tokens": 10, "input_token_details": {"cache_read": 4}}
     end = {"input_tokens": 0, "output_tokens": 5, "total_tokens": 5}
-    merged = ChatGenerationChunk(message=AIMessageChunk("a", usage_metadata=start)) + ChatGenerationChunk(
-        message=AIMessageChunk("b", usage_metadata=end)
+    merged = ChatGenerationChunk(message=AIMessageChunk(content="a", usage_metadata=start)) + ChatGenerationChunk(
+        message=AIMessageChunk(content="b", usage_metadata=end)
     )
 
     found = usage(LLMResult(generations=[[merged]]))

@@ -139,7 +139,7 @@ def test_result_of_a_test_is_no_content(server: Running, monkeypatch: pytest.Mon
     assert event["test_result"] == {"status": "passed", "total_tests": 3, "passed_tests": 3}
 
 
-@pytest.mark.parametrize("entry", [published("objects"), PublishedEntry("objects", 1, 1, "info", prompt="Rome")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("entry", [published("objects"), PublishedEntry("objects", 1, 1, "info", prompt="Rome")])
 def test_content_of_an_entry_that_is_an_object_is_not_sent_either(
     server: Running, monkeypatch: pytest.MonkeyPatch, entry: PublishedEntry
 ) -> None:

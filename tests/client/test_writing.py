@@ -195,7 +195,7 @@ def test_entries_of_coagents_own_client_are_stored(client: CoagentClient) -> Non
 
 def test_entry_that_cannot_say_what_it_is_is_stored_by_its_fields(client: CoagentClient) -> None:
     """CoAgent's own client raises here, because its entry needs an `EventType`."""
-    result = client.store_log(PublishedEntry("by-fields", 1, 0, "info"))  # type: ignore[arg-type]
+    result = client.store_log(PublishedEntry("by-fields", 1, 0, "info"))
 
     assert (result.success, client.get_logs("by-fields")[0].event_type) == (True, "info")
 
@@ -209,7 +209,8 @@ def test_status_of_tests_may_be_that_of_coagents_own_client(client: CoagentClien
 
 def test_objects_that_json_does_not_know_become_text(client: CoagentClient) -> None:
     """Whatever the application puts into meta, the event is stored."""
-    result = client.log_info("odd", "x", meta={"path": os.getcwd, 3: {"a", "b"}, "half": "\ud800"})
+    meta: Any = {"path": os.getcwd, 3: {"a", "b"}, "half": "\ud800"}
+    result = client.log_info("odd", "x", meta=meta)
 
     assert (result.success, sorted(client.get_logs("odd")[0]["meta"])) == (True, ["3", "half", "path"])
 
@@ -267,7 +268,7 @@ def test_no_request_is_larger_than_a_proxy_takes() -> None:
 def test_value_that_is_no_entry_costs_nothing_else(client: CoagentClient) -> None:
     """In a batch, its index is named; alone, or for an entry instead of a list, the message says what is wrong."""
     entry = {"session_id": "values", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
-    many, one, unlisted = client.store_logs([entry, 5, entry]), client.store_log(5), client.store_logs(entry)  # type: ignore[list-item,arg-type]
+    many, one, unlisted = client.store_logs([entry, 5, entry]), client.store_log(5), client.store_logs(entry)  # type: ignore[list-item]
 
     assert (many.success, [e["index"] for e in many.errors], len(client.get_logs("values"))) == (False, [1], 2)
     assert (one.success, "object" in one.message) == (False, True)

@@ -22,7 +22,7 @@ from tests.fakes import USAGE, ScriptedText, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.tools import add
 
-ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup", usage_metadata=USAGE))]])  # type: ignore[arg-type]
+ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("soup", usage_metadata=USAGE))]])
 HOOKS = sorted(name for name in dir(BaseCallbackHandler) if name.startswith("on_"))
 
 

@@ -101,7 +101,7 @@ class RaisingDict(dict[str, Any]):
     def get(self, *args: Any) -> Any:
         raise RuntimeError("get")
 
-    items = values = keys = get  # type: ignore[assignment]
+    items = values = keys = get
 
 
 HOSTILE: dict[str, Any] = {
@@ -163,7 +163,7 @@ def test_any_exception_is_logged(kind: str, log: MemoryDelivery, handler: Coagen
 
     class Unreadable(Exception):
         @property
-        def __notes__(self) -> list[str]:
+        def __notes__(self) -> list[str]:  # type: ignore[override]
             raise RuntimeError("no notes")
 
     def step(value: Any) -> Any:
@@ -239,7 +239,7 @@ def test_a_forked_worker_logs(log: MemoryDelivery) -> None:
         status = os.waitpid(child, 0)[1]
         handler.on_llm_end(None, run_id=run_id)
         handler.close()
-        events = [e.event_type.value for e in CoagentClient(running.base_url).get_logs("s")]
+        events = [e.event_type for e in CoagentClient(running.base_url).get_logs("s")]
 
     assert (status, events.count("llm_call"), events.count("llm_response")) == (0, 2, 2)
     assert (events.count("session_start"), events.count("session_end")) == (1, 1)
@@ -251,7 +251,7 @@ def test_time_to_the_first_token_is_not_the_whole_time(log: MemoryDelivery, hand
     class Paced(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
             for text, pause in (("", 0.03), ("one", 0.06), ("", 0.0)):
-                yield ChatGenerationChunk(message=AIMessageChunk(text))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=text))
                 time.sleep(pause)
 
     list(Paced(script=[]).stream("q", {"callbacks": [handler]}))
@@ -277,9 +277,9 @@ def test_first_token_may_be_reasoning_beside_the_content(log: MemoryDelivery, ha
 
     class Thinking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
-            yield ChatGenerationChunk(message=AIMessageChunk("", additional_kwargs={"reasoning_content": "hm"}))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={"reasoning_content": "hm"}))
             time.sleep(0.06)
-            yield ChatGenerationChunk(message=AIMessageChunk("one"))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="one"))
 
     list(Thinking(script=[]).stream("q", {"callbacks": [handler]}))
 

@@ -53,7 +53,7 @@ def test_streamed_usage_is_read_from_the_message(log: MemoryDelivery, handler: C
 
 def test_unknown_usage_is_absent_not_zero(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """2 langfuse/langfuse#3265: a stream without usage has no token figures at all, neither 0 nor null."""
-    list(Streamed(script=[], chunks=[AIMessageChunk("one")]).stream("q", {"callbacks": [handler]}))
+    list(Streamed(script=[], chunks=[AIMessageChunk(content="one")]).stream("q", {"callbacks": [handler]}))
     handler.close()
 
     assert tokens(log) == (None, None, None)
@@ -63,15 +63,15 @@ def test_unknown_usage_is_absent_not_zero(log: MemoryDelivery, handler: CoagentC
 
 def test_usage_in_the_last_chunk_is_found(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """3 langfuse/langfuse#8625: usage that a provider puts into the last, otherwise empty chunk."""
-    last = AIMessageChunk("", usage_metadata={"input_tokens": 7, "output_tokens": 2, "total_tokens": 9})
-    list(Streamed(script=[], chunks=[AIMessageChunk("one"), last]).stream("q", {"callbacks": [handler]}))
+    last = AIMessageChunk(content="", usage_metadata={"input_tokens": 7, "output_tokens": 2, "total_tokens": 9})
+    list(Streamed(script=[], chunks=[AIMessageChunk(content="one"), last]).stream("q", {"callbacks": [handler]}))
 
     assert tokens(log) == (7, 2, 9)
 
 
 def test_result_without_llm_output_is_enough(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """4 langchain-ai/langchain#34057: `llm_output` is never required."""
-    answer = AIMessage("soup", usage_metadata=USAGE)  # type: ignore[arg-type]
+    answer = AIMessage("soup", usage_metadata=USAGE)
     model = chat(answer)
     model.invoke("q", {"callbacks": [handler]})
 
@@ -95,7 +95,7 @@ def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, hand
 def test_reasoning_tokens_are_carried_through(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """6 PostHog/posthog-python#268: details such as reasoning tokens are logged as the model reports them."""
     usage = {**USAGE, "output_token_details": {"reasoning": 3, "audio": 1}, "input_token_details": {"audio": 2}}
-    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
 
     assert details(log) == {
         "output_token_details": {"reasoning": 3, "audio": 1},
@@ -119,7 +119,7 @@ def test_anthropic_input_includes_the_cache_once(log: MemoryDelivery, handler: C
 def test_cache_is_not_added_to_totals_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """8 braintrustdata/braintrust-sdk-python#510: cached tokens are part of the total, once, for the session too."""
     usage = {"input_tokens": 110, "output_tokens": 5, "total_tokens": 115, "input_token_details": {"cache_read": 100}}
-    model = chat(AIMessage("soup", usage_metadata=usage))  # type: ignore[arg-type]
+    model = chat(AIMessage("soup", usage_metadata=usage))
     for _ in range(2):
         model.invoke("q", {"callbacks": [handler]})
     handler.close()
@@ -131,7 +131,7 @@ def test_cache_is_not_added_to_totals_again(log: MemoryDelivery, handler: Coagen
 def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """9 langchain-ai/langsmith-sdk#2519: an input below its own cached part cannot include it: they are added."""
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"cache_read": 100}}
-    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
 
     assert tokens(log) == (110, 5, 115)
     assert details(log)["input_tokens_without_cache"] == 10
@@ -140,7 +140,7 @@ def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentC
 def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: only one is read."""
     run_id = uuid4()
-    message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": {"prompt_tokens": 10}})  # type: ignore[arg-type]
+    message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": {"prompt_tokens": 10}})
     output = {"token_usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}}
     handler.on_chat_model_start({}, [[]], run_id=run_id)
     handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=message)]], llm_output=output), run_id=run_id)
@@ -171,7 +171,7 @@ def test_service_tier_details_are_kept(log: MemoryDelivery, handler: CoagentCall
     """6 PostHog/posthog-python#268: keys with a service tier prefix and cache lifetimes are kept verbatim."""
     found = {"flex_cache_read": 4, "flex": 9, "ephemeral_5m_input_tokens": 2, "cache_creation": 0}
     usage = {**USAGE, "input_token_details": found}
-    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})  # type: ignore[arg-type]
+    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
 
     assert (tokens(log), details(log)["input_token_details"]) == ((10, 4, 14), found)
 

@@ -17,6 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, state_of, types
@@ -82,7 +83,7 @@ def test_an_agent_as_a_tool_is_drawn_inside_its_tool(log: MemoryDelivery, handle
 MODEL_NODE = ("model", [("scripted-1", [])])
 
 
-def outline(bar: timeline.Bar) -> list[tuple[str, Any]]:
+def outline(bar: Bar) -> list[tuple[str, Any]]:
     """The tree below a bar, by label."""
     return [(child.label, outline(child)) for child in bar.children]
 

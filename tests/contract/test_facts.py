@@ -347,9 +347,9 @@ def test_hooks_run_in_the_callers_thread(log: MemoryDelivery) -> None:
     seen: set[str] = set()
 
     class Watching(CoagentCallbackHandler):
-        def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
             seen.add(threading.current_thread().name)
-            super().on_llm_new_token(token, **kwargs)
+            super().on_llm_new_token(*args, **kwargs)
 
     async def main() -> None:
         async for _ in chat("one two three").astream("q", {"callbacks": [Watching(delivery=log)]}):

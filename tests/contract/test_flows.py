@@ -109,7 +109,7 @@ def test_resume_continues_the_servers_numbers() -> None:
             forget_sessions(handler)
         logged = CoagentClient(running.base_url).get_logs("s")
 
-    assert [(e.event_type.value, e.prompt_number) for e in logged] == [
+    assert [(e.event_type, e.prompt_number) for e in logged] == [
         ("session_start", 1),
         ("user_input", 1),
         ("llm_call", 1),
@@ -132,7 +132,7 @@ def test_pickled_handler_resumes_where_it_is_unpickled() -> None:
         assert again.flush(10)
         logged = CoagentClient(running.base_url).get_logs("s")
 
-    assert [e.prompt_number for e in logged if e.event_type.value in ("session_start", "user_input")] == [1, 1, 2]
+    assert [e.prompt_number for e in logged if e.event_type in ("session_start", "user_input")] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("stops", ["to ask", "in an error"])
@@ -149,8 +149,8 @@ def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
 
     model, failed = chat("soup", "bread", "cheese"), list[bool]()
     graph = StateGraph(MessagesState).add_node("first", lambda state: {"messages": [model.invoke(state["messages"])]})
-    app = graph.add_node("then", step).add_edge(START, "first").add_edge("first", "then")
-    app, question = app.compile(checkpointer=InMemorySaver()), {"messages": [("user", "q")]}
+    graph = graph.add_node("then", step).add_edge(START, "first").add_edge("first", "then")
+    app, question = graph.compile(checkpointer=InMemorySaver()), {"messages": [("user", "q")]}
     with server.launch() as running:
         for resume, asked in ((False, question), (True, Command(resume="yes") if stops == "to ask" else None)):
             handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
@@ -164,7 +164,7 @@ def test_resume_continues_the_prompt_whose_graph_goes_on(stops: str) -> None:
 
     kinds = ("user_input", "llm_call", "human_oversight", "error")
     stop = ("human_oversight", 1, 1) if stops == "to ask" else ("error", 1, 1)
-    assert [(e.event_type.value, e.prompt_number, e.turn_number) for e in logged if e.event_type in kinds] == [
+    assert [(e.event_type, e.prompt_number, e.turn_number) for e in logged if e.event_type in kinds] == [
         ("user_input", 1, 0),
         ("llm_call", 1, 1),
         stop,
@@ -205,7 +205,7 @@ def test_resume_goes_on_in_no_earlier_prompt_when_another_has_begun_here() -> No
         logged = client.get_logs("s")
 
     kinds = ("user_input", "human_oversight")
-    assert [(e.event_type.value, e.prompt_number) for e in logged if e.event_type in kinds] == [
+    assert [(e.event_type, e.prompt_number) for e in logged if e.event_type in kinds] == [
         ("user_input", 1),
         ("user_input", 2),
         ("human_oversight", 3),

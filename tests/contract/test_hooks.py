@@ -21,8 +21,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
-from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.events import EventType
+from coagent_langchain import CoagentCallbackHandler, EventType
 from coagent_langchain.testing import MemoryDelivery
 from tests.contract import table
 from tests.fakes import chat

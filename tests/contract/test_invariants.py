@@ -40,7 +40,7 @@ inputs = st.one_of(ODD, st.just({"messages": [HumanMessage("hello")]}), st.just(
 answers = st.one_of(
     ODD,
     st.just(LLMResult(generations=[])),
-    st.just(LLMResult(generations=[[ChatGeneration(message=AIMessage("a", usage_metadata=USAGE))]])),  # type: ignore[arg-type]
+    st.just(LLMResult(generations=[[ChatGeneration(message=AIMessage("a", usage_metadata=USAGE))]])),
     st.just(
         LLMResult(
             generations=[[ChatGeneration(message=AIMessage("", tool_calls=[{"name": "tool", "args": {}, "id": "c1"}]))]]

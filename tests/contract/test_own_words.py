@@ -76,9 +76,9 @@ def test_call_that_a_node_makes_itself_is_told(log: MemoryDelivery, handler: Coa
 
 def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A `ChatMessage` of the user is the prompt; one of the assistant that no model produced is the node's own."""
-    said = ChatMessage("soup", role="assistant")
+    said = ChatMessage(content="soup", role="assistant")
     graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [said]}).add_edge(START, "say").compile()
-    graph.invoke({"messages": [ChatMessage("Lunch?", role="user")]}, {"callbacks": [handler]})
+    graph.invoke({"messages": [ChatMessage(content="Lunch?", role="user")]}, {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == ["Lunch?"]
     assert own_words(log) == [("say", ["soup"])]
@@ -186,8 +186,8 @@ def guard(state: MessagesState) -> dict[str, Any]:
 def test_node_that_replaces_a_models_answer_tells_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A guard: the user gets its words, in each run, and the model's are in the model's event alone."""
     graph = StateGraph(MessagesState).add_node("ask", lambda state: {"messages": chat("soup").invoke("q")})
-    app = graph.add_node("guard", guard).add_node("all", lambda state: state).add_edge(START, "ask")
-    app = app.add_edge("ask", "guard").add_edge("guard", "all").compile(checkpointer=InMemorySaver())
+    graph = graph.add_node("guard", guard).add_node("all", lambda state: state).add_edge(START, "ask")
+    app = graph.add_edge("ask", "guard").add_edge("guard", "all").compile(checkpointer=InMemorySaver())
     for _ in range(2):
         app.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 

@@ -23,8 +23,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 from tenacity import Future
 
-from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler
-from coagent_langchain.events import EventType
+from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler, EventType
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, calls, chat
 from tests.reading import of_type, types
@@ -67,7 +66,7 @@ def everything(handler: CoagentCallbackHandler) -> None:
     lenient = bad.model_copy(update={"handle_tool_error": True})
     answer = AIMessage(
         [{"type": "thinking", "thinking": SECRET}, {"type": "text", "text": SECRET}, {"type": "odd", "x": SECRET}],
-        usage_metadata=USAGE,  # type: ignore[arg-type]
+        usage_metadata=USAGE,
         response_metadata={"finish_reason": "stop"},
     )
     model = chat(calls(("bad", {"food": SECRET}, "c1")), calls(("ask", {"question": SECRET}, "c2")), answer)

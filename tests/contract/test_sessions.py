@@ -158,7 +158,7 @@ def test_a_block_resumes_too(way: str) -> None:
             handler.flush(10)
             handler._sessions._last_prompts.clear()  # as in another process
         with CoagentClient(server.base_url) as client:
-            found = [(e.event_type.value, e.prompt_number) for e in client.get_logs("talk")]
+            found = [(e.event_type, e.prompt_number) for e in client.get_logs("talk")]
 
     begun = ["user_input", "llm_call", "llm_response", "session_end"]
     assert found == [("session_start", 1), *[(kind, 1) for kind in begun], *[(kind, 2) for kind in begun]]
@@ -176,7 +176,7 @@ def test_what_resumes_starts_again_what_has_ended_here(way: str) -> None:
                 chat("soup").invoke("q", {"callbacks": [handler]})
         handler.flush(10)
         with CoagentClient(server.base_url) as client:
-            found = [(e.event_type.value, e.prompt_number) for e in client.get_logs("talk")]
+            found = [(e.event_type, e.prompt_number) for e in client.get_logs("talk")]
 
     called = ["user_input", "llm_call", "llm_response", "session_end"]
     assert found == [("user_input", 1), *[(kind, 2) for kind in called], ("session_start", 3),

@@ -69,7 +69,7 @@ def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
         both_have_asked.wait(10)
         return str(visit.invoke(message.tool_calls[0]).content)
 
-    agents = {city: RunnableLambda(lambda _, city=city: agent(city)) for city in ("Rome", "Oslo")}  # type: ignore[misc]
+    agents = {city: RunnableLambda(lambda _, city=city: agent(city)) for city in ("Rome", "Oslo")}
     RunnableParallel(agents).invoke("go", {"callbacks": [handler]})
 
     asked = {e["prompt"]: e["turn_number"] for e in of_type(log, "llm_call")}

@@ -8,6 +8,7 @@ import time
 import tracemalloc
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 import jmespath
 import pytest
@@ -76,7 +77,7 @@ def test_ids_travel_in_paths(running: Running, session_id: str) -> None:
     """Whatever an id contains, its session is found by the quoted path."""
     one = entry(session_id=session_id)
     post(running, one)
-    path = requests.utils.quote(session_id, safe="")
+    path = quote(session_id, safe="")
     # no client quotes dots, and `..` would be resolved on the way
     path = path.replace(".", "%2E")
 

@@ -202,9 +202,9 @@ def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
     log(running, some.end("") + every.end(""))
     told = "1 call without a price"
     rows = re.findall(r'<td class="num from-1000"( title="[^"]*")?>(\$.*?)<', get(running, "/").text)
-    heads = [re.search(r"<dt>Cost</dt><dd>(.*?)</dd>", get(running, f"/view/head/={name}").text)[1]  # type: ignore[index]
+    heads = [re.search(r"<dt>Cost</dt><dd>(.*?)</dd>", get(running, f"/view/head/={name}").text)[1]
              for name in ("some", "every")]  # fmt: skip
-    lines = [re.search("- Cost: (.*)", get(running, f"/export/{name}?format=md").text)[1]  # type: ignore[index]
+    lines = [re.search("- Cost: (.*)", get(running, f"/export/{name}?format=md").text)[1]
              for name in ("some", "every")]  # fmt: skip
     with CoagentClient(running.base_url) as client:
         facts = [client.session(name).facts[-2:] for name in ("some", "every")]

@@ -15,6 +15,7 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.server import api, filters, fragments, intake, timelines
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database, index
 from coagent_langchain.server.store.readers import Readers
@@ -31,7 +32,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
         put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
     kept = timelines.Timelines(running.store)
 
-    def look(name: str) -> timelines.Timeline:
+    def look(name: str) -> Timeline:
         session = running.store.session(name)
         assert session is not None
         return kept.get(session).timeline

@@ -74,8 +74,8 @@ def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
     story = Story("s").ask("book")
     for name in ("int-1", "int-2"):
         oversight(story.wait(10), "interrupted", name, f"{name}?")
-    for name in ("int-2", None, None):
-        oversight(story.wait(100), "resumed", name, "yes")
+    for answered in ("int-2", None, None):
+        oversight(story.wait(100), "resumed", answered, "yes")
 
     assert [(bar.status, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
         ("ok", 210), ("ok", 100), ("ok", 0),

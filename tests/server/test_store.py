@@ -16,7 +16,7 @@ from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
 from tests.server.sessions import restarted
 
 
-def rich_session() -> list[dict]:
+def rich_session() -> list[dict[str, Any]]:
     """One of everything that a roll-up counts."""
     usage = {"input_token_details": {"cache_read": 40}}
     tokens = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
@@ -209,7 +209,7 @@ def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> 
     (None, "completed"), ({"status": "idle"}, "idle"), ({"status": "cancelled"}, "cancelled"),
     ({"status": "sunny"}, "completed"), ({"status": 5}, "completed"),
 ])  # fmt: skip
-def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None:
+def test_status_of_the_end(store: Store, meta: dict[str, Any] | None, status: str) -> None:
     """A session's end has its status; an unknown one counts as completed."""
     put(store, entry("session_start", 0), entry("session_end", 9, **({"meta": meta} if meta else {})))
 
@@ -222,7 +222,7 @@ def test_status_of_the_end(store: Store, meta: dict | None, status: str) -> None
     ({"error_type": "TimeoutError", "error_message": "TimeoutError"}, "TimeoutError"),
     ({"error_type": "E", "error_message": "x" * 500}, "E: " + "x" * 197), ({}, ""), (None, ""),
 ])  # fmt: skip
-def test_failed_session_tells_its_last_error(store: Store, info: dict | None, failure: str) -> None:
+def test_failed_session_tells_its_last_error(store: Store, info: dict[str, Any] | None, failure: str) -> None:
     """On one line, at most 200 characters, wherever in the session it is and in whatever order it arrives."""
     put(store, entry("session_end", 9, meta={"status": "failed"}), entry("error", 5, error_info=info))
     put(store, entry("error", 3, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
@@ -452,7 +452,7 @@ def test_runs_come_earliest_first(store: Store) -> None:
 def test_unknown_sort_is_refused(store: Store) -> None:
     """An unknown sort never becomes part of the SQL."""
     with pytest.raises(ValueError, match="unknown sort 'id; --'"):
-        store.sessions(Query(sort="id; --"))  # type: ignore[arg-type]
+        store.sessions(Query(sort="id; --"))
 
 
 def test_news_is_what_arrived_meanwhile(store: Store) -> None:

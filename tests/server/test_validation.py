@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pydantic
@@ -85,7 +86,7 @@ def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | N
 @example([{}, {"x": [{"version": 1}, {"version": 2}]}], ",", True, False)  # entries' beginning inside an entry
 @example([{}, {"x": [{"version": 1}, {"version": 2}]}], ", ", False, False)
 @example([{"x": '},{"version"'}, {"x": '}, {"version"'}], ",", True, False)
-def test_each_entry_keeps_its_own_text(fields: list[dict], comma: str, compact: bool, first: bool) -> None:
+def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str, compact: bool, first: bool) -> None:
     """However the entries of a batch look and are separated, each valid one has its text between the commas."""
     entries = [one | entry() if first and number % 2 else entry() | one for number, one in enumerate(fields)]
     texts = [json.dumps(one, separators=(",", ":") if compact else None).encode() for one in entries]
@@ -133,7 +134,7 @@ def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: lis
 
     assert answer.status_code == (400 if bad else 200)
     for content in good:
-        path = requests.utils.quote(content["session_id"], safe="").replace(".", "%2E")
+        path = quote(content["session_id"], safe="").replace(".", "%2E")
         assert content in requests.get(f"{running.base_url}/logs/{path}", timeout=10).json()
     running.store.sessions(Query(text="a"))
 
