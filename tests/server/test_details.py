@@ -88,6 +88,17 @@ def test_details_of_a_tool_say_what_its_error_does_not() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("end", "titles"), [("", ["ValueError"]), (" Pay in cash.", ["ValueError", "Error"])])
+def test_long_message_of_a_tool_is_left_out_only_if_its_error_has_all_of_it(end: str, titles: list[str]) -> None:
+    """Also where the pane shows no more than its beginning, and a button for the rest."""
+    story, message = Story("s"), "no money left " * 200
+    story.log("error", 1, "r", error_info={"error_type": "ValueError", "error_message": message})
+    story.log("tool_response", 1, "r", tool_response={"success": False, "error_message": message + end})
+    made = judged(story.entries, 0, 1)
+
+    assert [part.title for one in made.entries for part in one.parts] == titles
+
+
 @pytest.mark.parametrize(("kind", "fields", "parts"), [
     ("user_input", {"prompt": "Hi", "input_data": {"prompt": "Hi", "files": ["a.pdf"]}},
      [("Prompt", "Hi"), ("Input data", "files: 1 item0: a.pdf")]),

@@ -81,22 +81,22 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
 
 def _say_once(made: list[Shown]) -> None:
     """Leave out what another entry of the bar says as well."""
-    told = {part.content for one in made if one.moment.type == "error" for part in one.parts}
-    entered = any(one.moment.type == "component_enter" for one in made)
-    asked = {_words(part, one) for one in made if one.moment.type == "user_input" for part in one.parts}
+    said: dict[str, list[Any]] = {one.moment.type: [] for one in made}
     for one in made:
-        if one.moment.type == "tool_response":  # it repeats the message of the error that came before it
-            one.parts = [part for part in one.parts if part.kind != "bad" or part.content not in told]
-        if one.moment.type == "session_start" and asked:  # what remains is not a prompt but the session's own name
-            one.parts = [replace(part, title="Session") if part.title == "Prompt" else part
-                         for part in one.parts if _words(part, one) not in asked]  # fmt: skip
-        if one.moment.type == "component_exit" and entered:  # its enter entry says which component it is
-            one.parts = [part for part in one.parts if part.path != '["target_component"]']
+        said[one.moment.type] += [part.source.value for part in one.parts if part.source]
+    for one in made:
+        match one.moment.type:
+            case "tool_response" if "error" in said:  # it repeats the message
+                one.parts = [part for part in one.parts if part.kind != "bad" or not _is_in(said["error"], part)]
+            case "session_start" if said.get("user_input"):  # what remains is not a prompt but the session's own name
+                one.parts = [replace(part, title="Session") if part.title == "Prompt" else part
+                             for part in one.parts if not _is_in(said["user_input"], part)]  # fmt: skip
+            case "component_exit" if "component_enter" in said:  # which says what component it is
+                one.parts = [part for part in one.parts if part.path != '["target_component"]']
 
 
-def _words(part: Part, one: Shown) -> str:
-    """A part's content without the address of its entry, which the button for the rest of a long text contains."""
-    return part.content.replace(one.ref, "")
+def _is_in(said: list[Any], part: Part) -> bool:
+    return part.source is not None and part.source.value in said
 
 
 def show(stored: Entry) -> Shown:

@@ -24,7 +24,7 @@ class Part:
 
     Attributes:
         kind: text, prose, json, code, bad or button.
-        path: where the copy button finds the whole text; None if there is no button.
+        source: the value that it shows, which the copy button fetches as a whole; None if there is no button.
         brief: the line that is shown while it is folded: its beginning, or the tools that it calls.
         alike: for an error, the words to search for similar errors in all sessions.
     """
@@ -32,15 +32,20 @@ class Part:
     title: str
     content: Markup
     kind: str = "text"
-    path: str | None = None
+    source: Value | None = None
     folded: bool = False
     brief: str = ""
     alike: str = ""
 
+    @property
+    def path(self) -> str | None:
+        """The path of its source, as JSON."""
+        return self.source.where if self.source else None
+
 
 def of_text(title: str, value: Value, kind: str = "text", *, folded: bool = False) -> Part:
     """Make a part from a text."""
-    return Part(title, shown(value), kind, value.where, folded, formats.brief(value.text))
+    return Part(title, shown(value), kind, value, folded, formats.brief(value.text))
 
 
 def of_value(title: str, value: Value) -> Part:
@@ -49,7 +54,7 @@ def of_value(title: str, value: Value) -> Part:
     if inner is None and isinstance(value.value, str):
         return of_text(title, value)
     content = tree(replace(value, value=inner or value.value))
-    return Part(title, content, "json", value.where, brief=formats.brief(value.value))
+    return Part(title, content, "json", value, brief=formats.brief(value.value))
 
 
 def of_answer(title: str, value: Value) -> Part:
