@@ -216,15 +216,29 @@ def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, widt
     assert (words.all_inner_texts(), cut) == (names * 2, [])
 
 
-def test_compare_is_in_sight_once_a_session_is_chosen(page: Page, post: Post) -> None:
-    """With a long list the button waits at the end; a tick brings it to the bottom of the window."""
+@pytest.mark.parametrize("part", [".foot >> text=1–40 of 40", "#compare"])
+def test_foot_of_a_long_list_is_in_sight(page: Page, post: Post, part: str) -> None:
+    """How many sessions were found, and the button that compares two, without scrolling to the end."""
     for number in range(40):
         post(sessions.running(f"s{number}", T0 + number))
     page.goto("/")
-    expect(page.locator("#compare")).not_to_be_in_viewport()
-    page.locator("input[name=s]").first.check()
 
-    expect(page.locator("#compare")).to_be_in_viewport()
+    expect(page.locator(part)).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("keys", ["j" * 30, "j" * 30 + "k" * 20])
+def test_neither_heads_nor_foot_hide_the_marked_row(page: Page, post: Post, keys: str) -> None:
+    """Both stay at the edges of the window while the rows move between them."""
+    for number in range(40):
+        post(sessions.running(f"s{number}", T0 + number))
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    for key in keys:
+        page.keyboard.press(key)
+    row, heads, foot = (page.locator(each).bounding_box() or {} for each in ("tr.at", "thead th >> nth=1", ".foot"))
+
+    assert heads["y"] + heads["height"] <= row["y"]
+    assert row["y"] + row["height"] <= foot["y"]
 
 
 def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
