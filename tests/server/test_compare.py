@@ -143,6 +143,18 @@ def test_compare_puts_figures_side_by_side(three: Running) -> None:
     assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
 
 
+@pytest.mark.parametrize(("tagged", "told"), [
+    ({"a": ["prompt:v1", "user:7"], "b": ["prompt:v2"]}, "Models Tags prompt:v1 user:7 prompt:v2 Duration"),
+    ({"a": [], "b": []}, "Models Duration"),
+])  # fmt: skip
+def test_compare_shows_by_their_tags_which_is_which(running: Running, tagged: dict[str, list[str]], told: str) -> None:
+    """For example two versions of a prompt; without tags there is no such row."""
+    for session_id, tags in tagged.items():
+        log(running, Story(session_id).ask("Pets?", {"context": {"tags": tags}}).entries)
+
+    assert told in shown(running, "/compare?" + "&".join(f"s={session_id}" for session_id in tagged))
+
+
 @pytest.mark.parametrize(("left", "right", "told"), [
     (0.5, 0.50005, "<$0.0001 more (+0%)"), (0.0002, 0.00015, "<$0.0001 less (−25%)"), (0.5, 0.75, "+$0.2500 (+50%)"),
     (0.5, 0.5, "same"), (None, 0.5, ""),
