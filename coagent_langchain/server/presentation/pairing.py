@@ -79,26 +79,27 @@ class Pairing:
         bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
         if bar is None:
             bar = self._new(moment, kind)
-            bar.events.clear()
             self._keep(moment)
-        self._finish(bar, moment)
-
-    def _finish(self, bar: Bar, moment: Moment) -> None:
-        bar.events.append((moment.at, moment.seq))
+        else:
+            bar.events.append((moment.at, moment.seq))
         _stop(bar, moment)
         _add_use(bar, moment)
         if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
-        why = moment.failed or moment.outcome == NOT_RUN
-        cause = self._by_error.get(moment.error)
-        note = cause.note if cause else moment.note  # the response has only the message, which may be empty
-        # Keep the note of an error, which names its type, and a tool's arguments unless it failed or did not run.
-        if note and not bar.errors and (why or not bar.note or not bar.is_tool):
-            bar.note = note
+        bar.note = self._final_note(bar, moment)
         if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
         elif bar.status == "open":
             bar.status = moment.outcome or "ok"
+
+    def _final_note(self, bar: Bar, end: Moment) -> str:
+        """Why a call failed or did not run; otherwise a tool's arguments, or what anything else has returned."""
+        if bar.errors:
+            return bar.note  # the error's, which names its type
+        if bar.is_tool and bar.note and not end.failed and end.outcome != NOT_RUN:
+            return bar.note
+        cause = self._by_error.get(end.error)
+        return (cause.note if cause else end.note) or bar.note  # a response has only the message, which may be empty
 
     def _keep(self, end: Moment) -> None:
         """Remember the end that made the last bar, as its call may follow."""
@@ -178,9 +179,9 @@ class Pairing:
     def _oversight(self, moment: Moment) -> None:
         answered = self._answered(moment.key) if moment.outcome in ("resumed", "unanswered") else []
         for bar in answered:
-            asked = bar.note
-            self._finish(bar, moment)
-            bar.status, bar.note = "ok", exchange(asked, moment.note)
+            bar.events.append((moment.at, moment.seq))
+            _stop(bar, moment)
+            bar.status, bar.note = "ok", exchange(bar.note, moment.note)
             if moment.outcome == "unanswered":
                 bar.status = moment.outcome
             elif moment.root:
