@@ -113,9 +113,15 @@ def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
 
 
 def without_token(text: str, token: str | None) -> str:
-    """Mask the token in a server's or library's message, where JSON may have escaped it with backslashes."""
-    written = "".join(rf"\\?{re.escape(each)}" if each in '/"\\' else re.escape(each) for each in token or "")
+    """Mask the token in a server's or library's message, where it may be escaped for JSON, HTML or an address."""
+    written = "".join(each if each.isalnum() else _escaped(each) for each in token or "")
     return re.sub(written, "***", text) if written else text
+
+
+def _escaped(character: str) -> str:
+    r"""A pattern for a character as it is, or e.g. as `\+`, `\u002B`, `%2B` or `&#43;`."""
+    code = f"{ord(character):02x}"
+    return rf"(?:\\?{re.escape(character)}|(?i:\\u00{code}|%{code})|&#?\w+;)"
 
 
 def what_failed(error: BaseException) -> str:

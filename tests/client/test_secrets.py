@@ -72,10 +72,16 @@ def test_password_of_a_proxy_is_not_shown(
     assert "hush" not in caplog.text
 
 
-@pytest.mark.parametrize("body", [b"who is to/ken-4711?", rb'{"message": "who is to\/ken-4711?"}'])
+@pytest.mark.parametrize("body", [
+    b"who is to/ken+4711?",
+    rb'{"message": "who is to\/ken+4711?"}',
+    rb'{"message": "who is to/ken\u002B4711?"}',
+    b"<p>who is to&#x2F;ken&plus;4711?</p>",
+    b"who is to%2fken%2B4711?",
+])  # fmt: skip
 def test_token_that_the_server_repeats_is_not_shown(body: bytes) -> None:
     """A refusal is reported without the token, however the server has written it."""
-    with FaultyServer(lambda _: Answer(403, body)) as server, CoagentClient(server.base_url, "to/ken-4711") as client:
+    with FaultyServer(lambda _: Answer(403, body)) as server, CoagentClient(server.base_url, "to/ken+4711") as client:
         refused = client.log_info("s", "hi").message
 
     assert re.sub(" in .* s:", ":", refused) == f"POST {server.base_url}/logs failed after 1 try: HTTP 403: who is ***?"
