@@ -38,6 +38,13 @@ def test_services_and_what_they_wait_for(compose: dict[str, Any]) -> None:
     }
 
 
+def test_everything_starts_again_by_itself(compose: dict[str, Any]) -> None:
+    """After a restart of the machine too; nginx ends if it starts while a server is being restarted."""
+    restarts = {name: service.get("restart") for name, service in compose["services"].items()}
+
+    assert restarts == dict.fromkeys(("clickhouse", *SERVERS, "proxy"), "unless-stopped")
+
+
 def test_only_the_proxy_is_reached_and_from_this_machine_alone(compose: dict[str, Any]) -> None:
     """Neither database nor servers publish a port, and none shares the machine's network."""
     ports = {name: service.get("ports") for name, service in compose["services"].items()}
