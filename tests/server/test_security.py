@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import http.client
 import importlib.resources
 import json
@@ -166,6 +167,18 @@ def test_the_token_opens(closed: Running) -> None:
     assert ask(closed, Authorization=f"Basic {TOKEN}").status_code == 401
     assert ask(closed, path=f"/api/v1/runs?token={TOKEN}").status_code == 401
     assert ask(closed, Authorization="Bearer \xff").status_code == 401
+
+
+def test_secrets_are_compared_in_constant_time(closed: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Token and cookie, all of each: network times are too rough to tell, so the comparing function is observed."""
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append(a) or compare(a, b))
+    cookie = f"coagent_session_{urlsplit(closed.url).port}"
+    ask(closed, Authorization="Bearer in-header", Cookie=f"{cookie}=in-cookie")
+    ask(closed, path="/?token=in-address")
+
+    assert {b"in-header", b"in-cookie", b"in-address"} <= {*compared}
 
 
 def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
