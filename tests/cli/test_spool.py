@@ -299,6 +299,19 @@ def test_flush_tries_for_as_long_as_it_may(tmp_path: Path, retry_after: dict[str
     assert (took >= 0.6, len(server.requests) > 1) == (tried, tried)
 
 
+def test_flush_gives_up_in_time_where_the_server_hangs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A single request would wait for its response for half a minute, whatever the command's timeout."""
+    with FaultyServer() as server:
+        leave(server, tmp_path, ids(1))
+        server.behave = lambda request: Answer(hangs=True)
+        started = time.monotonic()
+        main(["spool", "flush", "--spool-dir", str(tmp_path), "--base-url", server.base_url, "--timeout", "1"])
+        took = time.monotonic() - started
+
+    assert capsys.readouterr().out == f"0 events sent to {server.base_url}, 0 rejected, 1 event waiting\n"
+    assert took < 10
+
+
 @pytest.mark.parametrize("timeout", ["nan", "-1", "soon"])
 def test_flush_wants_a_time_that_ends(capsys: pytest.CaptureFixture[str], timeout: str) -> None:
     """An invalid timeout is wrong usage: with NaN, a failing server would be retried for ever."""
