@@ -30,7 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "`uvicorn --workers`, are not reached: for them, set COAGENT_TRACING=true, and\n"
         "import coagent_langchain. If the program ends with an exception or an exit\n"
         "status other than 0, its latest session ends as failed, with the exception in\n"
-        "it. If the server has not accepted all events by then, stderr says so.",
+        "it; with Ctrl-C, as cancelled. If the server has not accepted all events by\n"
+        "then, stderr says so.",
         epilog="examples:\n  coagent-langchain run app.py --port 8000\n  coagent-langchain run -m package.module",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
