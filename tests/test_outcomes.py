@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ class AwsError(Exception):
     """An error as raised by botocore, with its status in a dict."""
 
     response: Any = {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 403}}  # noqa: RUF012
+
+
+class GoogleError(Exception):
+    """An error as raised by google-api-core over gRPC: only its class has the status, as a member of an enumeration."""
+
+    code = HTTPStatus.UNAUTHORIZED
 
 
 class GraphLookalike(Exception):
@@ -246,6 +253,7 @@ def test_very_long_messages_do_not_hold_the_application_up(said: str) -> None:
         (provider_error(401), "high"),
         (provider_error(404), "high"),
         (AwsError(), "high"),
+        (GoogleError(), "high"),
         (provider_error(429, {"code": "insufficient_quota"}), "high"),
         (GraphRecursionError("too many"), "high"),
         (AttributeError("no"), "high"),

@@ -139,7 +139,7 @@ def _status(error: BaseException) -> int | None:
     found = [_attribute(place, key) for place in (error, response)
              for key in ("status_code", "status", "http_status", "code")]  # fmt: skip
     found.append(as_dict(as_dict(response).get("ResponseMetadata")).get("HTTPStatusCode"))  # AWS
-    return next((value for value in found if type(value) is int and 400 <= value < 600), None)
+    return next((value for value in found if isinstance(value, int) and 400 <= value < 600), None)
 
 
 def _is_out_of_quota(error: BaseException) -> bool:
