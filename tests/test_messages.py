@@ -394,6 +394,14 @@ def test_parameters_are_an_allow_list() -> None:
     }  # fmt: skip
 
 
+def test_models_own_stop_words_are_read_where_langchain_alone_names_them() -> None:
+    """Ollama, Groq, Mistral and Cohere do not pass them as parameters; those of the call take precedence."""
+    params, facts = {"stop": None}, {"ls_stop": ["END"]}
+
+    assert model_parameters(None, params, facts, {"stop": None}) == {"parameters": {"stop": ["END"]}}
+    assert model_parameters(None, params, facts, {"stop": ["y"]}) == {"parameters": {"stop": ["y"]}}
+
+
 @pytest.mark.parametrize("nothing", [None, {}, "text", []])
 def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
     """Every argument may be missing or malformed."""

@@ -52,8 +52,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     facts = metadata if isinstance(metadata, dict) else {}
     settings = options if isinstance(options, dict) else {}
     given = {key: value for key in _ALLOWED.intersection(params) if (value := params[key]) is not None}
-    if settings.get("stop") is not None:
-        given["stop"] = settings["stop"]
+    if (stop := settings.get("stop") or facts.get("ls_stop")) is not None:  # the call's own, or the model's
+        given["stop"] = stop
     found: dict[str, Any] = {}
     if model := _text(facts.get("ls_model_name")) or _model(params, serialized):
         found["model"] = model
@@ -153,7 +153,7 @@ def _number(fact: Any, given: Dict, keys: tuple[str, ...]) -> int | float | None
     """The first number: the fact, or one of the parameters."""
     if fact is not None and _is_number(fact):
         return fact
-    for key in keys if given else ():
+    for key in () if given.keys().isdisjoint(keys) else keys:
         if key in given and _is_number(value := given[key]):
             return value
     return None
