@@ -402,6 +402,16 @@ def test_models_own_stop_words_are_read_where_langchain_alone_names_them() -> No
     assert model_parameters(None, params, facts, {"stop": ["y"]}) == {"parameters": {"stop": ["y"]}}
 
 
+def test_effort_is_read_where_anthropic_has_it() -> None:
+    """Of `output_config` the effort is logged, not the schema beside it."""
+    model = ChatAnthropic(model="claude-opus-4-5", api_key="sk-x", max_tokens=9, reasoning_effort="low")
+    params = model._get_invocation_params()
+    config = {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}}
+
+    assert model_parameters(None, params, None, None)["parameters"] == {"max_tokens": 9, "effort": "low"}
+    assert model_parameters(None, {"output_config": config}, None, None) == {"parameters": {"effort": "high"}}
+
+
 @pytest.mark.parametrize("nothing", [None, {}, "text", []])
 def test_parameters_of_nothing_are_nothing(nothing: Any) -> None:
     """Every argument may be missing or malformed."""

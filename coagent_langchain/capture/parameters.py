@@ -54,6 +54,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     given = {key: value for key in _ALLOWED.intersection(params) if (value := params[key]) is not None}
     if (stop := settings.get("stop") or facts.get("ls_stop")) is not None:  # the call's own, or the model's
         given["stop"] = stop
+    if "output_config" in params and (effort := as_dict(params["output_config"]).get("effort")):  # Anthropic
+        given["effort"] = effort
     found: dict[str, Any] = {}
     if model := _text(facts.get("ls_model_name")) or _model(params, serialized):
         found["model"] = model
