@@ -519,6 +519,8 @@ def test_structured_output_is_named() -> None:
     responses = {"text": {"format": {"type": "json_schema", "name": "Forecast", "schema": {}}}}
     assert model_parameters(None, responses, None, None) == {"structured_output": "Forecast"}
     assert model_parameters(None, None, None, mark) == {"structured_output": "Forecast"}
+    ollama = {"format": Forecast.model_json_schema()}
+    assert model_parameters(None, ollama, None, None) == {"structured_output": "Forecast"}
 
 
 def test_json_of_any_form_is_a_parameter() -> None:

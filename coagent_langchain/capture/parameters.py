@@ -68,7 +68,8 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     formatted = _FORMAT_KEY in settings or not params.keys().isdisjoint(_SCHEMA_KEYS)
     if formatted and (schema := structured_output(params, settings)):
         found["structured_output"] = schema
-        given.pop("response_format", None)  # its name is enough: the schema itself may be large
+        for key in ("response_format", "format"):
+            given.pop(key, None)  # its name is enough: the schema itself may be large
     if given:
         found["parameters"] = plain = {}
         for key in sorted(given):
