@@ -286,6 +286,9 @@ def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
     assert (found.text, found.tool_calls) == ("I cannot.", [])
 
 
+PAINTED = {"type": "image_generation_call", "id": "1", "output_format": "png"}
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -302,10 +305,14 @@ def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
             AIMessage("", additional_kwargs={"audio": {"id": "1", "data": "aGVsbG8=", "transcript": "a"}}),
             [{"type": "audio", "id": "1", "data": {**DIGEST, "mime": "audio"}, "transcript": "a"}],
         ),
+        (
+            AIMessage("a", additional_kwargs={"tool_outputs": [{**PAINTED, "result": "aGVsbG8="}]}),
+            [{"type": "tool_outputs", "tool_outputs": [{**PAINTED, "result": {**DIGEST, "mime": "png"}}]}],
+        ),
     ],
 )
-def test_sources_and_sound_are_kept_beside_the_text(message: AIMessage, expected: list[Any]) -> None:
-    """Citations and audio are kept, whether they are in the content or beside it."""
+def test_sources_sound_and_server_tools_are_kept_beside_the_text(message: AIMessage, expected: list[Any]) -> None:
+    """Citations, audio and what a provider's own tools did are kept, whether in the content or beside it."""
     found = answer(chat(message))
 
     assert (found.text, found.blocks) == (text_of(message), expected)

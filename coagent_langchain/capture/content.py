@@ -12,9 +12,9 @@ from coagent_langchain.texts import MAX_FIELD, text
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
                           "input_json_delta", "custom_tool_call"})  # fmt: skip
 _REASONING_BLOCKS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
-# OpenAI's audio; sources from Perplexity, xAI, Cohere, LiteLLM and Gemini; Groq's server tools.
+# OpenAI's audio; sources from Perplexity, xAI, Cohere, LiteLLM and Gemini; the server tools of Groq and of OpenAI's v0.
 BESIDE_CONTENT = frozenset({"audio", "citations", "annotations", "search_results", "grounding_metadata", "images",
-                            "executed_tools"})  # fmt: skip
+                            "executed_tools", "tool_outputs"})  # fmt: skip
 _TEXT_BLOCKS = frozenset({"text", "output_text", "input_text", "refusal"})
 _ROLES = {
     "human": "user", "HumanMessageChunk": "user",
