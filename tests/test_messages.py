@@ -385,6 +385,19 @@ def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
     assert (found.finish_reason, found.model) == ("tool_calls", "gpt-4o")
 
 
+UNKNOWN = "FINISH_REASON_UNSPECIFIED"
+
+
+@pytest.mark.parametrize(("last", "expected"), [("MAX_TOKENS", "MAX_TOKENS"), (UNKNOWN, UNKNOWN)])
+def test_a_stream_that_has_a_reason_only_at_its_end_has_that_one(last: str, expected: str) -> None:
+    """Vertex AI's chunks say until the last that they have none; merging puts all of it in front of the reason."""
+    merged = ChatGenerationChunk(message=AIMessageChunk("a", response_metadata={"finish_reason": UNKNOWN}))
+    for reason in [*[UNKNOWN] * 50, last]:
+        merged += ChatGenerationChunk(message=AIMessageChunk("a", response_metadata={"finish_reason": reason}))
+
+    assert answer(LLMResult(generations=[[merged]])).finish_reason == expected
+
+
 def test_parameters_are_an_allow_list() -> None:
     """Known parameters are kept; keys, headers, addresses, streaming defaults and unknown ones are not."""
     params = {

@@ -215,6 +215,7 @@ def _alternative(generation: Any) -> dict[str, Any]:
 
 
 _FINISH_KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
+_NO_REASON_YET = "FINISH_REASON_UNSPECIFIED"  # in all of Vertex AI's chunks but the last
 _MODEL_KEYS = ("model_name", "model", "model_id", "modelId", "ls_model_name")
 
 
@@ -230,6 +231,7 @@ def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
         for key in keys if place else ():
             value = place.get(key)
             if value and isinstance(value, str):
-                again = (value + value).find(value, 1)
-                return text(value[:again], 1000)
+                said = value.replace(_NO_REASON_YET, "") or value
+                again = (said + said).find(said, 1)
+                return text(said[:again], 1000)
     return None
