@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 import sys
 from collections import deque
@@ -50,29 +49,20 @@ def name(kind: type) -> str:
 
 def _made(kind: type) -> Plan:
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
-    if name(kind) in _NAT_TYPES:
-        return lambda walk, value, depth: "NaT"
+    names = [name(base) for base in mro]
+    for base_name in names:
+        if base_name in _PLANS_BY_NAME:
+            return _PLANS_BY_NAME[base_name]
     bases = {id(base) for base in mro}
     for base, known in _PLANS_BY_BASE:
         if id(base) in bases:
             return known
-    names = {name(base) for base in mro}
-    if "langchain_core.messages.base.BaseMessage" in names:
-        return _message
-    if names & _OPAQUE:
-        return _named
-    if "numpy.generic" in names:
-        return _numpy_scalar
-    if "numpy.ndarray" in names:
-        return _numpy_array
-    if "pydantic.main.BaseModel" in names:
-        return functools.partial(_fields, hidden=_hidden_pydantic(mro), label=None, slots=_slots(mro))
-    if any("__dataclass_fields__" in base.__dict__ for base in mro):
-        return functools.partial(_fields, hidden=_hidden_dataclass(mro), label=None, slots=_slots(mro))
     slots = _slots(mro)
-    if not slots:
-        return _named
-    return functools.partial(_fields, hidden=frozenset(), label=name(kind), slots=slots)
+    if "pydantic.main.BaseModel" in names:
+        return _Fields(slots, _hidden_pydantic(mro))
+    if any("__dataclass_fields__" in base.__dict__ for base in mro):
+        return _Fields(slots, _hidden_dataclass(mro))
+    return _Fields(slots, label=name(kind)) if slots else _named
 
 
 def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
@@ -95,47 +85,54 @@ def reader_of_dict(kind: type) -> Callable[[Any], Any]:
 def fields(value: Any) -> dict[Any, Any]:
     """An object's public fields, with their raw values; empty if a snapshot does not read its fields."""
     made = plan(type(value))
-    if not isinstance(made, functools.partial):
-        return {}
-    return _read(value, made.keywords["hidden"], made.keywords["slots"])
+    return made.read(value) if isinstance(made, _Fields) else {}
 
 
-def _read(value: Any, hidden: frozenset[str], slots: dict[str, Any]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for key, descriptor in slots.items():
-        if key == "__dict__":
-            found |= {k: v for k, v in descriptor.__get__(value).copy().items() if _public(k, hidden)}
-        elif key == "__pydantic_extra__":
-            extra = descriptor.__get__(value)
-            found |= {k: v for k, v in extra.items() if _public(k, hidden)} if isinstance(extra, dict) else {}
-        elif _public(key, hidden):
+class _Fields:
+    """Plan of a type whose objects are shown by their public fields.
+
+    Parameters:
+        slots: from `_slots`.
+        hidden: the fields that are left out.
+        label: the type's name, to be shown with the fields; None for none.
+    """
+
+    def __init__(self, slots: dict[str, Any], hidden: frozenset[str] = frozenset(), label: str | None = None) -> None:
+        self._hidden = hidden
+        self._label = label
+        self._slots = {key: slot for key, slot in slots.items() if key in _DICTS or self._shows(key)}
+
+    def _shows(self, key: Any) -> bool:
+        return type(key) is str and not key.startswith("_") and key not in self._hidden and not is_secret(key)
+
+    def read(self, value: Any) -> dict[Any, Any]:
+        """The fields that are shown, with their raw values."""
+        found: dict[Any, Any] = {}
+        for key, slot in self._slots.items():
             try:
-                found[key] = descriptor.__get__(value)
+                held = slot.__get__(value)
             except AttributeError:  # an unset slot
                 continue
-    return found
+            if key not in _DICTS:
+                found[key] = held
+            elif isinstance(held, dict):
+                found |= {k: v for k, v in dict.copy(held).items() if self._shows(k)}
+        return found
 
-
-def _fields(
-    walk: Walk, value: Any, depth: int, *, hidden: frozenset[str], label: str | None, slots: dict[str, Any]
-) -> Any:
-    """An object's public fields as a JSON object."""
-    found = _read(value, hidden, slots)
-    if label is not None:
-        if not found:
-            return f"<{label}>"
-        found = {"__type__": label, **found}
-    me = id(value)
-    if me in walk.path:
-        return f"<cycle: {name(type(value))}>"
-    walk.path.add(me)
-    plain = walk.mapping(found, depth)
-    walk.path.discard(me)
-    return plain
-
-
-def _public(key: Any, hidden: frozenset[str]) -> bool:
-    return type(key) is str and not key.startswith("_") and key not in hidden and not is_secret(key)
+    def __call__(self, walk: Walk, value: Any, depth: int) -> Any:
+        """The fields that are shown, as a JSON object."""
+        found = self.read(value)
+        if self._label is not None:
+            if not found:
+                return f"<{self._label}>"
+            found = {"__type__": self._label, **found}
+        me = id(value)
+        if me in walk.path:
+            return f"<cycle: {name(type(value))}>"
+        walk.path.add(me)
+        plain = walk.mapping(found, depth)
+        walk.path.discard(me)
+        return plain
 
 
 def _hidden_pydantic(mro: tuple[type, ...]) -> frozenset[str]:
@@ -197,14 +194,24 @@ def _tuple(walk: Walk, value: tuple[Any, ...], depth: int) -> Any:
     return walk.sequence(items, depth)
 
 
-# Services and code, whose fields say little: only the type is named. A tool's runtime holds the whole conversation;
-# langchain-core 1.1 passes it among the tool's arguments.
-_OPAQUE = frozenset({"langchain_core.runnables.base.Runnable", "langchain_core.callbacks.base.BaseCallbackHandler",
-                     "langchain_core.callbacks.base.BaseCallbackManager", "langgraph.store.base.BaseStore",
-                     "langgraph.prebuilt.tool_node.ToolRuntime", "logging.Logger", "threading.Thread"})  # fmt: skip
+_DICTS = ("__dict__", "__pydantic_extra__")  # slots that hold fields themselves
 
-# pandas' missing date: a `datetime` whose own fields say year 1.
-_NAT_TYPES = frozenset({"pandas.api.typing.NaTType", "pandas._libs.tslibs.nattype.NaTType"})
+# The nearest base with one of these names decides. Of services and code, whose fields say little, only the type is
+# named. A tool's runtime holds the whole conversation; langchain-core 1.1 passes it among the tool's arguments.
+_PLANS_BY_NAME: dict[str, Plan] = {
+    "langchain_core.messages.base.BaseMessage": _message,
+    "langchain_core.runnables.base.Runnable": _named,
+    "langchain_core.callbacks.base.BaseCallbackHandler": _named,
+    "langchain_core.callbacks.base.BaseCallbackManager": _named,
+    "langgraph.store.base.BaseStore": _named,
+    "langgraph.prebuilt.tool_node.ToolRuntime": _named,
+    "logging.Logger": _named,
+    "threading.Thread": _named,
+    "numpy.generic": _numpy_scalar,
+    "numpy.ndarray": _numpy_array,
+    "pandas.api.typing.NaTType": lambda w, v, d: "NaT",  # a `datetime` whose own fields say year 1
+    "pandas._libs.tslibs.nattype.NaTType": lambda w, v, d: "NaT",
+}
 
 # The first matching base decides; methods are called on the base, so that a subclass's own code never runs.
 _PLANS_BY_BASE: list[tuple[type, Plan]] = [
