@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from coagent_langchain.capture.content import fields_of, role_of
 from coagent_langchain.capture.messages import Answer, message_dict
@@ -51,36 +51,41 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
         for message in messages:
             fields = fields_of(message)
             message_id = fields.get("id")
-            if message_id is None or _is_langgraphs(message_id):
-                if role_of(message) != "assistant" or not _is_new(root, message_id):
-                    continue
-                given = root.given if message_id is not None or len(messages) > len(root.given) else ()
-            elif (content := fields.get("content")) and _replaces(root, message_id, content):
-                given = ()
+            if message_id is None:
+                is_own = role_of(message) == "assistant"
+                may_be_given = len(messages) > len(root.given)  # else this is not the whole state
+            elif _is_langgraphs(message_id):
+                is_own = role_of(message) == "assistant" and _is_new(root, message_id)
+                may_be_given = True
             else:
+                is_own = _replaces(root, message_id, fields.get("content"))
+                may_be_given = False
+            if not is_own:
                 continue
             told = message_dict(message)
             key = _key(told.get("content"), told.get("tool_calls"))
-            if key is not None and key not in root.said and key not in given:
+            is_repeated = key in root.said or (may_be_given and key in root.given)
+            if key is not None and not is_repeated:
                 found.append(told)
                 if len(root.said) < MAX_SAID:
                     root.said.add(key)
     return found
 
 
-def _is_langgraphs(message_id: Any) -> bool:
+def _is_langgraphs(message_id: Any) -> TypeGuard[str]:
     return isinstance(message_id, str) and _GIVEN_ID.fullmatch(message_id) is not None
+
+
+def _is_new(root: Root, message_id: str) -> bool:
+    """Whether no run of the session has told a message yet."""
+    return root.prompt is not None and root.prompt.course.pending.tell(message_id)
 
 
 def _replaces(root: Root, message_id: Any, content: Any) -> bool:
     """Whether a message has the id of a model's answer in this run, but another text."""
-    if type(content) is not str or type(message_id) is not str or hash(message_id) not in root.said:
+    if type(message_id) is not str or type(content) is not str or not content:
         return False
-    return fingerprint(text(content)) not in root.said
-
-
-def _is_new(root: Root, message_id: str | None) -> bool:
-    return message_id is None or (root.prompt is not None and root.prompt.course.pending.tell(message_id))
+    return hash(message_id) in root.said and fingerprint(text(content)) not in root.said
 
 
 def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:
