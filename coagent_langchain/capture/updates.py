@@ -40,15 +40,16 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
     values: JsonObject = {}
     messages: list[Any] = []
     for update in updates:
-        if not isinstance(update, dict):
-            if update is not None and not all("content" in fields_of(each) for each in messages_in(update)):
-                values["value"] = snapshot(update, _MAX_VALUE)
-            continue
-        for key, value in dict.items(update):
-            if key == "messages":
-                messages += value if isinstance(value, list) else [value]
-            else:
-                values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
+        if isinstance(update, dict):
+            for key, value in dict.items(update):
+                if key == "messages":
+                    messages += value if isinstance(value, list) else [value]
+                else:
+                    values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
+        elif all("content" in fields_of(each) for each in messages_in(update)):
+            messages += messages_in(update)
+        elif update is not None:
+            values["value"] = snapshot(update, _MAX_VALUE)
     return values, messages
 
 

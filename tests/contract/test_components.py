@@ -178,18 +178,19 @@ def test_components_can_be_chosen(components: str, names: list[str], log: Memory
 
 
 def test_component_that_returns_no_dict_tells_its_value(log: MemoryDelivery) -> None:
-    """A list is one value. Messages are not repeated there."""
+    """A list is one value. Messages are counted, and not repeated there."""
     handler = CoagentCallbackHandler(delivery=log, components="all")
     chain = RunnableLambda(str.upper, name="upper") | RunnableLambda(lambda word: AIMessage(word), name="message")
     (chain | RunnableLambda(lambda message: message.content.split(), name="split")).invoke(
         "leek soup", {"callbacks": [handler]}
     )
 
-    told = [(e["target_component"]["name"], e["output_data"]) for e in of_type(log, "component_exit")]
+    told = [(e["target_component"]["name"], e["meta"].get("messages"), e["output_data"])
+            for e in of_type(log, "component_exit")]  # fmt: skip
     assert told == [
-        ("upper", {"value": "LEEK SOUP"}),
-        ("message", {"messages": [{"role": "assistant", "content": "LEEK SOUP"}]}),
-        ("split", {"value": ["LEEK", "SOUP"]}),
+        ("upper", None, {"value": "LEEK SOUP"}),
+        ("message", 1, {"messages": [{"role": "assistant", "content": "LEEK SOUP"}]}),
+        ("split", None, {"value": ["LEEK", "SOUP"]}),
     ]
 
 
