@@ -25,16 +25,23 @@ from coagent_langchain.wire import JsonObject
 
 MAX_RETRY_AFTER_S = 300.0
 _RETRY = {408, 425, 429}
-# In the names of failures on the way to the server: the proxy is unavailable, or its address is invalid.
-_PROXY = ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS")
-_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's messages for a response in plain HTTP
-# What nginx, Go (Caddy, Traefik) and Apache say to plain HTTP on a port for TLS.
-_TLS = (
-    "plain HTTP request was sent to HTTPS port",
-    "sent an HTTP request to an HTTPS server",
-    "speaking plain HTTP to an SSL-enabled server port",
-)
 _SETUP = {401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 415, 417, 421, 426, 428, 431, 451}
+# What to do, by status (None: there was no answer) and, if any are given, by words of which the reason contains one.
+_ADVICE = (
+    # OpenSSL's messages for a response in plain HTTP.
+    (None, ("WRONG_VERSION_NUMBER", "record layer failure"),
+     "the server does not use TLS: its address begins with http://, not https://"),
+    # The proxy is unavailable, or its address is invalid.
+    (None, ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS"),
+     "HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it"),
+    # What nginx, Go (Caddy, Traefik) and Apache say to plain HTTP on a port for TLS.
+    (400, ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server",
+           "speaking plain HTTP to an SSL-enabled server port"),
+     "the server uses TLS: its address begins with https://, not http://"),
+    (401, (), "set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token"),
+    (404, (), "does base_url end with /api/v1?"),
+    (405, (), "does base_url end with /api/v1?"),
+)  # fmt: skip
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
 _NOT_OURS = "not a response of a CoAgent server"
 _PAGE = 2000  # characters of an answer that are examined: the gist comes first; a tag may be cut off at the end
@@ -173,15 +180,10 @@ def hint(status: int | None, reason: str) -> str:
         status: that of the answer, None if there was none.
         reason: what it says, or why there was none.
     """
-    if status is None and any(words in reason for words in _NO_TLS):
-        return " (the server does not use TLS: its address begins with http://, not https://)"
-    if status is None and any(words in reason for words in _PROXY):
-        return " (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"
-    if status == 400 and any(words in reason for words in _TLS):
-        return " (the server uses TLS: its address begins with https://, not http://)"
-    if status == 401:
-        return " (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"
-    return " (does base_url end with /api/v1?)" if status in (404, 405) else ""
+    for known, words, advice in _ADVICE:
+        if status == known and (not words or any(each in reason for each in words)):
+            return f" ({advice})"
+    return ""
 
 
 def _judge_success(outcome: Outcome, count: int) -> Verdict:
