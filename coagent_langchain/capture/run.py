@@ -195,7 +195,7 @@ class Run:
         with _lock:
             candidates = [each for each in parent.failures
                           if each.run.parent is parent and each.error_id and not each.run.repeated
-                          and each.run.repeats(self)]  # fmt: skip
+                          and self.is_retry_of(each.run)]  # fmt: skip
             if not candidates:
                 return
             _, error_id, before = next((each for each in candidates if each.run.is_like(self)), candidates[0])
@@ -206,13 +206,13 @@ class Run:
         if same and not self.attempt:
             self.attempt = same + 1
 
-    def repeats(self, other: Run) -> bool:
-        """Whether both make the same call: a model with the same text, a tool for one tool call, or the same node."""
-        return self.call is not None and (self.kind, self.call) == (other.kind, other.call)
-
     def is_retry_of(self, failed: Run) -> bool:
-        """Whether it makes the same call as one that had failed before it began."""
-        return self.started_ns > failed.failed_ns and self.repeats(failed)
+        """Whether it makes the call of a run that had failed before this one began.
+
+        The same call is a model with the same text, a tool for one tool call, or the same node.
+        """
+        same = self.call is not None and (self.kind, self.call) == (failed.kind, failed.call)
+        return same and self.started_ns > failed.failed_ns
 
     def is_like(self, other: Run) -> bool:
         """Whether both are runs of the same model or tool."""
