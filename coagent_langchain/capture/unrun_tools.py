@@ -33,11 +33,10 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         messages = messages_in(update)
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
-            # A structured response comes as a call of a tool that does not exist; None is one that the agent rejected.
-            if structured is not _ABSENT and structured is not None and not _has_failed(message):
-                continue
+            failed = structured is None or _has_failed(message)  # None: the agent has rejected a structured response
+            if not failed and structured is not _ABSENT:
+                continue  # a structured response comes as a call of a tool that does not exist
             if run := _called(recorder, node, node, message, messages):
-                failed = structured is None or _has_failed(message)
                 found = tool_result(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
