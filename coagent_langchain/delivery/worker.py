@@ -212,11 +212,11 @@ class Worker:
         """Wait for `wake`: there is nothing to do."""
         self._spool.recycle()
         self.idle = True
-        if not self._spool.waiting and not self._stop.is_set():
+        if self._spool.waiting:
+            self._wait(1.0)  # the spool could not be read
+        elif not self._stop.is_set():
             self._syncer.rest()
             self._sleep(None)
-        elif self._spool.waiting:
-            self._wait(1.0)  # the spool could not be read
         self.idle = False
 
     def _conclude(self, step: Step) -> None:
