@@ -100,8 +100,8 @@ class Sender:
         if verdict.meaning is Meaning.STORED:
             self._learn(count)
             return Step(verdict, part.length, stored=count)
-        if verdict.meaning is Meaning.REFUSED and (rejected := self._clear_of_refused(part, verdict)) is not None:
-            return Step(verdict, 0, rejected=rejected)
+        if verdict.meaning is Meaning.REFUSED and (rejected := self._clear_of_refused(part, verdict)):
+            return Step(verdict, rejected=rejected)
         if count == 1:
             self._pair = 0
             keep_rejected(self._folder, part.each()[0], verdict.reason)
@@ -124,18 +124,18 @@ class Sender:
         while any(part.count > 1 for part in self._parts):
             self._parts = [half for part in self._parts for half in _halves(part)]
 
-    def _clear_of_refused(self, part: _Part, verdict: Verdict) -> int | None:
+    def _clear_of_refused(self, part: _Part, verdict: Verdict) -> int:
         """Reject the entries that the server named or that are not JSON objects; resend the rest in one request.
 
         A server that already stored the rest recognizes it by the event ids; one that stored nothing gets it now.
 
         Returns:
-            how many were rejected, or None if no such entry is known.
+            how many were rejected; 0 if no such entry is known: then nothing has changed.
         """
         lines = [line.strip() for line in part.each()]
         refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}
         if not refused:
-            return None
+            return 0
         for index, reason in refused.items():
             keep_rejected(self._folder, lines[index], reason)
         rest = bytearray().join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
