@@ -205,8 +205,8 @@ class Binding:
             self.log_input(root, text)
 
     def take_late_inputs(self, root: Root, inputs: Any) -> None:
-        """Use a stream's own inputs, at its end, to find out which run of a prompt's block it repeats."""
-        prompt = root.prompt
+        """Use a stream's own inputs, at its end, also to find out which run of a prompt's block it repeats."""
+        root.pending_input, prompt = inputs, root.prompt
         if prompt is None or root.request is not None or scope.current() is not prompt:
             return
         text = user_text(inputs)

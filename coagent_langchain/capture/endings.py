@@ -45,7 +45,7 @@ class Endings(Sweeper):
                 self._recorder.binding.take_late_inputs(run, inputs)
             if run.unresolved:
                 self._failures.resumed(run)
-            self._root_ended(run, outputs, inputs)
+            self._root_ended(run, outputs)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
         """Log the end of a run that raised and, if cancelled, of what it was waiting for; close it if it is a root."""
@@ -63,7 +63,7 @@ class Endings(Sweeper):
             self._failures.recovered(run)
         run.failures = None
         if isinstance(run, Root):
-            self._root_ended(run, None, inputs, outcome if outcome.broke_off else None)
+            self._root_ended(run, None, outcome if outcome.broke_off else None)
         elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
             # that failed (which abandons parallel branches) or waits for a human keeps its status.
@@ -71,14 +71,12 @@ class Endings(Sweeper):
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
 
-    def _root_ended(self, root: Root, outputs: Any, inputs: Any, broken: Outcome | None = None) -> None:
-        """Close a root: log late user input, note its answer and how it ended, and leave its session.
+    def _root_ended(self, root: Root, outputs: Any, broken: Outcome | None = None) -> None:
+        """Close a root: log its user input if that came late, note its answer and how it ended, and leave its session.
 
         Parameters:
             broken: how it broke off, if it did.
         """
-        if inputs is not None:
-            root.pending_input = inputs
         prompt = self._let_go(root)
         course = prompt.course
         if broken is not None:
