@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import orjson
@@ -68,16 +69,21 @@ class _Tree:
         if depth >= MAX_DEPTH or self.left <= 0:
             return Markup('<span class="k">… {} more, see Raw</span>').format(len(keys))
         lines: list[Markup] = []
-        fields = min(len(keys), MAX_FIELDS, self.left) if isinstance(value.value, dict) else 0
-        each = min(self.left // fields, FIELD_NODES) if fields else 0
-        self.left -= fields * each
-        for place, key in enumerate(keys):
-            self.left += each if place < fields else 0
+        reserved = self._reserve(len(keys)) if isinstance(value.value, dict) else []
+        for key, share in zip_longest(keys, reserved, fillvalue=0):
+            self.left += share
             if self.left <= 0:
                 lines.append(Markup('<div class="k">… {} more, see Raw</div>').format(len(keys) - len(lines)))
                 break
             lines.append(self._line(key, value.at(key), depth))
         return Markup("").join(lines)
+
+    def _reserve(self, fields: int) -> list[int]:
+        """Reserve values for the first fields of an object, each of which gets its share when its turn comes."""
+        first = min(fields, MAX_FIELDS, self.left)
+        share = min(self.left // first, FIELD_NODES)
+        self.left -= first * share
+        return [share] * first
 
     def _line(self, key: str | int, child: Value, depth: int) -> Markup:
         name = Markup('<span class="k">{}:</span>').format(visible(str(key)[:200]))
