@@ -104,14 +104,13 @@ def _event_line(event: LoggedEvent) -> str:
 def _head(session: LoggedSession) -> str:
     """The id and the facts, on as many lines as they need, then the title, or the id if there is none."""
     name = one_line(session.session_id)
-    lines, room = [paint(name, "bold")], width() - cells(name)
+    lines, used = [paint(name, "bold")], cells(name)
     for number, fact in enumerate(map(visible, session.facts)):
         before = " · " if number else "  "
-        told = paint(fact, "red") if fact == "failed" or "error" in fact else fact
-        room -= cells(before + fact)
-        if room < 0:
-            lines, before, room = [*lines, ""], "  ", width() - 2 - cells(fact)
-        lines[-1] += before + told
+        if used + cells(before + fact) > width():
+            lines, used, before = [*lines, ""], 0, "  "
+        lines[-1] += before + (paint(fact, "red") if fact == "failed" or "error" in fact else fact)
+        used += cells(before + fact)
     title = preview(in_words(session.prompt or "")) or name
     return "\n".join([*lines, fit(title, width()).rstrip(), ""])
 

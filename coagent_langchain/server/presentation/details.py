@@ -86,7 +86,7 @@ def _say_once(made: list[Shown]) -> None:
         said[one.moment.type] += [part.source.value for part in one.parts if part.source]
     for one in made:
         match one.moment.type:
-            case "tool_response" if "error" in said:  # it repeats the message
+            case "tool_response" if "error" in said:  # it repeats its message
                 one.parts = [part for part in one.parts if part.kind != "bad" or not _is_in(said["error"], part)]
             case "session_start" if said.get("user_input"):  # what remains is not a prompt but the session's own name
                 one.parts = [replace(part, title="Session") if part.title == "Prompt" else part
