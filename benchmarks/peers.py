@@ -123,18 +123,18 @@ class Tables:
         """Print what is added per event: the median of `field` and, in brackets, the least `best`; then the ratios."""
         self._head(title)
         for handler in self.handlers:
-            row = []
-            for work in self.work:
-                middle, least = self.added(handler, work, field), self.added(handler, work, best, min)
-                row.append("failed" if middle is None or least is None else f"{middle:.1f} ({least:.1f})")
-            self._row(handler, row)
+            self._row(handler, [self._cost(handler, work, field, best) for work in self.work])
         peers = [handler for handler in self.handlers if handler in PEERS]
         if "ours" in self.handlers and peers:
-            picks: list[tuple[str, Pick]] = [(field, median), (best, min)]
-            ratios = [[self._ratio(work, name, pick, peers) for name, pick in picks] for work in self.work]
-            self._row("**best peer / ours**", [f"**{middle}** ({least})" for middle, least in ratios])
+            self._row("**best peer / ours**", [
+                f"**{self._ratio(peers, work, field)}** ({self._ratio(peers, work, best, min)})" for work in self.work
+            ])  # fmt: skip
 
-    def _ratio(self, work: str, field: str, pick: Pick, peers: list[str]) -> str:
+    def _cost(self, handler: str, work: str, field: str, best: str) -> str:
+        middle, least = self.added(handler, work, field), self.added(handler, work, best, min)
+        return "failed" if middle is None or least is None else f"{middle:.1f} ({least:.1f})"
+
+    def _ratio(self, peers: list[str], work: str, field: str, pick: Pick = median) -> str:
         mine = self.added("ours", work, field, pick)
         theirs = [value for peer in peers if (value := self.added(peer, work, field, pick)) is not None]
         return f"{min(theirs) / mine:.1f}" if mine and theirs and mine > 0 else "?"
