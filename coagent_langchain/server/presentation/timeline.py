@@ -127,13 +127,7 @@ def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
     )
     prompt.status = _status(prompt.children)
     prompt.end = None if prompt.status == "open" else prompt.last
-    groups: list[list[Bar]] = []
-    for bar in prompt.children:
-        if groups and (bar.turn == groups[-1][0].turn or not bar.turn):
-            groups[-1].append(bar)
-        else:
-            groups.append([bar])
-    prompt.children = [bar for group in groups for bar in _in_turns(group)]
+    prompt.children = _in_turns(prompt.children)
 
 
 def _latest(place: Place, prompt: Bar) -> Place:
@@ -172,9 +166,15 @@ def _says_how_it_ended(bar: Bar) -> bool:
     return bar.is_tool or bar.kind in ("model", "component") or (bar.kind == "note" and bar.status in STOPPED)
 
 
-def _in_turns(group: list[Bar]) -> list[Bar]:
-    """The bars of a turn below a row for it, if there are several; bars before the first turn get no such row."""
-    return [_turn(group)] if len(group) > 1 and group[0].turn else group
+def _in_turns(bars: list[Bar]) -> list[Bar]:
+    """The bars of each turn below a row for it, if there are several; bars before the first turn get no such row."""
+    groups: list[list[Bar]] = []
+    for bar in bars:
+        if groups and (bar.turn == groups[-1][0].turn or not bar.turn):
+            groups[-1].append(bar)
+        else:
+            groups.append([bar])
+    return [row for group in groups for row in ([_turn(group)] if len(group) > 1 and group[0].turn else group)]
 
 
 def _turn(group: list[Bar]) -> Bar:
