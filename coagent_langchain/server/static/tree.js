@@ -10,6 +10,7 @@ const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]])
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const LONG = 60_000; // milliseconds: a shorter wait is drawn in full
 const works = new Set(["model", "tool", "retriever", "component"]);
+const framing = new Set(["prompt", "turn", "end"]); // their icon is that of their kind, whatever their status
 
 export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
@@ -141,7 +142,7 @@ export class Tree {
 
   /** Show only rows with one of these entries (a Set of seq as strings), or all rows with null. */
   search(seqs) {
-    this.hits = seqs && new Set(this.rows.flatMap((row, index) => (row[EVENTS].some((seq, odd) => odd % 2 && seqs.has(seq)) ? [index] : [])));
+    this.hits = seqs && new Set(this.rows.flatMap((row, index) => (seqsOf(row).some((seq) => seqs.has(seq)) ? [index] : [])));
     this.layout();
     return this.hits?.size ?? 0;
   }
@@ -165,7 +166,7 @@ export class Tree {
     element.ariaSelected = index === this.at;
     element.ariaExpanded = row[SIZE] ? !this.folded.has(index) : null;
     what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
-    icon.firstElementChild.setAttribute("href", `#i-${(kind !== "prompt" && kind !== "turn" && kind !== "end" && icons.get(row[STATUS])) || kind}`);
+    icon.firstElementChild.setAttribute("href", `#i-${framing.has(kind) ? kind : icons.get(row[STATUS]) ?? kind}`);
     write(label, row[LABEL]);
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
     write(state, row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "");
@@ -238,7 +239,7 @@ export class Tree {
   }
 
   /** The row that holds an entry, or -1. */
-  rowOf(seq) { return this.rows.findIndex((row) => row[EVENTS].some((each, odd) => odd % 2 && each === seq)); }
+  rowOf(seq) { return this.rows.findIndex((row) => seqsOf(row).includes(seq)); }
 
   /** The next failed row, cyclically; if none is selected, the first not recovered. -1 if there is none. */
   nextError() {
@@ -256,6 +257,9 @@ export class Tree {
 }
 
 const failed = (row) => (row[STATUS] === "error" || row[STATUS] === "recovered") && row[KIND] !== "prompt" && row[KIND] !== "turn";
+
+/** The `seq` of each of a row's entries: they come in pairs of time and `seq`. */
+const seqsOf = (row) => row[EVENTS].filter((_, place) => place % 2);
 
 /** The references of a row's entries, for the detail pane. */
 export function refs(row, t0) {
