@@ -211,3 +211,22 @@ def test_details_without_content_say_so(running: Running) -> None:
     told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4, 5, 6)]
 
     assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(("number", "own", "told"), [
+    (1, 0, "Messages 1 message returned; those of models and tools have rows of their own"),
+    (6, 1, "Messages 6 messages returned; those of models and tools have rows of their own"),
+    (1, 1, "Says It is 1."),
+    (None, 0, "Only names, numbers and times are logged."),
+])  # fmt: skip
+def test_details_of_a_node_tell_that_it_returned_messages(
+    running: Running, number: int | None, own: int, told: str
+) -> None:
+    """They are logged with the calls that made them; the node's own are in its event."""
+    said = {"output_data": {"messages": [{"role": "assistant", "content": "It is 1."}]}} if own else {}
+    log(running, [samples.entry(event_type="component_exit", target_component={"name": "tools"},
+                                meta={"messages": number} if number else {}, **said)])  # fmt: skip
+    page = shown(running, f"/view/detail/=s?e={samples.T0}-1")
+
+    assert told in page
+    assert ("Messages" in page, "Only names" in page) == ("Messages" in told, "Only names" in told)

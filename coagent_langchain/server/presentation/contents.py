@@ -170,7 +170,18 @@ def _component_enter(entry: Value) -> list[Part]:
 
 def _component_exit(entry: Value) -> list[Part]:
     parts, update = _component_enter(_without(entry, "output_data")) + of_words(entry), entry.at("output_data")
-    return [*parts, of_value("State update", update)] if update.value else parts
+    if update.value:
+        parts.append(of_value("State update", update))
+    return parts + _returned(entry)
+
+
+def _returned(entry: Value) -> list[Part]:
+    """How many messages a node returned, unless the entry contains all of them."""
+    number, own = entry.at("meta", "messages").value, entry.at("output_data", "messages").each
+    if type(number) is not int or number <= len(own):
+        return []
+    told = Markup('<p class="muted">{} returned; those of models and tools have rows of their own</p>')
+    return [Part("Messages", told.format(counted(number, "message")))]
 
 
 def _session_end(entry: Value) -> list[Part]:
