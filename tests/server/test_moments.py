@@ -53,6 +53,26 @@ def test_retriever_is_told_from_a_tool() -> None:
     assert drawn(timeline(story.entries)) == ["prompt Soup? ok", "  retriever docs ok"]
 
 
+@pytest.mark.parametrize(("response", "note"), [
+    ({"result": {"count": 0, "documents": []}}, "query: Soup? → 0 documents"),
+    ({"result": {"count": 1, "documents": [{"page_content": "Hot."}]}}, "query: Soup? → 1 document · Hot."),
+    ({"result": "of another client"}, "query: Soup? → of another client"),
+    ({}, "query: Soup?"),
+    ({"success": False, "error_message": "no index"}, "no index"),
+])  # fmt: skip
+def test_row_of_a_retriever_tells_what_it_found(response: dict[str, Any], note: str) -> None:
+    """One that finds nothing succeeds, so that only this shows why the answer is poor."""
+    story = Story("s").ask("Soup?")
+    run = story.run()
+    kind = {"kind": "retriever"}
+    called = {"tool_name": "docs", "parameters": {"query": "Soup?"}}
+    story.log("tool_call", 1, run, story.root, meta=kind, tool_call=called)
+    story.log("tool_response", 1, run, story.root, meta=kind, tool_response={"tool_name": "docs"} | response)
+    (retriever,) = timeline(story.entries).tools
+
+    assert retriever.note == note
+
+
 @pytest.mark.parametrize("event_type", ["session_end", "llm_response", "tool_response", "human_oversight"])
 def test_outcome_is_one_line_of_visible_characters(event_type: str) -> None:
     """A terminal that shows it obeys none of its control characters."""

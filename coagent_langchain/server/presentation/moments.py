@@ -13,7 +13,8 @@ from coagent_langchain.server.presentation.entries import asks_for, of_a_handler
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import answer, question
-from coagent_langchain.server.presentation.values import Value, mapping, text, whole
+from coagent_langchain.server.presentation.values import Value, listing, mapping, text, whole
+from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
@@ -140,8 +141,18 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     why = preview(text(answer.get("error_message")))
     if answer.get("success") is False and made.outcome != NOT_RUN:
         made.failed, made.error = why or "failed", text(meta.get("error_id"))
-    made.note = made.failed or why or _result(answer.get("result"))
+    found = _found(answer.get("result")) if meta.get("kind") == "retriever" else ""
+    made.note = made.failed or why or found or _result(answer.get("result"))
     made.cost = _cost(entry)
+
+
+def _found(result: Any) -> str:
+    """How many documents a retriever found, and how the first one begins."""
+    count, documents = mapping(result).get("count"), listing(mapping(result).get("documents"))
+    if type(count) is not int:
+        return ""
+    first = preview(text(mapping(documents[0]).get("page_content"))) if documents else ""
+    return " · ".join(part for part in (counted(count, "document"), first) if part)
 
 
 def _result(result: Any) -> str:

@@ -97,7 +97,8 @@ class Pairing:
         if bar.errors:
             return bar.note  # the error's, which names its type
         if bar.is_tool and bar.note and not end.failed and end.outcome != NOT_RUN:
-            return bar.note
+            # A retriever that finds nothing succeeds, so its row tells what it found as well.
+            return exchange(bar.note, end.note) if bar.kind == "retriever" and end.note else bar.note
         cause = self._by_error.get(end.error)
         return (cause.note if cause else end.note) or bar.note  # a response has only the message, which may be empty
 
