@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -140,11 +141,17 @@ def _list(request: Request) -> dict[str, Any]:
     number = query.offset // PAGE + 1
     return {
         "page": page, "notes": NOTES, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
-        "ignored": [f"{name}={given[name]}" for name in CHOICES if given.get(name) and not _chosen(given, name)],
+        "ignored": _ignored(request.query_params),
         "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
         "previous": link(page=str(number - 1)) if number > 1 else "",
         "next": link(page=str(number + 1)) if query.offset + PAGE < page.total else "",
     }  # fmt: skip
+
+
+def _ignored(given: QueryParams) -> list[str]:
+    """What the address asks for in vain: choices that do not exist, and values before the last one of a name."""
+    return [f"{name}={value}" for name, value in given.multi_items()
+            if value and (value != given[name] or (name in CHOICES and not _chosen(given, name)))]  # fmt: skip
 
 
 def read_query(given: Mapping[str, str]) -> Query:
