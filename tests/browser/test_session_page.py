@@ -412,6 +412,15 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     expect(page.locator("#detail")).to_be_hidden()
 
 
+def test_phone_shows_tags_side_by_side(page: Page, post: Post) -> None:
+    """They have the width of the page, not that of a figure."""
+    post(Story("s").ask("Soup?", {"context": {"tags": ["app:orders", "prompt:v1", "user:7"]}}).entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/s")
+
+    assert len({(tag.bounding_box() or {})["y"] for tag in page.locator("#head .tag").all()}) == 1
+
+
 @pytest.mark.parametrize("place", ["tab=conversation", "event={}"])
 def test_wide_table_of_an_answer_scrolls_by_itself(page: Page, post: Post, place: str) -> None:
     """On a phone no word in it is broken, and the page stays as wide as the phone."""
