@@ -61,6 +61,19 @@ def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: Coagent
     assert log.sequence == ONE_CALL
 
 
+@pytest.mark.parametrize("run", [RunnablePassthrough() | chat("Soup"), chat("Soup")], ids=["chain", "model"])
+def test_config_with_a_run_id_may_be_used_again(run: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Each run is logged, with an id of its own, so that calls and responses can be told apart."""
+    config: Any = {"callbacks": [handler, handler], "run_id": uuid4()}
+    for _ in range(2):
+        run.invoke("carrots", config)
+
+    again = [("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1)]
+    roots = list(dict.fromkeys(entry["meta"]["trace"]["root_run_id"] for entry in log.entries))
+    assert (log.sequence, roots[0], len(roots)) == ([*ONE_CALL, *again], str(config["run_id"]), 2)
+    assert state_of(handler) == EMPTY
+
+
 @pytest.mark.parametrize("run_id", [str(uuid4()), "request-17"], ids=["a UUID", "no UUID"])
 def test_run_whose_id_the_application_gives_as_a_text(
     run_id: Any, log: MemoryDelivery, handler: CoagentCallbackHandler

@@ -196,7 +196,7 @@ class Endings(Sweeper):
 
     @guard
     def _close(self, run: Run, outcome: str) -> None:
-        if self._tree.end(run.run_id) is None:  # it has ended meanwhile
+        if self._tree.end(run.key) is None:  # it has ended meanwhile
             return
         run.failures = None
         if run.began_in:

@@ -26,12 +26,13 @@ _lock = fork_safe_lock()
 def key_of(run_id: Any) -> Key:
     """The tree's key for a run: its UUID's integer, which hashes faster, or the string that `config["run_id"]` may be.
 
+    The key of a key is the key itself.
     Hot paths try `getattr(run_id, "int", None)` first, which calls no Python function and nearly always succeeds.
     """
     try:
         return run_id.int  # type: ignore[no-any-return]
     except AttributeError:
-        return run_id if isinstance(run_id, str) else None
+        return run_id if isinstance(run_id, (str, int)) else None
 
 
 class Run:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Key, Run, key_of
@@ -58,10 +58,12 @@ class RunTree:
         return self.open.get(key) or self._ended.get(key)
 
     def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
-        """Open a run; None if one with that id was started already, or it has no id."""
+        """Open a run; None if one with that id is open, or it has no id."""
         key = getattr(run_id, "int", None) or key_of(run_id)
-        if key is None or key in self.open or key in self._ended:
+        if key is None or key in self.open:
             return None
+        if key in self._ended:  # the application's config has a `run_id`, and is used again
+            run_id = uuid4()
         if parent is None:
             self.open[key] = root = Root(run_id, kind, name, self.clock(), now_ms())
             root.key = key
@@ -76,8 +78,8 @@ class RunTree:
             self._linger(root)
         return run
 
-    def end(self, run_id: UUID) -> Run | None:
-        """Close a run and return it; None if no such run is open, or it is not logged."""
+    def end(self, run_id: UUID | Key) -> Run | None:
+        """Close a run, given by its id or key, and return it; None if no such run is open, or it is not logged."""
         key = getattr(run_id, "int", None) or key_of(run_id)
         run = self.open.pop(key, None)
         if run is None:
