@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import tempfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -63,17 +62,41 @@ def test_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
     assert spool.fallback == f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}"
 
 
-@pytest.mark.parametrize("scarcity", [largest_file(0), no_more_files()], ids=["a full disk", "too many open files"])
-def test_scarcity_does_not_give_the_folder_up(tmp_path: Path, scarcity: AbstractContextManager[None]) -> None:
-    """It passes: without a next file, entries are refused until the next `append` can make one."""
+def test_too_many_open_files_do_not_give_the_folder_up(tmp_path: Path) -> None:
+    """They are closed some time: without a next file, entries are refused until the next `append` can make one."""
     spool = spool_in(tmp_path / "d")
     spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
-    with scarcity:
+    with no_more_files():
         spool.append(LINES[0], 1)
         fallback = spool.fallback
     spool.append(LINES[1], 1)
 
     assert (fallback, spool.written, spool.refused, len(segments(tmp_path / "d"))) == (None, 2, 1, 2)
+
+
+def test_disk_that_has_filled_up_is_left_until_it_has_space(tmp_path: Path) -> None:
+    """What comes after its last file waits in memory, and moves to the folder later."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
+    with largest_file(0):
+        spool.append(LINES[0], 1)  # not even memory takes it
+        fallback = spool.fallback
+    spool.append(LINES[1], 1)
+    left = (spool.unkept, len(segments(tmp_path / "d")))
+    spool.return_to_folder()
+
+    assert (fallback, left) == (f"{os.strerror(errno.EFBIG)}: {tmp_path / 'd'}", (1, 1))
+    assert (spool.fallback, spool.written, spool.refused, len(segments(tmp_path / "d"))) == (None, 2, 1, 2)
+
+
+def test_full_disk_is_not_tried_under_another_name(tmp_path: Path) -> None:
+    """The temporary folder may be on the same disk, which has room for a small file but not for the next entry."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    with largest_file(HEADER_BYTES + len(LINES[0]) + 5):
+        spool.append(LINES[1], 1)
+
+    assert os.readlink(f"/proc/self/fd/{spool._segments[-1].descriptor}").startswith("/memfd:")
 
 
 def test_fallback_does_not_count_the_files_of_the_folder(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from coagent_langchain.delivery.destination import make_private_folder
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import Reader, Segment
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _ROOM_BYTES = 16 << 20  # free space needed for a return to the folder: as much as the spool may hold without it
 
 
@@ -85,6 +86,8 @@ class SpoolFolder:
 
     def fall_back(self, error: Exception) -> None:
         """Do without the folder for now, because of `error`."""
+        if getattr(error, "errno", None) in _FULL:
+            self._in_memory = True  # the temporary folder may be on the same disk
         if isinstance(error, OSError) and error.strerror:
             self.fallback = f"{error.strerror}: {error.filename or self._path}"
         else:

@@ -20,7 +20,7 @@ from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, Segment
 SEGMENT_BYTES = 4 << 20  # a new file every few thousand events; above 1 MB, the size does not affect the speed
 NAMELESS_BYTES = 16 << 20  # what a spool without a folder may hold: it may be in memory
 _RECYCLE_BYTES = 64 << 10
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
+_NO_FILES = {errno.EMFILE, errno.ENFILE}
 
 _Entry = tuple[bytes, int]  # lines, and how many
 
@@ -94,13 +94,16 @@ class Spool:
         lines, count = entry
         length = len(lines)
         try:
-            kept = self._pwrite.write(segment.descriptor, lines, offset) == length
-        except OSError:
+            if self._pwrite.write(segment.descriptor, lines, offset) != length:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            kept = True
+        except OSError as error:
             kept = False
-        if not kept:  # a partial write is not a line
-            with contextlib.suppress(OSError):
-                if self._open is entry:
+            if self._open is entry:  # a partial write is not a line
+                with contextlib.suppress(OSError):
                     os.ftruncate(segment.descriptor, offset)
+            if self._open is entry and segment.path and self._leave_folder(error):
+                self._write(entry)
         if self._open is not entry:
             return
         self._open = None  # no call from here on
@@ -117,18 +120,22 @@ class Spool:
         try:
             segment = self._folder.new_segment()
         except Exception as error:  # noqa: BLE001 - not the disk alone refuses: blockbuster does, or an audit hook
-            if self._folder.path is None or (getattr(error, "errno", None) in _NO_SPACE and self._segments):
+            if self._folder.path is None or (getattr(error, "errno", None) in _NO_FILES and self._segments):
                 return False  # space may come back: the next append tries again
-            self._folder.fall_back(error)
-            self.others = 0
-            self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
-            return self._new_segment()
+            return self._leave_folder(error)
         before = self._segments[-1] if self._segments else None
         self._taken += HEADER_BYTES
         self._segments.append(segment)
         if before is not None:  # last: a signal handler in between would append to a closed file
             before.finish()
         return True
+
+    def _leave_folder(self, error: Exception) -> bool:
+        """Begin a segment without the folder, because of `error`; False if there is no space for it either."""
+        self._folder.fall_back(error)
+        self.others = 0
+        self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
+        return self._new_segment()
 
     @property
     def fallback(self) -> str | None:
