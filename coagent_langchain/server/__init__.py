@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,9 +114,10 @@ def _sqlite_path(address: str) -> Path:
             f"for a file, give its absolute path: sqlite://{_meant(address)}"
         )
     try:
-        return Path(path if path.startswith("~") else f"/{path}").expanduser()
+        named = Path(path if path.startswith("~") else f"/{path}").expanduser()
     except RuntimeError:
         raise ConfigurationError(f"there is no home folder {path.partition('/')[0]}: {address}") from None
+    return Path(os.path.realpath(named))  # the lock is beside the file: one that is not beside a link to it
 
 
 def _meant(address: str) -> Path:

@@ -47,6 +47,25 @@ def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
     server.launch(address).close()
 
 
+def test_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    """By a link, a second server is refused too, and deleting leaves the running server its index."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "coagent.db")
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry())
+        with pytest.raises(ConfigurationError) as refused:
+            server.open_store(f"sqlite://{tmp_path}/link.db")
+        with contextlib.closing(server.open_beside(f"sqlite://{tmp_path}/link.db")) as beside:
+            beside.delete(["s"])
+        files = {path.name for path in tmp_path.iterdir()}
+
+    assert str(refused.value) == (
+        f"{tmp_path}/coagent.db is in use by another server (process {os.getpid()}), "
+        "and a store has one server at a time"
+    )
+    assert files >= {"coagent.db.search", "coagent.db.lock"}
+    assert not {name for name in files if name.startswith("link.db.")}
+
+
 def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error does not name another server, since without locks a second one could not be refused."""
 
