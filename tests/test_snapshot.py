@@ -39,12 +39,12 @@ from coagent_langchain.texts import text
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 BASE64 = base64.b64encode(PIXEL).decode()
-DIGEST = hashlib.sha256(PIXEL).hexdigest()
+PICTURE = PIXEL * 5  # longer than any address that could be base64
 
 
-def described(mime: str) -> dict[str, Any]:
-    """The description that replaces the pixel."""
-    return {"mime": mime, "bytes": len(PIXEL), "sha256": DIGEST}
+def described(mime: str, content: bytes = PIXEL) -> dict[str, Any]:
+    """The description that replaces the pixel or the picture."""
+    return {"mime": mime, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 class Hostile:
@@ -468,6 +468,18 @@ def test_field_named_like_a_secret_is_left_out(value: Any, expected: dict[str, A
             {"type": "input_audio", "input_audio": {"data": described("wav"), "format": "wav"}},
         ),
         (
+            {"type": "input_audio", "input_audio": BASE64},
+            {"type": "input_audio", "input_audio": described("audio")},
+        ),
+        (
+            {"type": "image_url", "image_url": base64.b64encode(PICTURE).decode()},
+            {"type": "image_url", "image_url": described("image", PICTURE)},
+        ),
+        (
+            {"type": "file_url", "file_url": {"url": base64.b64encode(PICTURE).decode()}},
+            {"type": "file_url", "file_url": {"url": described("application/octet-stream", PICTURE)}},
+        ),
+        (
             {"type": "file", "source_type": "base64", "data": BASE64, "mime_type": "application/pdf"},
             {"type": "file", "source_type": "base64", "data": described("application/pdf"),
              "mime_type": "application/pdf"},
@@ -509,6 +521,8 @@ def test_media_are_described(block: Any, expected: Any) -> None:
         {"result": "abcd"},
         {"url": "https://example.org/data:x"},
         {"url": "data:text/plain,hello"},
+        {"type": "image", "url": "images/cat1", "mime_type": "image/png"},
+        {"type": "image", "url": "https://example.org/" + "images/" * 100, "mime_type": "image/png"},
         {"mime_type": "text/plain", "data": "plain words, not base64"},
         {"type": ["string", "null"], "data": "a schema's words"},
         {"mime_type": "text/plain", "data": "Crème brûlée"},

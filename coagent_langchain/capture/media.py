@@ -10,7 +10,8 @@ MAX_HASHED = 1 << 26  # 64 MiB: hashing more would block the event loop for too 
 MAX_KNOWN = 256  # cached sizes and digests: the media of a conversation come again with every turn
 MIN_UNNAMED = 256  # characters: a shorter string that happens to be base64 is text, unless the block says otherwise
 
-KEYS = frozenset({"base64", "data", "bytes", "b64_json", "file_data", "image_data", "result", "url", "image_url"})
+_ADDRESSES = frozenset({"url", "image_url"})  # of media, or the media themselves, with or without `data:`
+KEYS = _ADDRESSES | {"base64", "data", "bytes", "b64_json", "file_data", "image_data", "input_audio", "result"}
 _MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
 _FORMATS = frozenset({"wav", "mp3", "flac", "opus", "ogg", "aac", "pcm16", "png", "jpeg", "jpg", "gif", "webp", "pdf",
                       "mp4", "webm"})  # fmt: skip
@@ -43,11 +44,11 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
 
     Known shapes: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
     (`input_audio.data`, `audio.data`, `b64_json`, `file_data`, image generation's `result`), Gemini (`data` with
-    `mime_type`), Bedrock (`source.bytes`).
+    `mime_type`), Bedrock (`source.bytes`), Mistral (`input_audio`), Ollama and Perplexity (in place of an address).
     """
     if value.startswith("data:"):
         return of_data_uri(value)
-    if key == "url" or key == "image_url" or not value:
+    if not value or (key in _ADDRESSES and len(value) < MIN_UNNAMED):
         return None
     kind, form = block.get("type"), block.get("format") or block.get("output_format")
     kind = kind if isinstance(kind, str) else ""  # in a JSON schema it may be a list
@@ -60,7 +61,8 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     sure = key == "base64" or key == "b64_json" or named is not None or kind in _MEDIA_TYPES
     if not sure and len(value) < MIN_UNNAMED:
         return None
-    return _described(value, 0, named or kind or "application/octet-stream")
+    medium = kind.removeprefix("input_").removesuffix("_url")  # e.g. OpenAI's `input_audio`, `image_url`
+    return _described(value, 0, named or medium or "application/octet-stream")
 
 
 def _described(value: str, start: int, mime: str) -> dict[str, Any] | None:
