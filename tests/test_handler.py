@@ -509,6 +509,22 @@ def test_retriever_answers_with_how_much_it_found_and_the_first_of_it(
     }
 
 
+def test_vector_in_a_documents_metadata_is_cut(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Some stores return it; the other metadata is kept."""
+
+    class Shelf(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [Document("leek", metadata={"vector": [0.5] * 1536, "aisle": 3})] * 2
+
+    Shelf().invoke("soup", {"callbacks": [handler]})
+
+    vector = [*[0.5] * 98, "… [cut: 1,438 of 1,536 items]"]
+    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {
+        "count": 2,
+        "documents": [{"page_content": "leek", "metadata": {"vector": vector, "aisle": 3}}] * 2,
+    }
+
+
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The class names with which LangChain tags a vector store's retriever are left out: nobody filters by them."""
     retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()

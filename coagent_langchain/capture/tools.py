@@ -12,13 +12,15 @@ from typing import Any
 from coagent_langchain.capture.content import fields_of, joined, plain_content
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.capture.snapshot import Walk, snapshot
 from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.texts import without_secrets
 from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50
 _MAX_PAGE = 2_000  # characters of one document that the event keeps
+_MAX_METADATA = 100  # entries of one document's metadata, which may hold its vector
+_MAX_ARTIFACT = 1_000  # entries of an artifact
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
 # A dict of arguments as `repr` writes it. For other texts, Python's parser may issue warnings to the application.
 _DICT = re.compile(r"""\{(?:['"](?:[^\\]|\\[\\'"nrtxuU])*)?\}""")
@@ -60,7 +62,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     said = snapshot(content) if type(content) is str else plain_content(content, None)
     result: JsonObject = {"output": said}
     if fields.get("artifact") is not None:
-        result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE)
+        result["artifact"] = Walk(_MAX_PAGE, items=_MAX_ARTIFACT).value(fields["artifact"], 0)
     failed = fields.get("status") == "error"
     call_id = fields.get("tool_call_id")
     message = failure_text(said) if failed else ""
@@ -119,6 +121,6 @@ def documents_summary(found: Any) -> JsonObject:
         item = {"page_content": snapshot(fields.get("page_content", document), _MAX_PAGE)}
         for name in ("id", "metadata"):
             if fields.get(name):
-                item[name] = snapshot(fields[name], _MAX_PAGE)
+                item[name] = Walk(_MAX_PAGE, items=_MAX_METADATA).value(fields[name], 0)
         kept.append(item)
     return {"count": len(found), "documents": kept}

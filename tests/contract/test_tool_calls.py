@@ -243,6 +243,25 @@ def test_answer_in_content_blocks_reads_as_its_text(
     assert (told["result"], told.get("error_message")) == ({"output": output, "artifact": {"rows": [3, 4]}}, message)
 
 
+def test_artifact_is_summarized(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """It is for the application, as large as it likes: the first thousand entries say what it is."""
+
+    @tool(response_format="content_and_artifact")
+    def read(table: str) -> Any:
+        """Read a table."""
+        return "all rows", {"rows": list(range(5_000)), "text": "x" * 2_001}
+
+    read.invoke({"name": "read", "args": {"table": "t"}, "id": "1", "type": "tool_call"}, {"callbacks": [handler]})
+
+    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {
+        "output": "all rows",
+        "artifact": {
+            "rows": [*range(998), "… [cut: 4,002 of 5,000 items]"],
+            "text": "x" * 2_000 + "… [cut: 1 of 2,001 characters]",
+        },
+    }
+
+
 @pytest.mark.parametrize("content", ["no more calls", [{"type": "text", "text": "no more calls"}]])
 def test_call_that_a_node_refuses_has_failed(
     log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any
