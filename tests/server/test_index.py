@@ -90,6 +90,22 @@ def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
     assert fresh == indexed == again
 
 
+def test_index_of_another_version_is_rebuilt(tmp_path: Path) -> None:
+    """It lacks what that version did not index; here it has nothing."""
+    path = tmp_path / "coagent.db.search"
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        put(store, entry(prompt="word"), *(entry(session_id="other") for _ in range(3 * index.BLOCK)))
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        connection.execute("PRAGMA user_version = 0")
+    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        found = holding(store, "word")
+
+    assert found == ["s"]
+
+
 @pytest.mark.parametrize(("text", "word"), [
     ("re\u0301sume\u0301", "re\u0301sume\u0301"),  # accents as combining characters, as macOS writes file names
     ("🤖agent", "agent"),  # newer than SQLite's Unicode tables

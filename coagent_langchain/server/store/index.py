@@ -22,6 +22,7 @@ PAUSE = 0.1  # seconds before each step, to collect entries
 BURST = 1000  # entries per pause: if more arrive, indexing waits and leaves the CPU to requests
 MAX_LAG = 100_000  # unindexed entries, which a search reads in 0.4 s: with more, indexing continues during a burst
 RETRY = 5.0  # seconds after a disk error
+VERSION = 1  # of what is indexed: an index of another version lacks what this one finds, and is rebuilt
 
 _SCHEMA = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', columnsize=0, detail=none,"
@@ -29,6 +30,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO progress VALUES (1, 0)",
 )
+_EMPTY = f"DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS progress; PRAGMA user_version = {VERSION}"
 # The texts, and at least those numbers that `text.searched` finds; SQLite quotes names with an underscore, in future
 # perhaps not. \\u0000 would end a text; \\u0020 in its place is valid JSON even if the backslash is itself escaped
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(CAST(group_concat(
@@ -54,6 +56,8 @@ class Index:
         self._connection = connect(self.path)
         with closed_on_error(self._connection):
             self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power failure loses is indexed again
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                self._connection.executescript(_EMPTY)
             for statement in _SCHEMA:
                 self._connection.execute(statement)
             self._connection.execute("ATTACH ? AS log", (str(path),))
