@@ -108,6 +108,7 @@ def _beginning(full: str, limit: int) -> str:
 _KEYS = (
     r"\b(?:sk-(?:ant-|proj-|or-|lf-)?[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}"
     r"|(?:xai|nvapi|csk|tvly)-[A-Za-z0-9_-]{16,}|tgp_v1_[A-Za-z0-9_-]{16,}|AQ\.[A-Za-z0-9_-]{24,}"
+    r"|fw_[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{30,}|dapi[a-f0-9]{32}|ABSK[A-Za-z0-9+/]{40,}={0,2}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|lsv2_[A-Za-z0-9_]{16,}|pplx-[A-Za-z0-9]{16,}|eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
 )

@@ -285,7 +285,9 @@ def test_severity_is_sensible(error: BaseException, expected: str) -> None:
         "-----BEGIN RSA PRIVATE KEY-----\nabc123\n-----END RSA PRIVATE KEY-----",
         "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "gsk_abcdefghijklmnopqrst", "xai-abcdefghijklmnopqrst",
         "nvapi-abcdefgh_jklmnop-rst", "csk-abcdefghijklmnopqrst", "tvly-dev-abcdefghijklmnop",
-        "tgp_v1_abcdefghijklmnopqrst", "AQ.Ab8RN6abcdefghijklmnopqrstu",
+        "tgp_v1_abcdefghijklmnopqrst", "AQ.Ab8RN6abcdefghijklmnopqrstu", "fw_3Zabcdefghijklmnopqrstu",
+        "ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ1Njc4OTAxMjpBQkNERUZHSElKS0xNTk9Q+/==",
+        "dapi0123456789abcdef0123456789abcdef", "r8_abcdefghijklmnopqrstuvwxyz01234567890",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.sig-nature_x",
     ],
 )  # fmt: skip
@@ -293,7 +295,7 @@ def test_secrets_are_redacted(secret: str) -> None:
     """Keys, tokens and passwords in errors are replaced; the surrounding text stays."""
     found = error_message(ValueError(f"before {secret} after"))
 
-    words = ("abcdefgh", "abc", "hunter2", "IOSFODNN", "eyJ", "nature")
+    words = ("abcdefgh", "abc", "hunter2", "IOSFODNN", "eyJ", "nature", "9Q+")
     assert "[redacted]" in found
     assert [word for word in words if word in found] == []
     assert found.startswith("before ")
