@@ -1,11 +1,11 @@
-"""A full disk, and the number of open files."""
+"""A full disk, and the open files."""
 
 from __future__ import annotations
 
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 
 @contextmanager
@@ -28,6 +28,14 @@ def no_more_files() -> AbstractContextManager[None]:
     return _limit(resource.RLIMIT_NOFILE, 0)
 
 
-def open_files() -> int:
-    """The number of files, sockets and pipes that this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def open_files() -> set[tuple[int, int, int]]:
+    """The files, sockets and pipes that this process has open: the descriptor, device and inode of each.
+
+    Compare sets, not numbers: what an earlier test has left, such as garbage, may be closed at any time.
+    """
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # closed since, as that of the folder is
+            file = os.stat(f"/proc/self/fd/{name}")
+            found.add((int(name), file.st_dev, file.st_ino))
+    return found

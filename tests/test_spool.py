@@ -162,7 +162,7 @@ def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
         spool.append(b'"' + b"x" * SEGMENT_BYTES + b'"\n', 1)
         read_all(spool)
 
-    assert open_files() - before == 3
+    assert len(open_files() - before) == 3
 
 
 def test_recycled_file_is_used_again(tmp_path: Path) -> None:
