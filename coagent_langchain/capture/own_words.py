@@ -58,7 +58,8 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
                 is_own = role_of(message) == "assistant" and _is_new(root, message_id)
                 may_be_given = True
             else:
-                is_own = _replaces(root, message_id, fields.get("content"))
+                content = fields.get("content")
+                is_own = bool(content) and _replaces(root, message_id, content)
                 may_be_given = False
             if not is_own:
                 continue
@@ -83,7 +84,7 @@ def _is_new(root: Root, message_id: str) -> bool:
 
 def _replaces(root: Root, message_id: Any, content: Any) -> bool:
     """Whether a message has the id of a model's answer in this run, but another text."""
-    if type(message_id) is not str or type(content) is not str or not content:
+    if type(message_id) is not str or type(content) is not str:
         return False
     return hash(message_id) in root.said and fingerprint(text(content)) not in root.said
 
