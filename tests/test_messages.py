@@ -424,8 +424,8 @@ def test_models_own_stop_words_are_read_where_langchain_alone_names_them() -> No
 
 def test_effort_is_read_where_anthropic_has_it() -> None:
     """Of `output_config` the effort is logged, not the schema beside it."""
-    model = ChatAnthropic(model="claude-opus-4-5", api_key="sk-x", max_tokens=9, reasoning_effort="low")
-    params = model._get_invocation_params()
+    arguments: Any = {"model": "claude-opus-4-5", "api_key": "sk-x", "max_tokens": 9, "reasoning_effort": "low"}
+    params = ChatAnthropic(**arguments)._get_invocation_params()
     config = {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}}
 
     assert model_parameters(None, params, None, None)["parameters"] == {"max_tokens": 9, "effort": "low"}
