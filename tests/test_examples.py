@@ -30,7 +30,8 @@ def client() -> Iterator[CoagentClient]:
 
 def run(name: str, client: CoagentClient, **environ: str) -> str:
     """Run `python examples/NAME`; returns its output."""
-    environment = {**os.environ, "COAGENT_BASE_URL": client.base_url, **environ}
+    # asyncio's debug mode would tell on stderr how slow the machine is
+    environment = {**os.environ, "PYTHONASYNCIODEBUG": "", "COAGENT_BASE_URL": client.base_url, **environ}
     command = [sys.executable, *STRICT, f"examples/{name}.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (0, "")
