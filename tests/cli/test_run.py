@@ -244,8 +244,8 @@ def test_program_whose_events_nobody_keeps_says_that_they_are_lost(script: Path,
 
 
 def test_program_whose_events_found_no_place_says_so_at_its_end(script: Path) -> None:
-    """Events that find no space do not wait; a limit on file size simulates the full disk."""
-    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    """Events that find no space, not even in memory, do not wait; a limit on file size simulates the full disk."""
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
     script.write_text(ASK + limit + ASK)
     _, said = run_in_vain(script, COAGENT_BASE_URL="http://127.0.0.1:9/api/v1")
 
