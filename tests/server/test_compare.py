@@ -157,7 +157,7 @@ def test_compare_shows_by_their_tags_which_is_which(running: Running, tagged: di
 
 @pytest.mark.parametrize(("left", "right", "told"), [
     (0.5, 0.50005, "<$0.0001 more (+0%)"), (0.0002, 0.00015, "<$0.0001 less (−25%)"), (0.5, 0.75, "+$0.2500 (+50%)"),
-    (0.5, 0.5, "same"), (None, 0.5, ""),
+    (0.5, 0.5, "same"), (0.3, 0.1 + 0.2, "same"), (None, 0.5, ""),
 ])  # fmt: skip
 def test_small_difference_of_costs_is_told_in_words(left: float | None, right: float, told: str) -> None:
     """No sign can precede `<`."""

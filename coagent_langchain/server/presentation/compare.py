@@ -177,7 +177,7 @@ def figures(a: Session, b: Session) -> list[Figure]:
 def _figure(name: str, a: float | None, b: float | None, write: Callable[[float | None], str]) -> Figure:
     if a is None or b is None:
         return Figure(name, write(a), write(b), "")
-    change = b - a
+    change = round(b - a, 9)  # costs are sums of floats: in another order, the last digit differs
     sign, words = ("+", "more") if change > 0 else ("−", "less")
     size = write(abs(change))
     told = f"{size} {words}" if size.startswith("<") else sign + size
