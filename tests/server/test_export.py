@@ -56,12 +56,13 @@ def test_csv_runs_no_formula() -> None:
 
 
 def test_csv_leaves_unknown_figures_empty() -> None:
-    """A missing figure is not a zero, a reported zero is one. A response from a cache is marked."""
+    """A missing figure is not a zero, a reported zero is one, whatever the type. A response from a cache is marked."""
     story = Story("s").ask("hello")
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["performance_metrics"] = {"cost": 0.0}
     story.model("hello", "hi", 5, (7, 0))
     story.entries[-1]["meta"]["cached"] = True
+    story.log("info", performance_metrics={"cost": 0.5})
     made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
     figures = ("event_type", "duration_ms", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost")
 
@@ -72,6 +73,7 @@ def test_csv_leaves_unknown_figures_empty() -> None:
         ["llm_response", "5", "7", "0", "0", "", "0.0"],
         ["llm_call", "", "", "", "", "", ""],
         ["llm_response", "5", "7", "0", "0", "true", "0.0"],
+        ["info", "", "", "", "", "", "0.5"],
     ]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from coagent_langchain.server.presentation.bars import causes
 from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.store.rollup import roll_up
+from coagent_langchain.wire import EventType
 from tests.server import sessions
 from tests.server.drawing import drawn, lines, oversight, timeline
 from tests.server.story import T0, Story
@@ -553,6 +555,17 @@ def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
         (7_860, 607, 2_432, 0.00237, 1),
         (9_883, 102, 9_216, 0.0012, 0),
     ]
+
+
+@pytest.mark.parametrize("event_type", [str(each) for each in EventType])
+def test_cost_of_any_event_is_in_the_tree(event_type: str) -> None:
+    """The session's figures count it, whatever the type; the prompts and the end together have the same sum."""
+    story = Story("s").ask("hello")
+    story.log(event_type, performance_metrics={"cost": 0.25})
+    story.log(event_type, performance_metrics={"cost": 0.5})
+    (counted,) = roll_up(story.entries)
+
+    assert (sum(bar.cost for bar in timeline(story.entries).roots), counted.cost) == (0.75, 0.75)
 
 
 def test_hostile_run_ids_make_no_cycle_and_lose_no_row() -> None:

@@ -87,7 +87,7 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
         parent=text(trace.get("within_run_id")) or text(trace.get("parent_run_id")),
         root=text(trace.get("root_run_id")), namespace=text(framework.get("checkpoint_ns")),
         name=text(trace.get("name")), who=text(framework.get("node")) or text(framework.get("agent")),
-        outcome=text(meta.get("outcome")),
+        outcome=text(meta.get("outcome")), cost=_cost(entry),
     )  # fmt: skip
     _READERS.get(made.type, _other)(made, entry, meta)
     made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])
@@ -118,11 +118,10 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 
 def _use(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    """Read the tokens and cost of a model's answer, or of its beginning if the call failed."""
+    """Read the tokens of a model's answer, or of its beginning if the call failed."""
     answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
     made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
     made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
-    made.cost = _cost(entry)
 
 
 def _tool_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
@@ -143,7 +142,6 @@ def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
         made.failed, made.error = why or "failed", text(meta.get("error_id"))
     found = _found(answer.get("result")) if meta.get("kind") == "retriever" else ""
     made.note = made.failed or why or found or _result(answer.get("result"))
-    made.cost = _cost(entry)
 
 
 def _found(result: Any) -> str:

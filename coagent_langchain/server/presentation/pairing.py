@@ -57,7 +57,8 @@ class Pairing:
     def _new(self, moment: Moment, kind: str) -> Bar:
         bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
                   turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, namespace=moment.namespace,
-                  events=[(moment.at, moment.seq)], last=moment.at, model=moment.model)  # fmt: skip
+                  last=moment.at, model=moment.model)  # fmt: skip
+        _join(bar, moment)
         self.bars.append(bar)
         return bar
 
@@ -81,9 +82,9 @@ class Pairing:
             bar = self._new(moment, kind)
             self._keep(moment)
         else:
-            bar.events.append((moment.at, moment.seq))
+            _join(bar, moment)
         _stop(bar, moment)
-        _add_use(bar, moment)
+        _add_tokens(bar, moment)
         if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
         bar.note = self._final_note(bar, moment)
@@ -157,10 +158,10 @@ class Pairing:
             bar = self._point(moment, "error")
             self._keep(moment)
         else:
-            bar.events.append((moment.at, moment.seq))
+            _join(bar, moment)
             if bar.kind != "component" and bar.end is None:
                 _stop(bar, moment)
-        _add_use(bar, moment)  # tokens of a stream that broke off
+        _add_tokens(bar, moment)  # tokens of a stream that broke off
         bar.status, bar.note = "error", moment.note
         bar.errors += 1
         bar.last = max(bar.last, moment.at)
@@ -172,7 +173,7 @@ class Pairing:
         if bar is None:
             self._point(moment, "recovery")
             return
-        bar.events.append((moment.at, moment.seq))
+        _join(bar, moment)
         if not moment.failed:
             bar.status = "recovered"
             bar.note = f"{bar.note} · {_recovered(moment.outcome)}"
@@ -180,7 +181,7 @@ class Pairing:
     def _oversight(self, moment: Moment) -> None:
         answered = self._answered(moment.key) if moment.outcome in ("resumed", "unanswered") else []
         for bar in answered:
-            bar.events.append((moment.at, moment.seq))
+            _join(bar, moment)
             _stop(bar, moment)
             bar.status, bar.note = "ok", exchange(bar.note, moment.note)
             if moment.outcome == "unanswered":
@@ -222,12 +223,17 @@ def _stop(bar: Bar, moment: Moment) -> None:
         bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
 
 
-def _add_use(bar: Bar, moment: Moment) -> None:
-    """Add an entry's tokens and cost; an answer from a cache used no tokens."""
+def _join(bar: Bar, moment: Moment) -> None:
+    """Add an entry, and its cost, which an entry of any type may have."""
+    bar.events.append((moment.at, moment.seq))
+    bar.cost += moment.cost or 0.0
+
+
+def _add_tokens(bar: Bar, moment: Moment) -> None:
+    """Add an entry's tokens; an answer from a cache used none."""
     for name in ("input", "output", "cached"):
         number = getattr(moment, name)
         setattr(bar, name, total((getattr(bar, name), number and 0 if moment.reused else number)))
-    bar.cost += moment.cost or 0.0
 
 
 def _recovered(strategy: str) -> str:

@@ -76,6 +76,7 @@ class Prompts:
             later = bisect_left(self._places[number], place)
             bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
         insort(bar.events, place)  # without extending the prompt's time span
+        bar.cost += moment.cost or 0.0
         bar.label = bar.label or moment.note
 
     def _at(self, number: int, place: Place) -> Bar:
@@ -92,4 +93,5 @@ class Prompts:
 
 def _add(bar: Bar, moment: Moment) -> None:
     insort(bar.events, (moment.at, moment.seq))
+    bar.cost += moment.cost or 0.0
     bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)
