@@ -181,7 +181,7 @@ def _node(bar: Bar) -> JsonObject:
         "kind": bar.kind, "label": bar.label, "status": bar.status, "note": bar.note,
         "prompt_number": bar.prompt, "turn_number": bar.turn, "start_timestamp": bar.start,
         "duration_ms": bar.duration, "input_tokens": bar.input, "output_tokens": bar.output,
-        "cost": bar.cost or None,
+        "cost": bar.cost,
     }  # fmt: skip
     known = {name: value for name, value in node.items() if value not in ("", None)}
     return known | ({"children": [_node(child) for child in bar.children]} if bar.children else {})

@@ -156,7 +156,7 @@ def test_show_numbers_the_turns_of_a_sub_agent(run: Run, own: CoagentClient) -> 
     own.store_logs(story.entries)
     lines = [re.sub("  +", "  ", line).rpartition("  ")[0] for line in run("show", "supervised").splitlines()]
 
-    assert lines[4:] == [
+    assert lines[5:] == [
         "├─ ✓ Turn 1  2→2",
         "│  ├─ ✓ gemma3:4b  I ask.  1→1",
         "│  └─ ✓ ask_guide  {}  1→1",

@@ -173,16 +173,17 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
     silent.model("Hi", "", 5, (0, 0))
     answer = silent.entries[-1]
     del answer["llm_response"]["input_tokens"], answer["llm_response"]["output_tokens"], answer["meta"]["usage"]
+    del answer["performance_metrics"]
     log(running, reported.end("") + silent.end(""))
     rows = re.findall(r'data-unit="tokens in">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
-    heads = [re.findall(r"<dt>Tokens (?:in|out)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
+    heads = [re.findall(r"<dt>(?:Tokens (?:in|out)|Cost)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
              for name in ("reported", "silent")]  # fmt: skip
     models = [shown(running, f"/view/overview/={name}").split()[-2:] for name in ("reported", "silent")]
     compared = shown(running, "/compare?s=reported&s=silent")
 
     assert rows == [("0", "0"), ("–", "–")]
-    assert heads == [["0", "0"], ["–", "–"]]
-    assert models == [["0", "–"], ["–", "–"]]
+    assert heads == [["0", "0", "$0.00"], ["–", "–", "–"]]
+    assert models == [["0", "$0.00"], ["–", "–"]]
     assert "Tokens in 0 – of it cached 0 – Tokens out 0 – Cost" in compared
     assert re.findall(r"(\S+ → \S+) tokens", compared) == ["0 → 0", "– → –"]
 

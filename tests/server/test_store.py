@@ -406,7 +406,15 @@ def test_calls_without_a_price_are_told_where_others_have_one(store: Store) -> N
     put(store, entry("llm_response", 6, llm_response=tokens, performance_metrics={"cost": 0.5}))
     seen.append(store.session("s"))
 
-    assert [(found.cost, found.unpriced_calls) for found in seen if found] == [(None, 0), (0.5, 2)]
+    assert [(found.cost, found.unpriced_calls) for found in seen if found] == [(0.0, 2), (0.5, 2)]
+
+
+def test_reported_cost_of_zero_is_no_unknown_cost(store: Store) -> None:
+    """The session's cost is None only if no entry reports one."""
+    for session_id, reported in (("free", {"cost": 0}), ("unknown", {"cost": None}), ("silent", {})):
+        put(store, entry("llm_response", session_id=session_id, performance_metrics=reported))
+
+    assert {found.session_id: found.cost for found in store.summaries()} == {"free": 0, "unknown": None, "silent": None}
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coagent_langchain.server.presentation.bars import causes
+from coagent_langchain.server.presentation.formats import total
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.wire import EventType
@@ -565,7 +566,7 @@ def test_cost_of_any_event_is_in_the_tree(event_type: str) -> None:
     story.log(event_type, performance_metrics={"cost": 0.5})
     (counted,) = roll_up(story.entries)
 
-    assert (sum(bar.cost for bar in timeline(story.entries).roots), counted.cost) == (0.75, 0.75)
+    assert (total(bar.cost for bar in timeline(story.entries).roots), counted.cost) == (0.75, 0.75)
 
 
 def test_hostile_run_ids_make_no_cycle_and_lose_no_row() -> None:

@@ -21,8 +21,8 @@ class Bar:
         status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or the value of
             `meta.outcome`.
         events: (timestamp, seq) of its entries.
-        input, output, cached, cost: tokens and dollars used, including those of its children; tokens are None if no
-            entry reports them.
+        input, output, cached, cost: tokens and dollars used, including those of its children; None if no entry
+            reports them.
         run, parent, root, namespace: those of its first entry; see `Moment`.
         errors: the number of `error` entries in it and below it.
         last: Unix milliseconds of the last event in it or below it.
@@ -48,7 +48,7 @@ class Bar:
     input: int | None = None
     output: int | None = None
     cached: int | None = None
-    cost: float = 0.0
+    cost: float | None = None
     errors: int = 0
     last: int = 0
     took: int | None = None
@@ -90,7 +90,7 @@ class Bar:
         self.input = total((self.input, other.input))
         self.output = total((self.output, other.output))
         self.cached = total((self.cached, other.cached))
-        self.cost += other.cost
+        self.cost = total((self.cost, other.cost))
         self.errors += other.errors
 
     @property

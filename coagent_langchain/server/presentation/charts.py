@@ -40,7 +40,7 @@ class Used:
     tokens: int | None
     median_ms: float | None
     longest: Bar | None
-    cost: float
+    cost: float | None
 
 
 def token_bars(models: list[Bar]) -> list[TokenBar]:
@@ -89,7 +89,7 @@ def _used(name: str, bars: list[Bar]) -> Used:
         tokens=_tokens(bars),
         median_ms=median(_took(bar) for bar in timed) if timed else None,
         longest=max(timed, key=_took, default=None),
-        cost=sum(bar.cost for bar in bars),
+        cost=total(bar.cost for bar in bars),
     )
 
 

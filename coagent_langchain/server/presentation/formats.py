@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -20,6 +20,7 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 MOST = 80  # values that one line is made of: more than fit, so that it ends in `…` if any are left out
+Number = TypeVar("Number", int, float)
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
 
 
@@ -89,7 +90,7 @@ def compact(number: float | None) -> str:
     return f"{number / size:.1f} {unit}"
 
 
-def total(numbers: Iterable[int | None]) -> int | None:
+def total(numbers: Iterable[Number | None]) -> Number | None:
     """The sum of the numbers that are known; None if none is."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

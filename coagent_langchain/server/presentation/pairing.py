@@ -226,7 +226,7 @@ def _stop(bar: Bar, moment: Moment) -> None:
 def _join(bar: Bar, moment: Moment) -> None:
     """Add an entry, and its cost, which an entry of any type may have."""
     bar.events.append((moment.at, moment.seq))
-    bar.cost += moment.cost or 0.0
+    bar.cost = total((bar.cost, moment.cost))
 
 
 def _add_tokens(bar: Bar, moment: Moment) -> None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.formats import total
 from coagent_langchain.server.presentation.moments import Moment
 
 Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
@@ -76,7 +77,7 @@ class Prompts:
             later = bisect_left(self._places[number], place)
             bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
         insort(bar.events, place)  # without extending the prompt's time span
-        bar.cost += moment.cost or 0.0
+        bar.cost = total((bar.cost, moment.cost))
         bar.label = bar.label or moment.note
 
     def _at(self, number: int, place: Place) -> Bar:
@@ -93,5 +94,5 @@ class Prompts:
 
 def _add(bar: Bar, moment: Moment) -> None:
     insort(bar.events, (moment.at, moment.seq))
-    bar.cost += moment.cost or 0.0
+    bar.cost = total((bar.cost, moment.cost))
     bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)

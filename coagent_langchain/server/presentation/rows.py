@@ -44,8 +44,8 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
         lead, note = _lead(bar, above, turn), without_label(bar.label, bar.note)
     label = bar.label or f"Prompt {bar.prompt}"
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
-            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, round(bar.cost, 6), bar.errors, 0, events,
-            "" if lead == note else lead]  # fmt: skip
+            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, round(bar.cost or 0, 6), bar.errors, 0,
+            events, "" if lead == note else lead]  # fmt: skip
 
 
 def _lead(bar: Bar, above: str, turn: int) -> str:

@@ -104,11 +104,7 @@ ROLLUP: dict[str, tuple[str, str, str]] = {
     "cached_reports": (_U64, _reports(_READ), "sum"),
     "unpriced_calls": (_U64, _used(f"({_SUM}) > 0 AND {_COST} IS NULL"), "sum"),
     "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
-    "cost": (
-        "SimpleAggregateFunction(sum, Nullable(Float64))",
-        f"sum(nullIf({_COST}, 0))",
-        "sum",
-    ),
+    "cost": ("SimpleAggregateFunction(sum, Nullable(Float64))", f"sum({_COST})", "sum"),
     "headline": (
         "SimpleAggregateFunction(min, Tuple(Int64, String))",
         f"min(if({_BEGUN} AND {_PROMPT} != '', ({_WHEN}, {_PROMPT}), (toInt64({NEVER}), '')))",

@@ -78,7 +78,7 @@ class Rollup:
             add(self, entry)
         if meta := entry.get("meta"):
             self._add_meta(meta)
-        if (metrics := entry.get("performance_metrics")) and (cost := metrics.get("cost")):
+        if (metrics := entry.get("performance_metrics")) and (cost := metrics.get("cost")) is not None:
             self.cost = (self.cost or 0.0) + cost
 
     def _add_activity(self, entry: dict[str, Any], timestamp: int) -> None:
