@@ -59,6 +59,27 @@ def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -
     assert recovery["error_info"]["error_id"] == error["event_id"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # that is how Python reports it
+def test_stream_that_breaks_after_it_was_left_is_one_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain ends the chain, then reads the rest: what the model raises there, the parser raises, too."""
+
+    class Broken(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield next(super()._stream(*args, **kwargs))
+            raise ConnectionError("broken off")
+
+    pieces = (RunnableLambda(str) | Broken(script=["one two"]) | StrOutputParser()).stream(
+        "q", {"callbacks": [handler]}
+    )
+    next(pieces)
+    del pieces
+
+    assert [error["error_info"]["component_id"] for error in of_type(log, "error")] == ["Broken"]
+    assert state_of(handler) == EMPTY
+
+
 def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:
     """A cancelled function continues in its thread, which may be in the middle of a hook."""
     begins, cancelled = threading.Event(), threading.Event()

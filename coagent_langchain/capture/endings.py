@@ -62,6 +62,8 @@ class Endings(Sweeper):
                 self._failures.called_again(run)
             self._failures.recovered(run)
         run.failures = None
+        if run.root.ended and not run.root.open:
+            run.root.failures = None
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
         elif outcome is Outcome.ABANDONED and run.root.ended:
