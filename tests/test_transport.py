@@ -355,6 +355,18 @@ def test_unknown_certificate_is_not_accepted(secured: tuple[str, str], monkeypat
     assert (outcome.status, outcome.body.partition(":")[0]) == (None, "SSLError")
 
 
+@pytest.mark.parametrize("bundle", ["", "/missing.pem", __file__])
+def test_certificates_that_do_not_vouch_for_the_server_are_named_as_the_cause(
+    bundle: str, secured: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown authority, a missing file, and one without certificates have the same remedy."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    reason = judge(Transport(secured[0]).post(b"{}"), 1).reason
+
+    assert reason.endswith(" (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the file of the certificates to trust)")
+
+
 def test_custom_authority_by_the_usual_variable(secured: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`REQUESTS_CA_BUNDLE` sets a custom authority."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", secured[1])

@@ -34,6 +34,9 @@ _ADVICE = (
     # The proxy is unavailable, or its address is invalid.
     (None, ("ProxyError", "InvalidProxyURL", "ProxySchemeUnknown", "InvalidURL", "LocationParseError", "SOCKS"),
      "HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it"),
+    # An authority that is not trusted, no such file, a file without certificates.
+    (None, ("signed certificate", "unable to get local issuer", "CA certificate bundle", "NO_CERTIFICATE_OR_CRL_FOUND"),
+     "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the file of the certificates to trust"),
     # What nginx, Go (Caddy, Traefik) and Apache say to plain HTTP on a port for TLS.
     (400, ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server",
            "speaking plain HTTP to an SSL-enabled server port"),

@@ -84,6 +84,17 @@ def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     )
 
 
+def test_missing_certificates_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The advice is not to start a server: this file is missing before any is reached."""
+    monkeypatch.setenv("COAGENT_BASE_URL", "https://127.0.0.1:1/api/v1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/missing.pem")
+    main(["runs"])
+
+    assert capsys.readouterr().err.endswith(
+        "/missing.pem (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the file of the certificates to trust)\n"
+    )
+
+
 def test_server_that_does_not_answer_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
