@@ -1,10 +1,17 @@
-"""HTTP as uvicorn reads it, with a limit on a request's head, which has none there."""
+"""HTTP as uvicorn reads it, with a limit on a request's head, which has none there, and without its warnings."""
 
 from __future__ import annotations
+
+import logging
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 65_536  # bytes of address and headers, besides the first or last piece that arrives: up to 256 KiB
+# Requests are not logged: uvicorn warns of each that is not plain HTTP/1.1, such as every attempt to use TLS, and of
+# each that offers another protocol, with advice to install one.
+_log = logging.getLogger("uvicorn.error.coagent")
+_log.setLevel(logging.ERROR)
 
 
 class Protocol(HttpToolsProtocol):
@@ -14,6 +21,10 @@ class Protocol(HttpToolsProtocol):
     """
 
     _unfinished = 0  # bytes since the last head or part of a body was complete
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = _log
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
