@@ -50,13 +50,13 @@ class Totals:
     def add_tokens(
         self, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None, cost: float | None
     ) -> None:
-        """Add one response's figures; None leaves a figure as it is."""
+        """Add one response's figures; None leaves a figure as it is, but a missing total is the sum of the others."""
         with _lock:
             if input_tokens is not None:
                 self.input_tokens = (self.input_tokens or 0) + input_tokens
             if output_tokens is not None:
                 self.output_tokens = (self.output_tokens or 0) + output_tokens
-            if total_tokens is not None:
+            if total_tokens is not None or (total_tokens := (input_tokens or 0) + (output_tokens or 0)):
                 self.total_tokens = (self.total_tokens or 0) + total_tokens
             if cost is not None:
                 self.cost = (self.cost or 0.0) + cost

@@ -21,6 +21,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from coagent_langchain import CoagentCallbackHandler, registry
+from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, chat
 from tests.reading import ONE_CALL, of_type, types
@@ -74,6 +75,22 @@ def test_totals_of_a_session_can_be_read_while_it_is_open(handler: CoagentCallba
         totals = session.totals
 
     assert (totals.llm_calls, totals.total_tokens) == (1, 14)
+
+
+def test_total_includes_responses_that_report_only_output(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The total has the tokens that are known, as in the viewer; such a call, too, may have no price."""
+    part = AIMessage("a", response_metadata={"token_usage": {"completion_tokens": 7}})
+    whole = AIMessage("b", usage_metadata={"input_tokens": 3, "output_tokens": 1, "total_tokens": 4})
+    model = chat(part, whole)
+    with handler.session("Cook") as session:
+        for _ in range(2):
+            model.invoke("q", {"callbacks": [handler]})
+    (counted,) = roll_up(log.entries)
+
+    assert [
+        (each.input_tokens, each.output_tokens, each.total_tokens, each.unpriced_calls)
+        for each in (session.totals, counted)
+    ] == [(3, 8, 11, 2)] * 2
 
 
 def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
