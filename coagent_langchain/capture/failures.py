@@ -70,15 +70,14 @@ class Failures:
         """Pass failures to the run above, which may yet recover from them; a root's to the run that goes on with it.
 
         When a consumer leaves a stream, LangChain ends the chain and then reads the rest. If the model fails in that,
-        the steps after it raise the same exception: their root, though ended, remembers it for as long as they run.
+        the steps after it raise the same exception: their root, even if ended, remembers it for as long as they run.
         """
         parent, root = run.parent, run.root
         if parent is None:
             error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
             root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
             return
-        tree = self._recorder.tree
-        above = parent if parent.key in tree.open else tree.lingering.get(root.key)
+        above = parent if parent.key in self._recorder.tree.open else root if root.open else None
         if above is not None:  # else nothing can raise them again, and they would only be kept alive
             for failure in failures:
                 above.remember_failure(failure)
