@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
@@ -59,24 +62,46 @@ def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -
     assert recovery["error_info"]["error_id"] == error["event_id"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # that is how Python reports it
-@pytest.mark.parametrize("fallbacks", [[], [RunnableLambda(str)]])
-def test_stream_that_breaks_after_it_was_left_is_one_error(
-    fallbacks: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """LangChain ends the chain, then reads the rest: what the model raises there, the parser raises, too."""
+class BrokenOff(ConnectionError):
+    """Unlike a built-in exception, it can be referred to weakly."""
+
+
+def break_after_leaving(handler: CoagentCallbackHandler, *fallbacks: Any) -> None:
+    """Leave the stream of a chain whose model breaks when LangChain, having ended the chain, reads the rest."""
 
     class Broken(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
             yield next(super()._stream(*args, **kwargs))
-            raise ConnectionError("broken off")
+            raise BrokenOff("broken off")
 
     chain: Any = RunnableLambda(str) | Broken(script=["one two"]) | StrOutputParser()
     pieces = (chain.with_fallbacks(fallbacks) if fallbacks else chain).stream("q", {"callbacks": [handler]})
     next(pieces)
     del pieces
 
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # that is how Python reports it
+@pytest.mark.parametrize("fallbacks", [[], [RunnableLambda(str)]])
+def test_stream_that_breaks_after_it_was_left_is_one_error(
+    fallbacks: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What the model raises, the parser raises, too."""
+    break_after_leaving(handler, *fallbacks)
+
     assert [error["error_info"]["component_id"] for error in of_type(log, "error")] == ["Broken"]
+
+
+def test_chain_that_was_left_lets_go_of_what_was_raised_when_its_last_step_has_ended(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception holds on to the application's data. (pytest's hook would keep it as well.)"""
+    raised: list[weakref.ref[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda given: raised.append(weakref.ref(given.exc_value)))
+    break_after_leaving(handler)
+    gc.collect()
+
+    assert [type(each()) for each in raised] == [type(None)]
+    assert state_of(handler) == EMPTY
 
 
 def test_call_that_begins_while_its_run_is_cancelled_ends_by_itself(log: MemoryDelivery) -> None:

@@ -62,7 +62,7 @@ class Endings(Sweeper):
                 self._failures.called_again(run)
             self._failures.recovered(run)
         run.failures = None
-        if run.root.ended and not run.root.open:
+        if run.root.ended and not run.root.open:  # nothing is left that could raise again what the root remembers
             run.root.failures = None
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)

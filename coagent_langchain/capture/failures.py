@@ -77,8 +77,8 @@ class Failures:
             error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
             root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
             return
-        above = parent if parent.key in self._recorder.tree.open else root if root.open else None
-        if above is not None:  # else nothing can raise them again, and they would only be kept alive
+        above = parent if parent.key in self._recorder.tree.open else root
+        if root.open:  # else nothing can raise them again, and they would only be kept alive
             for failure in failures:
                 above.remember_failure(failure)
 

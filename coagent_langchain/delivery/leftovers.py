@@ -11,7 +11,7 @@ from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted, DeadOwners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.sender import Sender
-from coagent_langchain.delivery.transport import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Transport
+from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
 
 
@@ -42,9 +42,7 @@ def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
             second). With a wrong token or address, or a server that asks to wait longer than that, there is no retry.
     """
     flushed = Flushed()
-    transport, most = Transport(settings.base_url, settings.auth_token), max(timeout, 1.0)
-    transport.timeout = (min(CONNECT_TIMEOUT_S, most), min(READ_TIMEOUT_S, most))
-    sender = Sender(transport, folder)
+    sender = Sender(Transport(settings.base_url, settings.auth_token, longest=max(timeout, 1.0)), folder)
     until = time.monotonic() + timeout
     for adopted in _dead(folder):
         while not flushed.problem and (lines := adopted.read()):

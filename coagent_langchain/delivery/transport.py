@@ -32,18 +32,19 @@ class Transport:
     Parameters:
         base_url: the API's address.
         auth_token: bearer token, or None.
+        longest: seconds after which to give up waiting for a connection or response, unless that is sooner anyway.
 
     Attributes:
         timeout: seconds to wait for a connection, and for the response.
         token: the bearer token; any thread may replace it, and the next request uses the new one.
     """
 
-    def __init__(self, base_url: str, auth_token: str | None = None) -> None:
+    def __init__(self, base_url: str, auth_token: str | None = None, longest: float = READ_TIMEOUT_S) -> None:
         import requests  # late, because it is slow to import; here and not in the worker, because a fork during
         import urllib3  # an import leaves the child with a lock that is never released
 
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        self.timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        self.timeout = (min(CONNECT_TIMEOUT_S, longest), min(READ_TIMEOUT_S, longest))
         self.token = auth_token
         # Prepared without a session, which would replace the token with a .netrc entry.
         self._request = requests.Request("POST", f"{base_url}/logs", headers=headers).prepare()
