@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 
 import orjson
 
@@ -11,6 +12,9 @@ from coagent_langchain.errors import guard
 from coagent_langchain.wire import ENVELOPE, JsonObject, encode
 
 Redact = Callable[[JsonObject], JsonObject]
+
+_redacting: ContextVar[bool] = ContextVar("coagent_redacting", default=False)
+is_redacting = _redacting.get  # what a `redact` runs or logs is not logged: its events would be redacted, and so on
 
 # What an entry keeps with `capture_content=False`: ids, numbers, timing and names, by field.
 _KEPT = frozenset({*ENVELOPE, "agent_stack", "routing_type", "performance_metrics", "target_component", "test_result"})
@@ -98,10 +102,13 @@ class Outlet:
         # A redactor may change its argument in place, so it gets a copy, never the application's objects.
         entry = plain = orjson.loads(self._encode(entry))
         for redact in self._redact:
+            outside = _redacting.set(True)
             try:
                 entry = redact(entry)
             except Exception as error:  # noqa: BLE001 - a user's callable: fail closed, keep the event's numbers
                 return _unredacted(plain, given, "raised", error)
+            finally:
+                _redacting.reset(outside)
             if not isinstance(entry, dict):
                 returned = "None" if entry is None else f"a value of type {type(entry).__name__}"
                 fault = f"returned {returned} instead of the entry as a dict"

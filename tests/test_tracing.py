@@ -226,6 +226,25 @@ def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None
     assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
 
 
+def test_log_records_of_the_delivery_of_an_application_are_no_events() -> None:
+    """Otherwise each would be delivered and logged again, without end."""
+    logger = logging.getLogger("kitchen")
+    logger.setLevel(logging.INFO)
+
+    class Waiter(MemoryDelivery):
+        def append(self, lines: bytes, count: int) -> None:
+            logger.info("served")
+            super().append(lines, count)
+
+    log = Waiter()
+    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
+    logger.addHandler(forward)
+    logger.info("hello")
+    logger.removeHandler(forward)
+
+    assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
+
+
 def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:
     """An application's wrong arguments neither lose the message nor count as an internal error."""
     handler = CoagentCallbackHandler(delivery=log)

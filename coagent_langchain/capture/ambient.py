@@ -29,7 +29,7 @@ def around() -> tuple[Mapping[str, Any] | None, UUID | None]:
         if _variable is None:
             return None, None
     config = _variable.get()
-    if not isinstance(config, dict):
+    if config is None:
         return None, None
     return config, getattr(config.get("callbacks"), "parent_run_id", None)
 

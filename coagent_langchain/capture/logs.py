@@ -36,7 +36,7 @@ class CoagentLogHandler(logging.Handler):
         """Log one record as an event; never raises and never prints."""
         if record.name.startswith("coagent_langchain") or (record.threadName or "").startswith(_OWN_THREADS):
             return
-        if getattr(_thread, "forwards", False):  # else a `redact` that logs would get its own records, endlessly
+        if getattr(_thread, "forwards", False):  # else a `delivery` that logs would get its own records, endlessly
             return
         _thread.forwards = True
         try:

@@ -13,6 +13,7 @@ from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.runs import MUTED, Muted, RunTree
+from coagent_langchain.outlet import is_redacting
 
 
 class Placing:
@@ -67,7 +68,7 @@ class Placing:
                 parent = self._nearer(parent, nearest)
             if parent is None and _share(run_id) >= self._threshold:
                 parent = MUTED
-        if parent is MUTED:
+        if parent is MUTED or is_redacting():
             tree.open[key_of(run_id)] = MUTED
             return None
         if parent is not None and parent.root.ended and _outlives(parent.root):

@@ -13,6 +13,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.runs import MUTED
 from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.outlet import is_redacting
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session
 from coagent_langchain.texts import error_message, stack_trace, without_secrets
@@ -99,7 +100,8 @@ class Remarks:
         return run if isinstance(run, Run) else None
 
     def _is_left_out(self) -> bool:
-        return self._recorder.tree.find(ambient.around()[1]) is MUTED and self._block_around() is None
+        is_muted = self._recorder.tree.find(ambient.around()[1]) is MUTED
+        return is_redacting() or (is_muted and self._block_around() is None)
 
     def _block_around(self) -> Session | Prompt | None:
         around = scope.current()

@@ -395,3 +395,25 @@ def test_redactor_may_run_chains(log: MemoryDelivery) -> None:
     handler.close()
 
     assert types(log) == ["session_start", "user_input", "session_end"]
+
+
+@pytest.mark.parametrize("how", ["in the run", "with the handler", "by a remark"])
+def test_what_a_redactor_does_has_no_events(how: str, log: MemoryDelivery) -> None:
+    """A `redact` that asks a model, or logs, is not asked about that in turn, without end."""
+    asked: list[str] = []
+    model = chat("no")
+
+    def redact(entry: dict[str, Any]) -> dict[str, Any]:
+        asked.append(entry["event_type"])
+        if how == "by a remark":
+            handler.log("info", "redacting")
+        else:
+            model.invoke("is this secret?", {"callbacks": [handler]} if how == "with the handler" else None)
+        return entry
+
+    handler = CoagentCallbackHandler(delivery=log, redact=redact)
+    (RunnableLambda(lambda x: x) | chat("soup")).invoke("hello", {"callbacks": [handler]})
+    handler.close()
+
+    assert types(log) == asked == ["session_start", "user_input", "llm_call", "llm_response", "session_end"]
+    assert log.entries[-1]["meta"]["llm_calls"] == 1
