@@ -74,19 +74,14 @@ class Binding:
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
         with root.binding:
-            if root.becoming is not None:
-                return root.becoming
             if root.prompt is None:  # branches that start in two threads may get here at the same time
                 # Set last, so that nothing of this root is logged before its `session_start`.
-                try:
-                    root.prompt = self._bind(root, session_id)
-                finally:
-                    root.becoming = None
+                root.prompt = self._bind(root, session_id)
             return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
-        root.becoming = prompt = self._prompt_for(root, session_id, inputs)
+        prompt = self._prompt_for(root, session_id, inputs)
         text = None if inputs is UNKNOWN else user_text(inputs)
         self._start_session(root, prompt.session, text)
         if text is not None:
