@@ -113,16 +113,13 @@ class Endings(Sweeper):
         if root.thread is not None:
             course.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
         if outcome.stopped:  # what ran beside a failure may continue to its own end
-            self._end_stopped(root, outcome)
+            self._log_stop(root, outcome)
 
-    def _end_stopped(self, root: Root, outcome: Outcome) -> None:
-        """End what a cancelled root waited for, and log that the root was stopped if no event of what is in it does."""
-        opened = list(root.open.values())
-        if outcome is Outcome.CANCELLED:
-            self._cancel(opened)
-        elif any(run.began_in for run in opened):
-            return  # LangChain reports the end of the calls in an abandoned stream next, with the tokens so far
-        if not root.cut:
+    def _log_stop(self, root: Root, outcome: Outcome) -> None:
+        """Log that a root was stopped, if no event of what is in it does."""
+        # LangChain reports the end of the calls in an abandoned stream next, with the tokens so far.
+        has_open_calls = outcome is Outcome.ABANDONED and any(run.began_in for run in list(root.open.values()))
+        if not has_open_calls and not root.cut:
             entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
             self._recorder.outlet.emit(entry)
@@ -160,14 +157,10 @@ class Endings(Sweeper):
 
     def _cancelled_with(self, run: Run) -> None:
         """End what a cancelled run was waiting for: LangChain does not report the cancellation of models and tools."""
-        opened = list(run.root.open.values())
-        if len(opened) <= MAX_SEARCHED:
-            self._cancel([each for each in opened if each.is_below(run)])
-
-    def _cancel(self, runs: list[Run]) -> None:
-        """End runs as cancelled, but not those called in other threads: nothing stops a thread, so they end there."""
-        here = get_ident()
-        self.close([each for each in runs if each.began_in in (0, here)], "cancelled")
+        here, opened = get_ident(), list(run.root.open.values())
+        if isinstance(run, Root) or len(opened) <= MAX_SEARCHED:
+            # Not those called in other threads: nothing stops a thread, so they end there.
+            self.close([each for each in opened if each.began_in in (0, here) and each.is_below(run)], "cancelled")
 
     def sweep(self) -> None:
         """End the open runs that the tree gives up."""
