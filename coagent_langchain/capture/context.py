@@ -72,16 +72,8 @@ def read_tags(run: Run, tags: Any) -> None:
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
     """Whether a chain run with the name of its node is the node or task itself, not something inside it or plumbing."""
-    return (run.is_step or _is_task(run, metadata)) and run.name != "__start__" and not run.is_hidden
-
-
-def _is_task(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a run is a `@task` of LangGraph's functional API: its path contains that of its caller."""
-    path = metadata.get("langgraph_path")
-    if type(path) is not tuple or len(path) < 2 or type(path[1]) is not tuple:
-        return False
-    above = run.logged_above().framework or {}
-    return bool(above.get("checkpoint_ns") != metadata.get("langgraph_checkpoint_ns"))
+    is_step_or_task = run.is_step or run.opens(metadata.get("langgraph_checkpoint_ns"))
+    return is_step_or_task and run.name != "__start__" and not run.is_hidden
 
 
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:

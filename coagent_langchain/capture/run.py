@@ -104,10 +104,11 @@ class Run:
 
     @property
     def is_node(self) -> bool:
-        """Whether it is a graph's node or task; a run inside one has the same namespace."""
-        if self.is_step:
-            return True
-        namespace = (self.framework or NOTHING).get("checkpoint_ns")
+        """Whether it is a graph's node or task."""
+        return self.is_step or self.opens((self.framework or NOTHING).get("checkpoint_ns"))
+
+    def opens(self, namespace: object) -> bool:
+        """Whether a checkpoint namespace begins with it: what runs inside a node or task has the same one."""
         return namespace is not None and namespace != (self.logged_above().framework or NOTHING).get("checkpoint_ns")
 
     def trace(self) -> JsonObject:
