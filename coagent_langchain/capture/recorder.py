@@ -183,26 +183,13 @@ class Recorder:
 
     def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
-        course, asked, tool_call_id = self.prompt_of(run).course, None, run.tool_call_id
-        own, pending = run.root.tool_calls, course.pending.tool_calls
-        if tool_call_id is not None:
-            asked = run.root.requested_in(tool_call_id)
-            if own is not None:
-                own.ran(tool_call_id)
-            pending.ran(tool_call_id)
-        elif run.kind == "tool":
-            number = self.prompt_of(run).number
-            if own is not None:
-                own.ran_by_name(run.name, number)
-            pending.ran_by_name(run.name, number)
-        if asked is not None:
-            run.prompt, run.own_turn = asked
-        else:
-            run.own_turn = run.latest_turn()
-        run.call = tool_call_id
+        prompt, run.call = self.prompt_of(run), run.tool_call_id
+        asked = None if run.call is None else run.root.requested_in(run.call)
+        run.root.tool_began(run, prompt)
+        run.prompt, run.own_turn = asked or (prompt, run.latest_turn())
         run.began_in = get_ident()
         run.note_tried()
-        course.totals.add_tool_call()
+        prompt.course.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
         if parameters is not None:

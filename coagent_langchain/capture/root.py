@@ -97,3 +97,12 @@ class Root(Run):
             self.tool_calls = ToolCalls()
         self.tool_calls.ask(tool_call_id, prompt, turn, call)
         prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn, {"name": call["name"]})
+
+    def tool_began(self, run: Run, prompt: Prompt) -> None:
+        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits."""
+        call_id, shared = run.tool_call_id, prompt.course.pending.tool_calls
+        for calls in (shared,) if self.tool_calls is None else (shared, self.tool_calls):
+            if call_id is not None:
+                calls.ran(call_id)
+            elif run.kind == "tool":
+                calls.ran_by_name(run.name, prompt.number)
