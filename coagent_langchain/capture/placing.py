@@ -115,8 +115,6 @@ class Placing:
     def _nearer(self, parent: Run | Muted | None, nearest: UUID) -> Run | Muted | None:
         """The ambient run if it is the true parent, else `parent`: `with_fallbacks` passes its own to its children."""
         near = self._tree.open.get(key_of(nearest))  # open ones only: a task that outlives it starts a root
-        if near is None or near is parent:
-            return parent
         if parent is None:
             return near
         return near if isinstance(near, Run) and near.is_below(parent) else parent
