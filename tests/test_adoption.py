@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery.adoption import DeadOwners
+from coagent_langchain.delivery.adoption import dead_owners
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from tests.delivery_parts import LINES, left_by_the_dead, read_all, spool_in
@@ -21,7 +23,7 @@ def test_living_owner_is_not_adopted(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
 
-    assert DeadOwners(tmp_path / "d").next() is None
+    assert next(dead_owners(tmp_path / "d"), None) is None
 
 
 def test_two_spools_in_one_folder_do_not_mix(tmp_path: Path) -> None:
@@ -40,10 +42,9 @@ def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
             path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[2 * number + part], owner, part)
             os.utime(path, (1000 + number, 1000 + number))
     found = b""
-    owners = DeadOwners(tmp_path / "d")
-    while adopted := owners.next():
+    for adopted in dead_owners(tmp_path / "d"):
         found += read_all(adopted)
-        owners.release(adopted)
+        adopted.release()
 
     assert found == b"".join(LINES[:4])
 
@@ -53,10 +54,10 @@ def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Pa
     for number in range(3):
         path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], f"9-0000000{number}")
         os.utime(path, (1000 + number, 1000 + number))
-    owners, found = DeadOwners(tmp_path / "d"), []
-    while adopted := owners.next():
+    found = []
+    for adopted in itertools.chain(dead_owners(tmp_path / "d"), dead_owners(tmp_path / "d")):
         found.append(read_all(adopted))
-        owners.release(adopted)
+        adopted.release()
         if len(found) == 1:
             late = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[3], "9-00000009")
             os.utime(late, (1, 1))
@@ -64,12 +65,37 @@ def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Pa
     assert found == [LINES[0], LINES[1], LINES[2], LINES[3]]
 
 
+def test_file_that_could_not_be_opened_has_its_turn_in_the_next_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may have had too many files open, which passes."""
+    path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
+    opened = os.open
+
+    def exhausted(file: Any, *arguments: Any) -> int:
+        if file == path:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(file, *arguments)
+
+    found = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", exhausted)  # a real limit would hit the lock file as well
+        for adopted in dead_owners(tmp_path / "d"):
+            found.append(read_all(adopted))
+            adopted.release()
+    for adopted in dead_owners(tmp_path / "d"):
+        found.append(read_all(adopted))
+        adopted.release()
+
+    assert (found, [*(tmp_path / "d").iterdir()]) == ([b"", LINES[0]], [])
+
+
 def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
     """Each file is closed and removed when it is settled, the lock file with the last of them."""
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
     before = open_files()
-    adopted = DeadOwners(tmp_path / "d").next()
+    adopted = next(dead_owners(tmp_path / "d"), None)
     assert adopted
     found = read_all(adopted)
     opened = [len(open_files() - before)]
@@ -82,8 +108,8 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
     """While one process sends a dead owner's entries, no other does."""
     left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
-    first = DeadOwners(tmp_path / "d").next()
-    second = DeadOwners(tmp_path / "d").next()
+    first = next(dead_owners(tmp_path / "d"), None)
+    second = next(dead_owners(tmp_path / "d"), None)
 
     assert (first is not None, second) == (True, None)
 
@@ -94,7 +120,7 @@ def test_other_users_files_are_left_alone(tmp_path: Path) -> None:
     path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[0])
     os.chown(path, 12345, 12345)
 
-    assert (DeadOwners(tmp_path / "d").next(), path.exists()) == (None, True)
+    assert (next(dead_owners(tmp_path / "d"), None), path.exists()) == (None, True)
 
 
 def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
@@ -104,7 +130,7 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "1-deadbeef-000000.jsonl").symlink_to(target)
 
-    assert (DeadOwners(tmp_path / "d").next(), target.exists()) == (None, True)
+    assert (next(dead_owners(tmp_path / "d"), None), target.exists()) == (None, True)
 
 
 def test_released_owner_leaves_no_lock_file(tmp_path: Path) -> None:
@@ -124,9 +150,8 @@ def test_lock_file_of_a_process_that_left_no_segment_is_removed(tmp_path: Path) 
     Owner.create(tmp_path).abandon()
     living = Owner.create(tmp_path)
     (tmp_path / "other.lock").touch()
-    owners = DeadOwners(tmp_path)
-    while adopted := owners.next():
-        owners.release(adopted)
+    for adopted in dead_owners(tmp_path):
+        adopted.release()
 
     assert {path.name for path in tmp_path.iterdir()} == {f"{living.name}.lock", "other.lock"}
 
@@ -204,7 +229,7 @@ def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
     """A machine's crash may leave NULs in a file, even after half a line: what follows is still read."""
     hole = b'{"tor' + b"\0" * 40
     left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
-    adopted = DeadOwners(tmp_path).next()
+    adopted = next(dead_owners(tmp_path), None)
 
     assert adopted is not None
     assert read_all(adopted) == LINES[0] + b" " * len(hole) + LINES[1]

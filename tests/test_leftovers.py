@@ -136,7 +136,7 @@ def test_what_dead_processes_left_counts_while_the_server_is_away(tmp_path: Path
 def test_file_that_cannot_be_read_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: float
 ) -> None:
-    """An unreadable file is tried once: other dead processes' events and later ones are delivered."""
+    """An unreadable file is tried once a round: other dead processes' events and later ones are delivered."""
     with FaultyServer() as server:
         folder = destination_folder(tmp_path, server.base_url)
         for owner, modified in ("2-00000002", 1000), ("1-00000001", made):

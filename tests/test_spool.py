@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain.delivery.adoption import DeadOwners, waiting_lines
+from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, header
 from coagent_langchain.delivery.spool import SEGMENT_BYTES
@@ -208,7 +208,7 @@ def test_recycled_file_makes_room(tmp_path: Path) -> None:
 def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, expected: bytes) -> None:
     """Torn lines at the end are left out, and an impossible header means reading from the beginning."""
     left_by_the_dead(tmp_path / "d", content)
-    adopted = DeadOwners(tmp_path / "d").next()
+    adopted = next(dead_owners(tmp_path / "d"), None)
     assert adopted is not None
     found = read_all(adopted)
     adopted.release()

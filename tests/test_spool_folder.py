@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain.delivery.adoption import DeadOwners, waiting_lines
+from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
 from coagent_langchain.delivery.destination import address_of, make_private_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES
@@ -240,7 +240,7 @@ def test_files_in_a_folder_that_was_made_again_are_owned(tmp_path: Path) -> None
     (tmp_path / "d").mkdir()  # by another process
     spool.append(LINES[0], 1)
 
-    assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (1, None)
+    assert (len(segments(tmp_path / "d")), next(dead_owners(tmp_path / "d"), None)) == (1, None)
 
 
 def test_folder_that_is_removed_again_and_again_leaves_nothing_open(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_lock_file_that_somebody_removes_is_made_again(tmp_path: Path) -> None:
         path.unlink()
     spool.append(LINES[0], 1)
 
-    assert (len(segments(tmp_path / "d")), DeadOwners(tmp_path / "d").next()) == (2, None)
+    assert (len(segments(tmp_path / "d")), next(dead_owners(tmp_path / "d"), None)) == (2, None)
 
 
 def test_file_that_somebody_removes_is_counted(tmp_path: Path) -> None:

@@ -51,18 +51,15 @@ class Adopted:
         self._owner = owner
         self._paths = deque(segments_by_owner(owner.folder, f"{owner.name}-").get(owner.name, ()))
         self._reader: Reader | None = None
-        self._unreadable = False
 
     def read(self) -> bytearray:
-        """Read the next lines to send, none when all are settled. A file that cannot be read is left in place."""
+        """Read the next lines to send, none when all are settled. A file that cannot be read is passed over."""
         while self._paths:
-            try:
+            with contextlib.suppress(OSError):
                 self._reader = self._reader or Reader.of(self._paths[0])
                 if block := self._reader.read(self._reader.size()):
                     return block
                 self._paths[0].unlink()
-            except OSError:
-                self._unreadable = True
             self._paths.popleft()
             self._close_reader()
         return bytearray()
@@ -72,17 +69,12 @@ class Adopted:
         assert self._reader is not None
         self._reader.acknowledge(length)
 
-    def release(self) -> str | None:
-        """Give up the owner's name if no files are left, else leave them to the next claimant.
-
-        Returns:
-            the name if files are left.
-        """
-        if self._paths or self._unreadable:
+    def release(self) -> None:
+        """Give up the owner's name if all is read, else leave the files to the next claimant."""
+        if self._paths:
             self.abandon()
-            return self._owner.name
-        self._owner.release()
-        return None
+        else:
+            self._owner.release()
 
     def abandon(self) -> None:
         """Leave the files to the next claimant, or after a fork to the parent."""
@@ -95,35 +87,17 @@ class Adopted:
         self._reader = None
 
 
-class DeadOwners:
-    """The dead owners of a folder, adopted one after the other, the oldest first.
+def dead_owners(folder: Path) -> Iterator[Adopted]:
+    """Claim what each dead owner left in a folder, one after the other, the oldest first.
 
-    The folder is listed once per round, not once per owner: thousands of processes may have died while the server was
-    away.
-
-    Parameters:
-        folder: where the segments are.
+    The folder is listed once, not once per owner: thousands of processes may have died while the server was away.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._names: deque[str] = deque()
-        self._passed: set[str] = set()
-
-    def next(self) -> Adopted | None:
-        """Claim the next one; None at the end of a round. The next round finds those that have died since."""
-        self._names = self._names or deque(segments_by_owner(self._folder))
-        while self._names:
-            name = self._names.popleft()
-            with contextlib.suppress(OSError):
-                if name not in self._passed and (owner := Owner.claim(self._folder, name)):
-                    return Adopted(owner)
-        return None
-
-    def release(self, adopted: Adopted) -> None:
-        """Release one; if it has files left, skip it from now on, so that an unreadable file is tried only once."""
-        if left := adopted.release():
-            self._passed.add(left)
+    for name in segments_by_owner(folder):
+        owner = None
+        with contextlib.suppress(OSError):
+            owner = Owner.claim(folder, name)
+        if owner:
+            yield Adopted(owner)
 
 
 def waiting_lines(path: Path) -> Iterator[bytes]:

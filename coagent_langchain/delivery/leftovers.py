@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.adoption import Adopted, DeadOwners
+from coagent_langchain.delivery.adoption import Adopted, dead_owners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
@@ -70,12 +70,11 @@ def discard_leftovers(folder: Path) -> int:
 
 def _dead(folder: Path) -> Iterator[Adopted]:
     """Iterate over what each dead process left, claimed while it is being processed."""
-    owners = DeadOwners(folder)
-    while adopted := owners.next():
+    for adopted in dead_owners(folder):
         try:
             yield adopted
         finally:
-            owners.release(adopted)
+            adopted.release()
 
 
 def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:

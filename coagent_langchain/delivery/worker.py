@@ -7,9 +7,10 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from coagent_langchain.delivery.adoption import Adopted, DeadOwners
+from coagent_langchain.delivery.adoption import Adopted, dead_owners
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
@@ -44,7 +45,7 @@ class Worker:
         self.acknowledged = self.retried = self.rejected = 0
         self._spool = spool
         self._sender = sender
-        self._dead = DeadOwners(folder) if folder else None
+        self._folder = folder
         self._notices = notices
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -54,6 +55,7 @@ class Worker:
         self._waiters: list[queue.SimpleQueue[None]] = []
         self._syncer = Syncer(spool)
         self._source: Spool | Adopted = spool
+        self._dead: Iterator[Adopted] = iter(())
         self._adopted: Adopted | None = None
         self._next_look = self._next_measurement = 0.0
         self._turn_of_the_dead = True
@@ -191,21 +193,22 @@ class Worker:
             self._wait(GATHER_S)
 
     def _read_adopted(self) -> bytearray:
-        while self._dead and (adopted := self._adopted or self._adopt()):
+        while adopted := self._adopted or self._adopt():
             if lines := adopted.read():
                 self._syncer.wake()
                 self._source = adopted
                 return lines
-            self._dead.release(adopted)
+            adopted.release()
             self._adopted = None
         return bytearray()
 
     def _adopt(self) -> Adopted | None:
-        """Take over what the next dead process left; after the last one, leave the folder alone for a while."""
-        if self._dead and time.monotonic() >= self._next_look:
-            self._adopted = self._dead.next()
-            if self._adopted is None:
-                self._next_look = time.monotonic() + ADOPT_EVERY_S
+        """Take over what the next dead process left; look for others now and then."""
+        self._adopted = next(self._dead, None)
+        if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + ADOPT_EVERY_S
+            self._dead = dead_owners(self._folder)
+            self._adopted = next(self._dead, None)
         return self._adopted
 
     def _rest(self) -> None:
