@@ -148,7 +148,7 @@ class CoagentClient(EventLog):
         return [str(run) for run in self._list("/runs")[0]]
 
     def summarize(self, newest: int = 0) -> list[RunSummary]:
-        """All sessions with number of entries, first and last timestamp. Raises like `get_runs`.
+        """All sessions with number of entries, first and last timestamp, the earliest first. Raises like `get_runs`.
 
         Parameters:
             newest: return only this many, those that started last; 0 for all.
@@ -160,8 +160,7 @@ class CoagentClient(EventLog):
         except ValidationError as error:
             what = f"GET {self.base_url}/runs did not return a list of sessions; is it a CoAgent server?"
             raise CoagentClientError(what, status=200, answer=runs) from error
-        # another server returns all of them
-        return sorted(found, key=lambda each: each.start_timestamp)[-newest:] if newest else found
+        return sorted(found, key=lambda each: each.start_timestamp)[-newest:]  # another server returns all of them
 
     def get_logs(self, session_id: str) -> list[LoggedEvent]:
         """The events of a session in chronological order; none for an unknown session.

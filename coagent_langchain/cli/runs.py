@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from coagent_langchain.cli.session import Client, newest_first, server_option
+from coagent_langchain.cli.session import Client, server_option
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.presentation.formats import count, duration, preview
@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Print the sessions."""
     with Client(options.base_url) as client:
-        found = newest_first(client, options.limit and options.limit + 1)  # one more shows whether there are more
+        found = client.summarize(options.limit and options.limit + 1)[::-1]  # one more shows whether there are more
     shown = found[: options.limit or None]
     if options.json:
         print(json.dumps([each.model_dump(exclude_none=True) for each in shown], indent=2))

@@ -9,7 +9,6 @@ from coagent_langchain.cli.text import argument, notice, one_line
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.errors import CoagentError
-from coagent_langchain.logged import RunSummary
 from coagent_langchain.texts import counted
 
 ANSWER = 15.0  # seconds within which a server must respond
@@ -78,11 +77,6 @@ def newest(client: CoagentClient) -> str:
     Raises:
         CoagentError: there is no session.
     """
-    if not (runs := newest_first(client, 1)):
+    if not (runs := client.summarize(newest=1)):
         raise CoagentError(f"no sessions yet on {client.base_url}")
     return runs[0].run_id
-
-
-def newest_first(client: CoagentClient, most: int) -> list[RunSummary]:
-    """The newest sessions, the newest first; all of them if `most` is 0."""
-    return sorted(client.summarize(most), key=lambda each: each.start_timestamp, reverse=True)

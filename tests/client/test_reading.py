@@ -276,13 +276,13 @@ def test_list_of_something_else_than_sessions_is_told(odd: object) -> None:
     )  # fmt: skip
 
 
-def test_newest_sessions_are_those_that_started_last() -> None:
-    """Also of a server that returns all of them, in its own order."""
+def test_sessions_come_in_the_order_in_which_they_started() -> None:
+    """The newest are the last ones, also of a server that returns all of them, in its own order."""
     sessions = [{"run_id": str(at), "log_count": 1, "start_timestamp": at, "end_timestamp": 9} for at in (3, 1, 4, 2)]
     with FaultyServer(answering(sessions)) as server, patient(server.base_url) as client:
         newest, every = client.summarize(newest=2), client.summarize()
 
-    assert [[each.run_id for each in some] for some in (newest, every)] == [["3", "4"], ["3", "1", "4", "2"]]
+    assert [[each.run_id for each in some] for some in (newest, every)] == [["3", "4"], ["1", "2", "3", "4"]]
 
 
 def test_number_of_sessions_that_is_none_is_told(client: CoagentClient) -> None:
