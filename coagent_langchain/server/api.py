@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -30,10 +31,7 @@ MAX_FILTERED_BYTES = 250_000_000  # their total size
 async def post_logs(request: Request) -> Response:
     """Store one entry or an array of entries; the valid entries of a partly invalid batch are stored."""
     store = store_of(request)
-    try:
-        batch = await _batch(request, store.event_types)
-    except validation.BodyError as error:
-        return failure(str(error), error.status)
+    batch = await _batch(request, store.event_types)
     if batch.entries:
         await asyncio.wrap_future(store.append(batch.entries))
     if batch.faults:
@@ -66,7 +64,7 @@ async def _body(request: Request, take: Callable[[int], None]) -> bytes:
     """Read the body within its size limit, decompressed; `take` counts each part."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        raise validation.BodyError("Content-Encoding must be gzip or absent", 415)
+        raise HTTPException(415, "Content-Encoding must be gzip or absent")
     unpacker = zlib.decompressobj(31) if encoding == "gzip" else None
     parts: list[bytes] = []
     room = validation.MAX_BODY
@@ -75,10 +73,10 @@ async def _body(request: Request, take: Callable[[int], None]) -> bytes:
         take(len(part))
         room -= len(part)
         if room < 0:
-            raise validation.BodyError(f"a body has at most {validation.MAX_BODY} bytes, also after decompression", 413)
+            raise HTTPException(413, f"a body has at most {validation.MAX_BODY} bytes, also after decompression")
         parts.append(part)
     if unpacker and not unpacker.eof:
-        raise validation.BodyError("the gzip body is truncated")
+        raise HTTPException(400, "the gzip body is truncated")
     return b"".join(parts)
 
 
@@ -93,7 +91,7 @@ async def _arriving(request: Request) -> AsyncIterator[bytes]:
     except StopAsyncIteration:
         return
     except TimeoutError:
-        raise validation.BodyError(f"no more of the body has arrived for {MAX_PAUSE} seconds", 408) from None
+        raise HTTPException(408, f"no more of the body has arrived for {MAX_PAUSE} seconds") from None
 
 
 def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
@@ -101,9 +99,9 @@ def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
     try:
         part: bytes = unpacker.decompress(chunk, room + 1)
     except zlib.error as error:
-        raise validation.BodyError(f"the body is not gzip: {error}") from None
+        raise HTTPException(400, f"the body is not gzip: {error}") from None
     if unpacker.unused_data:
-        raise validation.BodyError("there is data after the end of the gzip body")
+        raise HTTPException(400, "there is data after the end of the gzip body")
     return part
 
 
@@ -144,11 +142,8 @@ def _array(bodies: Iterable[bytes]) -> Iterator[bytes]:
 def filter_logs(request: Request) -> Response:
     """A session's entries, filtered by a preset or a JMESPath expression."""
     expression = request.query_params.get("pre", "all")
-    try:
-        found = _filtered(store_of(request), request.path_params["session_id"], expression)
-        return Response(found, media_type="application/json")
-    except filters.FilterError as error:
-        return failure(str(error), 400)
+    found = _filtered(store_of(request), request.path_params["session_id"], expression)
+    return Response(found, media_type="application/json")
 
 
 def _filtered(store: Store, session_id: str, expression: str) -> bytes:
@@ -158,7 +153,7 @@ def _filtered(store: Store, session_id: str, expression: str) -> bytes:
         room -= len(entry.body)
         if len(entries) == MAX_FILTERED or room < 0:
             most = f"{MAX_FILTERED} entries and {MAX_FILTERED_BYTES // 1_000_000} MB"
-            raise filters.FilterError(f"a filter reads sessions of up to {most}; read /logs instead")
+            raise HTTPException(400, f"a filter reads sessions of up to {most}; read /logs instead")
         entries.append(orjson.loads(entry.body))
     return filters.apply(expression, entries)
 

@@ -10,6 +10,7 @@ import jmespath
 import orjson
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
+from starlette.exceptions import HTTPException
 
 MAX_LENGTH = 1000  # characters of an expression
 MAX_NODES = 200  # nodes of its syntax tree
@@ -32,10 +33,6 @@ PRESETS = {
 }
 
 
-class FilterError(Exception):
-    """The expression is invalid or exceeds a limit; the message says which."""
-
-
 def apply(expression: str, entries: list[Any]) -> bytes:
     """Filter a session's entries with a preset's name or a JMESPath expression.
 
@@ -43,27 +40,27 @@ def apply(expression: str, entries: list[Any]) -> bytes:
         The result as JSON.
 
     Raises:
-        FilterError: the expression is not valid JMESPath or exceeds a limit.
+        HTTPException: 400, the expression is not valid JMESPath or exceeds a limit.
     """
     expression = PRESETS.get(expression, expression)
     if len(expression) > MAX_LENGTH:
-        raise FilterError(f"a filter has at most {MAX_LENGTH} characters, this one has {len(expression)}")
+        raise HTTPException(400, f"a filter has at most {MAX_LENGTH} characters, this one has {len(expression)}")
     try:
         compiled = jmespath.compile(expression)
         _check(compiled.parsed)
         result = compiled.search(entries, jmespath.Options(custom_functions=_Functions()))
     except (JMESPathError, ValueError, TypeError, RecursionError, ArithmeticError) as error:
         reason = str(error)[:MAX_REASON]
-        raise FilterError(f"pre is not a valid JMESPath expression for these entries: {reason}") from error
+        raise HTTPException(400, f"pre is not a valid JMESPath expression for these entries: {reason}") from error
     values, characters = _size(result)
     if values > MAX_VALUES:
-        raise FilterError(f"the filter's result has more than {MAX_VALUES} values")
+        raise HTTPException(400, f"the filter's result has more than {MAX_VALUES} values")
     if characters > MAX_CHARACTERS:
-        raise FilterError(f"the filter's result has more than {MAX_CHARACTERS} characters")
+        raise HTTPException(400, f"the filter's result has more than {MAX_CHARACTERS} characters")
     try:
         return orjson.dumps(result)
     except TypeError as error:  # an expression reference, a sum beyond 64 bits, a lone surrogate
-        raise FilterError(f"the filter's result is not JSON: {error}") from error
+        raise HTTPException(400, f"the filter's result is not JSON: {error}") from error
 
 
 class _Functions(Functions):
@@ -93,7 +90,7 @@ class _Functions(Functions):
     def _count(self, characters: int) -> None:
         self._left -= characters
         if self._left < 0:
-            raise FilterError(f"the functions of a filter produce at most {MAX_WRITTEN} characters")
+            raise HTTPException(400, f"the functions of a filter produce at most {MAX_WRITTEN} characters")
 
 
 def _check(tree: Any) -> None:
@@ -106,9 +103,11 @@ def _check(tree: Any) -> None:
             fans += node.get("type") in FANS
             waiting += node.get("children", ())
     if nodes > MAX_NODES or fans > MAX_FANS:
-        raise FilterError(f"a filter has at most {MAX_NODES} parts and {MAX_FANS} lists, objects and flattenings")
+        most = f"{MAX_NODES} parts and {MAX_FANS} lists, objects and flattenings"
+        raise HTTPException(400, f"a filter has at most {most}")
     if (copies := _copies(tree)) > MAX_COPIES:
-        raise FilterError(f"the lists and objects of a filter copy a value at most {MAX_COPIES} times, not {copies}")
+        most = f"at most {MAX_COPIES} times, not {copies}"
+        raise HTTPException(400, f"the lists and objects of a filter copy a value {most}")
 
 
 def _copies(node: Any) -> int:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 
 from coagent_langchain.server.jsontext import depth_exceeds, split
 from coagent_langchain.server.rules import MAX_ENTRY, entry_problems
@@ -23,18 +24,6 @@ MAX_DEPTH = 100  # ClickHouse 25 cannot read back values nested 300 levels deep
 
 Fault = dict[str, Any]
 _required = itemgetter(*ENVELOPE)
-
-
-class BodyError(Exception):
-    """The body as a whole cannot be read.
-
-    Attributes:
-        status: the HTTP status of the response.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(slots=True)
@@ -53,7 +42,7 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
         event_types: those that the store can keep; other types of the wire model are rejected with a separate message.
 
     Raises:
-        BodyError: the body is not JSON, neither an object nor an array, or has too many entries.
+        HTTPException: the body is not JSON, neither an object nor an array, or has too many entries.
     """
     body = body.strip(b" \t\r\n")
     if (found := _parse_each(body)) is not None:
@@ -62,9 +51,9 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
     if isinstance(document, dict):
         return _check([document], [body], event_types, single=True)
     if not isinstance(document, list):
-        raise BodyError("the body must be one log entry (a JSON object) or an array of log entries")
+        raise HTTPException(400, "the body must be one log entry (a JSON object) or an array of log entries")
     if len(document) > MAX_ENTRIES:
-        raise BodyError(f"a batch has at most {MAX_ENTRIES} entries, this one has {len(document)}", 413)
+        raise HTTPException(413, f"a batch has at most {MAX_ENTRIES} entries, this one has {len(document)}")
     return _check(document, split(body) if document else [], event_types, single=False)
 
 
@@ -72,7 +61,7 @@ def _parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BodyError(f"the body is not valid JSON: {error}") from None
+        raise HTTPException(400, f"the body is not valid JSON: {error}") from None
 
 
 def _check(entries: list[Any], bodies: list[bytes], event_types: frozenset[str], *, single: bool) -> Batch:

@@ -13,12 +13,13 @@ import pytest
 import requests
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
 
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.validation import BodyError, faults, read
+from coagent_langchain.server.validation import faults, read
 from coagent_langchain.wire import ENVELOPE, EventType
 from tests.server.samples import entry
 
@@ -96,7 +97,7 @@ def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str,
             expected += [text] if not faults(orjson.loads(text), text, ALL) else []
     try:
         batch = read(b"[" + comma.encode().join(texts) + b"\n]", ALL)
-    except BodyError:
+    except HTTPException:
         return
 
     assert [(body, orjson.loads(body)) for body in expected] == [(one.body, one.fields) for one in batch.entries]
@@ -105,10 +106,10 @@ def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str,
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:1ae\\u\n ', max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    """A body is a batch or a `BodyError`, never another exception."""
+    """A body is a batch or an `HTTPException`, never another exception."""
     try:
         batch = read(body, ALL)
-    except BodyError:
+    except HTTPException:
         return
 
     assert batch.entries or batch.faults or orjson.loads(body) == []
@@ -164,10 +165,10 @@ def test_batch_has_a_thousand_entries_at_most(alike: bool) -> None:
     """However they are written, and no matter whether they begin alike; one more is told from a faulty entry."""
     first = entry("info") if alike else {"message": "x"} | entry("info")
     bodies = [orjson.dumps([first] + [entry("info")] * more) for more in (999, 1_000)]
-    with pytest.raises(BodyError, match="a batch has at most 1000 entries, this one has 1001") as refused:
+    with pytest.raises(HTTPException, match="a batch has at most 1000 entries, this one has 1001") as refused:
         read(bodies[1], ALL)
 
-    assert (len(read(bodies[0], ALL).entries), refused.value.status) == (1_000, 413)
+    assert (len(read(bodies[0], ALL).entries), refused.value.status_code) == (1_000, 413)
 
 
 def test_entry_of_today_may_have_a_field_of_yesterday() -> None:
