@@ -13,7 +13,6 @@ from coagent_langchain.server.store import Session, Store, every_entry
 
 KEPT_ENTRIES = 120_000  # entries in all cached timelines; about 0.4 KB of memory each
 KEPT_VIEWS = 500
-PAGE = 2_000  # entries read from the store at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Timelines:
                 total -= len(gone.timeline.times)
 
     def _moments(self, session_id: str) -> Iterator[Moment]:
-        return (read(entry.seq, entry.body) for entry in every_entry(self._store, session_id, page=PAGE))
+        return (read(entry.seq, entry.body) for entry in every_entry(self._store, session_id))
 
 
 def _extent(session: Session) -> tuple[int, int, int]:

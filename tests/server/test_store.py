@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.store import Cursor, NewEntry, Session, Store, Summary, Unavailable, every_entry
+from coagent_langchain.server.store import PAGE, Cursor, NewEntry, Session, Store, Summary, Unavailable, every_entry
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.timelines import Timelines
 from coagent_langchain.wire import now_ms
@@ -487,9 +487,9 @@ def test_append_that_fails_leaves_nothing(store: Store) -> None:
 
 def test_export_reads_page_by_page(store: Store) -> None:
     """A large session is returned completely."""
-    entries = [entry(at=number) for number in range(1203)]
-    put(store, *entries[:1000])
-    put(store, *entries[1000:])
+    entries = [entry(at=number) for number in range(2 * PAGE + 3)]
+    for start in range(0, len(entries), 1000):
+        put(store, *entries[start : start + 1000])
 
     assert [orjson.loads(each.body) for each in every_entry(store, "s")] == entries
 

@@ -18,6 +18,7 @@ from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # most options of a filter
 ALL = 2**62  # more sessions than a store has
+PAGE = 2_000  # entries read at a time: with fewer, ClickHouse takes longer for a session
 MAX_PAGE = 16 << 20  # bytes of entries read at a time: a single entry may have half as many
 STATUSES = ("running", *ENDINGS, NO_END)
 
@@ -235,10 +236,10 @@ class Store(Protocol):
         """Finish work in progress and close the database."""
 
 
-def every_entry(store: Store, session_id: str, *, page: int = 500) -> Iterator[Entry]:
-    """All entries of a session, read `page` at a time."""
+def every_entry(store: Store, session_id: str) -> Iterator[Entry]:
+    """All entries of a session, read `PAGE` at a time."""
     after: Cursor | None = None
-    while entries := store.entries(session_id, after=after, limit=page):
+    while entries := store.entries(session_id, after=after, limit=PAGE):
         yield from entries
         after = entries[-1].cursor
 
