@@ -22,6 +22,7 @@ from coagent_langchain.delivery.notices import waiting_events
 from coagent_langchain.delivery.rejected import discard_rejected, rejected_entries
 from coagent_langchain.delivery.spooled import age_of
 from coagent_langchain.errors import CoagentError
+from coagent_langchain.server.presentation import formats
 from coagent_langchain.texts import counted
 
 
@@ -107,9 +108,8 @@ def _status(folder: Path) -> str:
     rejected = sum(1 for _ in rejected_entries(folder))
     if not count and not rejected:
         return ""
-    waiting = (
-        f"{waiting_events(count)} ({size / 1e6:.1f} MB, the oldest for {_span(oldest)})" if count else "nothing waiting"
-    )
+    details = f"{formats.size(size)}, the oldest for {formats.duration(oldest * 1000)}"
+    waiting = f"{waiting_events(count)} ({details})" if count else "nothing waiting"
     return f"{address_of(folder)}: {waiting}, {rejected} rejected"
 
 
@@ -210,10 +210,3 @@ def _seconds(text: str) -> float:
     if not seconds >= 0:  # also refuses NaN, a time that would never be over
         raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
     return seconds
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

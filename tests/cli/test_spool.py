@@ -75,19 +75,24 @@ def test_folder_in_which_nothing_waits_is_not_told_of(tmp_path: Path, capsys: py
     assert capsys.readouterr().out == "no events waiting\n"
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(50, "50 s"), (300, "5 min"), (3 * 3600, "3 h"), (2 * 86_400, "2 d")])
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(50, r"5\d\.\d s"), (300, r"5 min 0\d s"), (3 * 3600, "3 h 00 min"), (50 * 3600, "2 d 2 h")],
+)
 def test_status_tells_the_age_of_the_oldest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: int, told: str
 ) -> None:
-    """The age is in the largest unit that fits; the ages of other events do not matter."""
+    """The age is written as in `runs` and `show`; the ages of other events do not matter."""
     now = round(time.time() * 1000)
     with delivery_to("http://127.0.0.1:1/api/v1", tmp_path) as delivery:
         for event_id, age in (("a", seconds), ("b", 0)):
             delivery.append(line(event_id, timestamp=now - age * 1000))
     main(["spool", "status", "--spool-dir", str(tmp_path)])
 
-    said = re.sub(r"5\d s", "50 s", capsys.readouterr().out)
-    assert said == f"http://127.0.0.1:1/api/v1: 2 events waiting (0.0 MB, the oldest for {told}), 0 rejected\n"
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        rf"http://127\.0\.0\.1:1/api/v1: 2 events waiting \(\d+ B, the oldest for {told}\), 0 rejected\n", said
+    )
 
 
 def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,8 +102,8 @@ def test_status_tells_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[s
         main(["spool", "status", "--spool-dir", str(tmp_path)])
     out = capsys.readouterr().out
 
-    assert out.startswith(f"{server.base_url}: 3 events waiting (0.0 MB, the oldest for ")
-    assert out.endswith(" d), 0 rejected\n")
+    assert out.startswith(f"{server.base_url}: 3 events waiting (")
+    assert re.search(r"\(\d+ B, the oldest for \d+ d \d+ h\), 0 rejected\n$", out)
 
 
 def test_status_tells_how_much_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
