@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.cli.session import Client, chosen, newest, server_option, session_argument
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None] = time.sleep) -> int:
+def follow(client: CoagentClient, session_id: str) -> int:
     """Print the session's events as they arrive, until it has ended and has not continued since."""
     seen: set[str] = set()
     events = client.get_logs(session_id)
@@ -87,7 +87,7 @@ def follow(client: CoagentClient, session_id: str, pause: Callable[[float], None
             print(_event_line(event), flush=True)
         if LoggedSession(session_id, events).ended:
             return 0
-        pause(POLL)
+        time.sleep(POLL)
         events = client.get_logs(session_id)
 
 

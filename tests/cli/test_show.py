@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from coagent_langchain import CoagentClient
-from coagent_langchain.cli import main
+from coagent_langchain.cli import main, show
 from coagent_langchain.cli.show import follow
 from coagent_langchain.cli.text import cells, fit
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import ENTRIES, START, Run, entry
-from tests.faulty_server import FaultyServer, answering
+from tests.faulty_server import Behaviour, FaultyServer, answering
 from tests.server.story import Story
 
 JSON = {"Content-Type": "application/json"}
@@ -325,24 +324,20 @@ def test_show_that_follows_prints_a_line_for_each_event(run: Run) -> None:
     ]
 
 
+def growing(entries: list[dict[str, object]], *sizes: int) -> Behaviour:
+    """Answer each request with the beginning of a session, of the next size."""
+    return lambda request: answering(entries[: sizes[request.number - 1]])(request)
+
+
 def test_show_follows_a_session_that_goes_on_after_its_end(
-    own: CoagentClient, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each event is printed once, and an end that is followed by events is not the last."""
-
-    def story() -> Iterator[object]:
-        yield own.log_session_start("twice", "Hello")
-        own.log_session_end("twice", "Bye", 1)
-        yield own.log_user_input("twice", "One more", 2)
-        yield own.log_info("twice", "later", 2)
-        yield own.log_session_end("twice", "Bye", 2)
-
-    coming = story()
-
-    def go_on(seconds: float) -> None:
-        next(coming)
-
-    follow(own, "twice", go_on)
+    monkeypatch.setattr(show, "POLL", 0.01)
+    told = [("session_start", 1), ("session_end", 1), ("user_input", 2), ("info", 2), ("session_end", 2)]
+    entries = [entry("twice", number, kind, prompt, 0) for number, (kind, prompt) in enumerate(told)]
+    with FaultyServer(growing(entries, 1, 3, 4, 5)) as server, CoagentClient(server.base_url) as client:
+        follow(client, "twice")
 
     assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()] == [
         ["1.0", "session_start"],
@@ -353,14 +348,14 @@ def test_show_follows_a_session_that_goes_on_after_its_end(
     ]
 
 
-def test_show_that_waits_says_that_it_takes_a_whole_id(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_that_waits_says_that_it_takes_a_whole_id(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With a prefix, which `show` without `--follow` accepts, it would wait for ever."""
-
-    def seen_enough(seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    with CoagentClient(base_url) as client, pytest.raises(KeyboardInterrupt):
-        follow(client, "tri", seen_enough)
+    monkeypatch.setattr(show, "POLL", 0.01)
+    entries = [entry("tri", 1, "session_end", 1, 0)]
+    with FaultyServer(growing(entries, 0, 0, 1)) as server, CoagentClient(server.base_url) as client:
+        follow(client, "tri")
 
     assert capsys.readouterr().err == "waiting for session tri to begin; --follow needs a complete id\n"
 
