@@ -14,7 +14,7 @@ from coagent_langchain.checks import check_count, check_seconds, check_session_i
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
-from coagent_langchain.delivery.segment import BATCH_BYTES
+from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
 from coagent_langchain.delivery.verdict import errors_in
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
 from coagent_langchain.eventlog import Entry, EventLog, LogResult
@@ -26,7 +26,6 @@ from coagent_langchain.session import Session
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
 
-MAX_BATCH = 500  # entries of one request
 SETTLE_TIMEOUT = 2.0  # seconds
 
 
@@ -266,7 +265,7 @@ def _batches(entries: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     """Split the entries into batches of bounded count and size, each with the index of its first entry."""
     first, batch, size = 0, list[bytes](), 0
     for entry in entries:
-        if batch and (len(batch) == MAX_BATCH or size + len(entry) > BATCH_BYTES):
+        if batch and (len(batch) == BATCH_ENTRIES or size + len(entry) > BATCH_BYTES):
             yield first, batch
             first, batch, size = first + len(batch), [], 0
         batch.append(entry)

@@ -236,13 +236,13 @@ def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
 
 
 def test_many_entries_go_in_few_requests() -> None:
-    """A request has up to 500 entries or a megabyte."""
+    """A request has up to 1,000 entries or a megabyte."""
     entry = {"session_id": "many", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
     with FaultyServer() as server, CoagentClient(server.base_url) as client:
         client.store_logs([entry] * 1200)
         client.store_logs([entry | {"prompt": "x" * 400_000}] * 5)
 
-    assert [len(request.entries) for request in server.requests] == [500, 500, 200, 2, 2, 1]
+    assert [len(request.entries) for request in server.requests] == [1000, 200, 2, 2, 1]
 
 
 def test_entry_that_is_larger_than_a_request_should_be_goes_alone() -> None:
