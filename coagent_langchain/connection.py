@@ -7,7 +7,6 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -75,7 +74,7 @@ class Connection:
         Raises:
             CoagentClientError: there was no usable response; the message says what was tried.
         """
-        return self._request("GET", path, None, params, self._max_retries)
+        return self._request("GET", path, self._max_retries, params=params)
 
     def post(self, path: str, body: bytes, max_retries: int | None = None) -> Any:
         """Post JSON, with retries.
@@ -91,7 +90,7 @@ class Connection:
         if not isinstance(retries, int):
             raise CoagentClientError(f"max_retries must be a whole number, not {retries!r}", attempts=0)
         try:
-            answer, _ = self._request("POST", path, body, None, 0 if self.down else retries)
+            answer, _ = self._request("POST", path, 0 if self.down else retries, data=body)
         except CoagentClientError as error:
             if error.status is None:
                 self._down_until = time.monotonic() + DOWN_FOR
@@ -99,15 +98,14 @@ class Connection:
         self._down_until = 0.0
         return answer
 
-    def _request(
-        self, method: str, path: str, body: bytes | None, params: dict[str, str] | None, retries: int
-    ) -> tuple[Any, str]:
+    def _request(self, method: str, path: str, retries: int, **content: Any) -> tuple[Any, str]:
         if self._closed.is_set():
             raise CoagentClientError("the client is closed; create a new one", attempts=0)
         started = time.monotonic()
-        send = self._prepare(method, path, body, params)
+        request, session = self._prepared(method, path, **content), self._connected()
+        environment = surroundings(session, f"{request.url}")
         for attempt in itertools.count():
-            outcome = send()
+            outcome = self._send(session, request, environment)
             status = outcome.status
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or outcome.body, attempt + 1)
@@ -123,32 +121,28 @@ class Connection:
             status=status, attempts=attempt + 1, answer=outcome.answer,
         )  # fmt: skip
 
-    def _prepare(
-        self, method: str, path: str, body: bytes | None, params: dict[str, str] | None
-    ) -> Callable[[], Outcome]:
+    def _prepared(self, method: str, path: str, **content: Any) -> requests.PreparedRequest:
         import requests  # late: it is slow to import
 
         headers = {"Accept": "application/json"}
-        if body is not None:
+        if method == "POST":
             headers["Content-Type"] = "application/json"
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         # Prepared without the session, which would replace the token with a .netrc entry.
-        request = requests.Request(method, self._address + path, headers=headers, data=body, params=params).prepare()
-        session = self._connected()
-        environment = surroundings(session, f"{request.url}")
+        return requests.Request(method, self._address + path, headers=headers, **content).prepare()
 
-        def send() -> Outcome:
-            try:
-                answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
-            except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
-                return Outcome(None, without_token(what_failed(error), self._token))
-            text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
-            if method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged, unchanged
-                text = without_token(text, self._token)
-            return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
-
-        return send
+    def _send(
+        self, session: requests.Session, request: requests.PreparedRequest, environment: dict[str, Any]
+    ) -> Outcome:
+        try:
+            answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
+        except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
+            return Outcome(None, without_token(what_failed(error), self._token))
+        text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
+        if request.method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged
+            text = without_token(text, self._token)
+        return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
 
     def _connected(self) -> requests.Session:
         import requests
