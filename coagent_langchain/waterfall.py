@@ -33,12 +33,12 @@ def draw(session: LoggedSession) -> str:
 
 def _flat(bars: list[Bar]) -> Iterator[Row]:
     """The bars, each before those below it, at any depth."""
-    stack = [(0, bar, 0, bar.start) for bar in reversed(bars)]
-    while stack:
-        depth, bar, told, start = stack.pop()
-        turn = bar.turn_to_show(depth + 1, told)
-        yield depth, bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
-        stack += [(depth + 1, child, turn or told, start) for child in reversed(bar.children)]
+    from coagent_langchain.server.presentation.bars import in_rows
+
+    start = 0
+    for bar, parent, level, turn in in_rows(bars):
+        start = start if parent else bar.start
+        yield level - 1, bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
 
 
 def _svg(bars: list[Row]) -> str:

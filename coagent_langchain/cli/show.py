@@ -14,7 +14,7 @@ from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, 
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.bars import Bar, in_rows
 from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE, shorten
@@ -117,15 +117,12 @@ def _head(session: LoggedSession) -> str:
 
 def tree(session: LoggedSession) -> Iterator[str]:
     """The lines of a session's tree, none wider than the terminal."""
-    stack = [(bar, 1, 0, "", "") for bar in reversed(session.timeline.roots)]
-    while stack:
-        # A bar, its level, the turn that the lines above show, the prefix of its line, and that of the lines below it.
-        bar, level, told, before, stem = stack.pop()
-        turn = bar.turn_to_show(level, told)
-        yield _line(bar, _note(session, bar, turn), _took(session, bar), before)
-        for child in reversed(bar.children):
-            begin, go_on = ("└─ ", "   ") if child is bar.children[-1] else ("├─ ", "│  ")
-            stack.append((child, level + 1, turn or told, stem + begin, stem + go_on))
+    stems: list[str] = []  # what the bars above a bar, one on each level, put before its line
+    for bar, parent, level, turn in in_rows(session.timeline.roots):
+        begin, go_on = ("", "") if parent is None else ("└─ ", "   ") if bar is parent.children[-1] else ("├─ ", "│  ")
+        del stems[level - 1 :]
+        yield _line(bar, _note(session, bar, turn), _took(session, bar), "".join(stems) + begin)
+        stems.append(go_on)
 
 
 def _note(session: LoggedSession, bar: Bar, turn: int) -> str:

@@ -76,15 +76,6 @@ class Bar:
         """Whether it is a call to a tool or retriever."""
         return self.kind in ("tool", "retriever")
 
-    def turn_to_show(self, level: int, told: int) -> int:
-        """The number of the turn that its row shows, or 0: right below a prompt, and of a model call in another turn.
-
-        Parameters:
-            level: that of its row in the tree; a prompt's is 1.
-            told: the number that the rows above it show.
-        """
-        return self.turn if level == 2 or (self.kind == "model" and self.turn != told) else 0
-
     def add(self, other: Bar) -> None:
         """Add another bar's tokens, cost and errors."""
         self.input = total((self.input, other.input))
@@ -107,6 +98,20 @@ def below(bars: Iterable[Bar]) -> Iterator[Bar]:
     while stack:
         yield (bar := stack.pop())
         stack += bar.children
+
+
+def in_rows(roots: list[Bar]) -> Iterator[tuple[Bar, Bar | None, int, int]]:
+    """The bars of a tree in the order of its rows, each with its parent, its level and the turn that its row shows.
+
+    The level of a root is 1. The turn is that of a bar right below a prompt, and of a model call in another turn than
+    the rows above show; 0 if the row shows none.
+    """
+    stack: list[tuple[Bar, Bar | None, int, int]] = [(bar, None, 1, 0) for bar in reversed(roots)]
+    while stack:
+        bar, parent, level, told = stack.pop()
+        turn = bar.turn if level == 2 or (bar.kind == "model" and bar.turn != told) else 0
+        yield bar, parent, level, turn
+        stack += [(child, bar, level + 1, turn or told) for child in reversed(bar.children)]
 
 
 def causes(bar: Bar) -> list[Bar]:

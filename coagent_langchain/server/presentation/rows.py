@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from coagent_langchain.server.presentation.bars import STOPPED, Bar
+from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
 from coagent_langchain.server.presentation.moments import IN_PLACE
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
 Row = list[Any]
-_BELOW = 12  # the index of the number of rows below, which is known last
+_LEVEL, _BELOW = 0, 12  # indices; the number of rows below is known last
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
@@ -20,19 +21,12 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     tokens, cost, errors in it and below, rows below it, entries as timestamp after `t0`, seq, …, and the text before
     the note, which may have another direction. A seq is a string: it may exceed JavaScript's safe integers.
     """
-    made: list[Row] = []
-    parents: list[Row] = []
-    top: Row = [0] * (_BELOW + 1)  # above the roots
-    stack = [(bar, 1, "", 0, top) for bar in reversed(timeline.roots)]
-    while stack:
-        bar, level, above, told, parent = stack.pop()
-        turn = bar.turn_to_show(level, told)
-        row = _row(bar, level, above, turn, t0)
-        made.append(row)
-        parents.append(parent)
-        stack += [(child, level + 1, bar.label, turn or told, row) for child in reversed(bar.children)]
-    for row, parent in zip(reversed(made), reversed(parents), strict=True):
-        parent[_BELOW] += row[_BELOW] + 1
+    made = [_row(bar, level, parent.label if parent else "", turn, t0)
+            for bar, parent, level, turn in in_rows(timeline.roots)]  # fmt: skip
+    below: Counter[int] = Counter()  # level → rows on it and further in, whose parent comes next
+    for row in reversed(made):
+        row[_BELOW] = below.pop(row[_LEVEL] + 1, 0)
+        below[row[_LEVEL]] += row[_BELOW] + 1
     return made
 
 
