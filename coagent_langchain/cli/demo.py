@@ -17,7 +17,8 @@ from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
-from coagent_langchain.server.presentation.formats import session_path, tokens
+from coagent_langchain.server.presentation.formats import duration, session_path, tokens
+from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
@@ -144,8 +145,14 @@ def _cook(server: Running, model: ModelServer, session_id: str) -> str:
 
 
 def _table(events: list[LoggedEvent]) -> str:
-    rows = [(str(e.prompt_number), str(e.turn_number), e["event_type"], _who(e), *_figures(e)) for e in events]
+    rows = [_row(event, shorten(0, event.raw)) for event in events]
     return table(("PROMPT", "TURN", "TYPE", "WHO", "TOKENS", "TIME"), rows, right=("PROMPT", "TURN", "TOKENS", "TIME"))
+
+
+def _row(event: LoggedEvent, moment: Moment) -> list[str]:
+    took = "" if moment.ms is None else duration(moment.ms)
+    used = tokens(moment.input, moment.output)
+    return [str(moment.prompt), str(moment.turn), moment.type, _who(event), used, took]
 
 
 def _who(event: LoggedEvent) -> str:
@@ -155,15 +162,6 @@ def _who(event: LoggedEvent) -> str:
     if event.llm_call:
         return event.llm_call.issuer or ""
     return str(meta.get("model") or ("user" if event.prompt else ""))
-
-
-def _figures(event: LoggedEvent) -> tuple[str, str]:
-    """Tokens in→out, and milliseconds; "" for what the event does not have."""
-    part = event.llm_response or event.tool_response
-    elapsed = part.execution_time_ms if part else (event.meta or {}).get("elapsed_time_ms")
-    answer = event.llm_response
-    used = tokens(answer.input_tokens, answer.output_tokens) if answer else ""
-    return used, "" if elapsed is None else f"{elapsed} ms"
 
 
 def _missing(events: list[LoggedEvent]) -> list[str]:

@@ -102,7 +102,7 @@ def demo_process(*arguments: str, **environ: str) -> Ended:
 def rows(output: str) -> list[list[str]]:
     """The rows of the printed table: prompt, turn, type and issuer."""
     cells = [line.split() for line in output.splitlines() if re.match(r" +\d+ +\d+  [a-z]", line)]
-    return [[word for word in row[:4] if not word.isdigit() or row.index(word) < 2] for row in cells]
+    return [[word for word in row[:4] if not word[0].isdigit() or row.index(word) < 2] for row in cells]
 
 
 def test_demo_without_ollama_names_its_stand_in() -> None:
