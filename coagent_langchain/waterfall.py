@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
+DEEPEST = 14  # a row further in is indented as much as this one, so that its label does not reach the bars
 Row = tuple[int, "Bar", str, int]  # depth, bar, the turn if no row above shows it, when its prompt began
 COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
@@ -38,7 +39,7 @@ def _flat(bars: list[Bar]) -> Iterator[Row]:
     start = 0
     for bar, parent, level, turn in in_rows(bars):
         start = start if parent else bar.start
-        yield level - 1, bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
+        yield min(level - 1, DEEPEST), bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
 
 
 def _svg(bars: list[Row]) -> str:
@@ -73,13 +74,11 @@ def _row(number: int, depth: int, bar: Bar, turn: str, start: int, span: int) ->
 
 
 def _text(depth: int, bar: Bar, turn: str) -> str:
-    name = escape(_cut(_name(bar), 40 - 2 * depth - len(turn)))
+    from coagent_langchain.server.presentation.formats import preview
+
+    name = escape(preview(_name(bar), 39 - 2 * depth - len(turn)))
     return f'{name} <tspan opacity=".7">{turn}</tspan>' if turn else name
 
 
 def _name(bar: Bar) -> str:
     return f"{bar.prompt}. {bar.label}" if bar.kind == "prompt" else bar.label
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

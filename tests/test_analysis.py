@@ -262,6 +262,19 @@ def test_picture_shows_when_each_bar_began_how_long_it_took_and_whether_it_faile
     ]
 
 
+def test_labels_of_rows_far_in_do_not_reach_the_bars() -> None:
+    """They are cut, and indented no further than the fifteenth."""
+    story, inner = Story("deep").ask("Where?"), ""
+    for _ in range(30):
+        inner = story.enter("n" * 50, inner)
+    rows = drawn(LoggedSession("deep", [LoggedEvent.read(entry) for entry in story.entries]))
+
+    assert [(len(row[1]), row[4].partition(",")[0]) for row in rows[12:18]] == [
+        (16, "148"), (14, "160"), *[(12, "172")] * 4,
+    ]  # fmt: skip
+    assert {row[1] for row in rows[15:]} == {"n" * 11 + "…"}
+
+
 @pytest.mark.parametrize(("number", "rows", "rest"), [(198, 199, ""), (199, 200, ""), (200, 200, "… and 1 more row")])
 def test_picture_has_a_bound(number: int, rows: int, rest: str) -> None:
     """A line below the picture says how many rows are left out."""
