@@ -90,7 +90,7 @@ def _run_as_main(program: str, *, module: bool) -> None:
             names = runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:
             names = runpy.run_path(os.path.abspath(program), run_name="__main__")
-    except BaseException as error:
+    except BaseException as error:  # `runpy` gives no names then, but they are still in the program's first frame
         if trace := _of_program(error.__traceback__):
             names = trace.tb_frame.f_globals
         raise

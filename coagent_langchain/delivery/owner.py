@@ -1,7 +1,7 @@
 """Ownership of the files in a spool folder: one lock file per process, held while the process lives.
 
-The only place that uses `flock`. The lock is released however the process dies, so a free lock means a dead owner;
-process ids are reused, so nothing depends on them.
+The lock is released however the process dies, so a free lock means a dead owner; process ids are reused, so nothing
+depends on them.
 """
 
 from __future__ import annotations

@@ -29,11 +29,10 @@ def connect(path: Path) -> sqlite3.Connection:
 @contextlib.contextmanager
 def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
     """Close the connection if the `with` block raises."""
-    try:
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(connection.close)
         yield
-    except BaseException:
-        connection.close()
-        raise
+        on_error.pop_all()
 
 
 def make_private(path: Path) -> None:
