@@ -1,4 +1,4 @@
-"""What a session's page fetches: timeline rows, event details, pages of events, long texts."""
+"""What a session's page fetches: figures, timeline rows, event details, pages of events, long texts."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ MAX_HITS = 20_000  # most events that a search inside a session finds
 RAW_PAGE = 50  # entries per request
 CHUNK = 131_072  # characters of a long text per request
 _REF = re.compile(r"(\d{1,16})-(\d{1,19})")
+
+
+def head(request: Request) -> HTMLResponse:
+    """The figures at the top of the page."""
+    return render("head.html", s=session_of(request))
 
 
 def timeline(request: Request) -> Response:
@@ -225,6 +230,7 @@ def _route(name: str, view: Callable[[Request], Response]) -> Route:
 
 
 routes: list[BaseRoute] = [
+    _route("head", head),
     _route("timeline", timeline),
     _route("overview", overview),
     _route("detail", event_detail),

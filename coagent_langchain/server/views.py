@@ -77,11 +77,6 @@ def session(request: Request) -> HTMLResponse:
                   selected=entry.seq if entry else "", unknown="" if entry else chosen)  # fmt: skip
 
 
-def head(request: Request) -> HTMLResponse:
-    """Only the figures at the top of a session's page, for the live tail."""
-    return render("head.html", s=session_of(request))
-
-
 def compare(request: Request) -> HTMLResponse:
     """Two sessions side by side: `?s=ID&s=ID`; if one is missing, the page to choose it."""
     chosen = request.query_params.getlist("s")[:2]
@@ -233,7 +228,6 @@ routes: list[BaseRoute] = [
     Route("/sessions/", session),
     Route("/sessions/{session_id:any}", session),
     Route("/view/sessions", session_rows),
-    Route("/view/head/={session_id:any}", head),
     Route("/compare", compare),
     Route("/docs", docs),
     *fragments.routes,
