@@ -117,6 +117,24 @@ def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entr
         assert len(left) > turns  # about half and a third of the transactions
 
 
+@pytest.mark.parametrize("late", ["young", "old"])
+def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: str) -> None:
+    """Also for the session itself, which is gone in the end: half of it would have a wrong roll-up."""
+    address = f"sqlite://{tmp_path}/coagent.db"
+    with server.launch(address) as running, ThreadPoolExecutor() as threads:
+        for start in range(0, 10 * MOST, 1_000):
+            put(running.store, *(entry(session_id="old", at=at) for at in range(start, start + 1_000)))
+        put(running.store, entry(session_id="young", at=90_000))
+        pruned = threads.submit(server.open_beside(address).prune, T0 + 60_000)
+        first = set[int]()
+        while not pruned.done():
+            first.update(old.timestamp for old in running.store.entries("old", limit=1))
+            put(running.store, entry(session_id=late if len(first) == 2 else "young", at=90_000))
+
+        assert (pruned.result(), running.store.session_ids()) == (Pruned(1, 10 * MOST), ["young"])
+        assert len(first) > 3  # about a third of the transactions
+
+
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No server needs to have started first."""
     address = f"sqlite://{tmp_path}/coagent.db"

@@ -15,7 +15,7 @@ from coagent_langchain.server.store.database import Lock, connect, transaction
 from coagent_langchain.server.store.schema import migrate, version_of
 
 AT_ONCE = 100  # sessions per transaction, so that a server can store in between
-MOST = 2_000  # their entries, unless a single session has more
+MOST = 2_000  # entries per transaction
 PAUSE = 0.01  # seconds: SQLite has no queue, and a server that waits only looks now and then whether the file is free
 
 
@@ -75,18 +75,39 @@ class StoreFile:
 
 
 def _delete_some(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
-    """Delete some of the sessions that match a condition, in one transaction."""
-    count = entries = 0
+    """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
+    count = entries = large = 0
     with transaction(connection):
         sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
         for number, size in connection.execute(sql, values).fetchall():
             if count and entries + size > MOST:
                 break
             count, entries = count + 1, entries + size
-            for table in ("entries", "prompts", "facets"):
-                connection.execute(f"DELETE FROM {table} WHERE session = ?", (number,))
-            connection.execute("DELETE FROM sessions WHERE id = ?", (number,))
+            if size > MOST:
+                large = number
+                break
+            _delete_one(connection, number)
+    if large:
+        _delete_large(connection, large)
     return Pruned(count, entries)
+
+
+def _delete_large(connection: sqlite3.Connection, number: int) -> None:
+    """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
+
+    Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
+    """
+    some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
+    while connection.execute(some, (number,)).rowcount == MOST:
+        time.sleep(PAUSE)
+    with transaction(connection):
+        _delete_one(connection, number)
+
+
+def _delete_one(connection: sqlite3.Connection, number: int) -> None:
+    for table in ("entries", "prompts", "facets"):
+        connection.execute(f"DELETE FROM {table} WHERE session = ?", (number,))
+    connection.execute("DELETE FROM sessions WHERE id = ?", (number,))
 
 
 @contextlib.contextmanager
