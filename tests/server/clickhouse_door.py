@@ -68,6 +68,7 @@ class Door:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # otherwise each answer, written in two parts, waits 40 ms for an ACK
 
             def log_message(self, *_: Any) -> None:
                 pass
