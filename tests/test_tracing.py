@@ -232,7 +232,7 @@ def test_log_records_of_the_delivery_of_an_application_are_no_events() -> None:
     logger.setLevel(logging.INFO)
 
     class Waiter(MemoryDelivery):
-        def append(self, lines: bytes, count: int) -> None:
+        def append(self, lines: bytes, count: int = 1) -> None:
             logger.info("served")
             super().append(lines, count)
 
