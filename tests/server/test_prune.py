@@ -20,7 +20,7 @@ from coagent_langchain.cli import main, prune
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Pruned, index
 from coagent_langchain.server.store.database import connect
-from coagent_langchain.server.store.pruning import AT_ONCE, MOST
+from coagent_langchain.server.store.pruning import AT_ONCE, MOST, StoreFile
 from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.disk import largest_file
 from tests.server.files import make_first_version
@@ -99,40 +99,42 @@ def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert lines[-1] == "would delete 1 session with 1 event"
 
 
-@pytest.mark.parametrize(("sessions", "entries", "turns"), [(30 * AT_ONCE, 1, 15), (12, MOST, 4)])
-def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entries: int, turns: int) -> None:
+@pytest.mark.parametrize(
+    ("sessions", "entries", "left"), [(3 * AT_ONCE, 1, [201, 101, 1]), (4, MOST, [4, 3, 2, 1]), (4, MOST // 2, [3, 1])]
+)
+def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entries: int, left: list[int]) -> None:
     """Many sessions or large ones: its writer gets its turn again and again, instead of when everything is deleted."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with server.launch(address) as running, ThreadPoolExecutor() as threads:
-        old = [entry(session_id=f"old-{number % sessions}") for number in range(sessions * entries)]
-        for start in range(0, len(old), 1_000):
-            put(running.store, *old[start : start + 1_000])
-        pruned = threads.submit(server.open_beside(address).prune, T0 + 1)
-        left = set[int]()
-        while not pruned.done():
-            put(running.store, entry(session_id="young", at=60_000))
-            left.add(len(running.store.session_ids()))
+    path, seen = tmp_path / "coagent.db", list[int]()
+    with server.launch(f"sqlite://{path}") as running:
+        for _ in range(entries):
+            put(running.store, *(entry(session_id=f"old-{number}") for number in range(sessions)))
 
-        assert (pruned.result().sessions, running.store.session_ids()) == (sessions, ["young"])
-        assert len(left) > turns  # about half and a third of the transactions
+        def store() -> None:
+            put(running.store, entry(session_id="young", at=60_000))
+            seen.append(len(running.store.session_ids()))
+
+        pruned = StoreFile(path, pause=store).prune(T0 + 1)
+
+        assert (pruned.sessions, seen, running.store.session_ids()) == (sessions, left, ["young"])
 
 
 @pytest.mark.parametrize("late", ["young", "old"])
 def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: str) -> None:
     """Also for the session itself, which is gone in the end: half of it would have a wrong roll-up."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with server.launch(address) as running, ThreadPoolExecutor() as threads:
-        for start in range(0, 10 * MOST, 1_000):
+    path, first = tmp_path / "coagent.db", list[list[int]]()
+    with server.launch(f"sqlite://{path}") as running:
+        for start in range(0, 3 * MOST, 1_000):
             put(running.store, *(entry(session_id="old", at=at) for at in range(start, start + 1_000)))
         put(running.store, entry(session_id="young", at=90_000))
-        pruned = threads.submit(server.open_beside(address).prune, T0 + 60_000)
-        first = set[int]()
-        while not pruned.done():
-            first.update(old.timestamp for old in running.store.entries("old", limit=1))
-            put(running.store, entry(session_id=late if len(first) == 2 else "young", at=90_000))
 
-        assert (pruned.result(), running.store.session_ids()) == (Pruned(1, 10 * MOST), ["young"])
-        assert len(first) > 3  # about a third of the transactions
+        def store() -> None:
+            first.append([old.timestamp - T0 for old in running.store.entries("old", limit=1)])
+            put(running.store, entry(session_id=late if len(first) == 1 else "young", at=90_000))
+
+        pruned = StoreFile(path, pause=store).prune(T0 + 60_000)
+
+        assert (pruned, running.store.session_ids()) == (Pruned(1, 3 * MOST), ["young"])
+        assert first == [[MOST], [2 * MOST], [90_000] if late == "old" else [], []]
 
 
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

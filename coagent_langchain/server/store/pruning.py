@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,16 @@ class StoreFile:
 
     Without a server, the file also shrinks, and the search index, which still has the deleted words, is deleted; it is
     rebuilt later. Each method raises `ConfigurationError` if the file is not a store or there is no space to shrink it.
+
+    Parameters:
+        path: the file.
+        pause: called between transactions, to let a server store.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pause: Callable[[], object] = lambda: time.sleep(PAUSE)) -> None:
         if not path.exists():
             raise ConfigurationError(f"there is no store at {path}")
-        self._path = path
+        self._path, self._pause = path, pause
 
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
@@ -51,13 +55,41 @@ class StoreFile:
             if alone:
                 index.remove(self._path)  # first: deleting needs space, of which a full disk has none
             for condition, values in conditions:
-                while (deleted := _delete_some(connection, condition, values)).sessions:
+                while (deleted := self._delete_some(connection, condition, values)).sessions:
                     count, entries = count + deleted.sessions, entries + deleted.entries
                     if not alone:
-                        time.sleep(PAUSE)
+                        self._pause()
             if alone:
                 _shrink(connection, self._path)
         return Pruned(count, entries)
+
+    def _delete_some(self, connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
+        """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
+        count = entries = large = 0
+        with transaction(connection):
+            sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
+            for number, size in connection.execute(sql, values).fetchall():
+                if count and entries + size > MOST:
+                    break
+                count, entries = count + 1, entries + size
+                if size > MOST:
+                    large = number
+                    break
+                _delete_one(connection, number)
+        if large:
+            self._delete_large(connection, large)
+        return Pruned(count, entries)
+
+    def _delete_large(self, connection: sqlite3.Connection, number: int) -> None:
+        """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
+
+        Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
+        """
+        some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
+        while connection.execute(some, (number,)).rowcount == MOST:
+            self._pause()
+        with transaction(connection):
+            _delete_one(connection, number)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
@@ -72,36 +104,6 @@ class StoreFile:
                 yield connection
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
-
-
-def _delete_some(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
-    """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
-    count = entries = large = 0
-    with transaction(connection):
-        sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
-        for number, size in connection.execute(sql, values).fetchall():
-            if count and entries + size > MOST:
-                break
-            count, entries = count + 1, entries + size
-            if size > MOST:
-                large = number
-                break
-            _delete_one(connection, number)
-    if large:
-        _delete_large(connection, large)
-    return Pruned(count, entries)
-
-
-def _delete_large(connection: sqlite3.Connection, number: int) -> None:
-    """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
-
-    Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
-    """
-    some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
-    while connection.execute(some, (number,)).rowcount == MOST:
-        time.sleep(PAUSE)
-    with transaction(connection):
-        _delete_one(connection, number)
 
 
 def _delete_one(connection: sqlite3.Connection, number: int) -> None:
