@@ -30,8 +30,7 @@ from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request, healthy
 
-# Python 3.12 and later warn if a process with threads forks, as any process that logs does.
-pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+# Python 3.12 and later warn if a process with threads forks (pyproject.toml has the same for the tests themselves).
 PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
 
 ANOTHER_TOKEN = (
