@@ -55,10 +55,10 @@ class Binding:
         """Note what a root's metadata says, and bind it if its session is known already."""
         root.pending_input = inputs
         describe(root, metadata)
-        if root.framework is None and (
-            root.name == "LangGraph" or (metadata or {}).get("ls_integration") == "langgraph"
-        ):
+        is_graph = root.name == "LangGraph" or (root.kind == "chain" and "ls_integration" in (metadata or ()))
+        if is_graph and root.framework is None:
             root.framework = {"name": "langgraph"}
+        if root.framework is not None:
             note_given(root, inputs)
         if metadata:
             number = metadata.get("prompt_number")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import before_model
 from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
@@ -173,6 +176,24 @@ def test_history_that_a_graph_is_given_is_not_said_again(
     graph = StateGraph(state).add_node("node", node).add_edge(START, "node").compile()
     history = [("user", "Lunch?"), ("ai", "soup"), {"role": "user", "content": "More?"}, AIMessage("bread")]
     graph.invoke({"messages": [*history, ("user", "And then?")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == []
+
+
+@before_model
+def trim(state: Any, runtime: Any) -> dict[str, Any]:
+    """A middleware that returns the messages to keep, here all."""
+    return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *state["messages"]]}
+
+
+@pytest.mark.parametrize(("name", "run_name"), [("cook", None), (None, "lunch"), (None, None)])
+def test_history_that_an_agent_is_given_is_not_said_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, name: str | None, run_name: str | None
+) -> None:
+    """A middleware may return the conversation that the application passes, whatever the agent's or run's name."""
+    agent = create_agent(chat("rice"), [], middleware=[trim], name=name)
+    config: RunnableConfig = {"callbacks": [handler], **({"run_name": run_name} if run_name else {})}
+    agent.invoke({"messages": [("user", "Lunch?"), ("ai", "soup"), ("user", "And then?")]}, config)
 
     assert own_words(log) == []
 
