@@ -305,12 +305,12 @@ def test_zeros_do_not_hide_another_source() -> None:
 
 def test_input_below_its_cache_is_corrected() -> None:
     """Input below its own cached part is made inclusive, and the reported number is kept."""
-    own = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "input_token_details": {"cache_read": 1000}}
+    parts = {"input_token_details": {"cache_read": 1000, "cache_creation": 200}}
 
-    found = usage(chat(own))
+    found = usage(chat({"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, **parts}))
 
-    assert numbers(found) == (1005, 7, 1012)
-    assert found.details == {"input_token_details": {"cache_read": 1000}, "input_tokens_without_cache": 5}
+    assert numbers(found) == (1205, 7, 1212)
+    assert found.details == {**parts, "input_tokens_without_cache": 5}
 
 
 def test_output_beside_its_reasoning_is_corrected() -> None:

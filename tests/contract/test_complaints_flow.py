@@ -262,7 +262,7 @@ def test_resume_in_a_fresh_process(log: MemoryDelivery) -> None:
 
     assert oversight(log) == [("resumed", "yes")]
     assert types(log) == ["session_start", "human_oversight", "component_enter", "component_exit"]
-    assert {e["session_id"] for e in log.entries} == {"t"}
+    assert {(e["session_id"], e["prompt_number"]) for e in log.entries} == {("t", 1)}
 
 
 def test_status_of_a_tool_message_is_read(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
