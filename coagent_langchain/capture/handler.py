@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -185,8 +186,8 @@ class CoagentCallbackHandler(Hooks):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _rebuild, (graph_hooks.own_class(self), self._arguments)
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        return partial(graph_hooks.own_class(self), **self._arguments), ()
 
 
 def check_handler(value: object) -> None:
@@ -197,7 +198,3 @@ def check_handler(value: object) -> None:
     """
     if not isinstance(value, CoagentCallbackHandler):
         raise ConfigurationError(f"handler must be a CoagentCallbackHandler(), not {value!r:.80}")
-
-
-def _rebuild(kind: type[CoagentCallbackHandler], arguments: dict[str, Any]) -> CoagentCallbackHandler:
-    return kind(**arguments)
