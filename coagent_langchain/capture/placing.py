@@ -56,7 +56,7 @@ class Placing:
             inputs: what the run was called with.
 
         Returns:
-            the run; None if it was started before, has no id or is left out by sampling.
+            the run; None if it was started before, has no id or is not logged.
         """
         tree = self._tree
         parent = None

@@ -21,7 +21,7 @@ LINGER_NS = 60_000_000_000  # how long runs may stay open after their root has e
 
 
 class Muted(Enum):
-    """Stands in the tree for every run of a root that sampling left out."""
+    """Stands in the tree for every run that is not logged: of a root that sampling left out, or of a `redact`."""
 
     MUTED = "muted"
 
