@@ -363,6 +363,28 @@ def test_run_is_not_said_to_be_cancelled_if_a_call_in_it_says_so(
     ]  # fmt: skip
 
 
+def test_run_is_said_to_be_cancelled_though_a_call_in_it_goes_on_in_its_thread(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """That call ends like any other: nothing else says that the program got no answer."""
+    model = Slow(script=["late"])
+
+    async def main() -> None:
+        chain = RunnableLambda(lambda question: model.invoke(question))
+        task = asyncio.create_task(chain.ainvoke("q", {"callbacks": [handler]}))
+        await asyncio.to_thread(model.asked.wait, 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        model.released.set()
+
+    asyncio.run(main())  # waits for the thread
+
+    assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries[2:]] == [
+        ("llm_call", None), ("info", "cancelled"), ("llm_response", None),
+    ]  # fmt: skip
+
+
 def test_stream_is_not_said_to_be_abandoned_if_the_model_in_it_says_so(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
