@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure
+from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
@@ -235,10 +236,9 @@ class Run:
         parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
         if parent is not None and namespace and self.is_node:
             self.call = namespace
-            if parent.failed_nodes is None:
-                parent.failed_nodes = {}
-            if len(parent.failed_nodes) < MAX_FAILURES or namespace in parent.failed_nodes:
-                parent.failed_nodes[namespace] = max(self.attempt, 1)
+            with _lock:  # nodes beside each other may fail at once
+                parent.failed_nodes = parent.failed_nodes or {}
+                keep_latest(parent.failed_nodes, namespace, max(self.attempt, 1), MAX_FAILURES)
 
     def reported_beside(self, error: BaseException) -> str | None:
         """The id under which a sibling reported `error`, or that of a run above.
