@@ -282,6 +282,38 @@ def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
     assert (left, flushed, server.stored) == (["destination"], True, ["a", "b"])
 
 
+def test_event_after_close_does_not_wait_for_the_next_one(tmp_path: Path) -> None:
+    """A request that hung during `close` ends afterwards, and its thread does not leave the event behind."""
+    released = threading.Event()
+    with (
+        FaultyServer(lambda request: Answer(stores=released.wait(20))) as server,
+        delivery_to(server.base_url, tmp_path, exit_timeout=0.1) as delivery,
+    ):
+        delivery.append(line("a"))
+        assert server.wait_for(lambda: bool(server.requests))
+        delivery.close()
+        delivery.append(line("b"))
+        released.set()
+
+        assert server.wait_for(lambda: server.stored == ["a", "b"])
+
+
+def test_flush_after_close_does_not_wait_in_vain(tmp_path: Path) -> None:
+    """It begins while the request hangs that `close` did not wait for, and sends what that leaves."""
+    released = threading.Event()
+    with (
+        FaultyServer(lambda request: Answer(stores=released.wait(20))) as server,
+        delivery_to(server.base_url, tmp_path, exit_timeout=0.1) as delivery,
+    ):
+        delivery.append(line("a"))
+        assert server.wait_for(lambda: bool(server.requests))
+        delivery.append(line("b"))
+        delivery.close()
+        threading.Timer(0.2, released.set).start()
+
+        assert (delivery.flush(20), server.stored) == (True, ["a", "b"])
+
+
 def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
     """Each destination has its own folder."""
     with FaultyServer(lambda request: Answer(503)) as one, FaultyServer() as other:

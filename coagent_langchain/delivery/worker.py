@@ -61,6 +61,7 @@ class Worker:
         self._turn_of_the_dead = True
         self._hurry = 0
         self._attempt = 0
+        self._before_stop = 0  # entries written by then
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
@@ -116,6 +117,7 @@ class Worker:
 
     def stop(self, timeout: float) -> bool:
         """End the thread; True if it ended within `timeout` seconds. `wake` starts a new one."""
+        self._before_stop = self._spool.written
         self._stop.set()
         self._wakened.put(None)
         self._syncer.stop(timeout)
@@ -140,6 +142,8 @@ class Worker:
             # Before `idle`: a thread that sees that must not take this one, which is about to end, for alive.
             self._thread = None
             self.idle = True
+            if stop.is_set() and (self._waiters or self._spool.written > self._before_stop):
+                self.wake()  # something was logged, or is flushed, since: nobody else would send it
 
     @guard
     def _cycle(self) -> bool:
