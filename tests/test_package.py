@@ -13,7 +13,7 @@ import pytest
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.server import launch
-from tests.programs import STRICT
+from tests.programs import STRICT, new_environment
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "coagent_langchain"
@@ -58,10 +58,8 @@ class Environment:
         self._variables = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
         } | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "OLLAMA_HOST": "http://127.0.0.1:9"}
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        options = ["--quiet", "--disable-pip-version-check", "--constraint", str(ROOT / ".ci" / "constraints.txt")]
-        subprocess.run([str(self.bin / "python"), "-m", "pip", "install", *options, wanted], check=True)
+        new_environment(folder, "--constraint", str(ROOT / ".ci" / "constraints.txt"), wanted)
 
     def run(self, command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment, outside of the repository."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.programs import new_environment
 
 ROOT = Path(__file__).parents[2]
 OLDEST = ["langgraph==1.0.0", "langgraph-prebuilt==1.0.0", "langchain==1.0.0"]
@@ -28,12 +29,8 @@ def floor_of_core() -> str:
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python interpreter with the oldest versions, installed by pip."""
     folder = tmp_path_factory.mktemp("oldest")
-    python = folder / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    versions = [floor_of_core(), *OLDEST, *TOOLS]
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[server]", *versions]
-    subprocess.run(install, check=True, capture_output=True)
-    return python
+    new_environment(folder, f"{ROOT}[server]", floor_of_core(), *OLDEST, *TOOLS)
+    return folder / "bin" / "python"
 
 
 @pytest.mark.heavy
