@@ -156,6 +156,18 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
     ]  # fmt: skip
 
 
+def test_call_does_not_tell_a_turn_that_a_row_above_tells() -> None:
+    """The rows between the two tell no turn."""
+    story = Story("s").ask("Rome?")
+    node = story.run()
+    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
+    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
+    story.tool("trains", {}, "none", 5, "c1")
+    told = [(row[0], row[3], row[14]) for row in rows(timeline(story.entries), T0)]
+
+    assert told == [(1, "Rome?", ""), (2, "Turn 1", ""), (3, "agent", ""), (4, "gemma3:4b", ""), (3, "trains", "")]
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> None:
     """Status and time of `session_end`, in the row and in the details."""
