@@ -93,12 +93,11 @@ def follow(client: CoagentClient, session_id: str) -> int:
 
 def _event_line(event: LoggedEvent) -> str:
     moment = shorten(0, event.raw)
-    failed = moment.type == "error" or moment.failed
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
     said = (one_line(moment.name), without_label(moment.name, moment.note), _data(event))
     rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
-    return paint(what, "dim") + paint(rest, "red") if failed else paint(what, "dim") + rest
+    return paint(what, "dim") + (paint(rest, "red") if moment.failed else rest)
 
 
 def _head(session: LoggedSession) -> str:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import select
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -164,6 +168,24 @@ def test_show_numbers_the_turns_of_a_sub_agent(run: Run, own: CoagentClient) -> 
     ]
 
 
+def test_show_numbers_a_turn_once(run: Run, own: CoagentClient) -> None:
+    """A model call in a node of a numbered turn does not repeat the number."""
+    story = Story("nodes").ask("Rome?")
+    node = story.run()
+    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
+    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
+    story.tool("trains", {}, "none", 5, "c1")
+    own.store_logs(story.entries)
+    lines = [re.sub("  +", "  ", line) for line in run("show", "nodes").splitlines()]
+
+    assert lines[5:] == [
+        "└─ … Turn 1  unfinished  1→1  –",
+        "  ├─ … agent  unfinished  1→1  –",
+        "  │  └─ ✓ gemma3:4b  I look.  1→1  5 ms",
+        "  └─ ✓ trains  none  5 ms",
+    ]
+
+
 def test_show_says_what_was_stopped(run: Run, own: CoagentClient) -> None:
     """It says so in words, because remarks have the same sign."""
     own.store_logs([
@@ -278,6 +300,19 @@ def test_show_as_json_has_what_a_call_cost(run: Run, own: CoagentClient) -> None
     assert [each.get("cost") for each in (prompt, turn, *turn["children"])] == [0.5, 0.5, 0.5, None]
 
 
+def test_show_keeps_the_letters_of_every_language(run: Run, own: CoagentClient) -> None:
+    """Neither the JSON nor a custom event's data has escapes for people to decode."""
+    own.store_logs([
+        entry("greeting", 1, "user_input", 1, 0, prompt="Grüße"),
+        entry("greeting", 2, "info", 1, 0, meta={"value": {"to": "東京"}}),
+    ])  # fmt: skip
+    shown = {
+        part for form in ((), ("--json",)) for part in re.findall('Gr[^"\\s]*e|{.*}', run("show", "greeting", *form))
+    }
+
+    assert shown == {"Grüße", '{"to": "東京"}'}
+
+
 def test_show_of_a_session_that_is_nested_very_deep(
     run: Run, own: CoagentClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +343,18 @@ def test_show_follows_a_session_to_its_end(run: Run, own: CoagentClient) -> None
         ["1.0", "error"],
         ["1.0", "session_end"],
     ]
+
+
+def test_show_that_follows_prints_an_event_at_once(own: CoagentClient) -> None:
+    """It does so even if its output goes to another program, while the session goes on."""
+    own.log_session_start("followed", "Hello")
+    command = [sys.executable, "-m", "coagent_langchain", "show", "followed", "--follow"]
+    environ = os.environ | {"PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as process:
+        is_printed, *_ = select.select([process.stdout], [], [], 60)
+        own.log_session_end("followed", "Bye", 1)
+
+    assert is_printed
 
 
 def test_show_that_follows_prints_a_line_for_each_event(run: Run) -> None:
