@@ -229,6 +229,14 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
 
 
+def test_id_of_a_session_is_no_markup_in_its_picture() -> None:
+    """Any client may choose it, and a notebook runs what it shows."""
+    end = {"event_type": "session_end", "timestamp": 5, "prompt_number": 1, "turn_number": 0}
+    html = LoggedSession("<script>", [LoggedEvent.read(end)])._repr_html_()
+
+    assert html.partition("<br>")[2] == "&lt;script&gt; · completed · 0 ms</div>"
+
+
 def drawn(session: LoggedSession) -> list[tuple[str, ...]]:
     """Each row of a picture: title, texts and colour, the positions of label, bar and time, and the bar's width."""
     html = session._repr_html_()
@@ -336,6 +344,18 @@ def test_picture_numbers_the_turns_of_a_sub_agent() -> None:
     labels = [label for _, label, *_ in drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))]
 
     assert labels == ["1. Rome?", "Turn 1", "gemma3:4b", "ask_guide", "gemma3:4b Turn 2"]
+
+
+def test_picture_numbers_a_turn_once() -> None:
+    """A model call in a node of a numbered turn does not repeat the number."""
+    story = Story("nodes").ask("Rome?")
+    node = story.run()
+    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
+    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
+    story.tool("trains", {}, "none", 5, "c1")
+    labels = [label for _, label, *_ in drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))]
+
+    assert labels == ["1. Rome?", "Turn 1", "agent", "gemma3:4b", "trains"]
 
 
 def test_session_that_is_not_there(client: CoagentClient) -> None:
