@@ -77,9 +77,12 @@ def test_totals_of_a_session_can_be_read_while_it_is_open(handler: CoagentCallba
     assert (totals.llm_calls, totals.total_tokens) == (1, 14)
 
 
-def test_total_includes_responses_that_report_only_output(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize(("known", "tokens"), [("completion_tokens", (3, 8, 11)), ("prompt_tokens", (10, 1, 11))])
+def test_total_includes_responses_that_report_only_one_number(
+    known: str, tokens: tuple[int, int, int], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
     """The total has the tokens that are known, as in the viewer; such a call, too, may have no price."""
-    part = AIMessage("a", response_metadata={"token_usage": {"completion_tokens": 7}})
+    part = AIMessage("a", response_metadata={"token_usage": {known: 7}})
     whole = AIMessage("b", usage_metadata={"input_tokens": 3, "output_tokens": 1, "total_tokens": 4})
     model = chat(part, whole)
     with handler.session("Cook") as session:
@@ -90,7 +93,7 @@ def test_total_includes_responses_that_report_only_output(log: MemoryDelivery, h
     assert [
         (each.input_tokens, each.output_tokens, each.total_tokens, each.unpriced_calls)
         for each in (session.totals, counted)
-    ] == [(3, 8, 11, 2)] * 2
+    ] == [(*tokens, 2)] * 2
 
 
 def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
