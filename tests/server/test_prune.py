@@ -87,10 +87,11 @@ def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
 def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run lists what would be deleted, also beside a running server, and deletes nothing.
 
-    No id commands the terminal.
+    A session that has gone on since is kept, however old it is. No id commands the terminal.
     """
     with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
-        put(running.store, entry(session_id="old\x1b"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        put(running.store, *(entry(session_id=name) for name in ("old\x1b", "young")))
+        put(running.store, entry(session_id="young", timestamp=int(time.time() * 1000)))
         code = main(["prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db"])
         lines = capsys.readouterr().out.splitlines()
 
