@@ -152,6 +152,29 @@ def test_error_closes_the_call_that_it_names() -> None:
     ]
 
 
+def test_tokens_and_cost_of_a_call_that_failed_are_kept() -> None:
+    """Those of a stream that broke off are in its error; the recovery has none."""
+    story = Story("s").ask("hello")
+    run = story.call("hello")
+    info = {"error_id": "e-1", "error_type": "APIError"}
+    story.log("error", 1, run, error_info=info, llm_response={"input_tokens": 7, "output_tokens": 2},
+              performance_metrics={"cost": 0.5})  # fmt: skip
+    story.log("recovery", 1, error_info={"error_id": "e-1", "recovery_successful": True})
+    (bar,) = timeline(story.entries).models
+
+    assert (bar.status, bar.input, bar.output, bar.cost) == ("recovered", 7, 2, 0.5)
+
+
+def test_error_in_a_node_does_not_end_it() -> None:
+    """The node may log one and go on."""
+    story = Story("s").ask("hello")
+    node = story.enter("search")
+    story.wait(20).log("error", 1, node, error_info={"error_type": "ValueError"})
+    (bar,) = timeline(story.entries).roots[0].children
+
+    assert (bar.kind, bar.status, bar.end, bar.last) == ("component", "error", None, T0 + 23)
+
+
 def test_failed_tool_names_the_type_of_its_error() -> None:
     """The response, which follows the error, has only the message."""
     story = Story("s").ask("pay")
@@ -191,6 +214,16 @@ def test_recovery_is_told_on_the_bar_that_failed(strategy: str | None, words: st
     (bar,) = failures(entries)
 
     assert (bar.status, len(bar.events), bar.note.rpartition(" · ")[2]) == ("recovered", 3, words)
+
+
+def test_recovery_that_failed_recovers_nothing() -> None:
+    """Another client may log what it has tried."""
+    story = Story("s").ask("hello")
+    run = story.call("hello")
+    story.log("error", 1, run, error_info={"error_id": "e-1", "error_type": "APIError"})
+    story.log("recovery", 1, error_info={"error_id": "e-1", "recovery_strategy": "retry", "recovery_successful": False})
+
+    assert [(bar.status, bar.note) for bar in failures(story.entries)] == [("error", "APIError")]
 
 
 def test_recovery_of_an_error_that_is_not_there_has_a_row() -> None:
