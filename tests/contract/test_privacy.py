@@ -372,6 +372,15 @@ def test_block_around_a_careful_handlers_session_repeats_no_answer(log: MemoryDe
     assert log.entries[-1]["output_data"] == {"response": "completed"}
 
 
+def test_careful_handlers_block_around_anothers_run_repeats_its_answer(log: MemoryDelivery) -> None:
+    """It leaves through the block's own rule, which hides more than the run's does."""
+    open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=log, redact=redact)
+    with careful.session("plain"):
+        (RunnableLambda(str) | chat(f"Rome {SECRET}")).invoke("q", {"callbacks": [open_one]})
+
+    assert log.entries[-1]["output_data"] == redact({"response": f"Rome {SECRET}"})
+
+
 def test_an_exception_of_a_careful_handlers_run_is_named_by_its_type_alone(log: MemoryDelivery) -> None:
     """If it leaves the block of a session that another handler began."""
     open_one, careful = CoagentCallbackHandler(delivery=log), CoagentCallbackHandler(delivery=log, redact=redact)
