@@ -51,6 +51,10 @@ class ToolCalls:
         """Whether several turns requested calls with that id at once, so that it does not identify the turn."""
         return call_id in self._shared
 
+    def waits(self, call_id: str) -> bool:
+        """Whether a call with that id has not run yet."""
+        return call_id in self._waiting
+
     def ran(self, call_id: str) -> dict[str, Any] | None:
         """Record that a tool has run, and return its call; None if that was known, or the call is not."""
         return self._waiting.pop(call_id, None)

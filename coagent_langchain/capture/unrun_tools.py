@@ -13,6 +13,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.tools import failure_text, tool_result
 from coagent_langchain.capture.updates import messages_in
+from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
 _BY_APPLICATION: JsonObject = {"outcome": "answered by application"}
@@ -27,15 +28,19 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         updates: what it returned, from `updates_of`.
     """
     root = node.root
-    if root.prompt is None or root.prompt.course.pending.tool_calls.all_ran:
+    if root.prompt is None or (pending := root.prompt.course.pending.tool_calls).all_ran:
         return
     for update in updates:
         messages = messages_in(update)
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
             failed = structured is None or _has_failed(message)  # None: the agent has rejected a structured response
-            if not failed and structured is not _ABSENT:
-                continue  # a structured response comes as a call of a tool that does not exist
+            if not failed and structured is not _ABSENT:  # it comes as a call of a tool that does not exist
+                if _is_answer(message):
+                    call_id = fields_of(message)["tool_call_id"]
+                    for calls in (root.calls_with(call_id), pending):
+                        calls.ran(call_id)
+                continue
             if run := _called(recorder, node, node, message, messages):
                 found = tool_result(message)
                 error = failure_text(found.result["output"]) if failed else None
@@ -72,6 +77,14 @@ def _is_answer(message: Any) -> bool:
     return isinstance(fields_of(message).get("tool_call_id"), str)
 
 
+def _is_of_other_branch(asked: tuple[Prompt, int] | None, beside: Run) -> bool:
+    """Whether the turn that requested a call is the latest of a branch parallel to that of `beside`: ids may repeat."""
+    if asked is None or asked[1] == beside.latest_turn():
+        return False
+    others = [run for run in list(beside.root.open.values()) if (run.prompt, run.turn) == asked]
+    return any(not (run is beside or beside.is_below(run) or run.is_below(beside)) for run in others)
+
+
 def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, messages: Sequence[Any]) -> Run | None:
     """Log the call that a message answers as a tool run below `parent`, or as a root, with the place of `beside`.
 
@@ -79,8 +92,13 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
     """
     fields = fields_of(answer)
     call_id = fields.get("tool_call_id")
-    noted = beside.root.calls_with(call_id).ran(call_id) if isinstance(call_id, str) else None
-    if noted is None:
+    if not isinstance(call_id, str):
+        return None
+    calls = beside.root.calls_with(call_id)
+    if not calls.waits(call_id) or _is_of_other_branch(calls.asked_by(call_id), beside):
+        return None
+    noted = calls.ran(call_id)
+    if noted is None:  # meanwhile, in another thread
         return None
     asked = (call for message in reversed(messages) for call in tool_calls_of(message))  # backwards: ids may repeat
     call = next((call for call in asked if call.get("id") == call_id), noted)

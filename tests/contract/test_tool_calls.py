@@ -77,6 +77,58 @@ def test_tool_calls_with_the_same_id_in_branches_keep_their_turns(
     assert (called, sorted(asked.values())) == (asked, [1, 2])
 
 
+def test_tool_calls_with_the_same_id_in_parallel_agents_are_told_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What one agent's tool answers is no answer to the other agent's call, which has the same id and still waits."""
+    one_visits, both_have_asked, one_has_ended = (threading.Event() for _ in range(3))
+
+    @tool
+    def visit(city: str) -> str:
+        """Visit a city."""
+        one_visits.set()
+        both_have_asked.wait(10)
+        return city
+
+    @wrap_tool_call
+    def wait(request: Any, run: Any) -> Any:
+        both_have_asked.set()
+        one_has_ended.wait(10)
+        return run(request)
+
+    def later(state: Any) -> Any:
+        one_visits.wait(10)
+        return state
+
+    def agent(city: str, *middleware: Any) -> Any:
+        return create_agent(chat(calls(("visit", {"city": city}, "0")), city), [visit], middleware=middleware)
+
+    first = agent("Rome") | RunnableLambda(lambda _: one_has_ended.set())
+    second = RunnableLambda(later) | agent("Oslo", wait)
+    RunnableParallel(first=first, second=second).invoke({"messages": []}, {"callbacks": [handler]})
+
+    called = [(e["turn_number"], e["tool_call"]["parameters"]["city"]) for e in of_type(log, "tool_call")]
+    assert called == [(1, "Rome"), (2, "Oslo")]
+    assert answers(log) == [(1, "0", "visit", True, None), (2, "0", "visit", True, None)]
+
+
+def test_structured_answer_of_an_agent_is_not_taken_for_the_call_of_the_tool_around_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A tool calls another agent, whose model numbers its calls from 0, too: the tool's answer is that tool's alone."""
+    cook = create_agent(chat(calls(("Recipe", {"name": "soup"}, "0"))), response_format=ToolStrategy(Recipe))
+
+    @tool
+    def ask_cook(question: str) -> str:
+        """Ask the cook."""
+        return str(cook.invoke({"messages": [("user", question)]})["structured_response"].name)
+
+    agent = create_agent(chat(calls(("ask_cook", {"question": "what?"}, "0")), "soup"), [ask_cook])
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "0", "ask_cook", True, None)]
+
+
 def test_tool_that_no_model_has_asked_for_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Neither before a model asks for it, nor if the only call for it was left waiting in an earlier prompt."""
     config: Any = {"callbacks": [handler]}
