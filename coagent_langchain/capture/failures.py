@@ -88,6 +88,8 @@ class Failures:
         If a call was repeated and failed again, only its last error counts as handled.
         """
         failures, run.failures = run.failures or [], None
+        if any(each.run.parent is run and each.run.attempt == run.attempt for each in failures):
+            run.attempt = 0  # not its own, but those of a `batch` in it, of which one input failed in all attempts
         strategy, action = self._strategy(run)
         seen = {_NOT_AN_ERROR}
         for _, error_id, failed in failures:

@@ -178,6 +178,25 @@ def test_fallbacks_that_all_fail_recover_nothing(log: MemoryDelivery, handler: C
     assert of_type(log, "recovery") == []
 
 
+def test_input_of_a_batch_that_fails_in_all_attempts_is_not_recovered_by_a_retry(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`with_retry` in a batch within a chain: one input succeeds at the second attempt, the other one never does."""
+    model = chat(ValueError("a"), ValueError("b"), ValueError("a"), "ok")
+    retrying = model.with_retry(stop_after_attempt=2, wait_exponential_jitter=False)
+    both = RunnableLambda(
+        lambda _: len(retrying.batch(["a", "b"], {"max_concurrency": 1}, return_exceptions=True)), name="both"
+    )
+    both.invoke("go", {"callbacks": [handler]})
+
+    messages = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
+    recovered = [(messages[e["error_info"]["error_id"]], e["meta"].get("attempt"),
+                  e["error_info"]["recovery_strategy"], e["error_info"]["recovery_actions"])
+                 for e in of_type(log, "recovery")]  # fmt: skip
+    assert list(messages.values()) == ["a", "b", "a"]
+    assert recovered == [("b", 2, "retry", ["attempt 2 succeeded"]), ("a", None, "handled", ["both continued"])]
+
+
 def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
     """What runs after a failure in the same node is not a recovery, and only the node is a node."""
 
