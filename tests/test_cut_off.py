@@ -91,6 +91,20 @@ def test_stream_that_breaks_after_it_was_left_is_one_error(
     assert [error["error_info"]["component_id"] for error in of_type(log, "error")] == ["Broken"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_function_that_leaves_a_stream_has_recovered_from_what_it_raises_then(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It needs only the beginning, and its run succeeds: LangChain has ended the chain when the model breaks."""
+    RunnableLambda(lambda _: break_after_leaving(handler), name="begin").invoke("q", {"callbacks": [handler]})
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert error["error_info"]["component_id"] == "Broken"
+    assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_actions"]) == (
+        error["event_id"], ["begin continued"],
+    )  # fmt: skip
+
+
 def test_chain_that_was_left_lets_go_of_what_was_raised_when_its_last_step_has_ended(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
