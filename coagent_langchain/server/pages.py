@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE
+from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, CUT_OFF, FROM_CACHE
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import NO_END
 
@@ -32,6 +32,7 @@ STATUS_ICONS = {
     "unanswered": "idle",
     "recovered": "recovered",
     "waiting": "human",
+    CUT_OFF: "warning",
 }
 
 _environment = jinja2.Environment(

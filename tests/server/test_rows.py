@@ -12,7 +12,7 @@ from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.store.rollup import roll_up
 from tests.server import sessions
-from tests.server.drawing import judged, timeline
+from tests.server.drawing import conversation, judged, timeline
 from tests.server.story import T0, Story
 
 
@@ -122,6 +122,21 @@ def test_answer_from_a_cache_says_so() -> None:
         ["prompt", "ok", "hello", "1 turn", ""],
         ["model", "from cache", "gemma3:4b", "hi", "from cache · Turn 1 · agent"],
     ]
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens"])
+def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
+    """In its row and in Conversation: the text alone may look complete. Nothing failed, so the prompt succeeded."""
+    story = Story("s").ask("hello")
+    story.model("hello", "Once upon", 5, (10, 2))
+    story.entries[-1]["meta"]["finish_reason"] = reason
+    (answer,) = (item for item in conversation(story.entries) if item.kind == "answer")
+
+    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+        ["prompt", "ok", "hello", "1 turn", ""],
+        ["model", "cut off", "gemma3:4b", "Once upon", "cut off · Turn 1 · agent"],
+    ]
+    assert answer.bar.status == "cut off"
 
 
 def test_row_tells_turn_and_caller_before_its_note() -> None:

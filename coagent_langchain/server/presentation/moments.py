@@ -22,7 +22,11 @@ NOT_RUN = "not run"  # outcome of a call that got an error without its tool runn
 BY_NODE = "answered by node"  # the same, with a result
 BY_APPLICATION = "answered by application"  # outcome of a call that the program's own loop of model and tools answered
 FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
+CUT_OFF = "cut off"  # outcome of an answer that ends where the model reached a limit of tokens
 IN_PLACE = (NOT_RUN, BY_NODE, BY_APPLICATION, FROM_CACHE)  # the tool or model itself is not known to have run
+
+# The finish reasons that mean it: OpenAI and Ollama; Anthropic and Gemini; OpenAI's Responses API; Mistral; Anthropic.
+_LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
 
 
 @dataclass(slots=True)
@@ -115,6 +119,8 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part) or withheld(meta)
     made.failed = "error" if made.outcome == "error" else ""
+    if text(meta.get("finish_reason")).lower() in _LIMITS:
+        made.outcome = made.outcome or CUT_OFF
 
 
 def _use(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
-from coagent_langchain.server.presentation.moments import IN_PLACE
+from coagent_langchain.server.presentation.moments import CUT_OFF, IN_PLACE
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
@@ -55,8 +55,8 @@ def with_status(bar: Bar, note: str) -> str:
 
 
 def _word(bar: Bar) -> str:
-    """The status if no colour shows it: stopped, answered without the tool or model, waiting, how a session ended."""
-    if bar.kind != "end" and bar.status not in (*STOPPED, *IN_PLACE, "waiting"):
+    """The status if no colour shows it: stopped, answered in place, cut off, waiting, how a session ended."""
+    if bar.kind != "end" and bar.status not in (*STOPPED, *IN_PLACE, CUT_OFF, "waiting"):
         return ""
     return "waiting for an answer" if bar.status == "waiting" else bar.status
 

@@ -7,7 +7,7 @@ import { Waits } from "./waits.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(15).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
-const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
+const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cut off", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const LONG = 60_000; // milliseconds: a shorter wait is drawn in full
 const works = new Set(["model", "tool", "retriever", "component"]);
 const framing = new Set(["prompt", "turn", "end"]); // their icon is that of their kind, whatever their status
