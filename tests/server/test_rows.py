@@ -139,6 +139,26 @@ def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
     assert answer.bar.status == "cut off"
 
 
+def test_empty_response_says_so() -> None:
+    """In its row, where the question stood as if it were the answer, and in Conversation, which had nothing."""
+    story = Story("s").ask("hello")
+    story.model("hello", "", 5, (10, 0))
+
+    assert timeline(story.entries).models[0].note == "empty response"
+    assert [item.content.striptags() for item in conversation(story.entries)][1:] == ["hello", "empty response"]
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "abandoned"])
+def test_call_that_was_stopped_before_its_first_word_is_no_empty_response(outcome: str) -> None:
+    """The model had no time to answer."""
+    story = Story("s").ask("hello")
+    story.model("hello", "", 5, (10, 0))
+    story.entries[-1]["meta"]["outcome"] = outcome
+
+    assert timeline(story.entries).models[0].note == "hello"
+    assert [item.content.striptags() for item in conversation(story.entries)][1:] == ["hello", ""]
+
+
 def test_row_tells_turn_and_caller_before_its_note() -> None:
     """In a field of its own: the note is logged text, with its own direction."""
     story = Story("s").ask("hello")

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar
 from coagent_langchain.server.presentation.blocks import all_media
-from coagent_langchain.server.presentation.entries import prompt_of, withheld
+from coagent_langchain.server.presentation.entries import prompt_of, unsaid
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.presentation.moments import MAX_NAME
@@ -193,8 +193,8 @@ class _Reader:
             yield Item("answer", bar, who, words + attached + not_run, reasoning)
         elif calls.value and not calls.at("calls").each:
             yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])
-        elif mapping(answer.value) and (left_out := withheld(meta)):
-            yield Item("answer", bar, who, escape(left_out))
+        elif mapping(answer.value) and (instead := unsaid(mapping(entry.value), meta)):
+            yield Item("answer", bar, who, escape(instead))
         for part in of_partial(entry):
             yield Item("answer", bar, who, part.content)
 

@@ -39,3 +39,14 @@ def withheld(meta: JsonObject) -> str:
     """What is shown in place of content that a handler left out; "" if it left out none."""
     reason = text(meta.get("content"))
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
+
+
+def unsaid(entry: JsonObject, meta: JsonObject) -> str:
+    """What is shown in place of a model's words: that they were left out, or that it answered with nothing.
+
+    "" for what has other content, and for a call that failed or was stopped: the model might have said more.
+    """
+    answer = mapping(entry.get("llm_response"))
+    said = answer.get("response") or answer.get("tool_calls") or meta.get("blocks") or meta.get("outcome")
+    is_empty = entry.get("event_type") == "llm_response" and "response" in answer and not said
+    return withheld(meta) or ("empty response" if is_empty else "")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.presentation.blocks import joined
-from coagent_langchain.server.presentation.entries import asks_for, of_a_handler, own_words, prompt_of, withheld
+from coagent_langchain.server.presentation.entries import asks_for, of_a_handler, own_words, prompt_of, unsaid, withheld
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import answer, question
@@ -117,7 +117,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     if meta.get("cached") is True:
         made.reused, made.outcome = True, made.outcome or FROM_CACHE
     said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part) or withheld(meta)
+    made.note = " · ".join(part for part in said if part) or unsaid(entry, meta)
     made.failed = "error" if made.outcome == "error" else ""
     if text(meta.get("finish_reason")).lower() in _LIMITS:
         made.outcome = made.outcome or CUT_OFF
