@@ -18,10 +18,11 @@ from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.cli.store import default_store, make_own_folder, store_address
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store.database import connect
+from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
 from tests.disk import largest_file
 from tests.server.files import damage, make_first_version, mode
 from tests.server.samples import entry, event_ids, holding, put
+from tests.waiting import until
 
 
 def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
@@ -413,6 +414,24 @@ def test_copy_that_is_made_while_a_server_runs_is_a_store(tmp_path: Path) -> Non
         session = copy.session("s")
 
         assert (found, session and session.entries, holding(copy, "sparrow")) == (["first", "new"], 2, ["s"])
+
+
+def test_disk_space_that_a_backup_costs_is_given_back(tmp_path: Path) -> None:
+    """While something reads the file for long, all that is stored waits in the WAL, which shrinks afterwards."""
+    path = tmp_path / "coagent.db"
+    wal = Path(f"{path}-wal")
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        put(store, entry())
+        with contextlib.closing(connect(path)) as backup, transaction(backup, "DEFERRED"):
+            backup.execute("SELECT count(*) FROM entries").fetchall()
+            while wal.stat().st_size < MAX_WAL + 20_000_000:
+                put(store, *(entry(prompt="x" * 1_000_000) for _ in range(9)))
+
+        def shrunk() -> bool:
+            put(store, entry())  # what is stored next shrinks it, unless the index is just reading
+            return wal.stat().st_size <= MAX_WAL
+
+        until(shrunk)
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from coagent_langchain.server.store import Unavailable
 
 PAGE_SIZE = 8192  # bytes: with 4096, three entries of 1 KB leave a quarter of a page empty
 CHECKPOINT = 4000  # pages of the WAL: a page that changes in every commit is written back only once
+MAX_WAL = 2 * CHECKPOINT * PAGE_SIZE  # bytes that the WAL keeps: it grows without limit while a backup reads the file
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -23,6 +24,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with closed_on_error(connection):
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL}")
     return connection
 
 
