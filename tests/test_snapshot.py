@@ -34,8 +34,8 @@ from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
 from coagent_langchain.capture import kinds, media
-from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, encode_safely, snapshot
-from coagent_langchain.texts import text
+from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode_safely, snapshot
+from coagent_langchain.texts import MAX_FIELD, text
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 BASE64 = base64.b64encode(PIXEL).decode()
@@ -414,6 +414,24 @@ def test_secrets_are_not_read() -> None:
     )
 
     assert not [word for word in (b"sk-", b"hidden", b"password") if word in found]
+
+
+@pytest.mark.parametrize("encodable", [False, True])
+def test_object_with_very_many_attributes_shows_no_secret(encodable: bool) -> None:
+    """Of those that do not fit, not even the names are looked at: they are only counted."""
+    names = ["password", *(f"n{i}" for i in range(150_000)), "api_key"]
+    found = Walk(MAX_FIELD, items=10**6, encodable=encodable).value(types.SimpleNamespace(**dict.fromkeys(names, 1)), 0)
+
+    kept = 100_000 if encodable else 10_000
+    assert list(found) == ["__type__", *names[1:kept], "…"]
+    assert found["…"] == f"[cut: {150_002 - kept:,} of 150,002 entries]"
+
+
+def test_objects_for_which_no_room_is_left_are_named() -> None:
+    """As messages are: their attributes are not read."""
+    many = types.SimpleNamespace(**dict.fromkeys(map("n{}".format, range(9_999)), 1))
+
+    assert snapshot([many] * 12)[10:] == ["<types.SimpleNamespace>"] * 2
 
 
 Account = namedtuple("Account", ["login", "password"])

@@ -105,8 +105,8 @@ class _Fields:
     def _shows(self, key: Any) -> bool:
         return type(key) is str and not key.startswith("_") and key not in self._hidden and not is_secret(key)
 
-    def read(self, value: Any) -> dict[Any, Any]:
-        """The fields that are shown, with their raw values."""
+    def read(self, value: Any, room: int = sys.maxsize) -> dict[Any, Any]:
+        """The fields that are shown, with their raw values; beyond as many as there is room for, all: to be counted."""
         found: dict[Any, Any] = {}
         for key, slot in self._slots.items():
             try:
@@ -116,12 +116,16 @@ class _Fields:
             if key not in _DICTS:
                 found[key] = held
             elif isinstance(held, dict):
-                found |= {k: v for k, v in dict.copy(held).items() if self._shows(k)}
+                for k, v in dict.copy(held).items():
+                    if len(found) >= room or self._shows(k):
+                        found[k] = v
         return found
 
     def __call__(self, walk: Walk, value: Any, depth: int) -> Any:
         """The fields that are shown, as a JSON object."""
-        found = self.read(value)
+        if not (room := walk.room):
+            return _named(walk, value, depth)
+        found = self.read(value, room)
         if self._label is not None:
             if not found:
                 return f"<{self._label}>"

@@ -196,13 +196,18 @@ class Walk:
         self.path.discard(me)
         return found
 
+    @property
+    def room(self) -> int:
+        """How many entries of the next container the budget allows."""
+        return min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
+
     def entries(self, value: Any) -> list[Any]:
         """The container's current entries, as many as the budget allows.
 
         Raises:
             RuntimeError: it is a dict that another thread changed during each try.
         """
-        room = min(10 * MAX_ITEMS if self.encodable else MAX_ITEMS, max(self.items, 0))
+        room = self.room
         source = dict.items(value) if isinstance(value, dict) else value
         for left in reversed(range(_TRIES)):
             try:

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -310,8 +311,9 @@ def rows(number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "make", [lambda: rows(20_000), lambda: rows(200_000), lambda: [1] * 2_000_000,
-             lambda: dict.fromkeys(map(str, range(1_000_000)))],
-    ids=["rows", "ten times the rows", "numbers", "entries"],
+             lambda: dict.fromkeys(map(str, range(1_000_000))),
+             lambda: {"found": SimpleNamespace(**dict.fromkeys(map("n{}".format, range(200_000))))}],
+    ids=["rows", "ten times the rows", "numbers", "entries", "attributes"],
 )  # fmt: skip
 def test_large_inputs_do_not_block_the_event_loop(
     make: Callable[[], Any], log: MemoryDelivery, handler: CoagentCallbackHandler
