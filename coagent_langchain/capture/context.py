@@ -72,8 +72,9 @@ def read_tags(run: Run, tags: Any) -> None:
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
     """Whether a chain run with the name of its node is the node or task itself, not something inside it or plumbing."""
-    is_step_or_task = run.is_step or run.opens(metadata.get("langgraph_checkpoint_ns"))
-    return is_step_or_task and run.name != "__start__" and not run.is_hidden
+    if run.name == "__start__" or run.is_hidden:
+        return False
+    return run.is_step or run.opens(metadata.get("langgraph_checkpoint_ns"))
 
 
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from coagent_langchain.capture import ambient
+from coagent_langchain.capture.ambient import around, configurable, session_id
 from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, is_node, name_of, read_tags
 from coagent_langchain.capture.outcomes import is_command
@@ -63,7 +63,7 @@ class Placing:
         if parent_run_id is not None:
             parent = tree.open.get(getattr(parent_run_id, "int", None)) or tree.find(parent_run_id)
         if parent is not MUTED:  # a run that is not logged must cost next to nothing
-            config, nearest = ambient.around()
+            config, nearest = around()
             if nearest is not parent_run_id and nearest is not None:
                 parent = self._nearer(parent, nearest)
             if parent is None and _share(run_id) >= self._threshold:
@@ -101,8 +101,8 @@ class Placing:
             self.binding.take_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
-            session_id = ambient.session_id(metadata) or ambient.session_id(ambient.configurable(config))
-            run.prompt = prompt = self.binding.bind(root, session_id)
+            known = session_id(metadata) or session_id(configurable(config))
+            run.prompt = prompt = self.binding.bind(root, known)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside the run whose graph asked.
             self.binding.human_answers.log(run, prompt, inputs.resume)

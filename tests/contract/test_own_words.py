@@ -8,7 +8,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import before_model
 from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
@@ -194,6 +194,18 @@ def test_history_that_an_agent_is_given_is_not_said_again(
     agent = create_agent(chat("rice"), [], middleware=[trim], name=name)
     config: RunnableConfig = {"callbacks": [handler], **({"run_name": run_name} if run_name else {})}
     agent.invoke({"messages": [("user", "Lunch?"), ("ai", "soup"), ("user", "And then?")]}, config)
+
+    assert own_words(log) == []
+
+
+def test_history_that_a_graph_in_a_chain_is_given_is_not_said_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A chain that looks the conversation up, and passes it to a graph."""
+    graph = StateGraph(MessagesState).add_node("node", keep_all).add_edge(START, "node").compile()
+    history = [("user", "Lunch?"), ("ai", "soup")]
+    look_up = RunnableLambda(lambda question: {"messages": [*history, ("user", question)]})
+    (look_up | graph).invoke("And then?", {"callbacks": [handler]})
 
     assert own_words(log) == []
 
