@@ -205,29 +205,43 @@ def test_roll_up_does_not_depend_on_order_or_copies(store: Store, seed: int) -> 
     assert store.session("s") == ROLLED_UP
 
 
-@pytest.mark.parametrize(("meta", "status"), [
-    (None, "completed"), ({"status": "idle"}, "idle"), ({"status": "cancelled"}, "cancelled"),
-    ({"status": "sunny"}, "completed"), ({"status": 5}, "completed"),
-])  # fmt: skip
-def test_status_of_the_end(store: Store, meta: dict[str, Any] | None, status: str) -> None:
+def test_status_of_the_end(store: Store) -> None:
     """A session's end has its status; an unknown one counts as completed."""
-    put(store, entry("session_start", 0), entry("session_end", 9, **({"meta": meta} if meta else {})))
+    put(store, entry("session_start", 0, "without"), entry("session_end", 9, "without"))
+    for name, status in {"idle": "idle", "cancelled": "cancelled", "unknown": "sunny", "number": 5}.items():
+        put(store, entry("session_start", 0, name), entry("session_end", 9, name, meta={"status": status}))
 
-    assert store.session("s").status == status
+    assert {summary.session_id: summary.status for summary in store.sessions(Query()).sessions} == {
+        "without": "completed",
+        "idle": "idle",
+        "cancelled": "cancelled",
+        "unknown": "completed",
+        "number": "completed",
+    }
 
 
-@pytest.mark.parametrize(("info", "failure"), [
+def failures(store: Store) -> list[tuple[str, str]]:
+    """Each session's failure, alone and in the list, by the sessions' ids."""
+    listed = sorted(store.summaries(), key=lambda summary: summary.session_id)
+    return [(store.session(summary.session_id).failure, summary.failure) for summary in listed]
+
+
+FAILURES = [
     ({"error_type": "ValueError", "error_message": "no such\n  city"}, "ValueError: no such city"),
     ({"error_type": "TimeoutError", "error_message": ""}, "TimeoutError"), ({"error_message": "no"}, "no"),
     ({"error_type": "TimeoutError", "error_message": "TimeoutError"}, "TimeoutError"),
     ({"error_type": "E", "error_message": "x" * 500}, "E: " + "x" * 197), ({}, ""), (None, ""),
-])  # fmt: skip
-def test_failed_session_tells_its_last_error(store: Store, info: dict[str, Any] | None, failure: str) -> None:
-    """On one line, at most 200 characters, wherever in the session it is and in whatever order it arrives."""
-    put(store, entry("session_end", 9, meta={"status": "failed"}), entry("error", 5, error_info=info))
-    put(store, entry("error", 3, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
+]  # fmt: skip
 
-    assert [store.session("s").failure, store.summaries()[0].failure] == [failure, failure]
+
+def test_failed_session_tells_its_last_error(store: Store) -> None:
+    """On one line, at most 200 characters, wherever in the session it is and in whatever order it arrives."""
+    for number, (info, _) in enumerate(FAILURES):
+        name = f"s{number}"
+        put(store, entry("session_end", 9, name, meta={"status": "failed"}), entry("error", 5, name, error_info=info))
+        put(store, entry("error", 3, name, error_info={"error_type": "Zero", "error_message": "an earlier one"}))
+
+    assert failures(store) == [(failure, failure) for _, failure in FAILURES]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -249,18 +263,20 @@ def test_session_that_has_not_failed_tells_no_failure(store: Store) -> None:
     assert store.session("s").failure == ""
 
 
-@pytest.mark.parametrize(("later", "failure"), [
+STOPPED = [
     ([], "no"), ([("llm_response", 5)], "no"), ([("error", 5)], "again"), ([("error", 5), ("recovery", 5)], "again"),
     ([("recovery", 5)], ""), ([("user_input", 5)], ""), ([("llm_call", 6)], ""), ([("session_end", 5)], ""),
-])  # fmt: skip
-def test_session_without_an_end_tells_the_error_that_it_stopped_at(
-    store: Store, later: list[tuple[str, int]], failure: str
-) -> None:
-    """Until something is done again, or if nothing has made up for it: a service's sessions end much later."""
-    put(store, entry("llm_call", 4), entry("error", 4, error_info={"error_message": "no"}))
-    put(store, *(entry(kind, at, error_info={"error_message": "again"}) for kind, at in later))
+]  # fmt: skip
 
-    assert [store.session("s").failure, store.summaries()[0].failure] == [failure, failure]
+
+def test_session_without_an_end_tells_the_error_that_it_stopped_at(store: Store) -> None:
+    """Until something is done again, or if nothing has made up for it: a service's sessions end much later."""
+    for number, (later, _) in enumerate(STOPPED):
+        name = f"s{number}"
+        put(store, entry("llm_call", 4, name), entry("error", 4, name, error_info={"error_message": "no"}))
+        put(store, *(entry(kind, at, name, error_info={"error_message": "again"}) for kind, at in later))
+
+    assert failures(store) == [(failure, failure) for _, failure in STOPPED]
 
 
 @pytest.mark.parametrize("kind", ["session_start", "user_input", "llm_call", "tool_call"])
@@ -314,8 +330,7 @@ def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) 
     assert [store.session(name).status for name in ("silent", "running")] == ["no end", "running"]
 
 
-@pytest.mark.parametrize(("kinds", "silent_s", "status"), [
-    (["llm_call", "llm_response"], 20, "running"),
+SILENCES = [
     (["llm_call", "llm_response"], 40, "idle"),
     (["llm_call", "llm_response"], 31 * 60, "no end"),
     (["llm_call", "tool_call", "llm_response"], 40, "running"),
@@ -324,16 +339,21 @@ def test_silent_session_without_an_end_is_told_from_a_running_one(store: Store) 
     (["llm_call", "failed llm_call"], 40, "idle"),
     (["llm_call", "tool_call", "error", "tool_response"], 40, "running"),
     (["user_input"], 40, "idle"),
-])  # fmt: skip
-def test_session_in_which_nothing_is_open_is_idle(store: Store, kinds: list[str], silent_s: int, status: str) -> None:
-    """It is running while a call or node is open and half a minute longer: between calls, or while a user thinks."""
-    last = now_ms() - silent_s * 1000
-    for kind in reversed(kinds):  # whatever the order of arrival
-        meta = {"meta": {"execution_time_ms": 7}} if kind == "failed llm_call" else {}
-        put(store, entry("error" if meta else kind, timestamp=last, **meta))
+    (["llm_call", "llm_response"], 20, "running"),  # stored last: a busy machine has ten seconds
+]
 
-    assert store.session("s").status == status
-    assert [s.status for s in store.sessions(Query(status=status)).sessions] == [status]
+
+def test_session_in_which_nothing_is_open_is_idle(store: Store) -> None:
+    """It is running while a call or node is open and half a minute longer: between calls, or while a user thinks."""
+    expected = {f"s{number}": status for number, (_, _, status) in enumerate(SILENCES)}
+    for name, (kinds, silent_s, _) in zip(expected, SILENCES, strict=True):
+        for kind in reversed(kinds):  # whatever the order of arrival
+            meta = {"meta": {"execution_time_ms": 7}} if kind == "failed llm_call" else {}
+            put(store, entry("error" if meta else kind, 0, name, timestamp=now_ms() - silent_s * 1000, **meta))
+    listed = [store.sessions(Query(status=status)).sessions for status in ("running", "idle", "no end")]
+
+    assert {name: store.session(name).status for name in expected} == expected
+    assert {summary.session_id: summary.status for found in listed for summary in found} == expected
 
 
 @pytest.mark.parametrize("ascending", [True, False])
