@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from coagent_langchain.server.store import NewEntry, Unavailable, commit
-from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store import NewEntry, Unavailable
+from coagent_langchain.server.store.commit import WAITING, GroupCommit
 
 
 def of(*sizes: int) -> list[NewEntry]:
     """Entries of the given sizes in bytes."""
-    return [NewEntry({}, b"x" * size) for size in sizes]
+    return [NewEntry({}, bytes(size)) for size in sizes]
 
 
 class Held:
@@ -45,15 +45,14 @@ def test_what_waits_is_committed_together() -> None:
     assert held.groups == [[1], [2, 2, 3, 3], [4, 4]]
 
 
-def test_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_limit_is_refused() -> None:
     """Memory is bounded by the size of the entries, not their number: what exceeds the limit is to be retried."""
-    monkeypatch.setattr(commit, "WAITING", 30)
     held = Held()
     commits = GroupCommit(held, most=10)
-    commits.submit(of(99))
+    commits.submit(of(WAITING + 1))
     assert held.busy.wait(10)
-    commits.submit(of(10))
-    commits.submit(of(15))
+    commits.submit(of(WAITING // 2))
+    commits.submit(of(WAITING // 2 - 5))
     with pytest.raises(Unavailable, match="2 entries are waiting"):
         commits.submit(of(6))
     commits.submit(of(5))
