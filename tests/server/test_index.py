@@ -187,14 +187,14 @@ def test_every_entry_is_indexed_in_however_many_steps(tmp_path: Path, monkeypatc
     assert found == [[f"s{number}"] for number in numbers]
 
 
-def test_index_gives_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_gives_the_newest_first(tmp_path: Path) -> None:
     """If more sessions have a word than a search lists, the older ones are left out."""
-    monkeypatch.setattr(text, "FOUND", 3)
+    ids = [f"s{number:03}" for number in range(16 * index.BLOCK)]
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
-        put(store, *(entry(session_id=f"s{number:02}", prompt="everywhere") for number in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        put(store, *(entry(session_id=name, prompt="everywhere") for name in ids))
+        until(lambda: store._index.blocks == 16)  # type: ignore[attr-defined]
 
-        assert holding(store, "everywhere") == ["s21", "s22", "s23"]
+        assert holding(store, "everywhere") == ids[-text.FOUND :]
 
 
 def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
