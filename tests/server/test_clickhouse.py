@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from coagent_langchain import server
+from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import NewEntry, Pruned, Store, Unavailable
 from coagent_langchain.server.store import clickhouse_schema as schema
@@ -400,6 +401,19 @@ def test_database_to_delete_from_is_not_made(door: Door, tmp_path: Path) -> None
 
     assert said == ["there is no store in the ClickHouse database coagnet", f"there is no store at {tmp_path}/coagnet"]
     assert ("coagnet" in sql(door, "SHOW DATABASES"), list(tmp_path.iterdir())) == (False, [])
+
+
+def test_command_that_finds_no_session_tells_no_password(
+    door: Door, opened: Callable[[str], Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The database is named without its user."""
+    opened(database := next(_names))
+    code = main(["delete", "nobody", "--store", f"clickhouse://me:secret@127.0.0.1:{door.port}/{database}"])
+
+    assert (code, capsys.readouterr().err) == (
+        1,
+        f"coagent-langchain: no session 'nobody' in clickhouse://127.0.0.1:{door.port}/{database}\n",
+    )
 
 
 def test_database_of_another_server_can_be_deleted_from(door: Door) -> None:
