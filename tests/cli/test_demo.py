@@ -303,3 +303,22 @@ def test_demo_serves_until_interrupted_in_a_terminal(ollama: OllamaStandIn) -> N
             os.close(master)
 
     assert (code, "Generate three recipes using" in html) == (0, True)
+
+
+def test_demo_that_is_not_to_serve_ends_in_a_terminal_too(ollama: OllamaStandIn) -> None:
+    """With `--no-serve` it says how to see the session later."""
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "coagent_langchain", "demo", "--port", "0", "--no-serve"]
+    environment = os.environ | {"OLLAMA_HOST": ollama.url, "NO_COLOR": "1"}
+    written = b""
+    with subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        try:
+            while b"To see session" not in written and b"Ctrl-C" not in written:
+                written += os.read(master, 65536)
+            code = process.wait(timeout=60) if b"Ctrl-C" not in written else None
+        finally:
+            process.kill()
+            os.close(master)
+
+    assert code == 0
