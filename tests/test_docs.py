@@ -46,7 +46,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
             client.log_session_start("first", "Hello")
         model = ChatOllama(model="llama3.2", base_url=ollama.url)
         chain = ChatPromptTemplate([("user", "{question}")]) | model
-        yield {"agent": create_agent(model, []), "chain": chain, "model": model}
+        addresses = {"OLD": server.base_url, "NEW": server.base_url}
+        yield {"agent": create_agent(model, []), "chain": chain, "model": model, **addresses}
 
 
 @pytest.mark.parametrize("path", [d for d in DOCUMENTS if blocks(d, "python")], ids=lambda d: d.stem)
@@ -56,6 +57,18 @@ def test_snippets_run(path: Path, names: dict[str, Any]) -> None:
         exec(compile(block, f"{path.name}, snippet {number}", "exec"), names)
     if path.stem == "sessions-and-turns":
         assert asyncio.run(names["answer"]("How?")).content == "About: How?"
+
+
+def test_copy_to_another_server_is_complete_and_can_be_repeated(names: dict[str, Any]) -> None:
+    """The new server has every entry as the old one has it, once."""
+    (block,) = blocks(ROOT / "docs" / "clickhouse.md", "python")
+    with launch() as new, CoagentClient(names["OLD"]) as old, CoagentClient(new.base_url) as copy:
+        old.log_info("second", "Hello again")
+        for _ in range(2):
+            exec(compile(block, "clickhouse.md", "exec"), names | {"NEW": new.base_url})
+
+        there, here = ([e.raw for name in client.get_runs() for e in client.get_logs(name)] for client in (old, copy))
+        assert (here, [entry["session_id"] for entry in here]) == (there, ["first", "second"])
 
 
 def test_numbers_of_the_sessions_document(names: dict[str, Any]) -> None:
