@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,9 @@ from coagent_langchain.testing import MemoryDelivery
 # A busy machine is slow, not broken: examples have no deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+# In the background of a script Ctrl-C is ignored, and would be in the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 UNWANTED = ("LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING", "NO_COLOR", "OLLAMA_HOST",
