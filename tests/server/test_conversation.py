@@ -332,7 +332,7 @@ def test_conversation_says_that_an_answer_was_left_out(reason: str, told: str) -
 
     assert [(item.kind, item.title, item.content) for item in made] == [
         ("rule", "Prompt 1", ""),
-        ("answer", "agent", told),
+        ("answer", "agent", f'<p class="muted">{told}</p>'),
     ]
 
 

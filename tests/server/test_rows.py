@@ -8,8 +8,10 @@ import pytest
 
 from coagent_langchain.server.presentation.bars import below
 from coagent_langchain.server.presentation.charts import used
+from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.store.rollup import roll_up
 from tests.server import sessions
 from tests.server.drawing import conversation, judged, timeline
@@ -140,12 +142,18 @@ def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
 
 
 def test_empty_response_says_so() -> None:
-    """In its row, where the question stood as if it were the answer, and in Conversation, which had nothing."""
+    """In its row, where the question stood as if it were the answer, in Conversation and in the details.
+
+    There it is muted: nobody said these words.
+    """
     story = Story("s").ask("hello")
     story.model("hello", "", 5, (10, 0))
+    said = conversation(story.entries)[-1]
+    parts = of_entry(Value(story.entries[-1]))
 
     assert timeline(story.entries).models[0].note == "empty response"
-    assert [item.content.striptags() for item in conversation(story.entries)][1:] == ["hello", "empty response"]
+    assert (said.kind, said.content) == ("answer", '<p class="muted">empty response</p>')
+    assert [(part.title, part.content) for part in parts] == [("Answer", '<p class="muted">empty response</p>')]
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "abandoned"])

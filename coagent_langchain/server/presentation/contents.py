@@ -8,7 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.entries import asks_for, prompt_of
+from coagent_langchain.server.presentation.entries import asks_for, prompt_of, unsaid
 from coagent_langchain.server.presentation.jsonview import tree
 from coagent_langchain.server.presentation.oversight import TITLES
 from coagent_langchain.server.presentation.parts import (
@@ -21,6 +21,7 @@ from coagent_langchain.server.presentation.parts import (
     of_text,
     of_value,
     of_words,
+    remark,
     unshown,
 )
 from coagent_langchain.server.presentation.sent import Sent, sent
@@ -105,6 +106,8 @@ def _llm_response(entry: Value) -> list[Part]:
     parts += unshown("Tool calls", listed, MAX_CALLS)
     if calls.value and not calls.at("calls").value:
         parts.append(of_value("Tool calls", calls))
+    if not parts and (instead := unsaid(entry.value, mapping(entry.at("meta").value))):
+        parts.append(Part("Answer", remark(instead)))
     return parts + _more(entry, "llm_response")
 
 
@@ -180,8 +183,8 @@ def _returned(entry: Value) -> list[Part]:
     number, own = entry.at("meta", "messages").value, entry.at("output_data", "messages").each
     if type(number) is not int or number <= len(own):
         return []
-    told = Markup('<p class="muted">{} returned; those of models and tools have rows of their own</p>')
-    return [Part("Messages", told.format(counted(number, "message")))]
+    returned = f"{counted(number, 'message')} returned; those of models and tools have rows of their own"
+    return [Part("Messages", remark(returned))]
 
 
 def _session_end(entry: Value) -> list[Part]:

@@ -24,6 +24,7 @@ from coagent_langchain.server.presentation.parts import (
     of_stack,
     of_value,
     of_words,
+    remark,
     unshown,
 )
 from coagent_langchain.server.presentation.sent import sent
@@ -177,7 +178,7 @@ class _Reader:
         if bar.failed:
             made.append(self._failure(bar, entries))
         elif bar.status == "open":
-            made.append(Item("open", bar, who, escape("No answer yet")))
+            made.append(Item("open", bar, who, remark("No answer yet")))
         elif bar.status in STOPPED and not made:
             made.append(Item("answer", bar, who))
         return made
@@ -194,7 +195,7 @@ class _Reader:
         elif calls.value and not calls.at("calls").each:
             yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])
         elif mapping(answer.value) and (instead := unsaid(mapping(entry.value), meta)):
-            yield Item("answer", bar, who, escape(instead))
+            yield Item("answer", bar, who, remark(instead))
         for part in of_partial(entry):
             yield Item("answer", bar, who, part.content)
 

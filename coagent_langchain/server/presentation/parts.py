@@ -72,10 +72,15 @@ def of_words(entry: Value) -> list[Part]:
     return said + unshown("Says", words, MAX_WORDS)
 
 
+def remark(words: str) -> Markup:
+    """The viewer's own words in the place of content, in a colour that tells them from what was logged."""
+    return Markup('<p class="muted">{}</p>').format(words)
+
+
 def unshown(title: str, values: Sequence[Any], most: int) -> list[Part]:
     """Make a part that says that values beyond `most` are only in Raw; nothing if there are none."""
     left = len(values) - most
-    return [Part(title, Markup('<p class="muted">… {} more, see Raw</p>').format(left))] if left > 0 else []
+    return [Part(title, remark(f"… {left} more, see Raw"))] if left > 0 else []
 
 
 def chips(value: Any) -> Markup:
