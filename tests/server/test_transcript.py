@@ -48,6 +48,21 @@ def test_markdown_has_the_facts_of_a_call_and_its_texts_as_blocks(response: dict
     )
 
 
+@pytest.mark.parametrize(("kind", "meta", "outcome"), [
+    ("llm_response", {"finish_reason": "length"}, "cut off"), ("llm_response", {"cached": True}, "from cache"),
+    ("llm_response", {"outcome": "abandoned"}, "abandoned"), ("tool_response", {"outcome": "not run"}, "not run"),
+    ("human_oversight", {"status": "resumed"}, "resumed"), ("session_end", {"status": "failed"}, "failed"),
+    ("tool_response", {"outcome": "[a](b)"}, r"\[a](b)"),
+])  # fmt: skip
+def test_markdown_tells_how_a_call_ended(kind: str, meta: dict[str, Any], outcome: str) -> None:
+    """Among its facts, as a row does: an answer that was cut off looked whole, a human's answer like the question."""
+    entry = Story("s").log(kind, 1, meta=meta)
+
+    assert "".join(transcript.entries([orjson.dumps(entry)])).splitlines()[3] == (
+        f"2026-09-21T14:13:20.000Z, prompt 1, turn 1, {outcome}"
+    )
+
+
 @pytest.mark.parametrize(("kind", "fields", "blocks"), [
     ("user_input", {"prompt": "Rome?", "input_data": {"prompt": "Rome?"}}, ["Prompt"]),
     ("user_input", {"input_data": {"prompt": "Rome?"}}, ["input_data"]),

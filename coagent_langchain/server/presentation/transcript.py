@@ -57,6 +57,8 @@ def section(fields: JsonObject, moment: Moment) -> str:
         facts.append(formats.duration(moment.ms))
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
+    if moment.outcome:  # the metadata that it comes from is left out
+        facts.append(_plain(moment.outcome))
     made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
