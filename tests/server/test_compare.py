@@ -262,6 +262,22 @@ def test_compare_says_that_a_prompt_was_stopped(running: Running) -> None:
     )
 
 
+def test_compare_says_that_an_answer_was_cut_off(running: Running) -> None:
+    """At a limit of tokens: otherwise the words that it lacks look like a change of the model's mind."""
+    story = Story("one").ask("Soup?")
+    story.model("Soup?", "Leek,", 5, (1, 1))
+    story.entries[-1]["meta"]["finish_reason"] = "length"
+    log(running, story.entries)
+    other = Story("two").ask("Soup?")
+    other.model("Soup?", "Leek, salt.", 5, (1, 2))
+    log(running, other.entries)
+    prompts = shown(running, "/compare?s=one&s=two").partition("Prompt 1")[2].partition("Keyboard")[0]
+
+    assert prompts.strip() == (
+        "First: one Soup? 8 ms 1 turn 1 → 1 tokens cut off Leek, Second: two Soup? 8 ms 1 turn 1 → 2 tokens Leek, salt."
+    )
+
+
 @pytest.mark.parametrize(
     ("prompts", "told"),
     [(50, ""), (51, "1 more prompt not compared"), (53, "3 more prompts not compared")],

@@ -16,6 +16,7 @@ from coagent_langchain.server.presentation.conversation import Ran, Read, ran, u
 from coagent_langchain.server.presentation.entries import own_words
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.jsonview import parsed, pretty
+from coagent_langchain.server.presentation.moments import CUT_OFF
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
@@ -34,6 +35,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
+    cut_off: bool = False  # the answer ends at a limit of tokens
     error: str = ""  # the failure after or instead of the answer, else the one that made the prompt fail
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
@@ -72,7 +74,7 @@ def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
         if bar.status == "error":
             side.error = side.error or bar.note
         elif answer := _answer(bar, read, tools):
-            side.answer = answer
+            side.answer, side.cut_off = answer, bar.status == CUT_OFF
             break
     if not side.error and prompt.status == "error":  # a branch failed before another one answered
         side.error = "".join(bar.note for bar in causes(prompt)[-1:])
