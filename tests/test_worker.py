@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.segment import HEADER_BYTES
 from coagent_langchain.delivery.spool import Spool
+from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
@@ -282,15 +285,22 @@ def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
     assert (left, flushed, server.stored) == (["destination"], True, ["a", "b"])
 
 
-def test_event_after_close_does_not_wait_for_the_next_one(tmp_path: Path) -> None:
-    """A request that hung during `close` ends afterwards, and its thread does not leave the event behind."""
+@contextlib.contextmanager
+def hanging_request(folder: Path) -> Iterator[tuple[FaultyServer, SpooledDelivery, threading.Event]]:
+    """A request with the event `a`, to which the server responds when told to; `close` does not wait for that long."""
     released = threading.Event()
     with (
         FaultyServer(lambda request: Answer(stores=released.wait(20))) as server,
-        delivery_to(server.base_url, tmp_path, exit_timeout=0.1) as delivery,
+        delivery_to(server.base_url, folder, exit_timeout=0.1) as delivery,
     ):
         delivery.append(line("a"))
         assert server.wait_for(lambda: bool(server.requests))
+        yield server, delivery, released
+
+
+def test_event_after_close_does_not_wait_for_the_next_one(tmp_path: Path) -> None:
+    """A request that hung during `close` ends afterwards, and its thread does not leave the event behind."""
+    with hanging_request(tmp_path) as (server, delivery, released):
         delivery.close()
         delivery.append(line("b"))
         released.set()
@@ -300,13 +310,7 @@ def test_event_after_close_does_not_wait_for_the_next_one(tmp_path: Path) -> Non
 
 def test_flush_after_close_does_not_wait_in_vain(tmp_path: Path) -> None:
     """It begins while the request hangs that `close` did not wait for, and sends what that leaves."""
-    released = threading.Event()
-    with (
-        FaultyServer(lambda request: Answer(stores=released.wait(20))) as server,
-        delivery_to(server.base_url, tmp_path, exit_timeout=0.1) as delivery,
-    ):
-        delivery.append(line("a"))
-        assert server.wait_for(lambda: bool(server.requests))
+    with hanging_request(tmp_path) as (server, delivery, released):
         delivery.append(line("b"))
         delivery.close()
         threading.Timer(0.2, released.set).start()
