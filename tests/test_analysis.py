@@ -15,7 +15,7 @@ from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationEr
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms
-from tests.server.story import Story
+from tests.server.story import Story, with_a_node
 
 
 @pytest.fixture(scope="module")
@@ -348,12 +348,8 @@ def test_picture_numbers_the_turns_of_a_sub_agent() -> None:
 
 def test_picture_numbers_a_turn_once() -> None:
     """A model call in a node of a numbered turn does not repeat the number."""
-    story = Story("nodes").ask("Rome?")
-    node = story.run()
-    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
-    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
-    story.tool("trains", {}, "none", 5, "c1")
-    labels = [label for _, label, *_ in drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))]
+    events = [LoggedEvent.read(each) for each in with_a_node().entries]
+    labels = [label for _, label, *_ in drawn(LoggedSession("s", events))]
 
     assert labels == ["1. Rome?", "Turn 1", "agent", "gemma3:4b", "trains"]
 

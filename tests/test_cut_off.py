@@ -8,7 +8,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -159,6 +159,20 @@ class Slow(ScriptedChat):
         return super()._generate(*args, **kwargs)
 
 
+def cancel_while_asked(model: Slow, work: Coroutine[Any, Any, Any]) -> None:
+    """Cancel `work` while its model is asked in a thread, which ends afterwards."""
+
+    async def main() -> None:
+        task = asyncio.create_task(work)
+        await asyncio.to_thread(model.asked.wait, 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        model.released.set()
+
+    asyncio.run(main())  # waits for the thread
+
+
 def test_call_in_a_thread_outlasts_the_cancellation_of_its_run(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -171,15 +185,7 @@ def test_call_in_a_thread_outlasts_the_cancellation_of_its_run(
 
     graph = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile()
 
-    async def main() -> None:
-        task = asyncio.create_task(graph.ainvoke({"messages": [("user", "1 + 2?")]}, {"callbacks": [handler]}))
-        await asyncio.to_thread(model.asked.wait, 10)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        model.released.set()
-
-    asyncio.run(main())  # waits for the thread
+    cancel_while_asked(model, graph.ainvoke({"messages": [("user", "1 + 2?")]}, {"callbacks": [handler]}))
 
     told = [(e["event_type"], e["meta"].get("outcome"), e.get("llm_response", {}).get("total_tokens"))
             for e in log.entries[2:]]  # fmt: skip
@@ -383,16 +389,8 @@ def test_run_is_said_to_be_cancelled_though_a_call_in_it_goes_on_in_its_thread(
     """That call ends like any other: nothing else says that the program got no answer."""
     model = Slow(script=["late"])
 
-    async def main() -> None:
-        chain = RunnableLambda(lambda question: model.invoke(question))
-        task = asyncio.create_task(chain.ainvoke("q", {"callbacks": [handler]}))
-        await asyncio.to_thread(model.asked.wait, 10)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        model.released.set()
-
-    asyncio.run(main())  # waits for the thread
+    chain = RunnableLambda(lambda question: model.invoke(question))
+    cancel_while_asked(model, chain.ainvoke("q", {"callbacks": [handler]}))
 
     assert [(e["event_type"], e["meta"].get("outcome")) for e in log.entries[2:]] == [
         ("llm_call", None), ("info", "cancelled"), ("llm_response", None),

@@ -21,7 +21,7 @@ from coagent_langchain.cli.text import cells, fit
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import ENTRIES, START, Run, entry
 from tests.faulty_server import Behaviour, FaultyServer, answering
-from tests.server.story import Story
+from tests.server.story import Story, with_a_node
 
 JSON = {"Content-Type": "application/json"}
 
@@ -170,12 +170,7 @@ def test_show_numbers_the_turns_of_a_sub_agent(run: Run, own: CoagentClient) -> 
 
 def test_show_numbers_a_turn_once(run: Run, own: CoagentClient) -> None:
     """A model call in a node of a numbered turn does not repeat the number."""
-    story = Story("nodes").ask("Rome?")
-    node = story.run()
-    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
-    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
-    story.tool("trains", {}, "none", 5, "c1")
-    own.store_logs(story.entries)
+    own.store_logs(with_a_node().entries)
     lines = [re.sub("  +", "  ", line) for line in run("show", "nodes").splitlines()]
 
     assert lines[5:] == [

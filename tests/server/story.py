@@ -230,3 +230,13 @@ class Story:
         elapsed = self.now - self.began
         self.log("session_end", output_data={"response": response}, meta={"status": status, "elapsed_time_ms": elapsed})
         return self.entries
+
+
+def with_a_node() -> Story:
+    """A turn with a model call in a node and a tool beside it: the row of the turn stands above both."""
+    story = Story("nodes").ask("Rome?")
+    node = story.run()
+    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
+    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
+    story.tool("trains", {}, "none", 5, "c1")
+    return story

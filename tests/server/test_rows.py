@@ -15,7 +15,7 @@ from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.store.rollup import roll_up
 from tests.server import sessions
 from tests.server.drawing import conversation, judged, timeline
-from tests.server.story import T0, Story
+from tests.server.story import T0, Story, with_a_node
 
 
 @pytest.mark.parametrize(("said", "calls", "note"), [
@@ -201,12 +201,7 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
 
 def test_call_does_not_tell_a_turn_that_a_row_above_tells() -> None:
     """The rows between the two tell no turn."""
-    story = Story("s").ask("Rome?")
-    node = story.run()
-    story.log("component_enter", 1, node, parent=story.root, target_component={"name": "agent"})
-    story.model("Rome?", "I look.", 5, (1, 1), parent=node)
-    story.tool("trains", {}, "none", 5, "c1")
-    told = [(row[0], row[3], row[14]) for row in rows(timeline(story.entries), T0)]
+    told = [(row[0], row[3], row[14]) for row in rows(timeline(with_a_node().entries), T0)]
 
     assert told == [(1, "Rome?", ""), (2, "Turn 1", ""), (3, "agent", ""), (4, "gemma3:4b", ""), (3, "trains", "")]
 
