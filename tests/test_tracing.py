@@ -226,16 +226,19 @@ def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None
     assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
 
 
+class Waiter(MemoryDelivery):
+    """A delivery of the application's own, which logs."""
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Say so, and keep the entries."""
+        logging.getLogger("kitchen").info("served")
+        super().append(lines, count)
+
+
 def test_log_records_of_the_delivery_of_an_application_are_no_events() -> None:
     """Otherwise each would be delivered and logged again, without end."""
     logger = logging.getLogger("kitchen")
     logger.setLevel(logging.INFO)
-
-    class Waiter(MemoryDelivery):
-        def append(self, lines: bytes, count: int = 1) -> None:
-            logger.info("served")
-            super().append(lines, count)
-
     log = Waiter()
     forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
     logger.addHandler(forward)
@@ -243,6 +246,22 @@ def test_log_records_of_the_delivery_of_an_application_are_no_events() -> None:
     logger.removeHandler(forward)
 
     assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
+
+
+def test_log_record_of_the_delivery_of_an_application_begins_no_prompt_of_its_own() -> None:
+    """It comes while the chain's first run is about to get its prompt, and belongs to that."""
+    logger = logging.getLogger("kitchen")
+    logger.setLevel(logging.INFO)
+    log = Waiter()
+    handler = CoagentCallbackHandler(delivery=log)
+    forward = CoagentLogHandler(handler)
+    logger.addHandler(forward)
+    (RunnableLambda(lambda x: x) | chat("soup")).invoke("hello", {"callbacks": [handler]})
+    logger.removeHandler(forward)
+
+    told = [(e["prompt_number"], e["event_type"]) for e in log.entries if e["event_type"] != "info"]
+    assert told == [(1, "session_start"), (1, "user_input"), (1, "llm_call"), (1, "llm_response")]
+    assert {e["prompt_number"] for e in log.entries} == {1}
 
 
 def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:

@@ -75,13 +75,18 @@ class Binding:
         """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
         with root.binding:
             if root.prompt is None:  # branches that start in two threads may get here at the same time
+                if root.becoming is not None:
+                    return root.becoming
                 # Set last, so that nothing of this root is logged before its `session_start`.
-                root.prompt = self._bind(root, session_id)
+                try:
+                    root.prompt = self._bind(root, session_id)
+                finally:
+                    root.becoming = None
             return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs = root.pending_input
-        prompt = self._prompt_for(root, session_id, inputs)
+        root.becoming = prompt = self._prompt_for(root, session_id, inputs)
         text = None if inputs is UNKNOWN else user_text(inputs)
         self._start_session(root, prompt.session, text)
         if text is not None:

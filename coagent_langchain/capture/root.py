@@ -25,6 +25,7 @@ class Root(Run):
         tool_calls: the tool calls that its models requested; None before the first one.
         said: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
         given: fingerprints of the assistant's messages in its input.
+        becoming: the prompt that is about to be assigned to it; what this thread logs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
         request: in a prompt's block, its kind, its name and the fingerprint of the user's text: a later run there with
@@ -38,6 +39,7 @@ class Root(Run):
     thread: Any = None
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
+    becoming: Prompt | None = None
     given: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
@@ -61,7 +63,7 @@ class Root(Run):
         self.ended = 0
         self.open: dict[Key, Run] = {}
         self.said: set[int | None] = set()
-        self.binding = threading.RLock()  # re-entrant: a signal handler may log
+        self.binding = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
 
     @property
     def root(self) -> Root:  # type: ignore[override]
