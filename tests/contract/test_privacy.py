@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -408,7 +410,7 @@ def test_redactor_may_run_chains(log: MemoryDelivery) -> None:
     assert types(log) == ["session_start", "user_input", "session_end"]
 
 
-@pytest.mark.parametrize("how", ["in the run", "with the handler", "by a remark"])
+@pytest.mark.parametrize("how", ["in the run", "with the handler", "in a thread with its context", "by a remark"])
 def test_what_a_redactor_does_has_no_events(how: str, log: MemoryDelivery) -> None:
     """A `redact` that asks a model, or logs, is not asked about that in turn, without end."""
     asked: list[str] = []
@@ -418,6 +420,9 @@ def test_what_a_redactor_does_has_no_events(how: str, log: MemoryDelivery) -> No
         asked.append(entry["event_type"])
         if how == "by a remark":
             handler.log("info", "redacting")
+        elif how == "in a thread with its context":
+            with ThreadPoolExecutor() as pool:
+                pool.submit(copy_context().run, model.invoke, "is this secret?", {"callbacks": [handler]})
         else:
             model.invoke("is this secret?", {"callbacks": [handler]} if how == "with the handler" else None)
         return entry
