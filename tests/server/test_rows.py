@@ -141,13 +141,14 @@ def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
     assert answer.bar.status == "cut off"
 
 
-def test_empty_response_says_so() -> None:
+@pytest.mark.parametrize("answer", ["", "\n\n"])
+def test_empty_response_says_so(answer: str) -> None:
     """In its row, where the question stood as if it were the answer, in Conversation and in the details.
 
     There it is muted: nobody said these words.
     """
     story = Story("s").ask("hello")
-    story.model("hello", "", 5, (10, 0))
+    story.model("hello", answer, 5, (10, 0))
     said = conversation(story.entries)[-1]
     parts = of_entry(Value(story.entries[-1]))
 

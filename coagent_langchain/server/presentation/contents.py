@@ -95,7 +95,7 @@ def _message(one: Sent, *, folded: bool) -> list[Part]:
 def _llm_response(entry: Value) -> list[Part]:
     parts = of_reasoning(entry)
     response, calls = entry.at("llm_response", "response"), entry.at("llm_response", "tool_calls")
-    if response.text:
+    if response.text.strip():
         parts.append(of_answer("Answer", response))
     if attached := chips(entry.at("meta", "blocks").value):
         parts.append(Part("Attached", attached))

@@ -189,8 +189,9 @@ class _Reader:
         response, calls = answer.at("response"), answer.at("tool_calls")
         attached, reasoning = chips(meta.get("blocks")), of_reasoning(entry)
         not_run = _calls(unrun(bar, entry, self._tools))
-        if response.text or attached or not_run or reasoning:
-            words = of_answer("Answer", response).content if response.text else Markup()
+        spoken = bool(response.text.strip())
+        if spoken or attached or not_run or reasoning:
+            words = of_answer("Answer", response).content if spoken else Markup()
             yield Item("answer", bar, who, words + attached + not_run, reasoning)
         elif calls.value and not calls.at("calls").each:
             yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])

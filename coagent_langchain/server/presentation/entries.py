@@ -47,6 +47,8 @@ def unsaid(entry: JsonObject, meta: JsonObject) -> str:
     "" for what has other content, and for a call that failed or was stopped: the model might have said more.
     """
     answer = mapping(entry.get("llm_response"))
-    said = answer.get("response") or answer.get("tool_calls") or meta.get("blocks") or meta.get("outcome")
+    response = answer.get("response")
+    words = response.strip() if isinstance(response, str) else response
+    said = words or answer.get("tool_calls") or meta.get("blocks") or meta.get("outcome")
     is_empty = entry.get("event_type") == "llm_response" and "response" in answer and not said
     return withheld(meta) or ("empty response" if is_empty else "")
