@@ -38,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="show one session as a tree",
         description="Show one session as a tree of prompts, turns, model calls and tool calls,\nwith tokens and times.",
         epilog="symbols: ✓ done  ✗ failed  ↻ failed and recovered  … running, or unfinished\n"
-        "         ? waiting for a human  · a message, stopped, or not run\n"
+        "         ? waiting for a human  · a message, stopped, cut off, or not run\n"
         "tokens: input→output, – if unknown\n"
         "examples:\n  coagent-langchain show\n  coagent-langchain show recipe-agent-4f",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -95,7 +95,9 @@ def _event_line(event: LoggedEvent) -> str:
     moment = shorten(0, event.raw)
     numbers = f"{moment.prompt}.{moment.turn}"
     what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    said = (one_line(moment.name), without_label(moment.name, moment.note), _data(event))
+    note = without_label(moment.name, moment.note)
+    ended = "" if moment.outcome == note else moment.outcome  # that of a recovery is all that it says
+    said = (one_line(moment.name), " · ".join(filter(None, (ended, note))), _data(event))
     rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
     return paint(what, "dim") + (paint(rest, "red") if moment.failed else rest)
 

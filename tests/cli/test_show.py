@@ -362,7 +362,7 @@ def test_show_that_follows_prints_a_line_for_each_event(run: Run) -> None:
         "22:13:25  1.1    tool_call        trains to: Rome",
         "22:13:26  1.1    tool_response    trains strike ␛[31m",
         "22:13:27  1.1    error            TrainError strike",
-        "22:13:28  1.0    session_end      Session end Error",
+        "22:13:28  1.0    session_end      Session end failed · Error",
     ]
 
 
@@ -402,6 +402,22 @@ def test_show_that_waits_says_that_it_takes_a_whole_id(
     assert capsys.readouterr().err == "waiting for session tri to begin; --follow needs a complete id\n"
 
 
+def test_show_that_follows_tells_how_a_call_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the tree does: an answer that was cut off looked whole, and a human's answer like the question."""
+    said = {"llm_response": {"response": "Once upon"}, "input_data": {"value": "yes"},
+            "error_info": {"recovery_strategy": "retry"}}  # fmt: skip
+    ended = [("llm_response", {"model": "m-1", "finish_reason": "length"}), ("human_oversight", {"status": "resumed"}),
+             ("recovery", {}), ("session_end", {"status": "cancelled"})]  # fmt: skip
+    entries = [{**entry("told", number, kind, 1, 1), **said, "meta": meta}
+               for number, (kind, meta) in enumerate(ended)]  # fmt: skip
+    with FaultyServer(answering(entries)) as server, CoagentClient(server.base_url) as client:
+        follow(client, "told")
+
+    assert [line.split(maxsplit=3)[-1] for line in capsys.readouterr().out.splitlines()] == [
+        "m-1 cut off · Once upon", "Human resumed · yes", "Recovery retry", "Session end cancelled",
+    ]  # fmt: skip
+
+
 def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[str]) -> None:
     """Another server may send values that are no entries; entries without an id are told apart by their content."""
     odd = [{}, "x", {"event_type": "info"}, entry("odd", 1, "session_end", 1, 0)]
@@ -409,7 +425,7 @@ def test_show_follows_a_session_with_odd_entries(capsys: pytest.CaptureFixture[s
         follow(client, "odd")
 
     assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()] == [
-        ["0.0"], ["0.0", "info", "Info"], ["1.0", "session_end", "Session", "end"],
+        ["0.0"], ["0.0", "info", "Info"], ["1.0", "session_end", "Session", "end", "completed"],
     ]  # fmt: skip
 
 
