@@ -67,7 +67,7 @@ def read_tags(run: Run, tags: Any) -> None:
         elif tag.startswith(_RETRY_TAG) and tag[len(_RETRY_TAG) :].isdigit() and not run.attempt:
             run.attempt = int(tag[len(_RETRY_TAG) :])
             if run.parent is not None:
-                run.parent.attempt = run.attempt
+                run.parent.latest_attempt = run.attempt
 
 
 def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:

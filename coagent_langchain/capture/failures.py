@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent_langchain.capture import ambient
+from coagent_langchain.capture.attempts import Remedy, remedy_by_call, remedy_from_above
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
 from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
@@ -19,7 +20,7 @@ from coagent_langchain.capture.outcomes import (
 )
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import FALLBACKS, NOTHING, Run
+from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.tools import ToolResult
 from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
@@ -88,41 +89,35 @@ class Failures:
         If a call was repeated and failed again, only its last error counts as handled.
         """
         failures, run.failures = run.failures or [], None
-        if any(each.run.parent is run and each.run.attempt == run.attempt for each in failures):
-            run.attempt = 0  # not its own, but those of a `batch` in it, of which one input failed in all attempts
-        strategy, action = self._strategy(run)
+        remedy = remedy_from_above(run, failures)
         seen = {_NOT_AN_ERROR}
         for _, error_id, failed in failures:
             if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
                 continue
             seen.add(error_id)
-            failed_again = strategy == "handled" and any(each.run.is_retry_of(failed) for each in failures)
+            failed_again = remedy.strategy == "handled" and any(each.run.is_retry_of(failed) for each in failures)
             if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
-                self._recover_once(failed, run, error_id, strategy, action)
+                self._recover_once(failed, run, error_id, remedy)
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
         errors, root.unresolved = root.unresolved, ()
         action = f"{root.name} was called again" if root.request else "the graph continued from its last checkpoint"
         for error_id in errors:
-            self._recorder.outlet.emit(self._recovery(root, error_id, "retry", action))
+            self._recorder.outlet.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
         if run.parent is not None:
             run.parent.forget_failures(run.tried)
         for error_id, failed in run.tried.items():
-            if failed.is_like(run):
-                strategy, action = "retry", f"attempt {run.attempt} succeeded"
-            else:
-                strategy, action = "fallback", f"{(run.parameters or {}).get('model') or run.name} succeeded"
-            self._recover_once(failed, run, error_id, strategy, action)
+            self._recover_once(failed, run, error_id, remedy_by_call(run, failed))
 
-    def _recover_once(self, failed: Run, run: Run, error_id: str, strategy: str, action: str) -> None:
+    def _recover_once(self, failed: Run, run: Run, error_id: str, remedy: Remedy) -> None:
         """Log how `run` made up for a failed one, unless another already has: a call may outlast the run around it."""
         if not failed.recovered:
             failed.recovered = True
-            self._recorder.outlet.emit(self._recovery(run, error_id, strategy, action))
+            self._recorder.outlet.emit(self._recovery(run, error_id, remedy))
 
     def handled(self, run: Run, found: ToolResult, meta: Mapping[str, str] = NOTHING) -> None:
         """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
@@ -136,28 +131,21 @@ class Failures:
             "component_id": run.name,
         }
         self._recorder.prompt_of(run).course.totals.add_error()
-        recovery = self._recovery(run, error_id, "handled", "the tool answered with an error message")
+        recovery = self._recovery(run, error_id, Remedy("handled", "the tool answered with an error message"))
         self._recorder.outlet.emit_together([entry, recovery])
         more = {"error_id": error_id, **meta}
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=more)
 
-    def _strategy(self, run: Run) -> tuple[str, str]:
-        """How a run recovered from what failed below it: the strategy and the action."""
-        if run.attempt > 1:
-            return "retry", f"attempt {run.attempt} succeeded"
-        if run.name == FALLBACKS:
-            return "fallback", "a fallback succeeded"
-        return "handled", f"{run.name} continued"
-
-    def _recovery(self, run: Run, error_id: str, strategy: str, action: str) -> JsonObject:
-        meta: JsonObject = {"attempt": run.attempt} if run.attempt else {}
+    def _recovery(self, run: Run, error_id: str, remedy: Remedy) -> JsonObject:
+        attempt = remedy.attempt or run.attempt
+        meta: JsonObject = {"attempt": attempt} if attempt else {}
         run.turn = run.latest_turn()
         entry = self._recorder.entry(run, EventType.RECOVERY, meta)
         entry["error_info"] = {
             "error_id": error_id,
             "component_id": run.name,
-            "recovery_strategy": strategy,
-            "recovery_actions": [action],
+            "recovery_strategy": remedy.strategy,
+            "recovery_actions": [remedy.action],
             "recovery_successful": True,
         }
         self._recorder.prompt_of(run).course.totals.add_recovery()

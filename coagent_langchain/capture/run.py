@@ -49,6 +49,8 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_branch: whether a `RunnableParallel` runs it beside others, none of which it repeats.
         is_hidden: whether LangChain marks it as plumbing.
+        attempt: the number of this attempt, from 2 on; 0 if it is the first.
+        latest_attempt: the number of the latest attempt that LangChain's `with_retry` has begun in it, from 2 on.
         failed_nodes: the attempts so far of graph nodes below this run that failed, by checkpoint namespace.
         call: what repeated calls have in common, None if unknown: the fingerprint of a model's prompt, the id of a tool
             call, or the checkpoint namespace of a failed node.
@@ -62,7 +64,7 @@ class Run:
     # read for every run is set in `__init__`: reading it from the class would cost more.
     key: Key = None
     first_token_ns = failed_ns = 0
-    attempt = 0
+    attempt = latest_attempt = 0
     batch_size = 1
     turn = 0
     own_turn: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
 from typing import Any
@@ -195,6 +196,63 @@ def test_input_of_a_batch_that_fails_in_all_attempts_is_not_recovered_by_a_retry
                  for e in of_type(log, "recovery")]  # fmt: skip
     assert list(messages.values()) == ["a", "b", "a"]
     assert recovered == [("b", 2, "retry", ["attempt 2 succeeded"]), ("a", None, "handled", ["both continued"])]
+
+
+def test_attempts_of_a_batch_in_a_node_are_not_those_of_the_node(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain reports what `with_retry` runs in a batch as children of the node around it."""
+    model = chat(ValueError("a"), "ok", "ok")
+    retrying = model.with_retry(stop_after_attempt=2, wait_exponential_jitter=False)
+    fails = iter([True, False])
+
+    def cook(state: object) -> None:
+        retrying.batch(["q"])
+        if next(fails):
+            raise ConnectionError("down")
+
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False)
+    graph = StateGraph(MessagesState).add_node("cook", cook, retry_policy=policy).add_edge(START, "cook")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    shown = ("component_enter", "llm_call", "error", "recovery")
+    assert [(e["event_type"], e["meta"].get("attempt")) for e in log.entries if e["event_type"] in shown] == [
+        ("component_enter", None),
+        ("llm_call", None),
+        ("error", None),
+        ("llm_call", 2),
+        ("recovery", 2),
+        ("error", None),
+        ("component_enter", 2),
+        ("llm_call", None),
+        ("recovery", 2),
+    ]
+
+
+def test_failure_that_a_later_attempt_goes_on_without_is_handled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The second attempt of a function makes up for the first one, but not for what fails in it."""
+    first = iter([True, False])
+
+    def fail(_: object) -> None:
+        raise ValueError("no salt")
+
+    def cook(question: str) -> str:
+        if next(first):
+            raise ConnectionError("down")
+        with contextlib.suppress(ValueError):
+            RunnableLambda(fail).invoke(question)
+        return "soup"
+
+    RunnableLambda(cook).with_retry(wait_exponential_jitter=False).invoke("q", {"callbacks": [handler]})
+
+    messages = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
+    told = [e["error_info"] for e in of_type(log, "recovery")]
+    assert [(messages[e["error_id"]], e["recovery_strategy"], *e["recovery_actions"]) for e in told] == [
+        ("no salt", "handled", "cook continued"),
+        ("down", "retry", "attempt 2 succeeded"),
+    ]
 
 
 def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
