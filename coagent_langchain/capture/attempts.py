@@ -1,12 +1,95 @@
-"""What made up for a failure: another attempt, a fallback, or a run that went on."""
+"""Attempts: which calls and nodes repeat one that failed, and what made up for the failure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coagent_langchain.capture.failure import Failure
-from coagent_langchain.capture.run import FALLBACKS, Run
+from coagent_langchain.capture.failure import MAX_FAILURES, Failure
+from coagent_langchain.capture.run import NOTHING, Run, failures_lock
+from coagent_langchain.latest import keep_latest
+
+_FALLBACKS = "RunnableWithFallbacks"
+
+
+def note_attempt(run: Run, repeat_key: int | str | None) -> None:
+    """Note which failed sibling a call repeats, and number it if it is another attempt with the same model or tool."""
+    run.repeat_key = repeat_key
+    parent = run.parent
+    # Branches run beside each other; a run with fallbacks logs the recovery of all its children itself.
+    if parent is None or not parent.failures or run.is_branch or parent.name == _FALLBACKS:
+        return
+    with failures_lock:
+        if (failure := _repeated_by(run, parent.failures)) is None:
+            return
+        _take_over(run, failure)
+    same = sum(_are_alike(run, failed) for failed in run.repeats.values())
+    if same and not run.attempt:
+        run.attempt = same + 1
+
+
+def _repeated_by(run: Run, failures: Sequence[Failure]) -> Failure | None:
+    """The failure of a sibling that a call repeats, of the same model or tool if possible.
+
+    If several with the same text run at once, each failed one is repeated by only one other.
+    """
+    candidates = [each for each in failures
+                  if each.run.parent is run.parent and each.error_id and not each.run.is_repeated
+                  and is_repetition(run, each.run)]  # fmt: skip
+    alike = [each for each in candidates if _are_alike(run, each.run)]
+    return next(iter(alike or candidates), None)
+
+
+def _take_over(run: Run, failure: Failure) -> None:
+    """Note that a call repeats a failed one, and the calls which that one repeated."""
+    failed = failure.run
+    failed.is_repeated = True
+    run.repeats = dict([*failed.repeats.items(), (failure.error_id, failed)][-MAX_FAILURES:])
+    failed.repeats = NOTHING  # moved on, else each call would keep all earlier ones alive
+
+
+def is_repetition(run: Run, failed: Run) -> bool:
+    """Whether a run makes the call of one that had failed before it began.
+
+    The same call is a model with the same text, a tool for one tool call, or the same node.
+    """
+    same = run.repeat_key is not None and (run.kind, run.repeat_key) == (failed.kind, failed.repeat_key)
+    return same and run.started_ns > failed.failed_ns
+
+
+def _are_alike(run: Run, other: Run) -> bool:
+    """Whether both are runs of the same model or tool."""
+    return (run.name, run.parameters) == (other.name, other.parameters)
+
+
+# -- nodes
+
+
+def note_node_attempt(run: Run) -> None:
+    """Number a node's attempt if it has failed before: its graph runs it again (its own retry policy)."""
+    parent = run.parent
+    if parent is not None and parent.node_attempts and run.framework and run.is_node:
+        namespace = run.framework.get("checkpoint_ns", "")
+        before = parent.node_attempts.get(namespace)
+        if before:
+            run.attempt = before + 1
+            note_attempt(run, namespace)
+
+
+def note_failed_node(run: Run) -> None:
+    """Note at the parent that this node did not finish: the graph may run it again.
+
+    A node that its own timeout has stopped leaves no failure, so its attempts are counted apart from failures.
+    """
+    parent, namespace = run.parent, (run.framework or NOTHING).get("checkpoint_ns")
+    if parent is not None and namespace and run.is_node:
+        run.repeat_key = namespace
+        with failures_lock:  # nodes beside each other may fail at once
+            parent.node_attempts = parent.node_attempts or {}
+            keep_latest(parent.node_attempts, namespace, max(run.attempt, 1), MAX_FAILURES)
+
+
+# -- recoveries
 
 
 class Remedy(NamedTuple):
@@ -25,7 +108,7 @@ class Remedy(NamedTuple):
 
 def remedy_by_call(run: Run, failed: Run) -> Remedy:
     """How a call made up for a failed one that it repeats."""
-    if failed.is_like(run):
+    if _are_alike(run, failed):
         return Remedy("retry", f"attempt {run.attempt} succeeded")
     return Remedy("fallback", f"{(run.parameters or {}).get('model') or run.name} succeeded")
 
@@ -36,6 +119,6 @@ def remedy_from_above(run: Run, failures: Sequence[Failure]) -> Remedy:
     # In a `batch`, one input may have failed in all attempts.
     if latest and not any(each.run.parent is run and each.run.attempt == latest for each in failures):
         return Remedy("retry", f"attempt {latest} succeeded", latest)
-    if run.name == FALLBACKS:
+    if run.name == _FALLBACKS:
         return Remedy("fallback", "a fallback succeeded")
     return Remedy("handled", f"{run.name} continued")

@@ -58,7 +58,7 @@ class Endings(Sweeper):
             binding.take_late_inputs(run, inputs)
         outcome = self._failures.raised(run, error, partial or Answer())
         if outcome.goes_on:
-            if run.tried:
+            if run.repeats:
                 self._failures.called_again(run)
             self._failures.recovered(run)
         run.failures = None

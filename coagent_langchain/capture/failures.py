@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent_langchain.capture import ambient
-from coagent_langchain.capture.attempts import Remedy, remedy_by_call, remedy_from_above
+from coagent_langchain.capture.attempts import (
+    Remedy,
+    is_repetition,
+    note_failed_node,
+    remedy_by_call,
+    remedy_from_above,
+)
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
 from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
@@ -61,7 +67,7 @@ class Failures:
         if run.component:
             self._recorder.component_ended(run, (), outcome)
             if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
-                run.failed_as_node()
+                note_failed_node(run)
         if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
             not_recovered = below if outcome.failed else ()
             self._pass_on(run, [*not_recovered, Failure(error, error_id, run)])
@@ -95,7 +101,7 @@ class Failures:
             if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
                 continue
             seen.add(error_id)
-            failed_again = remedy.strategy == "handled" and any(each.run.is_retry_of(failed) for each in failures)
+            failed_again = remedy.strategy == "handled" and any(is_repetition(each.run, failed) for each in failures)
             if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
                 self._recover_once(failed, run, error_id, remedy)
 
@@ -109,14 +115,14 @@ class Failures:
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
         if run.parent is not None:
-            run.parent.forget_failures(run.tried)
-        for error_id, failed in run.tried.items():
+            run.parent.forget_failures(run.repeats)
+        for error_id, failed in run.repeats.items():
             self._recover_once(failed, run, error_id, remedy_by_call(run, failed))
 
     def _recover_once(self, failed: Run, run: Run, error_id: str, remedy: Remedy) -> None:
         """Log how `run` made up for a failed one, unless another already has: a call may outlast the run around it."""
-        if not failed.recovered:
-            failed.recovered = True
+        if not failed.is_recovered:
+            failed.is_recovered = True
             self._recorder.outlet.emit(self._recovery(run, error_id, remedy))
 
     def handled(self, run: Run, found: ToolResult, meta: Mapping[str, str] = NOTHING) -> None:

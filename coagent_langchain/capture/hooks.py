@@ -104,7 +104,7 @@ class Hooks(Asides):
             if run is not None:
                 self._streams.pop(run.key, None)
                 self._recorder.call_ended(run, _answered(run, response))
-                if run.tried:
+                if run.repeats:
                     self._failures.called_again(run)
                 self._endings.returned(run)
 
@@ -157,7 +157,7 @@ class Hooks(Asides):
                 log_unrun_tools(self._recorder, run, updates)
                 if run.component:
                     self._recorder.component_ended(run, updates)
-            if run.tried:
+            if run.repeats:
                 self._failures.called_again(run)
             if run.failures or type(run) is Root:
                 self._endings.returned(run, outputs, kwargs.get("inputs"))
@@ -204,7 +204,7 @@ class Hooks(Asides):
                 self._failures.handled(run, found)
             else:
                 self._recorder.tool_ended(run, found.result, success=True)
-                if run.tried:
+                if run.repeats:
                     self._failures.called_again(run)
             self._endings.returned(run)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
+from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.content import joined
 from coagent_langchain.capture.context import component, issuer, tool_meta
@@ -85,8 +86,7 @@ class Recorder:
             known["model"] = parameters["model"]
         if "provider" in parameters:
             known["provider"] = parameters["provider"]
-        run.call = None if conversation.prompt is None else fingerprint(conversation.prompt)
-        run.note_tried()
+        note_attempt(run, None if conversation.prompt is None else fingerprint(conversation.prompt))
         if run.attempt:
             parameters["attempt"] = run.attempt
         entry = self.entry(run, _LLM_CALL, parameters, run.timestamp)
@@ -183,12 +183,12 @@ class Recorder:
 
     def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
-        prompt, run.call = self.prompt_of(run), run.tool_call_id
-        asked = None if run.call is None else run.root.requested_in(run.call)
+        prompt, call_id = self.prompt_of(run), run.tool_call_id
+        asked = None if call_id is None else run.root.requested_in(call_id)
         run.root.tool_began(run, prompt)
         run.prompt, run.own_turn = asked or (prompt, run.latest_turn())
         run.began_in = get_ident()
-        run.note_tried()
+        note_attempt(run, call_id)
         prompt.course.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
@@ -222,7 +222,7 @@ class Recorder:
         """Log `component_enter`."""
         run.began_in = get_ident()
         run.turn = run.latest_turn()
-        run.try_again()
+        note_node_attempt(run)
         meta = {"attempt": run.attempt} if run.attempt else {}
         entry = self.entry(run, _ENTER, meta)
         entry["target_component"] = component(run)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure
-from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
@@ -17,11 +16,10 @@ if TYPE_CHECKING:
     from coagent_langchain.capture.root import Root
 
 MAX_CLIMB = 32  # ancestors at which a turn is noted; above them only at the root, so that depth costs nothing
-FALLBACKS = "RunnableWithFallbacks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Key = int | str | None
 
-_lock = fork_safe_lock()
+failures_lock = fork_safe_lock()  # held while what a run remembers of its children's failures changes
 
 
 def key_of(run_id: Any) -> Key:
@@ -51,13 +49,14 @@ class Run:
         is_hidden: whether LangChain marks it as plumbing.
         attempt: the number of this attempt, from 2 on; 0 if it is the first.
         latest_attempt: the number of the latest attempt that LangChain's `with_retry` has begun in it, from 2 on.
-        failed_nodes: the attempts so far of graph nodes below this run that failed, by checkpoint namespace.
-        call: what repeated calls have in common, None if unknown: the fingerprint of a model's prompt, the id of a tool
-            call, or the checkpoint namespace of a failed node.
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
         failures: exceptions of children that this run may yet recover from, with the ids of their error events.
-        tried: the failed calls that this one repeats, by the ids of their errors.
-        repeated, recovered: whether another call repeats this one, and whether its recovery is logged.
+        repeat_key: what calls that repeat each other have in common, None if unknown: the fingerprint of a model's
+            prompt, the id of a tool call, or the checkpoint namespace of a failed node.
+        repeats: the failed calls that this one repeats, by the ids of their errors.
+        is_repeated: whether another call repeats it.
+        is_recovered: whether the recovery from its failure is logged.
+        node_attempts: the attempts so far of graph nodes below this run that failed, by checkpoint namespace.
     """
 
     # Class attributes until a run has its own: most runs are plumbing, and a hook pays for each assignment. What is
@@ -73,11 +72,11 @@ class Run:
     is_step = False
     is_branch = False
     is_hidden = False
-    repeated = recovered = False
+    is_repeated = is_recovered = False
     tags: Sequence[str] = ()
-    failed_nodes: dict[str, int] | None = None
-    tried: Mapping[str, Run] = NOTHING
-    call: int | str | None = None
+    repeat_key: int | str | None = None
+    repeats: Mapping[str, Run] = NOTHING
+    node_attempts: dict[str, int] | None = None
     tool_call_id: str | None = None
     structured_output: str | None = None
     framework: JsonObject | None = None
@@ -176,7 +175,7 @@ class Run:
 
     def remember_failure(self, failure: Failure) -> None:
         """Keep a child's exception until this run ends; of very many, the latest: one may yet be raised again."""
-        with _lock:
+        with failures_lock:
             if self.failures is None:
                 self.failures = []
             self.failures.append(failure)
@@ -185,62 +184,8 @@ class Run:
 
     def forget_failures(self, error_ids: Container[str]) -> None:
         """Forget children's exceptions from which it no longer needs to recover."""
-        with _lock:
+        with failures_lock:
             self.failures = [each for each in self.failures or () if each.error_id not in error_ids]
-
-    def note_tried(self) -> None:
-        """Note the failed sibling that this call repeats, and the calls which that one repeated.
-
-        Calls of the same model or tool count as attempts. If several with the same text run at once, each failed one is
-        repeated by only one other.
-        """
-        parent = self.parent
-        if parent is None or not parent.failures or self.is_branch or parent.name == FALLBACKS:  # it logs a recovery
-            return
-        with _lock:
-            candidates = [each for each in parent.failures
-                          if each.run.parent is parent and each.error_id and not each.run.repeated
-                          and self.is_retry_of(each.run)]  # fmt: skip
-            if not candidates:
-                return
-            _, error_id, before = next((each for each in candidates if each.run.is_like(self)), candidates[0])
-            before.repeated = True
-            self.tried = dict([*before.tried.items(), (error_id, before)][-MAX_FAILURES:])
-            before.tried = NOTHING  # moved on, else each call would keep all earlier ones alive
-        same = sum(each.is_like(self) for each in self.tried.values())
-        if same and not self.attempt:
-            self.attempt = same + 1
-
-    def is_retry_of(self, failed: Run) -> bool:
-        """Whether it makes the call of a run that had failed before this one began.
-
-        The same call is a model with the same text, a tool for one tool call, or the same node.
-        """
-        same = self.call is not None and (self.kind, self.call) == (failed.kind, failed.call)
-        return same and self.started_ns > failed.failed_ns
-
-    def is_like(self, other: Run) -> bool:
-        """Whether both are runs of the same model or tool."""
-        return (self.name, self.parameters) == (other.name, other.parameters)
-
-    def try_again(self) -> None:
-        """Number this attempt if the graph runs a failed node again (its own retry policy)."""
-        parent = self.parent
-        if parent is not None and parent.failed_nodes and self.framework and self.is_node:
-            namespace = self.framework.get("checkpoint_ns", "")
-            before = parent.failed_nodes.get(namespace)
-            if before:
-                self.attempt, self.call = before + 1, namespace
-                self.note_tried()
-
-    def failed_as_node(self) -> None:
-        """Note at the parent that this node did not finish: the graph may run it again."""
-        parent, namespace = self.parent, (self.framework or {}).get("checkpoint_ns")
-        if parent is not None and namespace and self.is_node:
-            self.call = namespace
-            with _lock:  # nodes beside each other may fail at once
-                parent.failed_nodes = parent.failed_nodes or {}
-                keep_latest(parent.failed_nodes, namespace, max(self.attempt, 1), MAX_FAILURES)
 
     def reported_beside(self, error: BaseException) -> str | None:
         """The id under which a sibling reported `error`, or that of a run above.
