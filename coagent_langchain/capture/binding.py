@@ -8,7 +8,7 @@ from coagent_langchain import scope
 from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
-from coagent_langchain.capture.inputs import as_json, is_to_come, last_call, user_text
+from coagent_langchain.capture.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.own_words import note_given
 from coagent_langchain.capture.root import Root
@@ -21,7 +21,7 @@ from coagent_langchain.session import Session
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import JsonObject
 
-UNKNOWN = object()  # inputs that no hook has reported
+UNKNOWN = object()  # inputs that no hook has reported, or not yet
 
 
 class Binding:
@@ -53,7 +53,7 @@ class Binding:
 
     def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
         """Note what a root's metadata says, and bind it if its session is known already."""
-        root.pending_input = inputs
+        root.pending_input = UNKNOWN if is_placeholder(inputs) else inputs
         describe(root, metadata)
         is_graph = root.name == "LangGraph" or (root.kind == "chain" and "ls_integration" in (metadata or ()))
         if is_graph and root.framework is None:
@@ -195,18 +195,20 @@ class Binding:
         """The last prompt number of a session that is known to be on the server."""
         return self._after_prompt if session_id == self._session_id else 0
 
-    def take_inputs(self, root: Root, inputs: Any) -> None:
-        """Use a step's inputs as those of its root: LangChain reports a stream's own inputs only at its end."""
-        if inputs is None or inputs is UNKNOWN or not is_to_come(root.pending_input):
+    def take_step_inputs(self, root: Root, inputs: Any) -> None:
+        """Use a step's inputs as those of its root, if the root's are not known yet."""
+        if root.pending_input is not UNKNOWN or inputs is None or is_placeholder(inputs):
             return
         root.pending_input = inputs
         text = user_text(inputs)
-        if text is not None and root.prompt is not None:
+        if text is not None:
             self.log_input(root, text)
 
-    def take_late_inputs(self, root: Root, inputs: Any) -> None:
-        """Use a stream's own inputs, at its end, also to find out which run of a prompt's block it repeats."""
-        root.pending_input, prompt = inputs, root.prompt
+    def take_own_inputs(self, root: Root, inputs: Any) -> None:
+        """Use a stream's own inputs, known at its end, also to find out which run of a prompt's block it repeats."""
+        if root.pending_input is not None and not is_placeholder(inputs):
+            root.pending_input = inputs
+        prompt = root.prompt
         if prompt is None or root.request is not None or scope.current() is not prompt:
             return
         text = user_text(inputs)
@@ -220,7 +222,7 @@ class Binding:
             return
         if text is None:
             inputs = root.pending_input
-            text = "" if inputs is None or inputs is UNKNOWN or is_to_come(inputs) else as_json(inputs)
+            text = "" if inputs is None or inputs is UNKNOWN else as_json(inputs)
         self._log_input(root, prompt, text)
 
     def _log_input(self, root: Root, prompt: Prompt, text: str) -> None:

@@ -42,7 +42,7 @@ class Endings(Sweeper):
             self._failures.recovered(run)
         if type(run) is Root:
             if inputs is not None:
-                self._recorder.binding.take_late_inputs(run, inputs)
+                self._recorder.binding.take_own_inputs(run, inputs)
             if run.unresolved:
                 self._failures.resumed(run)
             self._root_ended(run, outputs)
@@ -53,9 +53,9 @@ class Endings(Sweeper):
         if is_cancellation(error):
             self._cancelled_with(run)
         binding = self._recorder.binding
-        binding.take_inputs(run.root, inputs)
+        binding.take_step_inputs(run.root, inputs)
         if isinstance(run, Root) and inputs is not None:
-            binding.take_late_inputs(run, inputs)
+            binding.take_own_inputs(run, inputs)
         outcome = self._failures.raised(run, error, partial or Answer())
         if outcome.goes_on:
             if run.repeats:

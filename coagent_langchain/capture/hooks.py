@@ -150,7 +150,7 @@ class Hooks(Asides):
             if run.kind == "llm":
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
-                self._placing.binding.take_inputs(run.root, kwargs.get("inputs"))
+                self._placing.binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)

@@ -54,14 +54,14 @@ def last_call(inputs: Any) -> str | None:
     return call_id if isinstance(call_id, str) else None
 
 
-def is_to_come(inputs: Any) -> bool:
-    """Whether the inputs are still to come: a `stream` starts with `{"input": ""}`; the real ones come at its end."""
+def is_placeholder(inputs: Any) -> bool:
+    """Whether they only stand for inputs: a `stream` starts with `{"input": ""}`; the real ones come at its end."""
     return type(inputs) is dict and len(inputs) == 1 and isinstance(own := inputs.get("input"), str) and not own
 
 
 def _of_dict(inputs: dict[Any, Any]) -> str | None:
     own = inputs if type(inputs) is dict else dict(dict.items(inputs))
-    if not own or is_to_come(own):
+    if not own:
         return None
     messages = own.get("messages")
     if isinstance(messages, (list, tuple)) and messages:

@@ -98,7 +98,7 @@ class Placing:
             describe(run, metadata)
         root = run.root
         if root.pending_input is not None and run.kind != "tool":
-            self.binding.take_inputs(root, inputs)
+            self.binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
             known = session_id(metadata) or session_id(configurable(config))

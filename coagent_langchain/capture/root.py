@@ -21,7 +21,7 @@ class Root(Run):
         thread: LangGraph's `thread_id`.
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         binding: the lock that is held while its session and prompt are assigned.
-        pending_input: its inputs, until they are logged.
+        pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
         tool_calls: the tool calls that its models requested; None before the first one.
         said: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
         given: fingerprints of the assistant's messages in its input.
