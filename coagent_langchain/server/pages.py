@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,8 +36,14 @@ STATUS_ICONS = {
     CUT_OFF: "warning",
 }
 
+# name → source and path; read once, because an upgrade replaces the files of a server that is running
+_TEMPLATES = {
+    file.name: (file.read_text("utf-8"), str(file), None)
+    for file in (importlib.resources.files("coagent_langchain.server") / "templates").iterdir()
+    if file.name.endswith((".html", ".svg"))
+}
 _environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("coagent_langchain.server"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    loader=jinja2.FunctionLoader(_TEMPLATES.get), autoescape=True, trim_blocks=True, lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )  # fmt: skip
 _FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "iso", "when",

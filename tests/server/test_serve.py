@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+import coagent_langchain
 from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
@@ -110,6 +112,20 @@ def test_serve_takes_its_token_from_the_variable(tmp_path: Path) -> None:
                     for headers in ({}, {"Authorization": "Bearer abc"})]  # fmt: skip
 
     assert statuses == [401, 200]
+
+
+def test_serve_goes_on_while_an_upgrade_replaces_its_files(tmp_path: Path) -> None:
+    """It shows its own pages until it is stopped: those of another version would not fit its code."""
+    shutil.copytree(Path(coagent_langchain.__file__).parent, tmp_path / "coagent_langchain")
+    with serving(tmp_path, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as process:
+        viewer, api, _ = printed(process)
+        requests.post(f"{api}/logs", json=entry(session_id="one"), timeout=10)
+        requests.get(viewer, headers={"Accept": "text/html"}, timeout=10)
+        shutil.rmtree(tmp_path / "coagent_langchain")
+        statuses = {path: requests.get(viewer + path, timeout=10).status_code
+                    for path in ("/", "/docs", "/sessions/one", "/view/overview/=one", "/static/list.js")}  # fmt: skip
+
+    assert statuses == dict.fromkeys(statuses, 200)
 
 
 def test_serve_writes_its_log_to_standard_error(tmp_path: Path) -> None:
