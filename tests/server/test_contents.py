@@ -213,6 +213,25 @@ def test_details_without_content_say_so(running: Running) -> None:
     assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, True, True, False]
 
 
+@pytest.mark.parametrize(("outcome", "told"), [
+    (None, "Until it ends, only names, numbers and times are logged."),
+    ("interrupted", "It was interrupted before it returned anything."),
+    ("unknown", "Only names, numbers and times are logged."),
+])  # fmt: skip
+def test_details_of_a_node_that_did_not_finish_say_why_they_are_empty(
+    running: Running, outcome: str | None, told: str
+) -> None:
+    """What a node returned is in the event of its end."""
+    story = Story("s")
+    run = story.enter("ask")
+    if outcome:
+        story.leave(run, "ask", 5)
+        story.entries[-1]["meta"]["outcome"] = outcome
+    log(running, story.entries)
+
+    assert told in shown(running, f"/view/detail/=s?e={T0}-1")
+
+
 @pytest.mark.parametrize(("number", "own", "told"), [
     (1, 0, "Messages 1 message returned; those of models and tools have rows of their own"),
     (6, 1, "Messages 6 messages returned; those of models and tools have rows of their own"),

@@ -53,6 +53,15 @@ class Detail:
         """The stack traces of its errors."""
         return [part for shown in self.entries for part in shown.stack]
 
+    @property
+    def nothing(self) -> str:
+        """What is shown if no entry has content: a component returns its content at its end."""
+        if self.icon == "component" and self.status == "open":
+            return "Until it ends, only names, numbers and times are logged."
+        if self.icon == "component" and self.status in _STOPPED:
+            return f"It was {self.status} before it returned anything."
+        return "Only names, numbers and times are logged."
+
 
 def ref_of(entry: Entry) -> str:
     """The address of a stored entry in the viewer's links: its position in the session's order."""
@@ -135,6 +144,7 @@ def _scalar(value: Any) -> str:
     return formats.visible(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+_STOPPED = ("cancelled", "abandoned", "interrupted")
 _PLACE = ("event_id", "event_type", "prompt_number", "turn_number")
 _ICONS = {
     "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
