@@ -63,6 +63,21 @@ def test_markdown_tells_how_a_call_ended(kind: str, meta: dict[str, Any], outcom
     )
 
 
+@pytest.mark.parametrize(("response", "meta", "facts"), [
+    ({"response": ""}, {}, ", empty response"),
+    ({"response": ""}, {"finish_reason": "length"}, ", cut off, empty response"),
+    ({"response": "Hello"}, {}, ""),
+    ({"input_tokens": 20, "output_tokens": 0}, {"content": "not captured"}, ", 20 → 0 tokens, content not captured"),
+])  # fmt: skip
+def test_markdown_says_why_an_answer_has_no_text(response: dict[str, Any], meta: dict[str, Any], facts: str) -> None:
+    """As its row does: it looked as if the export had lost the text."""
+    entry = Story("s").log("llm_response", 1, llm_response=response, meta=meta)
+
+    assert "".join(transcript.entries([orjson.dumps(entry)])).splitlines()[3] == (
+        f"2026-09-21T14:13:20.000Z, prompt 1, turn 1{facts}"
+    )
+
+
 @pytest.mark.parametrize(("kind", "fields", "blocks"), [
     ("user_input", {"prompt": "Rome?", "input_data": {"prompt": "Rome?"}}, ["Prompt"]),
     ("user_input", {"input_data": {"prompt": "Rome?"}}, ["input_data"]),

@@ -10,6 +10,7 @@ import orjson
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.contents import METADATA
+from coagent_langchain.server.presentation.entries import unsaid
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
@@ -57,8 +58,8 @@ def section(fields: JsonObject, moment: Moment) -> str:
         facts.append(formats.duration(moment.ms))
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
-    if moment.outcome:  # the metadata that it comes from is left out
-        facts.append(_plain(moment.outcome))
+    # the metadata that these come from is left out
+    facts += filter(None, (_plain(moment.outcome), unsaid(fields, mapping(fields.get("meta")))))
     made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
