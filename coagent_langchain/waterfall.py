@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
 DEEPEST = 14  # a row further in is indented as much as this one, so that its label does not reach the bars
-Row = tuple[int, "Bar", str, int]  # depth, bar, the turn if no row above shows it, when its prompt began
+NAME = 8  # characters of a name that are shown beside any status
+Row = tuple[int, "Bar", str, int]  # depth, bar, its status and turn unless shown otherwise, when its prompt began
 COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
 
@@ -35,11 +36,13 @@ def draw(session: LoggedSession) -> str:
 def _flat(bars: list[Bar]) -> Iterator[Row]:
     """The bars, each before those below it, at any depth."""
     from coagent_langchain.server.presentation.bars import in_rows
+    from coagent_langchain.server.presentation.rows import with_status
 
     start = 0
     for bar, parent, level, turn in in_rows(bars):
         start = start if parent else bar.start
-        yield min(level - 1, DEEPEST), bar, f"Turn {turn}" if turn and bar.kind != "turn" else "", start
+        told = with_status(bar, f"Turn {turn}" if turn and bar.kind != "turn" else "")
+        yield min(level - 1, DEEPEST), bar, told, start
 
 
 def _svg(bars: list[Row]) -> str:
@@ -54,7 +57,7 @@ def _svg(bars: list[Row]) -> str:
     )
 
 
-def _row(number: int, depth: int, bar: Bar, turn: str, start: int, span: int) -> str:
+def _row(number: int, depth: int, bar: Bar, told: str, start: int, span: int) -> str:
     from coagent_langchain.server.presentation.formats import duration, tokens
 
     scale = (WIDTH - LABELS - 120) / span
@@ -62,22 +65,22 @@ def _row(number: int, depth: int, bar: Bar, turn: str, start: int, span: int) ->
     width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
     used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
     took = " · ".join(part for part in (duration(bar.duration), used) if part)
-    label = " ".join(part for part in (_name(bar), turn, bar.note if bar.kind != "prompt" else "") if part)
+    label = " ".join(part for part in (_name(bar), told, bar.note if bar.kind != "prompt" else "") if part)
     middle, top = number * ROW + 16, number * ROW + 5
     return (
         f"<g><title>{escape(label[:300])}</title>"
-        f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar, turn)}</text>'
+        f'<text x="{4 + 12 * depth}" y="{middle}">{_text(depth, bar, told)}</text>'
         f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="14" rx="2" '
         f'fill="{COLOURS["error"] if bar.failed else COLOURS.get(bar.kind, "#adb5bd")}"/>'
         f'<text x="{left + width + 6:.1f}" y="{middle}" opacity=".7">{took}</text></g>'
     )
 
 
-def _text(depth: int, bar: Bar, turn: str) -> str:
+def _text(depth: int, bar: Bar, told: str) -> str:
     from coagent_langchain.server.presentation.formats import preview
 
-    name = escape(preview(_name(bar), 39 - 2 * depth - len(turn)))
-    return f'{name} <tspan opacity=".7">{turn}</tspan>' if turn else name
+    name = escape(preview(_name(bar), max(39 - 2 * depth - len(told), NAME)))
+    return f'{name} <tspan opacity=".7">{escape(told)}</tspan>' if told else name
 
 
 def _name(bar: Bar) -> str:

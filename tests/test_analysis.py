@@ -283,6 +283,25 @@ def test_labels_of_rows_far_in_do_not_reach_the_bars() -> None:
     assert {row[1] for row in rows[15:]} == {"n" * 11 + "…"}
 
 
+def test_picture_says_what_became_of_a_call_that_did_not_fail() -> None:
+    """A call that was cut off or stopped, or waits for a human, looks like any other."""
+    story = Story("s").ask("Where?")
+    story.model("Where?", "Rome is", 5, (1, 1))
+    story.entries[-1]["meta"]["finish_reason"] = "length"
+    story.model("Where?", "", 5, (1, 1))
+    story.entries[-1]["meta"]["outcome"] = "abandoned"
+    story.log("human_oversight", 2, meta={"status": "interrupted"}, input_data={"value": "Go on?"})
+    rows = drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))
+
+    assert [row[:2] for row in rows] == [
+        ("1. Where? waiting for an answer", "1. Where? waiting for an answer"),
+        ("gemma3:4b cut off · Turn 1 Rome is", "gemma3:4b cut off · Turn 1"),
+        ("Turn 2 waiting for an answer", "Turn 2 waiting for an answer"),
+        ("gemma3:4b abandoned Where?", "gemma3:4b abandoned"),
+        ("Human waiting for an answer Go on?", "Human waiting for an answer"),
+    ]
+
+
 @pytest.mark.parametrize(("number", "rows", "rest"), [(198, 199, ""), (199, 200, ""), (200, 200, "… and 1 more row")])
 def test_picture_has_a_bound(number: int, rows: int, rest: str) -> None:
     """A line below the picture says how many rows are left out."""

@@ -60,6 +60,7 @@ def test_readers_know_of_the_server_only_what_is_pure() -> None:
         "presentation.bars",
         "presentation.formats",
         "presentation.moments",
+        "presentation.rows",
         "presentation.timeline",
         "store.rollup",
     )
