@@ -88,6 +88,8 @@ def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
     }
     done = {name: fact for name, fact in facts.items() if not isinstance(fact, (tuple, list, dict, NoneType)) or fact}
     said = next(filter(None, (_said_in(state, tool_call_id) for state in states)), ToolResult({}))
+    if said.result and not done:  # it only answers
+        return said
     return replace(said, result={**said.result, "command": snapshot(done)})
 
 

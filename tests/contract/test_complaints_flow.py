@@ -365,6 +365,20 @@ def test_command_of_a_tool_is_its_result(called: bool, log: MemoryDelivery, hand
     assert response["tool_response"]["result"] == {**output, "command": {"update": {"user": "Bob"}}}
 
 
+def test_command_that_only_answers_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """35 langfuse/langfuse#5035: as Deep Agents' sub-agents do; the result has no empty command."""
+
+    @tool
+    def task(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
+        """Leave it to a sub-agent."""
+        return Command(update={"messages": [ToolMessage("done", tool_call_id=tool_call_id)]})
+
+    task.invoke({"type": "tool_call", "name": "task", "args": {}, "id": "c1"}, {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    assert response["tool_response"]["result"] == {"output": "done"}
+
+
 def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """35 langfuse/langfuse#5035: a `Command` to a parent graph that follows its own edges is not an error."""
     inner = StateGraph(State).add_node("leave", lambda state: Command(graph=Command.PARENT)).add_edge(START, "leave")
