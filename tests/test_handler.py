@@ -38,7 +38,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
-from langgraph.graph import MessagesState, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
@@ -181,6 +181,16 @@ def test_call_of_an_agent_with_a_name_says_where_in_it_it_is(
     assert framework.pop("checkpoint_ns").startswith("model:")
     assert framework == {"name": "langgraph", "node": "model", "step": 1, "agent": "chef"}
     assert call["llm_call"]["issuer"] == "chef.model"
+
+
+def test_issuers_in_graphs_with_the_same_nodes_differ(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A supervisor's agents without names of their own, such as prebuilt ones: the issuer is the subgraph's node."""
+    graph = StateGraph(MessagesState).add_edge(START, "maths").add_edge("maths", "poet")
+    for name in ("maths", "poet"):
+        graph.add_node(name, create_agent(chat("done"), []))
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["maths.model", "poet.model"]
 
 
 @pytest.mark.parametrize(

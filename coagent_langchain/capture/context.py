@@ -98,7 +98,7 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
     """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain."""
     node = metadata.get("langgraph_node")
     agent = metadata.get("lc_agent_name")
-    if node is None and agent is None:
+    if not node and not agent:
         return None
     namespace = metadata.get("langgraph_checkpoint_ns")
     above = parent.framework if parent is not None else None
@@ -144,14 +144,16 @@ def _versions(names: tuple[str, ...]) -> list[str]:
 
 
 def issuer(run: Run) -> str:
-    """Who made a model call: the graph node, the agent, or the nearest chain with a name of its own.
+    """Who made a model call: the node, after its agent or subgraph, or else the nearest chain with a name of its own.
 
     A model's own `with_retry` is a chain with the model's name, and a history's inner chain has one given by LangChain.
     """
-    facts = run.framework or {}
-    if facts.get("node") or facts.get("agent"):
-        agent, node = facts.get("agent"), facts.get("node")
-        return f"{agent}.{node}" if agent and node else str(agent or node)
+    facts = run.framework
+    if facts is not None:
+        within, node = facts.get("agent"), facts.get("node")
+        if within is None and "path" in facts:  # graphs of one kind all have the same nodes
+            within = next(iter(facts["path"][-2:-1]), None)
+        return f"{within}.{node}" if within and node else str(within or node)
     above = run.parent
     while above is not None:
         if not above.name.startswith("Runnable") and above.name not in (run.name, _HISTORY_RUN):

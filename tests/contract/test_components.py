@@ -107,7 +107,7 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     assert (kinds.count("component_exit"), names) == (2, ["write", "draft"])
     assert inner["target_component"]["component_type"] == "node"
     assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
-    assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "draft"
+    assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "write.draft"
 
 
 def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
