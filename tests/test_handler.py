@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
+from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -264,6 +266,30 @@ def test_answer_of_a_ready_made_chain_is_its_text(
         RunnableLambda(lambda asked: {key: "soup", "steps": []}).invoke("q", {"callbacks": [handler]})
 
     assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
+
+
+def test_answer_of_a_graph_without_a_state_is_its_last_message(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An agent of LangGraph's functional API returns its whole conversation as a list."""
+
+    @entrypoint()
+    def agent(messages: list[Any]) -> list[Any]:
+        return [*messages, chat("soup").invoke(messages)]
+
+    with handler.session():
+        agent.invoke([HumanMessage("What to cook?")], {"callbacks": [handler]})
+
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
+
+
+def test_answers_to_several_inputs_are_all_the_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A list of messages without a user's is no conversation."""
+    with handler.session():
+        chat("soup", "stew").map().invoke(["carrots", "leeks"], {"callbacks": [handler]})
+
+    (end,) = of_type(log, "session_end")
+    assert [each["content"] for each in json.loads(end["output_data"]["response"])] == ["soup", "stew"]
 
 
 def test_empty_input_is_empty(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

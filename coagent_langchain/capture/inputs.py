@@ -122,10 +122,20 @@ def answer_text(outputs: Any, limit: int) -> str | None:
         own = outputs if type(outputs) is dict else dict(dict.items(outputs))
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
-            return None if role_of(messages[-1]) == "user" else answer_text(messages[-1], limit)
+            return _last_said(messages, limit)
         for key in _ANSWER_KEYS:
             if isinstance(own.get(key), str):
                 return str(own[key])[:limit]
     elif "content" in fields_of(outputs):
         return text_of(outputs)[:limit]
+    elif isinstance(outputs, (list, tuple)) and any(map(_is_human, outputs[:_MAX_SHOWN])):
+        return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]
+
+
+def _last_said(messages: list[Any] | tuple[Any, ...], limit: int) -> str | None:
+    return None if role_of(messages[-1]) == "user" else answer_text(messages[-1], limit)
+
+
+def _is_human(each: Any) -> bool:
+    return fields_of(each).get("type") == "human"
