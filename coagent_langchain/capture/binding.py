@@ -22,6 +22,7 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported, or not yet
+_UPDATE_STATE = "UpdateState"  # LangGraph's `update_state` is a run with the graph's name and this
 
 
 class Binding:
@@ -64,6 +65,9 @@ class Binding:
             number = metadata.get("prompt_number")
             root.prompt_number = number if type(number) is int else None
             if root.kind == "chain" and (thread := ambient.thread_id(metadata)) is not None:
+                if root.name.endswith(_UPDATE_STATE) and root.name != _UPDATE_STATE:
+                    root.updates, root.session_id = thread, self._session_id or ambient.session_id(metadata)
+                    return
                 root.thread = thread
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
@@ -79,7 +83,7 @@ class Binding:
                     return root.becoming
                 # Set last, so that nothing of this root is logged before its `session_start`.
                 try:
-                    root.prompt = self._bind(root, session_id)
+                    root.prompt = self._bind(root, root.session_id or session_id)
                 finally:
                     root.becoming = None
             return root.prompt
@@ -109,7 +113,9 @@ class Binding:
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
-        if around is None and root.prompt_number is None and session.course.pending.tool_calls:
+        if root.updates is not None and (stop := session.course.pending.stopped.get(root.updates)) is not None:
+            around = around or stop.prompt
+        elif around is None and root.prompt_number is None and session.course.pending.tool_calls:
             around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
 

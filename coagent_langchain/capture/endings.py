@@ -79,6 +79,9 @@ class Endings(Sweeper):
         Parameters:
             broken: how it broke off, if it did.
         """
+        if root.prompt is None and root.updates is not None:  # and nothing in it had an event
+            root.pending_input = None
+            return
         prompt = self._let_go(root)
         course = prompt.course
         if broken is not None:
@@ -140,7 +143,7 @@ class Endings(Sweeper):
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
-        prompt = self._recorder.prompt_of(root)
+        prompt = root.prompt or self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = root.tool_calls = None  # ended runs are remembered for a while

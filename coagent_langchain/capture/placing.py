@@ -101,6 +101,8 @@ class Placing:
             self.binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
+            if root.updates is not None and run.kind == "chain" and not run.component:
+                return
             known = session_id(metadata) or session_id(configurable(config))
             run.prompt = prompt = self.binding.bind(root, known)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:

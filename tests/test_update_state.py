@@ -1,0 +1,96 @@
+"""LangGraph's `update_state`: the application edits a graph's state, and asks the agent nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+from tests.fakes import calls, chat
+from tests.reading import of_type
+from tests.tools import add
+
+
+def in_thread(handler: CoagentCallbackHandler) -> Any:
+    """The config of all calls of a graph: it has the handler, too."""
+    return {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+
+
+def stops_after_routing(route: Any) -> Any:
+    """A graph that routes from one node to the next with `route`, and stops there; an update routes once more."""
+    graph = StateGraph(MessagesState)
+    for node in ("first", "second"):
+        graph.add_node(node, lambda state: {})
+    graph.add_edge(START, "first")
+    graph.add_conditional_edges("first", route, ["second"])
+    return graph.compile(checkpointer=InMemorySaver(), interrupt_before=["second"])
+
+
+def test_state_that_is_edited_at_a_breakpoint_leaves_the_question_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A human corrects the call of a tool, and lets the agent continue: one prompt, one question, its answer."""
+    model = chat(calls(("add", {"a": 1, "b": 1}, "c")), "3")
+    agent = create_agent(model, [add], interrupt_before=["tools"], checkpointer=InMemorySaver())
+    config = in_thread(handler)
+    agent.invoke({"messages": [("user", "1 + 2?")]}, config)
+    edited = calls(("add", {"a": 1, "b": 2}, "c"))
+    edited.id = agent.get_state(config).values["messages"][-1].id
+    agent.update_state(config, {"messages": [edited]})
+    agent.invoke(None, config)
+    handler.close()
+
+    assert [at for at in log.sequence if not at[0].startswith("component_")] == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("human_oversight", 1, 1), ("human_oversight", 1, 1), ("tool_call", 1, 1), ("tool_response", 1, 1),
+        ("llm_call", 1, 2), ("llm_response", 1, 2), ("session_end", 1, 0),
+    ]  # fmt: skip
+    assert [e["meta"]["status"] for e in of_type(log, "human_oversight")] == ["interrupted", "resumed"]
+
+
+def test_state_that_is_set_before_the_first_question_is_no_prompt(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An application imports a conversation: nothing has been asked yet, so the session has not begun."""
+    agent, config = create_agent(chat("Welcome back"), [add], checkpointer=InMemorySaver()), in_thread(handler)
+    agent.update_state(config, {"messages": [("user", "Hi"), ("ai", "Hello")]}, as_node="model")
+    assert log.entries == []
+    agent.invoke({"messages": [("user", "Me again")]}, config)
+
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "Me again")]
+
+
+def test_model_that_an_update_calls_is_in_the_prompt_that_waits(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A conditional edge asks a model, also when an update runs the edge: its call takes the next turn."""
+    route = RunnableLambda(lambda state: "Where to?") | chat("second") | (lambda answer: answer.text)
+    graph, config = stops_after_routing(route), in_thread(handler)
+    graph.invoke({"messages": [("user", "Go")]}, config)
+    graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
+
+    assert [at for at in log.sequence if at[0] in ("user_input", "llm_call", "llm_response")] == [
+        ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1), ("llm_call", 1, 2), ("llm_response", 1, 2),
+    ]  # fmt: skip
+    assert {e["session_id"] for e in log.entries} == {"t"}
+
+
+def test_update_that_fails_is_an_error_in_the_prompt_that_waits(log: MemoryDelivery) -> None:
+    """The error is in the session of the graph's runs, here the handler's own."""
+    handler = CoagentCallbackHandler("s", delivery=log)
+    graph = stops_after_routing(lambda state: "second" if len(state["messages"]) == 1 else 1 // 0)
+    config = in_thread(handler)
+    graph.invoke({"messages": [("user", "Go")]}, config)
+    with contextlib.suppress(ZeroDivisionError):
+        graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
+
+    assert [(e["session_id"], e["prompt_number"], e["error_info"]["error_type"]) for e in of_type(log, "error")] == [
+        ("s", 1, "ZeroDivisionError")
+    ]
+    assert len(of_type(log, "user_input")) == 1
