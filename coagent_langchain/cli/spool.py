@@ -46,7 +46,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="send events that were logged for this address instead, e.g. a mistyped or a former one",
     )
     flush.add_argument(
-        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to try (default: 60)"
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to try while the server accepts nothing (default: 60)",
     )
     flush.set_defaults(run=run_flush)
     rejected = _command(inner, "rejected", "print the events that a server rejected, with the reasons, as JSON lines")

@@ -38,16 +38,16 @@ def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
     Parameters:
         settings: server and token.
         folder: where the segments are, maybe those for another address.
-        timeout: seconds for which requests to a failing server are retried, and that one may take (at least one
-            second). With a wrong token or address, or a server that asks to wait longer than that, there is no retry.
+        timeout: seconds for which requests are retried while the server accepts nothing, and that one may take (at
+            least one second). With a wrong token or address, or a server that asks to wait longer than that, there is
+            no retry.
     """
     flushed = Flushed()
     sender = Sender(Transport(settings.base_url, settings.auth_token, longest=max(timeout, 1.0)), folder)
-    until = time.monotonic() + timeout
     for adopted in _dead(folder):
         while not flushed.problem and (lines := adopted.read()):
             sender.load(lines)
-            _send(sender, adopted, flushed, until)
+            _send(sender, adopted, flushed, timeout)
         if flushed.problem:
             break
     return flushed
@@ -77,15 +77,16 @@ def _dead(folder: Path) -> Iterator[Adopted]:
             adopted.release()
 
 
-def _send(sender: Sender, adopted: Adopted, flushed: Flushed, until: float) -> None:
+def _send(sender: Sender, adopted: Adopted, flushed: Flushed, timeout: float) -> None:
     """Send one batch completely, or until there is a problem."""
-    attempt = 0
+    attempt, until = 0, time.monotonic() + timeout
     while sender.busy and not flushed.problem:
         step = sender.step()
         adopted.settle(step.length, step.stored + step.rejected)
         flushed.sent += step.stored
         flushed.rejected += step.rejected
         if not step.verdict.again:
+            attempt, until = 0, time.monotonic() + timeout
             continue
         attempt += 1
         left = until - time.monotonic()
