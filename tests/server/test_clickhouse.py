@@ -155,6 +155,15 @@ def test_columns_have_what_another_server_reads(store: Store, door: Door) -> Non
     }  # fmt: skip
 
 
+def test_columns_keep_texts_that_look_like_times(store: Store, door: Door) -> None:
+    """What a tool said is what another server reads, in the form and to the digit in which it was said."""
+    result = {"now": "2026-01-01T08:30:00+02:00", "today": "2026-01-01", "holidays": ["2026-01-01 00:00:00"]}
+    put(store, entry("tool_response", tool_response={"result": result}))
+    stored = f"SELECT toJSONString(event_data) FROM {store._db}.log_entries"  # type: ignore[attr-defined]
+
+    assert orjson.loads(sql(door, stored)) == {"tool_response": {"result": result}}
+
+
 def published_table(door: Door, database: str) -> None:
     """A database as a published server left it: a session with a duplicate entry, another with one id for two."""
     sql(door, f"CREATE DATABASE {database}")

@@ -453,6 +453,20 @@ def test_only_texts_are_tags(store: Store) -> None:
     assert store.session("s").tags == ("a", 'é"b')
 
 
+def test_texts_that_look_like_times_are_shown_and_found_as_given(store: Store) -> None:
+    """A tag, model, prompt or error that is nothing but a date or time is a text like any other."""
+    time = "2026-01-01T08:30:00.250Z"
+    put(
+        store,
+        entry("session_start", input_data={"prompt": time}, meta={"tags": [time], "model": time}),
+        entry("error", 1, error_info={"error_message": time}),
+        entry("session_end", 2, meta={"status": "failed"}),
+    )
+
+    (found,) = store.sessions(Query(model=time, tag=time)).sessions
+    assert (found.title, found.failure, found.models, found.tags) == (time, time, (time,), (time,))
+
+
 def test_long_models_and_tags_are_cut(store: Store) -> None:
     """They are choices of a filter, and found by the rest of them."""
     long = "ü" * 300

@@ -16,6 +16,8 @@ from coagent_langchain.server.store.clickhouse_table import Table, count_anew
 
 CHECKED = 500  # event ids per query for copies
 PRUNED_AT_ONCE = 500  # sessions per step
+# Otherwise the JSON type takes a text for a time and stores it in another form.
+TEXTS = {"input_format_try_infer_dates": 0, "input_format_try_infer_datetimes": 0}
 
 
 class Writer:
@@ -74,7 +76,7 @@ class Writer:
         # A memoryview: the library would resend bytes by itself if the connection breaks after they were stored.
         block = memoryview(b"\n".join(lines))
         try:
-            self._client.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow")  # type: ignore[arg-type]
+            self._client.raw_insert(f"{self._db}.log_entries", insert_block=block, fmt="JSONEachRow", settings=TEXTS)  # type: ignore[arg-type]
         except OperationalError:  # no response: the rows may still be stored, and resent rows too
             raise
         except DatabaseError:
