@@ -37,7 +37,6 @@ class Pairing:
         self.ends: list[Bar] = []
         self.by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
-        self._early: dict[str, tuple[int, Moment]] = {}  # run id → where in `bars` an end is that came before its call
         self._by_error: dict[str, Bar] = {}
         self._questions: dict[str, list[Bar]] = defaultdict(list)
         self._special: dict[str, Callable[[Moment], None]] = {
@@ -70,17 +69,12 @@ class Pairing:
             self.by_run[moment.run] = bar
         if kind == "model" and moment.note:
             self.sent.setdefault(moment.prompt, moment.note)
-        if moment.run in self._early:  # the clock was set back in between
-            place, end = self._early.pop(moment.run)
-            self.bars[place] = self.bars.pop()
-            self.add(end)
 
     def _close(self, moment: Moment, kind: str) -> None:
         taken = (self._take(key, moment) for key in self._keys(moment, kind))
         bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
         if bar is None:
             bar = self._new(moment, kind)
-            self._keep(moment)
         else:
             _join(bar, moment)
         _stop(bar, moment)
@@ -102,11 +96,6 @@ class Pairing:
             return exchange(bar.note, end.note) if bar.kind == "retriever" and end.note else bar.note
         cause = self._by_error.get(end.error)
         return (cause.note if cause else end.note) or bar.note  # a response has only the message, which may be empty
-
-    def _keep(self, end: Moment) -> None:
-        """Remember the end that made the last bar, as its call may follow."""
-        if end.run:
-            self._early.setdefault(end.run, (len(self.bars) - 1, end))
 
     def _keys(self, moment: Moment, kind: str) -> list[tuple[object, ...]]:
         """The keys by which a call and its response may be paired, the strongest first."""
@@ -156,7 +145,6 @@ class Pairing:
         bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed, moment)
         if bar is None:
             bar = self._point(moment, "error")
-            self._keep(moment)
         else:
             _join(bar, moment)
             if bar.kind != "component" and bar.end is None:
