@@ -57,32 +57,6 @@ def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("times", "paired"), [
-    ([(30, 20), (50, 50)], [("a", 50, "1"), ("b", 20, "0")]),  # the second call, which began at 10, ended first
-    ([(30, 27), (50, 45)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 3 and the second at 5: no call fits
-    ([(30, 24), (50, 50)], [("a", 30, "0"), ("b", 40, "1")]),  # the first began at 6: the second call is hardly nearer
-    ([(30, 0), (50, 0)], [("a", 30, "0"), ("b", 40, "1")]),  # a client that measures no durations
-])  # fmt: skip
-def test_without_ids_tools_side_by_side_pair_by_their_times(
-    times: list[tuple[int, int]], paired: list[tuple[str, int, str]]
-) -> None:
-    """The first response closes the call that began when its duration says; the first call, if none fits."""
-    story = Story("plain").ask("Find both")
-    began = story.now
-    for place, name in enumerate("ab"):
-        story.now = began + 10 * place
-        story.log("tool_call", 1, tool_call={"tool_name": "search", "parameters": {"topic": name}})
-    for place, (at, took) in enumerate(times):
-        story.now = began + at
-        answer = {"tool_name": "search", "result": {"output": str(place)}, "execution_time_ms": took}
-        story.log("tool_response", 1, tool_response=answer)
-    answers = {seq: entry["tool_response"]["result"]["output"] for seq, entry in enumerate(story.entries, 1)
-               if entry["event_type"] == "tool_response"}  # fmt: skip
-
-    assert [(bar.note[-1], bar.events[1][0] - bar.events[0][0], answers[bar.events[1][1]])
-            for bar in timeline(story.entries).tools] == paired  # fmt: skip
-
-
 def test_nodes_of_one_name_side_by_side_pair_by_their_runs() -> None:
     """As `Send` starts them: neither order nor duration matters."""
     story = Story("s").ask("Find both")

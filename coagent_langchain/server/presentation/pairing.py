@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
-from itertools import islice
 
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.formats import total
@@ -14,7 +13,6 @@ from coagent_langchain.server.presentation.oversight import exchange
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
 CLOSES = {"llm_response": "model", "tool_response": "tool", "component_exit": "component"}
 WARNINGS = frozenset({"warning", "consensus_failure", "performance_degradation"})  # like a failed test, not errors
-MAX_ABREAST = 50  # open calls with one key that a response is compared with
 
 
 class Pairing:
@@ -71,7 +69,7 @@ class Pairing:
             self.sent.setdefault(moment.prompt, moment.note)
 
     def _close(self, moment: Moment, kind: str) -> None:
-        taken = (self._take(key, moment) for key in self._keys(moment, kind))
+        taken = map(self._take, self._keys(moment, kind))
         bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
         if bar is None:
             bar = self._new(moment, kind)
@@ -104,24 +102,14 @@ class Pairing:
         keys: list[tuple[object, ...]] = [(kind, moment.key, "id")] if moment.key else []
         return [*keys, (kind, moment.prompt, moment.turn, "" if kind == "model" else moment.name)]
 
-    def _take(self, key: tuple[object, ...], moment: Moment) -> Bar | None:
-        """Take the open call that a moment ends: the first with this key, or the one whose start fits its duration.
-
-        Parallel calls end in any order. A later one must fit much better than the first, as durations may be imprecise.
-        """
-        waiting = self._waiting.get(key, deque())
-        while waiting and waiting[0].end is not None:
-            waiting.popleft()
-        if not waiting:
-            return None
-        taken = waiting[0]
-        if len(waiting) > 1 and moment.ms:
-            began = moment.at - moment.ms
-            off = {bar: abs(bar.start - began) for bar in islice(waiting, MAX_ABREAST) if bar.end is None}
-            nearest = min(off, key=off.__getitem__)
-            taken = nearest if 4 * off[nearest] < off[taken] else taken
-        waiting.remove(taken)
-        return taken
+    def _take(self, key: tuple[object, ...]) -> Bar | None:
+        """Take the first call with this key that is still open."""
+        waiting = self._waiting.get(key)
+        while waiting:
+            bar = waiting.popleft()
+            if bar.end is None:
+                return bar
+        return None
 
     def _point(self, moment: Moment, kind: str = "note") -> Bar:
         bar = self._new(moment, kind)
@@ -142,7 +130,7 @@ class Pairing:
 
     def _error(self, moment: Moment) -> None:
         unnamed = ("model", moment.prompt, moment.turn, "")
-        bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed, moment)
+        bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed)
         if bar is None:
             bar = self._point(moment, "error")
         else:
