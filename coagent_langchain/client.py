@@ -200,14 +200,6 @@ class CoagentClient(EventLog):
             raise CoagentClientError(f"no session {session_id!r} on {self.base_url}", status=200)
         return LoggedSession(session_id, events)
 
-    def last_prompt_number(self, session_id: str) -> int:
-        """The highest `prompt_number` of a session, 0 for an unknown session. Raises like `get_logs`."""
-        last = self.filter_logs(session_id, "max([].prompt_number)") or 0
-        if not isinstance(last, int):
-            what = f"the filter of {self.base_url} did not return a number; is it a CoAgent server?"
-            raise CoagentClientError(what, status=200, answer=last)
-        return last
-
     def start_session(
         self, prompt: str | None = None, session_id: str | None = None, meta: JsonObject | None = None
     ) -> Session:

@@ -94,14 +94,6 @@ def test_filter_that_finds_nothing_gives_none(client: CoagentClient, expression:
     assert client.filter_logs("null", expression) is None
 
 
-def test_last_prompt_number(client: CoagentClient) -> None:
-    """It is the highest number, whichever came last, and 0 for an unknown session."""
-    for number in (1, 3, 2):
-        client.log_info("numbered", "hello", number)
-
-    assert [client.last_prompt_number(session_id) for session_id in ("numbered", "unknown")] == [3, 0]
-
-
 @pytest.mark.parametrize(("before", "number"), [(0, 1), (2, 3)])
 def test_handler_resumes_a_session_where_it_ended(
     client: CoagentClient, caplog: pytest.LogCaptureFixture, before: int, number: int
@@ -199,18 +191,6 @@ def test_answer_that_is_no_list_is_told(read: Callable[[CoagentClient], object])
     assert (caught.value.status, caught.value.answer) == (200, odd)
 
 
-def test_last_prompt_number_that_is_none_is_told() -> None:
-    """Another server's filter may return anything."""
-    with (
-        FaultyServer(answering("many")) as server,
-        patient(server.base_url) as client,
-        pytest.raises(CoagentClientError) as caught,
-    ):
-        client.last_prompt_number("x")
-
-    assert str(caught.value) == f"the filter of {client.base_url} did not return a number; is it a CoAgent server?"
-
-
 @pytest.mark.parametrize("odd", [[None, None], ["a", "b"], [1], "abc", 7])
 def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever another server returns, the handler is created, and the log says why numbering starts at 1."""
@@ -224,7 +204,7 @@ def test_handler_that_cannot_resume_starts_at_one(odd: object, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("read", [CoagentClient.get_logs, CoagentClient.get_logs_json, CoagentClient.session,
-                                  CoagentClient.last_prompt_number])  # fmt: skip
+                                  lambda client, session_id: client.filter_logs(session_id, "[]")])  # fmt: skip
 @pytest.mark.parametrize("session_id", [None, 5, uuid.UUID(int=5)])
 def test_id_to_read_that_is_no_text_is_told(
     client: CoagentClient, read: Callable[[CoagentClient, Any], object], session_id: object
@@ -241,7 +221,7 @@ def test_what_is_logged_under_an_id_is_read_under_it(client: CoagentClient, sess
     client.log_info(session_id, "hello")
     query = f"[?session_id!='{session_id}']"
 
-    assert [len(client.get_logs(session_id)), client.last_prompt_number(session_id)] == [1, 1]
+    assert [len(client.get_logs(session_id)), client.filter_logs(session_id, "length(@)")] == [1, 1]
     assert client.filter_logs(session_id, query) == []
 
 
