@@ -247,15 +247,9 @@ def client() -> Iterator[ollama.Client]:
         yield ollama.Client(stand_in.url)
 
 
-def test_ollamas_own_client_lists_and_shows(client: ollama.Client) -> None:
-    """`list`, `show` and `ps` work."""
-    names = [m.model for m in client.list().models]
-
-    assert (names, client.show("qwen3:8b").capabilities, list(client.ps().models)) == (
-        ["llama3.2:latest", "qwen3:8b"],
-        ["completion", "tools"],
-        [],
-    )
+def test_ollamas_own_client_lists_the_models(client: ollama.Client) -> None:
+    """They are those that the stand-in was given."""
+    assert [m.model for m in client.list().models] == ["llama3.2:latest", "qwen3:8b"]
 
 
 def test_ollamas_own_client_without_streaming(client: ollama.Client) -> None:

@@ -20,7 +20,6 @@ from typing import Any, Self
 from coagent_langchain.testing.replies import Answer, Failure, OllamaRequest, Script, as_answers, is_json, told
 from coagent_langchain.wire import JsonObject
 
-VERSION = "0.12.0"  # of the API that it speaks
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")  # with the whitespace before it; the last one also with that after it
 
 
@@ -111,24 +110,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Log no requests to stderr."""
 
     def do_GET(self) -> None:
-        stand_in = self.server.stand_in
-        match self.path:
-            case "/api/tags":
-                self._json({"models": [_described(name) for name in stand_in.models]})
-            case "/api/version":
-                self._json({"version": VERSION})
-            case "/api/ps":
-                self._json({"models": []})
-            case _:
-                self._json({"error": f"the stand-in has no {self.path}"}, 404)
+        if self.path == "/api/tags":
+            self._json({"models": [_described(name) for name in self.server.stand_in.models]})
+        else:
+            self._json({"error": f"the stand-in has no {self.path}"}, 404)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         model = body.get("model", "")
         if not any(model in (name, name.partition(":")[0]) for name in self.server.stand_in.models):
             self._json({"error": f"model '{model}' not found"}, 404)
-        elif self.path == "/api/show":
-            self._json(_described(model) | {"capabilities": ["completion", "tools"], "model_info": {}})
         elif self.path in ("/api/chat", "/api/generate"):
             self._answer(OllamaRequest(self.path, body, _messages(body)))
         else:
