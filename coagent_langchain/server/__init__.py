@@ -35,8 +35,8 @@ def launch(
         A context manager with `url`, `base_url` and `close()`.
 
     Raises:
-        ConfigurationError: the extra is not installed, the port is taken, the store cannot be used, the system starts
-            no thread, or a token is missing or cannot be sent.
+        ConfigurationError: the extra is not installed, the port is taken, the store cannot be used, or a token is
+            missing or cannot be sent.
     """
     try:
         from coagent_langchain.server import running

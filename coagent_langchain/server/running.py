@@ -7,8 +7,7 @@ import errno
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import Any, Self
 
@@ -140,7 +139,7 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
             f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
             "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
         )
-    with ExitStack() as resources, _threads_there():
+    with ExitStack() as resources:
         if store is None:
             folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
             store = f"sqlite://{folder}/coagent.db"
@@ -149,18 +148,6 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
         sock = resources.enter_context(listen(host, port))
         resources.callback(store.close)  # from here on, also closes a store that was passed in
         return Running(store, sock, token, resources)
-
-
-@contextmanager
-def _threads_there() -> Iterator[None]:
-    """Raise a `ConfigurationError` if the system cannot start a thread."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "start new thread" not in str(error):
-            raise
-        advice = "`ulimit -u`, or the container's limit of processes, says how many this user may have"
-        raise ConfigurationError(f"cannot start a server: {error}; {advice}") from error
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -68,19 +68,6 @@ def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
     server.open_store(address).close()
 
 
-def test_system_without_threads_is_told(tmp_path: Path) -> None:
-    """As a configuration error; the store's file is released for another attempt."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    before = threading.stack_size(1 << 46)  # no thread can have so large a stack
-    try:
-        with pytest.raises(ConfigurationError, match="cannot start a server: can't start new thread; `ulimit -u`"):
-            server.launch(address)
-    finally:
-        threading.stack_size(before)
-
-    server.launch(address).close()
-
-
 def test_launch_leaves_signals_and_logging_alone() -> None:
     """A host that embeds the server keeps its signal handlers and logging configuration."""
     import logging
