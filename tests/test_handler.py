@@ -625,6 +625,20 @@ def test_remark_in_a_prompts_block_stands_in_its_latest_turn(
     assert told == [("cooked", 1, 1), ("served", 2, 0)]
 
 
+@pytest.mark.internal_errors
+def test_level_that_does_not_exist_is_told_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is logged as `info`: an error logged in this way would count as none, and nobody would know."""
+    for level in ("debug", "info", "warning", "error", "WARNING"):
+        handler.log(level, "burnt")
+
+    assert types(log) == ["session_start", "debug", "info", "warning", "info", "info"]
+    assert [r.getMessage() for r in caplog.records if r.name == "coagent_langchain"] == [
+        "handler.log has the levels debug, info and warning, and logs others as info; for errors: log_error"
+    ]
+
+
 def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """This also holds for a component that has no turn of its own."""
 

@@ -126,11 +126,15 @@ class CoagentCallbackHandler(Hooks):
         """Log an event of your own, in the run or session around the call.
 
         Parameters:
-            level: `debug`, `info` or `warning`; anything else is `info`.
+            level: `debug`, `info` or `warning`; anything else is `info`, and a warning says so once.
             message: the text.
             meta: free-form JSON.
         """
-        self._remarks.here(event_type_of(level), message, meta)
+        event_type = event_type_of(level)
+        self._remarks.here(event_type, message, meta)
+        if event_type != level:
+            told = "handler.log has the levels debug, info and warning, and logs others as info; for errors: log_error"
+            guard.contain("CoagentCallbackHandler.log", ConfigurationError(told), told)
 
     @guard
     def log_error(self, message: str | BaseException, error: BaseException | None = None, *, critical: bool = False,
