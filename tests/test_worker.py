@@ -318,6 +318,32 @@ def test_flush_after_close_does_not_wait_in_vain(tmp_path: Path) -> None:
         assert (delivery.flush(20), server.stored) == (True, ["a", "b"])
 
 
+def test_thread_that_ends_while_it_is_taken_for_alive_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request can be made to end in that moment, so here the look at the thread lets it end."""
+    released = threading.Event()
+    with (
+        FaultyServer(lambda request: Answer(stores=released.wait(20))) as server,
+        delivery_to(server.base_url, tmp_path, exit_timeout=0.1) as delivery,
+    ):
+        delivery.append(line("a"))
+        assert server.wait_for(lambda: bool(server.requests))
+        delivery.close()
+        delivery.append(line("b"))
+        ending = delivery._worker._thread
+        assert ending
+
+        def is_alive() -> bool:
+            released.set()
+            ending.join(20)
+            return True
+
+        monkeypatch.setattr(ending, "is_alive", is_alive)
+
+        assert (delivery.flush(10), server.stored) == (True, ["a", "b"])
+
+
 def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:
     """Each destination has its own folder."""
     with FaultyServer(lambda request: Answer(503)) as one, FaultyServer() as other:

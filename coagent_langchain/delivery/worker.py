@@ -71,14 +71,20 @@ class Worker:
             return
         self.idle = False
         self._wakened.put(None)
-        if self._starting.acquire(blocking=False):
+        while not self._is_running and self._starting.acquire(blocking=False):  # who holds the lock looks once more
             try:
-                if self._thread is None or not self._thread.is_alive():
+                if not self._is_running:
                     self._start()
             except RuntimeError:  # "can't start new thread": the next append tries again
                 self.idle = True
+                return
             finally:
                 self._starting.release()
+
+    @property
+    def _is_running(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def _start(self) -> None:
         """Start the thread, with a new event and queue: gevent may have replaced their classes and that of threads.
