@@ -138,6 +138,18 @@ def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: st
         assert first == [[MOST], [2 * MOST], [90_000] if late == "old" else [], []]
 
 
+def test_prune_without_a_server_makes_no_pause(tmp_path: Path) -> None:
+    """Nobody waits for the file: pauses would double the time that a large session takes."""
+    path, paused = tmp_path / "coagent.db", list[str]()
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        for start in range(0, 2 * MOST, 1_000):
+            put(store, *(entry(session_id="large", at=at) for at in range(start, start + 1_000)))
+        put(store, entry(session_id="small"))
+    pruned = StoreFile(path, pause=lambda: paused.append("paused")).prune(T0 + 60_000)
+
+    assert (pruned, paused) == (Pruned(2, 2 * MOST + 1), [])
+
+
 def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No server needs to have started first."""
     address = f"sqlite://{tmp_path}/coagent.db"

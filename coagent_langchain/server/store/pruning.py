@@ -27,7 +27,7 @@ class StoreFile:
 
     Parameters:
         path: the file.
-        pause: called between transactions, to let a server store.
+        pause: called between transactions beside a server, to let it store.
     """
 
     def __init__(self, path: Path, pause: Callable[[], object] = lambda: time.sleep(PAUSE)) -> None:
@@ -54,42 +54,14 @@ class StoreFile:
         with self._connected() as connection, _alone(self._path) as alone:
             if alone:
                 index.remove(self._path)  # first: deleting needs space, of which a full disk has none
+            pause = (lambda: None) if alone else self._pause
             for condition, values in conditions:
-                while (deleted := self._delete_some(connection, condition, values)).sessions:
+                while (deleted := _delete_some(connection, condition, values, pause)).sessions:
                     count, entries = count + deleted.sessions, entries + deleted.entries
-                    if not alone:
-                        self._pause()
+                    pause()
             if alone:
                 _shrink(connection, self._path)
         return Pruned(count, entries)
-
-    def _delete_some(self, connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Pruned:
-        """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
-        count = entries = large = 0
-        with transaction(connection):
-            sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
-            for number, size in connection.execute(sql, values).fetchall():
-                if count and entries + size > MOST:
-                    break
-                count, entries = count + 1, entries + size
-                if size > MOST:
-                    large = number
-                    break
-                _delete_one(connection, number)
-        if large:
-            self._delete_large(connection, large)
-        return Pruned(count, entries)
-
-    def _delete_large(self, connection: sqlite3.Connection, number: int) -> None:
-        """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
-
-        Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
-        """
-        some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
-        while connection.execute(some, (number,)).rowcount == MOST:
-            self._pause()
-        with transaction(connection):
-            _delete_one(connection, number)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
@@ -104,6 +76,38 @@ class StoreFile:
                 yield connection
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
+
+
+def _delete_some(
+    connection: sqlite3.Connection, condition: str, values: Sequence[Any], pause: Callable[[], object]
+) -> Pruned:
+    """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
+    count = entries = large = 0
+    with transaction(connection):
+        sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
+        for number, size in connection.execute(sql, values).fetchall():
+            if count and entries + size > MOST:
+                break
+            count, entries = count + 1, entries + size
+            if size > MOST:
+                large = number
+                break
+            _delete_one(connection, number)
+    if large:
+        _delete_large(connection, large, pause)
+    return Pruned(count, entries)
+
+
+def _delete_large(connection: sqlite3.Connection, number: int, pause: Callable[[], object]) -> None:
+    """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
+
+    Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
+    """
+    some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
+    while connection.execute(some, (number,)).rowcount == MOST:
+        pause()
+    with transaction(connection):
+        _delete_one(connection, number)
 
 
 def _delete_one(connection: sqlite3.Connection, number: int) -> None:
