@@ -19,8 +19,8 @@ from coagent_langchain.server.presentation import formats, transcript
 from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.store import Session, every_entry
 
-COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "duration_ms",
-           "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
+COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "outcome",
+           "duration_ms", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",
            "parent_run_id")  # fmt: skip
 _FORMULA = tuple("=+-@＝＋－＠\t\r\n")  # first characters that make a spreadsheet evaluate a cell
 
@@ -36,8 +36,8 @@ def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
     yield _line(COLUMNS)
     for body in bodies:
         m = read(0, body)
-        yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, m.ms, m.input, m.output,
-                     m.cached, "true" if m.reused else "", m.cost, m.event_id, m.run, m.parent))  # fmt: skip
+        yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, m.outcome, m.ms, m.input,
+                     m.output, m.cached, "true" if m.reused else "", m.cost, m.event_id, m.run, m.parent))  # fmt: skip
 
 
 def _line(cells: Iterable[object]) -> bytes:

@@ -77,6 +77,20 @@ def test_csv_leaves_unknown_figures_empty() -> None:
     ]
 
 
+def test_csv_tells_how_a_call_ended() -> None:
+    """As the table of events does: an answer that was cut off looked whole."""
+    story = Story("s").ask("hello")
+    story.model("hello", "Once upon", 5, (7, 2))
+    story.entries[-1]["meta"]["finish_reason"] = "length"
+    story.log("session_end", meta={"status": "cancelled"})
+    made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
+
+    assert [(row["event_type"], row["outcome"], row["duration_ms"]) for row in csv.DictReader(io.StringIO(made))] == [
+        ("session_start", "", ""), ("user_input", "", ""), ("llm_call", "", ""), ("llm_response", "cut off", "5"),
+        ("session_end", "cancelled", ""),
+    ]  # fmt: skip
+
+
 def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> None:
     """Only line breaks between its values are removed: numbers stay as they were written."""
     body = (
