@@ -67,6 +67,18 @@ def test_comparison_tells_what_failed_last_after_the_answer() -> None:
     assert (side.answer, side.error) == ("Sunny.", "TimeoutError: no tickets")
 
 
+@pytest.mark.parametrize("earlier", ["", "I will think."])
+def test_comparison_tells_that_a_limit_was_reached_before_the_first_word(earlier: str) -> None:
+    """By a model that reasons: it looked as if it had not been asked, or as if an earlier answer was all of it."""
+    story = Story("s").ask("Soup?")
+    story.model("Soup?", earlier, 5, (1, 1))
+    story.model("Soup?", "", 5, (1, 900))
+    story.entries[-1]["meta"]["finish_reason"] = "length"
+    (side,) = comparison(story.entries)
+
+    assert (side.answer, side.cut_off) == (earlier, True)
+
+
 def test_comparison_leaves_out_calls_without_arguments() -> None:
     """A call that no tool ran for is an answer by what it says."""
     story = Story("s").ask("Menu?")

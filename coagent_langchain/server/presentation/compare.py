@@ -35,7 +35,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
-    cut_off: bool = False  # the answer ends at a limit of tokens
+    cut_off: bool = False  # the answer, or a later one without words, ends at a limit of tokens
     error: str = ""  # the failure after or instead of the answer, else the one that made the prompt fail
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)
@@ -71,10 +71,11 @@ def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
     bars = list(_from_the_end(prompt))
     side.tools = [bar.label for bar in reversed(bars) if bar.is_tool]
     for bar in sorted(bars, key=lambda bar: bar.last, reverse=True):  # branches may be parallel
+        side.cut_off = side.cut_off or bar.status == CUT_OFF
         if bar.status == "error":
             side.error = side.error or bar.note
         elif answer := _answer(bar, read, tools):
-            side.answer, side.cut_off = answer, bar.status == CUT_OFF
+            side.answer = answer
             break
     if not side.error and prompt.status == "error":  # a branch failed before another one answered
         side.error = "".join(bar.note for bar in causes(prompt)[-1:])
