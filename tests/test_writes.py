@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -224,6 +225,33 @@ def test_signal_handler_amid_a_short_write_makes_it_whole(tmp_path: Path) -> Non
 
     assert (spool.refused, spool.written) == (0, 3)
     assert segments(tmp_path / "d")[0].read_bytes() == header(HEADER_BYTES) + b"".join(LINES[:3])
+
+
+def test_signal_handler_at_any_call_of_a_failed_write_takes_nothing_away(tmp_path: Path) -> None:
+    """Python runs handlers where a function begins. Its line and the interrupted one are kept, wherever that is."""
+    tracing = sys.gettrace()
+
+    def kept(moment: int) -> list[bytes]:
+        """The lines, if a handler logs when the function of that number begins; none if there are fewer."""
+        spool, numbers = spool_in(tmp_path / str(moment)), iter(range(moment + 1))
+        spool.append(LINES[0], 1)
+
+        def begins(frame: FrameType, event: str, arg: object) -> None:
+            if next(numbers) == moment:
+                sys.settrace(tracing)
+                full.close()  # the disk has space again
+                spool.append(LINES[2], 1)
+
+        with ExitStack() as full:
+            full.enter_context(largest_file(HEADER_BYTES + len(LINES[0]) + 5))
+            sys.settrace(begins)
+            spool.append(LINES[1], 1)
+            sys.settrace(tracing)
+        return [] if list(numbers) else sorted(read_all(spool).splitlines(keepends=True))
+
+    found = list(itertools.takewhile(len, map(kept, itertools.count())))
+
+    assert (len(found) > 10, found) == (True, [LINES[:3]] * len(found))
 
 
 def test_write_keeps_the_interpreter_s_lock() -> None:

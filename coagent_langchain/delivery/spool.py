@@ -96,24 +96,28 @@ class Spool:
         try:
             if self._pwrite.write(segment.descriptor, lines, offset) != length:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            kept = True
         except OSError as error:
-            kept = False
-            if self._open is entry:  # a partial write is not a line
-                with contextlib.suppress(OSError):
-                    os.ftruncate(segment.descriptor, offset)
-            if self._open is entry and segment.path and self._leave_folder(error):
-                self._write(entry)
+            self._write_elsewhere(entry, segment, offset, error)  # the entry is then no longer open
         if self._open is not entry:
             return
         self._open = None  # no call from here on
-        if kept:
-            segment.entries += count
-            self._taken += length
-            self.written += count
-            segment.size = offset + length  # last: from now on the worker may read it
-        else:
-            self.refused += count
+        segment.entries += count
+        self._taken += length
+        self.written += count
+        segment.size = offset + length  # last: from now on the worker may read it
+
+    def _write_elsewhere(self, entry: _Entry, segment: Segment, offset: int, error: OSError) -> None:
+        """Write the open entry without the folder, because of `error`, or refuse it; a signal handler may, too."""
+        with contextlib.suppress(OSError):
+            if self._open is entry:  # a partial write is not a line; no call between this and the next one
+                os.ftruncate(segment.descriptor, offset)
+        if self._open is entry and segment.path:
+            self._leave_folder(error)
+            if self._new_segment():
+                self._write(entry)
+        if self._open is entry:
+            self._open = None
+            self.refused += entry[1]
 
     def _new_segment(self) -> bool:
         """Begin the next segment, without the folder if that cannot be used; False if there is no space."""
@@ -122,7 +126,8 @@ class Spool:
         except Exception as error:  # noqa: BLE001 - not the disk alone refuses: blockbuster does, or an audit hook
             if self._folder.path is None or (getattr(error, "errno", None) in _NO_FILES and self._segments):
                 return False  # space may come back: the next append tries again
-            return self._leave_folder(error)
+            self._leave_folder(error)
+            return self._new_segment()
         before = self._segments[-1] if self._segments else None
         self._taken += HEADER_BYTES
         self._segments.append(segment)
@@ -130,12 +135,11 @@ class Spool:
             before.finish()
         return True
 
-    def _leave_folder(self, error: Exception) -> bool:
-        """Begin a segment without the folder, because of `error`; False if there is no space for it either."""
+    def _leave_folder(self, error: Exception) -> None:
+        """Do without the folder from now on, because of `error`: within the bound of memory."""
         self._folder.fall_back(error)
         self.others = 0
         self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
-        return self._new_segment()
 
     @property
     def fallback(self) -> str | None:
