@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from coagent_langchain.server.store.rollup import (
     ACTIVE,
     ANSWERED,
@@ -29,125 +31,141 @@ TABLE = f"""CREATE TABLE IF NOT EXISTS {{db}}.log_entries (
     INDEX by_word words TYPE ngrambf_v1(4, 65536, 2, 0) GRANULARITY 1
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (session_id, timestamp, event_id)"""
 
-_MS = "toUnixTimestamp64Milli(timestamp)"
-_TELLS = "event_type IN ('llm_response', 'error')"  # report usage; an error, that of a stream that broke off
+# -- what one entry says: SQL over its columns
 
 
-def _number(path: str) -> str:
-    value = f"toInt64OrNull(toString({path}))"
-    return f"ifNull(if({value} BETWEEN 0 AND {LARGEST}, {value}, 0), 0)"
+def _text(path: str) -> str:
+    """A value as text; empty if there is none."""
+    return f"ifNull(toString({path}), '')"
 
 
-def _reports(path: str) -> str:
-    named = f"ifNull(toInt64OrNull(toString({path})) BETWEEN 0 AND {LARGEST}, 0)"
-    return f"sumIf(1, {_TELLS} AND {named})"
-
-
-def _count(event_type: str) -> str:
-    return f"sumIf(1, event_type = '{event_type}')"
-
-
-def _used(value: str) -> str:
-    return f"sumIf({value}, {_TELLS} AND ifNull(toString(meta.cached), '') != 'true')"
-
-
-_GIVEN, _MADE = "event_data.llm_response.input_tokens", "event_data.llm_response.output_tokens"
-_READ = "meta.usage.input_token_details.cache_read"
-_INPUT, _OUTPUT = _number(_GIVEN), _number(_MADE)
-_TOTAL = _number("event_data.llm_response.total_tokens")
-_SUM = f"if({_TOTAL} > 0, {_TOTAL}, {_INPUT} + {_OUTPUT})"
-_COST = "toFloat64OrNull(toString(event_data.performance_metrics.cost))"
-_TIMED = "event_type = 'error' AND ifNull(toString(meta.execution_time_ms), '') != ''"  # ends a model call
-_RECOVERED = "ifNull(toString(event_data.error_info.recovery_successful), '') != 'false'"
-_OPEN = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_TIMED})"
-_TOLD = "ifNull(toString(meta.status), '')"
-_BEGUN = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
-_ACTIVE = f"({_BEGUN} OR event_type = 'human_oversight' AND {_TOLD} = '{ANSWERED}')"
-_STANDS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_TOLD} = '{ASKED}')"
-_STATUS = f"{_TOLD} IN ({', '.join(map(repr, ENDINGS))})"
-_SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` splits on
+def _only_text(path: str) -> str:
+    """A text; empty if the value is something else."""
+    return f"ifNull({path}.:String, '')"
 
 
 def _on_one_line(text: str) -> str:
     return f"substringUTF8(trim(replaceRegexpAll(substringUTF8({text}, 1, {2 * TITLE}), '{_SPACE}', ' ')), 1, {TITLE})"
 
 
-_INNER_PROMPT = "ifNull(event_data.input_data.prompt.:String, '')"
-_PROMPT = _on_one_line(f"if(ifNull(prompt, '') != '', prompt, {_INNER_PROMPT})")
-_ERROR = ", ".join(f"ifNull(event_data.error_info.{name}.:String, '')" for name in ("error_type", "error_message"))
-_FAILURE = _on_one_line(f"arrayStringConcat(arrayDistinct(arrayFilter(text -> text != '', [{_ERROR}])), ': ')")
-# of prompts in the same millisecond, the one with the lowest type, which the handler logs first: the session's own
-_WHEN = f"{_MS} * 32 + toInt8(event_type)"
-_META = "ifNull(toJSONString(meta), '')"
-_GIVEN_TAGS = f"arrayConcat(JSONExtractArrayRaw({_META}, 'tags'), JSONExtractArrayRaw({_META}, 'context', 'tags'))"
-_TAGS = f"arrayMap(tag -> JSONExtractString(tag), arrayFilter(tag -> JSONType(tag) = 'String', {_GIVEN_TAGS}))"
-_IS_MODEL = f"JSONType({_META}, 'model') = 'String' AND JSONExtractString({_META}, 'model') != ''"
-_MODEL = f"if({_IS_MODEL}, [substringUTF8(JSONExtractString({_META}, 'model'), 1, {TITLE})], [])"
+def _is_number(path: str) -> str:
+    return f"toInt64OrNull(toString({path})) BETWEEN 0 AND {LARGEST}"
 
-# name → (type in the roll-up table, value in the view, aggregation when read)
-_U64 = "SimpleAggregateFunction(sum, Int64)"
-ROLLUP: dict[str, tuple[str, str, str]] = {
-    "first_ms": ("SimpleAggregateFunction(min, Int64)", f"min({_MS})", "min"),
-    "last_ms": ("SimpleAggregateFunction(max, Int64)", f"max({_MS})", "max"),
-    "entries": (_U64, "toInt64(count())", "sum"),
-    "llm_calls": (_U64, _count("llm_call"), "sum"),
-    "tool_calls": (_U64, _count("tool_call"), "sum"),
-    "errors": (_U64, _count("error"), "sum"),
-    "recoveries": (_U64, f"sumIf(1, event_type = 'recovery' AND {_RECOVERED})", "sum"),
-    "input_tokens": (_U64, _used(_INPUT), "sum"),
-    "output_tokens": (_U64, _used(_OUTPUT), "sum"),
-    "total_tokens": (_U64, _used(_SUM), "sum"),
-    "cached_tokens": (_U64, _used(_number(_READ)), "sum"),
-    "open_calls": (_U64, f"toInt64(sum({_OPEN}))", "sum"),
-    "input_reports": (_U64, _reports(_GIVEN), "sum"),
-    "output_reports": (_U64, _reports(_MADE), "sum"),
-    "cached_reports": (_U64, _reports(_READ), "sum"),
-    "unpriced_calls": (_U64, _used(f"({_SUM}) > 0 AND {_COST} IS NULL"), "sum"),
-    "prompts": ("SimpleAggregateFunction(max, Int64)", "toInt64(max(prompt_number))", "max"),
-    "cost": ("SimpleAggregateFunction(sum, Nullable(Float64))", f"sum({_COST})", "sum"),
-    "headline": (
-        "SimpleAggregateFunction(min, Tuple(Int64, String))",
-        f"min(if({_BEGUN} AND {_PROMPT} != '', ({_WHEN}, {_PROMPT}), (toInt64({NEVER}), '')))",
+
+def _number(path: str) -> str:
+    """A number of tokens; 0 if it is missing or a mistake."""
+    return f"ifNull(if({_is_number(path)}, toInt64OrNull(toString({path})), 0), 0)"
+
+
+_SPACE = r"[\\s\\x0b\\x1c-\\x1f\\x85\\pZ]+"  # what Python's `split` splits on
+_MS = "toUnixTimestamp64Milli(timestamp)"
+# Of prompts in the same millisecond, the one with the lowest type, which the handler logs first: the session's own.
+_ORDER = f"{_MS} * 32 + toInt8(event_type)"
+
+_HAS_USAGE = "event_type IN ('llm_response', 'error')"  # an error, that of a stream that broke off
+_INPUT, _OUTPUT = "event_data.llm_response.input_tokens", "event_data.llm_response.output_tokens"
+_CACHED = "meta.usage.input_token_details.cache_read"
+_GIVEN_TOTAL = _number("event_data.llm_response.total_tokens")
+_TOTAL = f"if({_GIVEN_TOTAL} > 0, {_GIVEN_TOTAL}, {_number(_INPUT)} + {_number(_OUTPUT)})"
+_COST = "toFloat64OrNull(toString(event_data.performance_metrics.cost))"
+
+_ENDS_MODEL_CALL = f"event_type = 'error' AND {_text('meta.execution_time_ms')} != ''"
+_OPENED = f"(event_type IN {OPENING}) - (event_type IN {CLOSING}) - ({_ENDS_MODEL_CALL})"
+_RECOVERED = f"event_type = 'recovery' AND {_text('event_data.error_info.recovery_successful')} != 'false'"
+_STATUS = _text("meta.status")
+_BEGINS = f"event_type IN ({', '.join(repr(name) for name in sorted(ACTIVE))})"
+_IS_ACTIVE = f"({_BEGINS} OR event_type = 'human_oversight' AND {_STATUS} = '{ANSWERED}')"
+_STOPS = f"(event_type = 'session_end' OR event_type = 'human_oversight' AND {_STATUS} = '{ASKED}')"
+_ENDING = f"if({_STATUS} IN ({', '.join(map(repr, ENDINGS))}), {_STATUS}, 'completed')"
+
+_PROMPT = _on_one_line(f"if(ifNull(prompt, '') != '', prompt, {_only_text('event_data.input_data.prompt')})")
+_ERROR = ", ".join(_only_text(f"event_data.error_info.{name}") for name in ("error_type", "error_message"))
+_FAILURE = _on_one_line(f"arrayStringConcat(arrayDistinct(arrayFilter(text -> text != '', [{_ERROR}])), ': ')")
+_META = "ifNull(toJSONString(meta), '')"
+_MODEL = f"JSONExtractString({_META}, 'model')"
+_HAS_MODEL = f"JSONType({_META}, 'model') = 'String' AND {_MODEL} != ''"
+_MODELS = f"if({_HAS_MODEL}, [substringUTF8({_MODEL}, 1, {TITLE})], [])"
+_GIVEN_TAGS = f"arrayConcat(JSONExtractArrayRaw({_META}, 'tags'), JSONExtractArrayRaw({_META}, 'context', 'tags'))"
+_TEXT_TAGS = f"arrayMap(tag -> JSONExtractString(tag), arrayFilter(tag -> JSONType(tag) = 'String', {_GIVEN_TAGS}))"
+_TAGS = f"arrayMap(tag -> substringUTF8(tag, 1, {TITLE}), arrayFilter(tag -> tag != '', {_TEXT_TAGS}))"
+
+# -- what all entries of a session say
+
+
+class Column(NamedTuple):
+    """A column of the roll-up.
+
+    Attributes:
+        function: merges the values of several inserts, in the table and when they are read.
+        kind: its type.
+        value: what the view computes from the entries of one insert.
+    """
+
+    function: str
+    kind: str
+    value: str
+
+
+def _sum(value: str) -> Column:
+    return Column("sum", "Int64", value)
+
+
+def _entries(condition: str) -> Column:
+    return _sum(f"sumIf(1, {condition})")
+
+
+def _used(value: str) -> Column:
+    """The sum of what calls have used: those answered from a cache have used nothing."""
+    return _sum(f"sumIf({value}, {_HAS_USAGE} AND {_text('meta.cached')} != 'true')")
+
+
+def _reports(path: str) -> Column:
+    return _entries(f"{_HAS_USAGE} AND ifNull({_is_number(path)}, 0)")
+
+
+ROLLUP = {
+    "first_ms": Column("min", "Int64", f"min({_MS})"),
+    "last_ms": Column("max", "Int64", f"max({_MS})"),
+    "entries": _sum("toInt64(count())"),
+    "llm_calls": _entries("event_type = 'llm_call'"),
+    "tool_calls": _entries("event_type = 'tool_call'"),
+    "errors": _entries("event_type = 'error'"),
+    "recoveries": _entries(_RECOVERED),
+    "input_tokens": _used(_number(_INPUT)),
+    "output_tokens": _used(_number(_OUTPUT)),
+    "total_tokens": _used(_TOTAL),
+    "cached_tokens": _used(_number(_CACHED)),
+    "open_calls": _sum(f"toInt64(sum({_OPENED}))"),
+    "input_reports": _reports(_INPUT),
+    "output_reports": _reports(_OUTPUT),
+    "cached_reports": _reports(_CACHED),
+    "unpriced_calls": _used(f"({_TOTAL}) > 0 AND {_COST} IS NULL"),
+    "prompts": Column("max", "Int64", "toInt64(max(prompt_number))"),
+    "cost": Column("sum", "Nullable(Float64)", f"sum({_COST})"),
+    "headline": Column(
         "min",
+        "Tuple(Int64, String)",
+        f"min(if({_BEGINS} AND {_PROMPT} != '', ({_ORDER}, {_PROMPT}), (toInt64({NEVER}), '')))",
     ),
-    "ending": (
-        "SimpleAggregateFunction(max, Tuple(Int64, String))",
-        f"max(if({_STANDS}, ({_MS}, if({_STATUS}, {_TOLD}, 'completed')),"
-        " (toInt64(-1), '')))",
-        "max",
+    "ending": Column("max", "Tuple(Int64, String)", f"max(if({_STOPS}, ({_MS}, {_ENDING}), (toInt64(-1), '')))"),
+    "last_error": Column(
+        "max", "Tuple(Int64, String)", f"max(if(event_type = 'error', ({_MS}, {_FAILURE}), (toInt64(-1), '')))"
     ),
-    "last_error": (
-        "SimpleAggregateFunction(max, Tuple(Int64, String))",
-        f"max(if(event_type = 'error', ({_MS}, {_FAILURE}), (toInt64(-1), '')))",
-        "max",
-    ),
-    "active_ms": ("SimpleAggregateFunction(max, Int64)", f"max(if({_ACTIVE}, {_MS}, -1))", "max"),
-    "types": (
-        "SimpleAggregateFunction(sumMap, Map(String, UInt64))",
-        "sumMap(map(toString(event_type), toUInt64(1)))",
-        "sumMap",
-    ),
-    "turn_map": (
-        "SimpleAggregateFunction(maxMap, Map(UInt32, UInt32))",
-        "maxMap(map(prompt_number, turn_number))",
-        "maxMap",
-    ),
-    "models": ("SimpleAggregateFunction(groupUniqArrayArray, Array(String))", f"groupUniqArrayArray({_MODEL})",
-               "groupUniqArrayArray"),
-    "tags": (
-        "SimpleAggregateFunction(groupUniqArrayArray, Array(String))",
-        f"groupUniqArrayArray(arrayMap(tag -> substringUTF8(tag, 1, {TITLE}), arrayFilter(tag -> tag != '', {_TAGS})))",
-        "groupUniqArrayArray",
-    ),
-}  # fmt: skip
+    "active_ms": Column("max", "Int64", f"max(if({_IS_ACTIVE}, {_MS}, -1))"),
+    "types": Column("sumMap", "Map(String, UInt64)", "sumMap(map(toString(event_type), toUInt64(1)))"),
+    "turn_map": Column("maxMap", "Map(UInt32, UInt32)", "maxMap(map(prompt_number, turn_number))"),
+    "models": Column("groupUniqArrayArray", "Array(String)", f"groupUniqArrayArray({_MODELS})"),
+    "tags": Column("groupUniqArrayArray", "Array(String)", f"groupUniqArrayArray({_TAGS})"),
+}
+_TYPES = {name: f"SimpleAggregateFunction({column.function}, {column.kind})" for name, column in ROLLUP.items()}
 ROLLUP_TABLE = (
     "CREATE TABLE IF NOT EXISTS {db}.coagent_sessions (session_id String, "
-    + ", ".join(f"{name} {kind}" for name, (kind, _, _) in ROLLUP.items())
+    + ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
     + ") ENGINE = AggregatingMergeTree ORDER BY session_id"
 )
 _COUNT_IN = (
     "SELECT session_id, "
-    + ", ".join(f"{value} AS {name}" for name, (_, value, _) in ROLLUP.items())
+    + ", ".join(f"{column.value} AS {name}" for name, column in ROLLUP.items())
     + " FROM {source} GROUP BY session_id"
 )
 VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sessions AS " + _COUNT_IN.format(
@@ -157,7 +175,7 @@ VIEW = "CREATE MATERIALIZED VIEW {db}.coagent_sessions_view TO {db}.coagent_sess
 # an hour of silence. Reports (see `rollup.session_counts`), unpriced calls and last errors stay unknown.
 _LATER = ("open_calls", "input_reports", "output_reports", "cached_reports", "unpriced_calls", "last_error")
 UPGRADE = (
-    *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {ROLLUP[name][0]}" for name in _LATER),
+    *(f"ALTER TABLE {{db}}.coagent_sessions ADD COLUMN IF NOT EXISTS {name} {_TYPES[name]}" for name in _LATER),
     "ALTER TABLE {db}.coagent_sessions_view MODIFY QUERY " + _COUNT_IN.format(source="{db}.log_entries"),
 )
 _SAME = "event_id, cityHash64({raw}, toString(event_data), ifNull(prompt, ''))"  # identifies copies within a session
@@ -171,7 +189,7 @@ UNCOUNTED = f"""SELECT session_id FROM (
 ) GROUP BY session_id HAVING sum(number) > 0"""
 SESSIONS = (
     "(SELECT session_id, "
-    + ", ".join(f"{read}(s.{name}) AS {name}" for name, (_, _, read) in ROLLUP.items())
+    + ", ".join(f"{column.function}(s.{name}) AS {name}" for name, column in ROLLUP.items())
     + ", headline.2 AS title, last_error.1 AS failure_ms, last_error.2 AS failure,"
     " if(ending.1 >= 0 AND ending.1 >= active_ms, ending.2, 'running') AS status,"
     " arraySum(mapValues(turn_map)) AS turns FROM {db}.coagent_sessions AS s GROUP BY session_id)"
