@@ -51,11 +51,7 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     params = invocation_params if isinstance(invocation_params, dict) else {}
     facts = metadata if isinstance(metadata, dict) else {}
     settings = options if isinstance(options, dict) else {}
-    given = {key: value for key in _ALLOWED.intersection(params) if (value := params[key]) is not None}
-    if (stop := settings.get("stop") or facts.get("ls_stop")) is not None:  # the call's own, or the model's
-        given["stop"] = stop
-    if "output_config" in params and (effort := as_dict(params["output_config"]).get("effort")):  # Anthropic
-        given["effort"] = effort
+    given = _given(params, settings.get("stop") or facts.get("ls_stop"))  # the call's own stop, or the model's
     found: dict[str, Any] = {}
     if model := _text(facts.get("ls_model_name")) or _model(params, serialized):
         found["model"] = model
@@ -71,15 +67,25 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
         for key in ("response_format", "format"):
             given.pop(key, None)  # its name is enough: the schema itself may be large
     if given:
-        found["parameters"] = plain = {}
-        for key in sorted(given):
-            value = given[key]
-            plain[key] = value if type(value) in _PLAIN else snapshot(value, MAX_PARAMETER)
+        found["parameters"] = {
+            key: value if type(value) in _PLAIN else snapshot(value, MAX_PARAMETER)
+            for key, value in sorted(given.items())
+        }
     if not params.keys().isdisjoint(_TOOL_KEYS) and (tools := tools_offered(params)):
         found["tools_offered"] = tools
     if "lc_source" in facts and (source := _text(facts["lc_source"])):
         found["source"] = source
     return found
+
+
+def _given(params: Dict, stop: Any) -> dict[str, Any]:
+    """The parameters of the allow-list that have a value."""
+    given = {key: value for key in _ALLOWED.intersection(params) if (value := params[key]) is not None}
+    if stop is not None:
+        given["stop"] = stop
+    if "output_config" in params and (effort := as_dict(params["output_config"]).get("effort")):  # Anthropic
+        given["effort"] = effort
+    return given
 
 
 def tools_offered(params: Dict) -> list[str]:
