@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Post
 from tests.browser.pages import follow, labels, visit
@@ -73,6 +73,28 @@ def test_search_without_a_hit_says_so(page: Page, post: Post, tab: str, said: st
             post([entry])
 
     expect(page.locator(said)).to_have_text(["No event matches."])
+
+
+def test_search_waits_for_the_one_under_way(page: Page, post: Post) -> None:
+    """A large session takes seconds: one for each letter kept the server from answering anybody."""
+    post(sessions.trip())
+    visit(page)
+    asked: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    page.route("**/view/find/**", hold_the_first)
+    with page.expect_request("**/view/find/**"):
+        page.fill("#search", "less")
+    page.locator("#search").press_sequentially("eps", delay=200)
+    page.wait_for_url("**q=lesseps")
+    asked[0].continue_()
+    expect(page.locator("#found")).to_have_text("4 events")
+
+    assert [route.request.url.rpartition("=")[2] for route in asked] == ["less", "lesseps"]
 
 
 def test_enter_in_the_search_selects_the_first_hit(page: Page, post: Post) -> None:

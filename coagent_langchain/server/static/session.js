@@ -82,7 +82,7 @@ async function openTab(name, { focus = false } = {}) {
 }
 
 const marks = new Marks([byId("conversation"), byId("raw"), byId("detail")]);
-let asked = 0, pause = 0;
+let asked = 0, pause = 0, seeking = null;
 function find() {
   clearTimeout(pause);
   pause = setTimeout(findNow, 120);
@@ -92,15 +92,24 @@ async function findNow() {
   const words = search.value.trim(), turn = ++asked;
   address((query) => (words ? query.set("q", words) : query.delete("q")));
   marks.show(words);
+  // the server reads the whole session for each search: one at a time, and of those that wait only the latest
+  if (words) await seeking;
+  if (turn !== asked) return;
+  const sought = seek(words);
+  seeking = sought.catch(() => {});
+  await sought;
+}
+
+async function seek(words) {
   if (tab === "events") return panels.get("events").search(words);
-  if (tab === "raw") panels.get("raw").search(words);
+  if (tab === "raw") await panels.get("raw").search(words);
   if (!words) {
     byId("found").textContent = "";
     if (tree.hits) tree.search(null);
     return;
   }
   const { seqs } = await (await get(`/view/find/${path}?q=${encodeURIComponent(words)}`)).json();
-  if (turn !== asked) return;
+  if (words !== search.value.trim()) return;
   const rows = tree.search(new Set(seqs));
   byId("found").textContent = `${seqs.length} event${seqs.length === 1 ? "" : "s"}${rows && tab === "conversation" ? ", see Timeline" : ""}`;
 }
