@@ -9,6 +9,7 @@ import pytest
 
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.store.rollup import roll_up
 from tests.server import sessions
 from tests.server.drawing import drawn, timeline
 from tests.server.story import T0, Story
@@ -205,3 +206,13 @@ def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: t
         ["prompt", "ok", "pay", "1 error"],
         ["tool", "recovered", "pay", "ToolError: no money left · recovered: handled"],
     ]
+
+
+@pytest.mark.parametrize("cost", [-0.25, 0.5, 2e9])
+def test_cost_of_a_prompt_is_that_of_its_session(cost: float) -> None:
+    """Whatever a client reports, such as a credit, is added up by one rule."""
+    story = Story("s").ask("hi")
+    story.model("hi", "hello", 5, (1, 1))
+    story.entries[-1]["performance_metrics"] = {"cost": cost}
+
+    assert (timeline(story.entries).roots[0].cost, roll_up(story.entries)[0].cost) == (cost, cost)

@@ -259,4 +259,4 @@ def _known(value: Any) -> int | None:
 
 def _cost(entry: JsonObject) -> float | None:
     value = mapping(entry.get("performance_metrics")).get("cost")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
