@@ -102,7 +102,7 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
         return None
     asked = (call for message in reversed(messages) for call in tool_calls_of(message))  # backwards: ids may repeat
     call = next((call for call in asked if call.get("id") == call_id), noted)
-    name = fields.get("name") or call.get("name")
+    name = call.get("name") or fields.get("name")
     run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", parent)
     if run is not None:
         run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True

@@ -365,6 +365,19 @@ def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, han
     assert state_of(handler) == EMPTY
 
 
+def test_call_that_is_answered_under_another_name_keeps_its_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The arguments belong to the tool that the model called: TrustCall answers a patch with the patched document."""
+    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "apply")
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("patch", {"age": 41}, "1"))).invoke("q")]})
+    graph.add_node("apply", lambda state: {"messages": [ToolMessage("Bob, 41", name="Person", tool_call_id="1")]})
+    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "patch", True, "answered by node")]
+    assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "patch", "parameters": {"age": 41}}]
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_call_that_the_application_answers_is_told_before_the_model_gets_the_answer(
     wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
