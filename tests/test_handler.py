@@ -717,6 +717,8 @@ class Order(BaseModel):
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
     ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),
     (HumanMessage([{"type": "text", "text": "a"}, {"type": "image", "base64": "QUJD"}]), "a"),
+    ({"messages": [{"type": "human", "content": "a"}]}, "a"), ([{"type": "human", "content": "a"}], "a"),
+    ([{"type": "page", "content": "a"}], '[{"type":"page","content":"a"}]'),
     (StringPromptValue(text="a"), "a"), (ChatPromptValue(messages=[HumanMessage("a"), AIMessage("b")]), "a"),
 ])  # fmt: skip
 def test_input_without_a_text_is_logged_before_the_work(

@@ -103,6 +103,9 @@ def role_of(message: Any) -> str | None:
     """
     if isinstance(message, dict):
         role = dict.get(message, "role")
+        if role is None and dict.__contains__(message, "content"):  # as LangGraph's API and its clients write messages
+            kind = dict.get(message, "type")
+            role = _ROLES.get(kind) if isinstance(kind, str) else None
     elif isinstance(message, (tuple, list)):
         role = message[0] if len(message) == 2 else None
     else:

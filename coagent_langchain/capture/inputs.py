@@ -88,7 +88,7 @@ def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
 
 def _is_message(each: Any) -> bool:
     if isinstance(each, dict):
-        return "role" in each
+        return "role" in each or role_of(each) is not None
     return isinstance(each, (tuple, list)) or "content" in fields_of(each)
 
 
