@@ -283,6 +283,16 @@ def test_answer_of_a_graph_without_a_state_is_its_last_message(
     assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
 
 
+@pytest.mark.parametrize("content", ["soup", [{"type": "text", "text": "soup"}]])
+def test_answer_of_another_sdk_is_its_text(content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """It returns a message as JSON, which a state without LangGraph's reducer keeps."""
+    with handler.session():
+        answered = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": content}]}
+        RunnableLambda(lambda _: answered).invoke("q", {"callbacks": [handler]})
+
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
+
+
 def test_answers_to_several_inputs_are_all_the_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A list of messages without a user's is no conversation."""
     with handler.session():

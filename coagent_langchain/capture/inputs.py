@@ -123,6 +123,8 @@ def answer_text(outputs: Any, limit: int) -> str | None:
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
             return _last_said(messages, limit)
+        if role_of(own) == "assistant" and (said := joined(own.get("content"), "")):
+            return said[:limit]
         for key in _ANSWER_KEYS:
             if isinstance(own.get(key), str):
                 return str(own[key])[:limit]
