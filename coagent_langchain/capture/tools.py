@@ -51,13 +51,17 @@ def tool_arguments(inputs: Any, input_str: Any) -> Any:
 
 
 def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
-    """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command` with one in it, or any object.
+    """Read a tool's output: a `ToolMessage` with its status and artifact, a `Command`, a list of them, or any object.
 
     Content blocks that hold only text, as MCP tools return, become one text.
     """
     fields = fields_of(output)
     if fields.get("type") != "tool":
-        return _commanded(output, tool_call_id) if is_command(output) else ToolResult({"output": snapshot(output)})
+        if is_command(output):
+            return _commanded(output, tool_call_id)
+        if isinstance(output, list) and output and all(map(_is_for_graph, output)):
+            return _of_parts([tool_result(each, tool_call_id) for each in output], tool_call_id)
+        return ToolResult({"output": snapshot(output)})
     content = fields.get("content")
     said = snapshot(content) if type(content) is str else plain_content(content, None)
     result: JsonObject = {"output": said}
@@ -72,6 +76,19 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
 def failure_text(output: Any) -> str:
     """The text of a failed tool's plain output, without secrets."""
     return without_secrets(output if isinstance(output, str) else joined(output, "\n") or as_json(output))
+
+
+def _is_for_graph(part: Any) -> bool:
+    return is_command(part) or fields_of(part).get("type") == "tool"
+
+
+def _of_parts(parts: Sequence[ToolResult], tool_call_id: str | None) -> ToolResult:
+    """One result of several: the message that answers the call, and what all the commands do."""
+    answers = (part for part in parts if "output" in part.result and tool_call_id in (None, part.tool_call_id))
+    said = next(answers, ToolResult({}))
+    done = [command for part in parts if (command := part.result.get("command"))]
+    output = {name: value for name, value in said.result.items() if name != "command"}
+    return replace(said, result={**output, "command": done[0] if len(done) == 1 else done} if done else output)
 
 
 def _commanded(command: Any, tool_call_id: str | None) -> ToolResult:
