@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,16 @@ def _as_dict(update: Any) -> Any:
 def messages_in(update: Any) -> list[Any]:
     """The messages that an update adds; an update that is not a dict counts as the messages themselves."""
     given = dict.get(update, "messages", []) if isinstance(update, dict) else update
+    if isinstance(given, list):
+        return given
+    given = _written(given)
     return given if isinstance(given, list) else [given]
+
+
+def _written(value: Any) -> Any:
+    """What LangGraph's `Overwrite` puts in place of a value; anything else as it is."""
+    known = getattr(sys.modules.get("langgraph.types"), "Overwrite", None)  # new in LangGraph 1.0.2
+    return value.value if isinstance(known, type) and issubclass(type(value), known) else value
 
 
 def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
@@ -43,7 +53,7 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
         if isinstance(update, dict):
             for key, value in dict.items(update):
                 if key == "messages":
-                    messages += value if isinstance(value, list) else [value]
+                    messages += value if isinstance(value, list) else messages_in(update)
                 else:
                     values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
         elif all("content" in fields_of(each) for each in messages_in(update)):

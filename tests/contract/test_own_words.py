@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import langgraph.types
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import before_model
-from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage
+from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -17,7 +18,7 @@ from typing_extensions import TypedDict
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import chat
+from tests.fakes import calls, chat
 from tests.reading import of_type, types
 
 
@@ -63,6 +64,26 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     (left,) = of_type(log, "component_exit")
     assert left["meta"]["messages"] == 5
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
+
+
+def test_what_a_node_says_in_place_of_the_conversation_is_told(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph's `Overwrite` holds the messages that it writes: the node's own, and its answer to a call."""
+    if (overwrite := getattr(langgraph.types, "Overwrite", None)) is None:
+        pytest.skip("this langgraph has no Overwrite")
+
+    def refuse(state: MessagesState) -> dict[str, Any]:
+        refused = ToolMessage("refused", tool_call_id="1", status="error")
+        return {"messages": overwrite([*state["messages"], refused, AIMessage("I may not")])}
+
+    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "refuse").add_node("refuse", refuse)
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("pay", {}, "1"))).invoke(state["messages"])]})
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert own_words(log) == [("refuse", ["I may not"])]
+    assert [e["meta"].get("messages") for e in of_type(log, "component_exit")] == [1, 4]
+    assert [e["meta"]["outcome"] for e in of_type(log, "tool_response")] == ["not run"]
 
 
 def test_call_that_a_node_makes_itself_is_told(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
