@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
@@ -218,6 +219,22 @@ def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCall
     agent = graph.compile(checkpointer=InMemorySaver())
     with handler.session("s"):
         agent.invoke({"messages": [("user", "Pay")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+
+    assert log.entries[-1]["output_data"] == {"response": "interrupted"}
+
+
+def test_earlier_answer_of_a_waiting_graph_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangGraph's functional API returns the previous result, with the question in it."""
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
+        if previous is not None:
+            interrupt("Sure?")
+        return {"paid": amount}
+
+    with handler.session("s"):
+        for amount in (1, 2):
+            pay.invoke(amount, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
     assert log.entries[-1]["output_data"] == {"response": "interrupted"}
 

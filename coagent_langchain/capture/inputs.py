@@ -114,12 +114,14 @@ def as_json(value: Any) -> str:
 def answer_text(outputs: Any, limit: int) -> str | None:
     """The answer in a chain's outputs, cut at `limit` characters; anything but text and messages becomes JSON.
 
-    None if there is none yet: a graph that waits for a human may hold only the user's own message.
+    None if there is none yet: a graph that waits for a human may hold only the user's own message, or its last answer.
     """
     if outputs is None or isinstance(outputs, str):
         return outputs and outputs[:limit]
     if isinstance(outputs, dict):
         own = outputs if type(outputs) is dict else dict(dict.items(outputs))
+        if "__interrupt__" in own:  # LangGraph's functional API adds it to what the graph returned before
+            return None
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
             return _last_said(messages, limit)
