@@ -284,6 +284,22 @@ def test_going_on_without_an_answer_is_no_answer(log: MemoryDelivery, handler: C
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
+def test_chain_with_the_name_of_an_edit_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """If it calls a model, it has its events and its answer like any other."""
+    chain = (RunnableLambda(str) | chat("soup")).with_config(run_name="UpdateState")
+    with handler.session("s", session_id="s"):
+        chain.invoke("Dinner?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+
+    assert told(log) == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("session_end", 1, 0),
+    ]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})
+
+
 @pytest.mark.parametrize("titles", [chat("Travel"), RunnableLambda(str) | chat("Travel")], ids=["model", "chain"])
 def test_question_stays_open_while_something_else_runs_in_its_thread(
     titles: Runnable[Any, Any], log: MemoryDelivery, handler: CoagentCallbackHandler

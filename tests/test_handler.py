@@ -49,7 +49,7 @@ from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, ScriptedChat, ScriptedText, calls, chat
-from tests.reading import EMPTY, of_type, state_of, types
+from tests.reading import EMPTY, of_type, sessions, state_of, types
 from tests.tools import add
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
@@ -233,6 +233,40 @@ def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, h
     (PROMPT | model).with_config(run_name="cook").invoke({"food": "carrots"}, {"callbacks": [handler]})
 
     assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["cook", "cook"]
+
+
+def test_template_and_parser_on_their_own_are_no_prompts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A program may call them one after another, with the model between them: that is one request."""
+    config: Any = {"callbacks": [handler]}
+    asked = PROMPT.invoke({"food": "carrots"}, config)
+    StrOutputParser().invoke(chat("soup").invoke(asked, config), config)
+
+    assert log.sequence == ONE_CALL
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["Cook carrots"]
+    assert state_of(handler) == EMPTY
+
+
+class Repairing(StrOutputParser):
+    """A parser that asks a model for what it returns."""
+
+    def parse(self, text: str) -> str:
+        return str(chat("leek").invoke(text).content)
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "inside"),
+    [(PROMPT, {"drink": "tea"}, [("error", 1, 0)]), (Repairing(), "lek", [("llm_call", 1, 1), ("llm_response", 1, 1)])],
+)
+def test_template_that_fails_and_parser_that_asks_a_model_are_prompts(
+    step: Any, given: Any, inside: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What is logged in them has a prompt, in the session of their metadata."""
+    with contextlib.suppress(KeyError):
+        step.invoke(given, {"callbacks": [handler], "metadata": {"session_id": "s"}})
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), *inside]
+    assert list(sessions(log)) == ["s"]
+    assert state_of(handler) == EMPTY
 
 
 def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

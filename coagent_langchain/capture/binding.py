@@ -22,7 +22,8 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported, or not yet
-_UPDATE_STATE = "UpdateState"  # LangGraph's `update_state` is a run with the graph's name and this
+_UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
+_SILENT = ("prompt", "parser", _UPDATE)  # LangChain's types of templates and output parsers
 
 
 class Binding:
@@ -52,8 +53,8 @@ class Binding:
         """Replace the id of the handler's own session; a forked process needs another one."""
         self._own_session_id = new_session_id()
 
-    def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any) -> None:
-        """Note what a root's metadata says, and bind it if its session is known already."""
+    def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any, run_type: Any = None) -> None:
+        """Note what a root's metadata says, and bind it if its session is known already, unless it asks for nothing."""
         root.pending_input = UNKNOWN if is_placeholder(inputs) else inputs
         describe(root, metadata)
         is_graph = root.name == "LangGraph" or (root.kind == "chain" and "ls_integration" in (metadata or ()))
@@ -65,13 +66,15 @@ class Binding:
             number = metadata.get("prompt_number")
             root.prompt_number = number if type(number) is int else None
             if root.kind == "chain" and (thread := ambient.thread_id(metadata)) is not None:
-                if root.name.endswith(_UPDATE_STATE) and root.name != _UPDATE_STATE:
-                    root.updates, root.session_id = thread, self._session_id or ambient.session_id(metadata)
-                    return
                 root.thread = thread
+                if root.name.endswith(_UPDATE):
+                    run_type = _UPDATE
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._session_id or ambient.session_id(metadata)
+        if run_type in _SILENT:
+            root.silent, root.session_id = True, known
+            return
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
 
@@ -83,7 +86,7 @@ class Binding:
                     return root.becoming
                 # Set last, so that nothing of this root is logged before its `session_start`.
                 try:
-                    root.prompt = self._bind(root, root.session_id or session_id)
+                    root.prompt = self._bind(root, session_id)
                 finally:
                     root.becoming = None
             return root.prompt
@@ -109,13 +112,15 @@ class Binding:
 
     def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         """A new prompt, or the one around the run, or the one in which its graph stopped and now continues."""
-        session, around = self._session_for(root, session_id)
+        session, around = self._session_for(root, session_id or root.session_id)
+        if root.silent:
+            if root.thread is not None and (stop := session.course.pending.stopped.get(root.thread)) is not None:
+                return self._join(root, session, around or stop.prompt)
+            root.silent = False  # something in it is logged, so it is a prompt after all
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
-        if root.updates is not None and (stop := session.course.pending.stopped.get(root.updates)) is not None:
-            around = around or stop.prompt
-        elif around is None and root.prompt_number is None and session.course.pending.tool_calls:
+        if around is None and root.prompt_number is None and session.course.pending.tool_calls:
             around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
 

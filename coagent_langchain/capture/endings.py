@@ -79,7 +79,9 @@ class Endings(Sweeper):
         Parameters:
             broken: how it broke off, if it did.
         """
-        if root.prompt is None and root.updates is not None:  # and nothing in it had an event
+        if root.silent:
+            if root.prompt is not None:  # its conditional edges called something
+                self._leave(root, self._let_go(root).course)
             root.pending_input = None
             return
         prompt = self._let_go(root)
@@ -143,7 +145,7 @@ class Endings(Sweeper):
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
-        prompt = root.prompt or self._recorder.prompt_of(root)
+        prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = root.tool_calls = None  # ended runs are remembered for a while

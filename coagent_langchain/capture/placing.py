@@ -83,7 +83,7 @@ class Placing:
         if kind == "tool" and isinstance(call_id := kwargs.get("tool_call_id"), str):
             run.tool_call_id = call_id
         if type(run) is Root:
-            self.binding.begin(run, metadata, inputs)
+            self.binding.begin(run, metadata, inputs, kwargs.get("run_type"))
         else:
             self._settle(run, metadata, inputs, config)
         return run
@@ -101,8 +101,8 @@ class Placing:
             self.binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
-            if root.updates is not None and run.kind == "chain" and not run.component:
-                return
+            if root.silent and run.kind == "chain" and not run.component:
+                return  # it gets a prompt only if something in it is logged
             known = session_id(metadata) or session_id(configurable(config))
             run.prompt = prompt = self.binding.bind(root, known)
         if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:

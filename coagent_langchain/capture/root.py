@@ -19,9 +19,9 @@ class Root(Run):
         open: the open runs of its tree, itself included.
         ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
-        updates: the thread whose state it changes, if it is LangGraph's `update_state`. That asks the agent nothing, so
-            it gets its session and prompt only if something in it has an event.
-        session_id: that of an `update_state`, until it gets its session.
+        silent: whether it asks for nothing itself (a template, a parser, a graph's `update_state`): it gets its session
+            and prompt only if something in it is logged.
+        session_id: the session that a silent one would get, if known.
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         binding: the lock that is held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
@@ -40,7 +40,7 @@ class Root(Run):
 
     pending_input: Any = None
     thread: Any = None
-    updates: Any = None
+    silent = False
     session_id: str | None = None
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
