@@ -207,6 +207,30 @@ def test_error_of_a_graph_whose_parent_is_not_its_node_is_told_once(
     assert [entry["meta"]["path"][-1] for entry in of_type(log, "error")] == ["inner"]
 
 
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+@pytest.mark.parametrize("bad", ["first", "last"])
+def test_exception_that_ends_a_batch_inside_a_run_is_told_once(
+    bad: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain ends all inputs of a sequence's batch with the exception of one, whichever that is."""
+
+    def check(food: str) -> str:
+        if food == bad:
+            raise ValueError("spoilt")
+        return food
+
+    chain = RunnableLambda(check) | RunnableLambda(str.upper)
+    foods = ["first", "second", "last"]
+    cook = RunnableLambda(lambda _: chain.batch(foods), afunc=lambda _: chain.abatch(foods), name="cook")
+    with contextlib.suppress(ValueError):
+        if way == "batch":
+            cook.invoke("go", {"callbacks": [handler]})
+        else:
+            asyncio.run(cook.ainvoke("go", {"callbacks": [handler]}))
+
+    assert [e["meta"]["path"] for e in of_type(log, "error")] == [["cook", "RunnableSequence", "check"]]
+
+
 def test_exception_names_the_error_at_the_beginning_of_its_chain(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from coagent_langchain.capture.run import Run
 
 MAX_FAILURES = 64  # child exceptions that one run remembers
+MAX_SIBLINGS = 1_000  # open runs that are searched for a sibling
 
 
 class Failure(NamedTuple):
@@ -33,6 +34,21 @@ def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
     if failures and isinstance(error, BaseExceptionGroup):
         known = [reported(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
         return None if None in known else known[0]
+    return None
+
+
+def raised_below_sibling(run: Run, error: BaseException) -> Failure | None:
+    """The failure that raised `error` below an open sibling of `run`: a batch ends all its inputs with the first one's.
+
+    LangChain does so in the order of the inputs, so that the one that failed may come last.
+    """
+    if run.parent is None or run.kind != "chain":
+        return None
+    for each in list(run.root.open.values())[:MAX_SIBLINGS]:
+        if each.parent is run.parent:
+            for failure in each.failures or ():
+                if failure.error is error:
+                    return failure
     return None
 
 

@@ -13,7 +13,7 @@ from coagent_langchain.capture.attempts import (
     remedy_by_call,
     remedy_from_above,
 )
-from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, reported
+from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, raised_below_sibling, reported
 from coagent_langchain.capture.messages import Answer
 from coagent_langchain.capture.outcomes import (
     Outcome,
@@ -54,6 +54,9 @@ class Failures:
         below = run.failures or []
         beside = run.reported_beside(error)
         error_id = reported(error, below) if beside is None else beside
+        passed = raised_below_sibling(run, error) if error_id is None else None
+        if passed is not None:
+            error_id = passed.error_id
         entries: list[JsonObject] = []
         if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
@@ -70,7 +73,7 @@ class Failures:
                 note_failed_node(run)
         if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
             not_recovered = below if outcome.failed else ()
-            self._pass_on(run, [*not_recovered, Failure(error, error_id, run)])
+            self._pass_on(run, [*not_recovered, passed or Failure(error, error_id, run)])
         return outcome
 
     def _pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
