@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
@@ -197,6 +198,24 @@ def test_call_in_a_thread_outlasts_the_cancellation_of_its_run(
         ("tool_call", None, None),
         ("tool_response", None, None),
     ]
+    assert state_of(handler) == EMPTY
+
+
+def test_tool_in_a_thread_that_fails_after_the_cancellation_of_its_run_is_one_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A model in it raises the exception, in a chain that counts as cancelled: the tool only passes it on."""
+    model = Slow(script=[ValueError("down")])
+
+    @tool
+    def delegate(task: str) -> str:
+        """Ask another agent."""
+        return str((RunnableLambda(str) | model).invoke(task))
+
+    agent = RunnableLambda(str, afunc=lambda task: delegate.ainvoke({"task": task}))
+    cancel_while_asked(model, agent.ainvoke("go", {"callbacks": [handler]}))
+
+    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["Slow"]
     assert state_of(handler) == EMPTY
 
 

@@ -77,17 +77,20 @@ class Failures:
         return outcome
 
     def _pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
-        """Pass failures to the run above, which may yet recover from them; a root's to the run that goes on with it.
+        """Pass failures to the open run above, which may recover from them; a root's to the run that goes on with it.
 
         When a consumer leaves a stream, LangChain ends the chain and then reads the rest. If the model fails in that,
         the steps after it raise the same exception: their root, even if ended, remembers it for as long as they run.
+        So does a tool that goes on in its thread, although the chains in it counted as cancelled.
         """
         parent, root = run.parent, run.root
         if parent is None:
             error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
             root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
             return
-        above = parent if parent.key in self._recorder.tree.open else root
+        above = parent
+        while above.key not in self._recorder.tree.open and above.parent is not None:
+            above = above.parent
         if root.open:  # else nothing can raise them again, and they would only be kept alive
             for failure in failures:
                 above.remember_failure(failure)
