@@ -201,21 +201,33 @@ def test_call_in_a_thread_outlasts_the_cancellation_of_its_run(
     assert state_of(handler) == EMPTY
 
 
-def test_tool_in_a_thread_that_fails_after_the_cancellation_of_its_run_is_one_error(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("fails", ["before", "after"])
+def test_tool_in_a_thread_whose_run_is_cancelled_is_no_second_error(
+    fails: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A model in it raises the exception, in a chain that counts as cancelled: the tool only passes it on."""
-    model = Slow(script=[ValueError("down")])
+    """A run in it raises the exception, in a chain that counts as cancelled: the tool only passes it on."""
+    model = Slow(script=[ValueError("down")] if fails == "after" else ["late"])
+
+    def check(task: str) -> str:
+        if fails == "before":
+            raise ValueError("down")
+        return task
+
+    def clean_up(task: str) -> str:
+        try:
+            return str(RunnableLambda(check, name="check").invoke(task))
+        finally:
+            model.invoke(task)
 
     @tool
     def delegate(task: str) -> str:
         """Ask another agent."""
-        return str((RunnableLambda(str) | model).invoke(task))
+        return str(RunnableLambda(clean_up).invoke(task))
 
     agent = RunnableLambda(str, afunc=lambda task: delegate.ainvoke({"task": task}))
     cancel_while_asked(model, agent.ainvoke("go", {"callbacks": [handler]}))
 
-    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["Slow"]
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["down"]
     assert state_of(handler) == EMPTY
 
 

@@ -61,9 +61,7 @@ class Endings(Sweeper):
             if run.repeats:
                 self._failures.called_again(run)
             self._failures.recovered(run)
-        run.failures = None
-        if run.root.ended and not run.root.open:  # nothing is left that could raise again what the root remembers
-            run.root.failures = None
+        self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
         elif outcome is Outcome.ABANDONED and run.root.ended:
@@ -72,6 +70,11 @@ class Endings(Sweeper):
             course = self._recorder.prompt_of(run).course
             if course.status == "completed":
                 course.status, course.response = "cancelled", None
+
+    def _forget_failures(self, run: Run) -> None:
+        run.failures = None
+        if run.root.ended and not run.root.open:  # nothing is left that could raise again what the root remembers
+            run.root.failures = None
 
     def _root_ended(self, root: Root, outputs: Any, broken: Outcome | None = None) -> None:
         """Close a root: log its user input if that came late, note its answer and how it ended, and leave its session.
@@ -198,7 +201,9 @@ class Endings(Sweeper):
     def _close(self, run: Run, outcome: str) -> None:
         if self._tree.end(run.key) is None:  # it has ended meanwhile
             return
-        run.failures = None
+        if run.parent is not None and run.failures:  # what it runs in may go on in its thread, and raise them
+            self._failures.pass_on(run, run.failures)
+        self._forget_failures(run)
         if run.began_in:
             run.root.cut = True
         if outcome == "unknown":

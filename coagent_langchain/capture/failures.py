@@ -73,10 +73,10 @@ class Failures:
                 note_failed_node(run)
         if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
             not_recovered = below if outcome.failed else ()
-            self._pass_on(run, [*not_recovered, passed or Failure(error, error_id, run)])
+            self.pass_on(run, [*not_recovered, passed or Failure(error, error_id, run)])
         return outcome
 
-    def _pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
+    def pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
         """Pass failures to the open run above, which may recover from them; a root's to the run that goes on with it.
 
         When a consumer leaves a stream, LangChain ends the chain and then reads the rest. If the model fails in that,
