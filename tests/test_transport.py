@@ -22,7 +22,8 @@ import trustme
 from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.delivery.transport import KEPT_S, Transport
 from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
-from tests.delivery_parts import TOKEN
+from coagent_langchain.server import launch
+from tests.delivery_parts import TOKEN, line
 from tests.faulty_server import Answer, FaultyServer
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -333,6 +334,17 @@ def test_token_does_not_come_back_in_an_outcome() -> None:
         outcome = Transport(server.base_url, TOKEN).post(b"{}")
 
     assert outcome == Outcome(401, "bad token ***")
+
+
+@pytest.mark.parametrize("token", ["t", "true", "1"])
+def test_token_that_is_part_of_any_answer_leaves_the_answer_readable(token: str) -> None:
+    """With so short a token, the entries are stored and refused as with any other."""
+    with launch(token=token) as server:
+        transport = Transport(server.base_url, token)
+        stored = judge(transport.post(line("e1")), 1)
+        partly = judge(transport.post(b"[", line("e2"), b",[]]"), 2)
+
+    assert (stored, partly.refused) == (Verdict(Meaning.STORED), {1: "an entry must be a JSON object"})
 
 
 @pytest.fixture

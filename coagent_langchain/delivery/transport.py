@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KEPT_S = 4.0  # uvicorn and Node close a connection that is idle for 5 s; a request at that moment fails
 PIECE_BYTES = 64 << 10  # at least this much must get through within the time to connect, which limits each write
+SHORTEST_SECRET = 6  # characters of a token: a shorter one is no secret, and may be part of any answer, such as `true`
 MAX_ANSWER_BYTES = 1 << 20  # a response names the refused entries; a longer one is not from a CoAgent server
 
 
@@ -115,8 +116,10 @@ def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
 
 def without_token(text: str, token: str | None) -> str:
     """Mask the token in a server's or library's message, where it may be escaped for JSON, HTML or an address."""
-    written = "".join(each if each.isalnum() else _escaped(each) for each in token or "")
-    return re.sub(written, "***", text) if written else text
+    if token is None or len(token) < SHORTEST_SECRET:
+        return text
+    written = "".join(each if each.isalnum() else _escaped(each) for each in token)
+    return re.sub(written, "***", text)
 
 
 def _escaped(character: str) -> str:
