@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.lookups import store_of
+from coagent_langchain.server.store import Unavailable
 
 MAX_CLIENTS = 20  # simultaneous streams; each browser tab has one
 POLL_S = 0.25  # how often a stream checks for news: `latest()` is one indexed lookup
@@ -20,19 +21,19 @@ _UNBUFFERED = {"X-Accel-Buffering": "no"}  # otherwise nginx holds events back u
 
 async def stream(request: Request) -> Response:
     """`/view/live` for all sessions, `/view/live?session=ID` for one."""
-    clients: set[Request] = request.app.state.live
-    if len(clients) >= MAX_CLIENTS:
+    seen = await run_in_threadpool(store_of(request).latest)  # raises if the store is down, for a response that says so
+    if len(request.app.state.live) >= MAX_CLIENTS:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
-    clients.add(request)
-    return StreamingResponse(_news(request, clients), headers=_UNBUFFERED, media_type="text/event-stream")
+    return StreamingResponse(_news(request, seen), headers=_UNBUFFERED, media_type="text/event-stream")
 
 
-async def _news(request: Request, clients: set[Request]) -> AsyncIterator[str]:
+async def _news(request: Request, seen: int) -> AsyncIterator[str]:
     store, session_id = store_of(request), request.query_params.get("session")
+    clients: set[Request] = request.app.state.live
+    clients.add(request)  # here, because a stream that has not begun when its client leaves has no end either
     try:
-        seen = await run_in_threadpool(store.latest)
         yield f"retry: 2000\nid: {seen}\n\n"
         quiet = 0.0
         while not request.app.state.closing.is_set() and not await request.is_disconnected():
@@ -47,6 +48,8 @@ async def _news(request: Request, clients: set[Request]) -> AsyncIterator[str]:
             if quiet >= BEAT_S:
                 quiet = 0.0
                 yield ": still here\n\n"
+    except Unavailable:  # the page connects again, and is told why it cannot
+        return
     finally:
         clients.discard(request)
 

@@ -123,3 +123,20 @@ def test_an_answer_that_gets_lost_stores_nothing_twice(door: Door, store: Store)
 
     assert (first.status_code, second.status_code) == (503, 200)
     assert found == {one["event_id"]: 1}
+
+
+def test_a_live_page_is_told_of_an_outage(door: Door, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Its stream ends, and while the database is down it gets no other: the log says why, once and on one line."""
+    with server.launch(store) as running:
+        with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as stream:
+            parts = stream.iter_content(None)
+            begun = next(parts)
+            door.always = 503
+            rest = list(parts)
+        refused = [requests.get(f"{running.url}/view/live", timeout=10) for _ in range(2)]
+
+    assert (begun[:11], rest) == (b"retry: 2000", [])
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(503, "2")] * 2
+    assert [(record.name, record.message[:38], record.exc_info) for record in caplog.records] == [
+        ("coagent_langchain", "requests are answered with 503: ClickH", None)
+    ]
