@@ -92,7 +92,7 @@ def calls_of(session_id: str) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_commands_are_right(path: Path) -> None:
     """Commands and options exist, and so do the targets of `make` and the extras of `pip`."""
-    lines = [line.partition(" #")[0].strip() for block in blocks(path, "console") for line in block.splitlines()]
+    lines = [re.split(" [#>]", line)[0].strip() for block in blocks(path, "console") for line in block.splitlines()]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for line in lines:

@@ -9,7 +9,6 @@ import select
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 import requests
@@ -19,7 +18,7 @@ from coagent_langchain.cli import main, show
 from coagent_langchain.cli.show import follow
 from coagent_langchain.cli.text import cells, fit
 from coagent_langchain.wire import now_ms
-from tests.cli.samples import ENTRIES, START, Run, entry
+from tests.cli.samples import START, Run, entry
 from tests.faulty_server import Behaviour, FaultyServer, answering
 from tests.server.story import Story, with_a_node
 
@@ -441,22 +440,3 @@ def test_export_gives_the_entries_byte_for_byte(run: Run, own: CoagentClient) ->
         assert answer.status_code == 200
 
     assert run("export", "exact").encode() == one + b"\n" + two.replace(b"\n", b" ") + b"\n"
-
-
-def test_export_to_a_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The file has the same lines, and stderr says how many."""
-    file = tmp_path / "trip.jsonl"
-    assert main(["export", "trip", "-o", str(file)]) == 0
-    exported = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-    assert capsys.readouterr().err == f"8 events written to {file}\n"
-    assert [{k: e[k] for k in ENTRIES[0] if k in e} for e in exported] == [
-        {k: e[k] for k in ENTRIES[0] if k in e} for e in ENTRIES if e["session_id"] == "trip"
-    ]
-
-
-def test_export_to_what_is_no_file_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The message names it."""
-    code = main(["export", "trip", "-o", str(tmp_path)])
-
-    assert (code, capsys.readouterr()) == (1, ("", f"coagent-langchain: cannot write {tmp_path}: Is a directory\n"))
