@@ -11,7 +11,6 @@ ROOT = Path(__file__).parent.parent
 KNOWN = {
     "import_time": "the cost of importing the package",
     "growth": "depth, width and history: linear at worst",
-    "capture": "the cost of capture's pure functions",
     "hooks": "the cost of each hook, hot and between LangChain's own work",
     "threads": "the cost of releasing the interpreter's lock for each line",
     "delivery": "the throughput of the queue on disk",
