@@ -15,7 +15,7 @@ from coagent_langchain.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "http://localhost:3000/api/v1"
 DEFAULT_SPOOL_QUOTA = 1 << 30  # 1 GiB: about a million events of 1 KB while the server is away
-_HOST = re.compile(r"[\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?")  # a host that requests can be sent to, or an IPv6 address
+_HOST = re.compile(r"[\w:-]{1,63}(\.[\w:-]{1,63})*\.?", re.ASCII)  # a host that takes requests, or an IPv6 address
 _NO_END = re.compile(r"[\s?#]")  # after one of these, an appended path would be lost
 
 
@@ -111,25 +111,13 @@ def check_url(value: Any, source: str) -> str:
     except (ValueError, AttributeError, TypeError):
         valid = False
     shown = re.sub(r"^(.(\w+:)?/*).*@", r"\1", repr(value))  # without a password, even if it contains a `/`
-    if not valid or not _takes_requests(value, parts.hostname or ""):
+    if not valid:
         raise ConfigurationError(f"{source} must be an http or https address such as {DEFAULT_BASE_URL}, not {shown}")
     try:
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
         raise ConfigurationError(f"{source} has an invalid port, it must be from 0 to 65535: {shown}") from None
     return str(value).rstrip("/")
-
-
-def _takes_requests(url: str, host: str) -> bool:
-    if host.isascii() and "%" not in host:
-        return True
-    import requests  # late: it is slow to import, and only rare names need its rules
-
-    try:
-        requests.Request("GET", url).prepare()
-    except ValueError:
-        return False
-    return True
 
 
 def _base_url(value: Any, source: str) -> str:
