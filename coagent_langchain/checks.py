@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import uuid
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -148,7 +147,7 @@ def check_delivery(delivery: Delivery) -> Delivery:
     """Return a delivery if it is usable.
 
     Raises:
-        ConfigurationError: it lacks a method of `Delivery`, is a class, or does not support weak references.
+        ConfigurationError: it lacks a method of `Delivery`, or is a class.
     """
     if isinstance(delivery, type):
         raise ConfigurationError(f"delivery must be a Delivery such as {delivery.__name__}(), not its class")
@@ -158,8 +157,4 @@ def check_delivery(delivery: Delivery) -> Delivery:
                 f"delivery must be a Delivery such as coagent_langchain.testing.MemoryDelivery(): {delivery!r} has no "
                 f"method {method}"
             )
-    try:
-        weakref.ref(delivery)
-    except TypeError:
-        raise ConfigurationError(f"delivery must be of a class without __slots__, not {delivery!r:.80}") from None
     return delivery
