@@ -77,4 +77,4 @@ def export(request: Request) -> Response:
     return StreamingResponse(blocks(write(session, bodies)), media_type=media, headers=headers)
 
 
-routes: list[BaseRoute] = [Route("/export/", export), Route("/export/{session_id:any}", export)]
+routes: list[BaseRoute] = [Route("/export/{session_id:any}", export)]

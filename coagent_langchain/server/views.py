@@ -225,7 +225,6 @@ async def static(request: Request) -> Response:
 
 routes: list[BaseRoute] = [
     Route("/", home),
-    Route("/sessions/", session),
     Route("/sessions/{session_id:any}", session),
     Route("/view/sessions", session_rows),
     Route("/compare", compare),
