@@ -253,7 +253,7 @@ def _human(bar: Bar, entry: Value) -> Item:
         title = "Waiting for a human"
     if value.value is None:
         return Item(kind, bar, title, Markup() if status in _HUMAN else escape(bar.note))
-    if not words or words == value.value:
+    if not words:
         return Item(kind, bar, title, given.content)
     cut = words[:INLINE] + "…" if len(words) > INLINE else words
     return Item(kind, bar, title, escape(visible(cut)), [given])

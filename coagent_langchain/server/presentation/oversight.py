@@ -22,17 +22,17 @@ def answer(value: Any) -> str:
 
 
 def asked(value: Any) -> str:
-    """What an interrupt asks; for LangChain's `HumanInTheLoopMiddleware`, the calls that await approval."""
+    """An interrupt's question, or the calls that LangChain's `HumanInTheLoopMiddleware` asks about; "" if unknown."""
     given = mapping(value)
     calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:MOST]]
     words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
-    return ", ".join(calls) or words or text(value)
+    return ", ".join(calls) or words
 
 
 def answered(value: Any) -> str:
-    """What was answered; for LangChain's `HumanInTheLoopMiddleware`, the decisions."""
+    """The decisions that answer LangChain's `HumanInTheLoopMiddleware`; "" if it is another answer."""
     decisions = listing(mapping(value).get("decisions"))[:MOST]
-    return ", ".join(_decision(mapping(each)) for each in decisions) or text(value)
+    return ", ".join(_decision(mapping(each)) for each in decisions)
 
 
 def exchange(asked: str, answered: str) -> str:
