@@ -106,9 +106,11 @@ class LoggedSession:
 
         Columns: `time`, `session_id`, `prompt_number`, `turn_number`, `event_type`, `name` (issuer, tool or error),
         `model`, `input_tokens`, `output_tokens`, `total_tokens`, `cached`, `execution_time_ms`, `cost`, `success`,
-        `event_id`. Tokens, times and cost are floats, NaN where an event has none, so that tables of several sessions
-        can be concatenated. `time` is `NaT` if a timestamp is not a number. `cached` is True if the response came from
-        LangChain's own cache, so that its tokens were not used and are in no total.
+        `outcome`, `event_id`. Tokens, times and cost are floats, NaN where an event has none, so that tables of several
+        sessions can be concatenated. `time` is `NaT` if a timestamp is not a number. `cached` is True if the response
+        came from LangChain's own cache, so that its tokens were not used and are in no total. `outcome` is set for a
+        call that did not end normally or did not run, such as `interrupted`: that is neither a success nor a failure of
+        a tool.
 
         Raises:
             ConfigurationError: pandas is not installed.
@@ -167,6 +169,7 @@ _COLUMNS = {
                           "meta.execution_time_ms", "meta.elapsed_time_ms"],
     "cost": ["performance_metrics.cost"],
     "success": ["tool_response.success"],
+    "outcome": ["meta.outcome"],
     "event_id": ["event_id"],
 }  # fmt: skip
 

@@ -200,6 +200,20 @@ def test_table_says_which_answers_came_from_the_cache() -> None:
     assert list(table.cached) == [None, True]
 
 
+def test_table_says_which_calls_did_not_run_or_did_not_end() -> None:
+    """The tool that a human rejects, or that waits for one, has not failed: a rate must exclude these calls."""
+    told: list[dict[str, Any]] = [
+        {"event_type": "tool_response", "tool_response": {"tool_name": "buy", "success": True}},
+        {"event_type": "tool_response", "tool_response": {"tool_name": "buy", "success": False}},
+        {"event_type": "tool_response", "tool_response": {"success": False}, "meta": {"outcome": "not run"}},
+        {"event_type": "tool_response", "tool_response": {"tool_name": "buy"}, "meta": {"outcome": "interrupted"}},
+    ]
+    table = LoggedSession("s", [LoggedEvent.read(entry) for entry in told]).to_pandas()
+
+    assert list(table.outcome.fillna("")) == ["", "", "not run", "interrupted"]
+    assert list(table[table.outcome.isna()].success) == [True, False]
+
+
 def test_table_has_no_time_where_a_timestamp_is_no_number() -> None:
     """Another server's malformed entry does not prevent a table of the others."""
     odd = [{"timestamp": "12"}, {"timestamp": [1]}, {}, {"timestamp": 1_700_000_000_000}]
