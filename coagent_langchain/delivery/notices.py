@@ -55,7 +55,7 @@ class Notices:
         """Report changes in the spool: losses, and once each, that its folder cannot be used or can be used again."""
         if spool.fallback and not self._without_folder:
             logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
-                           "until it is writable, or COAGENT_SPOOL_DIR names a folder that is",
+                           "until it is writable, or spool_dir or COAGENT_SPOOL_DIR names a folder that is",
                            self._destination, spool.fallback)  # fmt: skip
         elif self._without_folder and not spool.fallback:
             logger.warning("delivery to %s: the spool folder can be used again; waiting events have moved to it",
