@@ -116,7 +116,11 @@ class Binding:
         if root.silent:
             if root.thread is not None and (stop := session.course.pending.stopped.get(root.thread)) is not None:
                 return self._join(root, session, around or stop.prompt)
-            root.silent = False  # something in it is logged, so it is a prompt after all
+            root.silent = False  # something in it is logged: with the latest question, if there is one
+            root.prompt_number = root.prompt_number or session.course.present_prompt
+            prompt = self._join(root, session, around)
+            root.turn = prompt.turn
+            return prompt
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)

@@ -1,17 +1,21 @@
-"""LangGraph's `update_state`: the application edits a graph's state, and asks the agent nothing."""
+"""Runs that ask the agent nothing: templates and parsers on their own, and LangGraph's `update_state`."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
+import pytest
 from langchain.agents import create_agent
+from langchain_core.exceptions import OutputParserException
+from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.testing import MemoryDelivery, capture_events
 from tests.fakes import calls, chat
 from tests.reading import of_type
 from tests.tools import add
@@ -30,6 +34,44 @@ def stops_after_routing(route: Any) -> Any:
     graph.add_edge(START, "first")
     graph.add_conditional_edges("first", route, ["second"])
     return graph.compile(checkpointer=InMemorySaver(), interrupt_before=["second"])
+
+
+@pytest.mark.parametrize("answer", ['{"soup": 1}', "soup"])
+def test_template_and_parser_on_their_own_belong_to_the_question(answer: str) -> None:
+    """A program that formats, asks and parses in three steps has one prompt; what cannot be parsed is its error."""
+    parser = JsonOutputParser()
+    with capture_events() as log:
+        for food in ("leek", "rice"):
+            question = ChatPromptTemplate([("user", "What is {food} for?")]).invoke({"food": food})
+            said = chat(answer).invoke(question)
+            with contextlib.suppress(OutputParserException):
+                parser.invoke(said)
+
+    one = [("user_input", 0), ("llm_call", 1), ("llm_response", 1), *([("error", 1)] if answer == "soup" else [])]
+    assert log.sequence == [
+        ("session_start", 1, 0),
+        *((kind, number, turn) for number in (1, 2) for kind, turn in one),
+        ("session_end", 2, 0),
+    ]
+
+
+def test_model_that_a_parser_calls_takes_a_turn_of_the_question(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A parser that has its model mend a response is in the prompt of that response."""
+    mends: Any = RunnableLambda(lambda said: chat("mended").invoke(said))
+    config: Any = {"callbacks": [handler]}
+
+    class Mending(StrOutputParser):
+        def parse(self, text: str) -> str:
+            return str(mends.invoke(text).text)
+
+    Mending().invoke(chat("soup").invoke("What is leek for?", config), config)
+
+    assert log.sequence == [
+        ("session_start", 1, 0), ("user_input", 1, 0),
+        ("llm_call", 1, 1), ("llm_response", 1, 1), ("llm_call", 1, 2), ("llm_response", 1, 2),
+    ]  # fmt: skip
 
 
 def test_state_that_is_edited_at_a_breakpoint_leaves_the_question_open(
