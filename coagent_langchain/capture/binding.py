@@ -114,19 +114,23 @@ class Binding:
         """A new prompt, or the one around the run, or the one in which its graph stopped and now continues."""
         session, around = self._session_for(root, session_id or root.session_id)
         if root.silent:
-            if root.thread is not None and (stop := session.course.pending.stopped.get(root.thread)) is not None:
-                return self._join(root, session, around or stop.prompt)
-            root.silent = False  # something in it is logged: with the latest question, if there is one
-            root.prompt_number = root.prompt_number or session.course.present_prompt
-            prompt = self._join(root, session, around)
-            root.turn = prompt.turn
-            return prompt
+            return self._prompt_of_silent(root, session, around)
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
         if around is None and root.prompt_number is None and session.course.pending.tool_calls:
             around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
+
+    def _prompt_of_silent(self, root: Root, session: Session, around: Prompt | None) -> Prompt:
+        """The prompt in which its graph has stopped, or the latest: for what a silent root calls or fails with."""
+        if root.thread is not None and (stop := session.course.pending.stopped.get(root.thread)) is not None:
+            return self._join(root, session, around or stop.prompt)
+        root.silent = False  # it ends like any other
+        root.prompt_number = root.prompt_number or session.course.present_prompt
+        prompt = self._join(root, session, around)
+        root.turn = prompt.turn
+        return prompt
 
     def _prompt_of_call(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
         """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
