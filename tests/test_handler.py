@@ -45,6 +45,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler, ConfigurationError
+from coagent_langchain.capture import runs
 from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
@@ -266,6 +267,23 @@ def test_template_that_fails_and_parser_that_asks_a_model_are_prompts(
 
     assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), *inside]
     assert list(sessions(log)) == ["s"]
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("most", [50_000, 0])
+def test_open_parser_is_no_prompt_when_its_session_ends_or_it_is_given_up(
+    most: int, log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream of a parser may still be read when the handler is closed, or when too many runs are open."""
+    monkeypatch.setattr(runs, "MAX_OPEN", most)
+    config: Any = {"callbacks": [handler]}
+    words = StrOutputParser().transform(iter("ab"), config)
+    next(words)
+    chat("soup").invoke("Dinner?", config)
+    handler.close()
+    list(words)
+
+    assert log.sequence == [*ONE_CALL, ("session_end", 1, 0)]
     assert state_of(handler) == EMPTY
 
 

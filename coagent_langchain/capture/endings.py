@@ -83,9 +83,7 @@ class Endings(Sweeper):
             broken: how it broke off, if it did.
         """
         if root.silent:
-            if root.prompt is not None:  # its conditional edges called something
-                self._leave(root, self._let_go(root).course)
-            root.pending_input = None
+            self._drop(root)
             return
         prompt = self._let_go(root)
         course = prompt.course
@@ -155,6 +153,13 @@ class Endings(Sweeper):
         root.said.clear()
         return prompt
 
+    def _drop(self, root: Root) -> None:
+        """Note no more than that a root has ended; a silent one has a session only if something in it was logged."""
+        if root.silent and root.prompt is None:
+            root.pending_input = None
+        else:
+            self._leave(root, self._let_go(root).course)
+
     def _leave(self, root: Root, course: Course) -> None:
         """Note that a root has ended, and end its session if that was waiting for it."""
         course.run_ended(bare=root.kind == "llm")
@@ -176,10 +181,10 @@ class Endings(Sweeper):
             self._close(run, "unknown")
 
     def bind_all(self) -> None:
-        """Give every open root its session, so that the end of the session ends it too."""
+        """Give every open root its session, so that the end of the session ends it too, unless it is silent."""
         for run in list(self._tree.open.values()):
             with guard:
-                if isinstance(run, Run):
+                if isinstance(run, Run) and not run.root.silent:
                     self._recorder.prompt_of(run)
 
     def close_lingering(self) -> None:
@@ -216,4 +221,4 @@ class Endings(Sweeper):
         elif run.component:
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
-            self._leave(run, self._let_go(run).course)
+            self._drop(run)
