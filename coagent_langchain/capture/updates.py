@@ -40,7 +40,9 @@ def messages_in(update: Any) -> list[Any]:
 
 
 def _written(value: Any) -> Any:
-    """What LangGraph's `Overwrite` puts in place of a value; anything else as it is."""
+    """What LangGraph's `Overwrite`, or the dict for it, puts in place of a value; anything else as it is."""
+    if isinstance(value, dict):
+        return dict.get(value, "__overwrite__", value)
     known = getattr(sys.modules.get("langgraph.types"), "Overwrite", None)  # new in LangGraph 1.0.2
     return value.value if isinstance(known, type) and issubclass(type(value), known) else value
 

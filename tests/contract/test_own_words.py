@@ -66,8 +66,9 @@ def test_what_a_node_says_itself_is_told_at_its_exit(log: MemoryDelivery, handle
     assert left["output_data"] == {"messages": [{"role": "assistant", "content": content} for content in "abc"]}
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
 def test_what_a_node_says_in_place_of_the_conversation_is_told(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    as_dict: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """LangGraph's `Overwrite` holds the messages that it writes: the node's own, and its answer to a call."""
     if (overwrite := getattr(langgraph.types, "Overwrite", None)) is None:
@@ -75,7 +76,8 @@ def test_what_a_node_says_in_place_of_the_conversation_is_told(
 
     def refuse(state: MessagesState) -> dict[str, Any]:
         refused = ToolMessage("refused", tool_call_id="1", status="error")
-        return {"messages": overwrite([*state["messages"], refused, AIMessage("I may not")])}
+        messages = [*state["messages"], refused, AIMessage("I may not")]
+        return {"messages": {"__overwrite__": messages} if as_dict else overwrite(messages)}
 
     graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "refuse").add_node("refuse", refuse)
     graph.add_node("model", lambda state: {"messages": [chat(calls(("pay", {}, "1"))).invoke(state["messages"])]})
