@@ -812,6 +812,23 @@ def test_commands_of_a_tool_are_its_result(nested: bool, log: MemoryDelivery, ha
     assert response["tool_response"]["result"] == {"output": "renamed", "command": commands}
 
 
+def test_messages_of_a_tool_that_answer_another_call_are_its_result(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With several, none may be for this call: what the tool returned is logged all the same."""
+
+    @tool
+    def rename() -> Any:
+        """Rename the user."""
+        return [ToolMessage("renamed", tool_call_id="other")]
+
+    rename.invoke({"type": "tool_call", "name": "rename", "args": {}, "id": "c1"}, {"callbacks": [handler]})
+
+    (response,) = of_type(log, "tool_response")
+    said = [{"role": "tool", "content": "renamed", "tool_call_id": "other"}]
+    assert response["tool_response"]["result"] == {"output": said}
+
+
 def test_failure_beside_a_tools_command_is_a_failure(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """In a list of them, the message that answers the call decides."""
 

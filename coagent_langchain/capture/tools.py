@@ -60,7 +60,9 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
         if is_command(output):
             return _commanded(output, tool_call_id)
         if isinstance(output, list) and output and all(map(_is_for_graph, output)):
-            return _of_parts([tool_result(each, tool_call_id) for each in output], tool_call_id)
+            found = _of_parts([tool_result(each, tool_call_id) for each in output], tool_call_id)
+            if found.result:  # else none of them answers the call
+                return found
         return ToolResult({"output": snapshot(output)})
     content = fields.get("content")
     said = snapshot(content) if type(content) is str else plain_content(content, None)
