@@ -145,16 +145,34 @@ def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
 def test_empty_response_says_so(answer: str) -> None:
     """In its row, where the question stood as if it were the answer, in Conversation and in the details.
 
-    There it is muted: nobody said these words.
+    There it is muted: nobody said these words. The finish reason tells a refusal from a model that had nothing to say.
     """
     story = Story("s").ask("hello")
     story.model("hello", answer, 5, (10, 0))
     said = conversation(story.entries)[-1]
     parts = of_entry(Value(story.entries[-1]))
 
-    assert timeline(story.entries).models[0].note == "empty response"
-    assert (said.kind, said.content) == ("answer", '<p class="muted">empty response</p>')
-    assert [(part.title, part.content) for part in parts] == [("Answer", '<p class="muted">empty response</p>')]
+    assert timeline(story.entries).models[0].note == "empty response (stop)"
+    assert (said.kind, said.content) == ("answer", '<p class="muted">empty response (stop)</p>')
+    assert [(part.title, part.content) for part in parts] == [("Answer", '<p class="muted">empty response (stop)</p>')]
+
+
+@pytest.mark.parametrize(("blocks", "instead"), [
+    ([{"type": "server_tool_use", "name": "web_search", "input": {}}, {"type": "computer_call"}],
+     "server_tool_use web_search, computer_call"),
+    ([{"type": "image", "base64": {"mime": "image/png", "bytes": 300}}], "image/png · 300 B"),
+])  # fmt: skip
+def test_response_of_other_content_says_what_it_is(blocks: list[Any], instead: str) -> None:
+    """Its row repeated the question, and Conversation left out the whole answer if it was not an image."""
+    story = Story("s").ask("hello")
+    story.model("hello", "", 5, (10, 0))
+    story.entries[-1]["meta"]["blocks"] = blocks
+    said = conversation(story.entries)[-1]
+    parts = of_entry(Value(story.entries[-1]))
+
+    assert timeline(story.entries).models[0].note == instead
+    assert (said.kind, instead in said.content) == ("answer", True)
+    assert [instead in part.content for part in parts] == [True]
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "abandoned"])

@@ -65,7 +65,9 @@ def test_markdown_tells_how_a_call_ended(kind: str, meta: dict[str, Any], outcom
 
 @pytest.mark.parametrize(("response", "meta", "facts"), [
     ({"response": ""}, {}, ", empty response"),
-    ({"response": ""}, {"finish_reason": "length"}, ", cut off, empty response"),
+    ({"response": ""}, {"finish_reason": "length"}, ", cut off, empty response (length)"),
+    ({"response": ""}, {"finish_reason": "[a](b)"}, r", empty response (\[a](b))"),
+    ({"response": ""}, {"blocks": [{"type": "computer_call"}]}, ", computer_call"),
     ({"response": "Hello"}, {}, ""),
     ({"input_tokens": 20, "output_tokens": 0}, {"content": "not captured"}, ", 20 → 0 tokens, content not captured"),
 ])  # fmt: skip

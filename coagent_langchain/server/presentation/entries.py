@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.formats import MOST, preview
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text
 from coagent_langchain.wire import JsonObject
+
+MAX_REASON = 60  # characters of a finish reason
 
 
 def prompt_of(entry: Value) -> Value:
@@ -42,13 +45,24 @@ def withheld(meta: JsonObject) -> str:
 
 
 def unsaid(entry: JsonObject, meta: JsonObject) -> str:
-    """What is shown in place of a model's words: that they were left out, or that it answered with nothing.
+    """What is shown in place of a model's words: that they were left out, what else it said, or why it said nothing.
 
-    "" for what has other content, and for a call that failed or was stopped: the model might have said more.
+    "" for what has words or tool calls, and for a call that failed or was stopped: the model might have said more.
     """
     answer = mapping(entry.get("llm_response"))
     response = answer.get("response")
     words = response.strip() if isinstance(response, str) else response
-    said = words or answer.get("tool_calls") or meta.get("blocks") or meta.get("outcome")
-    is_empty = entry.get("event_type") == "llm_response" and "response" in answer and not said
-    return withheld(meta) or ("empty response" if is_empty else "")
+    said = words or answer.get("tool_calls") or meta.get("outcome")
+    if left_out := withheld(meta):
+        return left_out
+    if entry.get("event_type") != "llm_response" or "response" not in answer or said:
+        return ""
+    if blocks := meta.get("blocks"):
+        return preview(" · ".join(media(blocks)) or ", ".join(_kind(mapping(block)) for block in listing(blocks)))
+    reason = preview(text(meta.get("finish_reason")), MAX_REASON)
+    return f"empty response ({reason})" if reason else "empty response"
+
+
+def _kind(block: JsonObject) -> str:
+    """A content block in the provider's words: `server_tool_use web_search`."""
+    return f"{text(block.get('type'))} {text(block.get('name'))}".strip()
