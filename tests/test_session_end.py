@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
@@ -20,11 +22,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, registry
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import Silent, chat
+from tests.fakes import Silent, calls, chat
 from tests.reading import ONE_CALL, of_type, types
 from tests.tools import asking_agent
 
@@ -597,3 +600,24 @@ def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: Coagent
         weigh.invoke({"food": "leek"}, {"callbacks": [handler]})
 
     assert log.entries[-1]["output_data"] == {"response": '{"dish":"soup","minutes":20}'}
+
+
+class Recipe(BaseModel):
+    """A recipe."""
+
+    name: str
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_session_end_tells_the_structured_answer(
+    streamed: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`ToolStrategy` appends a message that says "Returning structured response", or what the application chose."""
+    strategy = ToolStrategy(Recipe, tool_message_content="done")
+    cook = create_agent(chat(calls(("Recipe", {"name": "soup"}, "c1"))), response_format=strategy)
+    asked: Any = {"messages": [("user", "cook")]}
+    config: Any = {"callbacks": [handler]}
+    list(cook.stream(asked, config)) if streamed else cook.invoke(asked, config)
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": '{"name":"soup"}'}

@@ -124,7 +124,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
             return None
         messages = own.get("messages")
         if isinstance(messages, (list, tuple)) and messages:
-            return _last_said(messages, limit)
+            return _last_said(messages, limit, own.get("structured_response"))
         if role_of(own) == "assistant" and (said := joined(own.get("content"), "")):
             return said[:limit]
         for key in _ANSWER_KEYS:
@@ -137,8 +137,11 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     return as_json(outputs)[:limit]
 
 
-def _last_said(messages: list[Any] | tuple[Any, ...], limit: int) -> str | None:
-    return None if role_of(messages[-1]) == "user" else answer_text(messages[-1], limit)
+def _last_said(messages: list[Any] | tuple[Any, ...], limit: int, structured: Any = None) -> str | None:
+    role = role_of(messages[-1])
+    if role == "tool" and structured is not None:  # `ToolStrategy`: the message only says that this is the answer
+        return as_json(structured)[:limit]
+    return None if role == "user" else answer_text(messages[-1], limit)
 
 
 def _is_human(each: Any) -> bool:
