@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
-from coagent_langchain.capture.content import fields_of, joined, plain_content
+from coagent_langchain.capture.content import fields_of, joined, members_of, plain_content
 from coagent_langchain.capture.inputs import as_json
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk, snapshot
@@ -55,15 +55,20 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
 
     Content blocks that hold only text, as MCP tools return, become one text.
     """
-    fields = fields_of(output)
-    if fields.get("type") != "tool":
-        if is_command(output):
-            return _commanded(output, tool_call_id)
-        if isinstance(output, list) and output and all(map(_is_for_graph, output)):
-            found = _of_parts([tool_result(each, tool_call_id) for each in output], tool_call_id)
-            if found.result:  # else none of them answers the call
-                return found
-        return ToolResult({"output": snapshot(output)})
+    if fields_of(output).get("type") == "tool":
+        return told_by(output)
+    if is_command(output):
+        return _commanded(output, tool_call_id)
+    if isinstance(output, list) and output and all(map(_is_for_graph, output)):
+        found = _of_parts([tool_result(each, tool_call_id) for each in output], tool_call_id)
+        if found.result:  # else none of them answers the call
+            return found
+    return ToolResult({"output": snapshot(output)})
+
+
+def told_by(answer: Any) -> ToolResult:
+    """Read a message that answers a tool call: a `ToolMessage`, or the dict that LangGraph accepts in its place."""
+    fields = members_of(answer)
     content = fields.get("content")
     said = snapshot(content) if type(content) is str else plain_content(content, None)
     result: JsonObject = {"output": said}
@@ -127,8 +132,8 @@ def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
     """The message in a state that answers the tool call; the state may hold a whole conversation."""
     messages = dict.get(state, "messages") if isinstance(state, dict) else None
     for message in reversed(messages) if isinstance(messages, list) else ():
-        if tool_call_id is not None and fields_of(message).get("tool_call_id") == tool_call_id:
-            return tool_result(message)
+        if tool_call_id is not None and members_of(message).get("tool_call_id") == tool_call_id:
+            return told_by(message)
     return None
 
 

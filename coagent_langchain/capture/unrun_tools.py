@@ -7,11 +7,11 @@ from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
-from coagent_langchain.capture.content import fields_of, tool_calls_of
+from coagent_langchain.capture.content import members_of, tool_calls_of
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.tools import failure_text, tool_result
+from coagent_langchain.capture.tools import failure_text, told_by
 from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
@@ -37,12 +37,12 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
             failed = structured is None or _has_failed(message)  # None: the agent has rejected a structured response
             if not failed and structured is not _ABSENT:  # it comes as a call of a tool that does not exist
                 if _is_answer(message):
-                    call_id = fields_of(message)["tool_call_id"]
+                    call_id = members_of(message)["tool_call_id"]
                     for calls in (root.calls_with(call_id), pending):
                         calls.ran(call_id)
                 continue
             if run := _called(recorder, node, node, message, messages):
-                found = tool_result(message)
+                found = told_by(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
                 recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
@@ -61,7 +61,7 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
         if run := _called(recorder, model, model.parent, message, messages):
-            found = tool_result(message)
+            found = told_by(message)
             if found.failed:
                 failures.handled(run, found, _BY_APPLICATION)
             else:
@@ -70,11 +70,11 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
 
 
 def _has_failed(answer: Any) -> bool:
-    return fields_of(answer).get("status") == "error"
+    return members_of(answer).get("status") == "error"
 
 
 def _is_answer(message: Any) -> bool:
-    return isinstance(fields_of(message).get("tool_call_id"), str)
+    return isinstance(members_of(message).get("tool_call_id"), str)
 
 
 def _is_of_other_branch(asked: tuple[Prompt, int] | None, beside: Run) -> bool:
@@ -90,7 +90,7 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
 
     None if the message answers no known call, or one that is logged already.
     """
-    fields = fields_of(answer)
+    fields = members_of(answer)
     call_id = fields.get("tool_call_id")
     if not isinstance(call_id, str):
         return None

@@ -13,10 +13,11 @@ from langchain.agents.middleware import wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
-from langchain_core.tools import tool
+from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.types import Command
 from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler
@@ -376,6 +377,39 @@ def test_call_that_is_answered_under_another_name_keeps_its_own(
 
     assert answers(log) == [(1, "1", "patch", True, "answered by node")]
     assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "patch", "parameters": {"age": 41}}]
+
+
+@pytest.mark.parametrize(
+    ("status", "success", "outcome"), [("success", True, "answered by node"), ("error", False, "not run")]
+)
+def test_answer_of_a_node_may_be_a_dict(
+    status: str, success: bool, outcome: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph accepts a message as a dict, and its guides write a human's feedback on a tool call like that."""
+    answer = {"role": "tool", "content": "not today", "name": "add", "tool_call_id": "1", "status": status}
+    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "review")
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("add", {"a": 1, "b": 2}, "1"))).invoke("q")]})
+    graph.add_node("review", lambda state: {"messages": [answer]})
+    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", success, outcome)]
+    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {"output": "not today"}
+
+
+def test_answer_in_the_command_of_a_tool_may_be_a_dict(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangGraph's guide to handing over to another agent writes the tool's message like that."""
+
+    @tool
+    def hand_over(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Hand over."""
+        answer = {"role": "tool", "content": "handed over", "name": "hand_over", "tool_call_id": tool_call_id}
+        return Command(goto="other", update={"messages": [answer]})
+
+    hand_over.invoke({"type": "tool_call", "id": "1", "name": "hand_over", "args": {}}, {"callbacks": [handler]})
+
+    assert [e["tool_response"]["result"] for e in of_type(log, "tool_response")] == [
+        {"output": "handed over", "command": {"goto": "other"}}
+    ]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
