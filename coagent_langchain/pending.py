@@ -76,6 +76,13 @@ class ToolCalls:
         """Whether every call has run."""
         return not self._waiting
 
+    def keep(self, calls: ToolCalls) -> None:
+        """Keep what is known of a run's waiting calls: it asks a human, who may answer them in place of the tools."""
+        with _lock:
+            for call_id, call in calls._waiting.copy().items():
+                if call_id in self._waiting:
+                    self._waiting[call_id] = call
+
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
         """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
         for call_id, (prompt, turn) in earlier._asked.copy().items():

@@ -219,6 +219,8 @@ class Failures:
             root.thread = ambient.thread_id(ambient.configurable(ambient.around()[0]))
         root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
         pending.stop(root.thread, Stop(prompt, asking=True))
+        if root.tool_calls is not None:
+            pending.tool_calls.keep(root.tool_calls)
         entries = []
         for interrupt_id, value in questions:
             if interrupt_id not in pending.questions:

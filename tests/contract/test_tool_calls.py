@@ -17,7 +17,7 @@ from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel, ValidationError
 
 from coagent_langchain import CoagentCallbackHandler
@@ -394,6 +394,23 @@ def test_answer_of_a_node_may_be_a_dict(
 
     assert answers(log) == [(1, "1", "add", success, outcome)]
     assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {"output": "not today"}
+
+
+def test_call_that_a_human_answers_keeps_its_arguments(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The model made the call in the run before the interrupt; a node answers it in the run after."""
+
+    def review(state: MessagesState) -> Any:
+        return {"messages": [ToolMessage(interrupt("Add?"), tool_call_id="1")]}
+
+    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "review").add_node("review", review)
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("add", {"a": 1, "b": 2}, "1"))).invoke("q")]})
+    compiled = graph.compile(InMemorySaver())
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}, "callbacks": [handler]}
+    compiled.invoke({"messages": [("user", "q")]}, config)
+    compiled.invoke(Command(resume="3"), config)
+
+    assert answers(log) == [(1, "1", "add", True, "answered by node")]
+    assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
 
 
 def test_answer_in_the_command_of_a_tool_may_be_a_dict(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
