@@ -18,10 +18,24 @@ _MAX_VALUE = 10_000  # characters of one string in a value
 def updates_of(outputs: Any) -> list[Any]:
     """A node's updates of its graph's state, taken out of `Command`s; a state object becomes a dict.
 
+    An `@entrypoint` may return one value, and save another for its next run, often the conversation so far.
+
     As in LangGraph, a list is several updates only if there is a `Command` among them, else one value.
     """
-    parts = outputs if isinstance(outputs, list) and any(map(is_command, outputs)) else [outputs]
-    return [_as_dict(part.update if is_command(part) else part) for part in parts]
+    if type(outputs) is dict:
+        return [outputs]  # nearly always
+    if isinstance(outputs, list) and any(map(is_command, outputs)):
+        return [_as_dict(part.update if is_command(part) else part) for part in outputs]
+    if _is_final(outputs):
+        saved = outputs.save
+        return [_as_dict(outputs.value), saved if _are_messages(saved) else {"save": saved}]
+    return [_as_dict(outputs.update if is_command(outputs) else outputs)]
+
+
+def _is_final(outputs: Any) -> bool:
+    entrypoint = getattr(sys.modules.get("langgraph.func"), "entrypoint", None)
+    known = getattr(entrypoint, "final", None)
+    return isinstance(known, type) and issubclass(type(outputs), known)
 
 
 def _as_dict(update: Any) -> Any:
@@ -58,11 +72,15 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
                     messages += value if isinstance(value, list) else messages_in(update)
                 else:
                     values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
-        elif all("content" in fields_of(each) for each in messages_in(update)):
+        elif _are_messages(update):
             messages += messages_in(update)
         elif update is not None:
             values["value"] = snapshot(update, _MAX_VALUE)
     return values, messages
+
+
+def _are_messages(update: Any) -> bool:
+    return not isinstance(update, dict) and all("content" in fields_of(each) for each in messages_in(update))
 
 
 def calls_answered_in(messages: Sequence[Any]) -> list[Any]:

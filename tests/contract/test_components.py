@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
@@ -108,6 +108,31 @@ def test_tasks_of_the_functional_api_are_components(log: MemoryDelivery, handler
     assert inner["target_component"]["component_type"] == "node"
     assert inner["meta"]["trace"]["parent_run_id"] == outer["meta"]["trace"]["run_id"]
     assert of_type(log, "llm_call")[0]["llm_call"]["issuer"] == "write.draft"
+
+
+def test_conversation_that_an_entrypoint_saves_is_not_repeated(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The functional API has no state, so a chat saves its messages for the next run, and what else it needs."""
+    model = chat("Hello", "Bye")
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def talk(said: list[AnyMessage], *, previous: Any = None) -> Any:
+        answer = model.invoke(known := [*(previous or []), *said])
+        return entrypoint.final(value=answer, save=[*known, answer])
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def count(number: int, *, previous: Any = None) -> Any:
+        return entrypoint.final(value="counted", save=(previous or 0) + number)
+
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}, "callbacks": [handler]}
+    talk.invoke([HumanMessage("Hi")], config)
+    talk.invoke([HumanMessage("And?")], config)
+    count.invoke(3, config)
+
+    exits = of_type(log, "component_exit")
+    assert [exit.get("output_data") for exit in exits] == [None, None, {"value": "counted", "save": 3}]
+    assert [exit["meta"].get("messages") for exit in exits] == [3, 5, None]
 
 
 def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
