@@ -769,12 +769,21 @@ class Order(BaseModel):
     portions: int
 
 
+class Article(BaseModel):
+    """A request that looks like a message."""
+
+    title: str
+    content: str
+
+
 @pytest.mark.parametrize(("inputs", "told"), [
     ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
     ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
     (Command(update={"messages": [("user", "a")]}), "a"),
     ({"messages": [("user", [{"type": "text", "text": "a"}, {"type": "image", "base64": "QUJD"}])]}, "a"),
     (Request("Soup?", 3), "Soup?"), (Order(portions=3), '{"portions":3}'),
+    (Article(title="A", content="b"), '{"title":"A","content":"b"}'),
+    ([Article(title="A", content="b")], '[{"title":"A","content":"b"}]'),
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
     ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),

@@ -621,3 +621,25 @@ def test_session_end_tells_the_structured_answer(
     handler.close()
 
     assert log.entries[-1]["output_data"] == {"response": '{"name":"soup"}'}
+
+
+class Article(BaseModel):
+    """An article."""
+
+    title: str
+    content: str
+
+
+@pytest.mark.parametrize(("given", "logged"), [
+    (Article(title="Soup", content="Leek."), '{"title":"Soup","content":"Leek."}'),
+    ([Article(title="Soup", content="Leek.")], '[{"title":"Soup","content":"Leek."}]'),
+    (AIMessage("Leek."), "Leek."),
+])  # fmt: skip
+def test_object_with_a_content_is_logged_whole(
+    given: Any, logged: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Taken for a message, a structured answer lost its other fields."""
+    RunnableLambda(lambda _: given).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    assert log.entries[-1]["output_data"] == {"response": logged}

@@ -117,6 +117,12 @@ def role_of(message: Any) -> str | None:
     return _ROLES.get(role, role) if isinstance(role, str) else None
 
 
+def is_message_object(value: Any) -> bool:
+    """Whether an object is a message, LangChain's or an SDK's: an application's own may have a content, too."""
+    fields = fields_of(value)
+    return "content" in fields and ("response_metadata" in fields or "role" in fields)
+
+
 def text_of(message: Any) -> str:
     """A message's text: its content, or its text blocks joined (a model's without separators, others' by newlines).
 

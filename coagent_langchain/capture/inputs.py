@@ -6,7 +6,15 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture.content import fields_of, joined, members_of, role_of, text_of, tool_calls_of
+from coagent_langchain.capture.content import (
+    fields_of,
+    is_message_object,
+    joined,
+    members_of,
+    role_of,
+    text_of,
+    tool_calls_of,
+)
 from coagent_langchain.capture.messages import message_dict
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import Walk
@@ -35,7 +43,7 @@ def user_text(inputs: Any) -> str | None:
     fields = fields_of(inputs)
     if isinstance(messages := fields.get("messages"), (list, tuple)):  # a prompt value, or a graph's state
         return _last_human(messages)
-    if isinstance(fields.get("content"), (str, list)):
+    if is_message_object(inputs):
         return text(text_of(inputs)) or None
     if is_command(inputs):
         return user_text(inputs.update)
@@ -89,7 +97,7 @@ def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
 def _is_message(each: Any) -> bool:
     if isinstance(each, dict):
         return "role" in each or role_of(each) is not None
-    return isinstance(each, (tuple, list)) or "content" in fields_of(each)
+    return isinstance(each, (tuple, list)) or is_message_object(each)
 
 
 def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
@@ -130,7 +138,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
         for key in _ANSWER_KEYS:
             if isinstance(own.get(key), str):
                 return str(own[key])[:limit]
-    elif "content" in fields_of(outputs):
+    elif is_message_object(outputs):
         return text_of(outputs)[:limit]
     elif isinstance(outputs, (list, tuple)) and any(map(_is_human, outputs[:_MAX_SHOWN])):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent_langchain.capture import kinds
-from coagent_langchain.capture.content import fields_of, tool_calls_of
+from coagent_langchain.capture.content import fields_of, is_message_object, tool_calls_of
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
@@ -80,7 +80,7 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
 
 
 def _are_messages(update: Any) -> bool:
-    return not isinstance(update, dict) and all("content" in fields_of(each) for each in messages_in(update))
+    return not isinstance(update, dict) and all(map(is_message_object, messages_in(update)))
 
 
 def calls_answered_in(messages: Sequence[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
+from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.presentation.bars import Bar
@@ -133,6 +134,32 @@ def test_conversation_that_an_entrypoint_saves_is_not_repeated(
     exits = of_type(log, "component_exit")
     assert [exit.get("output_data") for exit in exits] == [None, None, {"value": "counted", "save": 3}]
     assert [exit["meta"].get("messages") for exit in exits] == [3, 5, None]
+
+
+class Article(BaseModel):
+    """An article."""
+
+    title: str
+    content: str
+
+
+def test_result_of_a_task_is_logged_though_it_has_a_content(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It was taken for a message, which has an event of its own."""
+
+    @task
+    def draft(topic: str) -> Article:
+        return Article(title=topic, content="Leek.")
+
+    @entrypoint()
+    def write(topic: str) -> str:
+        return draft(topic).result().content
+
+    write.invoke("soup", {"callbacks": [handler]})
+
+    told = [e["output_data"] for e in of_type(log, "component_exit")]
+    assert told == [{"value": {"title": "soup", "content": "Leek."}}, {"value": "Leek."}]
 
 
 def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
