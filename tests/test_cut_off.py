@@ -22,6 +22,8 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from openai import LengthFinishReasonError
+from openai.types.chat import ChatCompletion
 from pydantic import Field
 
 from coagent_langchain import CoagentCallbackHandler
@@ -508,3 +510,22 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
     (listed,) = roll_up(log.entries)
     drawn = timeline(log.entries)
     assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])
+
+
+def test_structured_answer_that_was_cut_off_is_in_its_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """OpenAI's client raises instead of returning the answer, whose text and tokens only the exception has."""
+    used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    choice = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": '{"na'}}
+    told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-2024-08-06", "choices": [choice],
+            "usage": used}  # fmt: skip
+    error = LengthFinishReasonError(completion=ChatCompletion.model_validate(told))
+    with contextlib.suppress(LengthFinishReasonError):
+        chat(error).invoke("q", {"callbacks": [handler]})
+    handler.close()
+
+    (logged,) = of_type(log, "error")
+    assert logged["output_data"] == {"partial_response": '{"na'}
+    assert logged["llm_response"] == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    assert (logged["meta"]["model"], log.entries[-1]["meta"]["total_tokens"]) == ("gpt-4o-2024-08-06", 15)
