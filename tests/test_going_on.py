@@ -21,7 +21,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler, Session, pending
-from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.testing import MemoryDelivery, capture_events
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type
 from tests.threads import switching_often
@@ -413,6 +413,28 @@ def test_going_on_from_a_breakpoint_is_its_answer(log: MemoryDelivery, handler: 
         (0, "interrupted"),
         (0, "resumed"),
         (1, "interrupted"),
+    ]
+
+
+def test_going_on_from_a_breakpoint_that_was_not_told_answers_nothing() -> None:
+    """With `tracing()`, LangGraph tells nothing of a subgraph's breakpoint but that the node around it stopped."""
+    inner = StateGraph(MessagesState).add_node("book", lambda state: {}).add_edge(START, "book")
+    outer = StateGraph(MessagesState).add_node("trip", inner.compile(interrupt_before=["book"])).add_edge(START, "trip")
+    graph, config = outer.compile(InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    with capture_events() as log:
+        graph.invoke({"messages": [("user", "go")]}, config)
+        graph.invoke(None, config)
+
+    assert [
+        (e["event_type"], e.get("target_component", {}).get("name"), e["meta"].get("outcome")) for e in log.entries[2:]
+    ] == [
+        ("component_enter", "trip", None),
+        ("component_exit", "trip", "interrupted"),
+        ("component_enter", "trip", None),
+        ("component_enter", "book", None),
+        ("component_exit", "book", None),
+        ("component_exit", "trip", None),
+        ("session_end", None, None),
     ]
 
 

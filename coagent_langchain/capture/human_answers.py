@@ -38,7 +38,7 @@ class HumanAnswers:
         if _names_questions(answer):
             others = {key: value for key, value in answer.items() if key not in known}
         else:
-            others = {} if known else {None: answer}
+            others = {} if known or answer is None else {None: answer}
         for interrupt_id, value in others.items():  # asked by another process
             self._emit(root, prompt, interrupt_id, value)
 
