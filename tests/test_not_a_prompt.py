@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import filter_messages, merge_message_runs, trim_messages
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -53,6 +54,21 @@ def test_template_and_parser_on_their_own_belong_to_the_question(answer: str) ->
         *((kind, number, turn) for number in (1, 2) for kind, turn in one),
         ("session_end", 2, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    "shorten",
+    [trim_messages(max_tokens=2, token_counter=len), filter_messages(include_types=["human"]), merge_message_runs()],
+)
+def test_shortening_a_conversation_is_no_question(shorten: Any) -> None:
+    """LangChain's own functions for that are runnables; a chat calls one before each call of the model."""
+    said: list[Any] = [("user", "Hi"), ("ai", "Hello"), ("user", "What is leek for?")]
+    with capture_events() as log:
+        chat("soup").invoke(shorten.invoke(said))
+
+    assert [(e["event_type"], e.get("prompt")) for e in log.entries[1:-1]] == [
+        ("user_input", "What is leek for?"), ("llm_call", "What is leek for?"), ("llm_response", None),
+    ]  # fmt: skip
 
 
 def test_model_that_a_parser_calls_takes_a_turn_of_the_question(

@@ -24,6 +24,7 @@ from coagent_langchain.wire import JsonObject
 UNKNOWN = object()  # inputs that no hook has reported, or not yet
 _UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
 _SILENT = ("prompt", "parser", _UPDATE)  # LangChain's types of templates and output parsers
+_SHORTENING = frozenset({"trim_messages", "filter_messages", "merge_message_runs"})  # LangChain's, by their names
 
 
 class Binding:
@@ -57,14 +58,14 @@ class Binding:
         """Note what a root's metadata says, and bind it if its session is known already, unless it asks for nothing."""
         root.pending_input = UNKNOWN if is_placeholder(inputs) else inputs
         describe(root, metadata)
-        is_graph = root.name == "LangGraph" or (root.kind == "chain" and "ls_integration" in (metadata or ()))
+        is_graph = root.name == "LangGraph" or (metadata and root.kind == "chain" and "ls_integration" in metadata)
         if is_graph and root.framework is None:
             root.framework = {"name": "langgraph"}
         if root.framework is not None:
             note_given(root, inputs)
         if metadata:
-            number = metadata.get("prompt_number")
-            root.prompt_number = number if type(number) is int else None
+            if type(number := metadata.get("prompt_number")) is int:
+                root.prompt_number = number
             if root.kind == "chain" and (thread := ambient.thread_id(metadata)) is not None:
                 root.thread = thread
                 if root.name.endswith(_UPDATE):
@@ -72,7 +73,7 @@ class Binding:
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._session_id or ambient.session_id(metadata)
-        if run_type in _SILENT:
+        if run_type in _SILENT or root.name in _SHORTENING:
             root.silent, root.session_id = True, known
             return
         if known is not None or root.kind != "chain" or scope.current() is not None:

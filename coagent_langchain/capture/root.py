@@ -19,8 +19,8 @@ class Root(Run):
         open: the open runs of its tree, itself included.
         ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`.
-        silent: whether it asks for nothing itself (a template, a parser, a graph's `update_state`): it gets its session
-            and prompt only if something in it is logged.
+        silent: whether it asks for nothing itself (a template, a parser, `trim_messages`, a graph's `update_state`): it
+            gets its session and prompt only if something in it is logged.
         session_id: the session that a silent one would get, if known.
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         binding: the lock that is held while its session and prompt are assigned.
