@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.registry import Registry
+from coagent_langchain.errors import ConfigurationError
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, first
 
@@ -48,3 +52,45 @@ def test_end_of_the_process_tells_what_is_lost(caplog: pytest.LogCaptureFixture)
 
     told = [message.partition(" at exit")[0] for message in caplog.messages if "at exit" in message]
     assert told == [f"delivery to {address}: 1 event lost" for address in addresses]
+
+
+def in_uwsgi(monkeypatch: pytest.MonkeyPatch, options: Mapping[str, object], worker: int = 0) -> None:
+    """Stand in for the module that uWSGI gives to its programs: only uWSGI has it, and it takes a compiler to install.
+
+    Parameters:
+        options: as in its configuration; a value is True on the command line, and bytes in a file.
+        worker: the worker's number; 0 in the process that is going to be forked.
+    """
+    count = int(str(options.get("processes", 1)))
+    module = SimpleNamespace(opt=options, numproc=count, worker_id=lambda: worker, mule_id=lambda: 0)
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+
+
+@pytest.mark.parametrize("options", [{"processes": 2}, {"master": True}, {"master": True, "lazy-apps": b"false"}])
+def test_uwsgi_that_forks_without_hooks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    """Its workers would write to one file and send nothing: the error names the option that helps."""
+    in_uwsgi(monkeypatch, options)
+
+    with pytest.raises(ConfigurationError, match="add py-call-uwsgi-fork-hooks = true"):
+        Registry().get(Settings(spool_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "worker"),
+    [
+        ({}, 0),
+        ({"master": True, "processes": 2, "py-call-uwsgi-fork-hooks": True}, 0),
+        ({"master": b"true", "processes": 2, "lazy-apps": b"true"}, 0),
+        ({"master": True, "processes": 2}, 1),
+    ],
+    ids=["no fork", "hooks", "loaded after the fork", "in a worker"],
+)
+def test_uwsgi_whose_workers_have_a_delivery_of_their_own_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], worker: int
+) -> None:
+    """It does not fork, runs the hooks, or has forked before the handler was created."""
+    in_uwsgi(monkeypatch, options, worker)
+
+    Registry().get(Settings(spool_dir=tmp_path))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.uwsgi import check_uwsgi
 
 _Key = tuple[str, Path | str | None]
 
@@ -31,7 +32,11 @@ class Registry:
         """The delivery for the settings' destination, which sends with their token from now on.
 
         Quota and exit timeout are those of the first call.
+
+        Raises:
+            ConfigurationError: uWSGI is going to fork this process, and runs no hooks.
         """
+        check_uwsgi()
         # A renewed token is not a new destination; tenants have a folder each, or in memory a token each.
         key = (settings.base_url, settings.spool_dir or settings.auth_token)
         with self._lock:

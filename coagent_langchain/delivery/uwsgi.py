@@ -1,0 +1,29 @@
+"""A check of uWSGI's options: it forks its workers without Python's hooks, unless it is told to run them."""
+
+from __future__ import annotations
+
+import sys
+
+from coagent_langchain.errors import ConfigurationError
+
+_SAFE = ("py-call-uwsgi-fork-hooks", "py-call-osafterfork", "lazy-apps", "lazy")
+_OFF = (None, b"false", b"off", b"no", b"0")
+
+
+def check_uwsgi() -> None:
+    """Reject a delivery in a process that uWSGI is going to copy for its workers without running any hook.
+
+    They would write to the same file of the spool, over each other's events, and wait for a thread that they lack.
+
+    Raises:
+        ConfigurationError: uWSGI's options are to be changed; the message says how.
+    """
+    uwsgi = sys.modules.get("uwsgi")  # only uWSGI itself has it
+    if uwsgi is None or uwsgi.worker_id() or uwsgi.mule_id():  # these are copies already
+        return
+    forks = uwsgi.numproc > 1 or uwsgi.opt.get("master") not in _OFF
+    if forks and all(uwsgi.opt.get(option) in _OFF for option in _SAFE):
+        raise ConfigurationError(
+            "uWSGI forks its workers without Python's fork hooks, so their events would overwrite each other; "
+            "add py-call-uwsgi-fork-hooks = true (or lazy-apps = true) to uWSGI's options"
+        )
