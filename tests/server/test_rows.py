@@ -126,8 +126,11 @@ def test_answer_from_a_cache_says_so() -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens"])
-def test_answer_that_a_limit_of_tokens_cut_off_says_so(reason: str) -> None:
+@pytest.mark.parametrize("reason", [
+    "length", "max_tokens", "MAX_TOKENS", "max_output_tokens",
+    "content_filter", "guardrail_intervened", "refusal", "SAFETY", "insufficient_system_resource",
+])  # fmt: skip
+def test_answer_that_a_limit_or_filter_cut_off_says_so(reason: str) -> None:
     """In its row and in Conversation: the text alone may look complete. Nothing failed, so the prompt succeeded."""
     story = Story("s").ask("hello")
     story.model("hello", "Once upon", 5, (10, 2))

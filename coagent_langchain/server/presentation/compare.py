@@ -35,7 +35,7 @@ class Side:
     bar: Bar | None = None
     prompt: str = ""
     answer: str = ""
-    cut_off: bool = False  # the answer, or a later one without words, ends at a limit of tokens
+    cut_off: bool = False  # whether the answer, or a later one without words, was cut off
     error: str = ""  # the failure after or instead of the answer, else the one that made the prompt fail
     tools: list[str] = field(default_factory=list)
     marked: Markup = field(default_factory=Markup)

@@ -22,11 +22,16 @@ NOT_RUN = "not run"  # outcome of a call that got an error without its tool runn
 BY_NODE = "answered by node"  # the same, with a result
 BY_APPLICATION = "answered by application"  # outcome of a call that the program's own loop of model and tools answered
 FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
-CUT_OFF = "cut off"  # outcome of an answer that ends where the model reached a limit of tokens
+CUT_OFF = "cut off"  # outcome of an answer that a limit of tokens or the provider ended before the model did
 IN_PLACE = (NOT_RUN, BY_NODE, BY_APPLICATION, FROM_CACHE)  # the tool or model itself is not known to have run
 
-# The finish reasons that mean it: OpenAI and Ollama; Anthropic and Gemini; OpenAI's Responses API; Mistral; Anthropic.
-_LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
+# The finish reasons that mean it.
+_EARLY_ENDS = frozenset({
+    "length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded",  # limits
+    "content_filter", "content_filtered", "guardrail_intervened", "refusal",  # OpenAI, Bedrock, Anthropic
+    "safety", "recitation", "blocklist", "prohibited_content", "spii",  # Gemini
+    "insufficient_system_resource",  # DeepSeek
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -119,7 +124,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
     made.note = " · ".join(part for part in said if part) or unsaid(entry, meta)
     made.failed = "error" if made.outcome == "error" else ""
-    if text(meta.get("finish_reason")).lower() in _LIMITS:
+    if text(meta.get("finish_reason")).lower() in _EARLY_ENDS:
         made.outcome = made.outcome or CUT_OFF
 
 
