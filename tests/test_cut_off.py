@@ -299,6 +299,34 @@ def test_stream_that_is_left_keeps_what_had_arrived(
     assert response["meta"]["outcome"] in ("abandoned", "cancelled", "unknown")
 
 
+class Thinking(ScriptedChat):
+    """A model that streams its thoughts as content blocks, as Anthropic's do, and is not done with them."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for piece in ("Leek ", "or carrot?"):
+            block = {"type": "thinking", "thinking": piece, "index": 0}
+            yield ChatGenerationChunk(message=AIMessageChunk(content=[block]))
+        await asyncio.Event().wait()
+
+
+def test_thoughts_in_a_stream_that_is_cancelled_are_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Who stops an agent while its model thinks has only the thoughts to see why it took so long."""
+
+    async def read() -> None:
+        stream: Any = create_agent(Thinking(script=[]), []).astream(
+            {"messages": [("user", "q")]}, {"callbacks": [handler]}, stream_mode="messages"
+        )
+        async with asyncio.timeout(0.2):
+            async for _ in stream:
+                pass
+
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(read())
+
+    (response,) = of_type(log, "llm_response")
+    assert (response["meta"]["reasoning"], response["meta"]["outcome"]) == ("Leek or carrot?", "cancelled")
+
+
 def test_failed_stream_is_not_cancelled_by_what_is_left_beside_the_failure(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

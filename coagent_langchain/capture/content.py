@@ -144,18 +144,19 @@ def said_beside(extra: dict[Any, Any]) -> str:
 
 def reasoning_of(message: Any) -> str | None:
     """A message's reasoning: its reasoning and thinking blocks, or else the provider's `reasoning_content`."""
-    found: list[str] = []
     fields = fields_of(message)
-    content = fields.get("content")
-    if isinstance(content, list):
-        for block in content:
-            if _kind(block) in _REASONING_BLOCKS:
-                found += _reasoning(block)
+    found = reasoning_in(fields.get("content"))
     extra = fields.get("additional_kwargs")
     if not found and isinstance(extra, dict):
         own = extra.get("reasoning_content") or extra.get("reasoning")
         found += [own] if isinstance(own, str) else _reasoning(own) if isinstance(own, dict) else []
     return "\n".join(part for part in found if part) or None
+
+
+def reasoning_in(content: Any) -> list[str]:
+    """The texts of the reasoning and thinking blocks in a message's content."""
+    blocks = content if isinstance(content, list) else ()
+    return [said for block in blocks if _kind(block) in _REASONING_BLOCKS for said in _reasoning(block)]
 
 
 def _reasoning(block: dict[Any, Any]) -> list[str]:

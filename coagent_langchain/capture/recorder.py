@@ -8,7 +8,7 @@ from typing import Any
 
 from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
-from coagent_langchain.capture.content import joined
+from coagent_langchain.capture.content import joined, reasoning_in
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.messages import Answer, Conversation
@@ -119,7 +119,10 @@ class Recorder:
     def arrived(self, run: Run) -> Answer:
         """The part of a streamed response that had arrived when the stream broke off."""
         parts = self.tree.streams.pop(run.key, None)
-        return Answer(text("".join(joined(part, "") for part in parts if part)) if parts else None)
+        if not parts:
+            return Answer()
+        thought = "".join(said for part in parts for said in reasoning_in(part))
+        return Answer(text("".join(joined(part, "") for part in parts if part)), reasoning=thought or None)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
         calls = []
