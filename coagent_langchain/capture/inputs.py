@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from coagent_langchain.capture import media
 from coagent_langchain.capture.content import (
     fields_of,
     is_message_object,
@@ -81,10 +82,16 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
         if isinstance(value, str) and value:
             return text(value)
     if len(own) == 1:
-        value = next(iter(own.values()))
-        if isinstance(value, (str, list, tuple)) and value:
+        key, value = next(iter(own.items()))
+        if isinstance(value, (str, list, tuple)) and value and not _is_media(key, value, own):
             return user_text(value)
     return as_json(own)
+
+
+def _is_media(key: Any, value: Any, inputs: dict[Any, Any]) -> bool:
+    """Whether an input of a template is the base64 of an image or the like, and no text."""
+    known = isinstance(value, str) and (key in media.KEYS or value.startswith("data:"))
+    return known and media.in_block(key, value, inputs) is not None
 
 
 def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:

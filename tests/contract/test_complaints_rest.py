@@ -21,6 +21,7 @@ from langchain_core.agents import AgentAction, AgentFinish
 from langchain_core.callbacks import BaseCallbackManager, CallbackManager
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
@@ -214,6 +215,21 @@ def test_media_are_described_not_sent(log: MemoryDelivery, handler: CoagentCallb
     assert call["prompt"] == "what is this?"
     assert json.dumps(call).count(hashlib.sha256(image).hexdigest()) == 2
     assert max(len(json.dumps(entry)) for entry in log.entries) < 5_000
+
+
+@pytest.mark.parametrize("start", ["", "data:image/png;base64,"])
+def test_image_as_the_only_input_is_described(start: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """47 comet-ml/opik#605: a template may put an image into the message, as in LangChain's guide to such prompts."""
+    image = os.urandom(30_000)
+    url = "{image_data}" if start else "data:image/png;base64,{image_data}"
+    template = ChatPromptTemplate([("user", [{"type": "image_url", "image_url": {"url": url}}])])
+    chain = template | chat("soup")
+    chain.invoke({"image_data": start + base64.b64encode(image).decode()}, {"callbacks": [handler]})
+
+    seen = {"mime": "image/png" if start else "application/octet-stream", "bytes": 30_000}
+    assert [json.loads(e["prompt"]) for e in of_type(log, "user_input")] == [
+        {"image_data": {**seen, "sha256": hashlib.sha256(image).hexdigest()}}
+    ]
 
 
 def test_too_long_fields_are_cut_one_by_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
