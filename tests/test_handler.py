@@ -336,6 +336,19 @@ def test_answer_of_a_graph_without_a_state_is_its_last_message(
 
 
 @pytest.mark.parametrize("content", ["soup", [{"type": "text", "text": "soup"}]])
+@pytest.mark.parametrize("role", ["ai", "assistant"])
+def test_answer_that_is_a_pair_is_its_text(
+    role: str, content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph's guides write messages as pairs, which a state without its reducer keeps."""
+    with handler.session():
+        answered = {"messages": [("user", "q"), (role, content)]}
+        RunnableLambda(lambda _: answered).invoke("q", {"callbacks": [handler]})
+
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
+
+
+@pytest.mark.parametrize("content", ["soup", [{"type": "text", "text": "soup"}]])
 def test_answer_of_another_sdk_is_its_text(content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """It returns a message as JSON, which a state without LangGraph's reducer keeps."""
     with handler.session():

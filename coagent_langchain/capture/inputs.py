@@ -153,10 +153,15 @@ def answer_text(outputs: Any, limit: int) -> str | None:
 
 
 def _last_said(messages: list[Any] | tuple[Any, ...], limit: int, structured: Any = None) -> str | None:
-    role = role_of(messages[-1])
+    last = messages[-1]
+    role = role_of(last)
     if role == "tool" and structured is not None:  # `ToolStrategy`: the message only says that this is the answer
         return as_json(structured)[:limit]
-    return None if role == "user" else answer_text(messages[-1], limit)
+    if role == "user":
+        return None
+    if role and isinstance(last, (tuple, list)):  # a pair, which a state without LangGraph's reducer keeps
+        last = {"role": role, "content": last[1]}
+    return answer_text(last, limit)
 
 
 def _is_human(each: Any) -> bool:
