@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentState, HumanInTheLoopMiddleware, before_model
-from langchain_core.messages import RemoveMessage
+from langchain_core.messages import RemoveMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -436,6 +436,22 @@ def test_going_on_from_a_breakpoint_that_was_not_told_answers_nothing() -> None:
         ("component_exit", "trip", None),
         ("session_end", None, None),
     ]
+
+
+@pytest.mark.parametrize(("given", "in_block"), [(ToolMessage("No", tool_call_id="1"), False), (("user", "No"), True)])
+def test_graph_that_gets_new_input_at_a_breakpoint_no_longer_waits(
+    given: Any, in_block: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph's guide refuses a tool with a message in its place: the same prompt, and nothing is left to ask."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "1")), "As you like")
+    agent = create_agent(model, [add], interrupt_before=["tools"], checkpointer=InMemorySaver())
+    with handler.session("s") as session, session.prompt("go") if in_block else nullcontext():
+        for said in (("user", "go"), given):
+            agent.invoke({"messages": [said]}, in_thread(handler, "t"))
+
+    assert {e["prompt_number"] for e in log.entries} == {1}
+    assert [e["meta"]["status"] for e in of_type(log, "human_oversight")] == ["interrupted", "unanswered"]
+    assert log.entries[-1]["meta"]["status"] == "completed"
 
 
 def test_answer_to_one_of_two_questions_leaves_the_other(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

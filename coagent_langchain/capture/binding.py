@@ -119,6 +119,8 @@ class Binding:
         answer = inputs.resume if is_command(inputs) else None
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
+        if root.framework is not None:  # a graph that gets new input does not go on where it stopped
+            session.course.pending.stopped.pop(root.thread, None)
         if around is None and root.prompt_number is None and session.course.pending.tool_calls:
             around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
