@@ -49,8 +49,10 @@ def as_dict(value: Any) -> dict[Any, Any]:
 
 
 def members_of(value: Any) -> dict[Any, Any]:
-    """The dict itself, or an object's own attributes: some integrations pass on their SDK's objects as they are."""
-    return value if isinstance(value, dict) else fields_of(value)
+    """A dict's entries, or an object's own attributes, as in an SDK's object, read without running its code."""
+    if isinstance(value, dict):
+        return value if type(value) is dict else dict(dict.items(value))
+    return fields_of(value)
 
 
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int = MAX_FIELD) -> Any:

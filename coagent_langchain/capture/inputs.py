@@ -59,7 +59,7 @@ def last_call(inputs: Any) -> str | None:
         return None
     last = messages[-1]
     asked = next(iter(tool_calls_of(last)), {})
-    call_id = dict.get(members_of(last), "tool_call_id") or asked.get("id")
+    call_id = members_of(last).get("tool_call_id") or asked.get("id")
     return call_id if isinstance(call_id, str) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
@@ -394,6 +394,26 @@ def test_answer_of_a_node_may_be_a_dict(
 
     assert answers(log) == [(1, "1", "add", success, outcome)]
     assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {"output": "not today"}
+
+
+def test_answer_of_a_node_that_is_a_dict_of_its_own_kind_runs_no_code_of_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A state without LangGraph's reducer keeps it; a subclass of dict may look anything up when it is read."""
+
+    class Lazy(dict[str, Any]):
+        def get(self, *given: Any) -> Any:
+            raise LookupError(given)
+
+    class Plain(TypedDict):
+        messages: list[Any]
+
+    graph = StateGraph(Plain).add_edge(START, "model").add_edge("model", "review")
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("add", {"a": 1, "b": 2}, "1"))).invoke("q")]})
+    graph.add_node("review", lambda state: {"messages": [Lazy(role="tool", content="3", tool_call_id="1")]})
+    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
+
+    assert answers(log) == [(1, "1", "add", True, "answered by node")]
 
 
 def test_call_that_a_human_answers_keeps_its_arguments(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
