@@ -114,19 +114,24 @@ def test_prompt_that_two_threads_enter_at_once_is_one(log: MemoryDelivery) -> No
 
 
 class Interrupted(MemoryDelivery):
-    """A delivery that raises KeyboardInterrupt once, when the first entry is logged."""
+    """A delivery that raises KeyboardInterrupt once, when the first entry of this type is logged."""
+
+    def __init__(self, event_type: str) -> None:
+        super().__init__()
+        self.event_type = event_type
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """Keep the entries."""
         super().append(lines, count)
-        if len(self.entries) == 1:
+        if self.entries[-1]["event_type"] == self.event_type:
+            self.event_type = ""
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("way", ["block", "generator"])
 def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
     """A block that was not entered is never left: without its end, the session would count as open for a day."""
-    log = Interrupted()
+    log = Interrupted("session_start")
     handler = CoagentCallbackHandler(delivery=log)
     session = handler.session("Cook")
 
@@ -138,6 +143,20 @@ def test_session_that_is_interrupted_while_it_begins_ends(way: str) -> None:
 
     ended = [(e["event_type"], e.get("meta", {}).get("status")) for e in log.entries]
     assert (ended, len(handler._sessions)) == ([("session_start", None), ("session_end", "cancelled")], 0)
+
+
+@pytest.mark.parametrize("before", [["session_start"], ["session_start", "user_input"]])
+def test_run_that_is_interrupted_while_it_begins_is_one_prompt(before: list[str]) -> None:
+    """What was logged of it is not logged again in a session of its own when the handler is closed."""
+    log = Interrupted(before[-1])
+    handler = CoagentCallbackHandler(delivery=log)
+    with pytest.raises(KeyboardInterrupt):
+        chat("Soup.").invoke("Soup?", {"callbacks": [handler], "metadata": {"session_id": "cook"}})
+    handler.close()
+
+    assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
+        ("cook", each) for each in (*before, "session_end")
+    ]
 
 
 def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

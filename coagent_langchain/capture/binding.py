@@ -85,11 +85,13 @@ class Binding:
             if root.prompt is None:  # branches that start in two threads may get here at the same time
                 if root.becoming is not None:
                     return root.becoming
-                # Set last, so that nothing of this root is logged before its `session_start`.
+                # Set last, so that nothing of this root is logged before its `session_start`; even if Ctrl-C comes in
+                # between, as the prompt may be logged by then, and would be logged again at the root's end.
                 try:
-                    root.prompt = self._bind(root, session_id)
+                    prompt = self._bind(root, session_id)
                 finally:
-                    root.becoming = None
+                    root.prompt, root.becoming = root.becoming, None
+                return prompt
             return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
