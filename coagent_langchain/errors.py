@@ -105,15 +105,21 @@ class Guard:
 
 guard = Guard()
 
+_CANCELLATIONS = (
+    ("asyncio", "CancelledError"),
+    ("concurrent.futures", "CancelledError"),
+    ("greenlet", "GreenletExit"),
+)
+
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether `error` stops work on purpose: a cancelled task or future, Ctrl-C, the program's end."""
+    """Whether `error` stops work on purpose: a cancelled task, a killed greenlet, Ctrl-C, the program's end."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return True
-    # Looked up, not imported: such an error exists only if its module is loaded, and importing both modules takes
+    # Looked up, not imported: such an error exists only if its module is loaded, and importing the first two takes
     # longer than importing all of ours.
-    for name in ("asyncio", "concurrent.futures"):
-        known = getattr(sys.modules.get(name), "CancelledError", None)
+    for module, name in _CANCELLATIONS:
+        known = getattr(sys.modules.get(module), name, None)
         if known is not None and isinstance(error, known):
             return True
     return False

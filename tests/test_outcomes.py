@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import greenlet
 import httpx
 import openai
 import pytest
@@ -95,6 +96,7 @@ def invalid() -> ValidationError:
         (GeneratorExit(), "abandoned"),
         (asyncio.CancelledError(), "cancelled"),
         (concurrent.futures.CancelledError(), "cancelled"),
+        (greenlet.GreenletExit(), "cancelled"),  # as by gevent's `kill`, or a gevent worker that stops
         (KeyboardInterrupt(), "cancelled"),
         (SystemExit(1), "cancelled"),
         (TimeoutError(), "error"),
