@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -54,15 +54,19 @@ def test_end_of_the_process_tells_what_is_lost(caplog: pytest.LogCaptureFixture)
     assert told == [f"delivery to {address}: 1 event lost" for address in addresses]
 
 
-def in_uwsgi(monkeypatch: pytest.MonkeyPatch, options: Mapping[str, object], worker: int = 0) -> None:
+def in_uwsgi(
+    monkeypatch: pytest.MonkeyPatch, options: Mapping[str, object], worker: int = 0, spooler: bool = False
+) -> None:
     """Stand in for the module that uWSGI gives to its programs: only uWSGI has it, and it takes a compiler to install.
 
     Parameters:
         options: as in its configuration; a value is True on the command line, and bytes in a file.
-        worker: the worker's number; 0 in the process that is going to be forked.
+        worker: the worker's number; 0 in the process that is going to be forked, and in a spooler.
+        spooler: whether the process is a spooler, which runs tasks.
     """
     count = int(str(options.get("processes", 1)))
     module = SimpleNamespace(opt=options, numproc=count, worker_id=lambda: worker, mule_id=lambda: 0)
+    module.i_am_the_spooler = lambda: spooler or None
     monkeypatch.setitem(sys.modules, "uwsgi", module)
 
 
@@ -78,19 +82,27 @@ def test_uwsgi_that_forks_without_hooks_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "worker"),
+    ("options", "worker", "spooler"),
     [
-        ({}, 0),
-        ({"master": True, "processes": 2, "py-call-uwsgi-fork-hooks": True}, 0),
-        ({"master": b"true", "processes": 2, "lazy-apps": b"true"}, 0),
-        ({"master": True, "processes": 2}, 1),
+        ({}, 0, False),
+        ({"master": True, "processes": 2, "py-call-uwsgi-fork-hooks": True}, 0, False),
+        ({"master": b"true", "processes": 2, "lazy-apps": b"true"}, 0, False),
+        ({"master": True, "processes": 2}, 1, False),
+        ({"master": True, "processes": 2}, 0, True),
     ],
-    ids=["no fork", "hooks", "loaded after the fork", "in a worker"],
+    ids=["no fork", "hooks", "loaded after the fork", "in a worker", "in a spooler"],
 )
 def test_uwsgi_whose_workers_have_a_delivery_of_their_own_is_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], worker: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], worker: int, spooler: bool
 ) -> None:
     """It does not fork, runs the hooks, or has forked before the handler was created."""
-    in_uwsgi(monkeypatch, options, worker)
+    in_uwsgi(monkeypatch, options, worker, spooler)
+
+    Registry().get(Settings(spool_dir=tmp_path))
+
+
+def test_application_in_a_file_named_uwsgi_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gunicorn uwsgi:app` imports the application under the name of uWSGI's module."""
+    monkeypatch.setitem(sys.modules, "uwsgi", ModuleType("uwsgi"))
 
     Registry().get(Settings(spool_dir=tmp_path))

@@ -18,8 +18,10 @@ def check_uwsgi() -> None:
     Raises:
         ConfigurationError: uWSGI's options are to be changed; the message says how.
     """
-    uwsgi = sys.modules.get("uwsgi")  # only uWSGI itself has it
-    if uwsgi is None or uwsgi.worker_id() or uwsgi.mule_id():  # these are copies already
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None or not hasattr(uwsgi, "worker_id"):  # an application may be in a `uwsgi.py` of its own
+        return
+    if uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler():  # these are copies already
         return
     forks = uwsgi.numproc > 1 or uwsgi.opt.get("master") not in _OFF
     if forks and all(uwsgi.opt.get(option) in _OFF for option in _SAFE):
