@@ -70,7 +70,10 @@ def in_uwsgi(
     monkeypatch.setitem(sys.modules, "uwsgi", module)
 
 
-@pytest.mark.parametrize("options", [{"processes": 2}, {"master": True}, {"master": True, "lazy-apps": b"false"}])
+@pytest.mark.parametrize("options", [
+    {"processes": 2}, {"master": True}, {"master": True, "lazy-apps": b"false"},
+    {"master": True, "py-call-osafterfork": True},  # only the hooks for the child, which then releases locks in vain
+])  # fmt: skip
 def test_uwsgi_that_forks_without_hooks_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:

@@ -6,7 +6,7 @@ import sys
 
 from coagent_langchain.errors import ConfigurationError
 
-_SAFE = ("py-call-uwsgi-fork-hooks", "py-call-osafterfork", "lazy-apps", "lazy")
+_SAFE = ("py-call-uwsgi-fork-hooks", "lazy-apps", "lazy")  # `py-call-osafterfork` runs only the child's hooks
 _OFF = (None, b"false", b"off", b"no", b"0")
 
 
