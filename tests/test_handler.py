@@ -789,6 +789,14 @@ class Article(BaseModel):
     content: str
 
 
+@dataclass
+class Message:
+    """A service's own message, with LangChain's name of the role."""
+
+    type: str
+    content: str
+
+
 @pytest.mark.parametrize(("inputs", "told"), [
     ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
     ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
@@ -797,6 +805,7 @@ class Article(BaseModel):
     (Request("Soup?", 3), "Soup?"), (Order(portions=3), '{"portions":3}'),
     (Article(title="A", content="b"), '{"title":"A","content":"b"}'),
     ([Article(title="A", content="b")], '[{"title":"A","content":"b"}]'),
+    (Message("human", "a"), "a"), ([Message("human", "a"), Message("ai", "b")], "a"),
     (5, "5"), ([{"id": 1}, {"id": 2}], '[{"id":1},{"id":2}]'), ({"rows": []}, '{"rows":[]}'), (["a", "b"], '["a","b"]'),
     (["a"], "a"), ({"places": ["a", "b"]}, '["a","b"]'), (["a", HumanMessage("b"), "c"], "c"),
     ({"messages": HumanMessage("a"), "user": "b"}, "a"), ({"messages": "a", "user": "b"}, "a"),

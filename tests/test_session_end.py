@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -633,7 +634,7 @@ class Article(BaseModel):
 @pytest.mark.parametrize(("given", "logged"), [
     (Article(title="Soup", content="Leek."), '{"title":"Soup","content":"Leek."}'),
     ([Article(title="Soup", content="Leek.")], '[{"title":"Soup","content":"Leek."}]'),
-    (AIMessage("Leek."), "Leek."),
+    (AIMessage("Leek."), "Leek."), (SimpleNamespace(type="ai", content="Leek."), "Leek."),
 ])  # fmt: skip
 def test_object_with_a_content_is_logged_whole(
     given: Any, logged: str, log: MemoryDelivery, handler: CoagentCallbackHandler

@@ -120,9 +120,12 @@ def role_of(message: Any) -> str | None:
 
 
 def is_message_object(value: Any) -> bool:
-    """Whether an object is a message, LangChain's or an SDK's: an application's own may have a content, too."""
+    """Whether an object is a message: LangChain's, or with a role; an article, too, may have a content."""
     fields = fields_of(value)
-    return "content" in fields and ("response_metadata" in fields or "role" in fields)
+    if "content" not in fields:
+        return False
+    kind = fields.get("type")
+    return "response_metadata" in fields or "role" in fields or (isinstance(kind, str) and kind in _ROLES)
 
 
 def text_of(message: Any) -> str:
