@@ -89,6 +89,10 @@ class Binding:
                 # between, as the prompt may be logged by then, and would be logged again at the root's end.
                 try:
                     prompt = self._bind(root, session_id)
+                except BaseException:
+                    if root.becoming is not None:  # it has joined a session, which would lack its start
+                        self._start_session(root, root.becoming.session)
+                    raise
                 finally:
                     root.prompt, root.becoming = root.becoming, None
                 return prompt
