@@ -71,7 +71,7 @@ def in_uwsgi(
 
 
 @pytest.mark.parametrize("options", [
-    {"processes": 2}, {"master": True}, {"master": True, "lazy-apps": b"false"},
+    {"processes": 2}, {"master": True}, {"master": True, "lazy-apps": b"False"},
     {"master": True, "py-call-osafterfork": True},  # only the hooks for the child, which then releases locks in vain
 ])  # fmt: skip
 def test_uwsgi_that_forks_without_hooks_is_refused(
@@ -87,7 +87,7 @@ def test_uwsgi_that_forks_without_hooks_is_refused(
 @pytest.mark.parametrize(
     ("options", "worker", "spooler"),
     [
-        ({}, 0, False),
+        ({"master": b"False"}, 0, False),
         ({"master": True, "processes": 2, "py-call-uwsgi-fork-hooks": True}, 0, False),
         ({"master": b"true", "processes": 2, "lazy-apps": b"true"}, 0, False),
         ({"master": True, "processes": 2}, 1, False),

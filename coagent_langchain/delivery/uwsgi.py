@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from coagent_langchain.errors import ConfigurationError
 
 _SAFE = ("py-call-uwsgi-fork-hooks", "lazy-apps", "lazy")  # `py-call-osafterfork` runs only the child's hooks
-_OFF = (None, b"false", b"off", b"no", b"0")
+_OFF = (b"false", b"off", b"no", b"0")
 
 
 def check_uwsgi() -> None:
@@ -23,9 +24,14 @@ def check_uwsgi() -> None:
         return
     if uwsgi.worker_id() or uwsgi.mule_id() or uwsgi.i_am_the_spooler():  # these are copies already
         return
-    forks = uwsgi.numproc > 1 or uwsgi.opt.get("master") not in _OFF
-    if forks and all(uwsgi.opt.get(option) in _OFF for option in _SAFE):
+    forks = uwsgi.numproc > 1 or _is_on("master", uwsgi.opt)
+    if forks and not any(_is_on(option, uwsgi.opt) for option in _SAFE):
         raise ConfigurationError(
             "uWSGI forks its workers without Python's fork hooks, so their events would overwrite each other; "
             "add py-call-uwsgi-fork-hooks = true (or lazy-apps = true) to uWSGI's options"
         )
+
+
+def _is_on(option: str, options: Mapping[str, object]) -> bool:
+    value = options.get(option, b"off")
+    return not isinstance(value, bytes) or value.lower() not in _OFF
