@@ -12,6 +12,7 @@ from langchain_core.messages import filter_messages, merge_message_runs, trim_me
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -69,6 +70,21 @@ def test_shortening_a_conversation_is_no_question(shorten: Any) -> None:
     assert [(e["event_type"], e.get("prompt")) for e in log.entries[1:-1]] == [
         ("user_input", "What is leek for?"), ("llm_call", "What is leek for?"), ("llm_response", None),
     ]  # fmt: skip
+
+
+def test_tool_that_is_named_like_a_function_of_langchain_is_a_prompt() -> None:
+    """A mail program's tool may be called `filter_messages`: invoked on its own, it is a request like any other."""
+
+    @tool("filter_messages")
+    def find(sender: str) -> str:
+        """Find mail."""
+        return sender
+
+    with capture_events() as log:
+        for sender in ("Bob", "Ann"):
+            find.invoke({"sender": sender})
+
+    assert [(e["prompt_number"], e["prompt"]) for e in of_type(log, "user_input")] == [(1, "Bob"), (2, "Ann")]
 
 
 def test_model_that_a_parser_calls_takes_a_turn_of_the_question(

@@ -73,7 +73,7 @@ class Binding:
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._session_id or ambient.session_id(metadata)
-        if run_type in _SILENT or root.name in _SHORTENING:
+        if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
             root.silent, root.session_id = True, known
             return
         if known is not None or root.kind != "chain" or scope.current() is not None:
