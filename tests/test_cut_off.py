@@ -557,3 +557,22 @@ def test_structured_answer_that_was_cut_off_is_in_its_error(
     assert logged["output_data"] == {"partial_response": '{"na'}
     assert logged["llm_response"] == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     assert (logged["meta"]["model"], log.entries[-1]["meta"]["total_tokens"]) == ("gpt-4o-2024-08-06", 15)
+
+
+def test_text_that_was_streamed_before_an_error_with_tokens_is_kept(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The answer in the exception adds its tokens to what had arrived; it need not have a text."""
+    used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [], "usage": used}
+
+    class Breaking(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            yield ChatGenerationChunk(message=AIMessageChunk(content="Once"))
+            raise LengthFinishReasonError(completion=ChatCompletion.model_validate(told))
+
+    with contextlib.suppress(LengthFinishReasonError):
+        list(Breaking(script=[]).stream("q", {"callbacks": [handler]}))
+
+    (error,) = of_type(log, "error")
+    assert (error["output_data"], error["llm_response"]["total_tokens"]) == ({"partial_response": "Once"}, 15)

@@ -15,7 +15,7 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
-from coagent_langchain.capture.unparsed import unparsed
+from coagent_langchain.capture.unparsed import add_unparsed
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
 from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.capture.usage import usage
@@ -119,7 +119,8 @@ class Hooks(Asides):
                 told = arrived if partial is None else _answered(run, partial)
                 if arrived.text and not told.text:  # the `response` of a v3 stream has no text
                     told.text = arrived.text
-                self._endings.raised(run, error, unparsed(error) or told)
+                add_unparsed(told, error)
+                self._endings.raised(run, error, told)
 
     # -- chains
 

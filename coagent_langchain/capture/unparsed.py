@@ -8,15 +8,17 @@ from coagent_langchain.capture.provider_usage import from_raw
 from coagent_langchain.texts import text
 
 
-def unparsed(error: BaseException) -> Answer | None:
-    """The model, text and tokens of the answer that an exception carries; None if it carries none."""
+def add_unparsed(told: Answer, error: BaseException) -> None:
+    """Add the model, text and tokens of the answer that an exception carries to what is known of it, if it does."""
     completion = fields_of(fields_of(error).get("completion"))
     used = from_raw(completion.get("usage"), cached=False)
     if used is None:
-        return None
+        return
+    told.usage = used
     model, choices = completion.get("model"), completion.get("choices")
-    found = Answer(model=model if isinstance(model, str) else None, usage=used)
+    if isinstance(model, str):
+        told.model = model
     if isinstance(choices, list) and choices:
         said = fields_of(fields_of(choices[0]).get("message")).get("content")
-        found.text = text(said) if isinstance(said, str) else None
-    return found
+        if isinstance(said, str):
+            told.text = text(said)
