@@ -89,20 +89,19 @@ class Binding:
                 # between, as the prompt may be logged by then, and would be logged again at the root's end.
                 try:
                     prompt = self._bind(root, session_id)
-                except BaseException:
-                    if root.becoming is not None:  # it has joined a session, which would lack its start
-                        self._start_session(root, root.becoming.session)
-                    raise
                 finally:
                     root.prompt, root.becoming = root.becoming, None
                 return prompt
             return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
-        inputs = root.pending_input
+        inputs, text = root.pending_input, None
         root.becoming = prompt = self._prompt_for(root, session_id, inputs)
-        text = None if inputs is UNKNOWN else user_text(inputs)
-        self._start_session(root, prompt.session, text)
+        try:
+            if inputs is not UNKNOWN:
+                text = user_text(inputs)
+        finally:  # even if Ctrl-C comes while a long input is read: the session has been joined
+            self._start_session(root, prompt.session, text)
         if text is not None:
             if scope.current() is prompt:
                 _repeat(root, prompt, text)
