@@ -128,7 +128,7 @@ def listens(url: str) -> bool:
     """Whether anything accepts connections at an address."""
     try:
         socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)).close()
-    except ConnectionRefusedError:
+    except ConnectionError:  # refused, or reset if the socket closes at that moment
         return False
     return True
 
