@@ -224,7 +224,7 @@ class Recorder:
     def component_started(self, run: Run) -> None:
         """Log `component_enter`."""
         run.began_in = get_ident()
-        run.turn = run.latest_turn()
+        run.turn = run.first_turn = run.latest_turn()
         note_node_attempt(run)
         meta = {"attempt": run.attempt} if run.attempt else {}
         entry = self.entry(run, _ENTER, meta)

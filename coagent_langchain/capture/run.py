@@ -41,6 +41,7 @@ class Run:
         key: the tree's key for it.
         kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
+        first_turn: the turn in which it began, if it logs its beginning: it has called no model while `turn` is that.
         own_turn: the turn of a model call, or the one that requested a tool; None if it has none of its own.
         began_in: the id of the thread in which it began to log; 0 before, and for plumbing.
         tags: the user's own.
@@ -65,7 +66,7 @@ class Run:
     first_token_ns = failed_ns = 0
     attempt = latest_attempt = 0
     batch_size = 1
-    turn = 0
+    turn = first_turn = 0
     own_turn: int | None = None
     began_in = 0
     late = False  # its start was not reported, or its end is unknown

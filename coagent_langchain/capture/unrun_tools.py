@@ -78,10 +78,11 @@ def _is_answer(message: Any) -> bool:
 
 
 def _is_of_other_branch(asked: tuple[Prompt, int] | None, beside: Run) -> bool:
-    """Whether the turn that requested a call is the latest of a branch parallel to that of `beside`: ids may repeat."""
+    """Whether a branch parallel to that of `beside` requested a call in its latest turn: ids may repeat."""
     if asked is None or asked[1] == beside.latest_turn():
         return False
-    others = [run for run in list(beside.root.open.values()) if (run.prompt, run.turn) == asked]
+    opened = list(beside.root.open.values())
+    others = [run for run in opened if (run.prompt, run.turn) == asked and run.turn != run.first_turn]
     return any(not (run is beside or beside.is_below(run) or run.is_below(beside)) for run in others)
 
 

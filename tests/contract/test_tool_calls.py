@@ -113,6 +113,35 @@ def test_tool_calls_with_the_same_id_in_parallel_agents_are_told_once(
     assert answers(log) == [(1, "0", "visit", True, None), (2, "0", "visit", True, None)]
 
 
+def test_answer_of_a_middleware_that_asks_a_model_is_told_beside_a_tool_that_runs(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain's auto mode and its emulator of tools do so: the tool that still runs is no branch of its own."""
+    visiting, told = threading.Event(), threading.Event()
+
+    @tool
+    def visit(city: str) -> str:
+        """Visit a city."""
+        visiting.set()
+        told.wait(10)
+        return city
+
+    @wrap_tool_call
+    def imagine(request: Any, run: Any) -> Any:
+        if request.tool_call["args"]["city"] == "Oslo":
+            return run(request)
+        visiting.wait(10)
+        return ToolMessage(chat("lovely").invoke("What is it like?").text, tool_call_id=request.tool_call["id"])
+
+    asking = calls(("visit", {"city": "Oslo"}, "c1"), ("visit", {"city": "Rome"}, "c2"))
+    agent = create_agent(chat(asking, "seen"), [visit], middleware=[imagine])
+    for update in agent.stream({"messages": [("user", "go")]}, {"callbacks": [handler]}, stream_mode="updates"):
+        if "tools" in update:
+            told.set()
+
+    assert answers(log) == [(1, "c2", "visit", True, "answered by node"), (1, "c1", "visit", True, None)]
+
+
 def test_structured_answer_of_an_agent_is_not_taken_for_the_call_of_the_tool_around_it(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
