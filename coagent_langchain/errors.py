@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -123,6 +124,16 @@ def is_cancellation(error: BaseException) -> bool:
         if known is not None and isinstance(error, known):
             return True
     return False
+
+
+def is_same(known: BaseException, error: BaseException) -> bool:
+    """Whether both are one exception: of a `TimeoutError` that leaves a thread or a `@task`, futures raise a copy."""
+    if known is error:
+        return True
+    fresh = error.__cause__ is None and error.__context__ is None
+    if not fresh or not type(known) is type(error) is TimeoutError:
+        return False
+    return len(known.args) == len(error.args) and all(map(operator.is_, known.args, error.args))
 
 
 def session_status(error: BaseException) -> str | None:

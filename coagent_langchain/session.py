@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
 from coagent_langchain.course import Course
-from coagent_langchain.errors import guard, session_status
+from coagent_langchain.errors import guard, is_same, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.scope import Scope
@@ -237,7 +237,7 @@ class Session(Scope):
             self.course.reported.append(error)
 
     def _log_error(self, error: BaseException, prompt_number: int | None) -> None:
-        if any(each is error for each in list(self.course.reported)):
+        if any(is_same(each, error) for each in list(self.course.reported)):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside the block
         self.start()

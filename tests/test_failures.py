@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import ParentCommand
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
@@ -187,6 +188,64 @@ def test_exception_raised_from_another_is_an_error_that_names_it(
     assert ("caused_by" in inner["meta"], outer["meta"]["caused_by"]) == (False, inner["event_id"])
     recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
     assert recovered == [inner["event_id"], outer["event_id"]]
+
+
+def asking_too_long(given: Any) -> Any:
+    """Ask a model that is too slow."""
+    return chat(TimeoutError("too slow")).invoke("q")
+
+
+@pytest.mark.parametrize("way", ["node", "task", "block"])
+def test_timeout_of_which_futures_raise_a_copy_is_told_once(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Where code waits for a thread or for one of LangGraph's tasks, `TimeoutError` arrives as a new object."""
+    config: Any = {"callbacks": [handler]}
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", asking_too_long)  # as it is no coroutine, an async graph runs it in a thread
+    builder.add_edge(START, "ask")
+
+    @entrypoint()
+    async def flow(question: str) -> Any:
+        return await task(asking_too_long)(question)
+
+    async def run() -> None:
+        if way == "node":
+            await builder.compile().ainvoke({"messages": []}, config)
+        elif way == "task":
+            await flow.ainvoke("q", config)
+        else:
+            async with handler.session("s"):
+                await asyncio.to_thread(RunnableLambda(asking_too_long).invoke, "q", config)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
+
+    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["ScriptedChat"]
+
+
+@pytest.mark.parametrize("message", ["too slow", "too slow, twice"])
+def test_timeout_raised_after_another_is_an_error_of_its_own(
+    message: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It is no copy if it was raised while another was handled, or says something else."""
+
+    def ask(question: str) -> Any:
+        with contextlib.suppress(TimeoutError):
+            return asking_too_long(question)
+        raise TimeoutError(message)
+
+    def ask_again(question: str) -> Any:
+        try:
+            return asking_too_long(question)
+        except TimeoutError:
+            raise TimeoutError(message) from None
+
+    with pytest.raises(TimeoutError):
+        RunnableLambda(ask_again if message == "too slow" else ask).invoke("q", {"callbacks": [handler]})
+
+    told = [e["error_info"]["error_message"] for e in of_type(log, "error")]
+    assert told == ["too slow", message]
 
 
 @pytest.mark.parametrize("call", ["invoke", "stream"])

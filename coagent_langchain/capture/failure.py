@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from coagent_langchain.errors import is_same
+
 if TYPE_CHECKING:
     from coagent_langchain.capture.run import Run
 
@@ -28,8 +30,8 @@ class Failure(NamedTuple):
 
 def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
     """The id under which `error` was reported, if it was; a group is reported if all its exceptions are."""
-    for failure in failures:
-        if failure.error is error:
+    for failure in reversed(failures):
+        if is_same(failure.error, error):
             return failure.error_id
     if failures and isinstance(error, BaseExceptionGroup):
         known = [reported(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
@@ -61,7 +63,7 @@ def cause(error: BaseException, failures: Sequence[Failure]) -> Failure | None:
         if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
             continue
         for failure in failures:
-            if failure.error is each:
+            if is_same(failure.error, each):
                 return failure
         seen.add(id(each))
         todo += [each.__cause__, each.__context__]
