@@ -31,6 +31,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import (
     RunnableBranch,
+    RunnableConfig,
     RunnableGenerator,
     RunnableLambda,
     RunnableParallel,
@@ -184,6 +185,39 @@ def test_call_of_an_agent_with_a_name_says_where_in_it_it_is(
     assert framework.pop("checkpoint_ns").startswith("model:")
     assert framework == {"name": "langgraph", "node": "model", "step": 1, "agent": "chef"}
     assert call["llm_call"]["issuer"] == "chef.model"
+
+
+def graph_of_a_chain(name: str | None) -> Any:
+    """A graph whose node is a chain that ends with a model."""
+    builder = StateGraph(MessagesState).add_edge(START, "model")
+    builder.add_node(
+        "model", RunnableLambda(lambda state: "what?") | chat("soup") | (lambda answer: {"messages": answer})
+    )
+    return builder.compile(name=name)
+
+
+@pytest.mark.parametrize(
+    ("cook", "issuer"),
+    [
+        (create_agent(chat("soup"), name="cook"), "cook.model"),
+        (graph_of_a_chain("cook"), "cook.model"),
+        (graph_of_a_chain(None), "chef.model"),
+    ],
+)
+def test_issuer_is_the_agent_that_was_called_with_the_config_of_another(
+    cook: Any, issuer: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Tools often pass their config on, which brings the other agent's name along; the graph's own name is nearer."""
+
+    @tool
+    def ask_cook(question: str, config: RunnableConfig) -> str:
+        """Ask the cook."""
+        return str(cook.invoke({"messages": [("user", question)]}, config)["messages"][-1].content)
+
+    agent = create_agent(chat(calls(("ask_cook", {"question": "what?"}, "c1")), "soup"), [ask_cook], name="chef")
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["chef.model", issuer, "chef.model"]
 
 
 def test_issuers_in_graphs_with_the_same_nodes_differ(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

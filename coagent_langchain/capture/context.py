@@ -81,7 +81,7 @@ def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
     """Note a run's place in its framework, and the user's tags and metadata."""
     own = None
     if metadata:
-        run.framework = _framework(metadata, run.parent)
+        run.framework = _framework(metadata, run)
         if run.kind == "retriever" and run.tags:  # if the user gives none, LangChain puts the names of its parts there
             parts = metadata.get("ls_vector_store_provider"), metadata.get("ls_embedding_provider")
             run.tags = [tag for tag in run.tags if tag not in parts]
@@ -94,16 +94,19 @@ def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
             run.context["tags"] = run.tags
 
 
-def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | None:
+def _framework(metadata: Mapping[str, Any], run: Run) -> JsonObject | None:
     """Node, step, checkpoint namespace, subgraph path and agent of a LangGraph run; None for a plain chain."""
     node = metadata.get("langgraph_node")
     agent = metadata.get("lc_agent_name")
     if not node and not agent:
         return None
-    namespace = metadata.get("langgraph_checkpoint_ns")
-    above = parent.framework if parent is not None else None
-    if above is not None and above.get("checkpoint_ns") == namespace and above.get("agent") == agent:
-        return above  # it is in the same node
+    namespace, above = metadata.get("langgraph_checkpoint_ns"), run.parent
+    if agent is not None:
+        run.given_agent = agent
+        above = above and run.logged_above()
+    known = above.framework if above is not None and above.given_agent == agent else None
+    if known is not None and known.get("checkpoint_ns") == namespace:
+        return known  # it is in the same node
     found: JsonObject = {"name": "langgraph"}
     if node is not None:
         found["node"] = node
@@ -115,8 +118,15 @@ def _framework(metadata: Mapping[str, Any], parent: Run | None) -> JsonObject | 
                 # counts the graphs that one node has called.
                 found["path"] = [part.partition(":")[0] for part in namespace.split("|") if not part.isdigit()]
     if agent is not None:
-        found["agent"] = agent
+        found["agent"] = agent if known is None else _own_name(run, known) or agent
     return found
+
+
+def _own_name(run: Run, around: JsonObject) -> str | None:
+    """The name of a node's graph, if it was called in an agent's node with the agent's config, and so its metadata."""
+    if not run.component or "node" not in around or run.parent is None or run.parent.name == "LangGraph":
+        return None
+    return run.parent.name
 
 
 def _is_ours(key: Any) -> bool:

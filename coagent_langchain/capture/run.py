@@ -48,6 +48,7 @@ class Run:
         is_step: whether a graph's engine runs it, as a step of its own.
         is_branch: whether a `RunnableParallel` runs it beside others, none of which it repeats.
         is_hidden: whether LangChain marks it as plumbing.
+        given_agent: the agent in its metadata, which may be that of another graph, whose config it was called with.
         attempt: the number of this attempt, from 2 on; 0 if it is the first.
         latest_attempt: the number of the latest attempt that LangChain's `with_retry` has begun in it, from 2 on.
         failed_ns: when it raised, by the monotonic clock; 0 if it did not.
@@ -81,6 +82,7 @@ class Run:
     tool_call_id: str | None = None
     structured_output: str | None = None
     framework: JsonObject | None = None
+    given_agent: Any = None
     parameters: JsonObject | None = None
     root: Root
 
