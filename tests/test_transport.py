@@ -141,6 +141,11 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Outcome(500, "\x1b[31mred\u202e"), "HTTP 500: [31mred"),
     (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
     (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (Outcome(401, "<h1>401 Authorization Required</h1>"), "HTTP 401: 401 Authorization Required "
+     "(a proxy in front asks for a password: https://user:password@… in the server's address)"),
+    (Outcome(413, "<h1>413 Request Entity Too Large</h1>"), "HTTP 413: 413 Request Entity Too Large "
+     "(a proxy in front refuses bodies of this size: nginx needs client_max_body_size 10m)"),
+    (Outcome(413, '{"message": "a body has at most 9 bytes"}'), "HTTP 413: a body has at most 9 bytes"),
     (Outcome(502, "ProxyError: refused"), "HTTP 502: ProxyError: refused"),
     (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
     (Outcome(None, "ProxyError: refused"), "ProxyError: refused "

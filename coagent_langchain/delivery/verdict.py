@@ -41,9 +41,14 @@ _ADVICE = (
     (400, ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server",
            "speaking plain HTTP to an SSL-enabled server port"),
      "the server uses TLS: its address begins with https://, not http://"),
+    # What nginx, Apache and HAProxy say without their password.
+    (401, ("Authorization Required", "could not verify", "valid user and password"),
+     "a proxy in front asks for a password: https://user:password@… in the server's address"),
     (401, (), "set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token"),
     (404, (), "does base_url end with /api/v1?"),
     (405, (), "does base_url end with /api/v1?"),
+    # What nginx and Apache say; our server says how large a body may be.
+    (413, ("Entity Too Large",), "a proxy in front refuses bodies of this size: nginx needs client_max_body_size 10m"),
 )  # fmt: skip
 _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*(?:>|\Z)", re.DOTALL | re.IGNORECASE)
 _NOT_OURS = "not a response of a CoAgent server"
@@ -134,7 +139,7 @@ def judge(outcome: Outcome, count: int) -> Verdict:
     if status < 400 or status in _SETUP:
         return Verdict(Meaning.PAUSE, reason + advice, status=status)
     if status == 413:
-        return Verdict(Meaning.SPLIT, reason)
+        return Verdict(Meaning.SPLIT, reason + advice)
     if _is_page(outcome.body) or advice:
         return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}{advice}", status=status)
     if status == 409 and count == 1:

@@ -88,8 +88,9 @@ class Security:
         return self._identify(scope, headers) if self._token else None
 
     def _identify(self, scope: Scope, headers: Headers) -> Response | None:
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and _equal(given.strip(), self._token or ""):
+        kind, _, sent = headers.get("authorization", "").partition(" ")
+        given = sent.strip() if kind.lower() == "bearer" else ""  # any other kind is the password of a proxy in front
+        if given and _equal(given, self._token or ""):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         tickets, tokens = query.pop("ticket", []), query.pop("token", [])

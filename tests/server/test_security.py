@@ -187,12 +187,17 @@ def test_secrets_are_compared_in_constant_time(closed: Running, monkeypatch: pyt
 
 
 def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
-    """In the header and in the first page's address; without any, the message says that one is required."""
-    answers = [ask(closed), ask(closed, Authorization="Bearer nope"), ask(closed, path="/?token=nope")]
+    """In the header and in the first page's address; without any, the message says that one is required.
+
+    What a browser sends to a proxy in front that asks for a password is none.
+    """
+    answers = [ask(closed), ask(closed, Authorization="Basic b3BzOnB3"), ask(closed, Authorization="Bearer nope"),
+               ask(closed, path="/?token=nope")]  # fmt: skip
     how = "Authorization: Bearer <token>; in a browser open /?token=<token>"
 
     assert [answer.json()["message"] for answer in answers] == [
-        f"a token is required: {how}", f"the token is wrong: {how}", f"the token is wrong: {how}",
+        f"a token is required: {how}", f"a token is required: {how}",
+        f"the token is wrong: {how}", f"the token is wrong: {how}",
     ]  # fmt: skip
 
 
