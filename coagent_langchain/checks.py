@@ -1,4 +1,4 @@
-"""Checks of user-supplied arguments."""
+"""Checks of user-supplied arguments: each raises a `ConfigurationError` that says what the argument must be."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ def new_session_id() -> str:
 
 
 def check_session_id(session_id: object) -> str:
-    """Return a session id if it is valid.
-
-    Raises:
-        ConfigurationError: it is not a string of 1 to 512 characters.
-    """
+    """Return a session id, which must be a string of 1 to 512 characters."""
     if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
         raise ConfigurationError(
             f"session_id must be a string of 1 to {MAX_SESSION_ID} characters, not {session_id!r:.80}"
@@ -37,11 +33,7 @@ def check_session_id(session_id: object) -> str:
 
 
 def check_prompt(value: object) -> None:
-    """Reject a prompt that is not a string.
-
-    Raises:
-        ConfigurationError: it is neither a string nor None; if it is a function, the decorator lacks its parentheses.
-    """
+    """Reject a prompt that is neither a string nor None; if it is a function, a decorator lacks its parentheses."""
     if callable(value):
         wanted = '@handler.session() or @session.prompt("…")'
         raise ConfigurationError(f"a decorator needs parentheses: {wanted} above {value!r:.80}")
@@ -50,21 +42,13 @@ def check_prompt(value: object) -> None:
 
 
 def check_meta(value: object) -> None:
-    """Reject what cannot be an event's `meta`.
-
-    Raises:
-        ConfigurationError: it is neither a dict nor None.
-    """
+    """Reject a `meta` that is neither a dict nor None."""
     if value is not None and not isinstance(value, dict):
         raise ConfigurationError(f"meta must be a dict, not {value!r:.80}")
 
 
 def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
-    """Return a number of seconds as a float if it is valid.
-
-    Raises:
-        ConfigurationError: it is not a finite number, is less than 0, or is 0 although it must be `positive`.
-    """
+    """Return a number of seconds as a float: 0 or more, or more than 0 if it must be `positive`."""
     if not isinstance(value, int | float) or not math.isfinite(value) or value < 0 or (positive and value == 0):
         least = "more than 0" if positive else "0 or more"
         raise ConfigurationError(f"{name} must be a number of seconds, {least}, not {value!r}")
@@ -72,42 +56,26 @@ def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
 
 
 def check_count(name: str, value: object) -> int:
-    """Return a count if it is valid.
-
-    Raises:
-        ConfigurationError: it is not a whole number, or is less than 0.
-    """
+    """Return a whole number, which must be 0 or more."""
     if not isinstance(value, int) or value < 0:
         raise ConfigurationError(f"{name} must be a whole number, 0 or more, not {value!r}")
     return value
 
 
 def check_components(value: object) -> None:
-    """Reject an unknown choice of components.
-
-    Raises:
-        ConfigurationError: it is not one of `COMPONENTS`.
-    """
+    """Reject a choice that is not one of `COMPONENTS`."""
     if value not in COMPONENTS:
         raise ConfigurationError(f"components must be one of {', '.join(COMPONENTS)}, not {value!r}")
 
 
 def check_sample_rate(value: float) -> None:
-    """Reject a sample rate that is out of range.
-
-    Raises:
-        ConfigurationError: it is not a number from 0 to 1.
-    """
+    """Reject a sample rate that is not a number from 0 to 1."""
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ConfigurationError(f"sample_rate must be a number from 0 to 1, not {value!r}")
 
 
 def check_resume(value: object, session_id: object) -> None:
-    """Reject `resume` without a session id.
-
-    Raises:
-        ConfigurationError: it is not a bool, or is True without a `session_id`.
-    """
+    """Reject a `resume` that is not a bool, or is True without a session id."""
     if type(value) is not bool:
         raise ConfigurationError(f"resume must be True or False, not {value!r}")
     if value and session_id is None:
@@ -115,11 +83,7 @@ def check_resume(value: object, session_id: object) -> None:
 
 
 def check_redact(redact: Redact | Sequence[Redact] | None) -> Sequence[Redact]:
-    """Return the callables as a sequence; one, several or none may be given.
-
-    Raises:
-        ConfigurationError: one is not callable, is a coroutine function, or cannot be called with the entry alone.
-    """
+    """Return the callables as a sequence; one, several or none may be given, each to be called with the entry alone."""
     if redact is None:
         return ()
     found: Sequence[Redact] = redact if isinstance(redact, (list, tuple)) else [redact]  # type: ignore[list-item]
@@ -144,11 +108,7 @@ def _takes_an_entry(redact: Redact) -> bool:
 
 
 def check_delivery(delivery: Delivery) -> Delivery:
-    """Return a delivery if it is usable.
-
-    Raises:
-        ConfigurationError: it lacks a method of `Delivery`, or is a class.
-    """
+    """Return a delivery, which must have the methods of `Delivery` and not be its class."""
     if isinstance(delivery, type):
         raise ConfigurationError(f"delivery must be a Delivery such as {delivery.__name__}(), not its class")
     for method in ("append", "flush", "close", "stats"):

@@ -1,4 +1,7 @@
-"""Settings: from arguments, then `COAGENT_*` variables, then defaults."""
+"""Settings: from arguments, then `COAGENT_*` variables, then defaults.
+
+Each check raises a `ConfigurationError` that names the `source` of an invalid value: its argument or variable.
+"""
 
 from __future__ import annotations
 
@@ -99,11 +102,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_url(value: Any, source: str) -> str:
-    """Return a valid address without its trailing slashes.
-
-    Raises:
-        ConfigurationError: requests cannot be sent to it; the message names `source`.
-    """
+    """Return an address to which requests can be sent, without its trailing slashes."""
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and value.isprintable()
@@ -128,11 +127,7 @@ def _base_url(value: Any, source: str) -> str:
 
 
 def check_token(value: Any, source: str) -> str:
-    """Return a token if it is valid in a header.
-
-    Raises:
-        ConfigurationError: it is not; the message names `source`.
-    """
+    """Return a token that is valid in a header."""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"{source} must be a string of printable ASCII characters without spaces")
     return value
@@ -157,11 +152,7 @@ def _bool(value: Any, source: str) -> bool:
 
 
 def parse_bool(value: str, source: str) -> bool:
-    """Read `true/false`, `1/0`, `yes/no`, `on/off` in any case.
-
-    Raises:
-        ConfigurationError: anything else; the message names `source`.
-    """
+    """Read `true/false`, `1/0`, `yes/no`, `on/off` in any case."""
     word = value.strip().lower()
     if word in ("true", "1", "yes", "on"):
         return True

@@ -195,10 +195,6 @@ class CoagentCallbackHandler(Hooks):
 
 
 def check_handler(value: object) -> None:
-    """Refuse a value that is not a handler: LangChain would fail on it in each run of the application.
-
-    Raises:
-        ConfigurationError: it is not one.
-    """
+    """Refuse a value that is not a handler: LangChain would fail on it in each run of the application."""
     if not isinstance(value, CoagentCallbackHandler):
         raise ConfigurationError(f"handler must be a CoagentCallbackHandler(), not {value!r:.80}")
