@@ -31,14 +31,8 @@ class Binding:
     """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt.
 
     Parameters:
-        sessions: the open sessions of the destination.
-        outlet: where a new session's events go.
         session_id: the handler's explicit session.
         after: the last prompt number of the explicit session on the server, and the last turn in it.
-
-    Attributes:
-        sessions: as given.
-        human_answers: logs human answers to the questions of graphs.
     """
 
     def __init__(self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int]) -> None:

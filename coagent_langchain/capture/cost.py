@@ -67,15 +67,10 @@ def prepare() -> None:
 
 
 def cost(provider: str | None, model: str | None, usage: Usage | None) -> float | None:
-    """Price one call.
+    """The price of one call in US dollars; None if the price, the model or the tokens are unknown.
 
-    Parameters:
-        provider: LangChain's `ls_provider`; if None, the model's name decides.
-        model: the provider's name of the model.
-        usage: the tokens; a response from LangChain's own cache costs nothing.
-
-    Returns:
-        US dollars; None if the price, the model or the tokens are unknown.
+    Without a provider (LangChain's `ls_provider`), the model's name decides. A response from LangChain's own cache is
+    free.
     """
     if usage is None or not model or (usage.input_tokens is None and usage.output_tokens is None and not usage.cached):
         return None

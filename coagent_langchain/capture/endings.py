@@ -24,12 +24,7 @@ MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with t
 
 
 class Endings(Sweeper):
-    """Follows up on the ends of runs, and ends those whose end LangChain never reports.
-
-    Parameters:
-        recorder: writes the entries.
-        failures: logs what the runs raised, and what they recovered from.
-    """
+    """Follows up on the ends of runs, and ends those whose end LangChain never reports."""
 
     def __init__(self, recorder: Recorder, failures: Failures) -> None:
         self._recorder = recorder
@@ -77,11 +72,7 @@ class Endings(Sweeper):
             run.root.failures = None
 
     def _root_ended(self, root: Root, outputs: Any, broken: Outcome | None = None) -> None:
-        """Close a root: log its user input if that came late, note its answer and how it ended, and leave its session.
-
-        Parameters:
-            broken: how it broke off, if it did.
-        """
+        """Close a root: log its user input if that came late, note its answer and how it ended, leave its session."""
         if root.silent:
             self._drop(root)
             return

@@ -42,11 +42,7 @@ class Failures:
         self._recorder = recorder
 
     def raised(self, run: Run, error: BaseException, answer: Answer) -> Outcome:
-        """Log the end of a run that raised.
-
-        Parameters:
-            answer: what a model had answered so far.
-        """
+        """Log the end of a run that raised; `answer` is what a model had answered so far."""
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
         if outcome.stopped and run.began_in:
@@ -204,13 +200,9 @@ class Failures:
         )
 
     def asked(self, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False) -> list[JsonObject]:
-        """Note that the graph of `run` waits for a human.
+        """Note that the graph of `run` waits for a human, and make an entry for each question not asked before.
 
-        Parameters:
-            questions: the id and the plain value of each interrupt.
-
-        Returns:
-            a `human_oversight` entry for each question that was not asked before.
+        A question is the id and the plain value of an interrupt.
         """
         root = run.root
         prompt = root.prompt or self._recorder.prompt_of(run)

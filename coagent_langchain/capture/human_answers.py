@@ -17,21 +17,13 @@ _INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's hash of the checkpoint
 
 
 class HumanAnswers:
-    """Logs answers where they arrive: as the input of a root, or of a run inside the one that asked.
-
-    Parameters:
-        outlet: takes the entries.
-    """
+    """Logs answers where they arrive: as the input of a root, or of a run inside the one that asked."""
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
 
     def resume(self, root: Root, prompt: Prompt, answer: Any) -> None:
-        """Continue the interrupted prompt in a new root, with a human's answer.
-
-        Parameters:
-            answer: None if the graph is only to continue, which answers breakpoints but no questions.
-        """
+        """Continue the interrupted prompt in a new root, with a human's answer; None answers breakpoints only."""
         prompt.logged = True
         root.turn = prompt.turn
         known = self.log(root, prompt, answer)
@@ -43,11 +35,7 @@ class HumanAnswers:
             self._emit(root, prompt, interrupt_id, value)
 
     def log(self, run: Run, prompt: Prompt, answer: Any) -> set[str]:
-        """Log the answers to open questions: those that the answer names, or else those of the run's thread.
-
-        Parameters:
-            answer: one value for all of them, or a mapping of their ids to values, which leaves the others open; None
-                answers only breakpoints.
+        """Log the answers to open questions: those that the answer names, or else all of the run's thread.
 
         Returns:
             the ids of the questions that were open in the thread, and of those answered now.

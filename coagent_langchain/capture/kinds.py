@@ -89,13 +89,7 @@ def fields(value: Any) -> dict[Any, Any]:
 
 
 class _Fields:
-    """Plan of a type whose objects are shown by their public fields.
-
-    Parameters:
-        slots: from `_slots`.
-        hidden: the fields that are left out.
-        label: the type's name, to be shown with the fields; None for none.
-    """
+    """Plan of a type whose objects are shown by their public fields, except the hidden ones, and the label, if any."""
 
     def __init__(self, slots: dict[str, Any], hidden: frozenset[str] = frozenset(), label: str | None = None) -> None:
         self._hidden = hidden

@@ -41,9 +41,6 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     A model's message has an id from its provider or LangChain. One without an id, or with one that LangGraph assigned,
     is the node's own, unless it repeats an earlier message, or was in the graph's input and is part of its state. So is
     one that replaces a model's answer under its id, as guards do.
-
-    Parameters:
-        updates: from `updates_of`.
     """
     found = []
     for update in updates:

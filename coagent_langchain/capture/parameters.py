@@ -36,13 +36,7 @@ Dict = dict[Any, Any]
 
 
 def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, options: Any) -> dict[str, Any]:
-    """Read the model of a call and its parameters.
-
-    Parameters:
-        serialized: as given to the start hooks; may be None.
-        invocation_params: the model's parameters, with tools; may be None.
-        metadata: the run's metadata; its `ls_*` keys take precedence.
-        options: the call's options (`stop`, `ls_structured_output_format`); may be None.
+    """Read the model of a call and its parameters; the `ls_*` keys of its metadata take precedence.
 
     Returns:
         `model`, `provider`, `temperature`, `max_tokens`, `parameters`, `tools_offered`, `structured_output` and

@@ -17,17 +17,7 @@ from coagent_langchain.outlet import is_redacting
 
 
 class Placing:
-    """Finds a run's place: its parent, and through its root its session and prompt.
-
-    Parameters:
-        tree: the open runs.
-        binding: gives roots their session and prompt.
-        components: which chain runs are components: `nodes`, `all` or `none`.
-        sample_rate: share of root runs that are logged, 0 to 1.
-
-    Attributes:
-        binding: as given.
-    """
+    """Finds a run's place: its parent, and through its root its session and prompt."""
 
     def __init__(self, tree: RunTree, binding: Binding, *, components: str, sample_rate: float) -> None:
         self._tree = tree
@@ -46,17 +36,9 @@ class Placing:
         tags: Any = None,
         inputs: Any = UNKNOWN,
     ) -> Run | None:
-        """Open a run in its place.
+        """Open a run in its place; None if it was started before, has no id or is not logged.
 
-        Parameters:
-            kind: `chain`, `llm`, `tool` or `retriever`.
-            serialized: as given to the hook; may have the run's name.
-            kwargs: the hook's other arguments; `name` is the run's, if it is a string.
-            metadata, tags: as given to the hook, of any type.
-            inputs: what the run was called with.
-
-        Returns:
-            the run; None if it was started before, has no id or is not logged.
+        `kwargs` are the hook's other arguments; like `serialized`, `metadata` and `tags`, they may be of any type.
         """
         tree = self._tree
         parent = None

@@ -69,12 +69,7 @@ def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]
 
 
 def from_raw(raw: Any, cached: bool) -> Usage | None:
-    """Read a provider's own numbers and make them inclusive; None if there are none.
-
-    Parameters:
-        raw: e.g. OpenAI's `token_usage`, Anthropic's `usage`, Bedrock's metrics (lists when streamed: summed).
-        cached: the value for `Usage.cached`.
-    """
+    """Read a provider's numbers, such as OpenAI's `token_usage`, and make them inclusive; None if there are none."""
     if type(raw) is int:  # watsonx's deployed models report only a total
         raw = {"total_tokens": raw}
     own = members_of(raw)

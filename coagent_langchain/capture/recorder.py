@@ -30,13 +30,7 @@ _ENTER, _EXIT = EventType.COMPONENT_ENTER, EventType.COMPONENT_EXIT
 
 
 class Recorder:
-    """Turns what happens to a run into entries of its session.
-
-    Parameters:
-        tree: the open runs.
-        binding: gives roots their session and prompt.
-        outlet: takes the entries.
-    """
+    """Turns what happens to a run into entries of its session."""
 
     def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet) -> None:
         self.tree = tree

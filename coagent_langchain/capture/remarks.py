@@ -39,9 +39,7 @@ class Remarks:
     ) -> None:
         """Log a remark of application code, in the run or session around it.
 
-        Parameters:
-            meta: of the application, and thus content, whatever its keys are named.
-            record: the logger and level of a `logging` record.
+        Its `meta` is content, whatever the keys are named; `record` has the logger and level of a `logging` record.
         """
         if self._is_left_out():
             return

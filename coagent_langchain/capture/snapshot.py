@@ -33,14 +33,10 @@ JsonValue = Any
 
 
 def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
-    """Make a plain JSON copy of `value`, which later changes to `value` do not affect.
+    """Make a plain JSON copy of any object; lone surrogates are left in its strings (`encode_safely` handles them).
 
     Parameters:
-        value: any object at all.
         limit: characters that one string may have; all strings together may have four times as many.
-
-    Returns:
-        dict, list, str, int, float, bool or None. Lone surrogates are left in strings (`encode_safely` handles them).
     """
     kind = type(value)
     if kind is str:
@@ -74,11 +70,7 @@ def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
 
 
 def encode_safely(entry: dict[str, Any]) -> bytes:
-    """Encode one entry as a line of JSON, whatever is in it; NaN that is not part of a snapshot becomes null.
-
-    Parameters:
-        entry: what `wire.encode` takes; what JSON cannot hold (lone surrogates, other types) is made safe first.
-    """
+    """Encode one entry as a line of JSON, whatever is in it; NaN that is not part of a snapshot becomes null."""
     try:
         line = wire.encode(entry)
     except TypeError:

@@ -71,11 +71,10 @@ def inclusive(found: Usage) -> Usage:
 
 
 def cache_tokens(details: Any) -> int:
-    """Input tokens that were read from or written to the provider's cache.
+    """Input tokens that were read from or written to the provider's cache, from `input_token_details`.
 
-    Parameters:
-        details: `input_token_details`; keys may have a service tier's prefix (`flex_cache_read`), and writes may be
-            given by lifetime (`ephemeral_5m_input_tokens`) instead of in `cache_creation`.
+    Keys may have a service tier's prefix (`flex_cache_read`), and writes may be given by lifetime
+    (`ephemeral_5m_input_tokens`) instead of in `cache_creation`.
     """
     read, written, timed = 0, 0, 0
     for key, value in as_dict(details).items():
