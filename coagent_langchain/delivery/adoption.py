@@ -17,13 +17,9 @@ _FILE = re.compile(r"(\d+-[0-9a-f]{8})(?:(-\d{6,}\.jsonl)|\.lock)")
 
 
 def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
-    """List this user's segments in the folder by owner, each owner's in order, the owner with the oldest first.
+    """List this user's segments (or those of all others) by owner, each owner's in order, that of the oldest first.
 
     One that has a lock file only comes last, with no segments: it died too early, or the disk was full.
-
-    Parameters:
-        prefix: the beginning of the file names.
-        of_others: list those of all other users instead, as far as they are visible.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -41,11 +37,7 @@ def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False
 
 
 class Adopted:
-    """The segments of one dead owner, read in order and removed when settled.
-
-    Parameters:
-        owner: claimed, so that no segments are added.
-    """
+    """The segments of one dead owner, who is claimed; read in order and removed when settled."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -101,11 +93,7 @@ def dead_owners(folder: Path) -> Iterator[Adopted]:
 
 
 def waiting_lines(path: Path) -> Iterator[bytes]:
-    """The unacknowledged lines of a segment, which is not modified.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """The unacknowledged lines of a segment, which is not modified; an `OSError` if it cannot be read."""
     with contextlib.closing(Reader.of(path)) as reader:
         while block := reader.read(reader.size()):
             yield from bytes(block).splitlines()

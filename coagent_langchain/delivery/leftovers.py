@@ -54,11 +54,7 @@ def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
 
 
 def discard_leftovers(folder: Path) -> int:
-    """Delete every segment of dead processes.
-
-    Returns:
-        how many entries were waiting in them.
-    """
+    """Delete every segment of dead processes; return how many entries were waiting in them."""
     discarded = 0
     for adopted in _dead(folder):
         while lines := adopted.read():

@@ -13,11 +13,7 @@ INTERVAL_S = 60.0
 
 
 class Notices:
-    """Logs what is wrong, at a limited rate.
-
-    Parameters:
-        destination: the server's address, safe to show.
-    """
+    """Logs what is wrong with a destination, at a limited rate."""
 
     def __init__(self, destination: str) -> None:
         self._destination = destination
@@ -30,23 +26,15 @@ class Notices:
         self._another_token = False
 
     def wrong(self, problem: str, waiting: int) -> None:
-        """Report that events are waiting.
-
-        Parameters:
-            problem: what is wrong.
-            waiting: events in the spool; 0 if only those of other processes are waiting.
-        """
+        """Report a problem, and how many events are waiting; 0 if only those of ended processes are."""
         self._problem = problem
         what = waiting_events(waiting) if waiting else "events of ended programs are waiting"
         self._problem_told |= self._say(f"{problem}; {what}")
 
     def gone(self, count: int, how: str, why: str) -> None:
-        """Report that some events will not arrive, with the next message if the rate limit forbids one now.
+        """Report that more events will not arrive, with the next message if the rate limit forbids one now.
 
-        Parameters:
-            count: how many, since the last call.
-            how: what happened to them.
-            why: the reason for the latest.
+        `how` is what happened to them, `why` the reason for the latest.
         """
         self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
         self._say()
@@ -69,11 +57,7 @@ class Notices:
                 self.gone(more, how, why)
 
     def last(self, unkept: int) -> None:
-        """Report the losses not reported yet: the process ends.
-
-        Parameters:
-            unkept: waiting events that end with it.
-        """
+        """Report the losses not reported yet: the process ends, and with it those waiting events that are not kept."""
         if unkept:
             self._gone["lost at exit"] = unkept, self._problem or "the server has not responded"
         if losses := self._losses():
@@ -101,11 +85,7 @@ class Notices:
                            "own spool_dir", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
-        """Report that the server accepts events again, if a problem was reported.
-
-        Parameters:
-            delivered: events that it has accepted in total.
-        """
+        """Report that the server accepts events again, and how many in total, if a problem was reported."""
         self._problem = ""
         if self._problem_told:
             self._problem_told = False
@@ -115,9 +95,7 @@ class Notices:
     def left(self, waiting: int, kept: bool) -> list[str]:
         """Describe the events that the server has not accepted, for a command to print at its end.
 
-        Parameters:
-            waiting: events in the spool that outlive the process.
-            kept: whether rejected events outlive it.
+        Of those waiting, only the ones that outlive the process count; `kept` is whether rejected ones do.
         """
         why = f" ({self._problem})" if self._problem else ""
         later = "to send them later: coagent-langchain spool flush"

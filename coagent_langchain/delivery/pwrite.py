@@ -37,11 +37,7 @@ def _holding() -> Write | None:
 
 
 class Pwrite:
-    """`os.pwrite` for one thread at a time, which releases the GIL only if the disk is slow.
-
-    Parameters:
-        clock: monotonic nanoseconds.
-    """
+    """`os.pwrite` for one thread at a time, which releases the GIL only if the disk is slow."""
 
     def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self._clock = clock
@@ -50,14 +46,7 @@ class Pwrite:
         self._patience = PATIENT_WRITES
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
-        """Write `data` at `offset`.
-
-        Returns:
-            how many bytes were written.
-
-        Raises:
-            OSError: none could be written.
-        """
+        """Write `data` at `offset` and return how many bytes were written; an `OSError` if none could be."""
         holding, clock = self._holding, self._clock
         if holding is None or self._patient:
             self._patient -= self._patient > 0

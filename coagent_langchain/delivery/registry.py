@@ -31,10 +31,7 @@ class Registry:
     def get(self, settings: Settings) -> SpooledDelivery:
         """The delivery for the settings' destination, which sends with their token from now on.
 
-        Quota and exit timeout are those of the first call.
-
-        Raises:
-            ConfigurationError: uWSGI is going to fork this process, and runs no hooks.
+        Raises like `check_uwsgi`.
         """
         check_uwsgi()
         # A renewed token is not a new destination; tenants have a folder each, or in memory a token each.

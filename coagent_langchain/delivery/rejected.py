@@ -53,11 +53,7 @@ def rejected_entries(folder: Path) -> Iterator[JsonObject]:
 
 
 def discard_rejected(folder: Path) -> int:
-    """Delete the records of a folder's rejected entries.
-
-    Returns:
-        how many there were.
-    """
+    """Delete the records of a folder's rejected entries; return how many there were."""
     count = sum(1 for _ in rejected_entries(folder))
     for path in _files(folder):
         path.unlink(missing_ok=True)

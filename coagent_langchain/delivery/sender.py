@@ -66,9 +66,7 @@ class _Part:
 class Sender:
     """Sends a batch from left to right, one request per step, and splits it as the server's answers require.
 
-    Parameters:
-        transport: sends a body.
-        folder: where rejected lines are kept, with the reason; None keeps nothing.
+    Rejected lines are kept in the folder, if there is one.
     """
 
     def __init__(self, transport: Transport, folder: Path | None) -> None:
@@ -128,9 +126,7 @@ class Sender:
         """Reject the entries that the server named or that are not JSON objects; resend the rest in one request.
 
         A server that already stored the rest recognizes it by the event ids; one that stored nothing gets it now.
-
-        Returns:
-            how many were rejected; 0 if no such entry is known: then nothing has changed.
+        Returns how many were rejected; if no such entry is known, nothing has changed.
         """
         lines = [line.strip() for line in part.each()]
         refused = verdict.refused or {i: "not a JSON object" for i, line in enumerate(lines) if not _is_object(line)}

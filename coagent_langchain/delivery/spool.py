@@ -59,12 +59,7 @@ class Spool:
     # --- any thread ---------------------------------------------------------------------------------------------
 
     def append(self, lines: bytes, count: int) -> None:
-        """Write whole lines with one system call; if there is no space, count them as refused.
-
-        Parameters:
-            lines: entries, each ending with a newline.
-            count: how many.
-        """
+        """Write whole lines, `count` entries, with one system call; if there is no space, count them as refused."""
         entry = lines, count
         with self._lock:
             if self._open is not None:  # a signal handler logs during an append of its thread: that goes first

@@ -22,11 +22,7 @@ _STOP_S = 0.2  # for the worker's thread to end once there is nothing left to wa
 
 
 class SpooledDelivery:
-    """A `Delivery` that keeps entries on disk until the server has acknowledged them. Made by `delivery.shared`.
-
-    Parameters:
-        settings: destination, spool folder, quota and exit timeout.
-    """
+    """A `Delivery` that keeps entries on disk until the server has acknowledged them. Made by `delivery.shared`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = replace(settings)  # a copy: the original must live only as long as its asker
@@ -74,10 +70,9 @@ class SpooledDelivery:
         return self._worker.wait_until_settled(self._spool.written, timeout)
 
     def close(self, elapsed: float = 0.0) -> None:
-        """Flush within the exit timeout and stop. What is not sent stays in the spool; a later `append` starts anew.
+        """Flush within what is left of the exit timeout, and stop.
 
-        Parameters:
-            elapsed: seconds of the exit timeout that are already used up.
+        What is not sent stays in the spool; a later `append` starts anew.
         """
         settled = self.flush(self._settings.exit_timeout - elapsed)
         if self._worker.stop(_STOP_S if settled else 0.0):

@@ -30,13 +30,8 @@ class Transport:
     TLS is verified. Proxies and certificates come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`,
     `REQUESTS_CA_BUNDLE`), read once. Redirects are not followed: the token is sent to `base_url` only.
 
-    Parameters:
-        base_url: the API's address.
-        auth_token: bearer token, or None.
-        longest: seconds after which to give up waiting for a connection or response, unless that is sooner anyway.
-
     Attributes:
-        timeout: seconds to wait for a connection, and for the response.
+        timeout: seconds to wait for a connection, and for the response: the `longest` at most.
         token: the bearer token; any thread may replace it, and the next request uses the new one.
     """
 

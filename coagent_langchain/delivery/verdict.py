@@ -124,12 +124,7 @@ class Verdict:
 
 
 def judge(outcome: Outcome, count: int) -> Verdict:
-    """Determine what the answer to a request with `count` entries means.
-
-    Parameters:
-        outcome: the result of the request.
-        count: entries in it, at least 1.
-    """
+    """Determine what the answer to a request with `count` entries, at least one, means."""
     status, reason = outcome.status, outcome.reason
     advice = hint(status, reason)
     if status is None or may_pass(status):
@@ -153,12 +148,7 @@ def may_pass(status: int | None) -> bool:
 
 
 def _said(body: str, answer: Any) -> str:
-    """What an answer says, on one line and in its own words if it has any.
-
-    Parameters:
-        body: the answer's text; of an HTML page, only the text between tags is used.
-        answer: the JSON in it, or anything else.
-    """
+    """What an answer says, on one line: its JSON's message, the text between the tags of a page, or all of it."""
     if isinstance(answer, dict) and answer.get("message"):
         body = str(answer["message"])
     elif _is_page(body):
@@ -182,12 +172,7 @@ def redirect(location: str) -> str:
 
 
 def hint(status: int | None, reason: str) -> str:
-    """What to do about an answer, or the lack of one, if that is clear.
-
-    Parameters:
-        status: that of the answer, None if there was none.
-        reason: what it says, or why there was none.
-    """
+    """What to do about an answer that says this, or about the lack of one for this reason, if that is clear."""
     for known, words, advice in _ADVICE:
         if status == known and (not words or any(each in reason for each in words)):
             return f" ({advice})"

@@ -27,13 +27,7 @@ PAUSE_S = 60.0
 
 
 class Worker:
-    """Empties one spool.
-
-    Parameters:
-        spool: this process's entries.
-        sender: sends batches, and splits them if necessary.
-        folder: where the segments of dead processes are; None if there are none.
-        notices: writes to the log.
+    """Empties one spool, and those of dead processes in the folder, if there is one.
 
     Attributes:
         idle: whether the thread waits for `wake`, or there is no thread. `append` checks only this.
@@ -100,12 +94,7 @@ class Worker:
         self._thread = thread
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
-        """Have waiting entries sent at once, and wait until the first `entries` of the spool are settled.
-
-        Parameters:
-            entries: as counted by `Spool.written`.
-            timeout: seconds.
-        """
+        """Have waiting entries sent at once, and wait until the first `entries` of the spool are settled."""
         if self._spool.settled >= entries:
             return True
         self._hurry = max(self._hurry, entries)
