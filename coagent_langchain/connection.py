@@ -25,15 +25,7 @@ DOWN_FOR = 10.0  # seconds for which writes make a single attempt, after all att
 
 
 class Connection:
-    """A server, reached over persistent connections; thread-safe.
-
-    Parameters:
-        base_url: the API's address, with `/api/v1`.
-        auth_token: bearer token, or None.
-        timeout: seconds to wait for a connection, and for a response.
-        max_retries: how often a request is repeated after its first attempt.
-        backoff: repetition n is preceded by a pause between 0 and `backoff * 2**n` seconds (full jitter).
-        debug: log each request at level DEBUG.
+    """A server, reached over persistent connections; thread-safe. The parameters are those of `CoagentClient`.
 
     Attributes:
         base_url: the address without a user name and password, safe to show.

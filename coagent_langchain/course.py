@@ -98,11 +98,7 @@ class Course:
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
     def end(self, holds: Callable[[Course], bool]) -> bool:
-        """Mark it as ended if the condition holds: from then on it takes no more runs or prompts.
-
-        Returns:
-            whether this call ended it; False also if it had already ended.
-        """
+        """Mark it as ended, if it is not and the condition holds: from then on it takes no more runs or prompts."""
         with _lock:
             if self.ended or not holds(self):
                 return False
@@ -125,11 +121,7 @@ class Course:
             self._hand_to(block)
 
     def leave(self, block: Session) -> bool:
-        """Record that a block of it is left.
-
-        Returns:
-            whether that was the last one, so that the session ends now.
-        """
+        """Record that a block of it is left; True if that was the last one, so that the session ends now."""
         with _lock:
             self.latest = max(self.latest, now_ms())
             if block in self.blocks:
@@ -143,14 +135,10 @@ class Course:
         self.owner = owner
 
     def join(self, outlet: Outlet, *, bare: bool) -> bool:
-        """Record that a root run begins in it: until that ends, it does not end by itself, nor with another handler.
+        """Record that a root run begins in it, unless it has ended.
 
-        Parameters:
-            outlet: that of the run's handler. If it hides more than the owner's does, the session becomes `discreet`.
-            bare: whether the run is a model call without a chain around it; such a run does not keep the session open.
-
-        Returns:
-            False if the session has ended.
+        Until that run ends, it does not end by itself, nor with another handler, unless the run is `bare`: a model call
+        without a chain around it.
         """
         with _lock:
             if self.ended:
@@ -170,14 +158,7 @@ class Course:
             self.touched = time.monotonic()
 
     def begin(self, timestamp: int) -> bool:
-        """Record that it starts.
-
-        Parameters:
-            timestamp: that of its `session_start`, if that is to be logged now.
-
-        Returns:
-            whether it is to be logged: True for the first call only.
-        """
+        """Record that it starts, at this timestamp; True for the first call only, which logs its `session_start`."""
         with _lock:
             if not self.started:
                 self.started, self.first, self._start = True, timestamp, timestamp
@@ -189,8 +170,7 @@ class Course:
     def prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
         """Let a root run join the prompt with this number if it is one of the latest, else a new one.
 
-        Returns:
-            the prompt, or None if the session has ended.
+        None if the session has ended.
         """
         with _lock:
             if not self.join(outlet, bare=bare):
@@ -201,11 +181,7 @@ class Course:
         return found
 
     def take(self, prompt: Prompt, number: int | None = None) -> bool:
-        """Give a prompt the next number, or the requested one.
-
-        Returns:
-            False if the session has ended: its numbers then continue in the next one.
-        """
+        """Give a prompt the next number, or the requested one, unless the session has ended."""
         with _lock:
             if self.ended:
                 return False

@@ -79,11 +79,7 @@ class Outlet:
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
     def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
-        """Hand an entry to delivery.
-
-        Parameters:
-            given: as for `without_content`.
-        """
+        """Hand an entry to delivery; `given` is as for `without_content`."""
         self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry, given), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:

@@ -172,14 +172,7 @@ class Pending:
         return {key: question for key, question in self.questions.copy().items() if question.thread == thread}
 
     def withdraw(self, thread: Any, kept: Container[str]) -> list[str]:
-        """Drop questions that no longer need an answer: the thread's graph has continued or asked something else.
-
-        Parameters:
-            kept: the ids of the questions that it still asks.
-
-        Returns:
-            the ids of the dropped questions that were not answered.
-        """
+        """Drop the questions that a thread's graph no longer asks; return the ids of those that were not answered."""
         if thread is None:
             return []
         gone = [key for key in self._open_in(thread) if key not in kept]
@@ -197,11 +190,7 @@ class Pending:
         return stop is not None and stop.asking and stop.prompt is prompt
 
     def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
-        """Take over what an earlier session with the same id had pending when it ended.
-
-        Parameters:
-            continued: makes the prompt of this session that continues one of the earlier session's.
-        """
+        """Take over what an earlier session had pending; `continued` gives the prompt that continues one of its."""
         questions, stopped = earlier.questions.copy(), earlier.stopped.copy()  # its runs may be ending in other threads
         prompts = {question.prompt for question in questions.values()} | {stop.prompt for stop in stopped.values()}
         again = {prompt: continued(prompt) for prompt in prompts}

@@ -44,11 +44,7 @@ class Sessions:
         self._sweepers: Living[Sweeper] = Living()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
-        """The open session with that id, or a new one.
-
-        Parameters:
-            after_prompt: the last prompt number that the server already has; the session continues from there.
-        """
+        """The open session with that id, or a new one; it continues after the last prompt that the server has."""
         with _lock:  # like `end`: an id is either open, or its last prompt number is known
             session = self._open.get(session_id)
             is_new = session is None
@@ -68,8 +64,7 @@ class Sessions:
     def adopt(self, session: Session, *, block: bool = False) -> None:
         """Make a session object created by a user the open one of its id: it continues the open session, or begins one.
 
-        Parameters:
-            block: whether a block of it is being entered.
+        It does so when something in it is logged, or a `block` of it is entered.
         """
         with _lock:
             course = session.renewed() if session.course.ended else session.course
@@ -111,14 +106,7 @@ class Sessions:
             self._room = len(self._open) * 11 // 10
 
     def end(self, course: Course, holds: Callable[[Course], bool]) -> bool:
-        """End a session, and keep only its last prompt number, and its course if anything is pending.
-
-        Parameters:
-            holds: the condition on its course under which it ends, checked atomically.
-
-        Returns:
-            whether this call ended it; False also if it had already ended.
-        """
+        """Like `Course.end`; what is kept is its last prompt number, and its course if anything is pending."""
         with _lock:  # like `adopt`: nothing continues a session that is ending
             if not course.end(holds):
                 return False
@@ -181,11 +169,7 @@ class Sweeper:
         """Assign each open run to its session, before all sessions end."""
 
     def close_session(self, course: Course, outcome: str) -> None:
-        """End the runs that are still open in a session that ends.
-
-        Parameters:
-            outcome: how they ended, as logged in their events.
-        """
+        """End the runs that are still open in a session that ends, with an outcome as logged in their events."""
 
 
 _by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are distinct

@@ -216,13 +216,9 @@ class Session(Scope):
         self.course.status = self.left_by(error) or self.course.status
 
     def left_by(self, error: BaseException, prompt_number: int | None = None) -> str | None:
-        """Log an exception that leaves a block of the session, if it is a failure and not logged yet.
+        """Log an exception that leaves a block of the session or a prompt, if it is a failure and not logged yet.
 
-        Parameters:
-            prompt_number: that of the prompt whose block it leaves; None for the session's own block.
-
-        Returns:
-            the status that the session gets from it, see `session_status`.
+        Returns its `session_status`.
         """
         status = session_status(error)
         if status == "failed":
