@@ -40,7 +40,15 @@ Entry = LogEntry | ForeignEntry | JsonObject
 
 
 class EventLog(ABC):
-    """CoAgent's logging methods, with names and positional arguments as documented."""
+    """CoAgent's logging methods, with names and positional arguments as documented.
+
+    Their common parameters:
+        session_id: a unique id of your choice.
+        prompt_number: number of the user's interaction, from 1; for a response, that of its call.
+        turn_number: number of the model call inside the prompt, from 1; 0 for the events that frame a session.
+        meta: free-form JSON.
+        max_retries: retries for this call, instead of the client's.
+    """
 
     @abstractmethod
     def store_log(self, entry: Entry, max_retries: int | None = None) -> LogResult:
@@ -59,16 +67,7 @@ class EventLog(ABC):
 
     def log_session_start(self, session_id: str, prompt: str, prompt_number: int = 1, turn_number: int = 0,
                           meta: JsonObject | None = None, max_retries: int | None = None) -> LogResult:  # fmt: skip
-        """Log the beginning of a session.
-
-        Parameters:
-            session_id: a unique id of your choice.
-            prompt: the task or first question.
-            prompt_number: number of the user's interaction, from 1.
-            turn_number: 0 for the events that frame a session.
-            meta: free-form JSON.
-            max_retries: retries for this call, instead of the client's.
-        """
+        """Log the beginning of a session; the prompt is the task or first question."""
         return self._log(EventType.SESSION_START, session_id, prompt_number, turn_number, max_retries,
                          prompt=prompt, meta=meta)  # fmt: skip
 
@@ -84,13 +83,8 @@ class EventLog(ABC):
         """Log the end of a session with its final output.
 
         Parameters:
-            session_id: the session's id.
-            response: the final output.
-            prompt_number: the last one of the session.
-            turn_number: 0 for the events that frame a session.
             elapsed_time_ms: how long the session took; goes into `meta`.
             meta: free-form JSON; its `status`, such as `failed`, is the session's, by default `completed`.
-            max_retries: retries for this call, instead of the client's.
         """
         if elapsed_time_ms is not None and isinstance(meta, dict | None):  # the server rejects any other meta
             meta = {**(meta or {}), "elapsed_time_ms": elapsed_time_ms}
@@ -104,14 +98,10 @@ class EventLog(ABC):
         """Log a model call before it is made.
 
         Parameters:
-            session_id: the session's id.
             prompt: the prompt that is sent to the model.
-            prompt_number: number of the user's interaction.
-            turn_number: number of the model call inside the prompt, from 1.
             issuer: who makes the call: an agent's, node's or tool's name.
             history: the conversation so far, e.g. `{"messages": [...]}`.
             system_prompt: the instructions.
-            max_retries: retries for this call, instead of the client's.
             meta: free-form JSON, e.g. `model`, `provider`, `temperature`.
         """
         llm_call = _present(issuer=issuer, history=history, system_prompt=system_prompt)
@@ -128,15 +118,11 @@ class EventLog(ABC):
         """Log a model's response.
 
         Parameters:
-            session_id: the session's id.
             response: the model's text.
-            prompt_number: that of its call.
-            turn_number: that of its call.
             tool_calls: the model's tool calls, e.g. `{"calls": [{"id": …, "name": …, "args": …}]}`.
             input_tokens: all that were sent, including those read from a cache; None if unknown, like the others.
             output_tokens: all that were generated, including reasoning.
             total_tokens: the sum of both.
-            max_retries: retries for this call, instead of the client's.
             execution_time_ms: how long the call took.
             meta: free-form JSON, e.g. `model`, `finish_reason`.
         """
@@ -163,17 +149,12 @@ class EventLog(ABC):
         """Log a tool's result.
 
         Parameters:
-            session_id: the session's id.
             tool_name: the tool.
-            prompt_number: that of its call.
-            turn_number: that of its call.
             result: an object; anything else becomes `{"output": result}`.
             success: when None, True unless there is an `error_message`.
             error_message: why it failed.
             execution_time_ms: how long it took.
-            max_retries: retries for this call, instead of the client's.
             parameters: the arguments of the call.
-            meta: free-form JSON.
         """
         if result is not None and not isinstance(result, dict):
             result = {"output": result}
@@ -190,13 +171,9 @@ class EventLog(ABC):
         """Log an error or exception.
 
         Parameters:
-            session_id: the session's id.
-            prompt_number: where it happened.
-            turn_number: where it happened.
             error_message: its message.
             error_type: the exception's class.
             stack_trace: the traceback as a string.
-            max_retries: retries for this call, instead of the client's.
             meta: free-form JSON; with `execution_time_ms`, the error ends the model call with these numbers.
         """
         error_info = _present(error_message=error_message, error_type=error_type, stack_trace=stack_trace)
