@@ -448,21 +448,6 @@ def test_model_that_langchain_does_not_name(params: Any, serialized: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("params", "serialized", "provider"),
-    [
-        ({"_type": "azure-openai-chat"}, None, "azure-openai"),
-        ({"_type": "chat-google-generative-ai"}, None, "google-generative-ai"),
-        ({"_type": "huggingface-llm"}, None, "huggingface"),
-        ({}, {"id": ["langchain_groq", "chat_models", "ChatGroq"]}, "groq"),
-        ({}, {"id": ["langchain_community", "llms", "Gpt4All"]}, None),
-    ],
-)
-def test_provider_of_a_model_that_names_none(params: Any, serialized: Any, provider: str | None) -> None:
-    """It is derived from the model's type, or else from the package of its class."""
-    assert model_parameters(serialized, params, None, None).get("provider") == provider
-
-
-@pytest.mark.parametrize(
     "params",
     [
         {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}]},

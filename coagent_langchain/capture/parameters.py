@@ -49,7 +49,7 @@ def model_parameters(serialized: Any, invocation_params: Any, metadata: Any, opt
     found: dict[str, Any] = {}
     if model := _text(facts.get("ls_model_name")) or _model(params, serialized):
         found["model"] = model
-    if provider := _text(facts.get("ls_provider")) or _provider(params, serialized):
+    if provider := _text(facts.get("ls_provider")):
         found["provider"] = provider
     if (temperature := _number(facts.get("ls_temperature"), given, ("temperature",))) is not None:
         found["temperature"] = temperature
@@ -139,17 +139,6 @@ def _model(params: Dict, serialized: Any) -> str | None:
             return name
     own = as_dict(as_dict(serialized).get("kwargs"))
     return _model(own, None) if own else None
-
-
-def _provider(params: Dict, serialized: Any) -> str | None:
-    """`azure-openai-chat` → azure-openai; else the integration package: `langchain_groq` → groq."""
-    if kind := _text(params.get("_type")):
-        return kind.removesuffix("-chat").removesuffix("-llm").removeprefix("chat-")
-    path = as_dict(serialized).get("id")
-    package = path[0] if isinstance(path, (list, tuple)) and path else None
-    if not isinstance(package, str) or not package.startswith("langchain_"):
-        return None
-    return None if package in ("langchain_core", "langchain_community") else package.removeprefix("langchain_")
 
 
 def _number(fact: Any, given: Dict, keys: tuple[str, ...]) -> int | float | None:
