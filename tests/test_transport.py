@@ -21,7 +21,7 @@ import trustme
 
 from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.delivery.transport import KEPT_S, Transport
-from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge, retry_after
+from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
 from coagent_langchain.server import launch
 from tests.delivery_parts import TOKEN, line
 from tests.faulty_server import Answer, FaultyServer
@@ -179,9 +179,11 @@ def test_conflict_on_one_entry_means_stored_before() -> None:
         (None, 0.0),
     ],
 )
-def test_retry_after_in_both_forms(header: str | None, seconds: float) -> None:
+def test_retry_after_in_both_forms(header: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds and dates are read, anything else is ignored, and the maximum is five minutes."""
-    assert retry_after(header, NOW) == seconds
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+
+    assert Outcome(503, retry_after=header).wait == seconds
 
 
 def test_refused_connection_is_an_outcome() -> None:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -85,8 +83,16 @@ class Outcome:
 
     @property
     def wait(self) -> float:
-        """Seconds that the server asks to wait."""
-        return retry_after(self.retry_after, datetime.now(UTC))
+        """Seconds that the server asks to wait, 300 at most; 0 if it asks for nothing or cannot be understood."""
+        if not self.retry_after:
+            return 0.0
+        from urllib3 import Retry  # late, like `requests`, which uses it
+        from urllib3.exceptions import InvalidHeader
+
+        try:
+            return min(float(Retry().parse_retry_after(self.retry_after)), MAX_RETRY_AFTER_S)
+        except (InvalidHeader, ValueError, OverflowError):
+            return 0.0
 
 
 class Meaning(enum.Enum):
@@ -204,19 +210,3 @@ def _named(answer: Any, count: int) -> dict[int, str]:
             said = ": ".join(str(error[key]) for key in ("field", "message") if error.get(key))
             named[error["index"]] = _on_one_line(said) or "refused"
     return named
-
-
-def retry_after(value: str | None, now: datetime) -> float:
-    """The seconds in a `Retry-After` header, in either of its forms; 0 without one, 300 at most."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value) if value.strip().isdigit() else (_date(value) - now).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _date(value: str) -> datetime:
-    date = parsedate_to_datetime(value)
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
