@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(slots=True, eq=False)
 class Frame:
     """One block of a scope, as entered in a context."""
 
-    __slots__ = ("left", "outer", "scope")
-
-    def __init__(self, scope: Scope, outer: Frame | None) -> None:
-        self.scope = scope
-        self.outer = outer
-        self.left = False
+    scope: Scope
+    outer: Frame | None
+    left: bool = False
 
 
 _innermost: ContextVar[Frame | None] = ContextVar("coagent_scope", default=None)
