@@ -175,7 +175,6 @@ class Sweeper:
 _by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are distinct
 _watched: Living[Sessions] = Living()
 _thread: threading.Thread | None = None
-_stop = threading.Event()
 
 
 def sessions_of(delivery: Delivery) -> Sessions:
@@ -220,14 +219,11 @@ def _end_with_worker() -> None:
 
 
 def _sweep_for_ever() -> None:
-    while not _stop.wait(SWEEP_EVERY):
-        _sweep()
-
-
-@guard
-def _sweep() -> None:
-    for sessions in _watched:
-        sessions.sweep()
+    while True:
+        time.sleep(SWEEP_EVERY)
+        with guard:
+            for sessions in _watched:
+                sessions.sweep()
 
 
 @guard
