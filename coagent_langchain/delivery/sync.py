@@ -55,8 +55,5 @@ class Syncer:
         while not stop.is_set():
             self._wakened.wait()
             stop.wait(SYNC_S)
-            self._sync()
-
-    @guard
-    def _sync(self) -> None:
-        self._spool.sync()
+            with guard:
+                self._spool.sync()
