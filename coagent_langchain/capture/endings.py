@@ -18,7 +18,7 @@ from coagent_langchain.pending import Stop
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
-from coagent_langchain.wire import EventType, JsonObject, now_ms
+from coagent_langchain.wire import EventType, now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with the root
 
@@ -126,14 +126,10 @@ class Endings(Sweeper):
         if not waits:
             course.pending.stopped.pop(root.thread, None)
         for interrupt_id in course.pending.withdraw(root.thread, root.asked if waits else ()):
-            self._recorder.outlet.emit(self._unanswered(root, interrupt_id))
-
-    def _unanswered(self, root: Root, interrupt_id: str) -> JsonObject:
-        """The entry of a question that was not answered before the graph continued."""
-        meta = {"status": "unanswered", "interrupt_id": interrupt_id}
-        entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
-        entry["input_data"] = {"interrupt_id": interrupt_id}
-        return entry
+            meta = {"status": "unanswered", "interrupt_id": interrupt_id}
+            entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
+            entry["input_data"] = {"interrupt_id": interrupt_id}
+            self._recorder.outlet.emit(entry)
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
