@@ -29,7 +29,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 
-from coagent_langchain.capture.outcomes import classify, interrupts, route, severity
+from coagent_langchain.capture.outcomes import classify, interrupts, severity, target_of
 from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, fingerprint, redacted, stack_trace
 
 
@@ -161,8 +161,8 @@ def test_a_hand_off_tells_where_it_goes() -> None:
     """A command to the parent graph names its targets."""
     command = Command(graph=Command.PARENT, goto=["billing", "audit"], update={"a": 1})
 
-    assert route(Parent(command)) == {"graph": "__parent__", "goto": ["billing", "audit"]}
-    assert route(Parent(Command(goto="billing"))) == {"goto": ["billing"]}
+    assert target_of(command) == {"graph": "__parent__", "goto": ["billing", "audit"]}
+    assert target_of(Command(goto="billing")) == {"goto": ["billing"]}
 
 
 def test_the_stack_tells_causes_and_groups() -> None:

@@ -20,7 +20,6 @@ from coagent_langchain.capture.outcomes import (
     classify,
     interrupts,
     is_command,
-    route,
     severity,
     target_of,
 )
@@ -164,7 +163,7 @@ class Failures:
         if outcome is Outcome.INTERRUPTED:
             return self.asked(run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:
-            return self._handed_over(run, route(error))
+            return self._handed_over(run, target_of(next(iter(error.args), None)))
         return [self._error(run, error, answer)] if outcome.failed else []
 
     def _error(self, run: Run, error: BaseException, answer: Answer) -> JsonObject:

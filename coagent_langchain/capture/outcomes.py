@@ -86,11 +86,6 @@ def interrupts(error: BaseException) -> list[tuple[str, Any]]:
     return found
 
 
-def route(error: BaseException) -> dict[str, Any]:
-    """Where a `ParentCommand` goes: `{graph?, goto: [names]}`."""
-    return target_of(next(iter(error.args), None))
-
-
 def target_of(command: Any) -> dict[str, Any]:
     """Where a `Command` goes: `{graph?, goto: [names]}`, each name once; a `Send` counts as its node."""
     goto = getattr(command, "goto", ())
