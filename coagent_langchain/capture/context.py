@@ -70,13 +70,6 @@ def read_tags(run: Run, tags: Any) -> None:
                 run.parent.latest_attempt = run.attempt
 
 
-def is_node(run: Run, metadata: Mapping[str, Any]) -> bool:
-    """Whether a chain run with the name of its node is the node or task itself, not something inside it or plumbing."""
-    if run.name == "__start__" or run.is_hidden:
-        return False
-    return run.is_step or run.opens(metadata.get("langgraph_checkpoint_ns"))
-
-
 def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
     """Note a run's place in its framework, and the user's tags and metadata."""
     own = None

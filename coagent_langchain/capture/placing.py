@@ -8,7 +8,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from coagent_langchain.capture.ambient import around, configurable, session_id
 from coagent_langchain.capture.binding import UNKNOWN, Binding
-from coagent_langchain.capture.context import describe, is_node, name_of, read_tags
+from coagent_langchain.capture.context import describe, name_of, read_tags
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
@@ -94,7 +94,9 @@ class Placing:
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components != "nodes":
             return self._components == "all" and not run.is_hidden
-        return metadata is not None and metadata.get("langgraph_node") == run.name and is_node(run, metadata)
+        if metadata is None or metadata.get("langgraph_node") != run.name or run.name == "__start__" or run.is_hidden:
+            return False
+        return run.is_step or run.opens(metadata.get("langgraph_checkpoint_ns"))
 
     def _nearer(self, parent: Run | Muted | None, nearest: UUID) -> Run | Muted | None:
         """The ambient run if it is the true parent, else `parent`: `with_fallbacks` passes its own to its children."""
