@@ -11,15 +11,13 @@ from coagent_langchain.capture.tokens import MAX_DETAIL, Dict, Usage, count, inc
 
 _USAGE_KEYS = ("token_usage", "usage", "amazon-bedrock-invocationMetrics", "invocation_metrics", "usage_metrics",
                "tokenUsage", "usageMetadata", "token_count")  # fmt: skip
-_OWN_COUNTS = ("prompt_eval_count", "eval_count",  # Ollama
-               "input_token_count", "generated_token_count", "prompt_token_count", "completion_token_count",
-               "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")  # fmt: skip
 _INPUT = ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "inputTokenCount", "prompt_token_count",
           "promptTokenCount", "input_token_count", "prompt_eval_count")  # fmt: skip
 _OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "outputTokenCount",
            "candidates_token_count", "candidatesTokenCount", "generated_token_count", "completion_token_count",
            "eval_count")  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
+_COUNTS = _INPUT + _OUTPUT + _TOTAL
 # Anthropic and Bedrock report these in addition to the input, not as part of it.
 _BESIDE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
 _BESIDE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
@@ -65,7 +63,7 @@ def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]
             for key in _USAGE_KEYS:
                 yield name, place.get(key)
             yield name, as_dict(place.get("x_groq")).get("usage")
-            yield name, {key: place[key] for key in _OWN_COUNTS if key in place}
+            yield name, {key: place[key] for key in _COUNTS if key in place}
 
 
 def from_raw(raw: Any, cached: bool) -> Usage | None:
