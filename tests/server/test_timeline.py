@@ -338,6 +338,32 @@ def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recover
     assert (prompt.children[0].status, prompt.status) == (status, "ok" if status == "recovered" else "error")
 
 
+@pytest.mark.parametrize("in_node", [False, True])
+@pytest.mark.parametrize(("second", "recovered", "failed"), [(2, True, False), (2, False, True), (0, True, True)])
+def test_of_the_attempts_of_a_call_the_last_one_counts(
+    in_node: bool, second: int, recovered: bool, failed: bool
+) -> None:
+    """If all fail and the application goes on, only the last has a recovery; what is no attempt counts by itself."""
+    story = Story("s").ask("hello")
+    node, target = story.run(), {"name": "fetch", "component_type": "node"}
+    if in_node:
+        story.log("component_enter", 0, node, story.root, "fetch", target_component=target)
+    for number, attempt in (("1", 0), ("2", second)):
+        run, above = story.run(), node if in_node else story.root
+        meta = {"attempt": attempt} if attempt else {}
+        story.log("tool_call", 1, run, above, "search", tool_call={"tool_name": "search"}, meta=meta)
+        info = {"error_id": number, "error_type": "ConnectionError", "error_message": "net"}
+        story.log("error", 1, run, above, "search", error_info=info)
+    if in_node:
+        story.log("component_exit", 0, node, story.root, "fetch", target_component=target, meta={"outcome": "error"})
+    if recovered:
+        story.log("recovery", 1, story.root, error_info={"error_id": "2", "recovery_strategy": "handled"})
+    (prompt,) = timeline(story.entries).roots
+
+    told = [bar.status for bar in (prompt, *prompt.children) if bar.kind in ("prompt", "component")]
+    assert told == ["error" if failed else "ok", *(["error" if failed else "recovered"] if in_node else [])]
+
+
 def test_tool_that_says_that_it_failed_is_a_failure() -> None:
     """Unlike a node, it has a result of its own, whatever an agent inside it recovered from."""
     story = Story("s").ask("hello")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ class Bar:
         last: Unix milliseconds of the last event in it or below it.
         took: the duration in milliseconds that its response or exit reports.
         model: the model of a model call, if its entries name one.
+        attempt: the number of the attempt, from 2 on; 0 if it is the first.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Bar:
     last: int = 0
     took: int | None = None
     model: str = ""
+    attempt: int = 0
 
     @property
     def duration(self) -> int | None:
@@ -98,6 +101,17 @@ def below(bars: Iterable[Bar]) -> Iterator[Bar]:
     while stack:
         yield (bar := stack.pop())
         stack += bar.children
+
+
+def any_failed(bars: Iterable[Bar]) -> bool:
+    """Whether one of these bars failed and was not attempted again: of a call's attempts, the last one counts."""
+    left: Counter[tuple[str, str]] = Counter()
+    for bar in bars:
+        call = bar.kind, bar.label
+        if bar.attempt and left[call]:
+            left[call] -= 1
+        left[call] += bar.status == "error"
+    return any(left.values())
 
 
 def in_rows(roots: list[Bar]) -> Iterator[tuple[Bar, Bar | None, int, int]]:

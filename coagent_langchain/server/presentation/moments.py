@@ -52,6 +52,7 @@ class Moment:
         outcome: `meta.outcome` or a status.
         input, output, cached, cost: tokens and dollars; None if the entry reports none.
         reused: whether it is an answer from a cache, so that its tokens were not used.
+        attempt: the number of the attempt that it belongs to, from 2 on; 0 if it is the first.
     """
 
     seq: int
@@ -78,6 +79,7 @@ class Moment:
     cost: float | None = None
     reused: bool = False
     model: str = ""
+    attempt: int = 0
 
 
 def read(seq: int, body: bytes) -> Moment:
@@ -96,7 +98,7 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
         parent=text(trace.get("within_run_id")) or text(trace.get("parent_run_id")),
         root=text(trace.get("root_run_id")), namespace=text(framework.get("checkpoint_ns")),
         name=text(trace.get("name")), who=text(framework.get("node")) or text(framework.get("agent")),
-        outcome=text(meta.get("outcome")), cost=_cost(entry),
+        outcome=text(meta.get("outcome")), cost=_cost(entry), attempt=whole(meta.get("attempt")),
     )  # fmt: skip
     _READERS.get(made.type, _other)(made, entry, meta)
     made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])

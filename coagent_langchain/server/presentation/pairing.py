@@ -54,7 +54,7 @@ class Pairing:
     def _new(self, moment: Moment, kind: str) -> Bar:
         bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
                   turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, namespace=moment.namespace,
-                  last=moment.at, model=moment.model)  # fmt: skip
+                  last=moment.at, model=moment.model, attempt=moment.attempt)  # fmt: skip
         _join(bar, moment)
         self.bars.append(bar)
         return bar

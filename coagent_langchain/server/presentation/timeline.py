@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
-from coagent_langchain.server.presentation.bars import STOPPED, Bar, below
+from coagent_langchain.server.presentation.bars import STOPPED, Bar, any_failed, below
 from coagent_langchain.server.presentation.moments import Moment
 from coagent_langchain.server.presentation.pairing import Pairing
 from coagent_langchain.server.presentation.prompts import Place, Prompts
@@ -111,8 +111,8 @@ def _sum_up(parents: dict[Bar, Bar]) -> None:
 def _is_recovered(component: Bar) -> bool:
     """Whether it failed only because of failures below it, and the session has recovered from all of them."""
     own = component.errors - sum(child.errors for child in component.children)
-    found = {child.status for child in component.children}
-    return own == 0 and "recovered" in found and "error" not in found
+    recovered = any(child.status == "recovered" for child in component.children)
+    return own == 0 and recovered and not any_failed(component.children)
 
 
 def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
@@ -153,9 +153,10 @@ def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
 
 def _status(bars: list[Bar]) -> str:
     """The status of these bars' prompt or turn: that of the last to end, if none is open, failed or waiting."""
-    for status in ("open", "error"):
-        if any(bar.status == status for bar in bars):
-            return status
+    if any(bar.status == "open" for bar in bars):
+        return "open"
+    if any_failed(bars):
+        return "error"
     if any(bar.status == "waiting" for bar in below(bars)):
         return "waiting"
     ended = sorted(filter(_says_how_it_ended, bars), key=lambda bar: bar.last)
