@@ -110,11 +110,12 @@ _CANCELLATIONS = (
     ("asyncio", "CancelledError"),
     ("concurrent.futures", "CancelledError"),
     ("greenlet", "GreenletExit"),
+    ("langgraph.errors", "GraphDrained"),
 )
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether `error` stops work on purpose: a cancelled task, a killed greenlet, Ctrl-C, the program's end."""
+    """Whether `error` stops work on purpose: a cancelled task, a drained graph, Ctrl-C, the program's end."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return True
     # Looked up, not imported: such an error exists only if its module is loaded, and importing the first two takes

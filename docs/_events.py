@@ -49,10 +49,10 @@ META = [
      "the id of the model's tool call; `retriever` for a retriever"),
     ("`outcome`",
      "calls and nodes that did not end normally; a root run that was stopped between two calls",
-     "`cancelled`; `abandoned` (its stream was left); `interrupted` (it asks a human); `handed over` (to another "
-     "graph); `drained` (the graph was told to stop after its step); [`not run`, `answered by node`, `answered by "
-     "application`](hooks.md#tools); `unknown` (its end was not reported); for a node, and for a model that failed "
-     "because of a run inside it, also `error`"),
+     "`cancelled`, also if its graph was told to drain; `abandoned` (its stream was left); `interrupted` (it asks a "
+     "human); `handed over` (to another graph); [`not run`, `answered by node`, `answered by application`]"
+     "(hooks.md#tools); `unknown` (its end was not reported); for a node, and for a model that failed because of a run "
+     "inside it, also `error`"),
     ("`attempt`", "repeated attempts", "the number of the attempt, from 2 on"),
     ("`late`", "`llm_call`", "true: LangChain reported the call only when it ended"),
     ("`error_id`", "a failed `tool_response`", "the id of its `error`"),

@@ -16,8 +16,10 @@ from langchain.agents.middleware import AgentState, HumanInTheLoopMiddleware, be
 from langchain_core.messages import RemoveMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphDrained
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.runtime import RunControl
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler, Session, pending
@@ -64,6 +66,25 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
         ("llm_call", 1, 1),
         ("llm_response", 1, 1),
     ]
+
+
+def test_graph_that_goes_on_from_where_it_was_drained(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A service that is about to stop lets its graphs end their step: each is cancelled, and continues its prompt."""
+    control = RunControl()
+    builder = StateGraph(MessagesState).add_edge(START, "shop").add_edge("shop", "cook")
+    builder.add_node("shop", lambda state: control.request_drain())
+    builder.add_node("cook", lambda state: {"messages": [chat("soup").invoke("Dinner?")]})
+    graph = builder.compile(checkpointer=InMemorySaver())
+    for request, more in (({"messages": [("user", "Dinner?")]}, {"control": control}), (None, {})):
+        with contextlib.suppress(GraphDrained), handler.session(session_id="t"):
+            graph.invoke(request, in_thread(handler, "t"), **more)
+
+    assert told(log) == [
+        ("session_start", 1, 0), ("user_input", 1, 0), ("info", 1, 0), ("session_end", 1, 0),
+        ("session_start", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1), ("session_end", 1, 0),
+    ]  # fmt: skip
+    assert [e["meta"]["outcome"] for e in of_type(log, "info")] == ["cancelled"]
+    assert [e["meta"]["status"] for e in of_type(log, "session_end")] == ["cancelled", "completed"]
 
 
 @pytest.mark.parametrize("in_block", [False, True])

@@ -88,7 +88,7 @@ def invalid() -> ValidationError:
         (ValueError("no"), "error"),
         (GraphInterrupt((Interrupt("q", id="1"),)), "interrupted"),
         (Parent(Command(goto="b")), "handed over"),
-        (GraphDrained(), "drained"),
+        (GraphDrained(), "cancelled"),
         (GraphBubbleUp(), "handed over"),
         (GraphRecursionError("too many"), "error"),
         (NodeCancelledError("node"), "error"),

@@ -1,4 +1,4 @@
-"""What an exception means: a failure, or how LangGraph or Python interrupts, hands over, drains or stops a run."""
+"""What an exception means: a failure, or how LangGraph or Python interrupts, hands over or stops a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Outcome(StrEnum):
     ERROR = "error"
     INTERRUPTED = "interrupted"
     HANDED_OVER = "handed over"
-    DRAINED = "drained"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
 
@@ -50,7 +49,7 @@ class Outcome(StrEnum):
 
 # The first match counts; a name that the installed langgraph does not have is skipped.
 _GRAPH_OUTCOMES = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
-                   ("GraphDrained", Outcome.DRAINED), ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
+                   ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
 
 
 def as_exception(given: Any) -> BaseException:
