@@ -137,7 +137,7 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
     elif not is_loopback(host):
         raise ConfigurationError(
             f"{host} is reachable from other machines, and anyone who reaches it could read everything: "
-            "set a token (--token or COAGENT_AUTH_TOKEN), or stay on 127.0.0.1"
+            "set a token (--token or COAGENT_AUTH_TOKEN; in Python, token=), or stay on 127.0.0.1"
         )
     with ExitStack() as resources:
         if store is None:
@@ -174,9 +174,9 @@ def _advice(error: Exception, port: int) -> str:
     """Advice about an address that the server cannot listen on."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
-        return f". `ss -ltnp sport = :{port}` shows what uses it; choose another with --port"
+        return f". `ss -ltnp sport = :{port}` shows what uses it; choose another port"
     if number == errno.EACCES:
-        return ". Low ports need root; choose another with --port"
+        return ". Low ports need root; choose another port"
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        return ". --host must be a name or an address of this machine"
+        return ". The host must be a name or an address of this machine"
     return ""

@@ -29,7 +29,7 @@ def test_taken_port_is_named() -> None:
     """The message says how to find the process that uses it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"127.0.0.1:{port}: Address already in use.*ss -ltnp"):
+        with pytest.raises(ConfigurationError, match=rf":{port}: Address already in use.*ss -ltnp.*another port"):
             server.launch(port=port)
 
 
@@ -38,7 +38,7 @@ def test_host_that_is_none_of_ours_is_named(host: str) -> None:
     """The advice is about the host, not the port; the reason is in the system's words."""
     with pytest.raises(ConfigurationError) as raised:
         server.launch(host=host, port=3006, token="t")
-    fault, _, advice = str(raised.value).partition(". --")
+    fault, _, advice = str(raised.value).partition(". The ")
 
     assert fault.startswith(f"cannot listen on {host}:3006: ")
     assert advice == "host must be a name or an address of this machine"

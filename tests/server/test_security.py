@@ -350,7 +350,7 @@ def test_proxy_may_keep_the_name_that_the_client_asked_for(closed: Running) -> N
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_other_addresses_need_a_token(host: str) -> None:
     """Listening beyond this machine without a token is refused, with advice."""
-    with pytest.raises(ConfigurationError, match=r"--token or COAGENT_AUTH_TOKEN"):
+    with pytest.raises(ConfigurationError, match=r"--token or COAGENT_AUTH_TOKEN; in Python, token="):
         server.launch(host=host)
 
 
