@@ -64,11 +64,13 @@ def test_new_session_appears_in_the_list(page: Page, post: Post) -> None:
     """The empty list shows the lines to paste, with this server's address; the first event replaces them."""
     page.goto("/")
     page.wait_for_selector("#live.on")
-    pasted = page.locator("#snippet").inner_text()
+    pasted, commands = (page.locator(f"#{each}").inner_text() for each in ("snippet", "commands"))
     post(sessions.recipe())
 
     expect(page.locator(".c-title a")).to_have_text("Generate three recipes using chicken and vegetables")
-    assert f'base_url="http://{page.url.split("/")[2]}/api/v1"' in pasted
+    base_url = f"http://{page.url.split('/')[2]}/api/v1"
+    assert f'base_url="{base_url}"' in pasted
+    assert commands.splitlines() == [f"export COAGENT_BASE_URL={base_url}", "coagent-langchain run app.py"]
 
 
 def test_page_says_when_the_server_is_gone(context: BrowserContext, server: Running, post: Post) -> None:
