@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.cli.store import default_store, make_own_folder, store_address
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
 from tests.disk import largest_file
 from tests.server.files import damage, make_first_version, mode
@@ -369,6 +371,37 @@ def test_store_whose_file_is_taken_away_acknowledges_nothing(tmp_path: Path, rep
     said = {"success": False, "message": "the database's file was removed or replaced: restart the server"}
     assert [(answer.status_code, answer.json()) for answer in refused] == [(503, said)] * 2
     assert made is replaced
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_file_that_is_taken_away_is_complete_and_leaves_the_one_in_its_place_alone(
+    tmp_path: Path, noticed: bool
+) -> None:
+    """Its latest entries are in the WAL, which keeps its name: the next server must not apply it to the other file."""
+    path = tmp_path / "coagent.db"
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        put(store, entry(session_id="early"))
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("VACUUM INTO ?", (f"{tmp_path}/backup.db",))
+        put(store, *(entry(session_id="late", prompt="x" * 9000) for _ in range(9)))
+        path.rename(tmp_path / "moved.db")
+        (tmp_path / "backup.db").rename(path)
+        with pytest.raises(Unavailable):
+            store.session_ids()
+        if noticed:
+            with pytest.raises(Unavailable):
+                put(store, entry(session_id="unacknowledged"))
+            shutil.copytree(tmp_path, killed := tmp_path / "killed")
+    places = (killed, tmp_path) if noticed else (tmp_path,)
+    found = [_sessions_in(place / name) for place in places for name in ("coagent.db", "moved.db")]
+
+    late = ["early", "late", "unacknowledged"] if noticed else ["early", "late"]
+    assert found == [["early"], late] * len(places)
+
+
+def _sessions_in(path: Path) -> list[str]:
+    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+        return store.session_ids()
 
 
 def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:

@@ -86,14 +86,16 @@ class Lock:
 
 
 class OpenFile:
-    """The identity of the database's file when it was opened.
+    """The database's file as it was opened, whatever becomes of its path.
 
     Parameters:
         path: path of an existing file.
+        writer: a connection to it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
         self._path = path
+        self._writer = writer
         self._opened = os.stat(path)
 
     def check(self) -> None:
@@ -106,6 +108,18 @@ class OpenFile:
             if os.path.samestat(os.stat(self._path), self._opened):
                 return
         raise Unavailable("the database's file was removed or replaced: restart the server")
+
+    def complete(self) -> None:
+        """If the file was removed or replaced, move to it what is in the WAL, for the thread that writes.
+
+        SQLite would leave the WAL as it is: the file would lack the latest entries, and the next server would write
+        these pages into the file that is at the path by then.
+        """
+        try:
+            self.check()
+        except Unavailable:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextlib.contextmanager

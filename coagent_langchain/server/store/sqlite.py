@@ -75,7 +75,8 @@ class SqliteStore:
 
     def _open(self, path: Path, opened: ExitStack) -> None:
         self._writer = opened.enter_context(closing(connect(path)))
-        self._file = OpenFile(path)
+        self._file = OpenFile(path, self._writer)
+        opened.callback(self._file.complete)
         self._writer.execute("PRAGMA synchronous = FULL")
         self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the active pages of the unique index
         self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
@@ -84,9 +85,13 @@ class SqliteStore:
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         indexed = self._index.blocks * index.BLOCK
         self._latest: int = max(highest, indexed)  # an indexed number is not reused
-        self._readers = opened.enter_context(closing(Readers(functools.partial(reader, path, self._index.path))))
+        self._readers = opened.enter_context(closing(Readers(functools.partial(self._reader, path))))
         self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
         self._index.start()
+
+    def _reader(self, path: Path) -> sqlite3.Connection:
+        self._file.check()  # a connection to the file in its place would read it with the WAL of this one
+        return reader(path, self._index.path)
 
     def close(self) -> None:
         """Commit queued entries, close all connections and release the file. Closing again does nothing."""
@@ -102,6 +107,7 @@ class SqliteStore:
         with available("written"), transaction(self._writer):
             self._store(entries)
         self._latest += len(entries)
+        self._file.complete()
         self._file.check()  # after the commit: entries in a removed file are not acknowledged
         self._index.tell()
 
