@@ -76,6 +76,20 @@ def test_row_of_a_tool_has_the_texts_of_content_blocks_alone(result: Any, note: 
     assert tool.note == (note or brief(result))
 
 
+def test_row_of_a_tool_has_its_arguments_and_its_result() -> None:
+    """A wrong result of a call that succeeded is seen without opening it; a result without a call stands alone."""
+    story = Story("s").ask("Rome?")
+    story.tool("weather", {"city": "Rome"}, {"status": 401}, 5, "c1")
+    story.tool("weather", {"cities": ["a city with a long name"] * 9}, "sunny", 5, "c2")
+    story.tool_done(story.run(), "weather", "warm", 5, "c3")
+
+    assert [tool.note for tool in timeline(story.entries).tools] == [
+        'city: Rome → {"status":401}',
+        'cities: ["a city with a long name","a city with a long name"… → sunny',
+        "warm",
+    ]
+
+
 def test_call_that_was_not_run_is_no_error() -> None:
     """Not in its row, which says why, nor in its prompt's, the table of tools or the session's total."""
     story = Story("s").ask("mail")
@@ -100,7 +114,7 @@ def test_call_that_no_tool_answered_says_so(outcome: str) -> None:
     story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
 
     assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
-        ["prompt", "ok", "Rome?", "", ""], ["tool", outcome, "weather", "city: Rome", outcome],
+        ["prompt", "ok", "Rome?", "", ""], ["tool", outcome, "weather", "city: Rome → sunny", outcome],
     ]  # fmt: skip
 
 

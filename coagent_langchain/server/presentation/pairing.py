@@ -73,6 +73,7 @@ class Pairing:
         bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
         if bar is None:
             bar = self._new(moment, kind)
+            bar.note = ""  # its call's, which is not logged
         else:
             _join(bar, moment)
         _stop(bar, moment)
@@ -86,12 +87,11 @@ class Pairing:
             bar.status = moment.outcome or "ok"
 
     def _final_note(self, bar: Bar, end: Moment) -> str:
-        """Why a call failed or did not run; otherwise a tool's arguments, or what anything else has returned."""
+        """Why a call failed or did not run; otherwise what it returned, for a tool behind its arguments."""
         if bar.errors:
             return bar.note  # the error's, which names its type
-        if bar.is_tool and bar.note and not end.failed and end.outcome != NOT_RUN:
-            # A retriever that finds nothing succeeds, so its row tells what it found as well.
-            return exchange(bar.note, end.note) if bar.kind == "retriever" and end.note else bar.note
+        if bar.is_tool and not end.failed and end.outcome != NOT_RUN:
+            return exchange(bar.note, end.note)
         cause = self._by_error.get(end.error)
         return (cause.note if cause else end.note) or bar.note  # a response has only the message, which may be empty
 
